@@ -1,0 +1,54 @@
+# shellcheck shell=bash
+# What every script of the lab shares: where things lie, how it speaks, how it locks.
+# Sourced, never run.
+
+LAB=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+# shellcheck disable=SC2034 # used by those who source this file
+REPOSITORY=$(cd "$LAB/../.." && pwd)
+
+# Made once and kept: roots, cargo's downloads and its target directory.
+CACHE=/var/cache/rebuild-lab
+# The lab that is up: layers, keys, the hosts' writable parts. On a disk, because overlayfs keeps
+# extended attributes there and a test may write hundreds of megabytes.
+STATE=/var/lib/rebuild-lab
+# Our own mount of the cgroup v2 tree: where the machine itself has mounted it (v1, hybrid, v2)
+# then does not matter.
+CGROUP_MOUNT=/run/rebuild-lab/cgroup
+CGROUP=$CGROUP_MOUNT/rebuild-lab
+
+say() { printf 'lab: %s\n' "$*" >&2; }
+die() { printf 'lab: error: %s\n' "$*" >&2; exit 1; }
+
+need_root() { [ "$(id -u)" = 0 ] || die "the lab makes network namespaces and mounts: run it as root"; }
+
+# hash_of FILE-OR-DIRECTORY... : one short name for the contents of all of them.
+hash_of() {
+	find "$@" -type f -print0 | LC_ALL=C sort -z | xargs -0 sha256sum |
+		sha256sum | cut -c1-12
+}
+
+# One change of the lab at a time; a second `up` waits for the first. The lock is held through an
+# open file, so it ends with the process that took it, even after kill -9.
+lock_lab() {
+	mkdir -p "$STATE"
+	exec 9>"$STATE/lock"
+	flock --nonblock 9 && return
+	say "another lab command is at work, waiting for it"
+	flock --timeout 1800 9 || die "the other lab command did not end within 30 minutes"
+}
+
+# until_true SECONDS COMMAND... : asks in small steps, up to a deadline.
+until_true() {
+	local deadline=$((SECONDS + $1))
+	shift
+	until "$@"; do
+		[ "$SECONDS" -lt "$deadline" ] || return 1
+		sleep 0.1
+	done
+}
+
+# remove_tree DIRECTORY : never across a mount that an interrupted run may have left.
+remove_tree() {
+	[ -e "$1" ] || return 0
+	rm -rf --one-file-system "$1"
+}

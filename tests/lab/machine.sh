@@ -1,0 +1,152 @@
+# shellcheck shell=bash
+# Starting, stopping and entering one host. Sourced, never run; hosts.sh and common.sh come first.
+#
+# A host is a systemd of its own, started by systemd-nspawn. What holds it together is its cgroup
+# ($CGROUP/HOST): everything of it is in there, so killing that cgroup ends it whatever happened to
+# the command that had started it.
+
+SWITCH=rebuild-lab-switch # the network namespace that joins all hosts; it has no way out
+
+network_of() { printf 'rebuild-lab-%s\n' "$1"; }
+
+mount_cgroup() {
+	mkdir -p "$CGROUP_MOUNT"
+	mountpoint -q "$CGROUP_MOUNT" || mount -t cgroup2 cgroup2 "$CGROUP_MOUNT"
+	mkdir -p "$CGROUP"
+}
+
+# --- the network: one bridge, and a cable to each host ------------------------------------------
+connect_network() {
+	local host=$1 network
+	network=$(network_of "$host")
+	if [ ! -e /run/netns/$SWITCH ]; then
+		ip netns add $SWITCH
+		ip -n $SWITCH link add lab type bridge
+		ip -n $SWITCH link set lab up
+	fi
+	[ ! -e "/run/netns/$network" ] || return 0
+	ip netns add "$network"
+	ip -n $SWITCH link add "to-$host" type veth peer name eth0 netns "$network"
+	ip -n $SWITCH link set "to-$host" master lab up
+	ip -n "$network" address add "$(host_field "$host" address)/24" dev eth0
+	ip -n "$network" link set lo up
+	ip -n "$network" link set eth0 up
+}
+
+remove_network() {
+	local network
+	for network in $(ip netns list | awk '/^rebuild-lab-/ { print $1 }'); do
+		ip netns delete "$network"
+	done
+}
+
+# --- one host -------------------------------------------------------------------------------------
+# The process that is PID 1 in the host, as this machine numbers it.
+first_process() { head -n 1 "$CGROUP/$1/payload/init.scope/cgroup.procs" 2>/dev/null; }
+
+is_running() { [ -n "$(first_process "$1")" ]; }
+
+# Called by start_host in the new mount namespace.
+boot_host() {
+	local host=$1 layer=$2 run=$STATE/run/$1 binds=()
+	echo $BASHPID >"$CGROUP/$host/cgroup.procs"
+	mount -t overlay -o "lowerdir=$layer/upper:$(cat "$layer/lower"),upperdir=$run/upper,workdir=$run/work" \
+		"$host" "$run/root"
+	# nspawn and the systemd inside want plain cgroup v2, whatever this machine has there.
+	mount -t cgroup2 cgroup2 /sys/fs/cgroup
+	# A builder's users can see there whether it emulates other CPUs.
+	[ ! -e /proc/sys/fs/binfmt_misc/status ] || binds+=(--bind-ro=/proc/sys/fs/binfmt_misc)
+	exec systemd-nspawn --quiet --settings=no --register=no --keep-unit --boot --console=pipe \
+		--network-namespace-path="/run/netns/$(network_of "$host")" --link-journal=no \
+		--resolv-conf=off --timezone=off --machine="$host" --hostname="$host" "${binds[@]}" \
+		--directory="$run/root"
+}
+
+# start_host HOST : boots it with the files that it had; returns at once.
+start_host() {
+	local host=$1 run=$STATE/run/$1
+	! is_running "$host" || return 0
+	mount_cgroup
+	connect_network "$host"
+	clear_cgroup "$host"
+	mkdir -p "$CGROUP/$host" "$run/upper" "$run/root"
+	remove_tree "$run/work"
+	mkdir "$run/work"
+	# A session of its own, without our lock, input or output: it stays when this command ends.
+	setsid unshare --mount --propagation private "$LAB/lab.sh" --boot "$host" "$(cat "$run/layer")" \
+		</dev/null >"$run/console.log" 2>&1 9>&- &
+}
+
+# new_host HOST LAYER : forgets what it had written, then boots it.
+new_host() {
+	local run=$STATE/run/$1
+	kill_host "$1"
+	remove_tree "$run"
+	mkdir -p "$run"
+	printf '%s\n' "$2" >"$run/layer"
+	start_host "$1"
+}
+
+clear_cgroup() {
+	[ -d "$CGROUP/$1" ] || return 0
+	echo 1 >"$CGROUP/$1/cgroup.kill"
+	until_true 10 cgroup_is_empty "$1" || die "processes of $1 cannot be killed: $(pgrep --cgroup "/rebuild-lab/$1" | tr '\n' ' ')"
+	find "$CGROUP/$1" -depth -type d -exec rmdir {} + 2>/dev/null || true
+}
+cgroup_is_empty() { grep -q '^populated 0' "$CGROUP/$1/cgroup.events"; }
+
+# As when the power is cut.
+kill_host() { clear_cgroup "$1"; }
+
+# wait_for_host HOST : until it has started completely; says what failed if something did.
+wait_for_host() {
+	local host=$1 state
+	until_true 30 is_running "$host" || {
+		tail -n 20 "$STATE/run/$host/console.log" >&2
+		die "$host did not boot"
+	}
+	until_true 120 systemd_answers "$host" || die "the systemd of $host does not answer"
+	state=$(enter_host "$host" root systemctl is-system-running --wait </dev/null || true)
+	[ "$state" = running ] || {
+		enter_host "$host" root systemctl --failed --no-pager >&2 </dev/null || true
+		die "$host came up '$state', not 'running'"
+	}
+}
+systemd_answers() { enter_host "$1" root test -S /run/systemd/private </dev/null 2>/dev/null; }
+
+# enter_host HOST USER COMMAND... : runs a command in the host, with the environment of a login.
+#
+# The shell in between stays outside the host's PID namespace and outlives signals from the
+# terminal: the command alone decides what Ctrl-C does, and its exit code is what comes back.
+enter_host() {
+	local host=$1 user=$2
+	shift 2
+	local process
+	process=$(first_process "$host")
+	[ -n "$process" ] || die "$host is not running (lab.sh up)"
+	mkdir -p "$CGROUP/$host/entered"
+	# A subshell, for it moves into the host's cgroup: with the host, what was started in it ends.
+	(
+		echo $BASHPID >"$CGROUP/$host/entered/cgroup.procs"
+		exec nsenter --no-fork --target "$process" --mount --uts --ipc --net --pid --cgroup -- \
+			/bin/sh -c "$ENTER" enter "$user" "${TERM:-dumb}" "$@"
+	)
+}
+
+# shellcheck disable=SC2016 # expanded in the host
+ENTER='
+user=$1 term=$2
+shift 2
+account=$(getent passwd "$user") || { echo "there is no user $user" >&2; exit 127; }
+home=$(echo "$account" | cut -d: -f6)
+shell=$(echo "$account" | cut -d: -f7)
+path=/run/wrappers/bin:$home/.nix-profile/bin:/nix/var/nix/profiles/default/bin:/run/current-system/sw/bin
+path=$path:/usr/local/bin:/usr/bin:/bin
+[ "$user" != root ] || path=$path:/usr/local/sbin:/usr/sbin:/sbin
+cd "$home" || cd /
+trap : INT QUIT TERM HUP
+# shellcheck disable=SC2046
+env -i PATH="$path" HOME="$home" USER="$user" LOGNAME="$user" SHELL="$shell" TERM="$term" LANG=C.UTF-8 \
+	$(cat /etc/environment) setpriv --reuid="$user" --regid="$user" --init-groups -- "$@"
+exit $?
+'

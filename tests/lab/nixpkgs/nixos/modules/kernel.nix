@@ -1,0 +1,16 @@
+{ config, lib, pkgs, ... }:
+{
+  options.boot = {
+    kernelVersion = lib.mkOption { default = "6.6.0"; type = lib.types.str; };
+    kernelPackages = lib.mkOption { };
+    kernelModules = lib.mkOption { default = [ ]; type = lib.types.listOf lib.types.str; };
+    kernelParams = lib.mkOption { default = [ ]; type = lib.types.listOf lib.types.str; };
+    loader = lib.mkOption { default = { }; type = lib.types.attrs; };
+    initrd = lib.mkOption { default = { }; type = lib.types.attrs; };
+  };
+  options.fileSystems = lib.mkOption { default = { }; type = lib.types.attrs; };
+  options.swapDevices = lib.mkOption { default = [ ]; };
+  options.hardware = lib.mkOption { default = { }; type = lib.types.attrs; };
+
+  config.boot.kernelPackages = lib.mkDefault { kernel = pkgs.linux config.boot.kernelVersion; };
+}

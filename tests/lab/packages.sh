@@ -1,0 +1,22 @@
+#!/bin/bash
+# Installs what the lab itself needs on this Debian machine (bookworm or trixie), and nothing else:
+# Rust, Nix and the rest live in roots of their own.
+set -euo pipefail
+. "$(dirname "$0")/common.sh"
+need_root
+
+wanted=(mmdebstrap debian-archive-keyring systemd-container util-linux mount iproute2 procps
+	openssh-client xz-utils qemu-user-static git)
+
+is_installed() { dpkg-query -W -f '${Status}' "$1" 2>/dev/null | grep -q 'ok installed'; }
+
+missing=()
+for package in "${wanted[@]}"; do
+	is_installed "$package" || missing+=("$package")
+done
+[ ${#missing[@]} -gt 0 ] || exit 0
+
+say "installing with apt-get: ${missing[*]}"
+export DEBIAN_FRONTEND=noninteractive
+apt-get -q update >&2 || say "apt-get update complained; trying to install all the same"
+apt-get -q install -y --no-install-recommends "${missing[@]}" >&2

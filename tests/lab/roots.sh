@@ -1,0 +1,67 @@
+#!/bin/bash
+# Makes the Debian roots of the lab and prints where one is:
+#
+#   roots.sh toolchain            Debian stable's Rust, in which the program is built and unit-tested
+#   roots.sh host SUITE ARCH      what a machine of the lab boots from
+#   roots.sh busybox              the arm64 busybox that builds and runs the miniature NixOS
+#
+# A root is named by a hash of its recipe: a changed recipe makes a new one, an unchanged one is
+# never touched again. It is made under another name and renamed, so an interrupted run leaves
+# nothing that looks finished.
+set -euo pipefail
+. "$(dirname "$0")/common.sh"
+
+rust=trixie # what is "stable" for the program: Rust 1.85
+
+toolchain_packages=cargo,rustc,rust-clippy,rustfmt,gcc,libc6-dev,ca-certificates,shellcheck,git,procps,openssh-client,mount,iproute2
+# iproute2 and strace for the tests; libpam-systemd so that an ssh login is a session as on NixOS.
+host_packages=nix-bin,nix-setup-systemd,openssh-server,openssh-client,iproute2,procps,git,strace,systemd,systemd-sysv,dbus,libpam-systemd,sudo,util-linux,mount,ca-certificates
+
+# make_root NAME RECIPE-WORDS... : the words are mmdebstrap's options and suite.
+make_root() {
+	local name=$1 final temporary key
+	shift
+	key=$(printf '%s\n' "$@" | sha256sum | cut -c1-12)
+	final=$CACHE/roots/$name-$key
+	if [ ! -d "$final" ]; then
+		mkdir -p "$CACHE/roots"
+		# Two runs may not make the same root at once; the lock file is beside it and stays.
+		exec 8>"$CACHE/roots/.$name.lock"
+		flock 8
+		if [ ! -d "$final" ]; then
+			temporary=$CACHE/roots/.making-$name
+			remove_tree "$temporary"
+			say "making the root '$name' with mmdebstrap (once; log: $CACHE/roots/$name.log)"
+			local suite=${*: -1}
+			mmdebstrap --mode=root --format=directory "${@:1:$#-1}" "$suite" "$temporary" \
+				>"$CACHE/roots/$name.log" 2>&1 8>&- 9>&- || {
+				tail -n 20 "$CACHE/roots/$name.log" >&2
+				die "mmdebstrap could not make the root '$name'"
+			}
+			mv "$temporary" "$final"
+			say "made the root '$name' in $SECONDS s"
+		fi
+		exec 8>&-
+	fi
+	printf '%s\n' "$final"
+}
+
+case ${1:-} in
+toolchain)
+	make_root toolchain --variant=minbase --include=$toolchain_packages $rust
+	;;
+host)
+	suite=$2 arch=$3
+	[ "$arch" = amd64 ] || "$LAB/binfmt.sh" on
+	make_root "host-$suite-$arch" --variant=minbase --arch="$arch" --include=$host_packages "$suite"
+	;;
+busybox)
+	# Only unpacked, never run here; static, so it depends on nothing.
+	root=$(make_root busybox-arm64 --variant=extract --arch=arm64 --include=busybox-static trixie)
+	for file in "$root"/bin/busybox "$root"/usr/bin/busybox; do
+		[ ! -f "$file" ] || { printf '%s\n' "$file"; exit 0; }
+	done
+	die "Debian's busybox-static has no busybox where it used to be (in $root)"
+	;;
+*) die "roots.sh toolchain | host SUITE ARCH | busybox" ;;
+esac

@@ -1,0 +1,90 @@
+#!/bin/bash
+# A weak machine that looks like NixOS where it matters. Called by prepare.sh with HOST and ROOT.
+#
+# Its programs are amd64, for speed, unless hosts.sh says arm64; but its Nix believes to be on
+# aarch64-linux, so nothing that it builds could run without emulation.
+set -euo pipefail
+. "$(dirname "$0")/common.sh"
+
+profiles=/nix/var/nix/profiles
+nix_path=nixpkgs=$profiles/per-user/root/channels/nixos:nixos-config=/etc/nixos/configuration.nix:$profiles/per-user/root/channels
+
+in_root() {
+	# NIX_CONFIG wins over nix.conf: only while furnishing may this machine build.
+	chroot "$ROOT" env -i HOME=/root USER=root LANG=C.UTF-8 NIX_PATH="$nix_path" NIX_CONFIG="max-jobs = 2" \
+		PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin "$@"
+}
+
+cat >"$ROOT/etc/nix/nix.conf" <<'END'
+system = aarch64-linux
+# A machine that must not build: whatever is built was built elsewhere.
+max-jobs = 0
+substituters =
+sandbox = false
+filter-syscalls = false
+END
+
+# --- /etc, as an installation leaves it -----------------------------------------------------------
+touch "$ROOT/etc/NIXOS"
+mkdir -p "$ROOT/etc/nixos" "$ROOT/boot"
+cp "$LAB/etc-nixos/"*.nix "$ROOT/etc/nixos/"
+sed -i "s/@host@/$HOST/" "$ROOT/etc/nixos/configuration.nix"
+cat >"$ROOT/etc/environment" <<END
+NIX_PATH=$nix_path
+END
+
+install -d -m 700 "$ROOT/root/.ssh"
+install -m 600 "$STATE/keys/client" "$ROOT/root/.ssh/id_ed25519"
+install -m 644 "$STATE/keys/client.pub" "$ROOT/root/.ssh/id_ed25519.pub"
+cat >"$ROOT/root/.ssh/config" <<'END'
+Host builder oldbuilder
+  User builder
+END
+
+# --- the channel, brought in by Nix's own nix-channel ---------------------------------------------
+release=nixos-25.05.1234.abcdef0
+work=$ROOT/tmp/channel
+mkdir -p "$work/$release" "$work/tree"
+cp -R "$LAB/nixpkgs" "$work/tree/$release"
+mkdir "$work/tree/$release/bin"
+install -m 755 "$("$LAB/roots.sh" busybox)" "$work/tree/$release/bin/busybox"
+tar -C "$work/tree" --owner=0 --group=0 -cJf "$work/$release/nixexprs.tar.xz" "$release"
+in_root nix-channel --add "file:///tmp/channel/$release" nixos
+in_root nix-channel --update
+# From here on it looks as if it had come from the network.
+echo 'https://channels.nixos.org/nixos-25.05 nixos' >"$ROOT/root/.nix-channels"
+rm -rf "$work" "$ROOT/root/.cache"
+
+# --- the first generation, which this machine is "running" ----------------------------------------
+system=$(in_root nix-build '<nixpkgs/nixos>' -A config.system.build.toplevel --no-out-link)
+in_root nix-env -p "$profiles/system" --set "$system"
+ln -sfn /run/current-system "$ROOT/nix/var/nix/gcroots/current-system"
+ln -sfn /run/booted-system "$ROOT/nix/var/nix/gcroots/booted-system"
+# What a boot loader and stage 1 would do: start the default generation.
+cat >"$ROOT/etc/systemd/system/lab-boot.service" <<'END'
+[Unit]
+Description=Start the system profile's generation
+DefaultDependencies=no
+Before=sysinit.target
+[Service]
+Type=oneshot
+RemainAfterExit=yes
+ExecStart=/bin/sh -c 'system=$$(readlink -f /nix/var/nix/profiles/system) && ln -sfn $$system /run/current-system && ln -sfn $$system /run/booted-system && ln -sfn $$system/etc /etc/static'
+[Install]
+WantedBy=sysinit.target
+END
+in_root systemctl enable lab-boot.service
+
+# --- watchers: every Nix command leaves a line in /var/log/nix-calls ------------------------------
+real=/usr/lib/nix-real
+mkdir -p "$ROOT$real"
+for program in "$ROOT"/usr/bin/nix*; do
+	mv "$program" "$ROOT$real/"
+	ln -s "$real/${program##*/}" "$program"
+done
+for program in nix nix-instantiate nix-build nix-env nix-store nix-copy-closure; do
+	rm "$ROOT/usr/bin/$program"
+	install -m 755 "$LAB/watcher.sh" "$ROOT/usr/bin/$program"
+done
+: >"$ROOT/var/log/nix-calls"
+chmod 666 "$ROOT/var/log/nix-calls"

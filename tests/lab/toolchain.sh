@@ -1,0 +1,57 @@
+#!/bin/bash
+# toolchain.sh COMMAND... : runs a command in the toolchain root, at the repository's own path.
+#
+# The repository is the only part of this machine that is seen (and can be written to) there; cargo's
+# downloads and the target directory are kept in the lab's cache, so a second build is quick.
+set -euo pipefail
+. "$(dirname "$0")/common.sh"
+need_root
+[ $# -gt 0 ] || die "toolchain.sh COMMAND..."
+
+# Runs in a mount namespace of its own: everything mounted here is gone when the command ends.
+# pivot_root, not chroot: the kernel refuses user namespaces in a chroot, and the program's own
+# tests may want them. The root itself is covered by a tmpfs overlay, so no command can change it.
+inside() {
+	local root=$1 scratch=$2
+	shift 2
+	mount -t tmpfs -o size=90% tmpfs "$scratch"
+	mkdir "$scratch/upper" "$scratch/work" "$scratch/root"
+	mount -t overlay -o "lowerdir=$root,upperdir=$scratch/upper,workdir=$scratch/work" toolchain "$scratch/root"
+	cd "$scratch/root"
+	mount -t proc proc proc
+	mount --rbind /sys sys
+	mount --rbind /dev dev
+	mount -t tmpfs -o mode=1777 tmpfs tmp
+	mkdir -p "./$CACHE/cargo" "./$CACHE/target" "./$REPOSITORY"
+	mount --bind "$CACHE/cargo" "./$CACHE/cargo"
+	mount --bind "$CACHE/target" "./$CACHE/target"
+	mount --bind "$REPOSITORY" "./$REPOSITORY"
+	# crates.io is reached as this machine reaches it: its resolver and its certificates.
+	cat /etc/resolv.conf >etc/resolv.conf
+	[ ! -f /etc/ssl/certs/ca-certificates.crt ] ||
+		cat /etc/ssl/certs/ca-certificates.crt >etc/ssl/certs/ca-certificates.crt
+	mkdir old
+	pivot_root . old
+	umount --lazy /old
+	rmdir /old
+	cd "$REPOSITORY"
+	local keep=(HOME=/root PATH=/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin LANG=C.UTF-8
+		TERM="${TERM:-dumb}" CARGO_HOME="$CACHE/cargo" CARGO_TARGET_DIR="$CACHE/target"
+		GIT_CONFIG_COUNT=1 GIT_CONFIG_KEY_0=safe.directory GIT_CONFIG_VALUE_0='*')
+	local name
+	for name in CI RUST_BACKTRACE RUST_LOG RUSTFLAGS UPDATE_SNAPSHOTS http_proxy https_proxy; do
+		[ -z "${!name+set}" ] || keep+=("$name=${!name}")
+	done
+	exec env -i "${keep[@]}" "$@"
+}
+
+# Called a second time by itself, inside the new namespaces.
+if [ "$1" = --inside ]; then
+	shift
+	inside "$@"
+fi
+root=$("$LAB/roots.sh" toolchain)
+scratch=/run/rebuild-lab/toolchain
+mkdir -p "$CACHE/cargo" "$CACHE/target" "$scratch"
+exec unshare --mount --propagation private --pid --fork --kill-child \
+	"$0" --inside "$root" "$scratch" "$@"
