@@ -41,6 +41,7 @@ running_hosts() {
 
 up() {
 	local host layer
+	# shellcheck disable=SC2046 # names, one word each
 	[ $# -gt 0 ] || set -- $(host_names default)
 	check_hosts "$@"
 	lock_lab
@@ -58,6 +59,7 @@ up() {
 
 reset() {
 	local host
+	# shellcheck disable=SC2046
 	[ $# -gt 0 ] || set -- $(running_hosts)
 	[ $# -gt 0 ] || die "no host is running (lab.sh up)"
 	check_hosts "$@"
@@ -110,6 +112,7 @@ put() {
 	[ $# = 3 ] || usage
 	check_hosts "$1"
 	# As a stream, so that symlinks in the host's paths mean what they mean there.
+	# shellcheck disable=SC2016
 	tar -C "$(dirname "$2")" -cf - --owner=0 --group=0 "$(basename "$2")" |
 		enter_host "$1" root sh -euc '
 			scratch=$(mktemp -d)

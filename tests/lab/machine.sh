@@ -48,17 +48,15 @@ is_running() { [ -n "$(first_process "$1")" ]; }
 
 # Called by start_host in the new mount namespace.
 boot_host() {
-	local host=$1 layer=$2 run=$STATE/run/$1 binds=()
+	local host=$1 layer=$2 run=$STATE/run/$1
 	echo $BASHPID >"$CGROUP/$host/cgroup.procs"
 	mount -t overlay -o "lowerdir=$layer/upper:$(cat "$layer/lower"),upperdir=$run/upper,workdir=$run/work" \
 		"$host" "$run/root"
 	# nspawn and the systemd inside want plain cgroup v2, whatever this machine has there.
 	mount -t cgroup2 cgroup2 /sys/fs/cgroup
-	# A builder's users can see there whether it emulates other CPUs.
-	[ ! -e /proc/sys/fs/binfmt_misc/status ] || binds+=(--bind-ro=/proc/sys/fs/binfmt_misc)
 	exec systemd-nspawn --quiet --settings=no --register=no --keep-unit --boot --console=pipe \
 		--network-namespace-path="/run/netns/$(network_of "$host")" --link-journal=no \
-		--resolv-conf=off --timezone=off --machine="$host" --hostname="$host" "${binds[@]}" \
+		--resolv-conf=off --timezone=off --machine="$host" --hostname="$host" \
 		--directory="$run/root"
 }
 
@@ -111,6 +109,13 @@ wait_for_host() {
 		enter_host "$host" root systemctl --failed --no-pager >&2 </dev/null || true
 		die "$host came up '$state', not 'running'"
 	}
+	# Where its users see whether it emulates other CPUs; only to read, for it is this machine's.
+	# (nspawn's own --bind-ro is hidden by the /proc that it mounts later.)
+	enter_host "$host" root sh -euc 'cd /proc/sys/fs/binfmt_misc
+		[ -e status ] || [ -e register ] || {
+			mount -t binfmt_misc binfmt_misc /proc/sys/fs/binfmt_misc
+			mount -o remount,bind,ro /proc/sys/fs/binfmt_misc
+		}' </dev/null
 }
 systemd_answers() { enter_host "$1" root test -S /run/systemd/private </dev/null 2>/dev/null; }
 

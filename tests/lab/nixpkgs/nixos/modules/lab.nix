@@ -7,12 +7,15 @@ let
   # About one second for each unit of work; `memory` megabytes are held until the end of it.
   evalCost = { work ? 0, memory ? 0 }:
     let
-      # 32 bytes for an element: its pointer in the list and the value that it points to.
-      ballast = builtins.genList (i: i + 1000) (memory * 1000000 / 32);
-      held = builtins.foldl' (a: b: a + b) 0 ballast;
-      hash = lib.foldl' (a: i: builtins.hashString "sha256" a) cfg.salt (builtins.genList (i: i) (work * 700000));
+      double = text: times: if times == 0 then text else double (text + text) (times - 1);
+      megabyte = double "0123456789abcdef" 16;
+      ballast = builtins.genList (i: megabyte + toString i) memory;
+      size = _: builtins.foldl' (sum: text: sum + builtins.stringLength text) 0 ballast;
+      hash = builtins.foldl' (text: _: builtins.hashString "sha256" text) cfg.salt
+        (builtins.genList (i: i) (work * 600000));
     in
-    "${toString held} ${hash} ${toString (builtins.length ballast)}";
+    # Asked for before the work and after it, so that the list has to live as long as that.
+    "${toString (size 1)} ${hash} ${toString (size 2)}\n";
 in
 {
   options.lab = {
