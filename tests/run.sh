@@ -1,0 +1,93 @@
+#!/bin/bash
+# All tests, from a fresh clone on a Debian machine with nothing but git, as root:
+#
+#   tests/run.sh                      everything
+#   tests/run.sh unit                 formatting, lints, unit tests, shell scripts: no lab
+#   tests/run.sh lab [CASE...]        build, then the lab's cases (all, a file of tests/lab/cases, or single ones)
+#
+# --keep leaves the lab up afterwards, for a look (tests/lab/lab.sh on pi).
+# What is made on the way stays in /var/cache/rebuild-lab, so a second run is quick.
+set -euo pipefail
+cd "$(dirname "$(readlink -f "$0")")/.."
+
+keep=no
+part=all
+while [ $# -gt 0 ]; do
+	case $1 in
+	--keep) keep=yes ;;
+	all | unit | lab) part=$1 && shift && break ;;
+	*) sed -n '2,/^set /{/^set /d;s/^# \{0,1\}//;p}' "$0" >&2 && exit 2 ;;
+	esac
+	shift
+done
+
+[ "$(id -u)" = 0 ] || { echo "tests/run.sh: the lab makes network namespaces and mounts: run it as root" >&2; exit 1; }
+exec </dev/null
+
+toolchain=tests/lab/toolchain.sh
+lab=tests/lab/lab.sh
+program=/var/cache/rebuild-lab/target/release/rebuild
+current=
+begin=$SECONDS
+
+step() { # WHAT COMMAND...
+	local started=$SECONDS
+	current=$1
+	shift
+	printf '\n=== %s\n' "$current"
+	"$@"
+	printf -- '--- %s: %d s\n' "$current" $((SECONDS - started))
+	current=
+}
+
+finish() {
+	local code=$?
+	[ -z "$current" ] || printf -- '--- FAILED: %s\n' "$current"
+	if [ "$part" != unit ] && [ $keep = no ]; then
+		"$lab" down 2>/dev/null || code=1
+	fi
+	if [ $code = 0 ]; then
+		printf '\nall passed, in %d s\n' $((SECONDS - begin))
+	else
+		printf '\nFAILED, after %d s\n' $((SECONDS - begin))
+	fi
+	exit $code
+}
+trap finish EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
+
+make_roots() {
+	tests/lab/roots.sh toolchain
+	[ "$part" = unit ] || {
+		tests/lab/roots.sh host trixie amd64
+		tests/lab/roots.sh busybox
+	}
+}
+
+check_scripts() {
+	local scripts
+	# The clone may belong to another user than root.
+	mapfile -d '' -t scripts < <(git -c safe.directory='*' ls-files -z -- '*.sh' .ci/run)
+	[ ${#scripts[@]} -gt 0 ] || { echo "git lists no shell scripts here" >&2; return 1; }
+	"$toolchain" shellcheck "${scripts[@]}"
+}
+
+run_cases() {
+	REBUILD_PROGRAM=$program tests/lab/cases.sh "$@"
+}
+
+step "install the Debian packages that the lab needs" tests/lab/packages.sh
+step "make the Debian roots" make_roots
+if [ "$part" != lab ]; then
+	step "formatting" "$toolchain" cargo fmt --check
+	step "lints" "$toolchain" cargo clippy --all-targets --locked -- -D warnings
+	step "unit tests" "$toolchain" cargo test --locked
+	step "shell scripts" check_scripts
+fi
+[ "$part" != unit ] || exit 0
+step "build" "$toolchain" cargo build --release --locked
+step "lab: up" "$lab" up
+step "lab: fresh hosts" "$lab" reset
+step "lab: install" "$lab" install "$program"
+step "lab: cases" run_cases "$@"
