@@ -50,6 +50,7 @@ is_running() { [ -n "$(first_process "$1")" ]; }
 boot_host() {
 	local host=$1 layer=$2 run=$STATE/run/$1
 	echo $BASHPID >"$CGROUP/$host/cgroup.procs"
+	exec 9>&-
 	mount -t overlay -o "lowerdir=$layer/upper:$(cat "$layer/lower"),upperdir=$run/upper,workdir=$run/work" \
 		"$host" "$run/root"
 	# nspawn and the systemd inside want plain cgroup v2, whatever this machine has there.
@@ -70,9 +71,10 @@ start_host() {
 	mkdir -p "$CGROUP/$host" "$run/upper" "$run/root"
 	remove_tree "$run/work"
 	mkdir "$run/work"
-	# A session of its own, without our lock, input or output: it stays when this command ends.
+	# A session of its own, without our input or output: it stays when this command ends. It keeps the
+	# lock until it is in its cgroup, so that a `down` after kill -9 of this command cannot miss it.
 	setsid unshare --mount --propagation private "$LAB/lab.sh" --boot "$host" "$(cat "$run/layer")" \
-		</dev/null >"$run/console.log" 2>&1 9>&- &
+		</dev/null >"$run/console.log" 2>&1 &
 }
 
 # new_host HOST LAYER : forgets what it had written, then boots it.
