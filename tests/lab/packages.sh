@@ -6,7 +6,7 @@ set -euo pipefail
 need_root
 
 wanted=(mmdebstrap debian-archive-keyring systemd-container util-linux mount iproute2 procps
-	openssh-client xz-utils qemu-user-static git)
+	openssh-client xz-utils qemu-user-static arch-test git)
 
 is_installed() { dpkg-query -W -f '${Status}' "$1" 2>/dev/null | grep -q 'ok installed'; }
 
@@ -17,6 +17,11 @@ done
 [ ${#missing[@]} -gt 0 ] || exit 0
 
 say "installing with apt-get: ${missing[*]}"
+mkdir -p "$CACHE"
+log=$CACHE/apt-get.log
 export DEBIAN_FRONTEND=noninteractive
-apt-get -q update >&2 || say "apt-get update complained; trying to install all the same"
-apt-get -q install -y --no-install-recommends "${missing[@]}" >&2
+apt-get -q update >"$log" 2>&1 || say "apt-get update complained; trying to install all the same"
+apt-get -q -o Dpkg::Use-Pty=0 install -y --no-install-recommends "${missing[@]}" >>"$log" 2>&1 || {
+	tail -n 20 "$log" >&2
+	die "apt-get could not install them (all of it: $log)"
+}

@@ -32,6 +32,7 @@ make_root() {
 			temporary=$CACHE/roots/.making-$name
 			remove_tree "$temporary"
 			say "making the root '$name' with mmdebstrap (once; log: $CACHE/roots/$name.log)"
+			"$LAB/packages.sh" 8>&- 9>&-
 			local suite=${*: -1}
 			mmdebstrap --mode=root --format=directory "${@:1:$#-1}" "$suite" "$temporary" \
 				>"$CACHE/roots/$name.log" 2>&1 8>&- 9>&- || {
