@@ -46,7 +46,13 @@ type_on_pi() {
 }
 
 tests/lab/packages.sh
-tests/lab/toolchain.sh cargo build --release --locked
+if [ $pi = arm-pi ]; then
+	triple=aarch64-unknown-linux-gnu
+	program=${program/release/$triple/release}
+	tests/lab/toolchain.sh --arm64 cargo build --release --locked --target $triple
+else
+	tests/lab/toolchain.sh cargo build --release --locked
+fi
 trap finish EXIT
 trap 'exit 130' INT TERM
 "$lab" up "$pi" builder

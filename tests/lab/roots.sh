@@ -2,6 +2,7 @@
 # Makes the Debian roots of the lab and prints where one is:
 #
 #   roots.sh toolchain            Debian stable's Rust, in which the program is built and unit-tested
+#   roots.sh toolchain-arm64      the same, which makes arm64 programs
 #   roots.sh host SUITE ARCH      what a machine of the lab boots from
 #   roots.sh busybox              the arm64 busybox that builds and runs the miniature NixOS
 #
@@ -50,6 +51,10 @@ make_root() {
 case ${1:-} in
 toolchain)
 	make_root toolchain --variant=minbase --include=$toolchain_packages $rust
+	;;
+toolchain-arm64)
+	make_root toolchain-arm64 --variant=minbase --architectures=amd64,arm64 \
+		--include=$toolchain_packages,gcc-aarch64-linux-gnu,libc6-dev-arm64-cross,libstd-rust-dev:arm64 $rust
 	;;
 host)
 	suite=$2 arch=$3

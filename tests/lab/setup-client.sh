@@ -60,6 +60,9 @@ system=$(in_root nix-build '<nixpkgs/nixos>' -A config.system.build.toplevel --n
 in_root nix-env -p "$profiles/system" --set "$system"
 ln -sfn /run/current-system "$ROOT/nix/var/nix/gcroots/current-system"
 ln -sfn /run/booted-system "$ROOT/nix/var/nix/gcroots/booted-system"
+in_root ln -sfn "$system/etc" /etc/static
+# shellcheck disable=SC2016
+in_root sh -c 'cd /etc/static && for name in *; do ln -sfn "/etc/static/$name" "/etc/$name"; done'
 # What a boot loader and stage 1 would do: start the default generation.
 cat >"$ROOT/etc/systemd/system/lab-boot.service" <<'END'
 [Unit]

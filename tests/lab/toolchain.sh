@@ -1,5 +1,8 @@
 #!/bin/bash
-# toolchain.sh COMMAND... : runs a command in the toolchain root, at the repository's own path.
+# toolchain.sh [--arm64] COMMAND... : runs a command in the toolchain root, at the repository's own path.
+#
+# With --arm64, in one that can also build for a real Pi:
+#   toolchain.sh --arm64 cargo build --release --locked --target aarch64-unknown-linux-gnu
 #
 # The repository is the only part of this machine that is seen (and can be written to) there; cargo's
 # downloads and the target directory are kept in the lab's cache, so a second build is quick.
@@ -37,6 +40,7 @@ inside() {
 	cd "$REPOSITORY"
 	local keep=(HOME=/root PATH=/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin LANG=C.UTF-8
 		TERM="${TERM:-dumb}" CARGO_HOME="$CACHE/cargo" CARGO_TARGET_DIR="$CACHE/target"
+		CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER=aarch64-linux-gnu-gcc
 		GIT_CONFIG_COUNT=1 GIT_CONFIG_KEY_0=safe.directory GIT_CONFIG_VALUE_0='*')
 	local name
 	for name in CI RUST_BACKTRACE RUST_LOG RUSTFLAGS UPDATE_SNAPSHOTS http_proxy https_proxy; do
@@ -50,7 +54,12 @@ if [ "$1" = --inside ]; then
 	shift
 	inside "$@"
 fi
-root=$("$LAB/roots.sh" toolchain)
+kind=toolchain
+if [ "$1" = --arm64 ]; then
+	kind=toolchain-arm64
+	shift
+fi
+root=$("$LAB/roots.sh" $kind)
 scratch=/run/rebuild-lab/toolchain
 mkdir -p "$CACHE/cargo" "$CACHE/target" "$scratch"
 exec unshare --mount --propagation private --pid --fork --kill-child \
