@@ -73,6 +73,9 @@ tell "One command. The builder is an x86-64 machine, reached by ssh and nothing 
 type_on_pi ': >/var/log/nix-calls # from here on, every Nix command of the Pi is noted'
 type_on_pi 'time rebuild switch --eval-on builder'
 
+tell "All that its own Nix commands were asked to do (no evaluation, no build):"
+type_on_pi 'cat /var/log/nix-calls'
+
 tell "What the Pi runs now:"
 type_on_pi 'readlink -f /nix/var/nix/profiles/system /run/current-system'
 type_on_pi 'nix-env --list-generations -p /nix/var/nix/profiles/system'
@@ -80,8 +83,6 @@ type_on_pi 'cat /etc/motd'
 type_on_pi 'hello'
 type_on_pi 'cat /run/current-system/system; echo'
 
-tell "And all that its own Nix was asked to do (no evaluation, no build):"
-type_on_pi 'cat /var/log/nix-calls'
 tell "How it was activated:"
 type_on_pi 'cat /var/log/activation'
 

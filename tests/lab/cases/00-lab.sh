@@ -188,7 +188,7 @@ case_lab_miniature_has_its_knobs() {
 		{ config, pkgs, lib, ... }: {
 		  imports = [ ./hardware-configuration.nix ];
 		  networking.hostName = lib.mkForce "knobs";
-		  lab = { salt = "1"; slowBuild = 1; bulkMegabytes = 3; evalCost = { work = 1; memory = 10; }; };
+		  lab = { salt = "1"; slowBuild = 1; bulkMegabytes = 3; evalCost.memory = 10; };
 		  specialisation.quiet.configuration = { config, ... }: {
 		    system.nixos.tags = [ "quiet" ];
 		    environment.etc."only-quiet".text = config.networking.hostName;
