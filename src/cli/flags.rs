@@ -1,0 +1,247 @@
+//! Nix's own flags, in groups: a group goes to the commands that take all of it and to no others.
+//!
+//! The groups and which command gets them are nixos-rebuild's (`nixos-rebuild-ng`, `models.py`), less its mistakes:
+//! `--print-build-logs` and `--no-build-output` do not reach `nix-instantiate`, which rejects them.
+
+use clap::{ArgAction, Args};
+
+/// Flags that every Nix command understands.
+#[allow(clippy::struct_excessive_bools, reason = "each is a flag")]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Args)]
+#[command(next_help_heading = "Nix")]
+pub struct CommonFlags {
+    /// Say more; may be given more than once
+    #[arg(long, short, action = ArgAction::Count)]
+    pub verbose: u8,
+
+    /// Say less; may be given more than once
+    #[arg(long, action = ArgAction::Count)]
+    pub quiet: u8,
+
+    /// Build at most so many derivations at once
+    #[arg(long, short = 'j', value_name = "N")]
+    pub max_jobs: Option<String>,
+
+    /// Let each build use so many cores
+    #[arg(long, value_name = "N")]
+    pub cores: Option<String>,
+
+    /// The format of Nix's log (local runs)
+    #[arg(long, value_name = "FORMAT")]
+    pub log_format: Option<String>,
+
+    /// Go on with other builds after one has failed
+    #[arg(long, short = 'k')]
+    pub keep_going: bool,
+
+    /// Keep the directory of a failed build
+    #[arg(long, short = 'K')]
+    pub keep_failed: bool,
+
+    /// Build what cannot be fetched
+    #[arg(long)]
+    pub fallback: bool,
+
+    /// Repair damaged store paths
+    #[arg(long)]
+    pub repair: bool,
+
+    /// Set a Nix option
+    #[arg(long, num_args = 2, value_names = ["NAME", "VALUE"], action = ArgAction::Append)]
+    pub option: Vec<String>,
+}
+
+impl CommonFlags {
+    /// As arguments of a Nix command whose log we read ourselves: all but the log's form.
+    #[must_use]
+    pub fn arguments(&self) -> Vec<String> {
+        let mut words = Words::default();
+        words.count('v', self.verbose);
+        for _ in 0..self.quiet {
+            words.flag("--quiet", true);
+        }
+        words.value("--max-jobs", self.max_jobs.as_deref());
+        words.value("--cores", self.cores.as_deref());
+        words.flag("--keep-going", self.keep_going);
+        words.flag("--keep-failed", self.keep_failed);
+        words.flag("--fallback", self.fallback);
+        words.flag("--repair", self.repair);
+        for pair in self.option.chunks_exact(2) {
+            words
+                .0
+                .extend(["--option".to_owned(), pair[0].clone(), pair[1].clone()]);
+        }
+        words.0
+    }
+
+    /// As arguments of a Nix command that writes its log to the user.
+    #[must_use]
+    pub fn arguments_with_log_format(&self) -> Vec<String> {
+        let mut words = Words(self.arguments());
+        words.value("--log-format", self.log_format.as_deref());
+        words.0
+    }
+
+    /// The value that the user gave to a Nix setting with `--option`; the last one counts.
+    #[must_use]
+    pub fn setting(&self, name: &str) -> Option<&str> {
+        let pairs = self.option.chunks_exact(2);
+        pairs.rev().find(|pair| pair[0] == name).map(|pair| pair[1].as_str())
+    }
+}
+
+/// Flags that change what is evaluated, or what is said of its errors.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Args)]
+#[command(next_help_heading = "Nix")]
+pub struct EvaluationFlags {
+    /// Add a path to the Nix search path: PATH or NAME=PATH
+    #[arg(long, short = 'I', value_name = "PATH", action = ArgAction::Append)]
+    pub include: Vec<String>,
+
+    /// Show where in the configuration an evaluation error came from
+    #[arg(long)]
+    pub show_trace: bool,
+}
+
+impl EvaluationFlags {
+    /// As arguments of `nix-instantiate` or `nix-build`.
+    #[must_use]
+    pub fn arguments(&self) -> Vec<String> {
+        let mut words = Words::default();
+        for entry in &self.include {
+            words.value("-I", Some(entry));
+        }
+        words.flag("--show-trace", self.show_trace);
+        words.0
+    }
+}
+
+/// Flags of a build.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Args)]
+#[command(next_help_heading = "Nix")]
+pub struct BuildFlags {
+    /// Machines to which Nix may give builds
+    #[arg(long, value_name = "MACHINES")]
+    pub builders: Option<String>,
+
+    /// Show the logs of builds
+    #[arg(long, short = 'L')]
+    pub print_build_logs: bool,
+
+    /// Do not show the logs of builds
+    #[arg(long, short = 'Q', visible_alias = "no-link")]
+    pub no_build_output: bool,
+}
+
+impl BuildFlags {
+    /// As arguments of `nix-build`.
+    #[must_use]
+    pub fn nix_build_arguments(&self) -> Vec<String> {
+        let mut words = Words(self.realise_arguments());
+        words.flag("--print-build-logs", self.print_build_logs);
+        words.flag("--no-build-output", self.no_build_output);
+        words.0
+    }
+
+    /// As arguments of `nix-store --realise` or `nix-instantiate`, whose log we read ourselves.
+    #[must_use]
+    pub fn realise_arguments(&self) -> Vec<String> {
+        let mut words = Words::default();
+        words.value("--builders", self.builders.as_deref());
+        words.0
+    }
+}
+
+/// Flags of copying between stores.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Args)]
+#[command(next_help_heading = "Nix")]
+pub struct CopyFlags {
+    /// Let the receiving machine fetch from its own substituters what they have
+    #[arg(long, short = 's', visible_alias = "substitute-on-destination")]
+    pub use_substitutes: bool,
+}
+
+impl CopyFlags {
+    /// As arguments of `nix copy` or `nix-copy-closure`.
+    #[must_use]
+    pub fn arguments(&self) -> Vec<String> {
+        let mut words = Words::default();
+        words.flag("-s", self.use_substitutes);
+        words.0
+    }
+}
+
+#[derive(Default)]
+struct Words(Vec<String>);
+
+impl Words {
+    fn flag(&mut self, name: &str, given: bool) {
+        if given {
+            self.0.push(name.to_owned());
+        }
+    }
+
+    fn value(&mut self, name: &str, value: Option<&str>) {
+        if let Some(value) = value {
+            self.0.extend([name.to_owned(), value.to_owned()]);
+        }
+    }
+
+    fn count(&mut self, letter: char, count: u8) {
+        if count > 0 {
+            self.0.push(format!("-{}", letter.to_string().repeat(count.into())));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn common_flags_in_the_order_of_their_declaration() {
+        let flags = CommonFlags {
+            verbose: 2,
+            cores: Some("3".into()),
+            keep_going: true,
+            option: ["a", "b", "c", "d e"].map(String::from).to_vec(),
+            log_format: Some("raw".into()),
+            ..CommonFlags::default()
+        };
+        let expected = [
+            "-vv",
+            "--cores",
+            "3",
+            "--keep-going",
+            "--option",
+            "a",
+            "b",
+            "--option",
+            "c",
+            "d e",
+        ];
+        assert_eq!(flags.arguments(), expected);
+        assert_eq!(flags.arguments_with_log_format()[10..], ["--log-format", "raw"]);
+    }
+
+    #[test]
+    fn the_last_option_of_a_name_counts() {
+        let flags = CommonFlags {
+            option: ["system", "a", "cores", "1", "system", "b"].map(String::from).to_vec(),
+            ..CommonFlags::default()
+        };
+        assert_eq!(flags.setting("system"), Some("b"));
+        assert_eq!(flags.setting("max-jobs"), None);
+    }
+
+    #[test]
+    fn log_flags_reach_nix_build_only() {
+        let flags = BuildFlags {
+            builders: Some("ssh://x".into()),
+            print_build_logs: true,
+            no_build_output: true,
+        };
+        assert_eq!(flags.realise_arguments(), ["--builders", "ssh://x"]);
+        assert_eq!(flags.nix_build_arguments().len(), 4);
+    }
+}

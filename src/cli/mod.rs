@@ -1,0 +1,171 @@
+//! The command line: nixos-rebuild's, with a host for each role.
+//!
+//! One definition makes the parser, `--help`, the completions and the option part of the manual.
+
+pub mod flags;
+
+use clap::{Args, Parser, ValueEnum};
+
+use flags::{BuildFlags, CommonFlags, CopyFlags, EvaluationFlags};
+
+/// What the user typed.
+#[derive(Debug, Parser)]
+#[command(
+    name = "rebuild",
+    version,
+    about = "nixos-rebuild for small machines: evaluate and build on a stronger host, switch here",
+    after_help = "rebuild switch --eval-on builder    evaluates and builds on 'builder', activates here",
+    args_override_self = true,
+    disable_help_flag = true
+)]
+pub struct Arguments {
+    /// What to do
+    #[arg(value_enum)]
+    pub verb: Verb,
+
+    /// Who does what.
+    #[command(flatten)]
+    pub roles: RoleFlags,
+
+    /// What becomes of the result.
+    #[command(flatten)]
+    pub activation: ActivationFlags,
+
+    /// Flags that every Nix command understands.
+    #[command(flatten)]
+    pub common: CommonFlags,
+
+    /// Flags of the evaluation.
+    #[command(flatten)]
+    pub evaluation: EvaluationFlags,
+
+    /// Flags of the build.
+    #[command(flatten)]
+    pub build: BuildFlags,
+
+    /// Flags of copying between stores.
+    #[command(flatten)]
+    pub copy: CopyFlags,
+
+    /// Flags that are understood and mean nothing, or that this version refuses with a reason.
+    #[command(flatten)]
+    pub other: OtherFlags,
+
+    /// Print help
+    #[arg(short, long, action = clap::ArgAction::Help)]
+    help: Option<bool>,
+}
+
+/// What to do with the configuration; the words are nixos-rebuild's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Verb {
+    /// Build, make it the default for booting, and activate it now
+    Switch,
+    /// Build and make it the default for booting
+    Boot,
+    /// Build and activate it now, until the next boot
+    Test,
+    /// Build and leave a link named 'result' here
+    Build,
+    /// Show what would be built or fetched
+    #[value(alias = "dry-run")]
+    DryBuild,
+    /// Build and show what activating it would change
+    DryActivate,
+}
+
+/// `--eval-host`, `--build-host`.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Hosts")]
+pub struct RoleFlags {
+    /// Evaluate there, and build there too unless --build-host says otherwise
+    #[arg(long, visible_alias = "eval-on", value_name = "HOST")]
+    pub eval_host: Option<String>,
+
+    /// Build there; evaluate here unless --eval-host says otherwise
+    #[arg(long, visible_alias = "build-on", value_name = "HOST")]
+    pub build_host: Option<String>,
+
+    /// Fetch the result with nix-copy-closure; do not lend this machine's Nix daemon to the builder
+    #[arg(long)]
+    pub no_lend: bool,
+}
+
+/// What becomes of the result.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Activation")]
+pub struct ActivationFlags {
+    /// Use the profile /nix/var/nix/profiles/system-profiles/NAME
+    #[arg(long, short = 'p', value_name = "NAME", default_value = "system")]
+    pub profile_name: String,
+
+    /// Install the boot loader again
+    #[arg(long)]
+    pub install_bootloader: bool,
+}
+
+/// Accepted for nixos-rebuild's sake.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Compatibility")]
+pub struct OtherFlags {
+    /// Accepted: this program never builds and starts another version of itself
+    #[arg(long, alias = "fast")]
+    pub no_reexec: bool,
+
+    /// A flake: not in this version
+    #[arg(long, short = 'F', value_name = "URI", num_args = 0..=1, default_missing_value = ".")]
+    pub flake: Option<String>,
+
+    /// The classic configuration even if there is an /etc/nixos/flake.nix
+    #[arg(long, overrides_with = "flake")]
+    pub no_flake: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    fn parse(line: &str) -> Result<Arguments, clap::Error> {
+        Arguments::try_parse_from(std::iter::once("rebuild").chain(line.split_whitespace()))
+    }
+
+    #[test]
+    fn the_definition_is_sound() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn the_verb_stands_anywhere() {
+        for line in [
+            "switch --eval-on builder -v",
+            "--eval-on builder switch -v",
+            "-v --eval-host=builder switch",
+            "--option a b switch -v --eval-host builder",
+        ] {
+            let arguments = parse(line).unwrap();
+            assert_eq!(arguments.verb, Verb::Switch, "{line}");
+            assert_eq!(arguments.roles.eval_host.as_deref(), Some("builder"), "{line}");
+        }
+    }
+
+    #[test]
+    fn dry_run_is_dry_build() {
+        assert_eq!(parse("dry-run").unwrap().verb, Verb::DryBuild);
+    }
+
+    #[test]
+    fn an_alias_with_a_host_can_be_overridden() {
+        let arguments = parse("--eval-on builder switch --eval-on ").unwrap_err();
+        assert_eq!(arguments.kind(), clap::error::ErrorKind::InvalidValue);
+        let arguments =
+            Arguments::try_parse_from(["rebuild", "--eval-on", "builder", "switch", "--eval-on", ""]).unwrap();
+        assert_eq!(arguments.roles.eval_host.as_deref(), Some(""));
+    }
+
+    #[test]
+    fn an_unknown_flag_names_the_nearest() {
+        let text = parse("switch --eval-hots x").unwrap_err().to_string();
+        assert!(text.contains("--eval-host"), "{text}");
+    }
+}

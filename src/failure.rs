@@ -1,0 +1,136 @@
+//! What went wrong, in words for the person at the keyboard.
+
+use std::fmt;
+
+/// A failure whose text is meant for the user: what failed and where, what to do about it, and the exit status.
+///
+/// It travels inside [`anyhow::Error`], so that a reason can be wrapped around it on the way up; `main` looks for it
+/// there to find the exit status. Errors without one end with status 1.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Failure {
+    message: String,
+    remedy: Option<String>,
+    code: u8,
+}
+
+impl Failure {
+    /// A failure of our own (exit status 1), named by `message`: no capital, no full stop.
+    pub fn new(message: impl Into<String>) -> Self {
+        Self {
+            message: message.into(),
+            remedy: None,
+            code: 1,
+        }
+    }
+
+    /// The command line cannot be carried out as it is (exit status 2, as nixos-rebuild's argument errors).
+    pub fn usage(message: impl Into<String>) -> Self {
+        Self::new(message).with_code(2)
+    }
+
+    /// What to type or change next.
+    #[must_use]
+    pub fn with_remedy(mut self, remedy: impl Into<String>) -> Self {
+        self.remedy = Some(remedy.into());
+        self
+    }
+
+    /// The exit status: that of the command that failed, where there is one.
+    #[must_use]
+    pub fn with_code(mut self, code: u8) -> Self {
+        self.code = code;
+        self
+    }
+
+    /// The process's exit status.
+    #[must_use]
+    pub fn code(&self) -> u8 {
+        self.code
+    }
+
+    /// What to do about it, where we know.
+    #[must_use]
+    pub fn remedy(&self) -> Option<&str> {
+        self.remedy.as_deref()
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for Failure {}
+
+/// Ctrl-C, or another signal that asks us to stop: nothing is printed, as with any interrupted command.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Interrupted {
+    /// The signal's number.
+    pub signal: i32,
+}
+
+impl Interrupted {
+    /// 128 and the signal's number, as shells say it: 130 for Ctrl-C.
+    #[must_use]
+    pub fn code(self) -> u8 {
+        u8::try_from(128 + self.signal).unwrap_or(1)
+    }
+}
+
+impl fmt::Display for Interrupted {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "interrupted by signal {}", self.signal)
+    }
+}
+
+impl std::error::Error for Interrupted {}
+
+/// The exit status for an error that nobody handled.
+#[must_use]
+pub fn exit_code(error: &anyhow::Error) -> u8 {
+    if let Some(interrupted) = error.downcast_ref::<Interrupted>() {
+        return interrupted.code();
+    }
+    error.downcast_ref::<Failure>().map_or(1, Failure::code)
+}
+
+/// The error as it is shown: the reasons from the outermost inwards, then the remedy. Nothing for an interrupt.
+#[must_use]
+pub fn describe(error: &anyhow::Error) -> Option<String> {
+    if error.is::<Interrupted>() {
+        return None;
+    }
+    let mut text = format!("error: {error:#}");
+    if let Some(remedy) = error.downcast_ref::<Failure>().and_then(Failure::remedy) {
+        for line in remedy.lines() {
+            text.push_str("\n  ");
+            text.push_str(line);
+        }
+    }
+    Some(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use anyhow::Context;
+
+    #[test]
+    fn the_code_and_the_remedy_survive_being_wrapped() {
+        let failure = Failure::new("the link broke").with_code(255).with_remedy("try again");
+        let error = Err::<(), _>(failure).context("client → builder").unwrap_err();
+        assert_eq!(exit_code(&error), 255);
+        assert_eq!(
+            describe(&error).as_deref(),
+            Some("error: client → builder: the link broke\n  try again")
+        );
+    }
+
+    #[test]
+    fn an_interrupt_is_silent_and_says_130() {
+        let error = anyhow::Error::new(Interrupted { signal: 2 });
+        assert_eq!(exit_code(&error), 130);
+        assert_eq!(describe(&error), None);
+    }
+}

@@ -1,0 +1,16 @@
+//! `rebuild`: nixos-rebuild for small machines.
+//!
+//! The way of a run: [`cli`] reads the command line, [`plan`] makes a plain value of it, [`run`] carries it out. Another
+//! machine's part goes through [`session`], with the files that [`sources`] found. What there is to see goes to
+//! [`progress`] as events; every process is started by [`process`]. `docs/design.md` says why.
+
+pub mod cli;
+pub mod failure;
+pub mod host;
+pub mod nix_settings;
+pub mod plan;
+pub mod process;
+pub mod progress;
+pub mod run;
+pub mod session;
+pub mod sources;

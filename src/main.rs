@@ -1,0 +1,49 @@
+//! The program: arguments, plan, carrying out, exit status.
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::Parser;
+
+use rebuild::cli::Arguments;
+use rebuild::failure::{describe, exit_code};
+use rebuild::plan::{Facts, Plan};
+use rebuild::process::signals::Signals;
+use rebuild::progress::{self, Verbosity};
+use rebuild::run::{self, Surroundings};
+
+fn main() -> ExitCode {
+    match rebuild(Arguments::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            if let Some(text) = describe(&error) {
+                eprintln!("{text}");
+            }
+            ExitCode::from(exit_code(&error))
+        }
+    }
+}
+
+fn rebuild(arguments: Arguments) -> Result<()> {
+    let signals = Signals::listen()?;
+    let around = surroundings()?;
+    let mut observer = progress::observer(Verbosity::of(&arguments));
+    let plan = Plan::new(arguments, &facts(&around))?;
+    run::carry_out(&plan, &around, observer.as_mut(), &signals)
+}
+
+fn surroundings() -> Result<Surroundings> {
+    Ok(Surroundings {
+        variables: std::env::vars_os().collect(),
+        directory: std::env::current_dir()?,
+        own_name: nix::unistd::gethostname()?.to_string_lossy().into_owned(),
+    })
+}
+
+fn facts(around: &Surroundings) -> Facts {
+    Facts {
+        own_name: around.own_name.clone(),
+        is_root: nix::unistd::geteuid().is_root(),
+        has_system_flake: std::path::Path::new("/etc/nixos/flake.nix").exists(),
+    }
+}

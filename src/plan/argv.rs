@@ -1,0 +1,242 @@
+//! The commands that run on this machine, word by word, in nixos-rebuild's order and spelling.
+
+use std::ffi::OsString;
+use std::path::Path;
+
+use super::{Activation, NixFlags};
+use crate::host::Host;
+use crate::process::Invocation;
+
+/// What is evaluated: the entry point of a classic configuration.
+pub const ENTRY: &str = "<nixpkgs/nixos>";
+
+/// The attribute that is the whole system.
+pub const ATTRIBUTE: &str = "config.system.build.toplevel";
+
+/// The fixed name is also the lock: systemd refuses a second one.
+const UNIT: &str = "nixos-rebuild-switch-to-configuration";
+
+/// Where a local `nix-build` puts its link.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Link {
+    /// `./result`.
+    Result,
+    /// Nowhere.
+    None,
+    /// Nothing is built.
+    DryRun,
+}
+
+/// Evaluates and builds here.
+#[must_use]
+pub fn nix_build(flags: &NixFlags, link: Link) -> Invocation {
+    let command = Invocation::new("nix-build").args([ENTRY, "--attr", ATTRIBUTE]);
+    let command = match link {
+        Link::Result => command,
+        Link::None => command.arg("--no-out-link"),
+        Link::DryRun => command.arg("--dry-run"),
+    };
+    command
+        .args(flags.common.arguments_with_log_format())
+        .args(flags.evaluation.arguments())
+        .args(flags.build.nix_build_arguments())
+}
+
+/// Evaluates here; `root` becomes a link to the derivation, and keeps it from being collected.
+#[must_use]
+pub fn nix_instantiate(flags: &NixFlags, root: &Path) -> Invocation {
+    Invocation::new("nix-instantiate")
+        .args([ENTRY, "--attr", ATTRIBUTE, "--add-root"])
+        .arg(root)
+        .args(flags.common.arguments_with_log_format())
+        .args(flags.evaluation.arguments())
+        .args(flags.build.realise_arguments())
+}
+
+/// Sends a derivation and all that it is made from to the builder.
+#[must_use]
+pub fn copy_derivation_to(flags: &NixFlags, host: &Host, derivation: &str) -> Invocation {
+    // --repair is not for nix-copy-closure, which takes it for the host's name.
+    Invocation::new("nix-copy-closure")
+        .args(flags.copy.arguments())
+        .args(["--to", host.destination(), derivation])
+}
+
+/// Fetches the result without lending our daemon.
+#[must_use]
+pub fn copy_result_from(flags: &NixFlags, host: &Host, result: &str) -> Invocation {
+    Invocation::new("nix-copy-closure")
+        .args(flags.copy.arguments())
+        .args(["--from", host.destination(), result])
+}
+
+/// Links `result` here, as a root for the garbage collector. Nothing is built: the path is here.
+#[must_use]
+pub fn link_result(result: &str, link: &Path) -> Invocation {
+    Invocation::new("nix-store")
+        .args(["--realise", result, "--add-root"])
+        .arg(link)
+}
+
+/// Makes `result` the profile's new generation.
+#[must_use]
+pub fn set_profile(profile: &Path, result: &str) -> Invocation {
+    Invocation::new("nix-env")
+        .arg("-p")
+        .arg(profile)
+        .args(["--set", result])
+}
+
+/// What of this machine an activation depends on.
+#[derive(Debug, Clone, Default)]
+pub struct ActivationFacts {
+    /// Whether systemd runs here and the user did not forbid `systemd-run` (`NIXOS_REBUILD_NO_SYSTEMD_RUN`).
+    pub under_systemd: bool,
+    /// The variables that activation scripts may see: `PATH`, `LOCALE_ARCHIVE` and `NIXOS_NO_CHECK`, where set.
+    pub variables: Vec<(OsString, OsString)>,
+}
+
+/// Runs the new system's activation.
+#[must_use]
+pub fn activate(activation: &Activation, result: &str, facts: &ActivationFacts) -> Invocation {
+    let script = format!("{result}/bin/switch-to-configuration");
+    let command = if facts.under_systemd {
+        Invocation::new("systemd-run")
+            .args([
+                "-E",
+                "LOCALE_ARCHIVE",
+                "-E",
+                "NIXOS_INSTALL_BOOTLOADER",
+                "-E",
+                "NIXOS_NO_CHECK",
+                "--collect",
+                "--no-ask-password",
+                "--pipe",
+                "--quiet",
+                "--service-type=exec",
+            ])
+            .arg(format!("--unit={UNIT}"))
+            .args([script.as_str(), activation.action])
+    } else {
+        Invocation::new(script).arg(activation.action)
+    };
+    let install = if activation.install_bootloader { "1" } else { "0" };
+    let mut command = command.clean_env();
+    for (name, value) in &facts.variables {
+        command = command.env(name, value);
+    }
+    command.env("NIXOS_INSTALL_BOOTLOADER", install)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::flags::{BuildFlags, CommonFlags, CopyFlags, EvaluationFlags};
+    use crate::host::Place;
+
+    fn flags() -> NixFlags {
+        NixFlags {
+            common: CommonFlags {
+                verbose: 1,
+                repair: true,
+                log_format: Some("raw".into()),
+                ..CommonFlags::default()
+            },
+            evaluation: EvaluationFlags {
+                include: vec!["nixpkgs=/my nixpkgs".into()],
+                show_trace: true,
+            },
+            build: BuildFlags {
+                builders: Some(String::new()),
+                print_build_logs: true,
+                no_build_output: false,
+            },
+            copy: CopyFlags { use_substitutes: true },
+            lend: true,
+        }
+    }
+
+    fn host() -> Host {
+        Place::parse("me@builder", "pi").unwrap().host().unwrap().clone()
+    }
+
+    fn activation() -> Activation {
+        Activation {
+            profile: None,
+            action: "switch",
+            install_bootloader: true,
+        }
+    }
+
+    #[test]
+    fn a_local_build_gets_every_flag() {
+        assert_eq!(
+            nix_build(&flags(), Link::None).to_string(),
+            "nix-build '<nixpkgs/nixos>' --attr config.system.build.toplevel --no-out-link -v --repair --log-format raw \
+             -I 'nixpkgs=/my nixpkgs' --show-trace --builders '' --print-build-logs"
+        );
+    }
+
+    /// nixos-rebuild sends `--print-build-logs` to nix-instantiate, which rejects it.
+    #[test]
+    fn an_evaluation_gets_no_flag_of_build_logs() {
+        assert_eq!(
+            nix_instantiate(&flags(), Path::new("/t/drv")).to_string(),
+            "nix-instantiate '<nixpkgs/nixos>' --attr config.system.build.toplevel --add-root /t/drv -v --repair \
+             --log-format raw -I 'nixpkgs=/my nixpkgs' --show-trace --builders ''"
+        );
+    }
+
+    /// nixos-rebuild sends `--repair` to nix-copy-closure, which takes it for a host.
+    #[test]
+    fn copying_gets_only_its_own_flags() {
+        assert_eq!(
+            copy_derivation_to(&flags(), &host(), "/nix/store/x.drv").to_string(),
+            "nix-copy-closure -s --to me@builder /nix/store/x.drv"
+        );
+        assert_eq!(
+            copy_result_from(&flags(), &host(), "/nix/store/x").to_string(),
+            "nix-copy-closure -s --from me@builder /nix/store/x"
+        );
+    }
+
+    #[test]
+    fn profile_and_link() {
+        assert_eq!(
+            set_profile(Path::new("/nix/var/nix/profiles/system"), "/nix/store/x").to_string(),
+            "nix-env -p /nix/var/nix/profiles/system --set /nix/store/x"
+        );
+        assert_eq!(
+            link_result("/nix/store/x", Path::new("result")).to_string(),
+            "nix-store --realise /nix/store/x --add-root result"
+        );
+    }
+
+    #[test]
+    fn activation_runs_in_a_unit_of_a_fixed_name_with_a_clean_environment() {
+        let facts = ActivationFacts {
+            under_systemd: true,
+            variables: vec![("PATH".into(), "/bin".into())],
+        };
+        let command = activate(&activation(), "/nix/store/x", &facts);
+        let words: Vec<_> = command.words().map(|word| word.to_string_lossy()).collect();
+        assert_eq!(
+            words.join(" "),
+            "systemd-run -E LOCALE_ARCHIVE -E NIXOS_INSTALL_BOOTLOADER -E NIXOS_NO_CHECK --collect --no-ask-password \
+             --pipe --quiet --service-type=exec --unit=nixos-rebuild-switch-to-configuration \
+             /nix/store/x/bin/switch-to-configuration switch"
+        );
+        let expected = Invocation::new("systemd-run")
+            .args(command.words().skip(1))
+            .clean_env()
+            .env("PATH", "/bin")
+            .env("NIXOS_INSTALL_BOOTLOADER", "1");
+        assert_eq!(command, expected);
+    }
+
+    #[test]
+    fn activation_without_systemd_is_the_script_itself() {
+        let command = activate(&activation(), "/nix/store/x", &ActivationFacts::default());
+        assert_eq!(command.to_string(), "/nix/store/x/bin/switch-to-configuration switch");
+    }
+}

@@ -1,0 +1,305 @@
+//! What is going to happen, as a plain value: made from the command line before anything runs, and tested without
+//! processes. Carrying it out is `run`'s.
+
+pub mod argv;
+
+use std::path::PathBuf;
+
+use crate::cli::flags::{BuildFlags, CommonFlags, CopyFlags, EvaluationFlags};
+use crate::cli::{Arguments, Verb};
+use crate::failure::Failure;
+use crate::host::{Host, Place};
+
+/// What of this machine and its user decides over the plan.
+#[derive(Debug, Clone)]
+pub struct Facts {
+    /// The host name, as `uname -n` gives it.
+    pub own_name: String,
+    /// Whether the user is root.
+    pub is_root: bool,
+    /// Whether there is an `/etc/nixos/flake.nix`.
+    pub has_system_flake: bool,
+}
+
+/// The whole run.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Plan {
+    /// How the system comes to be.
+    pub making: Making,
+    /// What becomes of it.
+    pub outcome: Outcome,
+    /// The flags for Nix.
+    pub flags: NixFlags,
+}
+
+/// How the system comes to be: who evaluates and who builds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Making {
+    /// Both here.
+    Local,
+    /// Evaluated here, built there (`--build-host` alone).
+    BuildOn(Host),
+    /// Both there (`--eval-host`).
+    EvaluateOn(Host),
+}
+
+impl Making {
+    /// The other machine.
+    #[must_use]
+    pub fn host(&self) -> Option<&Host> {
+        match self {
+            Self::Local => None,
+            Self::BuildOn(host) | Self::EvaluateOn(host) => Some(host),
+        }
+    }
+}
+
+/// What becomes of the system.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// Nothing: only say what would be built.
+    DryBuild,
+    /// A link named `result` in the current directory.
+    Link,
+    /// The steps of an activation.
+    Activate(Activation),
+}
+
+/// The steps of an activation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Activation {
+    /// The profile that gets a new generation first, if one does.
+    pub profile: Option<PathBuf>,
+    /// The word for `switch-to-configuration`.
+    pub action: &'static str,
+    /// Whether the boot loader is installed again.
+    pub install_bootloader: bool,
+}
+
+/// The user's flags for Nix, by the commands that take them.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct NixFlags {
+    /// For every command.
+    pub common: CommonFlags,
+    /// For the evaluation.
+    pub evaluation: EvaluationFlags,
+    /// For the build.
+    pub build: BuildFlags,
+    /// For copying.
+    pub copy: CopyFlags,
+    /// Whether our own daemon is lent to the builder, for it to send the result.
+    pub lend: bool,
+}
+
+impl Plan {
+    /// Decides everything that can be decided before the first command.
+    ///
+    /// # Errors
+    /// What the command line asks for cannot be done: refused here, before anything is changed or even begun.
+    pub fn new(arguments: Arguments, facts: &Facts) -> Result<Self, Failure> {
+        refuse_flakes(&arguments, facts)?;
+        let plan = Self {
+            making: making(&arguments, facts)?,
+            outcome: outcome(&arguments)?,
+            flags: NixFlags {
+                common: arguments.common,
+                evaluation: arguments.evaluation,
+                build: arguments.build,
+                copy: arguments.copy,
+                lend: !arguments.roles.no_lend,
+            },
+        };
+        let activates = matches!(plan.outcome, Outcome::Activate(_));
+        if activates && !facts.is_root {
+            // It would fail all the same, but after the long work.
+            return Err(Failure::new("only root can activate a configuration")
+                .with_remedy("sudo rebuild ...\nor, to see whether it builds: rebuild build ..."));
+        }
+        Ok(plan)
+    }
+}
+
+fn refuse_flakes(arguments: &Arguments, facts: &Facts) -> Result<(), Failure> {
+    if let Some(flake) = &arguments.other.flake {
+        return Err(
+            Failure::usage(format!("--flake {flake}: this version does not know flakes yet"))
+                .with_remedy("use nixos-rebuild for it"),
+        );
+    }
+    if facts.has_system_flake && !arguments.other.no_flake {
+        return Err(Failure::usage(
+            "/etc/nixos/flake.nix is what nixos-rebuild would use, and this version does not know flakes yet",
+        )
+        .with_remedy("use nixos-rebuild for it\nor, for the classic configuration beside it: --no-flake"));
+    }
+    Ok(())
+}
+
+fn making(arguments: &Arguments, facts: &Facts) -> Result<Making, Failure> {
+    let place = |value: &Option<String>| {
+        value
+            .as_deref()
+            .map(|text| Place::parse(text, &facts.own_name))
+            .transpose()
+    };
+    let evaluator = place(&arguments.roles.eval_host)?;
+    let builder = place(&arguments.roles.build_host)?;
+    match (evaluator.unwrap_or(Place::Here), builder) {
+        (Place::Here, None | Some(Place::Here)) => Ok(Making::Local),
+        (Place::Here, Some(Place::There(builder))) => Ok(Making::BuildOn(builder)),
+        (Place::There(evaluator), None) => Ok(Making::EvaluateOn(evaluator)),
+        (Place::There(evaluator), Some(Place::There(builder))) if evaluator == builder => {
+            Ok(Making::EvaluateOn(evaluator))
+        }
+        (Place::There(evaluator), Some(builder)) => {
+            let there = builder.host().map_or("this machine", Host::destination);
+            Err(Failure::usage(format!(
+                "this version cannot evaluate on {evaluator} and build on {there}"
+            ))
+            .with_remedy(format!("let one host do both: --eval-on {evaluator}")))
+        }
+    }
+}
+
+fn outcome(arguments: &Arguments) -> Result<Outcome, Failure> {
+    let (action, sets_profile) = match arguments.verb {
+        Verb::DryBuild => return Ok(Outcome::DryBuild),
+        Verb::Build => return Ok(Outcome::Link),
+        Verb::Switch => ("switch", true),
+        Verb::Boot => ("boot", true),
+        Verb::Test => ("test", false),
+        Verb::DryActivate => ("dry-activate", false),
+    };
+    let profile = profile(&arguments.activation.profile_name)?;
+    Ok(Outcome::Activate(Activation {
+        profile: sets_profile.then_some(profile),
+        action,
+        install_bootloader: arguments.activation.install_bootloader,
+    }))
+}
+
+fn profile(name: &str) -> Result<PathBuf, Failure> {
+    if name.is_empty() || name.starts_with('.') || name.contains('/') {
+        return Err(Failure::usage(format!("--profile-name '{name}' is not a file name")));
+    }
+    let profiles = PathBuf::from("/nix/var/nix/profiles");
+    Ok(match name {
+        "system" => profiles.join("system"),
+        other => profiles.join("system-profiles").join(other),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser;
+
+    fn facts() -> Facts {
+        Facts {
+            own_name: "pi".into(),
+            is_root: true,
+            has_system_flake: false,
+        }
+    }
+
+    fn plan_with(line: &str, facts: &Facts) -> Result<Plan, Failure> {
+        let words = line.split(' ').map(|word| if word == "''" { "" } else { word });
+        Plan::new(
+            Arguments::try_parse_from(std::iter::once("rebuild").chain(words)).unwrap(),
+            facts,
+        )
+    }
+
+    fn plan(line: &str) -> Result<Plan, Failure> {
+        plan_with(line, &facts())
+    }
+
+    fn host(name: &str) -> Host {
+        Place::parse(name, "pi").unwrap().host().unwrap().clone()
+    }
+
+    #[test]
+    fn who_evaluates_and_who_builds() {
+        for (line, expected) in [
+            ("switch", Making::Local),
+            ("switch --eval-on builder", Making::EvaluateOn(host("builder"))),
+            ("--eval-host me@builder switch", Making::EvaluateOn(host("me@builder"))),
+            ("switch --eval-on b --build-on b", Making::EvaluateOn(host("b"))),
+            ("switch --build-on b", Making::BuildOn(host("b"))),
+            ("switch --eval-on localhost --build-on b", Making::BuildOn(host("b"))),
+            ("switch --eval-on pi", Making::Local),
+            ("switch --eval-on builder --eval-on ''", Making::Local),
+            ("switch --build-on ''", Making::Local),
+        ] {
+            assert_eq!(plan(line).unwrap().making, expected, "{line}");
+        }
+    }
+
+    #[test]
+    fn two_other_hosts_are_refused_for_now() {
+        for line in ["switch --eval-on a --build-on b", "switch --eval-on a --build-on ''"] {
+            let failure = plan(line).unwrap_err();
+            assert_eq!(failure.code(), 2, "{line}");
+            assert_eq!(failure.remedy(), Some("let one host do both: --eval-on a"));
+        }
+    }
+
+    #[test]
+    fn what_becomes_of_the_result() {
+        let activation = |profile: Option<&str>, action| {
+            Outcome::Activate(Activation {
+                profile: profile.map(PathBuf::from),
+                action,
+                install_bootloader: false,
+            })
+        };
+        let system = Some("/nix/var/nix/profiles/system");
+        for (line, expected) in [
+            ("switch", activation(system, "switch")),
+            ("boot", activation(system, "boot")),
+            ("test", activation(None, "test")),
+            ("dry-activate", activation(None, "dry-activate")),
+            ("build", Outcome::Link),
+            ("dry-build", Outcome::DryBuild),
+            (
+                "boot -p test",
+                activation(Some("/nix/var/nix/profiles/system-profiles/test"), "boot"),
+            ),
+        ] {
+            assert_eq!(plan(line).unwrap().outcome, expected, "{line}");
+        }
+    }
+
+    #[test]
+    fn profile_names_stay_in_their_directory() {
+        for name in ["../system", "a/b", ".", ""] {
+            assert_eq!(plan(&format!("boot --profile-name={name}")).unwrap_err().code(), 2);
+        }
+    }
+
+    #[test]
+    fn activation_without_root_is_refused_before_the_long_work() {
+        let user = Facts {
+            is_root: false,
+            ..facts()
+        };
+        for line in ["switch", "boot", "test", "dry-activate"] {
+            assert!(plan_with(line, &user).is_err(), "{line}");
+        }
+        for line in ["build", "dry-build --eval-on builder"] {
+            assert!(plan_with(line, &user).is_ok(), "{line}");
+        }
+    }
+
+    #[test]
+    fn flakes_are_refused_not_ignored() {
+        let flake = Facts {
+            has_system_flake: true,
+            ..facts()
+        };
+        assert!(plan("switch --flake .").is_err());
+        assert!(plan_with("switch", &flake).is_err());
+        assert!(plan_with("switch --no-flake", &flake).is_ok());
+        assert!(plan("switch --flake . --no-flake").is_ok());
+    }
+}

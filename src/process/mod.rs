@@ -1,0 +1,183 @@
+//! The one place that starts processes.
+//!
+//! Elsewhere a command is an [`Invocation`]: a plain value that can be compared and shown.
+
+pub mod quote;
+pub mod signals;
+
+use std::ffi::{OsStr, OsString};
+use std::fmt;
+use std::os::fd::AsFd;
+use std::os::unix::process::ExitStatusExt;
+use std::process::{Child, Command, ExitStatus, Stdio};
+
+use anyhow::Result;
+use nix::sys::signal::{SigSet, Signal};
+
+use crate::failure::Failure;
+use signals::Signals;
+
+/// A command to be run: its words, and its environment where that is not ours.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Invocation {
+    program: OsString,
+    arguments: Vec<OsString>,
+    environment: Environment,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Environment {
+    /// Ours, and these on top.
+    Inherited(Vec<(OsString, OsString)>),
+    /// These and no others.
+    Only(Vec<(OsString, OsString)>),
+}
+
+impl Invocation {
+    /// A command without arguments, in our own environment.
+    pub fn new(program: impl Into<OsString>) -> Self {
+        Self {
+            program: program.into(),
+            arguments: Vec::new(),
+            environment: Environment::Inherited(Vec::new()),
+        }
+    }
+
+    /// One more argument.
+    #[must_use]
+    pub fn arg(mut self, argument: impl Into<OsString>) -> Self {
+        self.arguments.push(argument.into());
+        self
+    }
+
+    /// More arguments.
+    #[must_use]
+    pub fn args<T: Into<OsString>>(mut self, arguments: impl IntoIterator<Item = T>) -> Self {
+        self.arguments.extend(arguments.into_iter().map(Into::into));
+        self
+    }
+
+    /// One more environment variable.
+    #[must_use]
+    pub fn env(mut self, name: impl Into<OsString>, value: impl Into<OsString>) -> Self {
+        let (Environment::Inherited(variables) | Environment::Only(variables)) = &mut self.environment;
+        variables.push((name.into(), value.into()));
+        self
+    }
+
+    /// No environment variable but those added after this.
+    #[must_use]
+    pub fn clean_env(mut self) -> Self {
+        self.environment = Environment::Only(Vec::new());
+        self
+    }
+
+    /// The command's words, program first.
+    pub fn words(&self) -> impl Iterator<Item = &OsStr> {
+        std::iter::once(self.program.as_os_str()).chain(self.arguments.iter().map(OsString::as_os_str))
+    }
+
+    /// Runs to the end. What the command prints to its stdout goes to our stderr, because our stdout is the result's.
+    ///
+    /// # Errors
+    /// When it cannot be started, is interrupted, or its exit status is not 0; that status becomes ours.
+    pub fn run(&self, signals: &Signals) -> Result<()> {
+        let mut command = self.command();
+        command.stdout(Stdio::from(std::io::stderr().as_fd().try_clone_to_owned()?));
+        self.finish(&mut command, signals).map(|_| ())
+    }
+
+    /// Runs to the end and gives what the command printed to its stdout.
+    ///
+    /// # Errors
+    /// As [`Invocation::run`].
+    pub fn capture(&self, signals: &Signals) -> Result<Vec<u8>> {
+        let mut command = self.command();
+        command.stdout(Stdio::piped());
+        self.finish(&mut command, signals)
+    }
+
+    /// Starts it with all three standard streams piped to us, and deaf to Ctrl-C: whoever talks with it decides when it
+    /// ends.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub fn converse(&self) -> Result<Child> {
+        // A child has its parent's signal mask. ssh keeps it, so that a terminal's Ctrl-C does not cut the connection
+        // before the other side has been told.
+        let interrupt = SigSet::from(Signal::SIGINT);
+        interrupt.thread_block()?;
+        let child = self
+            .command()
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn();
+        interrupt.thread_unblock()?;
+        child.map_err(|error| self.not_started(&error).into())
+    }
+
+    fn command(&self) -> Command {
+        let mut command = Command::new(&self.program);
+        command.args(&self.arguments);
+        match &self.environment {
+            Environment::Inherited(more) => command.envs(more.iter().cloned()),
+            Environment::Only(all) => command.env_clear().envs(all.iter().cloned()),
+        };
+        command
+    }
+
+    fn finish(&self, command: &mut Command, signals: &Signals) -> Result<Vec<u8>> {
+        let child = command.spawn().map_err(|error| self.not_started(&error))?;
+        let guard = signals.pass_on_to(child.id());
+        let output = child.wait_with_output()?;
+        drop(guard);
+        signals.check()?;
+        if output.status.success() {
+            Ok(output.stdout)
+        } else {
+            Err(self.failed(output.status).into())
+        }
+    }
+
+    fn not_started(&self, error: &std::io::Error) -> Failure {
+        let program = self.program.to_string_lossy();
+        if error.kind() == std::io::ErrorKind::NotFound {
+            Failure::new(format!("{program}: command not found")).with_code(127)
+        } else {
+            Failure::new(format!("{program}: cannot be started: {error}")).with_code(126)
+        }
+    }
+
+    fn failed(&self, status: ExitStatus) -> Failure {
+        let code = exit_code(status);
+        let program = self.program.to_string_lossy();
+        match status.signal() {
+            // NixOS/nixpkgs#375725: the kernel kills what takes its last memory, and nobody says why.
+            Some(9) => Failure::new(format!("{program} was killed: probably this machine ran out of memory"))
+                .with_remedy("let a stronger machine do it: --eval-on HOST"),
+            Some(signal) => Failure::new(format!("{program} was ended by signal {signal}")),
+            None => Failure::new(format!("this command failed with exit status {code}: {self}")),
+        }
+        .with_code(code)
+    }
+}
+
+/// A process's exit status as shells say it: 128 and the number for a signal.
+#[must_use]
+pub fn exit_code(status: ExitStatus) -> u8 {
+    let code = status.code().or_else(|| status.signal().map(|signal| 128 + signal));
+    code.and_then(|code| u8::try_from(code).ok()).unwrap_or(1)
+}
+
+impl fmt::Display for Invocation {
+    /// As it could be typed into a shell.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, word) in self.words().enumerate() {
+            let quoted = quote::shell_word(word).map_err(|_| fmt::Error)?;
+            let blank = if index == 0 { "" } else { " " };
+            write!(formatter, "{blank}{}", String::from_utf8_lossy(&quoted))?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,362 @@
+//! The talk itself: says what is to be said, hears what comes, and knows at each point what that means.
+
+use std::io::{BufRead, BufReader, Read};
+use std::process::Child;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+
+use super::missing::{Missing, missing};
+use super::relay::Relay;
+use super::reply::Reply;
+use super::speaker::{Speaker, Speech};
+use super::{diagnosis, request::Request, ssh};
+use crate::failure::{Failure, Interrupted};
+use crate::host::Host;
+use crate::process::exit_code;
+use crate::process::signals::Signals;
+use crate::progress::nix_log::LogLine;
+use crate::progress::{Event, Observer, Phase};
+use crate::sources::archive::Amount;
+use crate::sources::collect::Collection;
+
+/// How long the other side may take to end what it does after a Ctrl-C here.
+const FAREWELL: Duration = Duration::from_secs(5);
+
+/// How often a live display hears of the bytes received.
+const TICK: Duration = Duration::from_millis(200);
+
+/// As often as the evaluation is repeated with more files before its error is believed.
+const MOST_ROUNDS: u32 = 50;
+
+/// What came of it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Answer {
+    /// The derivation, if one was evaluated.
+    pub derivation: Option<String>,
+    /// The path that was built, if one was.
+    pub result: Option<String>,
+    /// Whether the result is in our store already.
+    pub copied: bool,
+}
+
+enum Heard {
+    Line(String),
+    StreamEnded,
+    Ssh(String),
+    Sent(Result<Amount>),
+    Signal(i32),
+}
+
+/// Carries out a request on another machine.
+///
+/// # Errors
+/// What failed there, its log having gone to the observer, or why there was no talking; [`Interrupted`] when a signal has
+/// come, after the other side has been told.
+pub fn converse(
+    host: &Host,
+    ssh_options: Option<&str>,
+    request: &Request,
+    collection: &mut Collection,
+    relay: Option<&Relay>,
+    observer: &mut dyn Observer,
+    signals: &Signals,
+) -> Result<Answer> {
+    let script = request.script()?;
+    let own_socket = relay.map(Relay::socket);
+    let forward = request.socket.as_deref().zip(own_socket.as_deref());
+    let command = ssh::connect(host, ssh_options, forward, script.len())?;
+    observer.see(Event::Phase(Phase::Connecting(host.to_string())));
+    observer.see(Event::Detail(format!("$ {command}")));
+
+    let (sender, inbox) = channel();
+    let listener = signals.forward(sender.clone(), Heard::Signal);
+    signals.check()?;
+    let mut child = command.converse()?;
+    let speaker = listen(&mut child, sender)?;
+    speaker.say(Speech::Bytes(script));
+
+    let mut talk = Conversation {
+        host,
+        system: &request.system,
+        child,
+        speaker: Some(speaker),
+        collection,
+        relay,
+        observer,
+        answer: Answer::default(),
+        errors: Vec::new(),
+        rounds: 0,
+        greeted: false,
+        copying: false,
+        ended: None,
+        ssh_text: String::new(),
+        sending_error: None,
+    };
+    let result = talk.hear_out(&inbox);
+    drop(listener);
+    talk.observer.see(Event::Phase(Phase::Done));
+    result.map(|()| talk.answer)
+}
+
+/// Starts the threads that turn everything that can happen into one stream.
+fn listen(child: &mut Child, sender: Sender<Heard>) -> Result<Speaker> {
+    let (Some(stdin), Some(stdout), Some(stderr)) = (child.stdin.take(), child.stdout.take(), child.stderr.take())
+    else {
+        anyhow::bail!("ssh was started without pipes");
+    };
+    let reports = sender.clone();
+    let speaker = Speaker::start(stdin, move |amount| {
+        let _ = reports.send(Heard::Sent(amount));
+    });
+    let texts = sender.clone();
+    thread::spawn(move || lines(stderr, |line| texts.send(Heard::Ssh(line)).is_ok()));
+    thread::spawn(move || {
+        lines(stdout, |line| sender.send(Heard::Line(line)).is_ok());
+        let _ = sender.send(Heard::StreamEnded);
+    });
+    Ok(speaker)
+}
+
+/// Calls `each` for every line until it says no or there are no more.
+fn lines(stream: impl Read, mut each: impl FnMut(String) -> bool) {
+    let mut reader = BufReader::new(stream);
+    let mut line = Vec::new();
+    while reader.read_until(b'\n', &mut line).is_ok_and(|length| length > 0) {
+        let text = String::from_utf8_lossy(&line);
+        if !each(text.trim_end_matches(['\n', '\r']).to_owned()) {
+            break;
+        }
+        line.clear();
+    }
+}
+
+struct Conversation<'a> {
+    host: &'a Host,
+    system: &'a str,
+    child: Child,
+    speaker: Option<Speaker>,
+    collection: &'a mut Collection,
+    relay: Option<&'a Relay>,
+    observer: &'a mut dyn Observer,
+    answer: Answer,
+    /// Errors of the evaluation, held back because more files may make up for them.
+    errors: Vec<LogLine>,
+    rounds: u32,
+    greeted: bool,
+    copying: bool,
+    /// The script's last word, once it has come.
+    ended: Option<Reply>,
+    ssh_text: String,
+    sending_error: Option<anyhow::Error>,
+}
+
+impl Conversation<'_> {
+    /// Everything until the connection ends.
+    fn hear_out(&mut self, inbox: &Receiver<Heard>) -> Result<()> {
+        loop {
+            match inbox.recv_timeout(TICK) {
+                Ok(Heard::Line(line)) => self.line(line)?,
+                Ok(Heard::Ssh(line)) => {
+                    self.ssh_text.push_str(&line);
+                    self.ssh_text.push('\n');
+                    // Before the greeting this is the reason for a failure, which will be said in our words.
+                    if self.greeted {
+                        self.observer.see(Event::Text(line));
+                    }
+                }
+                Ok(Heard::Sent(Ok(amount))) => self.observer.see(Event::Sent(amount)),
+                Ok(Heard::Sent(Err(error))) => {
+                    self.sending_error = Some(error);
+                    self.speaker = None;
+                }
+                Ok(Heard::Signal(signal)) => {
+                    self.say_farewell(inbox);
+                    return Err(Interrupted { signal }.into());
+                }
+                Err(RecvTimeoutError::Timeout) => {
+                    if let (true, Some(relay)) = (self.copying, self.relay) {
+                        self.observer.see(Event::Received(relay.received()));
+                    }
+                }
+                Ok(Heard::StreamEnded) | Err(RecvTimeoutError::Disconnected) => break,
+            }
+        }
+        self.speaker = None;
+        let code = exit_code(self.child.wait()?);
+        // ssh's own last words may still be under way.
+        while let Ok(heard) = inbox.recv_timeout(Duration::from_millis(20)) {
+            if let Heard::Ssh(line) = heard {
+                self.ssh_text.push_str(&line);
+            }
+        }
+        self.conclude(code)
+    }
+
+    /// After a signal: the other side is told, and has a moment to end what it does.
+    fn say_farewell(&mut self, inbox: &Receiver<Heard>) {
+        if let Some(speaker) = self.speaker.take() {
+            speaker.cancel();
+        }
+        let deadline = Instant::now() + FAREWELL;
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            match inbox.recv_timeout(left) {
+                Ok(Heard::StreamEnded | Heard::Signal(_)) | Err(_) => break,
+                Ok(_) => {}
+            }
+        }
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+
+    fn line(&mut self, line: String) -> Result<()> {
+        if let Some(reply) = Reply::parse(&line) {
+            return self.reply(reply);
+        }
+        let Some(log) = LogLine::parse(&line) else {
+            // A login shell that greets everybody is not worth a line.
+            if self.greeted && !line.starts_with("@nix ") {
+                self.observer.see(Event::Text(line));
+            }
+            return Ok(());
+        };
+        if matches!(log, LogLine::Message { level: 0, .. }) && self.answer.derivation.is_none() {
+            self.errors.push(log);
+        } else {
+            self.observer.see(Event::Nix(log));
+        }
+        Ok(())
+    }
+
+    fn reply(&mut self, reply: Reply) -> Result<()> {
+        match reply {
+            Reply::Hello { nix, system } => {
+                self.greeted = true;
+                let detail = format!("{}: Nix {nix}, {system}", self.host);
+                self.observer.see(Event::Detail(detail));
+            }
+            Reply::Receiving => {
+                self.observer.see(Event::Phase(Phase::Sending));
+                self.send_files();
+            }
+            Reply::Need(names) => {
+                if !names.is_empty() {
+                    for name in &names {
+                        self.observer.see(Event::Detail(format!("sending /nix/store/{name}")));
+                    }
+                    self.say(Speech::Trees(names.into_iter().map(Into::into).collect()));
+                }
+            }
+            Reply::Evaluating => self.observer.see(Event::Phase(Phase::Evaluating)),
+            Reply::EvaluationFailed { code } => self.evaluation_failed(code),
+            Reply::Evaluated(derivation) => {
+                self.errors.clear();
+                self.observer.see(Event::Detail(format!("derivation: {derivation}")));
+                self.answer.derivation = Some(derivation);
+            }
+            Reply::Building => self.observer.see(Event::Phase(Phase::Building)),
+            Reply::Built(path) => {
+                self.observer.see(Event::Detail(format!("built: {path}")));
+                self.answer.result = Some(path);
+            }
+            Reply::Copying => {
+                self.observer.see(Event::Phase(Phase::Receiving));
+                self.copying = true;
+                self.relay.context("nothing was lent, but something comes")?.open()?;
+            }
+            Reply::Copied => {
+                self.copying = false;
+                self.answer.copied = true;
+            }
+            Reply::NoSocket => {
+                if self.relay.is_some() {
+                    let detail = format!("{} does not forward sockets: fetching the result instead", self.host);
+                    self.observer.see(Event::Detail(detail));
+                }
+            }
+            Reply::Done | Reply::Failed { .. } => self.ended = Some(reply),
+        }
+        Ok(())
+    }
+
+    fn say(&self, speech: Speech) {
+        if let Some(speaker) = &self.speaker {
+            speaker.say(speech);
+        }
+    }
+
+    fn send_files(&mut self) {
+        let items = self.collection.take_unsent();
+        for (path, _) in &items {
+            self.observer.see(Event::Detail(format!("sending {}", path.display())));
+        }
+        for path in self.collection.refused() {
+            let text = format!(
+                "warning: {} never leaves this machine, and was not sent",
+                path.display()
+            );
+            self.observer.see(Event::Text(text));
+        }
+        self.say(Speech::Items(items));
+    }
+
+    /// The error may be about files that we have and did not send: then they are sent, and all is as if it had not been.
+    fn evaluation_failed(&mut self, code: u8) {
+        self.rounds += 1;
+        let before = self.collection.trees().clone();
+        let found = self.errors.iter().flat_map(|error| match error {
+            LogLine::Message { text, .. } => missing(text),
+            _ => Vec::new(),
+        });
+        for missing in found {
+            match missing {
+                Missing::Path(path) => self.collection.add_configuration(&path),
+                Missing::Lookup(name) => {
+                    self.collection.add_lookup(&name);
+                }
+            }
+        }
+        // Store paths are asked for once, at the start: one more would need a new run, and Nix's error says which.
+        let only_files = *self.collection.trees() == before;
+        if self.collection.has_unsent() && only_files && self.rounds < MOST_ROUNDS {
+            self.errors.clear();
+            self.say(Speech::Bytes(b"again\n".to_vec()));
+            self.send_files();
+        } else {
+            for error in std::mem::take(&mut self.errors) {
+                self.observer.see(Event::Nix(error));
+            }
+            self.say(Speech::Bytes(b"stop\n".to_vec()));
+            self.ended = Some(Reply::Failed {
+                stage: "evaluation".to_owned(),
+                code,
+            });
+        }
+    }
+
+    /// The connection has ended with ssh's exit status `code`.
+    fn conclude(&mut self, code: u8) -> Result<()> {
+        for error in std::mem::take(&mut self.errors) {
+            self.observer.see(Event::Nix(error));
+        }
+        match self.ended.take() {
+            Some(Reply::Done) => Ok(()),
+            Some(Reply::Failed { stage, code }) => Err(diagnosis::failed(self.host, self.system, &stage, code).into()),
+            _ if self.sending_error.is_some() && self.greeted => {
+                let error = self.sending_error.take().unwrap_or_else(|| anyhow::anyhow!("unknown"));
+                Err(error.context(format!("this machine → {}", self.host)))
+            }
+            _ if self.greeted => Err(Failure::new(format!(
+                "the connection to {} broke, nothing was changed here",
+                self.host
+            ))
+            .with_remedy("run the same command again: what was built there is kept")
+            .with_code(255)
+            .into()),
+            _ => Err(ssh::no_session(self.host, code.max(1), &self.ssh_text).into()),
+        }
+    }
+}

@@ -1,0 +1,116 @@
+//! What a run that ended over there means for the user: the script names the part that failed, this says what to do.
+
+use crate::failure::Failure;
+use crate::host::Host;
+
+/// The failure for a part of the script (`fail` in `scripts/`). Nix's own messages have been shown before it.
+#[must_use]
+pub(super) fn failed(host: &Host, system: &str, stage: &str, code: u8) -> Failure {
+    let (message, remedy) = match stage {
+        "evaluation" => (format!("the evaluation on {host} failed"), None),
+        "build" => (format!("the build on {host} failed"), None),
+        "copy" => (
+            format!("{host} → this machine: the result did not arrive whole, nothing was changed here"),
+            Some("run the same command again: what has arrived is kept\nor fetch it another way: --no-lend".to_owned()),
+        ),
+        "no-nix" => (
+            format!("{host} has no Nix, or it is not where its users find it"),
+            Some(format!("install it there (nixos.org/download), then try: ssh {host} nix-store --version")),
+        ),
+        "no-daemon" => (
+            format!("{host} has a Nix without a daemon, which cannot evaluate for another machine"),
+            Some("install Nix there for all users (with the daemon)\nor let it build only: --build-on".to_owned()),
+        ),
+        "no-namespaces" => (
+            format!("{host} does not let its users make namespaces, which the evaluation there needs"),
+            Some(
+                "as root there: sysctl kernel.unprivileged_userns_clone=1 kernel.apparmor_restrict_unprivileged_userns=0 \
+                 user.max_user_namespaces=10000\nor let it build only: --build-on"
+                    .to_owned(),
+            ),
+        ),
+        "no-emulator" => (
+            format!("{host} has no emulator for {system}, this machine's system; nothing was built"),
+            Some(emulation_remedy(system)),
+        ),
+        "no-platform" => (
+            format!("Nix on {host} does not build for {system}, this machine's system; nothing was built"),
+            Some(emulation_remedy(system)),
+        ),
+        "probe" => (
+            format!("{host} failed to build a test program for {system}, this machine's system"),
+            Some(emulation_remedy(system)),
+        ),
+        "link" => (
+            format!("the connection to {host} broke, nothing was changed here"),
+            Some("run the same command again: what has arrived there is kept".to_owned()),
+        ),
+        "unpack" => (
+            format!("{host} could not unpack the files it was sent"),
+            Some("is its disk full? files go to /var/tmp and ~/.cache/rebuild there".to_owned()),
+        ),
+        "work" | "cache" => (
+            format!("{host} cannot make its working directory"),
+            Some("is its disk full? files go to /var/tmp and ~/.cache/rebuild there".to_owned()),
+        ),
+        _ => (format!("the run on {host} failed ({stage})"), None),
+    };
+    let failure = Failure::new(message).with_code(code);
+    match remedy {
+        Some(remedy) => failure.with_remedy(remedy),
+        None => failure,
+    }
+}
+
+fn emulation_remedy(system: &str) -> String {
+    format!(
+        "there, if it is NixOS:  boot.binfmt.emulatedSystems = [ \"{system}\" ];\n\
+         elsewhere:  apt install qemu-user-static   (or your distribution's qemu-user with binfmt)\n\
+         and in its /etc/nix/nix.conf:  extra-platforms = {system}\n\
+         and then:  systemctl restart nix-daemon"
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::host::Place;
+
+    /// Every part that the scripts can fail in has words of its own.
+    #[test]
+    fn every_stage_of_the_scripts_is_known() {
+        let place = Place::parse("builder", "pi").unwrap();
+        for script in [
+            include_str!("scripts/channel.sh"),
+            include_str!("scripts/nix.sh"),
+            include_str!("scripts/emulation.sh"),
+            include_str!("scripts/evaluate.sh"),
+            include_str!("scripts/build.sh"),
+            include_str!("scripts/main.sh"),
+        ] {
+            for part in script
+                .split("fail ")
+                .skip(1)
+                .filter(|part| part.starts_with(char::is_alphabetic))
+            {
+                let mut words = part.split_whitespace();
+                let (stage, Some(code)) = (words.next().unwrap(), words.next()) else {
+                    continue;
+                };
+                if code.starts_with(|c: char| c == '"' || c.is_ascii_digit()) {
+                    let message = failed(place.host().unwrap(), "aarch64-linux", stage, 1).to_string();
+                    assert!(!message.ends_with(')'), "{stage}: {message}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_remedy_for_a_missing_cpu_is_the_line_to_add() {
+        let place = Place::parse("builder", "pi").unwrap();
+        let failure = failed(place.host().unwrap(), "aarch64-linux", "no-platform", 1);
+        let remedy = failure.remedy().unwrap();
+        assert!(remedy.contains("boot.binfmt.emulatedSystems = [ \"aarch64-linux\" ];"));
+        assert!(remedy.contains("extra-platforms = aarch64-linux"));
+    }
+}

@@ -1,0 +1,20 @@
+//! One connection to another machine, on which everything happens there: files go, a derivation and its output come to
+//! be, the output comes back. This side's half of `scripts/`.
+//!
+//! - [`request`]: what is asked for, as the text that runs there;
+//! - [`ssh`]: the connection, and what its failures mean;
+//! - [`frames`], [`speaker`]: what goes there;
+//! - [`reply`]: what comes from there;
+//! - [`relay`]: our Nix daemon, lent for the transfer of the result.
+
+mod conversation;
+mod diagnosis;
+mod frames;
+mod missing;
+pub mod relay;
+mod reply;
+pub mod request;
+mod speaker;
+pub mod ssh;
+
+pub use conversation::{Answer, converse};

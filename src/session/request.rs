@@ -1,0 +1,236 @@
+//! What is asked of the other machine, as the text that runs there: the client's words, quoted, then `scripts/`.
+
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
+
+use anyhow::Result;
+
+use crate::failure::Failure;
+use crate::process::quote::shell_word;
+
+/// The scripts in the order in which the shell reads them; `main.sh` starts.
+const SCRIPTS: [&str; 6] = [
+    include_str!("scripts/channel.sh"),
+    include_str!("scripts/nix.sh"),
+    include_str!("scripts/emulation.sh"),
+    include_str!("scripts/evaluate.sh"),
+    include_str!("scripts/build.sh"),
+    include_str!("scripts/main.sh"),
+];
+
+const VIEW: &str = include_str!("scripts/view.sh");
+
+/// A run on the other machine.
+#[derive(Debug)]
+pub struct Request {
+    /// Who asks: names our cache there.
+    pub client: String,
+    /// The system that is evaluated for, as `aarch64-linux`.
+    pub system: String,
+    /// What there is to do.
+    pub work: Work,
+    /// Say what would be built, and no more.
+    pub dry_run: bool,
+    /// Flags of `nix-store --realise`.
+    pub build_flags: Vec<String>,
+    /// Flags of `nix copy`.
+    pub copy_flags: Vec<String>,
+    /// Where our Nix daemon is to be found over there, if it is lent.
+    pub socket: Option<PathBuf>,
+}
+
+/// What there is to do.
+#[derive(Debug)]
+pub enum Work {
+    /// Evaluate and build.
+    Evaluate(Evaluation),
+    /// Build a derivation that is there already.
+    Build {
+        /// Its store path.
+        derivation: String,
+    },
+}
+
+/// An evaluation for somebody else.
+#[derive(Debug)]
+pub struct Evaluation {
+    /// What to evaluate: arguments of `nix-instantiate`.
+    pub expression: Vec<String>,
+    /// Its flags.
+    pub flags: Vec<String>,
+    /// The environment that it reads.
+    pub environment: Vec<(OsString, OsString)>,
+    /// The settings that it obeys, as the text of a `nix.conf`.
+    pub settings: String,
+    /// The current directory.
+    pub directory: PathBuf,
+    /// The names of the store paths that are needed there.
+    pub trees: Vec<OsString>,
+}
+
+impl Request {
+    /// The text for the other machine's shell.
+    ///
+    /// # Errors
+    /// A word with a NUL byte in it.
+    pub fn script(&self) -> Result<Vec<u8>, Failure> {
+        let mut text = Text::default();
+        text.set("rb_client", &self.client)?;
+        text.set("rb_system", &self.system)?;
+        text.set("rb_dry", if self.dry_run { "yes" } else { "no" })?;
+        text.set("rb_socket", self.socket.clone().unwrap_or_default())?;
+        text.set("rb_probe", probe(&self.system))?;
+        text.function("with_client_build_flags", &self.build_flags)?;
+        text.function("with_client_copy_flags", &self.copy_flags)?;
+        match &self.work {
+            Work::Build { derivation } => text.set("rb_derivation", derivation)?,
+            Work::Evaluate(evaluation) => {
+                text.set("rb_derivation", "")?;
+                evaluation.describe(&mut text)?;
+            }
+        }
+        for script in SCRIPTS {
+            text.0.extend(script.as_bytes());
+        }
+        Ok(text.0)
+    }
+}
+
+impl Evaluation {
+    fn describe(&self, text: &mut Text) -> Result<(), Failure> {
+        text.function("with_client_expression", &self.expression)?;
+        text.function("with_client_evaluation_flags", &self.flags)?;
+        text.set("rb_trees", self.trees.join(OsStr::new(" ")))?;
+        text.set("rb_nix_conf", &self.settings)?;
+        text.set("rb_view_script", VIEW)?;
+        // These become text for a second shell, inside the view.
+        text.set("rb_directory", OsStr::from_bytes(&shell_word(&self.directory)?))?;
+        let mut exports = Vec::new();
+        for (name, value) in &self.environment {
+            if is_variable_name(name) {
+                let quoted = shell_word(value)?;
+                exports.extend([b"export ".as_slice(), name.as_bytes(), b"=", &quoted, b"\n"].concat());
+            }
+        }
+        text.set("rb_environment", OsStr::from_bytes(&exports))
+    }
+}
+
+/// A program of another CPU for the emulation probe, in `printf`'s octal escapes; empty where we have none, and then only
+/// the build itself can tell.
+fn probe(system: &str) -> String {
+    let program: &[u8] = match system {
+        "aarch64-linux" => include_bytes!("probes/aarch64.elf"),
+        _ => &[],
+    };
+    program
+        .iter()
+        .fold(String::new(), |text, byte| text + &format!("\\0{byte:03o}"))
+}
+
+/// What a shell can export.
+fn is_variable_name(name: &OsStr) -> bool {
+    let bytes = name.as_bytes();
+    bytes.first().is_some_and(|first| !first.is_ascii_digit())
+        && bytes.iter().all(|byte| byte.is_ascii_alphanumeric() || *byte == b'_')
+}
+
+#[derive(Default)]
+struct Text(Vec<u8>);
+
+impl Text {
+    fn set(&mut self, name: &str, value: impl AsRef<OsStr>) -> Result<(), Failure> {
+        let quoted = shell_word(value)?;
+        self.0.extend([name.as_bytes(), b"=", &quoted, b"\n"].concat());
+        Ok(())
+    }
+
+    /// A function that runs its arguments with these words added: a list of words, where sh has no lists.
+    fn function(&mut self, name: &str, words: &[String]) -> Result<(), Failure> {
+        self.0.extend([name.as_bytes(), b"() { \"$@\""].concat());
+        for word in words {
+            self.0.push(b' ');
+            self.0.extend(shell_word(word)?);
+        }
+        self.0.extend(b"; }\n");
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::process::Command;
+
+    fn evaluation() -> Evaluation {
+        Evaluation {
+            expression: vec!["<nixpkgs/nixos>".into()],
+            flags: vec!["-I".into(), "a b='c'".into()],
+            environment: vec![
+                ("HOME".into(), "/root".into()),
+                ("MULTI".into(), "a\n$(touch /tmp/no) 'x'".into()),
+                ("BASH_FUNC_x%%".into(), "() { :; }".into()),
+            ],
+            settings: "pure-eval = false\n".into(),
+            directory: "/etc/my nixos".into(),
+            trees: vec!["a-b".into(), "c-d".into()],
+        }
+    }
+
+    fn request() -> Request {
+        Request {
+            client: "pi".into(),
+            system: "aarch64-linux".into(),
+            work: Work::Evaluate(evaluation()),
+            dry_run: false,
+            build_flags: vec![],
+            copy_flags: vec!["-s".into()],
+            socket: Some("/tmp/x.sock".into()),
+        }
+    }
+
+    /// Runs the client's words, without the scripts, in a real shell.
+    fn in_shell(command: &str) -> String {
+        let script = request().script().unwrap();
+        let start = SCRIPTS[0].lines().nth(1).unwrap();
+        let text = String::from_utf8(script).unwrap();
+        let words = text.split(start).next().unwrap().to_owned();
+        let output = Command::new("sh")
+            .arg("-c")
+            .arg(words + "\n" + command)
+            .output()
+            .unwrap();
+        assert!(output.stderr.is_empty(), "{output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    #[test]
+    fn words_arrive_as_they_are() {
+        assert_eq!(in_shell("printf %s \"$rb_trees\""), "a-b c-d");
+        assert_eq!(
+            in_shell("with_client_evaluation_flags with_client_expression printf '<%s>'"),
+            "<<nixpkgs/nixos>><-I><a b='c'>"
+                .replace("<<nixpkgs/nixos>><-I><a b='c'>", "<-I><a b='c'><<nixpkgs/nixos>>")
+        );
+    }
+
+    #[test]
+    fn the_environment_survives_two_shells_and_names_that_no_shell_knows_are_left_out() {
+        let shown = in_shell(r#"sh -c "$rb_environment"'printf "%s|%s" "$HOME" "$MULTI"'"#);
+        assert_eq!(shown, "/root|a\n$(touch /tmp/no) 'x'");
+        assert_eq!(in_shell("eval \"printf %s $rb_directory\""), "/etc/my nixos");
+        assert!(!in_shell("printf %s \"$rb_environment\"").contains("BASH_FUNC"));
+    }
+
+    #[test]
+    fn the_probe_is_the_program_again() {
+        let decoded = Command::new("sh")
+            .arg("-c")
+            .arg(format!("printf %b '{}'", probe("aarch64-linux")))
+            .output()
+            .unwrap();
+        assert!(decoded.stdout == include_bytes!("probes/aarch64.elf"));
+        assert_eq!(probe("x86_64-linux"), "");
+    }
+}

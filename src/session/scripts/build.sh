@@ -1,0 +1,39 @@
+# shellcheck shell=sh
+# From a derivation to its output, and of that to the client.
+
+realise() {
+	with_client_build_flags with_platform_flags exec "$nix_bin/nix-store" --log-format internal-json --realise "$@"
+}
+
+# build: sets $out. The result stays rooted here until the same client's next one, so that it can be fetched again.
+build() {
+	event building
+	attend realise "$drv" --add-root "$state/result" >/dev/null
+	[ "$code" -eq 0 ] || fail build "$code"
+	out=$(readlink "$state/result")
+	event built "$out"
+}
+
+build_dry() {
+	event building
+	attend realise "$drv" --dry-run >/dev/null
+	[ "$code" -eq 0 ] || fail build "$code"
+}
+
+copy() {
+	with_client_copy_flags exec "$nix_bin/nix" --extra-experimental-features nix-command --log-format internal-json \
+		copy --no-check-sigs --to "unix://$rb_socket" "$out"
+}
+
+# copy_back: to the client's own daemon, whose socket ssh has brought here. Its root trusts us for this one transfer, so
+# neither signatures nor keys are needed. Where sshd forbids forwarding there is no socket, and the client fetches.
+copy_back() {
+	if [ -S "$rb_socket" ]; then
+		event copying
+		attend copy
+		[ "$code" -eq 0 ] || fail copy "$code"
+		event copied
+	else
+		event no-socket
+	fi
+}

@@ -1,0 +1,54 @@
+# shellcheck shell=sh
+# The one channel to the client: events go out on stdout in order with Nix's log, the client's words and files come in
+# on file descriptor 3. Everything started here reads /dev/null instead.
+
+# event NAME [VALUE...]: one line for the client. Values are store paths, versions and numbers: no blanks in them.
+event() {
+	printf '@rebuild %s\n' "$*"
+}
+
+# fail STAGE CODE: the last event of a run that went wrong; the messages themselves have already gone out as log.
+fail() {
+	event failed "$1" "$2"
+	exit "$2"
+}
+
+# frames: the client's next file stream on stdout. A frame is its size in bytes on a line, then so many bytes; a size of
+# 0 ends the stream. A broken link ends it too, but then the reader (tar) sees a stream without its end.
+# dd with fullblock, because head may read more than it was asked for and a pipe gives less.
+frames() {
+	while IFS= read -r size <&3; do
+		[ "$size" != 0 ] || return 0
+		dd bs="$size" count=1 iflag=fullblock 2>/dev/null <&3
+	done
+	return 1
+}
+
+# unpack DIRECTORY: the client's next file stream, as files. tar alone would take a stream that ends between two files
+# for a whole one.
+unpack() {
+	{ frames || : >"$work/link-broke"; } | tar -xf - -C "$1" || fail unpack "$?"
+	[ ! -e "$work/link-broke" ] || fail link 255
+}
+
+# attend COMMAND...: runs a command to its end, unless the client cancels or is gone first (the trap in main.sh).
+# COMMAND must exec what it runs, so that its process can be ended. Sets $code instead of returning it, because a
+# background job's status is all that `wait` gives.
+attend() {
+	"$@" 3<&- &
+	child=$!
+	(
+		# Either way the run is over: "cancel" is Ctrl-C over there, end of file is a broken link.
+		IFS= read -r _ <&3
+		kill -TERM "$$"
+	) &
+	watcher=$!
+	code=0
+	wait "$child" || code=$?
+	child=
+	{
+		kill -KILL "$watcher"
+		wait "$watcher"
+	} 2>/dev/null
+	watcher=
+}

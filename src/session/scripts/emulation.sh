@@ -1,0 +1,63 @@
+# shellcheck shell=sh
+# Can this machine build for the client's system? Nix does not look at binfmt, and binfmt does not look at Nix, so a tiny
+# program of that system (rb_probe, 400 bytes) is built by Nix: it tests the setting, the emulator, the sandbox and
+# /etc/nix/machines at once. /bin/sh as the builder would prove nothing: it is this machine's own.
+
+# probe_build [OPTION...]: one attempt, never the same derivation twice.
+probe_build() {
+	exec "$nix_bin/nix-build" --no-out-link --option substitute false "$@" --expr "
+		derivation {
+		  name = \"rebuild-emulation-probe\";
+		  system = \"$rb_system\";
+		  builder = $share/emulation-probe;
+		  salt = \"$share\";
+		}"
+}
+
+# probe: writes its answer to $work/probe: "native" (settings there suffice), "option" (with extra-platforms given by
+# us, which Nix takes from trusted users), or "no" and leaves the reason in $work/probe-log.
+probe() {
+	printf '%b' "$rb_probe" >"$share/emulation-probe"
+	chmod 0700 "$share/emulation-probe"
+	if (probe_build) >/dev/null 2>"$work/probe-log"; then
+		echo native >"$work/probe"
+	elif (probe_build --option extra-extra-platforms "$rb_system") >/dev/null 2>>"$work/probe-log"; then
+		echo option >"$work/probe"
+	else
+		echo no >"$work/probe"
+	fi
+}
+
+# probe_start: beside the evaluation, so that it costs no time.
+probe_start() {
+	prober=
+	if [ "$rb_system" = "$native_system" ] || [ -z "$rb_probe" ] || [ "$rb_dry" = yes ]; then
+		echo native >"$work/probe"
+		return
+	fi
+	probe 3<&- &
+	prober=$!
+}
+
+# probe_end: ends the run with the reason if the answer is no; sets $emulation otherwise.
+probe_end() {
+	[ -z "$prober" ] || wait "$prober"
+	prober=
+	emulation=$(cat "$work/probe")
+	[ "$emulation" = no ] || return 0
+	case $(cat "$work/probe-log") in
+	*'Exec format error'*) fail no-emulator 1 ;;
+	*'is required to build'* | *'Required system'*) fail no-platform 1 ;;
+	esac
+	cat "$work/probe-log"
+	fail probe 1
+}
+
+# with_platform_flags COMMAND...
+with_platform_flags() {
+	if [ "$emulation" = option ]; then
+		"$@" --option extra-extra-platforms "$rb_system"
+	else
+		"$@"
+	fi
+}

@@ -1,0 +1,44 @@
+# shellcheck shell=sh
+# What Nix there is on this machine.
+
+# find_nix: sets $nix_bin, the directory of Nix's programs with all links resolved (in the view a profile's link would
+# lead nowhere), and $nix_version. A non-interactive ssh login often has no Nix in its PATH.
+find_nix() {
+	nix_bin=
+	for candidate in \
+		"$(command -v nix-store)" \
+		/run/current-system/sw/bin/nix-store \
+		/nix/var/nix/profiles/default/bin/nix-store \
+		"$HOME/.nix-profile/bin/nix-store" \
+		"$HOME/.local/state/nix/profile/bin/nix-store" \
+		"/etc/profiles/per-user/${USER:-$(id -un)}/bin/nix-store" \
+		/usr/local/bin/nix-store; do
+		[ -x "$candidate" ] || continue
+		nix_bin=$(readlink -f "$candidate")
+		nix_bin=${nix_bin%/*}
+		break
+	done
+	[ -n "$nix_bin" ] || fail no-nix 127
+	# "nix-store (Nix) 2.26.3", "nix-store (Lix, like Nix) 2.93.0"
+	nix_version=$("$nix_bin/nix-store" --version) || fail no-nix 127
+	nix_version=${nix_version##* }
+}
+
+# nix_at_least MAJOR MINOR
+nix_at_least() {
+	major=${nix_version%%.*}
+	minor=${nix_version#*.}
+	minor=${minor%%[!0-9]*}
+	[ "$major" -gt "$1" ] || { [ "$major" -eq "$1" ] && [ "$minor" -ge "$2" ]; }
+}
+
+# with_system_flags COMMAND...: evaluate for the client's system. eval-system came with 2.20; before, Nix takes it with
+# no more than a warning and then evaluates for the wrong system, and `system` also changes what this machine believes
+# that it can build, so that its own system must be named again.
+with_system_flags() {
+	if nix_at_least 2 20; then
+		"$@" --option eval-system "$rb_system"
+	else
+		"$@" --option system "$rb_system" --option extra-platforms "$native_system"
+	fi
+}

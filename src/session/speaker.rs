@@ -1,0 +1,109 @@
+//! What is said to the other machine, one thing after another, by a thread of its own: a full pipe must not keep us from
+//! listening.
+
+use std::ffi::OsString;
+use std::io::{self, BufWriter, Write};
+use std::path::{Path, PathBuf};
+use std::process::ChildStdin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread;
+
+use anyhow::Result;
+
+use super::frames::FrameWriter;
+use crate::sources::archive::{self, Amount};
+use crate::sources::collect::Item;
+
+/// Something to be said.
+pub(super) enum Speech {
+    /// Bytes as they are.
+    Bytes(Vec<u8>),
+    /// Files at their own paths, as a framed stream.
+    Items(Vec<(PathBuf, Item)>),
+    /// Store paths by name, as a framed stream.
+    Trees(Vec<OsString>),
+}
+
+/// The thread's other end.
+pub(super) struct Speaker {
+    speeches: Sender<Speech>,
+    silenced: Arc<AtomicBool>,
+}
+
+impl Speaker {
+    /// Starts it; `report` is told how much went with each stream of files, and what went wrong.
+    pub(super) fn start(stdin: ChildStdin, report: impl Fn(Result<Amount>) + Send + 'static) -> Self {
+        let (speeches, incoming) = channel();
+        let silenced = Arc::new(AtomicBool::new(false));
+        let output = Output {
+            stdin,
+            silenced: Arc::clone(&silenced),
+        };
+        thread::spawn(move || speak(BufWriter::new(output), &incoming, report));
+        Self { speeches, silenced }
+    }
+
+    /// Says this after all that is to be said already.
+    pub(super) fn say(&self, speech: Speech) {
+        // If the thread has ended it has reported why.
+        let _ = self.speeches.send(speech);
+    }
+
+    /// Says "cancel" as soon as it can, and nothing more: a stream that is under way is cut off, which the other side
+    /// takes for the end as well.
+    pub(super) fn cancel(self) {
+        self.silenced.store(true, Ordering::Relaxed);
+    }
+}
+
+struct Output {
+    stdin: ChildStdin,
+    silenced: Arc<AtomicBool>,
+}
+
+impl Write for Output {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.silenced.load(Ordering::Relaxed) {
+            return Err(io::Error::other("cancelled"));
+        }
+        self.stdin.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.stdin.flush()
+    }
+}
+
+fn speak(mut output: BufWriter<Output>, incoming: &Receiver<Speech>, report: impl Fn(Result<Amount>)) {
+    for speech in incoming {
+        let result = match speech {
+            Speech::Bytes(bytes) => output.write_all(&bytes).map(|()| None).map_err(Into::into),
+            Speech::Items(items) => framed(&mut output, |frames| archive::write_items(&items, frames)).map(Some),
+            Speech::Trees(names) => {
+                let store = Path::new("/nix/store");
+                framed(&mut output, |frames| archive::write_trees(&names, store, frames)).map(Some)
+            }
+        };
+        match result.and_then(|amount| Ok(output.flush().map(|()| amount)?)) {
+            Ok(None) => {}
+            Ok(Some(amount)) => report(Ok(amount)),
+            Err(error) => {
+                report(Err(error));
+                break;
+            }
+        }
+    }
+    let (mut output, _) = output.into_parts();
+    if output.silenced.load(Ordering::Relaxed) {
+        let _ = output.stdin.write_all(b"cancel\n");
+    }
+}
+
+fn framed<W: Write>(output: &mut W, write: impl FnOnce(&mut FrameWriter<&mut W>) -> Result<Amount>) -> Result<Amount> {
+    let mut frames = FrameWriter::new(output);
+    let amount = write(&mut frames)?;
+    frames.finish()?;
+    Ok(amount)
+}

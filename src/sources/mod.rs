@@ -1,0 +1,12 @@
+//! Which of the client's files an evaluation elsewhere needs, and their stream.
+//!
+//! - [`search_path`]: what `<name>` means here;
+//! - [`literals`]: what a Nix file names;
+//! - [`collect`]: the files that follow from these, and those that never leave this machine;
+//! - [`archive`]: the files as a tar stream.
+
+pub mod archive;
+pub mod collect;
+mod guard;
+pub mod literals;
+pub mod search_path;
