@@ -29,13 +29,24 @@ register() {
 	touch $mark
 }
 
+# See roots.sh.
+nobody_needs_it() {
+	mkdir -p /run/rebuild-lab
+	exec 7>/run/rebuild-lab/emulation.lock
+	flock --nonblock 7
+}
+
 case ${1:-} in
 on)
 	register
 	echo 1 >$entry
 	;;
-off) [ ! -e $entry ] || echo 0 >$entry ;;
+off)
+	nobody_needs_it || die "an arm64 root is being made: emulation is needed"
+	[ ! -e $entry ] || echo 0 >$entry
+	;;
 forget)
+	nobody_needs_it || exit 0
 	[ ! -e $mark ] || [ ! -e $entry ] || echo -1 >$entry
 	rm -f $mark
 	;;

@@ -58,7 +58,13 @@ toolchain-arm64)
 	;;
 host)
 	suite=$2 arch=$3
-	[ "$arch" = amd64 ] || "$LAB/binfmt.sh" on
+	if [ "$arch" != amd64 ]; then
+		# Its packages are set up by emulated programs: nobody may switch that off meanwhile.
+		mkdir -p /run/rebuild-lab
+		exec 7>/run/rebuild-lab/emulation.lock
+		flock --shared 7
+		"$LAB/binfmt.sh" on
+	fi
 	make_root "host-$suite-$arch" --variant=minbase --arch="$arch" --include=$host_packages "$suite"
 	;;
 busybox)

@@ -1,3 +1,4 @@
+# shellcheck shell=sh
 # The miniature's activation. It notes in /var/log/activation how it was called, then does the few
 # things that tests look at. @out@ and @busybox@ are put in by toplevel.nix.
 #
