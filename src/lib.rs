@@ -14,3 +14,4 @@ pub mod progress;
 pub mod run;
 pub mod session;
 pub mod sources;
+pub mod store_path;

@@ -6,6 +6,7 @@ use std::path::Path;
 use super::{Activation, NixFlags};
 use crate::host::Host;
 use crate::process::Invocation;
+use crate::store_path::StorePath;
 
 /// What is evaluated: the entry point of a classic configuration.
 pub const ENTRY: &str = "<nixpkgs/nixos>";
@@ -55,36 +56,40 @@ pub fn nix_instantiate(flags: &NixFlags, root: &Path) -> Invocation {
 
 /// Sends a derivation and all that it is made from to the builder.
 #[must_use]
-pub fn copy_derivation_to(flags: &NixFlags, host: &Host, derivation: &str) -> Invocation {
+pub fn copy_derivation_to(flags: &NixFlags, host: &Host, derivation: &StorePath) -> Invocation {
     // --repair is not for nix-copy-closure, which takes it for the host's name.
-    Invocation::new("nix-copy-closure")
-        .args(flags.copy.arguments())
-        .args(["--to", host.destination(), derivation])
+    Invocation::new("nix-copy-closure").args(flags.copy.arguments()).args([
+        "--to",
+        host.destination(),
+        derivation.as_str(),
+    ])
 }
 
 /// Fetches the result without lending our daemon.
 #[must_use]
-pub fn copy_result_from(flags: &NixFlags, host: &Host, result: &str) -> Invocation {
-    Invocation::new("nix-copy-closure")
-        .args(flags.copy.arguments())
-        .args(["--from", host.destination(), result])
+pub fn copy_result_from(flags: &NixFlags, host: &Host, result: &StorePath) -> Invocation {
+    Invocation::new("nix-copy-closure").args(flags.copy.arguments()).args([
+        "--from",
+        host.destination(),
+        result.as_str(),
+    ])
 }
 
 /// Links `result` here, as a root for the garbage collector. Nothing is built: the path is here.
 #[must_use]
-pub fn link_result(result: &str, link: &Path) -> Invocation {
+pub fn link_result(result: &StorePath, link: &Path) -> Invocation {
     Invocation::new("nix-store")
-        .args(["--realise", result, "--add-root"])
+        .args(["--realise", result.as_str(), "--add-root"])
         .arg(link)
 }
 
 /// Makes `result` the profile's new generation.
 #[must_use]
-pub fn set_profile(profile: &Path, result: &str) -> Invocation {
+pub fn set_profile(profile: &Path, result: &StorePath) -> Invocation {
     Invocation::new("nix-env")
         .arg("-p")
         .arg(profile)
-        .args(["--set", result])
+        .args(["--set", result.as_str()])
 }
 
 /// What of this machine an activation depends on.
@@ -98,7 +103,7 @@ pub struct ActivationFacts {
 
 /// Runs the new system's activation.
 #[must_use]
-pub fn activate(activation: &Activation, result: &str, facts: &ActivationFacts) -> Invocation {
+pub fn activate(activation: &Activation, result: &StorePath, facts: &ActivationFacts) -> Invocation {
     let script = format!("{result}/bin/switch-to-configuration");
     let command = if facts.under_systemd {
         Invocation::new("systemd-run")
@@ -156,6 +161,10 @@ mod tests {
         }
     }
 
+    fn path() -> StorePath {
+        StorePath::parse("/nix/store/00000000000000000000000000000000-x").unwrap()
+    }
+
     fn host() -> Host {
         Place::parse("me@builder", "pi").unwrap().host().unwrap().clone()
     }
@@ -191,24 +200,24 @@ mod tests {
     #[test]
     fn copying_gets_only_its_own_flags() {
         assert_eq!(
-            copy_derivation_to(&flags(), &host(), "/nix/store/x.drv").to_string(),
-            "nix-copy-closure -s --to me@builder /nix/store/x.drv"
+            copy_derivation_to(&flags(), &host(), &path()).to_string(),
+            "nix-copy-closure -s --to me@builder /nix/store/00000000000000000000000000000000-x"
         );
         assert_eq!(
-            copy_result_from(&flags(), &host(), "/nix/store/x").to_string(),
-            "nix-copy-closure -s --from me@builder /nix/store/x"
+            copy_result_from(&flags(), &host(), &path()).to_string(),
+            "nix-copy-closure -s --from me@builder /nix/store/00000000000000000000000000000000-x"
         );
     }
 
     #[test]
     fn profile_and_link() {
         assert_eq!(
-            set_profile(Path::new("/nix/var/nix/profiles/system"), "/nix/store/x").to_string(),
-            "nix-env -p /nix/var/nix/profiles/system --set /nix/store/x"
+            set_profile(Path::new("/nix/var/nix/profiles/system"), &path()).to_string(),
+            "nix-env -p /nix/var/nix/profiles/system --set /nix/store/00000000000000000000000000000000-x"
         );
         assert_eq!(
-            link_result("/nix/store/x", Path::new("result")).to_string(),
-            "nix-store --realise /nix/store/x --add-root result"
+            link_result(&path(), Path::new("result")).to_string(),
+            "nix-store --realise /nix/store/00000000000000000000000000000000-x --add-root result"
         );
     }
 
@@ -218,13 +227,13 @@ mod tests {
             under_systemd: true,
             variables: vec![("PATH".into(), "/bin".into())],
         };
-        let command = activate(&activation(), "/nix/store/x", &facts);
+        let command = activate(&activation(), &path(), &facts);
         let words: Vec<_> = command.words().map(|word| word.to_string_lossy()).collect();
         assert_eq!(
             words.join(" "),
             "systemd-run -E LOCALE_ARCHIVE -E NIXOS_INSTALL_BOOTLOADER -E NIXOS_NO_CHECK --collect --no-ask-password \
              --pipe --quiet --service-type=exec --unit=nixos-rebuild-switch-to-configuration \
-             /nix/store/x/bin/switch-to-configuration switch"
+             /nix/store/00000000000000000000000000000000-x/bin/switch-to-configuration switch"
         );
         let expected = Invocation::new("systemd-run")
             .args(command.words().skip(1))
@@ -236,7 +245,10 @@ mod tests {
 
     #[test]
     fn activation_without_systemd_is_the_script_itself() {
-        let command = activate(&activation(), "/nix/store/x", &ActivationFacts::default());
-        assert_eq!(command.to_string(), "/nix/store/x/bin/switch-to-configuration switch");
+        let command = activate(&activation(), &path(), &ActivationFacts::default());
+        assert_eq!(
+            command.to_string(),
+            "/nix/store/00000000000000000000000000000000-x/bin/switch-to-configuration switch"
+        );
     }
 }

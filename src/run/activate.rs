@@ -9,9 +9,10 @@ use crate::failure::Failure;
 use crate::plan::argv::{self, ActivationFacts};
 use crate::plan::{Activation, Making, Plan};
 use crate::process::signals::Signals;
+use crate::store_path::StorePath;
 
 /// Leaves `./result`. A local build has left it already.
-pub(super) fn link(plan: &Plan, system: &str, directory: &Path, signals: &Signals) -> Result<()> {
+pub(super) fn link(plan: &Plan, system: &StorePath, directory: &Path, signals: &Signals) -> Result<()> {
     if plan.making == Making::Local {
         return Ok(());
     }
@@ -21,7 +22,12 @@ pub(super) fn link(plan: &Plan, system: &str, directory: &Path, signals: &Signal
 }
 
 /// Sets the profile if there is one to set, and runs the activation.
-pub(super) fn activate(activation: &Activation, system: &str, around: &Surroundings, signals: &Signals) -> Result<()> {
+pub(super) fn activate(
+    activation: &Activation,
+    system: &StorePath,
+    around: &Surroundings,
+    signals: &Signals,
+) -> Result<()> {
     looks_like_a_system(system, around)?;
     // From here on an interrupt is between two changes, not before them.
     signals.check()?;
@@ -35,13 +41,13 @@ pub(super) fn activate(activation: &Activation, system: &str, around: &Surroundi
 }
 
 /// A store path that is no NixOS must not become one's profile (nixpkgs#144811).
-fn looks_like_a_system(system: &str, around: &Surroundings) -> Result<(), Failure> {
+fn looks_like_a_system(system: &StorePath, around: &Surroundings) -> Result<(), Failure> {
     let careless = "NIXOS_REBUILD_I_UNDERSTAND_THE_CONSEQUENCES_PLEASE_BREAK_MY_SYSTEM";
     if around.variable(careless).is_some_and(|value| !value.is_empty()) {
         return Ok(());
     }
     for file in ["nixos-version", "bin/switch-to-configuration"] {
-        if !Path::new(system).join(file).exists() {
+        if !system.as_path().join(file).exists() {
             return Err(
                 Failure::new(format!("{system} is not a NixOS system: it has no {file}"))
                     .with_remedy("nothing was changed; does the configuration set system.build.toplevel itself?"),

@@ -75,6 +75,7 @@ pub(super) fn build_on(
         settings: &settings,
     };
     let mut nothing = Collection::new(SearchPath::none(), around.home());
+    let derivation = derivation.to_string();
     visit.make(Work::Build { derivation }, &mut nothing, observer, signals)
 }
 

@@ -1,12 +1,12 @@
 //! Evaluating and building on this machine: Nix's own commands.
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 
 use super::System;
-use crate::failure::Failure;
 use crate::plan::argv::{self, Link};
 use crate::plan::{Outcome, Plan};
 use crate::process::signals::Signals;
+use crate::store_path::StorePath;
 
 /// Evaluates and builds. Nothing comes of a dry run.
 pub(super) fn make(plan: &Plan, signals: &Signals) -> Result<Option<System>> {
@@ -24,14 +24,10 @@ pub(super) fn make(plan: &Plan, signals: &Signals) -> Result<Option<System>> {
 }
 
 /// The one store path that a command printed; of a `result` link, where it leads.
-pub(super) fn store_path(output: &[u8]) -> Result<String> {
+pub(super) fn store_path(output: &[u8]) -> Result<StorePath> {
     let text = String::from_utf8_lossy(output);
     let printed = text.lines().last().unwrap_or_default();
     let path =
         std::fs::read_link(printed).map_or_else(|_| printed.to_owned(), |target| target.to_string_lossy().into_owned());
-    if path.starts_with("/nix/store/") {
-        Ok(path)
-    } else {
-        Err(Failure::new(format!("Nix printed no store path, but '{printed}'")).into())
-    }
+    StorePath::parse(&path).context("Nix printed something else than its result")
 }

@@ -12,6 +12,7 @@ use anyhow::Result;
 use crate::plan::{Making, Outcome, Plan};
 use crate::process::signals::Signals;
 use crate::progress::Observer;
+use crate::store_path::StorePath;
 
 /// This process's surroundings, as far as a run depends on them.
 pub struct Surroundings {
@@ -47,7 +48,7 @@ impl Surroundings {
 
 /// The made system: its store path, and what keeps it from being collected until it is a generation.
 struct System {
-    path: String,
+    path: StorePath,
     /// Dropped last.
     keeper: Option<crate::session::relay::Relay>,
 }

@@ -1,5 +1,6 @@
 //! The talk itself: says what is to be said, hears what comes, and knows at each point what that means.
 
+use std::ffi::OsString;
 use std::io::{BufRead, BufReader, Read};
 use std::process::Child;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
@@ -20,7 +21,8 @@ use crate::process::signals::Signals;
 use crate::progress::nix_log::LogLine;
 use crate::progress::{Event, Observer, Phase};
 use crate::sources::archive::Amount;
-use crate::sources::collect::Collection;
+use crate::sources::collect::{Collection, Item};
+use crate::store_path::StorePath;
 
 /// How long the other side may take to end what it does after a Ctrl-C here.
 const FAREWELL: Duration = Duration::from_secs(5);
@@ -35,9 +37,9 @@ const MOST_ROUNDS: u32 = 50;
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Answer {
     /// The derivation, if one was evaluated.
-    pub derivation: Option<String>,
+    pub derivation: Option<StorePath>,
     /// The path that was built, if one was.
-    pub result: Option<String>,
+    pub result: Option<StorePath>,
     /// Whether the result is in our store already.
     pub copied: bool,
 }
@@ -242,25 +244,18 @@ impl Conversation<'_> {
                 self.observer.see(Event::Phase(Phase::Sending));
                 self.send_files();
             }
-            Reply::Need(names) => {
-                if !names.is_empty() {
-                    for name in &names {
-                        self.observer.see(Event::Detail(format!("sending /nix/store/{name}")));
-                    }
-                    self.say(Speech::Trees(names.into_iter().map(Into::into).collect()));
-                }
-            }
+            Reply::Need(names) => self.send_trees(names)?,
             Reply::Evaluating => self.observer.see(Event::Phase(Phase::Evaluating)),
             Reply::EvaluationFailed { code } => self.evaluation_failed(code),
             Reply::Evaluated(derivation) => {
                 self.errors.clear();
                 self.observer.see(Event::Detail(format!("derivation: {derivation}")));
-                self.answer.derivation = Some(derivation);
+                self.answer.derivation = Some(StorePath::parse(&derivation)?);
             }
             Reply::Building => self.observer.see(Event::Phase(Phase::Building)),
             Reply::Built(path) => {
                 self.observer.see(Event::Detail(format!("built: {path}")));
-                self.answer.result = Some(path);
+                self.answer.result = Some(StorePath::parse(&path)?);
             }
             Reply::Copying => {
                 self.observer.see(Event::Phase(Phase::Receiving));
@@ -288,10 +283,36 @@ impl Conversation<'_> {
         }
     }
 
+    /// The store paths that the other side lacks: only such as we have offered.
+    fn send_trees(&mut self, names: Vec<String>) -> Result<()> {
+        if names.is_empty() {
+            return Ok(());
+        }
+        let names: Vec<OsString> = names.into_iter().map(Into::into).collect();
+        for name in &names {
+            let shown = name.to_string_lossy();
+            anyhow::ensure!(
+                self.collection.trees().contains(name),
+                "{} asks for {shown}, which it was not offered",
+                self.host
+            );
+            self.observer.see(Event::Detail(format!("sending /nix/store/{shown}")));
+        }
+        self.say(Speech::Trees(names));
+        Ok(())
+    }
+
     fn send_files(&mut self) {
         let items = self.collection.take_unsent();
-        for (path, _) in &items {
-            self.observer.see(Event::Detail(format!("sending {}", path.display())));
+        for (path, item) in &items {
+            let line = format!("sending {}", path.display());
+            // What no literal names is sent because the other side says that it is missing: that is to be seen.
+            let asked_for = self.rounds > 0 && *item != Item::Directory;
+            self.observer.see(if asked_for {
+                Event::Text(line)
+            } else {
+                Event::Detail(line)
+            });
         }
         for path in self.collection.refused() {
             let text = format!(

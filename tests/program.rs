@@ -1,0 +1,369 @@
+//! The program as a process, among stand-ins for ssh and Nix that note how they are called and misbehave on purpose:
+//! what reality does too rarely to wait for. What is true of real parts is tested in `tests/lab`.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod stubs;
+
+use std::time::{Duration, Instant};
+
+use stubs::Stage;
+
+const SYSTEM: &str = "/nix/store/00000000000000000000000000000000-nixos-system-pi";
+const DRV: &str = "/nix/store/11111111111111111111111111111111-nixos-system-pi.drv";
+
+/// The other side of a run in which all goes well, up to the transfer.
+fn good_session(ending: &str) -> String {
+    format!(
+        "hear_script
+         say hello 2.26.3 x86_64-linux
+         say receiving
+         hear_files >files.tar
+         say need
+         say evaluating
+         say evaluated {DRV}
+         say building
+         say built {SYSTEM}
+         {ending}"
+    )
+}
+
+#[test]
+fn a_local_build_is_one_command() {
+    let stage = Stage::new();
+    stage.stub("nix-build", &format!("echo {SYSTEM}"));
+    let run = stage.rebuild("build --show-trace -I x=/y");
+    assert_eq!((run.code, run.stdout.as_str()), (0, format!("{SYSTEM}\n").as_str()));
+    assert_eq!(
+        stage.calls(),
+        ["nix-build <nixpkgs/nixos> --attr config.system.build.toplevel -I x=/y --show-trace"]
+    );
+    assert_eq!(
+        run.stderr,
+        "building the system configuration...\nDone. The new configuration is "
+    );
+}
+
+#[test]
+fn a_local_dry_build_prints_no_path() {
+    let stage = Stage::new();
+    stage.stub("nix-build", "");
+    let run = stage.rebuild("dry-build");
+    assert_eq!((run.code, run.stdout.as_str()), (0, ""));
+    let expected = "nix-build <nixpkgs/nixos> --attr config.system.build.toplevel --dry-run";
+    assert_eq!(stage.calls(), [expected]);
+}
+
+#[test]
+fn nix_own_exit_status_is_ours() {
+    let stage = Stage::new();
+    stage.stub("nix-build", "echo 'error: builder failed' >&2; exit 100");
+    let run = stage.rebuild("switch");
+    assert_eq!(run.code, 100);
+    assert_eq!(stage.calls().len(), 1);
+    assert!(run.stderr.contains("error: builder failed"), "{}", run.stderr);
+}
+
+/// nixpkgs#375725: with little memory the kernel kills the evaluation, and nixos-rebuild says nothing of memory.
+#[test]
+fn a_killed_evaluation_says_memory_and_the_way_out() {
+    let stage = Stage::new();
+    stage.stub("nix-build", "kill -KILL $$");
+    let run = stage.rebuild("switch");
+    assert_eq!(run.code, 137);
+    assert!(run.stderr.contains("ran out of memory"), "{}", run.stderr);
+    assert!(run.stderr.contains("--eval-on HOST"), "{}", run.stderr);
+}
+
+#[test]
+fn what_is_no_nixos_does_not_become_the_profile() {
+    let stage = Stage::new();
+    stage.stub("nix-build", "echo /nix/store/22222222222222222222222222222222-hello");
+    let run = stage.rebuild("switch");
+    assert_eq!(run.code, 1);
+    assert!(run.stderr.contains("is not a NixOS system"), "{}", run.stderr);
+    assert_eq!(stage.calls().len(), 1);
+}
+
+/// The whole command line of ssh, and what follows a session that could not bring the result.
+#[test]
+fn a_remote_run_is_one_ssh_and_then_what_it_could_not_do() {
+    let stage = Stage::new();
+    stage.stub("ssh", &good_session("say no-socket; say done"));
+    stage.stub("nix-copy-closure", "");
+    stage.stub("nix-store", "");
+    let run = stage.rebuild("build --eval-on me@builder --no-lend -s");
+    assert_eq!(
+        (run.code, run.stdout.as_str()),
+        (0, format!("{SYSTEM}\n").as_str()),
+        "{}",
+        run.stderr
+    );
+    let calls = stage.calls();
+    let start = "ssh -T -a -x -o ConnectTimeout=20 -o ServerAliveInterval=30 -o ServerAliveCountMax=3 \
+                 -o ExitOnForwardFailure=no -o RemoteCommand=none -- me@builder exec /bin/sh -c 'eval \"$(dd bs=";
+    assert!(calls[0].starts_with(start), "{}", calls[0]);
+    assert_eq!(calls[1], format!("nix-copy-closure -s --from me@builder {SYSTEM}"));
+    let link = stage.path("result");
+    assert_eq!(
+        calls[2],
+        format!("nix-store --realise {SYSTEM} --add-root {}", link.display())
+    );
+    assert_eq!(calls.len(), 3);
+}
+
+#[test]
+fn the_files_are_the_configuration_and_nothing_else() {
+    let stage = Stage::new();
+    stage.write("etc/nixos/unrelated-secret", "x");
+    stage.stub("ssh", &good_session("say no-socket; say done"));
+    stage.stub("nix-copy-closure", "");
+    stage.stub("nix-store", "");
+    assert_eq!(stage.rebuild("build --eval-on builder --no-lend").code, 0);
+    let listing = stage.sh("tar -tvf files.tar | grep -v '^d' | sed 's/.* //'");
+    let root = stage.path("").display().to_string();
+    let files: Vec<&str> = listing
+        .lines()
+        .map(|line| line.strip_prefix(&root[1..]).unwrap_or(line))
+        .collect();
+    assert_eq!(
+        files,
+        [
+            "etc/nixos/configuration.nix",
+            "etc/nixos/hardware.nix",
+            "nixpkgs/nixos/default.nix"
+        ]
+    );
+}
+
+#[test]
+fn build_host_alone_evaluates_here() {
+    let stage = Stage::new();
+    stage.stub("nix-instantiate", &format!("echo {DRV}"));
+    stage.stub("nix-copy-closure", "");
+    stage.stub(
+        "ssh",
+        &format!("hear_script; say hello 2.26.3 x; say building; say built {SYSTEM}; say no-socket; say done"),
+    );
+    stage.stub("nix-store", "");
+    let run = stage.rebuild("build --build-on builder --no-lend --cores 2");
+    assert_eq!(run.code, 0, "{}", run.stderr);
+    let calls = stage.calls();
+    assert!(
+        calls[0].starts_with("nix-instantiate <nixpkgs/nixos> --attr config.system.build.toplevel --add-root /")
+            && calls[0].ends_with("/derivation --cores 2"),
+        "{}",
+        calls[0]
+    );
+    assert_eq!(calls[1], format!("nix-copy-closure --to builder {DRV}"));
+    assert!(calls[2].starts_with("ssh "), "{}", calls[2]);
+    assert_eq!(calls[3], format!("nix-copy-closure --from builder {SYSTEM}"));
+}
+
+/// NIX_SSHOPTS with quoted values, as any shell would read them.
+#[test]
+fn the_users_ssh_options_are_respected() {
+    let stage = Stage::new();
+    stage.stub("ssh", "exit 255");
+    stage.variable("NIX_SSHOPTS", "-p 2222 -o 'ProxyCommand=nc %h %p'");
+    stage.rebuild("build --eval-on builder");
+    assert!(
+        stage.calls()[0].starts_with("ssh -p 2222 -o ProxyCommand=nc %h %p -T "),
+        "{:?}",
+        stage.calls()
+    );
+}
+
+#[test]
+fn every_way_of_not_connecting_has_its_message_and_changes_nothing() {
+    for (text, expected) in [
+        (
+            "ssh: Could not resolve hostname builder: Name or service not known",
+            "no machine is known by the name 'builder'",
+        ),
+        (
+            "ssh: connect to host builder port 22: Connection refused",
+            "builder cannot be reached",
+        ),
+        (
+            "builder: Permission denied (publickey).",
+            "builder refuses this user's keys",
+        ),
+        (
+            "Host key verification failed.",
+            "the host key of builder is unknown or has changed",
+        ),
+    ] {
+        let stage = Stage::new();
+        stage.stub("ssh", &format!("echo '{text}' >&2; exit 255"));
+        let run = stage.rebuild("switch --eval-on builder");
+        assert_eq!((run.code, run.stdout.as_str()), (255, ""), "{text}");
+        assert!(run.stderr.contains(&format!("error: {expected}")), "{}", run.stderr);
+        assert_eq!(stage.calls().len(), 1);
+    }
+}
+
+#[test]
+fn a_builder_without_nix_is_named() {
+    let stage = Stage::new();
+    stage.stub("ssh", "hear_script; say failed no-nix 127; exit 127");
+    let run = stage.rebuild("switch --eval-on builder");
+    assert_eq!(run.code, 127);
+    assert!(run.stderr.contains("error: builder has no Nix"), "{}", run.stderr);
+}
+
+#[test]
+fn a_link_that_breaks_is_never_a_no() {
+    for after in ["", "say receiving", &good_session("exit 255")] {
+        let stage = Stage::new();
+        stage.stub(
+            "ssh",
+            &format!(
+                "hear_script\nsay hello 2.26.3 x\n{}\nexit 255",
+                after.trim_start_matches("hear_script")
+            ),
+        );
+        let run = stage.rebuild("switch --eval-on builder --no-lend");
+        assert_eq!(run.code, 255, "{after}: {}", run.stderr);
+        assert!(
+            run.stderr
+                .contains("the connection to builder broke, nothing was changed here"),
+            "{}",
+            run.stderr
+        );
+        assert_eq!(stage.calls().len(), 1, "{after}");
+    }
+}
+
+/// An evaluation error about a file that is here brings the file; the error is not shown.
+#[test]
+fn a_file_that_no_literal_names_is_sent_when_it_is_missed() {
+    let stage = Stage::new();
+    stage.write("etc/hostname", "pi\n");
+    let file = stage.path("etc/hostname");
+    let error = format!(
+        "@nix {{\"action\":\"msg\",\"level\":0,\"msg\":\"error: opening file '{}': No such file or directory\"}}",
+        file.display()
+    );
+    stage.stub(
+        "ssh",
+        &format!(
+            "hear_script
+             say hello 2.26.3 x; say receiving; hear_files >files.tar; say need; say evaluating
+             cat <<'END'\n{error}\nEND
+             say evaluation-failed 1
+             read -r word; [ \"$word\" = again ] || exit 9
+             hear_files >more.tar
+             say evaluated {DRV}; say building; say built {SYSTEM}; say no-socket; say done"
+        ),
+    );
+    stage.stub("nix-copy-closure", "");
+    stage.stub("nix-store", "");
+    let run = stage.rebuild("build --eval-on builder --no-lend");
+    assert_eq!(run.code, 0, "{}", run.stderr);
+    assert!(!run.stderr.contains("No such file"), "{}", run.stderr);
+    assert!(stage.sh("tar -xOf more.tar").contains("pi\n"));
+}
+
+#[test]
+fn an_evaluation_error_is_nix_own_text_and_code() {
+    let stage = Stage::new();
+    stage.stub(
+        "ssh",
+        "hear_script
+         say hello 2.26.3 x; say receiving; hear_files >/dev/null; say need; say evaluating
+         echo '@nix {\"action\":\"msg\",\"level\":0,\"msg\":\"error: \\u001b[35;1mundefined variable\\u001b[0m\"}'
+         say evaluation-failed 1
+         read -r word; [ \"$word\" = stop ] && exit 1; exit 9",
+    );
+    let run = stage.rebuild("switch --eval-on builder");
+    assert_eq!(run.code, 1);
+    assert!(
+        run.stderr
+            .contains("error: undefined variable\nerror: the evaluation on builder failed"),
+        "{}",
+        run.stderr
+    );
+}
+
+/// Both streams at once, more than any pipe holds.
+#[test]
+fn a_flood_on_both_streams_does_not_hang() {
+    let stage = Stage::new();
+    stage.stub(
+        "ssh",
+        &good_session("yes 'a line of text' | head -c 400000 >&2 & yes 'another line' | head -c 400000; wait; say no-socket; say done"),
+    );
+    stage.stub("nix-copy-closure", "");
+    stage.stub("nix-store", "");
+    let run = stage.rebuild("build --eval-on builder --no-lend");
+    assert_eq!(run.code, 0);
+    assert!(run.stderr.len() > 700_000, "{}", run.stderr.len());
+}
+
+#[test]
+fn ctrl_c_tells_the_other_side_and_ends_with_130() {
+    let stage = Stage::new();
+    stage.stub(
+        "ssh",
+        &good_session("read -r word <&0; echo \"heard $word\" >>heard; exit 130").replace("say built", "#"),
+    );
+    let mut child = stage.start("switch --eval-on builder");
+    stage.wait_for("files.tar");
+    let begin = Instant::now();
+    child.signal("INT");
+    let run = child.finish();
+    assert!(begin.elapsed() < Duration::from_secs(2));
+    assert_eq!((run.code, run.stdout.as_str()), (130, ""));
+    assert_eq!(stage.read("heard"), "heard cancel\n");
+    assert_eq!(stage.calls().len(), 1);
+}
+
+#[test]
+fn a_builder_that_does_not_answer_a_ctrl_c_is_left() {
+    let stage = Stage::new();
+    stage.stub(
+        "ssh",
+        "hear_script; say hello 2.26.3 x; : >talking; trap '' TERM; sleep 60",
+    );
+    let mut child = stage.start("switch --eval-on builder");
+    stage.wait_for("talking");
+    let begin = Instant::now();
+    child.signal("INT");
+    assert_eq!(child.finish().code, 130);
+    assert!(begin.elapsed() < Duration::from_secs(10));
+}
+
+/// The answer of a builder is text from another machine.
+#[test]
+fn a_result_that_is_no_store_path_is_refused() {
+    for path in ["/etc", "/nix/store/../../etc", "--option", "/nix/store/.links"] {
+        let stage = Stage::new();
+        stage.stub("ssh", &good_session("say no-socket; say done").replace(SYSTEM, path));
+        let run = stage.rebuild("switch --eval-on builder --no-lend");
+        assert_eq!(run.code, 1, "{path}: {}", run.stderr);
+        assert!(run.stderr.contains("is not a store path"), "{}", run.stderr);
+        assert_eq!(stage.calls().len(), 1);
+    }
+}
+
+#[test]
+fn a_configuration_that_is_not_there_is_said_before_any_connection() {
+    let stage = Stage::new();
+    for (arguments, expected) in [
+        ("-I nixos-config=/nonexistent/x.nix", "no configuration"),
+        ("-I nixpkgs=/nonexistent", "<nixpkgs> is not in the Nix search path"),
+    ] {
+        stage.variable("NIX_PATH", "");
+        let with_nixpkgs = format!("-I nixpkgs={}", stage.path("nixpkgs").display());
+        let first = if arguments.contains("nixpkgs=") {
+            String::new()
+        } else {
+            with_nixpkgs
+        };
+        let run = stage.rebuild(&format!("switch --eval-on builder {first} {arguments}"));
+        assert_eq!(run.code, 1);
+        assert!(run.stderr.contains(expected), "{}", run.stderr);
+    }
+    assert!(stage.calls().is_empty());
+}

@@ -1,0 +1,168 @@
+//! A stage for the program: a directory of stand-ins that are all there is on `PATH` of ssh and Nix, a configuration,
+//! and a record of every call.
+
+use std::cell::RefCell;
+use std::fs;
+use std::io::Read;
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+
+/// What every stand-in begins with. `hear_*` and `say` are the other end of `src/session`.
+const PRELUDE: &str = r#"#!/bin/sh
+cd "$STAGE"
+{ printf '%s' "${0##*/}"; [ $# = 0 ] || printf ' %s' "$@"; echo; } >>calls
+say() { echo "@rebuild $*"; }
+hear_script() {
+	for last in "$@"; do :; done
+	size=${last#*bs=}
+	dd bs="${size%% *}" count=1 iflag=fullblock of=script 2>/dev/null
+}
+hear_files() {
+	while read -r size && [ "$size" != 0 ]; do dd bs="$size" count=1 iflag=fullblock 2>/dev/null; done
+}
+"#;
+
+pub struct Stage {
+    root: TempDir,
+    variables: RefCell<Vec<(String, String)>>,
+}
+
+pub struct Run {
+    pub code: i32,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+pub struct Running(Child);
+
+impl Stage {
+    pub fn new() -> Self {
+        let root = tempfile::Builder::new().prefix("stage").tempdir_in("/var/tmp").unwrap();
+        let stage = Self {
+            root,
+            variables: RefCell::default(),
+        };
+        stage.write("bin/.keep", "");
+        stage.write("home/.keep", "");
+        stage.write("etc/nixos/configuration.nix", "{ imports = [ ./hardware.nix ]; }");
+        stage.write("etc/nixos/hardware.nix", "{ }");
+        stage.write("nixpkgs/nixos/default.nix", "{ }");
+        let path = |name: &str| stage.path(name).display().to_string();
+        for (name, value) in [
+            ("PATH", format!("{}:/usr/bin:/bin", path("bin"))),
+            ("HOME", path("home")),
+            ("STAGE", path("")),
+            (
+                "NIX_PATH",
+                format!(
+                    "nixpkgs={}:nixos-config={}",
+                    path("nixpkgs"),
+                    path("etc/nixos/configuration.nix")
+                ),
+            ),
+            ("NIX_DAEMON_SOCKET_PATH", path("no-daemon")),
+            ("TERM", "dumb".to_owned()),
+        ] {
+            stage.variable(name, &value);
+        }
+        stage
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.root.path().join(name)
+    }
+
+    pub fn write(&self, name: &str, text: &str) {
+        let path = self.path(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    }
+
+    pub fn read(&self, name: &str) -> String {
+        fs::read_to_string(self.path(name)).unwrap_or_default()
+    }
+
+    /// A program of this name that notes its call and then does this.
+    pub fn stub(&self, name: &str, does: &str) {
+        let does = does.replace("hear_script", "hear_script \"$@\"");
+        self.write(&format!("bin/{name}"), &format!("{PRELUDE}{does}\n"));
+        fs::set_permissions(self.path(&format!("bin/{name}")), fs::Permissions::from_mode(0o755)).unwrap();
+    }
+
+    pub fn variable(&self, name: &str, value: &str) {
+        let mut variables = self.variables.borrow_mut();
+        variables.retain(|(own, _)| own != name);
+        variables.push((name.to_owned(), value.to_owned()));
+    }
+
+    /// Every call of a stand-in so far, its words joined by blanks.
+    pub fn calls(&self) -> Vec<String> {
+        self.read("calls").lines().map(str::to_owned).collect()
+    }
+
+    pub fn start(&self, arguments: &str) -> Running {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_rebuild"));
+        command.args(arguments.split_whitespace()).current_dir(self.root.path());
+        command.env_clear().envs(self.variables.borrow().iter().cloned());
+        command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        Running(command.spawn().unwrap())
+    }
+
+    pub fn rebuild(&self, arguments: &str) -> Run {
+        self.start(arguments).finish()
+    }
+
+    /// What a shell prints in the stage's directory.
+    pub fn sh(&self, command: &str) -> String {
+        let output = Command::new("sh")
+            .args(["-c", command])
+            .current_dir(self.root.path())
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{command}: {output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    pub fn wait_for(&self, name: &str) {
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while !self.path(name).exists() {
+            assert!(Instant::now() < deadline, "{name} never came: {:?}", self.calls());
+            thread::sleep(Duration::from_millis(10));
+        }
+    }
+}
+
+impl Running {
+    pub fn signal(&mut self, name: &str) {
+        let status = Command::new("kill")
+            .args([&format!("-{name}"), &self.0.id().to_string()])
+            .status()
+            .unwrap();
+        assert!(status.success());
+    }
+
+    pub fn finish(mut self) -> Run {
+        let mut stdout = self.0.stdout.take().unwrap();
+        let reader = thread::spawn(move || {
+            let mut text = String::new();
+            stdout.read_to_string(&mut text).unwrap();
+            text
+        });
+        let mut stderr = Vec::new();
+        self.0.stderr.take().unwrap().read_to_end(&mut stderr).unwrap();
+        let code = self.0.wait().unwrap().code().unwrap_or(-1);
+        Run {
+            code,
+            stdout: reader.join().unwrap(),
+            stderr: String::from_utf8_lossy(&stderr).into_owned(),
+        }
+    }
+}
