@@ -123,8 +123,9 @@ systemd_answers() { enter_host "$1" root test -S /run/systemd/private </dev/null
 
 # enter_host HOST USER COMMAND... : runs a command in the host, with the environment of a login.
 #
-# The shell in between stays outside the host's PID namespace and outlives signals from the
-# terminal: the command alone decides what Ctrl-C does, and its exit code is what comes back.
+# All processes in between ignore the signals of a terminal, and only the command does not: it alone
+# decides what Ctrl-C does, and its exit code is what comes back. (nsenter has to fork: an emulated
+# program cannot make threads while its children would be in another PID namespace.)
 enter_host() {
 	local host=$1 user=$2
 	shift 2
@@ -135,7 +136,8 @@ enter_host() {
 	# A subshell, for it moves into the host's cgroup: with the host, what was started in it ends.
 	(
 		echo $BASHPID >"$CGROUP/$host/entered/cgroup.procs"
-		exec nsenter --no-fork --target "$process" --mount --uts --ipc --net --pid --cgroup -- \
+		trap '' INT QUIT TERM HUP
+		exec nsenter --target "$process" --mount --uts --ipc --net --pid --cgroup -- \
 			/bin/sh -c "$ENTER" enter "$user" "${TERM:-dumb}" "$@"
 	)
 }
@@ -151,9 +153,8 @@ path=/run/wrappers/bin:$home/.nix-profile/bin:/nix/var/nix/profiles/default/bin:
 path=$path:/usr/local/bin:/usr/bin:/bin
 [ "$user" != root ] || path=$path:/usr/local/sbin:/usr/sbin:/sbin
 cd "$home" || cd /
-trap : INT QUIT TERM HUP
 # shellcheck disable=SC2046
-env -i PATH="$path" HOME="$home" USER="$user" LOGNAME="$user" SHELL="$shell" TERM="$term" LANG=C.UTF-8 \
+env -i --default-signal=INT,QUIT,TERM,HUP PATH="$path" HOME="$home" USER="$user" LOGNAME="$user" SHELL="$shell" TERM="$term" LANG=C.UTF-8 \
 	$(cat /etc/environment) setpriv --reuid="$user" --regid="$user" --init-groups -- "$@"
 exit $?
 '
