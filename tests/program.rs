@@ -160,7 +160,7 @@ fn build_host_alone_evaluates_here() {
     assert_eq!(calls[3], format!("nix-copy-closure --from builder {SYSTEM}"));
 }
 
-/// NIX_SSHOPTS with quoted values, as any shell would read them.
+/// `NIX_SSHOPTS` with quoted values, as any shell would read them.
 #[test]
 fn the_users_ssh_options_are_respected() {
     let stage = Stage::new();

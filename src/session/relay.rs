@@ -98,11 +98,13 @@ fn serve(
         let _ = io::copy(&mut from_daemon, &mut to_peer);
         let _ = to_peer.shutdown(Shutdown::Both);
     });
-    // The end of this direction is not passed on: see Relay.
-    pass(peer, daemon, received)
+    // The peer's end is not the daemon's (see Relay); but the peer's connection ends, or ssh would wait for it.
+    let passed = pass(&peer, daemon, received);
+    let _ = peer.shutdown(Shutdown::Both);
+    passed
 }
 
-fn pass(mut from: UnixStream, mut to: UnixStream, count: &AtomicU64) -> io::Result<()> {
+fn pass(mut from: &UnixStream, mut to: UnixStream, count: &AtomicU64) -> io::Result<()> {
     let mut buffer = vec![0; 1 << 16];
     loop {
         let length = from.read(&mut buffer)?;
@@ -165,7 +167,8 @@ mod tests {
         assert!(second.read_exact(&mut buffer).is_err());
 
         // The peer's end is not the daemon's: its temporary roots are still needed.
-        drop(peer);
+        peer.shutdown(Shutdown::Write).unwrap();
+        assert_eq!(peer.read(&mut buffer).unwrap(), 0);
         thread::sleep(Duration::from_millis(20));
         assert!(!daemon.is_finished());
         drop(relay);
