@@ -157,6 +157,8 @@ status() {
 	for host in $(host_names); do
 		if ! is_running "$host"; then
 			state="not running"
+		elif ! has_systemd "$host"; then
+			state="running (without systemd)"
 		else
 			state=$(enter_host "$host" root systemctl is-system-running </dev/null || true)
 		fi

@@ -42,7 +42,30 @@ remove_network() {
 
 # --- one host -------------------------------------------------------------------------------------
 # The process that is PID 1 in the host, as this machine numbers it.
-first_process() { head -n 1 "$CGROUP/$1/payload/init.scope/cgroup.procs" 2>/dev/null; }
+first_process() {
+	local process
+	# shellcheck disable=SC2013 # numbers, one word each
+	for process in $(cat "$CGROUP/$1"/payload/{init.scope/,}cgroup.procs 2>/dev/null); do
+		if grep -q '^NSpid:.*[[:space:]]1$' "/proc/$process/status" 2>/dev/null; then
+			echo "$process"
+			return
+		fi
+	done
+}
+
+# systemd 257 cannot start services when qemu-user emulates it (its way of cloning is not emulated), so
+# an emulated host has no systemd: a shell starts the two daemons. /run/systemd/system is missing there.
+has_systemd() { [ "$(host_field "$1" arch)" = amd64 ]; }
+
+# shellcheck disable=SC2016 # expanded in the host
+PLAIN_INIT='
+system=$(readlink -f /nix/var/nix/profiles/system)
+ln -sfn "$system" /run/current-system
+ln -sfn "$system" /run/booted-system
+mkdir -p /run/sshd
+/usr/sbin/sshd
+exec nix-daemon --daemon
+'
 
 is_running() { [ -n "$(first_process "$1")" ]; }
 
@@ -55,10 +78,12 @@ boot_host() {
 		"$host" "$run/root"
 	# nspawn and the systemd inside want plain cgroup v2, whatever this machine has there.
 	mount -t cgroup2 cgroup2 /sys/fs/cgroup
-	exec systemd-nspawn --quiet --settings=no --register=no --keep-unit --boot --console=pipe \
+	local start=(--boot)
+	has_systemd "$host" || start=(--as-pid2 /bin/sh -c "$PLAIN_INIT")
+	exec systemd-nspawn --quiet --settings=no --register=no --keep-unit --console=pipe \
 		--network-namespace-path="/run/netns/$(network_of "$host")" --link-journal=no \
 		--resolv-conf=off --timezone=off --machine="$host" --hostname="$host" \
-		--directory="$run/root"
+		--directory="$run/root" "${start[@]}"
 }
 
 # start_host HOST : boots it with the files that it had; returns at once.
@@ -100,26 +125,41 @@ kill_host() { clear_cgroup "$1"; }
 
 # wait_for_host HOST : until it has started completely; says what failed if something did.
 wait_for_host() {
-	local host=$1 state
+	local host=$1
 	until_true 30 is_running "$host" || {
 		tail -n 20 "$STATE/run/$host/console.log" >&2
 		die "$host did not boot"
 	}
+	if has_systemd "$host"; then wait_for_systemd "$host"; else
+		until_true 120 daemons_answer "$host" || die "the daemons of $host do not answer"
+	fi
+	show_emulation "$host"
+}
+daemons_answer() {
+	enter_host "$1" root sh -c 'test -S /nix/var/nix/daemon-socket/socket && ls /run/sshd.pid' \
+		</dev/null >/dev/null 2>&1
+}
+
+wait_for_systemd() {
+	local host=$1 state
 	until_true 120 systemd_answers "$host" || die "the systemd of $host does not answer"
 	state=$(enter_host "$host" root systemctl is-system-running --wait </dev/null || true)
 	[ "$state" = running ] || {
 		enter_host "$host" root systemctl --failed --no-pager >&2 </dev/null || true
 		die "$host came up '$state', not 'running'"
 	}
+}
+systemd_answers() { enter_host "$1" root test -S /run/systemd/private </dev/null 2>/dev/null; }
+
+show_emulation() {
 	# Where its users see whether it emulates other CPUs; only to read, for it is this machine's.
 	# (nspawn's own --bind-ro is hidden by the /proc that it mounts later.)
-	enter_host "$host" root sh -euc 'cd /proc/sys/fs/binfmt_misc
+	enter_host "$1" root sh -euc 'cd /proc/sys/fs/binfmt_misc
 		[ -e status ] || [ -e register ] || {
 			mount -t binfmt_misc binfmt_misc /proc/sys/fs/binfmt_misc
 			mount -o remount,bind,ro /proc/sys/fs/binfmt_misc
 		}' </dev/null
 }
-systemd_answers() { enter_host "$1" root test -S /run/systemd/private </dev/null 2>/dev/null; }
 
 # enter_host HOST USER COMMAND... : runs a command in the host, with the environment of a login.
 #
