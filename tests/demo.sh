@@ -45,6 +45,8 @@ type_on_pi() {
 	"$lab" on "$pi" bash -c "$1"
 }
 
+. tests/lab/common.sh
+use_lab
 tests/lab/packages.sh
 if [ $pi = arm-pi ]; then
 	triple=aarch64-unknown-linux-gnu

@@ -43,7 +43,8 @@ step() { # WHAT COMMAND...
 finish() {
 	local code=$?
 	[ -z "$current" ] || printf -- '--- FAILED: %s\n' "$current"
-	if [ "$part" != unit ] && [ $keep = no ]; then
+	# Not while it is still somebody else's.
+	if [ -n "${REBUILD_LAB_IS_OURS:-}" ] && [ $keep = no ]; then
 		"$lab" down 2>/dev/null || code=1
 	fi
 	if [ $code = 0 ]; then
@@ -87,6 +88,8 @@ if [ "$part" != lab ]; then
 fi
 [ "$part" != unit ] || exit 0
 step "build" "$toolchain" cargo build --release --locked
+. tests/lab/common.sh
+use_lab
 step "lab: up" "$lab" up
 step "lab: fresh hosts" "$lab" reset
 step "lab: install" "$lab" install "$program"

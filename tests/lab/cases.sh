@@ -7,6 +7,7 @@
 set -euo pipefail
 . "$(dirname "$(readlink -f "$0")")/common.sh"
 need_root
+use_lab
 
 if [ -z "${REBUILD_PROGRAM+set}" ] && [ -x "$CACHE/target/release/rebuild" ]; then
 	REBUILD_PROGRAM=$CACHE/target/release/rebuild

@@ -37,6 +37,19 @@ lock_lab() {
 	flock --timeout 1800 9 || die "the other lab command did not end within 30 minutes"
 }
 
+# use_lab : one test run or demonstration at a time, for they reset the hosts under each other's feet.
+# Whoever runs inside one (cases.sh in run.sh) does not wait for it.
+use_lab() {
+	[ -z "${REBUILD_LAB_IS_OURS:-}" ] || return 0
+	mkdir -p "$STATE"
+	exec 6>"$STATE/in-use"
+	flock --nonblock 6 || {
+		say "another test run uses the lab, waiting for its end"
+		flock --timeout 3600 6 || die "the other test run did not end within an hour"
+	}
+	export REBUILD_LAB_IS_OURS=yes
+}
+
 # until_true SECONDS COMMAND... : asks in small steps, up to a deadline.
 until_true() {
 	local deadline=$((SECONDS + $1))

@@ -7,7 +7,7 @@
 #   lab.sh on HOST [-u USER] [--] COMMAND...
 #                                  run a command in a host, as after a login; without one: a shell
 #   lab.sh put HOST SOURCE DESTINATION      copy a file or directory into a host
-#   lab.sh install FILE [NAME...]  put a built `rebuild` on the clients; NAMEs become symlinks to it
+#   lab.sh install FILE [NAME...]  put a built `rebuild` on the clients with its CPU; NAMEs become symlinks to it
 #   lab.sh status                  what runs
 #
 # To make a test's trouble:
@@ -124,11 +124,22 @@ put() {
 			rm -rf "$scratch"' put "$(basename "$2")" "$3"
 }
 
+# The CPU that an ELF file is for, as Debian calls it; nothing for a script.
+cpu_of() {
+	[ "$(head -c 4 "$1" | tail -c 3)" = ELF ] || return 0
+	case $(od -An -tx1 -j18 -N1 "$1") in
+	*3e) echo amd64 ;;
+	*b7) echo arm64 ;;
+	esac
+}
+
 install_program() {
-	local file=$1 host name
+	local file=$1 host name cpu
 	shift
+	cpu=$(cpu_of "$file")
 	for host in $(running_hosts); do
 		[ "$(host_field "$host" role)" = client ] || continue
+		[ -z "$cpu" ] || [ "$cpu" = "$(host_field "$host" arch)" ] || continue
 		enter_host "$host" root sh -euc '
 			cat >/usr/local/bin/.rebuild
 			chmod 755 /usr/local/bin/.rebuild

@@ -99,7 +99,7 @@ start_host() {
 	# A session of its own, without our input or output: it stays when this command ends. It keeps the
 	# lock until it is in its cgroup, so that a `down` after kill -9 of this command cannot miss it.
 	setsid unshare --mount --propagation private "$LAB/lab.sh" --boot "$host" "$(cat "$run/layer")" \
-		</dev/null >"$run/console.log" 2>&1 &
+		</dev/null >"$run/console.log" 2>&1 6>&- &
 }
 
 # new_host HOST LAYER : forgets what it had written, then boots it.

@@ -1,0 +1,135 @@
+# shellcheck shell=bash
+# What cannot be done is said in one message that names the host and what to do, and nothing is changed.
+
+remember() {
+	before="$(profile_of pi) $(system_of pi)"
+	forget_calls pi
+}
+
+# The Pi is as it was: the profile, the running system, no activation, no Nix command.
+expect_nothing_changed() {
+	local after
+	after="$(profile_of pi) $(system_of pi)"
+	expect_equal "$after" "$before"
+	expect_no_file pi /var/log/activation
+	expect_equal "$(calls_of pi)" ""
+}
+
+# refused CODE HOST MESSAGE REMEDY [FLAG...]
+refused() {
+	remember
+	on pi rebuild switch --eval-on "$2" "${@:5}"
+	expect_status "$1"
+	expect_equal "$output" ""
+	expect_contains "$errors" "error: $3"
+	expect_contains "$errors" "$4"
+	expect_lacks "$errors" "panicked"
+	expect_nothing_changed
+}
+
+case_refusals_of_the_connection() {
+	fresh
+	refused 255 nosuchhost "no machine is known by the name 'nosuchhost'" "~/.ssh/config"
+	must_on builder systemctl stop ssh.service ssh.socket
+	refused 255 builder "builder cannot be reached" "--eval-host ''"
+	must_on builder systemctl start ssh.service
+	must_on builder mv /home/builder/.ssh/authorized_keys /home/builder/.ssh/none
+	refused 255 builder "builder refuses this user's keys" "ssh-copy-id builder"
+	must_on builder mv /home/builder/.ssh/none /home/builder/.ssh/authorized_keys
+	must_on pi mv /root/.ssh/known_hosts /root/.ssh/none
+	must_sh_on pi 'cp /etc/ssh/ssh_known_hosts /root/kept; : >/etc/ssh/ssh_known_hosts' || true
+	refused 255 builder "the host key of builder is unknown or has changed" "ssh builder"
+}
+
+case_refusal_of_a_pulled_cable() {
+	fresh
+	must lab cable builder out
+	refused 255 builder "builder cannot be reached" "ssh builder true"
+	must lab cable builder in
+}
+
+case_refusal_of_an_account_without_a_shell() {
+	fresh
+	must_on builder usermod --shell /usr/sbin/nologin plain
+	refused 1 plain@builder "plain@builder does not run our script" "login shell"
+}
+
+case_refusal_without_nix() {
+	fresh
+	must_sh_on builder 'chmod 0 /usr/bin/nix-store; mkdir /root/away; mv /usr/bin/nix /usr/bin/nix-* /root/away'
+	refused 127 builder "builder has no Nix" "ssh builder nix-store --version"
+}
+
+case_refusal_without_namespaces() {
+	fresh
+	must_sh_on builder 'echo 0 >/proc/sys/user/max_user_namespaces || mount -t tmpfs none /usr/lib/nothing 2>/dev/null; chmod 0 /usr/bin/unshare'
+	refused 1 builder "builder does not let its users make namespaces" "--build-on"
+}
+
+# Trusted or not, with or without the setting, with or without the emulator.
+case_refusals_of_the_cpu() {
+	fresh
+	refused 1 plain@builder "Nix on plain@builder does not build for aarch64-linux" \
+		'boot.binfmt.emulatedSystems = [ "aarch64-linux" ];'
+	expect_contains "$errors" "extra-platforms = aarch64-linux"
+	must lab emulation off
+	remember
+	on pi rebuild switch --eval-on builder
+	lab emulation on
+	expect_status 1
+	expect_contains "$errors" "error: builder has no emulator for aarch64-linux"
+	expect_contains "$errors" "qemu-user-static"
+	expect_nothing_changed
+}
+
+case_refusal_of_an_evaluation_error() {
+	fresh
+	must_sh_on pi 'sed -i "s/networking.hostName =/& nosuch +/" /etc/nixos/configuration.nix'
+	refused 1 builder "undefined variable 'nosuch'" "at /etc/nixos/configuration.nix:"
+	expect_contains "$errors" "error: the evaluation on builder failed"
+}
+
+case_refusal_of_a_build_error() {
+	fresh
+	must_sh_on pi 'sed -i "s/system.stateVersion/lab.failBuild = true; &/" /etc/nixos/configuration.nix'
+	refused 1 builder "the build on builder failed" "lab: this build fails on purpose"
+	expect_contains "$errors" "log line one of the build that fails"
+}
+
+# A result that is no NixOS stays out of the profile.
+case_refusal_of_what_is_no_system() {
+	fresh
+	must_sh_on pi 'mkdir -p /srv/fake/nixos
+		echo "{ config.system.build.toplevel = derivation { name = \"no-system\"; system = builtins.currentSystem;
+			builder = \"/bin/sh\"; args = [ \"-c\" \"echo >\$out\" ]; }; }" >/srv/fake/nixos/default.nix'
+	remember
+	on pi rebuild switch --eval-on builder -I nixpkgs=/srv/fake
+	expect_status 1
+	expect_contains "$errors" "is not a NixOS system: it has no nixos-version"
+	expect_nothing_changed
+}
+
+case_refusals_before_any_connection() {
+	fresh
+	remember
+	local line
+	while IFS='|' read -r line expected; do
+		# shellcheck disable=SC2086 # words
+		on pi rebuild $line
+		expect_failure
+		expect_contains "$errors" "$expected"
+	done <<-'END'
+		switch --eval-on builder --profile-name a/b|is not a file name
+		switch --eval-on builder --build-on plain@builder|cannot evaluate on builder and build on plain@builder
+		switch --eval-on builder --flake .|does not know flakes yet
+		switch --eval-on -oProxyCommand=true|unexpected argument
+		switch --eval-on=-oProxyCommand=true|is not a host name
+		switch --eval-hots builder|--eval-host
+		swich|switch
+		switch --eval-on builder -I nixos-config=/nonexistent --eval-host builder|does not exist
+	END
+	as pi admin rebuild switch --eval-on builder
+	expect_status 1
+	expect_contains "$errors" "only root can activate a configuration"
+	expect_nothing_changed
+}

@@ -1,0 +1,99 @@
+# shellcheck shell=bash
+# Ctrl-C, and links that break: the other side ends too, nothing is changed here and nothing is left there.
+
+slow_configuration() { # OPTIONS
+	must_sh_on pi "sed -i 's/system.stateVersion/$1; &/' /etc/nixos/configuration.nix"
+	before="$(profile_of pi) $(system_of pi)"
+}
+
+builder_is_idle() {
+	local left
+	left=$(lab on builder -u root sh -c 'ls -d /tmp/rebuild* /var/tmp/rebuild* 2>/dev/null
+		pgrep -l -x "nix-instantiate|nix-build|nix|unshare|busybox|qemu-aarch64|qemu-aarch64-st"
+		ps -eo args | grep -e "^nix-store --" -e "/nix-store --real" -e "^sleep"' </dev/null || true)
+	[ -z "$left" ] || { echo "$left" && return 1; }
+}
+
+builder_runs() { # PATTERN
+	lab on builder sh -c "ps -eo args | grep -v grep | grep -q -e '$1'" </dev/null
+}
+
+expect_unchanged() {
+	local after
+	after="$(profile_of pi) $(system_of pi)"
+	expect_equal "$after" "$before"
+	expect_no_file pi /var/log/activation
+	run lab on pi sh -c 'ls -d /tmp/rebuild* 2>/dev/null; pgrep -x "rebuild|ssh"'
+	expect_equal "$output" ""
+}
+
+# interrupted_while PATTERN : Ctrl-C as soon as such a process runs on the builder.
+interrupted_while() {
+	start lab on pi -- rebuild switch --eval-on builder
+	expect_within 30 builder_runs "$1"
+	interrupt
+	finish 5
+	expect_status 130
+	expect_equal "$output" ""
+	expect_lacks "$errors" "error:"
+	expect_within 2 builder_is_idle
+	expect_unchanged
+}
+
+case_ctrl_c_during_a_build() {
+	fresh
+	slow_configuration "lab.slowBuild = 600"
+	interrupted_while "working, second\|slow-build\|sleep 1"
+	# And nothing in the way of the next run.
+	must_sh_on pi "sed -i 's/lab.slowBuild = 600;//' /etc/nixos/configuration.nix"
+	must lab on pi rebuild switch --eval-on builder
+}
+
+case_ctrl_c_during_the_evaluation() {
+	fresh
+	slow_configuration "lab.evalCost.work = 600"
+	interrupted_while "nix-instantiate .*nixpkgs/nixos"
+}
+
+case_ctrl_c_while_the_result_arrives() {
+	fresh
+	slow_configuration "lab.bulkMegabytes = 600"
+	interrupted_while "nix .*copy --no-check-sigs\|nix copy"
+	must_on pi nix-store --verify
+}
+
+case_sigterm_is_as_ctrl_c() {
+	fresh
+	slow_configuration "lab.slowBuild = 600"
+	start lab on pi -- rebuild switch --eval-on builder
+	expect_within 30 builder_runs "sleep 1"
+	must_on pi pkill -TERM -x rebuild
+	finish 5
+	expect_status 143
+	expect_within 2 builder_is_idle
+	expect_unchanged
+}
+
+# kill -9: nobody says goodbye, but the connection ends.
+case_a_client_that_vanishes() {
+	fresh
+	slow_configuration "lab.slowBuild = 600"
+	start lab on pi -- rebuild switch --eval-on builder
+	expect_within 30 builder_runs "sleep 1"
+	must_on pi pkill -KILL -x "rebuild|ssh"
+	finish 5
+	expect_within 3 builder_is_idle
+}
+
+case_a_builder_that_vanishes() {
+	fresh
+	slow_configuration "lab.slowBuild = 600"
+	start lab on pi -- rebuild switch --eval-on builder
+	expect_within 30 builder_runs "sleep 1"
+	must_on builder pkill -KILL sshd-session
+	finish 10
+	expect_status 255
+	expect_contains "$errors" "the connection to builder broke, nothing was changed here"
+	expect_within 3 builder_is_idle
+	expect_unchanged
+}
