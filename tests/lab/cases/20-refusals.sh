@@ -36,8 +36,7 @@ case_refusals_of_the_connection() {
 	must_on builder mv /home/builder/.ssh/authorized_keys /home/builder/.ssh/none
 	refused 255 builder "builder refuses this user's keys" "ssh-copy-id builder"
 	must_on builder mv /home/builder/.ssh/none /home/builder/.ssh/authorized_keys
-	must_on pi mv /root/.ssh/known_hosts /root/.ssh/none
-	must_sh_on pi 'cp /etc/ssh/ssh_known_hosts /root/kept; : >/etc/ssh/ssh_known_hosts' || true
+	must_sh_on pi ': >/etc/ssh/ssh_known_hosts'
 	refused 255 builder "the host key of builder is unknown or has changed" "ssh builder"
 }
 
@@ -62,7 +61,8 @@ case_refusal_without_nix() {
 
 case_refusal_without_namespaces() {
 	fresh
-	must_sh_on builder 'echo 0 >/proc/sys/user/max_user_namespaces || mount -t tmpfs none /usr/lib/nothing 2>/dev/null; chmod 0 /usr/bin/unshare'
+	# The kernel's switch is the whole machine's: unshare fails here for another reason, in the same way.
+	must_on builder chmod 0 /usr/bin/unshare
 	refused 1 builder "builder does not let its users make namespaces" "--build-on"
 }
 
@@ -126,8 +126,10 @@ case_refusals_before_any_connection() {
 		switch --eval-on=-oProxyCommand=true|is not a host name
 		switch --eval-hots builder|--eval-host
 		swich|switch
-		switch --eval-on builder -I nixos-config=/nonexistent --eval-host builder|does not exist
 	END
+	on pi env NIXOS_CONFIG=/nonexistent.nix rebuild switch --eval-on builder
+	expect_status 1
+	expect_contains "$errors" "the configuration /nonexistent.nix does not exist"
 	as pi admin rebuild switch --eval-on builder
 	expect_status 1
 	expect_contains "$errors" "only root can activate a configuration"
