@@ -8,7 +8,10 @@ use crate::host::Host;
 pub(super) fn failed(host: &Host, system: &str, stage: &str, code: u8) -> Failure {
     let (message, remedy) = match stage {
         "evaluation" => (format!("the evaluation on {host} failed"), None),
-        "build" => (format!("the build on {host} failed"), None),
+        "build" => (
+            format!("the build on {host} failed"),
+            Some(format!("for a whole log: ssh {host} nix-store -l DERIVATION")),
+        ),
         "copy" => (
             format!("{host} → this machine: the result did not arrive whole, nothing was changed here"),
             Some("run the same command again: what has arrived is kept\nor fetch it another way: --no-lend".to_owned()),

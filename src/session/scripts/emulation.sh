@@ -53,6 +53,18 @@ probe_end() {
 	fail probe 1
 }
 
+# with_presumed_platform_flags COMMAND...: for builds that the evaluation itself asks for, while the probe is not over.
+# The kernel's word is taken: an emulator is registered, under Debian's name for it or NixOS's.
+with_presumed_platform_flags() {
+	for entry in "qemu-${rb_system%-*}" "$rb_system"; do
+		if [ "$rb_system" != "$native_system" ] && [ -e "/proc/sys/fs/binfmt_misc/$entry" ]; then
+			"$@" --option extra-extra-platforms "$rb_system"
+			return
+		fi
+	done
+	"$@"
+}
+
 # with_platform_flags COMMAND...
 with_platform_flags() {
 	if [ "$emulation" = option ]; then

@@ -62,7 +62,7 @@ write_environment() {
 }
 
 instantiate() {
-	with_client_evaluation_flags with_system_flags exec unshare --user --map-root-user --mount -- \
+	with_client_evaluation_flags with_presumed_platform_flags with_system_flags exec unshare --user --map-root-user --mount -- \
 		/bin/sh "$work/view.sh" "$work/mirror" "$share" "$state" \
 		"$nix_bin/nix-instantiate" --log-format internal-json --add-root "$share/drv" "$@"
 }

@@ -48,8 +48,12 @@ mount --bind "$state/nix-cache" ".$share/cache"
 
 # The store, and the client's trees under it: what both have is the store's.
 mkdir -p nix/store
-# Relative, because a colon or a comma in a path would be overlayfs's own.
-(cd "$state" && mount -t overlay -o ro,lowerdir=/nix/store:trees rebuild-view "$mirror/nix/store")
+if [ -z "$(ls -A "$state/trees")" ]; then
+	mount --rbind /nix/store nix/store
+else
+	# Relative, because a colon or a comma in a path would be overlayfs's own.
+	(cd "$state" && mount -t overlay -o ro,lowerdir=/nix/store:trees rebuild-view "$mirror/nix/store")
+fi
 
 mkdir -p tmp .outside
 pivot_root . .outside

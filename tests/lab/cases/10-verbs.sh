@@ -263,6 +263,29 @@ case_with_specialisations_and_an_odd_place() {
 	expect_own_derivation "$(derivation_of "$result")"
 }
 
+# What a derivation gives is read while evaluating: built there, by the emulated CPU, and seen in the view at once.
+case_import_from_derivation() {
+	fresh
+	write_on pi /etc/nixos/imported.nix <<-'END'
+		{ pkgs, ... }:
+		let
+		  made = pkgs.writeProgram "made" ''echo "$(uname -m)" made this'';
+		  copied = builtins.filterSource (path: type: true) ./texts;
+		in {
+		  environment.etc.imported.text = builtins.readFile "${made}/bin/made" + builtins.readFile "${copied}/one"
+		    + toString (builtins.pathExists "${copied}/two") + builtins.concatStringsSep " " (builtins.attrNames (builtins.readDir ./texts));
+		}
+	END
+	must_sh_on pi 'mkdir /etc/nixos/texts; echo text >/etc/nixos/texts/one; touch "/etc/nixos/texts/odd name"
+		sed -i "s|imports = .|& ./imported.nix |" /etc/nixos/configuration.nix'
+	must_rebuild build
+	expect_contains "$(file_on pi "$result/etc/imported")" "made this"
+	expect_contains "$(file_on pi "$result/etc/imported")" "odd name one"
+	# The Pi itself may build nothing: to compare, it is given what was made on the way.
+	must_sh_on pi 'nix-copy-closure --from builder $(ssh builder "ls -d /nix/store/*-made")'
+	expect_own_derivation "$(derivation_of "$result")"
+}
+
 # What no literal names is missed over there, and sent then.
 case_a_path_that_is_a_string() {
 	fresh
