@@ -54,6 +54,21 @@ fn a_local_dry_build_prints_no_path() {
     assert_eq!(stage.calls(), [expected]);
 }
 
+/// What is needed at the end is looked for at the beginning.
+#[test]
+fn a_program_that_is_not_there_is_said_before_the_long_work() {
+    let stage = Stage::new();
+    std::fs::remove_file(stage.path("bin/nix-env")).unwrap();
+    let run = stage.rebuild("switch --eval-on builder");
+    assert_eq!(run.code, 127);
+    assert!(
+        run.stderr.starts_with("error: nix-env: command not found\n"),
+        "{}",
+        run.stderr
+    );
+    assert!(stage.calls().is_empty());
+}
+
 #[test]
 fn nix_own_exit_status_is_ours() {
     let stage = Stage::new();
@@ -89,7 +104,7 @@ fn what_is_no_nixos_does_not_become_the_profile() {
 #[test]
 fn a_remote_run_is_one_ssh_and_then_what_it_could_not_do() {
     let stage = Stage::new();
-    stage.stub("ssh", &good_session("say no-socket; say done"));
+    stage.stub("ssh", &good_session("say no-socket; say finished"));
     stage.stub("nix-copy-closure", "");
     stage.stub("nix-store", "");
     let run = stage.rebuild("build --eval-on me@builder --no-lend -s");
@@ -116,7 +131,7 @@ fn a_remote_run_is_one_ssh_and_then_what_it_could_not_do() {
 fn the_files_are_the_configuration_and_nothing_else() {
     let stage = Stage::new();
     stage.write("etc/nixos/unrelated-secret", "x");
-    stage.stub("ssh", &good_session("say no-socket; say done"));
+    stage.stub("ssh", &good_session("say no-socket; say finished"));
     stage.stub("nix-copy-closure", "");
     stage.stub("nix-store", "");
     assert_eq!(stage.rebuild("build --eval-on builder --no-lend").code, 0);
@@ -143,7 +158,7 @@ fn build_host_alone_evaluates_here() {
     stage.stub("nix-copy-closure", "");
     stage.stub(
         "ssh",
-        &format!("hear_script; say hello 2.26.3 x; say building; say built {SYSTEM}; say no-socket; say done"),
+        &format!("hear_script; say hello 2.26.3 x; say building; say built {SYSTEM}; say no-socket; say finished"),
     );
     stage.stub("nix-store", "");
     let run = stage.rebuild("build --build-on builder --no-lend --cores 2");
@@ -254,7 +269,7 @@ fn a_file_that_no_literal_names_is_sent_when_it_is_missed() {
              say evaluation-failed 1
              read -r word; [ \"$word\" = again ] || exit 9
              hear_files >more.tar
-             say evaluated {DRV}; say building; say built {SYSTEM}; say no-socket; say done"
+             say evaluated {DRV}; say building; say built {SYSTEM}; say no-socket; say finished"
         ),
     );
     stage.stub("nix-copy-closure", "");
@@ -292,7 +307,7 @@ fn a_flood_on_both_streams_does_not_hang() {
     let stage = Stage::new();
     stage.stub(
         "ssh",
-        &good_session("yes 'a line of text' | head -c 400000 >&2 & yes 'another line' | head -c 400000; wait; say no-socket; say done"),
+        &good_session("yes 'a line of text' | head -c 400000 >&2 & yes 'another line' | head -c 400000; wait; say no-socket; say finished"),
     );
     stage.stub("nix-copy-closure", "");
     stage.stub("nix-store", "");
@@ -339,7 +354,10 @@ fn a_builder_that_does_not_answer_a_ctrl_c_is_left() {
 fn a_result_that_is_no_store_path_is_refused() {
     for path in ["/etc", "/nix/store/../../etc", "--option", "/nix/store/.links"] {
         let stage = Stage::new();
-        stage.stub("ssh", &good_session("say no-socket; say done").replace(SYSTEM, path));
+        stage.stub(
+            "ssh",
+            &good_session("say no-socket; say finished").replace(SYSTEM, path),
+        );
         let run = stage.rebuild("switch --eval-on builder --no-lend");
         assert_eq!(run.code, 1, "{path}: {}", run.stderr);
         assert!(run.stderr.contains("is not a store path"), "{}", run.stderr);

@@ -3,6 +3,7 @@
 mod activate;
 mod elsewhere;
 mod here;
+mod programs;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -58,6 +59,7 @@ struct System {
 /// # Errors
 /// What failed. Until the whole system is here and looks like one, nothing has been changed.
 pub fn carry_out(plan: &Plan, around: &Surroundings, observer: &mut dyn Observer, signals: &Signals) -> Result<()> {
+    programs::require(plan, around.variable("PATH").as_ref(), &around.directory)?;
     eprintln!("building the system configuration...");
     let system = match &plan.making {
         Making::Local => here::make(plan, signals)?,

@@ -111,8 +111,8 @@ fn pass(mut from: &UnixStream, mut to: UnixStream, count: &AtomicU64) -> io::Res
         if length == 0 {
             return Ok(());
         }
-        to.write_all(&buffer[..length])?;
         count.fetch_add(length as u64, Ordering::Relaxed);
+        to.write_all(&buffer[..length])?;
     }
 }
 

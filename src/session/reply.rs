@@ -68,7 +68,7 @@ impl Reply {
             "copying" => Self::Copying,
             "copied" => Self::Copied,
             "no-socket" => Self::NoSocket,
-            "done" => Self::Done,
+            "finished" => Self::Done,
             "failed" => Self::Failed {
                 stage: word()?,
                 code: word()?.parse().unwrap_or(1),

@@ -70,6 +70,9 @@ impl Stage {
         ] {
             stage.variable(name, &value);
         }
+        // Looked for before anything is begun.
+        stage.stub("ssh", "exit 255");
+        stage.stub("nix-env", "");
         stage
     }
 

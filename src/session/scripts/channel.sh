@@ -45,10 +45,10 @@ attend() {
 	watcher=$!
 	code=0
 	wait "$child" || code=$?
-	child=
+	child=''
 	{
 		kill -KILL "$watcher"
 		wait "$watcher"
 	} 2>/dev/null
-	watcher=
+	watcher=''
 }

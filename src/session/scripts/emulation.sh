@@ -30,7 +30,6 @@ probe() {
 
 # probe_start: beside the evaluation, so that it costs no time.
 probe_start() {
-	prober=
 	if [ "$rb_system" = "$native_system" ] || [ -z "$rb_probe" ] || [ "$rb_dry" = yes ]; then
 		echo native >"$work/probe"
 		return

@@ -24,7 +24,7 @@ receive_sources() {
 	unpack "$work/mirror"
 
 	mkdir -p "$state/trees"
-	missing=
+	missing=''
 	for name in $rb_trees; do
 		if "$nix_bin/nix-store" --check-validity "/nix/store/$name" 2>/dev/null; then
 			continue
@@ -77,7 +77,7 @@ evaluate() {
 		attend with_client_expression instantiate >"$work/instantiate.out"
 		[ "$code" -ne 0 ] || break
 		event evaluation-failed "$code"
-		answer=
+		answer=''
 		IFS= read -r answer <&3 || :
 		[ "$answer" = again ] || exit "$code"
 		unpack "$work/mirror"

@@ -6,7 +6,7 @@ set -u
 umask 077
 exec 3<&0 </dev/null 2>&1
 
-child= watcher= prober= work=
+child='' watcher='' prober='' work='' share='' state=''
 cleanup() {
 	trap '' TERM INT HUP PIPE
 	for process in $child $watcher $prober; do kill -TERM "$process" 2>/dev/null; done
@@ -45,7 +45,7 @@ main() {
 		build
 		copy_back
 	fi
-	event done
+	event finished
 }
 
 main

@@ -4,7 +4,7 @@
 # find_nix: sets $nix_bin, the directory of Nix's programs with all links resolved (in the view a profile's link would
 # lead nowhere), and $nix_version. A non-interactive ssh login often has no Nix in its PATH.
 find_nix() {
-	nix_bin=
+	nix_bin=''
 	for candidate in \
 		"$(command -v nix-store)" \
 		/run/current-system/sw/bin/nix-store \

@@ -282,6 +282,7 @@ case_import_from_derivation() {
 	expect_contains "$(file_on pi "$result/etc/imported")" "made this"
 	expect_contains "$(file_on pi "$result/etc/imported")" "odd name one"
 	# The Pi itself may build nothing: to compare, it is given what was made on the way.
+	# shellcheck disable=SC2016 # the Pi's shell's
 	must_sh_on pi 'nix-copy-closure --from builder $(ssh builder "ls -d /nix/store/*-made")'
 	expect_own_derivation "$(derivation_of "$result")"
 }

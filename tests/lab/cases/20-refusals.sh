@@ -29,7 +29,7 @@ refused() {
 
 case_refusals_of_the_connection() {
 	fresh
-	refused 255 nosuchhost "no machine is known by the name 'nosuchhost'" "~/.ssh/config"
+	refused 255 nosuchhost "no machine is known by the name 'nosuchhost'" ".ssh/config"
 	must_on builder systemctl stop ssh.service ssh.socket
 	refused 255 builder "builder cannot be reached" "--eval-host ''"
 	must_on builder systemctl start ssh.service
@@ -99,6 +99,7 @@ case_refusal_of_a_build_error() {
 # A result that is no NixOS stays out of the profile.
 case_refusal_of_what_is_no_system() {
 	fresh
+	# shellcheck disable=SC2016 # the derivation's own
 	must_sh_on pi 'mkdir -p /srv/fake/nixos
 		echo "{ config.system.build.toplevel = derivation { name = \"no-system\"; system = builtins.currentSystem;
 			builder = \"/bin/sh\"; args = [ \"-c\" \"echo >\$out\" ]; }; }" >/srv/fake/nixos/default.nix'
