@@ -73,6 +73,7 @@ impl Stage {
         // Looked for before anything is begun.
         stage.stub("ssh", "exit 255");
         stage.stub("nix-env", "");
+        stage.stub("nix-store", "");
         stage
     }
 
