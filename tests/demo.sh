@@ -1,4 +1,5 @@
 #!/bin/bash
+[ -n "${BASH_VERSION-}" ] || exec bash "$0" "$@" # for: sh tests/…
 # Shows `rebuild switch --eval-on builder` on two machines made for it, from a fresh clone on a Debian
 # machine, as root:
 #
@@ -17,7 +18,7 @@ for argument; do
 	--shell) shell=yes ;;
 	--keep) keep=yes ;;
 	--arm64-pi) pi=arm-pi ;;
-	*) sed -n '2,/^set /{/^set /d;s/^# \{0,1\}//;p}' "$0" >&2 && exit 2 ;;
+	*) sed -n '3,/^set /{/^set /d;s/^# \{0,1\}//;p}' "$0" >&2 && exit 2 ;;
 	esac
 done
 

@@ -1,4 +1,5 @@
 #!/bin/bash
+[ -n "${BASH_VERSION-}" ] || exec bash "$0" "$@" # for: sh tests/…
 # All tests, from a fresh clone on a Debian machine with nothing but git, as root:
 #
 #   tests/run.sh                      everything
@@ -16,7 +17,7 @@ while [ $# -gt 0 ]; do
 	case $1 in
 	--keep) keep=yes ;;
 	all | unit | lab) part=$1 && shift && break ;;
-	*) sed -n '2,/^set /{/^set /d;s/^# \{0,1\}//;p}' "$0" >&2 && exit 2 ;;
+	*) sed -n '3,/^set /{/^set /d;s/^# \{0,1\}//;p}' "$0" >&2 && exit 2 ;;
 	esac
 	shift
 done
@@ -85,6 +86,7 @@ if [ "$part" != lab ]; then
 	step "lints" "$toolchain" cargo clippy --all-targets --locked -- -D warnings
 	step "unit tests" "$toolchain" cargo test --locked
 	step "shell scripts" check_scripts
+	step "emulation probes" "$toolchain" sh tests/probes.sh
 fi
 [ "$part" != unit ] || exit 0
 step "build" "$toolchain" cargo build --release --locked

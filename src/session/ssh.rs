@@ -49,8 +49,12 @@ pub fn connect(
     }
     // The script comes on stdin, for the login shell may be one that cannot read it: fish, csh and nushell understand
     // just this line in the same way. dd, because head may take more than it gives.
-    let start = format!("exec /bin/sh -c 'eval \"$(dd bs={script_length} count=1 iflag=fullblock 2>/dev/null)\"'");
-    Ok(command.args(["--", host.destination()]).arg(start))
+    Ok(command.args(["--", host.destination()]).arg(start(script_length)))
+}
+
+/// The command line that the login shell over there gets.
+fn start(script_length: usize) -> String {
+    format!("exec /bin/sh -c 'eval \"$(dd bs={script_length} count=1 iflag=fullblock 2>/dev/null)\"'")
 }
 
 /// A path for a socket on the other machine, which nobody can guess.
@@ -133,6 +137,34 @@ mod tests {
             |-o|ServerAliveCountMax=3|-o|ExitOnForwardFailure=no|-o|RemoteCommand=none|-R|/tmp/there:/tmp/here\
             |--|me@builder|exec /bin/sh -c 'eval \"$(dd bs=1234 count=1 iflag=fullblock 2>/dev/null)\"'";
         assert_eq!(words.join("|"), expected);
+    }
+
+    /// A login shell is its machine's own affair. Those that are not here are not tried, and named.
+    #[test]
+    fn every_login_shell_starts_the_script_and_leaves_the_rest_on_stdin() {
+        let script = b"read -r rest; echo \"$((1 + 1)) $rest\"; exit 7";
+        let mut tried = 0;
+        for shell in ["sh", "dash", "bash", "busybox", "zsh", "fish", "tcsh", "nu"] {
+            let mut command = std::process::Command::new(shell);
+            command
+                .args((shell == "busybox").then_some("sh"))
+                .arg("-c")
+                .arg(start(script.len()));
+            let pipes = command
+                .stdin(std::process::Stdio::piped())
+                .stdout(std::process::Stdio::piped());
+            let Ok(mut child) = pipes.spawn() else {
+                eprintln!("{shell} is not here: not tried");
+                continue;
+            };
+            let input = [script.as_slice(), b"what follows\nand more\n"].concat();
+            std::io::Write::write_all(&mut child.stdin.take().unwrap(), &input).unwrap();
+            let output = child.wait_with_output().unwrap();
+            assert_eq!(String::from_utf8_lossy(&output.stdout), "2 what follows\n", "{shell}");
+            assert_eq!(output.status.code(), Some(7), "{shell}");
+            tried += 1;
+        }
+        assert!(tried >= 2);
     }
 
     #[test]

@@ -239,17 +239,6 @@ case_no_lend() {
 	expect_contains "$(calls_of pi)" "nix-copy-closure --from builder $output"
 }
 
-# Its login shell is the builder's own affair.
-case_login_shells() {
-	fresh
-	local shell
-	for shell in /bin/dash /bin/bash /usr/bin/fish /bin/csh; do
-		must_on builder sh -c "test -x $shell && usermod --shell $shell builder"
-		on pi rebuild dry-build --eval-on builder
-		expect_status 0
-	done
-}
-
 case_with_specialisations_and_an_odd_place() {
 	fresh
 	must_sh_on pi 'mkdir -p "/srv/my config/hosts" && cd "/srv/my config" && mv /etc/nixos/* . && rmdir /etc/nixos &&
