@@ -1,0 +1,36 @@
+complete -c rebuild -l eval-host -l eval-on -d 'Evaluate there, and build there too unless --build-host says otherwise' -r -f -a "(__fish_print_hostnames)"
+complete -c rebuild -l build-host -l build-on -d 'Build there; evaluate here unless --eval-host says otherwise' -r -f -a "(__fish_print_hostnames)"
+complete -c rebuild -s p -l profile-name -d 'Use the profile /nix/var/nix/profiles/system-profiles/NAME' -r -f
+complete -c rebuild -s j -l max-jobs -d 'Build at most so many derivations at once' -r -f
+complete -c rebuild -l cores -d 'Let each build use so many cores' -r -f
+complete -c rebuild -l log-format -d 'The format of Nix\'s log (local runs)' -r -f
+complete -c rebuild -l option -d 'Set a Nix option' -r -f
+complete -c rebuild -s I -l include -d 'Add a path to the Nix search path: PATH or NAME=PATH' -r -F
+complete -c rebuild -l builders -d 'Machines to which Nix may give builds' -r -f
+complete -c rebuild -s F -l flake -d 'A flake: not in this version' -r -F
+complete -c rebuild -l no-lend -d 'Fetch the result with nix-copy-closure; do not lend this machine\'s Nix daemon to the builder'
+complete -c rebuild -l install-bootloader -d 'Install the boot loader again'
+complete -c rebuild -s v -l verbose -d 'Say more; may be given more than once'
+complete -c rebuild -l quiet -d 'Say less; may be given more than once'
+complete -c rebuild -s k -l keep-going -d 'Go on with other builds after one has failed'
+complete -c rebuild -s K -l keep-failed -d 'Keep the directory of a failed build'
+complete -c rebuild -l fallback -d 'Build what cannot be fetched'
+complete -c rebuild -l repair -d 'Repair damaged store paths'
+complete -c rebuild -l show-trace -d 'Show where in the configuration an evaluation error came from'
+complete -c rebuild -s L -l print-build-logs -d 'Show the logs of builds'
+complete -c rebuild -s Q -l no-build-output -l no-link -d 'Do not show the logs of builds'
+complete -c rebuild -s s -l use-substitutes -l substitute-on-destination -d 'Let the receiving machine fetch from its own substituters what they have'
+complete -c rebuild -l no-reexec -d 'Accepted: this program never builds and starts another version of itself'
+complete -c rebuild -l no-flake -d 'The classic configuration even if there is an /etc/nixos/flake.nix'
+complete -c rebuild -s h -l help -d 'Print help'
+complete -c rebuild -s V -l version -d 'Print version'
+complete -c rebuild -f
+complete -c rebuild -n 'not __fish_seen_subcommand_from switch boot test build dry-build dry-activate' -a switch -d 'Build, make it the default for booting, and activate it now'
+complete -c rebuild -n 'not __fish_seen_subcommand_from switch boot test build dry-build dry-activate' -a boot -d 'Build and make it the default for booting'
+complete -c rebuild -n 'not __fish_seen_subcommand_from switch boot test build dry-build dry-activate' -a test -d 'Build and activate it now, until the next boot'
+complete -c rebuild -n 'not __fish_seen_subcommand_from switch boot test build dry-build dry-activate' -a build -d 'Build and leave a link named \'result\' here'
+complete -c rebuild -n 'not __fish_seen_subcommand_from switch boot test build dry-build dry-activate' -a dry-build -d 'Show what would be built or fetched'
+complete -c rebuild -n 'not __fish_seen_subcommand_from switch boot test build dry-build dry-activate' -a dry-activate -d 'Build and show what activating it would change'
+
+# For an alias or a link of this name.
+complete -c nixos-rebuild -w rebuild

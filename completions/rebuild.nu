@@ -1,0 +1,45 @@
+module completions {
+
+  def "nu-complete rebuild verb" [] {
+    [ "switch" "boot" "test" "build" "dry-build" "dry-activate" ]
+  }
+
+  # nixos-rebuild for small machines: evaluate and build on a stronger host, switch here
+  export extern rebuild [
+    --eval-host: string       # Evaluate there, and build there too unless --build-host says otherwise
+    --eval-on: string         # Evaluate there, and build there too unless --build-host says otherwise
+    --build-host: string      # Build there; evaluate here unless --eval-host says otherwise
+    --build-on: string        # Build there; evaluate here unless --eval-host says otherwise
+    --no-lend                 # Fetch the result with nix-copy-closure; do not lend this machine's Nix daemon to the builder
+    --profile-name(-p): string # Use the profile /nix/var/nix/profiles/system-profiles/NAME
+    --install-bootloader      # Install the boot loader again
+    --verbose(-v)             # Say more; may be given more than once
+    --quiet                   # Say less; may be given more than once
+    --max-jobs(-j): string    # Build at most so many derivations at once
+    --cores: string           # Let each build use so many cores
+    --log-format: string      # The format of Nix's log (local runs)
+    --keep-going(-k)          # Go on with other builds after one has failed
+    --keep-failed(-K)         # Keep the directory of a failed build
+    --fallback                # Build what cannot be fetched
+    --repair                  # Repair damaged store paths
+    --option: string          # Set a Nix option
+    --include(-I): path       # Add a path to the Nix search path: PATH or NAME=PATH
+    --show-trace              # Show where in the configuration an evaluation error came from
+    --builders: string        # Machines to which Nix may give builds
+    --print-build-logs(-L)    # Show the logs of builds
+    --no-build-output(-Q)     # Do not show the logs of builds
+    --no-link                 # Do not show the logs of builds
+    --use-substitutes(-s)     # Let the receiving machine fetch from its own substituters what they have
+    --substitute-on-destination # Let the receiving machine fetch from its own substituters what they have
+    --no-reexec               # Accepted: this program never builds and starts another version of itself
+    --flake(-F): path         # A flake: not in this version
+    --no-flake                # The classic configuration even if there is an /etc/nixos/flake.nix
+    --help(-h)                # Print help
+    --version(-V)             # Print version
+    verb: string@"nu-complete rebuild verb" # What to do
+    ...rest: string           # The second words of --option
+  ]
+
+}
+
+export use completions *
