@@ -37,7 +37,6 @@ module completions {
     --help(-h)                # Print help
     --version(-V)             # Print version
     verb: string@"nu-complete rebuild verb" # What to do
-    ...rest: string           # The second words of --option
   ]
 
 }

@@ -106,14 +106,6 @@ fn elvish() -> String {
             set edit:completion:arg-completer[nixos-rebuild] = $edit:completion:arg-completer[rebuild]\n"
 }
 
-/// nushell refuses what an `extern` does not list: the second word of `--option NAME VALUE`.
-fn nushell() -> String {
-    let text = generated(Nushell);
-    let verb = "verb: string@\"nu-complete rebuild verb\" # What to do\n";
-    let more = format!("{verb}    ...rest: string           # The second words of --option\n");
-    replaced(&text, verb, &more)
-}
-
 /// The section OPTIONS, with the option groups as its parts.
 fn options() -> String {
     let command = Arguments::command().mut_args(|argument| {
@@ -179,7 +171,7 @@ fn the_completions_are_up_to_date() {
     is_up_to_date("completions/_rebuild", &zsh());
     is_up_to_date("completions/rebuild.fish", &fish());
     is_up_to_date("completions/rebuild.elv", &elvish());
-    is_up_to_date("completions/rebuild.nu", &nushell());
+    is_up_to_date("completions/rebuild.nu", &generated(Nushell));
 }
 
 #[test]
