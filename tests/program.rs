@@ -250,6 +250,39 @@ fn a_link_that_breaks_is_never_a_no() {
     }
 }
 
+/// With more to send than a pipe holds, the writing fails as well: that is the same broken link.
+#[test]
+fn a_link_that_breaks_while_files_go_is_the_same() {
+    let stage = Stage::new();
+    stage.write("etc/nixos/big", &"x".repeat(3_000_000));
+    stage.write("etc/nixos/hardware.nix", "{ big = ./big; }");
+    stage.stub(
+        "ssh",
+        "hear_script; say hello 2.26.3 x; say receiving; sleep 0.3; exit 255",
+    );
+    let run = stage.rebuild("switch --eval-on builder --no-lend");
+    assert_eq!(run.code, 255);
+    assert!(run.stderr.contains("the connection to builder broke"), "{}", run.stderr);
+}
+
+/// A file that cannot be read is another matter, and has its name in the message.
+#[test]
+fn a_file_that_vanishes_is_named() {
+    let stage = Stage::new();
+    let file = stage.path("etc/nixos/hardware.nix");
+    stage.stub(
+        "ssh",
+        &format!(
+            "hear_script; say hello 2.26.3 x; rm {}; say receiving; hear_files; read -r x",
+            file.display()
+        ),
+    );
+    let run = stage.rebuild("switch --eval-on builder --no-lend");
+    assert_eq!(run.code, 1);
+    let expected = format!("this machine → builder: cannot send {}: No such file", file.display());
+    assert!(run.stderr.contains(&expected), "{}", run.stderr);
+}
+
 /// An evaluation error about a file that is here brings the file; the error is not shown.
 #[test]
 fn a_file_that_no_literal_names_is_sent_when_it_is_missed() {

@@ -187,6 +187,7 @@ fn configuration(plan: &Plan, around: &Surroundings, settings: &NixSettings) -> 
     if !entry.exists() {
         return Err(Failure::new(format!("the configuration {} does not exist", entry.display())).into());
     }
+    let entry = around.directory.join(entry);
     let default = entry.join("default.nix");
     if entry.is_dir() && default.exists() {
         collection.add_configuration(&default);

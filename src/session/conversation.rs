@@ -135,6 +135,11 @@ fn lines(stream: impl Read, mut each: impl FnMut(String) -> bool) {
     }
 }
 
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    let mut causes = error.chain().filter_map(|cause| cause.downcast_ref::<std::io::Error>());
+    causes.any(|cause| cause.kind() == std::io::ErrorKind::BrokenPipe)
+}
+
 struct Conversation<'a> {
     host: &'a Host,
     system: &'a str,
@@ -171,7 +176,8 @@ impl Conversation<'_> {
                 }
                 Ok(Heard::Sent(Ok(amount))) => self.observer.see(Event::Sent(amount)),
                 Ok(Heard::Sent(Err(error))) => {
-                    self.sending_error = Some(error);
+                    // That the other end is gone is known better from what it said last.
+                    self.sending_error = Some(error).filter(|error| !is_broken_pipe(error));
                     self.speaker = None;
                 }
                 Ok(Heard::Signal(signal)) => {
@@ -202,7 +208,8 @@ impl Conversation<'_> {
         if let Some(speaker) = self.speaker.take() {
             speaker.cancel();
         }
-        let deadline = Instant::now() + FAREWELL;
+        // Who has not said hello has begun nothing, and ssh may be asking for a password.
+        let deadline = Instant::now() + if self.greeted { FAREWELL } else { Duration::ZERO };
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
             match inbox.recv_timeout(left) {
@@ -237,6 +244,14 @@ impl Conversation<'_> {
         match reply {
             Reply::Hello { nix, system } => {
                 self.greeted = true;
+                // What ssh has said until now was no reason for a failure after all.
+                for line in self
+                    .ssh_text
+                    .lines()
+                    .filter(|line| !line.contains("remote port forwarding failed"))
+                {
+                    self.observer.see(Event::Text(line.to_owned()));
+                }
                 let detail = format!("{}: Nix {nix}, {system}", self.host);
                 self.observer.see(Event::Detail(detail));
             }

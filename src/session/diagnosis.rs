@@ -14,7 +14,11 @@ pub(super) fn failed(host: &Host, system: &str, stage: &str, code: u8) -> Failur
         ),
         "copy" => (
             format!("{host} → this machine: the result did not arrive whole, nothing was changed here"),
-            Some("run the same command again: what has arrived is kept\nor fetch it another way: --no-lend".to_owned()),
+            Some(
+                "run the same command again: what has arrived is kept\nor fetch it another way: --no-lend\n\
+                 if it lacks a signature: only root and Nix's trusted-users may receive it"
+                    .to_owned(),
+            ),
         ),
         "no-nix" => (
             format!("{host} has no Nix, or it is not where its users find it"),

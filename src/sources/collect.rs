@@ -12,6 +12,9 @@ use super::search_path::SearchPath;
 /// As many links as Linux follows before it calls it a loop.
 const MOST_LINKS: usize = 40;
 
+/// Under as many names a directory is followed: links can lead in circles, each round with a longer name.
+const MOST_NAMES: usize = 4;
+
 /// What is sent of a path.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Item {
@@ -35,6 +38,7 @@ pub struct Collection {
     variables: BTreeSet<String>,
     refused: BTreeSet<PathBuf>,
     scanned: BTreeSet<PathBuf>,
+    entered: BTreeMap<PathBuf, usize>,
 }
 
 impl Collection {
@@ -50,6 +54,7 @@ impl Collection {
             variables: BTreeSet::new(),
             refused: BTreeSet::new(),
             scanned: BTreeSet::new(),
+            entered: BTreeMap::new(),
         }
     }
 
@@ -169,6 +174,11 @@ impl Collection {
     /// Everything under a directory that Nix knows by one name and that is at another; links that lead out of it, and
     /// what its Nix files name, come back in `found`.
     fn add_tree(&mut self, known_as: &Path, place: &Path, found: &mut Vec<PathBuf>) {
+        let names = self.entered.entry(place.to_owned()).or_default();
+        *names += 1;
+        if *names > MOST_NAMES {
+            return;
+        }
         let Ok(entries) = fs::read_dir(place) else { return };
         for entry in entries.flatten() {
             let (path, known_as) = (entry.path(), known_as.join(entry.file_name()));

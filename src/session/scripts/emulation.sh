@@ -3,25 +3,29 @@
 # program of that system (rb_probe, 400 bytes) is built by Nix: it tests the setting, the emulator, the sandbox and
 # /etc/nix/machines at once. /bin/sh as the builder would prove nothing: it is this machine's own.
 
-# probe_build [OPTION...]: one attempt, never the same derivation twice.
-probe_build() {
-	exec "$nix_bin/nix-build" --no-out-link --option substitute false "$@" --expr "
+# attempt [OPTION...]: one build, never of the same derivation twice. In the background and waited for, so that it can be
+# ended with the run.
+attempt() {
+	"$nix_bin/nix-build" --no-out-link --option substitute false "$@" --expr "
 		derivation {
 		  name = \"rebuild-emulation-probe\";
 		  system = \"$rb_system\";
 		  builder = $share/emulation-probe;
 		  salt = \"$share\";
-		}"
+		}" >/dev/null 2>>"$work/probe-log" &
+	building=$!
+	wait "$building"
 }
 
 # probe: writes its answer to $work/probe: "native" (settings there suffice), "option" (with extra-platforms given by
 # us, which Nix takes from trusted users), or "no" and leaves the reason in $work/probe-log.
 probe() {
+	trap 'kill -TERM "$building" 2>/dev/null; exit 1' TERM
 	printf '%b' "$rb_probe" >"$share/emulation-probe"
 	chmod 0700 "$share/emulation-probe"
-	if (probe_build) >/dev/null 2>"$work/probe-log"; then
+	if attempt; then
 		echo native >"$work/probe"
-	elif (probe_build --option extra-extra-platforms "$rb_system") >/dev/null 2>>"$work/probe-log"; then
+	elif attempt --option extra-extra-platforms "$rb_system"; then
 		echo option >"$work/probe"
 	else
 		echo no >"$work/probe"

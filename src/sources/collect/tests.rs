@@ -162,6 +162,27 @@ fn secrets_of_the_machine_are_refused_and_named() {
 }
 
 #[test]
+fn directories_that_link_to_each_other_end() {
+    let root = tree(&[
+        "c/configuration.nix: [ ./a ./. ]",
+        "c/a/x -> ../b",
+        "c/a/up -> ..",
+        "c/b/y -> ../a",
+        "c/b/text: 1",
+    ]);
+    let mut found = collection(&root, "");
+    found.add_configuration(&root.path().join("c/configuration.nix"));
+    let expected = [
+        "c/a/up -> ..",
+        "c/a/x -> ../b",
+        "c/b/text",
+        "c/b/y -> ../a",
+        "c/configuration.nix",
+    ];
+    assert_eq!(sent(&mut found, &root), expected);
+}
+
+#[test]
 fn a_loop_of_links_ends() {
     let root = tree(&["c/configuration.nix: ./loop", "c/loop -> loop"]);
     let mut found = collection(&root, "");
