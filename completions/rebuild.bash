@@ -23,7 +23,7 @@ _rebuild() {
 
     case "${cmd}" in
         rebuild)
-            opts="-p -v -j -k -K -I -L -Q -s -F -h -V --eval-on --eval-host --build-on --build-host --no-lend --profile-name --install-bootloader --verbose --quiet --max-jobs --cores --log-format --keep-going --keep-failed --fallback --repair --option --include --show-trace --builders --print-build-logs --no-link --no-build-output --substitute-on-destination --use-substitutes --no-reexec --flake --no-flake --help --version switch boot test build dry-build dry-activate"
+            opts="-p -v -j -k -K -I -L -Q -s -F -h -V --eval-on --eval-host --build-on --build-host --no-lend --profile-name --install-bootloader --verbose --quiet --max-jobs --cores --log-format --keep-going --keep-failed --fallback --repair --option --include --show-trace --builders --print-build-logs --no-link --no-build-output --substitute-on-destination --use-substitutes --no-reexec --flake --target-host --no-flake --help --version switch boot test build dry-build dry-activate"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -114,6 +114,10 @@ _rebuild() {
                     return 0
                     ;;
                 -F)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --target-host)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

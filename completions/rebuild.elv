@@ -40,6 +40,7 @@ set edit:completion:arg-completer[rebuild] = {|@words|
             cand --builders 'Machines to which Nix may give builds'
             cand -F 'A flake: not in this version'
             cand --flake 'A flake: not in this version'
+            cand --target-host 'A third machine: not in this version'
             cand --no-lend 'Fetch the result with nix-copy-closure; do not lend this machine''s Nix daemon to the builder'
             cand --install-bootloader 'Install the boot loader again'
             cand -v 'Say more; may be given more than once'

@@ -8,6 +8,7 @@ complete -c rebuild -l option -d 'Set a Nix option' -r -f
 complete -c rebuild -s I -l include -d 'Add a path to the Nix search path: PATH or NAME=PATH' -r -F
 complete -c rebuild -l builders -d 'Machines to which Nix may give builds' -r -f
 complete -c rebuild -s F -l flake -d 'A flake: not in this version' -r -F
+complete -c rebuild -l target-host -d 'A third machine: not in this version' -r -f -a "(__fish_print_hostnames)"
 complete -c rebuild -l no-lend -d 'Fetch the result with nix-copy-closure; do not lend this machine\'s Nix daemon to the builder'
 complete -c rebuild -l install-bootloader -d 'Install the boot loader again'
 complete -c rebuild -s v -l verbose -d 'Say more; may be given more than once'

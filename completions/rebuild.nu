@@ -33,6 +33,7 @@ module completions {
     --substitute-on-destination # Let the receiving machine fetch from its own substituters what they have
     --no-reexec               # Accepted: this program never builds and starts another version of itself
     --flake(-F): path         # A flake: not in this version
+    --target-host: string     # A third machine: not in this version
     --no-flake                # The classic configuration even if there is an /etc/nixos/flake.nix
     --help(-h)                # Print help
     --version(-V)             # Print version

@@ -17,6 +17,18 @@ impl Host {
         &self.destination
     }
 
+    /// The destination as `nix-copy-closure` takes it, which knows no port, and the port.
+    #[must_use]
+    pub fn without_port(&self) -> (&str, Option<&str>) {
+        let Some(rest) = self.destination.strip_prefix("ssh://") else {
+            return (&self.destination, None);
+        };
+        match rest.rsplit_once(':') {
+            Some((host, port)) if port.chars().all(|c| c.is_ascii_digit()) => (host, Some(port)),
+            _ => (rest, None),
+        }
+    }
+
     /// The name without user, scheme and port, for messages.
     #[must_use]
     pub fn name(&self) -> &str {
@@ -135,6 +147,18 @@ mod tests {
             let host = place.host().unwrap();
             assert_eq!(host.destination(), destination);
             assert_eq!(host.name(), name);
+        }
+    }
+
+    #[test]
+    fn ports_apart() {
+        for (text, expected) in [
+            ("me@builder", ("me@builder", None)),
+            ("ssh://me@builder", ("me@builder", None)),
+            ("ssh://me@builder:2222", ("me@builder", Some("2222"))),
+            ("ssh://[fe80::1]:22", ("[fe80::1]", Some("22"))),
+        ] {
+            assert_eq!(parse(text).unwrap().host().unwrap().without_port(), expected);
         }
     }
 

@@ -6,10 +6,9 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 /// Settings that change what an evaluation gives; the evaluator gets the client's. The others (builders, caches,
-/// sandbox...) are the builder's own affair.
-const OF_EVALUATION: [&str; 14] = [
+/// sandbox...) are the builder's own affair; `access-tokens` are secrets.
+const OF_EVALUATION: [&str; 13] = [
     "accept-flake-config",
-    "access-tokens",
     "allow-import-from-derivation",
     "allow-unsafe-native-code-during-evaluation",
     "allowed-uris",

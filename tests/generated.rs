@@ -26,15 +26,14 @@ const BEGIN: &str = ".\\\" begin generated options: UPDATE=1 cargo test --test g
 const END: &str = ".\\\" end generated options\n";
 
 fn command() -> clap::Command {
-    // So that shells offer hosts and paths where they are meant, and nothing where a number or a name is.
+    // Shells offer nothing where a number or a name is meant.
     Arguments::command().mut_args(|argument| {
-        let hint = match argument.get_id().as_str() {
-            "eval_host" | "build_host" => ValueHint::Hostname,
-            "include" | "flake" => ValueHint::AnyPath,
-            _ if argument.get_action().takes_values() => ValueHint::Other,
-            _ => return argument,
-        };
-        argument.value_hint(hint)
+        let unknown = argument.get_action().takes_values() && argument.get_value_hint() == ValueHint::Unknown;
+        if unknown {
+            argument.value_hint(ValueHint::Other)
+        } else {
+            argument
+        }
     })
 }
 

@@ -3,7 +3,7 @@
 //! The groups and which command gets them are nixos-rebuild's (`nixos-rebuild-ng`, `models.py`), less its mistakes:
 //! `--print-build-logs` and `--no-build-output` do not reach `nix-instantiate`, which rejects them.
 
-use clap::{ArgAction, Args};
+use clap::{ArgAction, Args, ValueHint};
 
 /// Flags that every Nix command understands.
 #[allow(clippy::struct_excessive_bools, reason = "each is a flag")]
@@ -95,7 +95,7 @@ impl CommonFlags {
 #[command(next_help_heading = "Nix")]
 pub struct EvaluationFlags {
     /// Add a path to the Nix search path: PATH or NAME=PATH
-    #[arg(long, short = 'I', value_name = "PATH", action = ArgAction::Append)]
+    #[arg(long, short = 'I', value_name = "PATH", value_hint = ValueHint::AnyPath, action = ArgAction::Append)]
     pub include: Vec<String>,
 
     /// Show where in the configuration an evaluation error came from

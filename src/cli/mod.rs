@@ -4,7 +4,7 @@
 
 pub mod flags;
 
-use clap::{Args, Parser, ValueEnum};
+use clap::{Args, Parser, ValueEnum, ValueHint};
 
 use flags::{BuildFlags, CommonFlags, CopyFlags, EvaluationFlags};
 
@@ -52,7 +52,7 @@ pub struct Arguments {
     pub other: OtherFlags,
 
     /// Print help
-    #[arg(short, long, action = clap::ArgAction::Help)]
+    #[arg(short, long, help_heading = None, action = clap::ArgAction::Help)]
     help: Option<bool>,
 }
 
@@ -79,11 +79,11 @@ pub enum Verb {
 #[command(next_help_heading = "Hosts")]
 pub struct RoleFlags {
     /// Evaluate there, and build there too unless --build-host says otherwise
-    #[arg(long, visible_alias = "eval-on", value_name = "HOST")]
+    #[arg(long, visible_alias = "eval-on", value_name = "HOST", value_hint = ValueHint::Hostname)]
     pub eval_host: Option<String>,
 
     /// Build there; evaluate here unless --eval-host says otherwise
-    #[arg(long, visible_alias = "build-on", value_name = "HOST")]
+    #[arg(long, visible_alias = "build-on", value_name = "HOST", value_hint = ValueHint::Hostname)]
     pub build_host: Option<String>,
 
     /// Fetch the result with nix-copy-closure; do not lend this machine's Nix daemon to the builder
@@ -113,8 +113,12 @@ pub struct OtherFlags {
     pub no_reexec: bool,
 
     /// A flake: not in this version
-    #[arg(long, short = 'F', value_name = "URI", num_args = 0..=1, default_missing_value = ".")]
+    #[arg(long, short = 'F', value_name = "URI", value_hint = ValueHint::AnyPath, num_args = 0..=1, default_missing_value = ".")]
     pub flake: Option<String>,
+
+    /// A third machine: not in this version
+    #[arg(long, value_name = "HOST", value_hint = ValueHint::Hostname)]
+    pub target_host: Option<String>,
 
     /// The classic configuration even if there is an /etc/nixos/flake.nix
     #[arg(long, overrides_with = "flake")]

@@ -56,23 +56,42 @@ pub fn nix_instantiate(flags: &NixFlags, root: &Path) -> Invocation {
 
 /// Sends a derivation and all that it is made from to the builder.
 #[must_use]
-pub fn copy_derivation_to(flags: &NixFlags, host: &Host, derivation: &StorePath) -> Invocation {
+pub fn copy_derivation_to(
+    flags: &NixFlags,
+    host: &Host,
+    derivation: &StorePath,
+    ssh_options: Option<&str>,
+) -> Invocation {
     // --repair is not for nix-copy-closure, which takes it for the host's name.
-    Invocation::new("nix-copy-closure").args(flags.copy.arguments()).args([
-        "--to",
-        host.destination(),
-        derivation.as_str(),
-    ])
+    copy_closure(flags, "--to", host, derivation, ssh_options)
 }
 
 /// Fetches the result without lending our daemon.
 #[must_use]
-pub fn copy_result_from(flags: &NixFlags, host: &Host, result: &StorePath) -> Invocation {
-    Invocation::new("nix-copy-closure").args(flags.copy.arguments()).args([
-        "--from",
-        host.destination(),
-        result.as_str(),
-    ])
+pub fn copy_result_from(flags: &NixFlags, host: &Host, result: &StorePath, ssh_options: Option<&str>) -> Invocation {
+    copy_closure(flags, "--from", host, result, ssh_options)
+}
+
+/// nix-copy-closure has no port in its hosts, but reads `NIX_SSHOPTS`.
+fn copy_closure(
+    flags: &NixFlags,
+    direction: &str,
+    host: &Host,
+    path: &StorePath,
+    ssh_options: Option<&str>,
+) -> Invocation {
+    let (destination, port) = host.without_port();
+    let command =
+        Invocation::new("nix-copy-closure")
+            .args(flags.copy.arguments())
+            .args([direction, destination, path.as_str()]);
+    match port {
+        Some(port) => {
+            let options = ssh_options.map_or_else(String::new, |options| format!("{options} "));
+            command.env("NIX_SSHOPTS", format!("{options}-p {port}"))
+        }
+        None => command,
+    }
 }
 
 /// Links `result` here, as a root for the garbage collector. Nothing is built: the path is here.
@@ -200,13 +219,21 @@ mod tests {
     #[test]
     fn copying_gets_only_its_own_flags() {
         assert_eq!(
-            copy_derivation_to(&flags(), &host(), &path()).to_string(),
+            copy_derivation_to(&flags(), &host(), &path(), None).to_string(),
             "nix-copy-closure -s --to me@builder /nix/store/00000000000000000000000000000000-x"
         );
         assert_eq!(
-            copy_result_from(&flags(), &host(), &path()).to_string(),
+            copy_result_from(&flags(), &host(), &path(), None).to_string(),
             "nix-copy-closure -s --from me@builder /nix/store/00000000000000000000000000000000-x"
         );
+    }
+
+    #[test]
+    fn a_port_reaches_nix_copy_closure_by_its_own_variable() {
+        let place = Place::parse("ssh://me@builder:2222", "pi").unwrap();
+        let command = copy_result_from(&flags(), place.host().unwrap(), &path(), Some("-i key"));
+        let expected = Invocation::new("nix-copy-closure").args(["-s", "--from", "me@builder", path().as_str()]);
+        assert_eq!(command, expected.env("NIX_SSHOPTS", "-i key -p 2222"));
     }
 
     #[test]

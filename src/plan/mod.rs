@@ -98,6 +98,12 @@ impl Plan {
     /// What the command line asks for cannot be done: refused here, before anything is changed or even begun.
     pub fn new(arguments: Arguments, facts: &Facts) -> Result<Self, Failure> {
         refuse_flakes(&arguments, facts)?;
+        if let Some(target) = &arguments.other.target_host {
+            return Err(
+                Failure::usage(format!("--target-host {target}: this version activates here only"))
+                    .with_remedy("use nixos-rebuild for it, or type rebuild on that machine"),
+            );
+        }
         let plan = Self {
             making: making(&arguments, facts)?,
             outcome: outcome(&arguments)?,
@@ -233,6 +239,11 @@ mod tests {
         ] {
             assert_eq!(plan(line).unwrap().making, expected, "{line}");
         }
+    }
+
+    #[test]
+    fn a_target_is_refused_for_now() {
+        assert_eq!(plan("switch --target-host x").unwrap_err().code(), 2);
     }
 
     #[test]

@@ -64,7 +64,7 @@ pub(super) fn build_on(
     let output = argv::nix_instantiate(&plan.flags, &roots.path().join("derivation")).capture(signals)?;
     let derivation = here::store_path(&output)?;
     observer.see(Event::Detail(format!("derivation: {derivation}")));
-    argv::copy_derivation_to(&plan.flags, host, &derivation)
+    argv::copy_derivation_to(&plan.flags, host, &derivation, around.text("NIX_SSHOPTS").as_deref())
         .run(signals)
         .with_context(|| format!("this machine → {host}"))?;
     let settings = NixSettings::read(|name| around.variable(name));
@@ -133,7 +133,7 @@ impl Visit<'_> {
             return Ok(None);
         };
         if !copied {
-            argv::copy_result_from(flags, self.host, &path)
+            argv::copy_result_from(flags, self.host, &path, options.as_deref())
                 .run(signals)
                 .with_context(|| format!("{} → this machine: nothing was changed here", self.host))?;
         }
@@ -166,7 +166,7 @@ fn configuration(plan: &Plan, around: &Surroundings, settings: &NixSettings) -> 
         &around.directory,
     );
     let mut collection = Collection::new(search_path, around.home());
-    if !collection.add_lookup("nixpkgs") {
+    if !collection.add_lookup("nixpkgs") && !collection.is_address("nixpkgs") {
         return Err(Failure::new("<nixpkgs> is not in the Nix search path of this user")
             .with_remedy("is NIX_PATH set? with sudo: sudo -i\nor name it: -I nixpkgs=PATH")
             .into());

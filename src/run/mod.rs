@@ -13,6 +13,7 @@ use anyhow::Result;
 use crate::plan::{Making, Outcome, Plan};
 use crate::process::signals::Signals;
 use crate::progress::Observer;
+use crate::session::ssh;
 use crate::store_path::StorePath;
 
 /// This process's surroundings, as far as a run depends on them.
@@ -60,6 +61,9 @@ struct System {
 /// What failed. Until the whole system is here and looks like one, nothing has been changed.
 pub fn carry_out(plan: &Plan, around: &Surroundings, observer: &mut dyn Observer, signals: &Signals) -> Result<()> {
     programs::require(plan, around.variable("PATH").as_ref(), &around.directory)?;
+    if plan.making.host().is_some() {
+        ssh::own_options(around.text("NIX_SSHOPTS").as_deref())?;
+    }
     eprintln!("building the system configuration...");
     let system = match &plan.making {
         Making::Local => here::make(plan, signals)?,

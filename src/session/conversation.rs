@@ -21,7 +21,7 @@ use crate::process::signals::Signals;
 use crate::progress::nix_log::LogLine;
 use crate::progress::{Event, Observer, Phase};
 use crate::sources::archive::Amount;
-use crate::sources::collect::{Collection, Item};
+use crate::sources::collect::{Collection, Item, Refusal};
 use crate::store_path::StorePath;
 
 /// How long the other side may take to end what it does after a Ctrl-C here.
@@ -329,14 +329,22 @@ impl Conversation<'_> {
                 Event::Detail(line)
             });
         }
-        for path in self.collection.refused() {
-            let text = format!(
-                "warning: {} never leaves this machine, and was not sent",
-                path.display()
-            );
-            self.observer.see(Event::Text(text));
-        }
+        self.name_refused();
         self.say(Speech::Items(items));
+    }
+
+    fn name_refused(&mut self) {
+        for (path, refusal) in self.collection.take_refused() {
+            let path = path.display();
+            self.observer.see(Event::Text(match refusal {
+                Refusal::Secret => format!("warning: {path} never leaves this machine, and was not sent"),
+                Refusal::Private => format!(
+                    "warning: {} misses {path}; not everybody here may read it, so it is sent only if the configuration \
+                     names it as a path and not as a string",
+                    self.host
+                ),
+            }));
+        }
     }
 
     /// The error may be about files that we have and did not send: then they are sent, and all is as if it had not been.
@@ -349,7 +357,7 @@ impl Conversation<'_> {
         });
         for missing in found {
             match missing {
-                Missing::Path(path) => self.collection.add_configuration(&path),
+                Missing::Path(path) => self.collection.add_missed(&path),
                 Missing::Lookup(name) => {
                     self.collection.add_lookup(&name);
                 }
@@ -365,6 +373,7 @@ impl Conversation<'_> {
             for error in std::mem::take(&mut self.errors) {
                 self.observer.see(Event::Nix(error));
             }
+            self.name_refused();
             self.say(Speech::Bytes(b"stop\n".to_vec()));
             self.ended = Some(Reply::Failed {
                 stage: "evaluation".to_owned(),

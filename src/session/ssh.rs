@@ -20,10 +20,7 @@ pub fn connect(
     forward: Option<(&Path, &Path)>,
     script_length: usize,
 ) -> Result<Invocation, Failure> {
-    let options = options.unwrap_or_default();
-    let options = shlex::split(options)
-        .ok_or_else(|| Failure::usage(format!("NIX_SSHOPTS cannot be read, a quote is not closed: {options}")))?;
-    let mut command = Invocation::new("ssh").args(options).args([
+    let mut command = Invocation::new("ssh").args(own_options(options)?).args([
         // No terminal there, and nothing of ours but what this session needs: no agent, no display.
         "-T",
         "-a",
@@ -50,6 +47,16 @@ pub fn connect(
     // The script comes on stdin, for the login shell may be one that cannot read it: fish, csh and nushell understand
     // just this line in the same way. dd, because head may take more than it gives.
     Ok(command.args(["--", host.destination()]).arg(start(script_length)))
+}
+
+/// The words of `NIX_SSHOPTS`.
+///
+/// # Errors
+/// Text that no shell could read.
+pub fn own_options(options: Option<&str>) -> Result<Vec<String>, Failure> {
+    let text = options.unwrap_or_default();
+    shlex::split(text)
+        .ok_or_else(|| Failure::usage(format!("NIX_SSHOPTS cannot be read, a quote is not closed: {text}")))
 }
 
 /// The command line that the login shell over there gets.
@@ -103,7 +110,7 @@ pub fn no_session(host: &Host, code: u8, text: &str) -> Failure {
         (
             format!("{host} cannot be reached"),
             format!(
-                "is it on, and does sshd run there? try: ssh {host} true\nor evaluate here, this once: --eval-host ''"
+                "is it on, and does sshd run there? try: ssh {host} true\nor evaluate here, this once: --eval-on localhost"
             ),
         )
     } else if code == 255 {

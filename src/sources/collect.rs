@@ -26,6 +26,15 @@ pub enum Item {
     Link(PathBuf),
 }
 
+/// Why a file is not sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refusal {
+    /// It is a secret of this machine itself.
+    Secret,
+    /// No path literal names it, and not everybody on this machine may read it.
+    Private,
+}
+
 /// The files for one evaluation. They keep their absolute paths on the other side; symlinks stay symlinks, because Nix
 /// resolves a linked file but reads a linked directory under the name it was given.
 #[derive(Debug)]
@@ -36,7 +45,8 @@ pub struct Collection {
     unsent: BTreeSet<PathBuf>,
     trees: BTreeSet<OsString>,
     variables: BTreeSet<String>,
-    refused: BTreeSet<PathBuf>,
+    refused: BTreeMap<PathBuf, Refusal>,
+    public_only: bool,
     scanned: BTreeSet<PathBuf>,
     entered: BTreeMap<PathBuf, usize>,
 }
@@ -52,7 +62,8 @@ impl Collection {
             unsent: BTreeSet::new(),
             trees: BTreeSet::new(),
             variables: BTreeSet::new(),
-            refused: BTreeSet::new(),
+            refused: BTreeMap::new(),
+            public_only: false,
             scanned: BTreeSet::new(),
             entered: BTreeMap::new(),
         }
@@ -77,6 +88,14 @@ impl Collection {
                 self.add_tree(&known_as, &place, &mut waiting);
             }
         }
+    }
+
+    /// Adds what another machine's evaluation says that it misses: what every user of this machine may read, and no more.
+    /// For the other machine's word alone is no reason to hand out a secret.
+    pub fn add_missed(&mut self, path: &Path) {
+        self.public_only = true;
+        self.add_configuration(path);
+        self.public_only = false;
     }
 
     /// Adds what a name in angle brackets stands for, as a whole: `nixpkgs` for `<nixpkgs/nixos>`. Its own literals stay
@@ -115,10 +134,15 @@ impl Collection {
         &self.variables
     }
 
-    /// The files that the configuration names and that never leave this machine.
+    /// The files that would have been sent, had they not been refused; those of the last call are not repeated.
+    pub fn take_refused(&mut self) -> BTreeMap<PathBuf, Refusal> {
+        std::mem::take(&mut self.refused)
+    }
+
+    /// Whether `<name>` is an address, which the evaluator fetches.
     #[must_use]
-    pub fn refused(&self) -> &BTreeSet<PathBuf> {
-        &self.refused
+    pub fn is_address(&self, name: &str) -> bool {
+        self.search_path.is_address(name)
     }
 
     /// Whether something was added since it was last taken.
@@ -227,7 +251,9 @@ impl Collection {
 
     fn record_file(&mut self, path: &Path) {
         if guard::is_forbidden(path) {
-            self.refused.insert(path.to_owned());
+            self.refused.insert(path.to_owned(), Refusal::Secret);
+        } else if self.public_only && !self.items.contains_key(path) && !guard::is_public(path) {
+            self.refused.insert(path.to_owned(), Refusal::Private);
         } else {
             self.record(path, Item::File);
         }

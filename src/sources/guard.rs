@@ -1,19 +1,50 @@
 //! What never leaves this machine, and what does not leave it as a whole.
 
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-/// Whether a file is a secret of this machine itself: no evaluation has business with it.
+/// Whether a file is a secret of this machine itself, or no file at all but a window into its kernel: no evaluation has
+/// business with it. The list is of what is usual; it cannot be whole.
 pub(super) fn is_forbidden(path: &Path) -> bool {
-    let text = path.to_string_lossy();
+    const PLACES: [&str; 18] = [
+        "/dev",
+        "/proc",
+        "/run",
+        "/sys",
+        "/etc/NetworkManager/system-connections",
+        "/etc/gshadow",
+        "/etc/gshadow-",
+        "/etc/krb5.keytab",
+        "/etc/nix/secret-key",
+        "/etc/shadow",
+        "/etc/shadow-",
+        "/etc/sudoers",
+        "/etc/sudoers.d",
+        "/etc/wireguard",
+        "/etc/wpa_supplicant.conf",
+        "/nix/var/nix/db",
+        "/var/lib/iwd",
+        "/var/lib/sops-nix",
+    ];
+    const IN_A_HOME: [&str; 6] = [".aws", ".gnupg", ".netrc", ".password-store", ".ssh", "sops"];
     let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let in_etc = ["/etc/shadow", "/etc/gshadow", "/etc/sudoers", "/etc/krb5.keytab"];
-    in_etc.iter().any(|secret| {
-        text.strip_prefix(secret)
-            .is_some_and(|rest| rest.is_empty() || rest == "-")
-    }) || (text.starts_with("/etc/ssh/") && name.ends_with("_key"))
-        || (text.contains("/.ssh/") && name.starts_with("id_") && !name.ends_with(".pub"))
-        || text.starts_with("/nix/var/nix/db/")
-        || text.contains("/.gnupg/")
+    // Under .ssh, what is no key is public or harmless and may belong to a configuration.
+    let is_key = !name.ends_with(".pub") && !["authorized_keys", "config", "known_hosts"].contains(&&*name);
+    let in_a_home = path.ancestors().skip(1).filter_map(Path::file_name).any(|parent| {
+        let parent = parent.to_string_lossy();
+        IN_A_HOME.contains(&&*parent) && (parent != ".ssh" || is_key) && (parent != "sops" || name == "keys.txt")
+    });
+    PLACES.iter().any(|place| path.starts_with(place))
+        || (path.starts_with("/etc/ssh") && name.ends_with("_key"))
+        || name == ".netrc"
+        || in_a_home
+}
+
+/// Whether every user of this machine may read a file.
+pub(super) fn is_public(file: &Path) -> bool {
+    let allows = |path: &Path, bit: u32| fs::metadata(path).is_ok_and(|data| data.permissions().mode() & bit != 0);
+    allows(file, 0o004) && file.ancestors().skip(1).all(|directory| allows(directory, 0o001))
 }
 
 /// Whether a directory is too much of the machine to be sent because a literal names it: `/. + "/etc/x"` does not mean
@@ -62,6 +93,13 @@ mod tests {
             "/root/.ssh/id_ed25519",
             "/home/me/.gnupg/secring.gpg",
             "/nix/var/nix/db/db.sqlite",
+            "/root/.ssh/builder_key",
+            "/root/.netrc",
+            "/root/.aws/credentials",
+            "/root/.config/sops/age/keys.txt",
+            "/run/secrets/wifi",
+            "/proc/kcore",
+            "/etc/sudoers.d/admin",
         ] {
             assert!(is_forbidden(Path::new(path)), "{path}");
         }
@@ -69,6 +107,8 @@ mod tests {
             "/etc/shadows.nix",
             "/etc/ssh/ssh_host_ed25519_key.pub",
             "/root/.ssh/id_ed25519.pub",
+            "/root/.ssh/authorized_keys",
+            "/etc/nixos/sops/default.nix",
             "/etc/nixos/a_key",
         ] {
             assert!(!is_forbidden(Path::new(path)), "{path}");

@@ -14,7 +14,9 @@ pub struct SearchPath {
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Entry {
     prefix: String,
-    path: PathBuf,
+    /// Nothing for an address (`https:`, `channel:`, `flake:`), which is nothing of this machine's: the evaluator
+    /// fetches it.
+    path: Option<PathBuf>,
 }
 
 impl SearchPath {
@@ -53,33 +55,34 @@ impl SearchPath {
     pub fn find(&self, name: &str) -> Option<PathBuf> {
         self.entries.iter().find_map(|entry| entry.find(name))
     }
+
+    /// Whether an address has this name for a prefix; the evaluator will look there.
+    #[must_use]
+    pub fn is_address(&self, name: &str) -> bool {
+        self.entries
+            .iter()
+            .any(|entry| entry.prefix == name && entry.path.is_none())
+    }
 }
 
 impl Entry {
-    /// Addresses (`https:`, `channel:`, `flake:`) are nothing of this machine's: the evaluator fetches them.
     fn parse(text: &str, directory: &Path) -> Option<Self> {
         let (prefix, path) = text.split_once('=').unwrap_or(("", text));
-        if path.is_empty() || is_address(path) {
-            return None;
-        }
-        Some(Self {
+        (!path.is_empty()).then(|| Self {
             prefix: prefix.to_owned(),
-            path: directory.join(path),
+            path: (!is_address(path)).then(|| directory.join(path)),
         })
     }
 
     fn find(&self, name: &str) -> Option<PathBuf> {
+        let own = self.path.as_ref()?;
         let rest = if self.prefix.is_empty() {
             name
         } else {
             let rest = name.strip_prefix(&self.prefix)?;
             rest.strip_prefix('/').or_else(|| rest.is_empty().then_some(rest))?
         };
-        let path = if rest.is_empty() {
-            self.path.clone()
-        } else {
-            self.path.join(rest)
-        };
+        let path = if rest.is_empty() { own.clone() } else { own.join(rest) };
         path.exists().then_some(path)
     }
 }
@@ -142,6 +145,15 @@ mod tests {
         assert_eq!(search.find("home-manager"), Some(path("two/home-manager")));
         assert_eq!(search.find("nixpkgs2"), None);
         assert_eq!(search.find("gone"), None);
+        assert!(!search.is_address("nixpkgs"));
+        let address = SearchPath::new(
+            &[],
+            Some("nixpkgs=channel:nixos-25.05"),
+            None,
+            Path::new("/h"),
+            Path::new("/"),
+        );
+        assert!(address.is_address("nixpkgs"));
     }
 
     #[test]

@@ -158,7 +158,36 @@ fn secrets_of_the_machine_are_refused_and_named() {
     let mut found = collection(&root, "");
     found.add_configuration(&root.path().join("c/configuration.nix"));
     assert_eq!(sent(&mut found, &root), ["c/.ssh/config", "c/configuration.nix"]);
-    assert_eq!(found.refused().len(), 1);
+    let key = root.path().join("c/.ssh/id_rsa");
+    assert_eq!(found.take_refused(), BTreeMap::from([(key, Refusal::Secret)]));
+    assert!(found.take_refused().is_empty());
+}
+
+/// The other machine says what it misses; it gets no more than any user of this machine could read.
+#[test]
+fn what_is_only_said_to_be_missing_is_sent_if_it_is_public() {
+    use std::os::unix::fs::PermissionsExt;
+    let root = tree(&[
+        "public: 1",
+        "private: 2",
+        "closed/public: 3",
+        "d/public: 4",
+        "d/private: 5",
+    ]);
+    let mode = |name: &str, mode| {
+        fs::set_permissions(root.path().join(name), fs::Permissions::from_mode(mode)).unwrap();
+    };
+    for (name, bits) in [("", 0o755), ("private", 0o600), ("closed", 0o700), ("d/private", 0o600)] {
+        mode(name, bits);
+    }
+    let mut found = collection(&root, "");
+    for name in ["public", "private", "closed/public", "d"] {
+        found.add_missed(&root.path().join(name));
+    }
+    assert_eq!(sent(&mut found, &root), ["d/public", "public"]);
+    assert_eq!(found.take_refused().len(), 3);
+    found.add_configuration(&root.path().join("private"));
+    assert_eq!(sent(&mut found, &root), ["private"]);
 }
 
 #[test]
