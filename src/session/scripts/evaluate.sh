@@ -24,11 +24,13 @@ receive_sources() {
 	unpack "$work/mirror"
 
 	mkdir -p "$state/trees"
+	paths=''
+	for name in $rb_trees; do paths="$paths /nix/store/$name"; done
 	missing=''
-	for name in $rb_trees; do
-		if "$nix_bin/nix-store" --check-validity "/nix/store/$name" 2>/dev/null; then
-			continue
-		elif [ -e "$state/trees/$name" ]; then
+	# shellcheck disable=SC2086 # words; store paths have no odd characters
+	for path in $("$nix_bin/nix-store" --check-validity --print-invalid $paths); do
+		name=${path##*/}
+		if [ -e "$state/trees/$name" ]; then
 			touch -c "$state/trees/$name"
 		else
 			missing="$missing $name"
