@@ -288,7 +288,8 @@ fn fish_completes() {
     };
     assert_eq!(complete("rebuild sw"), ["switch"]);
     assert_eq!(complete("nixos-rebuild sw"), ["switch"]);
-    assert_eq!(complete("rebuild switch --eval-o"), ["--eval-on"]);
+    // fish 4 offers what is near, too.
+    assert_eq!(complete("rebuild switch --eval-o")[0], "--eval-on");
     assert_eq!(complete("rebuild switch sw"), [""; 0]);
     assert_eq!(complete("rebuild -I /et"), ["/etc/"]);
 }
