@@ -18,75 +18,62 @@ use crate::session::{Answer, converse, ssh};
 use crate::sources::collect::Collection;
 use crate::sources::search_path::SearchPath;
 
-/// Evaluates and builds there. Nothing comes of a dry run.
-pub(super) fn evaluate_on(
-    host: &Host,
-    plan: &Plan,
-    around: &Surroundings,
-    observer: &mut dyn Observer,
-    signals: &Signals,
-) -> Result<Option<System>> {
-    let settings = NixSettings::read(|name| around.variable(name));
-    let mut collection = configuration(plan, around, &settings)?;
-    let trees = collection.trees().iter().cloned().collect();
-    let evaluation = Evaluation {
-        expression: [argv::ENTRY, "--attr", argv::ATTRIBUTE].map(str::to_owned).to_vec(),
-        flags: [
-            plan.flags.common.arguments(),
-            plan.flags.evaluation.arguments(),
-            plan.flags.build.realise_arguments(),
-        ]
-        .concat(),
-        environment: environment(around, &collection),
-        settings: settings.of_evaluation(),
-        directory: around.directory.clone(),
-        trees,
-    };
-    let visit = Visit {
-        host,
-        plan,
-        around,
-        settings: &settings,
-    };
-    visit.make(Work::Evaluate(evaluation), &mut collection, observer, signals)
-}
-
-/// Evaluates here and builds there: nixos-rebuild's `--build-host`. The derivation goes there with all that it is made
-/// from; the build and the way back are as with [`evaluate_on`].
-pub(super) fn build_on(
-    host: &Host,
-    plan: &Plan,
-    around: &Surroundings,
-    observer: &mut dyn Observer,
-    signals: &Signals,
-) -> Result<Option<System>> {
-    let roots = tempfile::Builder::new().prefix("rebuild.").tempdir()?;
-    let output = argv::nix_instantiate(&plan.flags, &roots.path().join("derivation")).capture(signals)?;
-    let derivation = here::store_path(&output)?;
-    observer.see(Event::Detail(format!("derivation: {derivation}")));
-    argv::copy_derivation_to(&plan.flags, host, &derivation, around.text("NIX_SSHOPTS").as_deref())
-        .run(signals)
-        .with_context(|| format!("this machine → {host}"))?;
-    let settings = NixSettings::read(|name| around.variable(name));
-    let visit = Visit {
-        host,
-        plan,
-        around,
-        settings: &settings,
-    };
-    let mut nothing = Collection::new(SearchPath::none(), around.home());
-    let derivation = derivation.to_string();
-    visit.make(Work::Build { derivation }, &mut nothing, observer, signals)
-}
-
-struct Visit<'a> {
+/// What another machine is to make.
+pub(super) struct Errand<'a> {
     host: &'a Host,
     plan: &'a Plan,
     around: &'a Surroundings,
-    settings: &'a NixSettings,
+    settings: NixSettings,
 }
 
-impl Visit<'_> {
+impl<'a> Errand<'a> {
+    pub(super) fn new(host: &'a Host, plan: &'a Plan, around: &'a Surroundings) -> Self {
+        let settings = NixSettings::read(|name| around.variable(name));
+        Self {
+            host,
+            plan,
+            around,
+            settings,
+        }
+    }
+
+    /// Evaluates and builds there. Nothing comes of a dry run.
+    pub(super) fn evaluate_and_build(&self, observer: &mut dyn Observer, signals: &Signals) -> Result<Option<System>> {
+        let flags = &self.plan.flags;
+        let mut collection = configuration(self.plan, self.around, &self.settings)?;
+        let evaluation = Evaluation {
+            expression: [argv::ENTRY, "--attr", argv::ATTRIBUTE].map(str::to_owned).to_vec(),
+            flags: [
+                flags.common.arguments(),
+                flags.evaluation.arguments(),
+                flags.build.realise_arguments(),
+            ]
+            .concat(),
+            environment: environment(self.around, &collection),
+            settings: self.settings.of_evaluation(),
+            directory: self.around.directory.clone(),
+            trees: collection.trees().iter().cloned().collect(),
+        };
+        self.make(Work::Evaluate(evaluation), &mut collection, observer, signals)
+    }
+
+    /// Evaluates here and builds there: nixos-rebuild's `--build-host`. The derivation goes there with all that it is
+    /// made from; the build and the way back are as with the other.
+    pub(super) fn build(&self, observer: &mut dyn Observer, signals: &Signals) -> Result<Option<System>> {
+        let flags = &self.plan.flags;
+        let roots = tempfile::Builder::new().prefix("rebuild.").tempdir()?;
+        let output = argv::nix_instantiate(flags, &roots.path().join("derivation")).capture(signals)?;
+        let derivation = here::store_path(&output)?;
+        observer.see(Event::Detail(format!("derivation: {derivation}")));
+        let options = self.around.text("NIX_SSHOPTS");
+        argv::copy_derivation_to(flags, self.host, &derivation, options.as_deref())
+            .run(signals)
+            .with_context(|| format!("this machine → {}", self.host))?;
+        let mut nothing = Collection::new(SearchPath::none(), self.around.home());
+        let derivation = derivation.to_string();
+        self.make(Work::Build { derivation }, &mut nothing, observer, signals)
+    }
+
     /// The session, and the fetching of the result where the session could not bring it.
     fn make(
         &self,

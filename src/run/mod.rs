@@ -10,6 +10,8 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 
+use elsewhere::Errand;
+
 use crate::plan::{Making, Outcome, Plan};
 use crate::process::signals::Signals;
 use crate::progress::Observer;
@@ -67,8 +69,8 @@ pub fn carry_out(plan: &Plan, around: &Surroundings, observer: &mut dyn Observer
     eprintln!("building the system configuration...");
     let system = match &plan.making {
         Making::Local => here::make(plan, signals)?,
-        Making::BuildOn(host) => elsewhere::build_on(host, plan, around, observer, signals)?,
-        Making::EvaluateOn(host) => elsewhere::evaluate_on(host, plan, around, observer, signals)?,
+        Making::BuildOn(host) => Errand::new(host, plan, around).build(observer, signals)?,
+        Making::EvaluateOn(host) => Errand::new(host, plan, around).evaluate_and_build(observer, signals)?,
     };
     let Some(system) = system else { return Ok(()) };
     match &plan.outcome {

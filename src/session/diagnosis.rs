@@ -82,19 +82,13 @@ fn emulation_remedy(system: &str) -> String {
 mod tests {
     use super::*;
     use crate::host::Place;
+    use crate::session::request::SCRIPTS;
 
     /// Every part that the scripts can fail in has words of its own.
     #[test]
     fn every_stage_of_the_scripts_is_known() {
         let place = Place::parse("builder", "pi").unwrap();
-        for script in [
-            include_str!("scripts/channel.sh"),
-            include_str!("scripts/nix.sh"),
-            include_str!("scripts/emulation.sh"),
-            include_str!("scripts/evaluate.sh"),
-            include_str!("scripts/build.sh"),
-            include_str!("scripts/main.sh"),
-        ] {
+        for script in SCRIPTS {
             for part in script
                 .split("fail ")
                 .skip(1)

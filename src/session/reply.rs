@@ -81,6 +81,7 @@ impl Reply {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::session::request::SCRIPTS;
 
     #[test]
     fn events_of_the_script() {
@@ -113,11 +114,7 @@ mod tests {
     /// Every event that the scripts send is known here.
     #[test]
     fn the_scripts_send_nothing_else() {
-        for script in [
-            include_str!("scripts/evaluate.sh"),
-            include_str!("scripts/build.sh"),
-            include_str!("scripts/main.sh"),
-        ] {
+        for script in SCRIPTS {
             for line in script.lines().filter_map(|line| line.trim().strip_prefix("event ")) {
                 let word = line.split(' ').next().unwrap();
                 let text = format!("@rebuild {word} /nix/store/x x");

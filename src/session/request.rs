@@ -10,7 +10,7 @@ use crate::failure::Failure;
 use crate::process::quote::shell_word;
 
 /// The scripts in the order in which the shell reads them; `main.sh` starts.
-const SCRIPTS: [&str; 6] = [
+pub(super) const SCRIPTS: [&str; 6] = [
     include_str!("scripts/channel.sh"),
     include_str!("scripts/nix.sh"),
     include_str!("scripts/emulation.sh"),
