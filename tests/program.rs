@@ -16,7 +16,7 @@ const DRV: &str = "/nix/store/11111111111111111111111111111111-nixos-system-pi.d
 fn good_session(ending: &str) -> String {
     format!(
         "hear_script
-         say hello 2.26.3 x86_64-linux
+         say hello /usr/bin x86_64-linux
          say receiving
          hear_files >files.tar
          say need
@@ -158,7 +158,7 @@ fn build_host_alone_evaluates_here() {
     stage.stub("nix-copy-closure", "");
     stage.stub(
         "ssh",
-        &format!("hear_script; say hello 2.26.3 x; say building; say built {SYSTEM}; say no-socket; say finished"),
+        &format!("hear_script; say hello /usr/bin x; say building; say built {SYSTEM}; say no-socket; say finished"),
     );
     stage.stub("nix-store", "");
     let run = stage.rebuild("build --build-on builder --no-lend --cores 2");
@@ -234,7 +234,7 @@ fn a_link_that_breaks_is_never_a_no() {
         stage.stub(
             "ssh",
             &format!(
-                "hear_script\nsay hello 2.26.3 x\n{}\nexit 255",
+                "hear_script\nsay hello /usr/bin x\n{}\nexit 255",
                 after.trim_start_matches("hear_script")
             ),
         );
@@ -258,7 +258,7 @@ fn a_link_that_breaks_while_files_go_is_the_same() {
     stage.write("etc/nixos/hardware.nix", "{ big = ./big; }");
     stage.stub(
         "ssh",
-        "hear_script; say hello 2.26.3 x; say receiving; sleep 0.3; exit 255",
+        "hear_script; say hello /usr/bin x; say receiving; sleep 0.3; exit 255",
     );
     let run = stage.rebuild("switch --eval-on builder --no-lend");
     assert_eq!(run.code, 255);
@@ -273,7 +273,7 @@ fn a_file_that_vanishes_is_named() {
     stage.stub(
         "ssh",
         &format!(
-            "hear_script; say hello 2.26.3 x; rm {}; say receiving; hear_files; read -r x",
+            "hear_script; say hello /usr/bin x; rm {}; say receiving; hear_files; read -r x",
             file.display()
         ),
     );
@@ -297,7 +297,7 @@ fn a_file_that_no_literal_names_is_sent_when_it_is_missed() {
         "ssh",
         &format!(
             "hear_script
-             say hello 2.26.3 x; say receiving; hear_files >files.tar; say need; say evaluating
+             say hello /usr/bin x; say receiving; hear_files >files.tar; say need; say evaluating
              cat <<'END'\n{error}\nEND
              say evaluation-failed 1
              read -r word; [ \"$word\" = again ] || exit 9
@@ -319,7 +319,7 @@ fn an_evaluation_error_is_nix_own_text_and_code() {
     stage.stub(
         "ssh",
         "hear_script
-         say hello 2.26.3 x; say receiving; hear_files >/dev/null; say need; say evaluating
+         say hello /usr/bin x; say receiving; hear_files >/dev/null; say need; say evaluating
          echo '@nix {\"action\":\"msg\",\"level\":0,\"msg\":\"error: \\u001b[35;1mundefined variable\\u001b[0m\"}'
          say evaluation-failed 1
          read -r word; [ \"$word\" = stop ] && exit 1; exit 9",
@@ -372,7 +372,7 @@ fn a_builder_that_does_not_answer_a_ctrl_c_is_left() {
     let stage = Stage::new();
     stage.stub(
         "ssh",
-        "hear_script; say hello 2.26.3 x; : >talking; trap '' TERM; sleep 60",
+        "hear_script; say hello /usr/bin x; : >talking; trap '' TERM; sleep 60",
     );
     let mut child = stage.start("switch --eval-on builder");
     stage.wait_for("talking");

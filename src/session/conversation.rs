@@ -48,6 +48,7 @@ enum Heard {
     Line(String),
     StreamEnded,
     Ssh(String),
+    SshFellSilent,
     Sent(Result<Amount>),
     Signal(i32),
 }
@@ -95,6 +96,7 @@ pub fn converse(
         copying: false,
         ended: None,
         ssh_text: String::new(),
+        ssh_is_silent: false,
         sending_error: None,
     };
     let result = talk.hear_out(&inbox);
@@ -114,7 +116,10 @@ fn listen(child: &mut Child, sender: Sender<Heard>) -> Result<Speaker> {
         let _ = reports.send(Heard::Sent(amount));
     });
     let texts = sender.clone();
-    thread::spawn(move || lines(stderr, |line| texts.send(Heard::Ssh(line)).is_ok()));
+    thread::spawn(move || {
+        lines(stderr, |line| texts.send(Heard::Ssh(line)).is_ok());
+        let _ = texts.send(Heard::SshFellSilent);
+    });
     thread::spawn(move || {
         lines(stdout, |line| sender.send(Heard::Line(line)).is_ok());
         let _ = sender.send(Heard::StreamEnded);
@@ -157,6 +162,7 @@ struct Conversation<'a> {
     /// The script's last word, once it has come.
     ended: Option<Reply>,
     ssh_text: String,
+    ssh_is_silent: bool,
     sending_error: Option<anyhow::Error>,
 }
 
@@ -174,6 +180,7 @@ impl Conversation<'_> {
                         self.observer.see(Event::Text(line));
                     }
                 }
+                Ok(Heard::SshFellSilent) => self.ssh_is_silent = true,
                 Ok(Heard::Sent(Ok(amount))) => self.observer.see(Event::Sent(amount)),
                 Ok(Heard::Sent(Err(error))) => {
                     // That the other end is gone is known better from what it said last.
@@ -194,10 +201,12 @@ impl Conversation<'_> {
         }
         self.speaker = None;
         let code = exit_code(self.child.wait()?);
-        // ssh's own last words may still be under way.
-        while let Ok(heard) = inbox.recv_timeout(Duration::from_millis(20)) {
-            if let Heard::Ssh(line) = heard {
-                self.ssh_text.push_str(&line);
+        // ssh's own last words may still be under way; not for long, though a process of its own may hold its stderr.
+        while !self.ssh_is_silent {
+            match inbox.recv_timeout(TICK) {
+                Ok(Heard::Ssh(line)) => self.ssh_text.push_str(&line),
+                Ok(Heard::SshFellSilent) | Err(_) => self.ssh_is_silent = true,
+                Ok(_) => {}
             }
         }
         self.conclude(code)
@@ -252,7 +261,7 @@ impl Conversation<'_> {
                 {
                     self.observer.see(Event::Text(line.to_owned()));
                 }
-                let detail = format!("{}: Nix {nix}, {system}", self.host);
+                let detail = format!("{}: Nix in {nix}, {system}", self.host);
                 self.observer.see(Event::Detail(detail));
             }
             Reply::Receiving => {

@@ -5,7 +5,7 @@
 pub enum Reply {
     /// It runs, with this Nix, on a machine of this system.
     Hello {
-        /// Nix's version.
+        /// The directory of Nix's programs.
         nix: String,
         /// The machine's own system.
         system: String,
@@ -87,9 +87,9 @@ mod tests {
     fn events_of_the_script() {
         for (line, expected) in [
             (
-                "@rebuild hello 2.26.3 x86_64-linux",
+                "@rebuild hello /usr/bin x86_64-linux",
                 Some(Reply::Hello {
-                    nix: "2.26.3".into(),
+                    nix: "/usr/bin".into(),
                     system: "x86_64-linux".into(),
                 }),
             ),

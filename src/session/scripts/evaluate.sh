@@ -24,18 +24,21 @@ receive_sources() {
 	unpack "$work/mirror"
 
 	mkdir -p "$state/trees"
-	paths=''
-	for name in $rb_trees; do paths="$paths /nix/store/$name"; done
-	missing=''
-	# shellcheck disable=SC2086 # words; store paths have no odd characters
-	for path in $("$nix_bin/nix-store" --check-validity --print-invalid $paths); do
-		name=${path##*/}
+	kept='' asked='' missing=''
+	for name in $rb_trees; do
 		if [ -e "$state/trees/$name" ]; then
-			touch -c "$state/trees/$name"
+			kept="$kept $state/trees/$name"
 		else
-			missing="$missing $name"
+			asked="$asked /nix/store/$name"
 		fi
 	done
+	# shellcheck disable=SC2086 # words
+	[ -z "$kept" ] || touch -c $kept
+	# shellcheck disable=SC2086 # words
+	[ -z "$asked" ] || missing=$("$nix_bin/nix-store" --check-validity --print-invalid $asked)
+	names=''
+	for path in $missing; do names="$names ${path##*/}"; done
+	missing=$names
 	event need "$missing"
 	[ -n "$missing" ] || return 0
 	mkdir "$state/trees.$$"
@@ -73,6 +76,7 @@ instantiate() {
 # sends more ("again") or is done ("stop").
 evaluate() {
 	event evaluating
+	know_version
 	printf '%s\n' "$rb_view_script" >"$work/view.sh"
 	write_environment
 	while :; do

@@ -21,7 +21,7 @@ trap 'exit 141' PIPE
 main() {
 	find_nix
 	native_system=$(uname -m)-linux
-	event hello "$nix_version" "$native_system"
+	event hello "$nix_bin" "$native_system"
 
 	state=${XDG_CACHE_HOME:-$HOME/.cache}/rebuild/$rb_client
 	mkdir -p "$state" || fail cache 1
@@ -30,6 +30,7 @@ main() {
 	share=$work-share
 	mkdir "$share" || fail work 1
 
+	ask_version
 	probe_start
 	if [ -n "$rb_derivation" ]; then
 		drv=$rb_derivation

@@ -2,7 +2,7 @@
 # What Nix there is on this machine.
 
 # find_nix: sets $nix_bin, the directory of Nix's programs with all links resolved (in the view a profile's link would
-# lead nowhere), and $nix_version. A non-interactive ssh login often has no Nix in its PATH.
+# lead nowhere). A non-interactive ssh login often has no Nix in its PATH.
 find_nix() {
 	nix_bin=''
 	for candidate in \
@@ -19,8 +19,17 @@ find_nix() {
 		break
 	done
 	[ -n "$nix_bin" ] || fail no-nix 127
+}
+
+# ask_version, know_version: $nix_version, learnt while other things are done.
+ask_version() {
+	"$nix_bin/nix-store" --version >"$work/version" 3<&- &
+	asker=$!
+}
+know_version() {
+	wait "$asker" || fail no-nix 127
 	# "nix-store (Nix) 2.26.3", "nix-store (Lix, like Nix) 2.93.0"
-	nix_version=$("$nix_bin/nix-store" --version) || fail no-nix 127
+	nix_version=$(cat "$work/version")
 	nix_version=${nix_version##* }
 }
 

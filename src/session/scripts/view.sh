@@ -16,38 +16,45 @@ mirror=$1 share=$2 state=$3
 shift 3
 PATH=$PATH:/usr/sbin:/sbin:/run/current-system/sw/bin
 
-# over PATH: this machine's PATH at the same place in the view. A link stays a link, unless the client has sent its own.
-over() {
-	[ -e "$1" ] || return 0
-	if [ -L "$1" ]; then
-		mkdir -p ".${1%/*}"
-		[ -e ".$1" ] || [ -L ".$1" ] || ln -s "$(readlink "$1")" ".$1"
-	elif [ -d "$1" ]; then
-		mkdir -p ".$1"
-		mount --rbind "$1" ".$1"
-	else
-		mkdir -p ".${1%/*}"
-		[ -e ".$1" ] || : >".$1"
-		mount --bind "$1" ".$1"
-	fi
-}
-
 # What pivot_root takes must be a mount of its own.
 mount --rbind "$mirror" "$mirror"
 cd "$mirror"
 
+# This machine's own, at the same places in the view. A link stays a link, unless the client has sent its own. Few
+# programs for all of it, not some for each: every run waits for this. No blank is in any of these paths.
+parents='' links='' files='' table=''
 for path in /bin /sbin /lib /lib32 /lib64 /libx32 /usr /dev /proc /sys \
 	/run/current-system /run/nscd /run/systemd/resolve /run/resolvconf /run/NetworkManager \
 	/nix/var/nix/daemon-socket \
 	/etc/alternatives /etc/static /etc/ssl /etc/pki /etc/ca-certificates /etc/resolv.conf /etc/hosts /etc/nsswitch.conf \
-	/etc/passwd /etc/group /etc/ld.so.cache /etc/ld.so.conf /etc/ld.so.conf.d; do
-	over "$path"
+	/etc/passwd /etc/group /etc/ld.so.cache /etc/ld.so.conf /etc/ld.so.conf.d "$share"; do
+	if [ ! -e "$path" ]; then
+		continue
+	elif [ -L "$path" ]; then
+		parents="$parents .${path%/*}" links="$links $path"
+	elif [ -d "$path" ]; then
+		parents="$parents .$path"
+		table="$table$path $mirror$path none rbind 0 0
+"
+	else
+		parents="$parents .${path%/*}" files="$files $path"
+		table="$table$path $mirror$path none bind 0 0
+"
+	fi
 done
-over "$share"
+# shellcheck disable=SC2086 # words
+mkdir -p $parents nix/store tmp .outside
+for path in $links; do
+	[ -e ".$path" ] || [ -L ".$path" ] || ln -s "$(readlink "$path")" ".$path"
+done
+for path in $files; do
+	[ -e ".$path" ] || : >".$path"
+done
+printf '%s' "$table" >"$share/mounts"
+mount --all --fstab "$share/mounts"
 mount --bind "$state/nix-cache" ".$share/cache"
 
 # The store, and the client's trees under it: what both have is the store's.
-mkdir -p nix/store
 if [ -z "$(ls -A "$state/trees")" ]; then
 	mount --rbind /nix/store nix/store
 else
@@ -55,7 +62,6 @@ else
 	(cd "$state" && mount -t overlay -o ro,lowerdir=/nix/store:trees rebuild-view "$mirror/nix/store")
 fi
 
-mkdir -p tmp .outside
 pivot_root . .outside
 umount -l /.outside
 rmdir /.outside 2>/dev/null || :
