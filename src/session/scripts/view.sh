@@ -51,7 +51,7 @@ for path in $files; do
 	[ -e ".$path" ] || : >".$path"
 done
 printf '%s' "$table" >"$share/mounts"
-mount --all --fstab "$share/mounts"
+mount -a -T "$share/mounts"
 mount --bind "$state/nix-cache" ".$share/cache"
 
 # The store, and the client's trees under it: what both have is the store's.
