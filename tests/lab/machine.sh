@@ -133,10 +133,20 @@ wait_for_host() {
 	if has_systemd "$host"; then wait_for_systemd "$host"; else
 		until_true 120 daemons_answer "$host" || die "the daemons of $host do not answer"
 	fi
+	until_true 30 nix_answers "$host" || die "the Nix daemon of $host does not answer"
 	show_emulation "$host"
 }
 daemons_answer() {
 	enter_host "$1" root sh -c 'test -S /nix/var/nix/daemon-socket/socket && ls /run/sshd.pid' \
+		</dev/null >/dev/null 2>&1
+}
+
+# The daemon is started by its first connection, and of several first ones at once it has reset some.
+nix_answers() {
+	# shellcheck disable=SC2016 # the host's shell expands it; past the watchers, which would note the call
+	enter_host "$1" root sh -c 'PATH=/usr/lib/nix-real:$PATH NIX_REMOTE=daemon
+		export PATH NIX_REMOTE
+		nix-store --check-validity --print-invalid /nix/store/00000000000000000000000000000000-none' \
 		</dev/null >/dev/null 2>&1
 }
 

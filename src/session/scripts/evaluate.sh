@@ -34,8 +34,9 @@ receive_sources() {
 	done
 	# shellcheck disable=SC2086 # words
 	[ -z "$kept" ] || touch -c $kept
+	# No answer is not "it has them all": then the client sends them.
 	# shellcheck disable=SC2086 # words
-	[ -z "$asked" ] || missing=$("$nix_bin/nix-store" --check-validity --print-invalid $asked)
+	[ -z "$asked" ] || missing=$("$nix_bin/nix-store" --check-validity --print-invalid $asked) || missing=$asked
 	names=''
 	for path in $missing; do names="$names ${path##*/}"; done
 	missing=$names
