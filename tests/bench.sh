@@ -107,7 +107,7 @@ measure() {
 
 network_counts() { # connections opened, bytes sent, bytes received
 	# shellcheck disable=SC2016 # awk's own
-	ip netns exec rebuild-lab-pi sh -c '
+	ip netns exec "$(network_of pi)" sh -c '
 		awk "/^Tcp: [0-9]/ { print \$6 }" /proc/net/snmp
 		cat /sys/class/net/eth0/statistics/tx_bytes /sys/class/net/eth0/statistics/rx_bytes' 2>/dev/null |
 		tr '\n' ' '

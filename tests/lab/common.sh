@@ -8,13 +8,15 @@ REPOSITORY=$(cd "$LAB/../.." && pwd)
 
 # Made once and kept: roots, cargo's downloads and its target directory.
 CACHE=/var/cache/rebuild-lab
+# Several labs can be up at once, for several people at work: REBUILD_LAB=NAME is one of its own.
+LAB_NAME=rebuild-lab${REBUILD_LAB:+-$REBUILD_LAB}
 # The lab that is up: layers, keys, the hosts' writable parts. On a disk, because overlayfs keeps
 # extended attributes there and a test may write hundreds of megabytes.
-STATE=/var/lib/rebuild-lab
+STATE=/var/lib/$LAB_NAME
 # Our own mount of the cgroup v2 tree: where the machine itself has mounted it (v1, hybrid, v2)
 # then does not matter.
 CGROUP_MOUNT=/run/rebuild-lab/cgroup
-CGROUP=$CGROUP_MOUNT/rebuild-lab
+CGROUP=$CGROUP_MOUNT/$LAB_NAME
 
 say() { printf 'lab: %s\n' "$*" >&2; }
 die() { printf 'lab: error: %s\n' "$*" >&2; exit 1; }

@@ -81,10 +81,11 @@ down() {
 		remove_tree "$STATE/run/$host"
 	done
 	remove_network
-	"$LAB/binfmt.sh" forget
-	if mountpoint -q "$CGROUP_MOUNT"; then
-		[ ! -d "$CGROUP" ] || rmdir "$CGROUP"
-		umount "$CGROUP_MOUNT"
+	[ ! -d "$CGROUP" ] || rmdir "$CGROUP"
+	# What all labs share goes with the last one.
+	if ! compgen -G "$CGROUP_MOUNT/rebuild-lab*" >/dev/null; then
+		"$LAB/binfmt.sh" forget
+		! mountpoint -q "$CGROUP_MOUNT" || umount "$CGROUP_MOUNT"
 	fi
 	say "down"
 }

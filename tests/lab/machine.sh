@@ -5,9 +5,9 @@
 # ($CGROUP/HOST): everything of it is in there, so killing that cgroup ends it whatever happened to
 # the command that had started it.
 
-SWITCH=rebuild-lab-switch # the network namespace that joins all hosts; it has no way out
+SWITCH=$LAB_NAME--switch # the network namespace that joins all hosts; it has no way out
 
-network_of() { printf 'rebuild-lab-%s\n' "$1"; }
+network_of() { printf '%s--%s\n' "$LAB_NAME" "$1"; }
 
 mount_cgroup() {
 	mkdir -p "$CGROUP_MOUNT"
@@ -35,7 +35,7 @@ connect_network() {
 
 remove_network() {
 	local network
-	for network in $(ip netns list | awk '/^rebuild-lab-/ { print $1 }'); do
+	for network in $(ip netns list | awk -v ours="$LAB_NAME--" 'index($1, ours) == 1 { print $1 }'); do
 		ip netns delete "$network"
 	done
 }
@@ -115,7 +115,7 @@ new_host() {
 clear_cgroup() {
 	[ -d "$CGROUP/$1" ] || return 0
 	echo 1 >"$CGROUP/$1/cgroup.kill"
-	until_true 10 cgroup_is_empty "$1" || die "processes of $1 cannot be killed: $(pgrep --cgroup "/rebuild-lab/$1" | tr '\n' ' ')"
+	until_true 10 cgroup_is_empty "$1" || die "processes of $1 cannot be killed: $(pgrep --cgroup "/$LAB_NAME/$1" | tr '\n' ' ')"
 	find "$CGROUP/$1" -depth -type d -exec rmdir {} + 2>/dev/null || true
 }
 cgroup_is_empty() { grep -q '^populated 0' "$CGROUP/$1/cgroup.events"; }
