@@ -17,7 +17,7 @@ fn good_session(ending: &str) -> String {
     format!(
         "hear_script
          say hello /usr/bin x86_64-linux
-         say receiving
+         say receiving none
          hear_files >files.tar
          say need
          say evaluating
@@ -229,7 +229,7 @@ fn a_builder_without_nix_is_named() {
 
 #[test]
 fn a_link_that_breaks_is_never_a_no() {
-    for after in ["", "say receiving", &good_session("exit 255")] {
+    for after in ["", "say receiving none", &good_session("exit 255")] {
         let stage = Stage::new();
         stage.stub(
             "ssh",
@@ -258,7 +258,7 @@ fn a_link_that_breaks_while_files_go_is_the_same() {
     stage.write("etc/nixos/hardware.nix", "{ big = ./big; }");
     stage.stub(
         "ssh",
-        "hear_script; say hello /usr/bin x; say receiving; sleep 0.3; exit 255",
+        "hear_script; say hello /usr/bin x; say receiving none; sleep 0.3; exit 255",
     );
     let run = stage.rebuild("switch --eval-on builder --no-lend");
     assert_eq!(run.code, 255);
@@ -273,7 +273,7 @@ fn a_file_that_vanishes_is_named() {
     stage.stub(
         "ssh",
         &format!(
-            "hear_script; say hello /usr/bin x; rm {}; say receiving; hear_files; read -r x",
+            "hear_script; say hello /usr/bin x; rm {}; say receiving none; hear_files; read -r x",
             file.display()
         ),
     );
@@ -297,7 +297,7 @@ fn a_file_that_no_literal_names_is_sent_when_it_is_missed() {
         "ssh",
         &format!(
             "hear_script
-             say hello /usr/bin x; say receiving; hear_files >files.tar; say need; say evaluating
+             say hello /usr/bin x; say receiving none; hear_files >files.tar; say need; say evaluating
              cat <<'END'\n{error}\nEND
              say evaluation-failed 1
              read -r word; [ \"$word\" = again ] || exit 9
@@ -319,7 +319,7 @@ fn an_evaluation_error_is_nix_own_text_and_code() {
     stage.stub(
         "ssh",
         "hear_script
-         say hello /usr/bin x; say receiving; hear_files >/dev/null; say need; say evaluating
+         say hello /usr/bin x; say receiving none; hear_files >/dev/null; say need; say evaluating
          echo '@nix {\"action\":\"msg\",\"level\":0,\"msg\":\"error: \\u001b[35;1mundefined variable\\u001b[0m\"}'
          say evaluation-failed 1
          read -r word; [ \"$word\" = stop ] && exit 1; exit 9",

@@ -14,8 +14,10 @@ use crate::process::signals::Signals;
 use crate::progress::{Event, Observer};
 use crate::session::relay::Relay;
 use crate::session::request::{Evaluation, Request, Work};
+use crate::session::sources::Sources;
 use crate::session::{Answer, converse, ssh};
 use crate::sources::collect::Collection;
+use crate::sources::record::Record;
 use crate::sources::search_path::SearchPath;
 
 /// What another machine is to make.
@@ -40,7 +42,8 @@ impl<'a> Errand<'a> {
     /// Evaluates and builds there. Nothing comes of a dry run.
     pub(super) fn evaluate_and_build(&self, observer: &mut dyn Observer, signals: &Signals) -> Result<Option<System>> {
         let flags = &self.plan.flags;
-        let mut collection = configuration(self.plan, self.around, &self.settings)?;
+        let collection = configuration(self.plan, self.around, &self.settings)?;
+        let mut sources = Sources::new(collection, self.record());
         let evaluation = Evaluation {
             expression: [argv::ENTRY, "--attr", argv::ATTRIBUTE].map(str::to_owned).to_vec(),
             flags: [
@@ -49,12 +52,29 @@ impl<'a> Errand<'a> {
                 flags.build.realise_arguments(),
             ]
             .concat(),
-            environment: environment(self.around, &collection),
+            look: [argv::ENTRY, "--attr", &format!("{}.drvPath", argv::ATTRIBUTE)]
+                .map(str::to_owned)
+                .to_vec(),
+            environment: environment(self.around, &sources.collection),
             settings: self.settings.of_evaluation(),
             directory: self.around.directory.clone(),
-            trees: collection.trees().iter().cloned().collect(),
+            need: sources.need(),
         };
-        self.make(Work::Evaluate(evaluation), &mut collection, observer, signals)
+        self.make(Work::Evaluate(evaluation), &mut sources, observer, signals)
+    }
+
+    /// What was needed over there the last time, for the same configuration by the same names.
+    fn record(&self) -> Record {
+        let cache = self
+            .around
+            .variable("XDG_CACHE_HOME")
+            .map_or_else(|| self.around.home().join(".cache"), PathBuf::from);
+        let include = self.plan.flags.evaluation.include.join("\n");
+        let directory = self.around.directory.to_string_lossy();
+        let variable = |name| self.around.text(name).unwrap_or_default();
+        let (config, path) = (variable("NIXOS_CONFIG"), variable("NIX_PATH"));
+        let what = [self.host.destination(), &directory, &include, &config, &path];
+        Record::new(&cache.join("rebuild"), &what)
     }
 
     /// Evaluates here and builds there: nixos-rebuild's `--build-host`. The derivation goes there with all that it is
@@ -69,7 +89,7 @@ impl<'a> Errand<'a> {
         argv::copy_derivation_to(flags, self.host, &derivation, options.as_deref())
             .run(signals)
             .with_context(|| format!("this machine → {}", self.host))?;
-        let mut nothing = Collection::new(SearchPath::none(), self.around.home());
+        let mut nothing = Sources::none();
         let derivation = derivation.to_string();
         self.make(Work::Build { derivation }, &mut nothing, observer, signals)
     }
@@ -78,7 +98,7 @@ impl<'a> Errand<'a> {
     fn make(
         &self,
         work: Work,
-        collection: &mut Collection,
+        sources: &mut Sources,
         observer: &mut dyn Observer,
         signals: &Signals,
     ) -> Result<Option<System>> {
@@ -106,7 +126,7 @@ impl<'a> Errand<'a> {
             self.host,
             options.as_deref(),
             &request,
-            collection,
+            sources,
             relay.as_ref(),
             observer,
             signals,
@@ -153,6 +173,7 @@ fn configuration(plan: &Plan, around: &Surroundings, settings: &NixSettings) -> 
         &around.directory,
     );
     let mut collection = Collection::new(search_path, around.home());
+    collection.add_surroundings(&around.directory);
     if !collection.add_lookup("nixpkgs") && !collection.is_address("nixpkgs") {
         return Err(Failure::new("<nixpkgs> is not in the Nix search path of this user")
             .with_remedy("is NIX_PATH set? with sudo: sudo -i\nor name it: -I nixpkgs=PATH")
@@ -177,9 +198,9 @@ fn configuration(plan: &Plan, around: &Surroundings, settings: &NixSettings) -> 
     let entry = around.directory.join(entry);
     let default = entry.join("default.nix");
     if entry.is_dir() && default.exists() {
-        collection.add_configuration(&default);
+        collection.add_entry(&default);
     } else {
-        collection.add_configuration(&entry);
+        collection.add_entry(&entry);
     }
     Ok(collection)
 }
@@ -244,7 +265,7 @@ mod tests {
         let file = root.path().join("configuration.nix");
         std::fs::write(&file, r#"builtins.getEnv "COLOUR" + builtins.getEnv "PATH""#).unwrap();
         let mut collection = Collection::new(SearchPath::none(), "/root".into());
-        collection.add_configuration(&file);
+        collection.add_entry(&file);
         let around = around(&[
             ("HOME", "/root"),
             ("PATH", "/bin"),

@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::io::{BufRead, BufReader, Read};
+use std::path::PathBuf;
 use std::process::Child;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread;
@@ -11,7 +12,8 @@ use anyhow::{Context, Result};
 
 use super::missing::{Missing, missing};
 use super::relay::Relay;
-use super::reply::Reply;
+use super::reply::{Has, Reply};
+use super::sources::Sources;
 use super::speaker::{Speaker, Speech};
 use super::{diagnosis, request::Request, ssh};
 use crate::failure::{Failure, Interrupted};
@@ -21,7 +23,8 @@ use crate::process::signals::Signals;
 use crate::progress::nix_log::LogLine;
 use crate::progress::{Event, Observer, Phase};
 use crate::sources::archive::Amount;
-use crate::sources::collect::{Collection, Item, Refusal};
+use crate::sources::collect::Refusal;
+use crate::sources::mirror::Entry;
 use crate::store_path::StorePath;
 
 /// How long the other side may take to end what it does after a Ctrl-C here.
@@ -32,6 +35,9 @@ const TICK: Duration = Duration::from_millis(200);
 
 /// As often as the evaluation is repeated with more files before its error is believed.
 const MOST_ROUNDS: u32 = 50;
+
+/// As many files are named, of those that were asked for at once.
+const MOST_NAMED: usize = 10;
 
 /// What came of it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -62,7 +68,7 @@ pub fn converse(
     host: &Host,
     ssh_options: Option<&str>,
     request: &Request,
-    collection: &mut Collection,
+    sources: &mut Sources,
     relay: Option<&Relay>,
     observer: &mut dyn Observer,
     signals: &Signals,
@@ -86,7 +92,7 @@ pub fn converse(
         system: &request.system,
         child,
         speaker: Some(speaker),
-        collection,
+        sources,
         relay,
         observer,
         answer: Answer::default(),
@@ -150,7 +156,7 @@ struct Conversation<'a> {
     system: &'a str,
     child: Child,
     speaker: Option<Speaker>,
-    collection: &'a mut Collection,
+    sources: &'a mut Sources,
     relay: Option<&'a Relay>,
     observer: &'a mut dyn Observer,
     answer: Answer,
@@ -264,15 +270,18 @@ impl Conversation<'_> {
                 let detail = format!("{}: Nix in {nix}, {system}", self.host);
                 self.observer.see(Event::Detail(detail));
             }
-            Reply::Receiving => {
+            Reply::Receiving(has) => {
                 self.observer.see(Event::Phase(Phase::Sending));
-                self.send_files();
+                self.send_files(has);
             }
             Reply::Need(names) => self.send_trees(names)?,
             Reply::Evaluating => self.observer.see(Event::Phase(Phase::Evaluating)),
             Reply::EvaluationFailed { code } => self.evaluation_failed(code),
+            Reply::Looked(path) => self.sources.collection.add_asked(&path),
+            Reply::LookedAround => self.looked_around(),
             Reply::Evaluated(derivation) => {
                 self.errors.clear();
+                self.sources.keep();
                 self.observer.see(Event::Detail(format!("derivation: {derivation}")));
                 self.answer.derivation = Some(StorePath::parse(&derivation)?);
             }
@@ -316,7 +325,7 @@ impl Conversation<'_> {
         for name in &names {
             let shown = name.to_string_lossy();
             anyhow::ensure!(
-                self.collection.trees().contains(name),
+                self.sources.collection.trees().contains(name),
                 "{} asks for {shown}, which it was not offered",
                 self.host
             );
@@ -326,58 +335,64 @@ impl Conversation<'_> {
         Ok(())
     }
 
-    fn send_files(&mut self) {
-        let items = self.collection.take_unsent();
-        for (path, item) in &items {
+    fn send_files(&mut self, has: Has) {
+        self.name_refused();
+        let Some((removed, added)) = self.sources.change(has) else {
+            let detail = format!("{} has the configuration's files already", self.host);
+            self.observer.see(Event::Detail(detail));
+            return;
+        };
+        self.name_sent(&added);
+        self.say(Speech::Change { removed, added });
+    }
+
+    fn name_sent(&mut self, added: &[(PathBuf, Entry)]) {
+        let files = added.iter().filter(|(_, entry)| matches!(entry, Entry::Content { .. }));
+        for (number, (path, _)) in files.enumerate() {
             let line = format!("sending {}", path.display());
-            // What no literal names is sent because the other side says that it is missing: that is to be seen.
-            let asked_for = self.rounds > 0 && *item != Item::Directory;
-            self.observer.see(if asked_for {
+            // What no literal names is sent because the other side asks for it: that is to be seen.
+            self.observer.see(if self.rounds > 0 && number < MOST_NAMED {
                 Event::Text(line)
             } else {
                 Event::Detail(line)
             });
         }
-        self.name_refused();
-        self.say(Speech::Items(items));
     }
 
     fn name_refused(&mut self) {
-        for (path, refusal) in self.collection.take_refused() {
+        for (path, refusal) in self.sources.collection.take_refused() {
             let path = path.display();
             self.observer.see(Event::Text(match refusal {
                 Refusal::Secret => format!("warning: {path} never leaves this machine, and was not sent"),
                 Refusal::Private => format!(
-                    "warning: {} misses {path}; not everybody here may read it, so it is sent only if the configuration \
+                    "warning: {} asks for {path}; not everybody here may read it, so it is sent only if the configuration \
                      names it as a path and not as a string",
+                    self.host
+                ),
+                Refusal::TheEvaluators => format!(
+                    "warning: the configuration names {path}: the evaluation on {} sees that of {0}",
                     self.host
                 ),
             }));
         }
     }
 
-    /// The error may be about files that we have and did not send: then they are sent, and all is as if it had not been.
+    /// The error may be about files that we have and did not send. An evaluation stops at the first, so that it is
+    /// repeated twice: to look at everything that it would read, and then for its result.
     fn evaluation_failed(&mut self, code: u8) {
         self.rounds += 1;
-        let before = self.collection.trees().clone();
-        let found = self.errors.iter().flat_map(|error| match error {
-            LogLine::Message { text, .. } => missing(text),
-            _ => Vec::new(),
-        });
-        for missing in found {
+        let before = self.sources.extent();
+        for missing in self.missing() {
             match missing {
-                Missing::Path(path) => self.collection.add_missed(&path),
+                Missing::Path(path) => self.sources.collection.add_missed(&path),
                 Missing::Lookup(name) => {
-                    self.collection.add_lookup(&name);
+                    self.sources.collection.add_lookup(&name);
                 }
             }
         }
-        // Store paths are asked for once, at the start: one more would need a new run, and Nix's error says which.
-        let only_files = *self.collection.trees() == before;
-        if self.collection.has_unsent() && only_files && self.rounds < MOST_ROUNDS {
+        if self.sources.extent() != before && self.rounds < MOST_ROUNDS {
             self.errors.clear();
-            self.say(Speech::Bytes(b"again\n".to_vec()));
-            self.send_files();
+            self.ask_again("open");
         } else {
             for error in std::mem::take(&mut self.errors) {
                 self.observer.see(Event::Nix(error));
@@ -389,6 +404,36 @@ impl Conversation<'_> {
                 code,
             });
         }
+    }
+
+    /// After an evaluation that saw empty files where ours are not there yet: its errors mean nothing to the user.
+    fn looked_around(&mut self) {
+        for missing in self.missing() {
+            match missing {
+                Missing::Path(path) => self.sources.collection.add_asked(&path),
+                Missing::Lookup(name) => {
+                    self.sources.collection.add_lookup(&name);
+                }
+            }
+        }
+        self.errors.clear();
+        self.ask_again("closed");
+    }
+
+    fn missing(&self) -> Vec<Missing> {
+        let found = self.errors.iter().flat_map(|error| match error {
+            LogLine::Message { text, .. } => missing(text),
+            _ => Vec::new(),
+        });
+        found.collect()
+    }
+
+    fn ask_again(&mut self, mode: &str) {
+        let mut line = OsString::from(mode);
+        line.push(" ");
+        line.push(self.sources.need().words());
+        line.push("\n");
+        self.say(Speech::Bytes(line.into_encoded_bytes()));
     }
 
     /// The connection has ended with ssh's exit status `code`.

@@ -11,26 +11,50 @@ pub(super) enum Missing {
     Lookup(String),
 }
 
-/// Reads the error messages of Nix 2.8 to 2.34 and Lix. What is no such message gives nothing; whether the client has the
-/// path is not known here.
+/// Reads the error messages of Nix 2.8 to 2.34, Lix and git. What is no such message gives nothing; whether the client has
+/// the path is not known here.
 pub(super) fn missing(error: &str) -> Vec<Missing> {
+    const SIGNS: [&str; 4] = [
+        "does not exist",
+        "No such file or directory",
+        "Permission denied",
+        "is not valid",
+    ];
     let plain = console::strip_ansi_codes(error);
     let mut found = Vec::new();
     for line in plain.lines() {
-        let quoted = line.split(['\'', '‘', '’']).skip(1).step_by(2);
         if line.contains("was not found in the Nix search path") {
-            found.extend(quoted.take(1).map(|name| Missing::Lookup(name.to_owned())));
-        } else if ["does not exist", "No such file or directory"]
-            .iter()
-            .any(|text| line.contains(text))
-        {
-            found.extend(
-                quoted
-                    .filter(|text| text.starts_with('/'))
-                    .map(|path| Missing::Path(path.into())),
-            );
+            let mut quoted = line.split(['\'', '‘', '’']).skip(1).step_by(2);
+            found.extend(quoted.next().map(|name| Missing::Lookup(name.to_owned())));
+        } else if SIGNS.iter().any(|sign| line.contains(sign)) {
+            found.extend(paths(line).into_iter().map(|path| Missing::Path(path.into())));
         }
     }
+    found
+}
+
+/// The absolute paths in a line: each in its quotes; with such a name, all between the first quote and the last; or, where
+/// there are no quotes, up to the colon before the reason. C++'s own errors have them in brackets after it.
+fn paths(line: &str) -> Vec<&str> {
+    let is_quote = |c| ['\'', '"', '‘', '’', '«', '»', '`'].contains(&c);
+    let mut found: Vec<&str> = line.split(is_quote).skip(1).step_by(2).collect();
+    if let (Some((first, _)), Some(last)) = (line.split_once(is_quote), line.rfind(is_quote)) {
+        let start = line[first.len()..]
+            .char_indices()
+            .nth(1)
+            .map_or(last, |(width, _)| first.len() + width);
+        found.extend(line.get(start..last));
+    } else if let Some(start) = line.find(" /") {
+        found.extend(line[start + 1..].rsplit_once(": ").map(|(path, _)| path));
+    }
+    found.extend(
+        line.split('[')
+            .skip(1)
+            .filter_map(|rest| rest.split_once(']'))
+            .map(|(path, _)| path),
+    );
+    found.retain(|text| text.starts_with('/'));
+    found.dedup();
     found
 }
 
@@ -56,6 +80,25 @@ mod tests {
             (
                 "error: file 'home-manager/nixos' was not found in the Nix search path (add it using $NIX_PATH or -I)",
                 vec![Missing::Lookup("home-manager/nixos".into())],
+            ),
+            (
+                "error: reading directory /etc/nixos/my modules: Permission denied",
+                vec![Missing::Path("/etc/nixos/my modules".into())],
+            ),
+            (
+                "error: opening file '/etc/nixos/it's.nix': Permission denied",
+                vec![
+                    Missing::Path("/etc/nixos/it".into()),
+                    Missing::Path("/etc/nixos/it's.nix".into()),
+                ],
+            ),
+            (
+                "fatal: unable to access '/root/.gitconfig': Permission denied",
+                vec![Missing::Path("/root/.gitconfig".into())],
+            ),
+            (
+                "error: filesystem error: status: Permission denied [/root/.nix-defexpr/channels]",
+                vec![Missing::Path("/root/.nix-defexpr/channels".into())],
             ),
             ("error: attribute 'x' missing at /etc/nixos/x.nix:1:1", vec![]),
         ] {

@@ -4,6 +4,7 @@
 //! - [`request`]: what is asked for, as the text that runs there;
 //! - [`ssh`]: the connection, and what its failures mean;
 //! - [`frames`], [`speaker`]: what goes there;
+//! - [`sources`]: which of our files are to be there, and which are there already;
 //! - [`reply`]: what comes from there;
 //! - [`relay`]: our Nix daemon, lent for the transfer of the result.
 
@@ -14,6 +15,7 @@ mod missing;
 pub mod relay;
 mod reply;
 pub mod request;
+pub mod sources;
 mod speaker;
 pub mod ssh;
 

@@ -1,5 +1,7 @@
 //! What comes from the other machine: events of the script among the lines of Nix's log.
 
+use std::path::PathBuf;
+
 /// One event of the script (`event` in `scripts/channel.sh`).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Reply {
@@ -10,8 +12,8 @@ pub enum Reply {
         /// The machine's own system.
         system: String,
     },
-    /// It waits for the files.
-    Receiving,
+    /// It waits for the files, of which it has this much.
+    Receiving(Has),
     /// It lacks these store paths, by name.
     Need(Vec<String>),
     /// The evaluation has begun.
@@ -21,6 +23,10 @@ pub enum Reply {
         /// Nix's exit status.
         code: u8,
     },
+    /// The evaluation, which was not stopped by what is shut, read this that is.
+    Looked(PathBuf),
+    /// That was all that it read.
+    LookedAround,
     /// The evaluation gave this derivation.
     Evaluated(String),
     /// The build has begun.
@@ -44,19 +50,41 @@ pub enum Reply {
     },
 }
 
+/// How much of a mirror the other machine has from earlier runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Has {
+    /// All of it.
+    All,
+    /// The base that was named.
+    Base,
+    /// Nothing.
+    Nothing,
+}
+
 impl Reply {
     /// Reads one line, without its newline. Nothing if it is no event of the script.
     #[must_use]
     pub fn parse(line: &str) -> Option<Self> {
-        let mut words = line.strip_prefix("@rebuild ")?.split_whitespace();
+        let text = line.strip_prefix("@rebuild ")?;
+        if let Some(path) = text.strip_prefix("looked ") {
+            // Newlines come as what cannot be in a path.
+            return Some(Self::Looked(path.replace('\0', "\n").into()));
+        }
+        let mut words = text.split_whitespace();
         let event = words.next()?;
         let mut word = || words.next().map(str::to_owned);
         Some(match event {
+            "looked-around" => Self::LookedAround,
             "hello" => Self::Hello {
                 nix: word()?,
                 system: word()?,
             },
-            "receiving" => Self::Receiving,
+            "receiving" => Self::Receiving(match word()?.as_str() {
+                "have" => Has::All,
+                "base" => Has::Base,
+                "none" => Has::Nothing,
+                _ => return None,
+            }),
             "need" => Self::Need(words.map(str::to_owned).collect()),
             "evaluating" => Self::Evaluating,
             "evaluation-failed" => Self::EvaluationFailed {
@@ -93,6 +121,9 @@ mod tests {
                     system: "x86_64-linux".into(),
                 }),
             ),
+            ("@rebuild receiving base", Some(Reply::Receiving(Has::Base))),
+            ("@rebuild receiving", None),
+            ("@rebuild looked /a b\0c", Some(Reply::Looked("/a b\nc".into()))),
             ("@rebuild need ", Some(Reply::Need(vec![]))),
             ("@rebuild need  a b", Some(Reply::Need(vec!["a".into(), "b".into()]))),
             ("@rebuild built /nix/store/x", Some(Reply::Built("/nix/store/x".into()))),
@@ -116,8 +147,9 @@ mod tests {
     fn the_scripts_send_nothing_else() {
         for script in SCRIPTS {
             for line in script.lines().filter_map(|line| line.trim().strip_prefix("event ")) {
-                let word = line.split(' ').next().unwrap();
-                let text = format!("@rebuild {word} /nix/store/x x");
+                let mut words = line.split(' ');
+                let (word, second) = (words.next().unwrap(), words.next().unwrap_or("/nix/store/x"));
+                let text = format!("@rebuild {word} {second} x");
                 assert!(Reply::parse(&text).is_some(), "{line}");
             }
         }

@@ -10,8 +10,9 @@ use crate::failure::Failure;
 use crate::process::quote::shell_word;
 
 /// The scripts in the order in which the shell reads them; `main.sh` starts.
-pub(super) const SCRIPTS: [&str; 6] = [
+pub(super) const SCRIPTS: [&str; 7] = [
     include_str!("scripts/channel.sh"),
+    include_str!("scripts/mirror.sh"),
     include_str!("scripts/nix.sh"),
     include_str!("scripts/emulation.sh"),
     include_str!("scripts/evaluate.sh"),
@@ -57,6 +58,8 @@ pub enum Work {
 pub struct Evaluation {
     /// What to evaluate: arguments of `nix-instantiate`.
     pub expression: Vec<String>,
+    /// The same for `nix-instantiate --eval`: the path of that derivation, as a value.
+    pub look: Vec<String>,
     /// Its flags.
     pub flags: Vec<String>,
     /// The environment that it reads.
@@ -65,9 +68,38 @@ pub struct Evaluation {
     pub settings: String,
     /// The current directory.
     pub directory: PathBuf,
-    /// The names of the store paths that are needed there.
+    /// What is needed there of our files.
+    pub need: Need,
+}
+
+/// What is needed of our files on the other machine, by names that it knows from earlier runs if it has them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Need {
+    /// The digest of the mirror.
+    pub mirror: String,
+    /// The digest of one that it may have, from which this one is made with less.
+    pub base: Option<String>,
+    /// The names of the store paths.
     pub trees: Vec<OsString>,
 }
+
+impl Need {
+    /// As words of a line (`evaluate` in `scripts/evaluate.sh`): mirror, base, store paths.
+    #[must_use]
+    pub fn words(&self) -> OsString {
+        let mut words = OsString::from(&self.mirror);
+        words.push(" ");
+        words.push(self.base.as_deref().unwrap_or("none"));
+        for tree in &self.trees {
+            words.push(" ");
+            words.push(tree);
+        }
+        words
+    }
+}
+
+/// As much as is kept there of our store paths, in KiB.
+const MOST_KEPT: u32 = 6 << 20;
 
 impl Request {
     /// The text for the other machine's shell.
@@ -100,8 +132,10 @@ impl Request {
 impl Evaluation {
     fn describe(&self, text: &mut Text) -> Result<(), Failure> {
         text.function("with_client_expression", &self.expression)?;
+        text.function("with_client_look", &self.look)?;
         text.function("with_client_evaluation_flags", &self.flags)?;
-        text.set("rb_trees", self.trees.join(OsStr::new(" ")))?;
+        text.set("rb_need", self.need.words())?;
+        text.set("rb_most_kept", MOST_KEPT.to_string())?;
         text.set("rb_nix_conf", &self.settings)?;
         text.set("rb_view_script", VIEW)?;
         // These become text for a second shell, inside the view.
@@ -174,7 +208,12 @@ mod tests {
             ],
             settings: "pure-eval = false\n".into(),
             directory: "/etc/my nixos".into(),
-            trees: vec!["a-b".into(), "c-d".into()],
+            look: vec![],
+            need: Need {
+                mirror: "0f".into(),
+                base: None,
+                trees: vec!["a-b".into(), "c-d".into()],
+            },
         }
     }
 
@@ -207,11 +246,10 @@ mod tests {
 
     #[test]
     fn words_arrive_as_they_are() {
-        assert_eq!(in_shell("printf %s \"$rb_trees\""), "a-b c-d");
+        assert_eq!(in_shell("printf %s \"$rb_need\""), "0f none a-b c-d");
         assert_eq!(
             in_shell("with_client_evaluation_flags with_client_expression printf '<%s>'"),
-            "<<nixpkgs/nixos>><-I><a b='c'>"
-                .replace("<<nixpkgs/nixos>><-I><a b='c'>", "<-I><a b='c'><<nixpkgs/nixos>>")
+            "<-I><a b='c'><<nixpkgs/nixos>>"
         );
     }
 

@@ -3,6 +3,7 @@
 
 use std::ffi::OsString;
 use std::io::{self, BufWriter, Write};
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::process::ChildStdin;
 use std::sync::Arc;
@@ -14,14 +15,19 @@ use anyhow::Result;
 
 use super::frames::FrameWriter;
 use crate::sources::archive::{self, Amount};
-use crate::sources::collect::Item;
+use crate::sources::mirror::Entry;
 
 /// Something to be said.
 pub(super) enum Speech {
     /// Bytes as they are.
     Bytes(Vec<u8>),
-    /// Files at their own paths, as a framed stream.
-    Items(Vec<(PathBuf, Item)>),
+    /// What makes one mirror of another, as one framed stream or two.
+    Change {
+        /// What has to go, if there is something to begin with.
+        removed: Option<Vec<PathBuf>>,
+        /// What comes.
+        added: Vec<(PathBuf, Entry)>,
+    },
     /// Store paths by name, as a framed stream.
     Trees(Vec<OsString>),
 }
@@ -80,7 +86,7 @@ fn speak(mut output: BufWriter<Output>, incoming: &Receiver<Speech>, report: imp
     for speech in incoming {
         let result = match speech {
             Speech::Bytes(bytes) => output.write_all(&bytes).map(|()| None).map_err(Into::into),
-            Speech::Items(items) => framed(&mut output, |frames| archive::write_items(&items, frames)).map(Some),
+            Speech::Change { removed, added } => change(&mut output, removed, &added).map(Some),
             Speech::Trees(names) => {
                 let store = Path::new("/nix/store");
                 framed(&mut output, |frames| archive::write_trees(&names, store, frames)).map(Some)
@@ -99,6 +105,17 @@ fn speak(mut output: BufWriter<Output>, incoming: &Receiver<Speech>, report: imp
     if output.silenced.load(Ordering::Relaxed) {
         let _ = output.stdin.write_all(b"cancel\n");
     }
+}
+
+fn change(output: &mut impl Write, removed: Option<Vec<PathBuf>>, added: &[(PathBuf, Entry)]) -> Result<Amount> {
+    if let Some(paths) = removed {
+        let mut frames = FrameWriter::new(&mut *output);
+        for path in paths {
+            frames.write_all(&[b".", path.as_os_str().as_bytes(), b"\0"].concat())?;
+        }
+        frames.finish()?;
+    }
+    framed(output, |frames| archive::write_entries(added, frames))
 }
 
 fn framed<W: Write>(output: &mut W, write: impl FnOnce(&mut FrameWriter<&mut W>) -> Result<Amount>) -> Result<Amount> {

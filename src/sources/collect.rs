@@ -1,13 +1,18 @@
-//! Which files an evaluation needs, followed from the ones that it starts with.
+//! What an evaluation elsewhere needs of this machine's files, followed from the ones that it starts with.
+
+mod names;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::fs;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Component, Path, PathBuf};
 
 use super::guard;
 use super::literals::Literals;
+use super::mirror::{Entry, Identity, Kind, Mirror, READ_WHOLE};
 use super::search_path::SearchPath;
+use names::{clean, in_store, names, resolve_file, store_tree, with_default};
 
 /// As many links as Linux follows before it calls it a loop.
 const MOST_LINKS: usize = 40;
@@ -15,40 +20,45 @@ const MOST_LINKS: usize = 40;
 /// Under as many names a directory is followed: links can lead in circles, each round with a longer name.
 const MOST_NAMES: usize = 4;
 
-/// What is sent of a path.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Item {
-    /// A file's content.
-    File,
-    /// A directory's name; what it holds is listed apart.
-    Directory,
-    /// A symlink, with its target.
-    Link(PathBuf),
-}
+/// As many files of one directory are asked for one by one before the rest of it is sent as well, if it is no more than
+/// so many files and bytes.
+const MOST_ASKED_SINGLY: usize = 3;
+const SMALL_DIRECTORY: (usize, u64) = (300, 2 << 20);
 
-/// Why a file is not sent.
+/// Directories that programs look into of themselves, whatever the configuration says: their names are sent with any.
+const LOOKED_INTO: [&str; 6] = ["/", "/etc", "/nix", "/nix/var", "/nix/var/nix", "/var/tmp"];
+const LOOKED_INTO_AT_HOME: [&str; 5] = ["", ".config/nix", ".config/git", ".local/share/nix", ".nix-defexpr"];
+
+/// Why something is not sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Refusal {
     /// It is a secret of this machine itself.
     Secret,
-    /// No path literal names it, and not everybody on this machine may read it.
+    /// The configuration does not name it, and not everybody on this machine may read it.
     Private,
+    /// The evaluation sees the other machine's.
+    TheEvaluators,
 }
 
 /// The files for one evaluation. They keep their absolute paths on the other side; symlinks stay symlinks, because Nix
 /// resolves a linked file but reads a linked directory under the name it was given.
+///
+/// What is named is sent, and of every directory on the way all names, which say what there is and what there is not; all
+/// else is shut (see [`Mirror`]) until the evaluation asks for it.
 #[derive(Debug)]
 pub struct Collection {
     search_path: SearchPath,
     home: PathBuf,
-    items: BTreeMap<PathBuf, Item>,
-    unsent: BTreeSet<PathBuf>,
+    mirror: Mirror,
     trees: BTreeSet<OsString>,
     variables: BTreeSet<String>,
     refused: BTreeMap<PathBuf, Refusal>,
-    public_only: bool,
+    /// Directories that the configuration names, itself and by what it looks up: what is in them may be asked for.
+    own: BTreeSet<PathBuf>,
+    asked_for: bool,
     scanned: BTreeSet<PathBuf>,
     entered: BTreeMap<PathBuf, usize>,
+    asked_in: BTreeMap<PathBuf, usize>,
 }
 
 impl Collection {
@@ -58,22 +68,52 @@ impl Collection {
         Self {
             search_path,
             home,
-            items: BTreeMap::new(),
-            unsent: BTreeSet::new(),
+            mirror: Mirror::default(),
             trees: BTreeSet::new(),
             variables: BTreeSet::new(),
             refused: BTreeMap::new(),
-            public_only: false,
+            own: BTreeSet::new(),
+            asked_for: false,
             scanned: BTreeSet::new(),
             entered: BTreeMap::new(),
+            asked_in: BTreeMap::new(),
         }
     }
 
-    /// Adds a part of the configuration: a Nix file with all that its literals reach, a directory with all that is in
-    /// it, or any other file.
+    /// Adds the names that every evaluation needs, and those of `directory`, the current one.
+    pub fn add_surroundings(&mut self, directory: &Path) {
+        let at_home: Vec<PathBuf> = LOOKED_INTO_AT_HOME.iter().map(|name| self.home.join(name)).collect();
+        let everywhere = LOOKED_INTO.iter().map(PathBuf::from);
+        for path in everywhere.chain(at_home).chain([directory.to_owned()]) {
+            if let Some(place) = self.walk(&clean(&path)) {
+                if place.is_dir() && !in_store(&place) {
+                    self.open(&place);
+                }
+            }
+        }
+    }
+
+    /// Adds the file in which a configuration begins; what is in its directory belongs to it.
+    pub fn add_entry(&mut self, path: &Path) {
+        let path = clean(path);
+        for known_as in [path.clone(), fs::canonicalize(&path).unwrap_or_default()] {
+            let directory = known_as.parent().unwrap_or(Path::new("/"));
+            let directory = fs::canonicalize(directory).unwrap_or_default();
+            if !guard::is_too_much(&directory, &self.home) {
+                self.own.insert(directory);
+            }
+        }
+        self.add_configuration(&path);
+    }
+
+    /// Adds a part of the configuration: a Nix file with all that its literals reach, the names of a directory, or any
+    /// other file.
     pub fn add_configuration(&mut self, path: &Path) {
-        let mut waiting = vec![clean(path)];
-        while let Some(path) = waiting.pop() {
+        // What a file of the configuration names, the configuration names, even if the file itself was asked for.
+        let asked_for = self.asked_for;
+        let mut waiting = vec![(clean(path), asked_for)];
+        while let Some((path, asked_for)) = waiting.pop() {
+            self.asked_for = asked_for;
             // Twice, for the links on the way to a link are on neither way alone.
             let known_as = resolve_file(path.clone());
             let (Some(_), Some(place)) = (self.walk(&path), self.walk(&known_as)) else {
@@ -83,23 +123,68 @@ impl Collection {
                 continue;
             }
             if place.is_file() {
-                waiting.extend(self.reached_from(&known_as, &place));
-            } else if place.is_dir() && !guard::is_too_much(&place, &self.home) {
-                self.add_tree(&known_as, &place, &mut waiting);
+                self.add_content(&place);
+                let asked_for = asked_for && !self.is_own(&place);
+                self.asked_for = asked_for;
+                let reached = self.reached_from(&known_as, &place);
+                waiting.extend(reached.into_iter().map(|path| (path, asked_for)));
+            } else if place.is_dir() {
+                if !asked_for && !guard::is_too_much(&place, &self.home) {
+                    self.own.insert(place.clone());
+                }
+                self.add_names(&place);
+            }
+        }
+        self.asked_for = asked_for;
+    }
+
+    /// Adds what another machine's evaluation has looked at: what the configuration itself names, what is in its
+    /// directories, and what every user of this machine may read. For the other machine's word alone is no reason to hand
+    /// out a secret.
+    pub fn add_asked(&mut self, path: &Path) {
+        let path = clean(path);
+        self.asked_for = true;
+        match self.walk(&path) {
+            Some(place) if in_store(&place) => {}
+            Some(place) if place.is_dir() => _ = self.open(&place),
+            Some(_) => self.add_configuration(&path),
+            None => {}
+        }
+        self.asked_for = false;
+    }
+
+    /// Adds what an evaluation over there has failed at. It stops at the first thing that it misses: when one file after
+    /// another of a directory is asked for, the rest is sent as well.
+    pub fn add_missed(&mut self, path: &Path) {
+        self.add_asked(path);
+        let Some(directory) = path.parent() else { return };
+        let times = self.asked_in.entry(directory.to_owned()).or_default();
+        *times += 1;
+        if *times >= MOST_ASKED_SINGLY {
+            let files = self.children(directory, Kind::File);
+            let sizes = files
+                .iter()
+                .filter_map(|path| fs::metadata(path).ok())
+                .map(|data| data.len());
+            if files.len() <= SMALL_DIRECTORY.0 && sizes.sum::<u64>() <= SMALL_DIRECTORY.1 {
+                for path in files {
+                    self.add_asked(&path);
+                }
             }
         }
     }
 
-    /// Adds what another machine's evaluation says that it misses: what every user of this machine may read, and no more.
-    /// For the other machine's word alone is no reason to hand out a secret.
-    pub fn add_missed(&mut self, path: &Path) {
-        self.public_only = true;
-        self.add_configuration(path);
-        self.public_only = false;
+    /// Adds what an earlier evaluation needed, as far as it is there and as if it were asked for now.
+    pub fn remember(&mut self, earlier: &Mirror) {
+        for (path, entry) in &earlier.entries {
+            if matches!(entry, Entry::Open { .. } | Entry::Content { .. }) {
+                self.add_asked(path);
+            }
+        }
     }
 
-    /// Adds what a name in angle brackets stands for, as a whole: `nixpkgs` for `<nixpkgs/nixos>`. Its own literals stay
-    /// inside it. Says whether there is such a thing.
+    /// Adds what a name in angle brackets stands for. A package collection is read here and there and everywhere, and goes
+    /// as a whole; anything else is a part of the configuration. Says whether there is such a thing.
     pub fn add_lookup(&mut self, name: &str) -> bool {
         let first = name.split('/').next().unwrap_or(name);
         // A prefix may itself have a slash in it (-I a/b=/c).
@@ -108,10 +193,22 @@ impl Collection {
         };
         let path = clean(&path);
         let Some(place) = self.walk(&path) else { return false };
-        if !place.is_dir() {
-            self.add_configuration(&path);
-        } else if !in_store(&place) && !guard::is_too_much(&place, &self.home) && self.scanned.insert(place.clone()) {
-            self.add_tree(&path, &place, &mut Vec::new());
+        if in_store(&place) {
+            return true;
+        }
+        if place.is_dir() && (first == "nixpkgs" || place.join("pkgs/top-level").is_dir()) {
+            if self.scanned.insert(place.clone()) {
+                self.add_whole(&place);
+            }
+            return true;
+        }
+        if place.is_dir() && !guard::is_too_much(&place, &self.home) {
+            self.own.insert(place);
+        }
+        if let Some(path) = self.search_path.find(name) {
+            for path in with_default(path) {
+                self.add_configuration(&path);
+            }
         }
         true
     }
@@ -120,6 +217,18 @@ impl Collection {
     #[must_use]
     pub fn find(&self, name: &str) -> Option<PathBuf> {
         self.search_path.find(name)
+    }
+
+    /// Whether `<name>` is an address, which the evaluator fetches.
+    #[must_use]
+    pub fn is_address(&self, name: &str) -> bool {
+        self.search_path.is_address(name)
+    }
+
+    /// What is to be there.
+    #[must_use]
+    pub fn mirror(&self) -> &Mirror {
+        &self.mirror
     }
 
     /// The names of the store paths that evaluation reads from: they are the same everywhere and are asked for by name.
@@ -134,35 +243,13 @@ impl Collection {
         &self.variables
     }
 
-    /// The files that would have been sent, had they not been refused; those of the last call are not repeated.
+    /// What would have been sent, had it not been refused; what the last call gave is not repeated.
     pub fn take_refused(&mut self) -> BTreeMap<PathBuf, Refusal> {
         std::mem::take(&mut self.refused)
     }
 
-    /// Whether `<name>` is an address, which the evaluator fetches.
-    #[must_use]
-    pub fn is_address(&self, name: &str) -> bool {
-        self.search_path.is_address(name)
-    }
-
-    /// Whether something was added since it was last taken.
-    #[must_use]
-    pub fn has_unsent(&self) -> bool {
-        !self.unsent.is_empty()
-    }
-
-    /// What was added since the last call, parents before children.
-    pub fn take_unsent(&mut self) -> Vec<(PathBuf, Item)> {
-        let unsent = std::mem::take(&mut self.unsent);
-        let items = &self.items;
-        unsent
-            .into_iter()
-            .filter_map(|path| items.get(&path).cloned().map(|item| (path, item)))
-            .collect()
-    }
-
-    /// Records every link and directory on the way to `path`, and what is at its end. Gives the place where that really
-    /// is, without links; nothing if there is nothing.
+    /// Adds every link on the way to `path`, and the names of every directory on it. Gives the place where that really is,
+    /// without links; nothing if there is nothing, or nothing that may be seen.
     fn walk(&mut self, path: &Path) -> Option<PathBuf> {
         let mut ahead: Vec<OsString> = names(path);
         let mut here = PathBuf::from("/");
@@ -172,67 +259,164 @@ impl Collection {
                 here.pop();
                 continue;
             }
+            let is_listed = in_store(&here) || here == Path::new("/nix/store") || self.open(&here);
             here.push(name);
             if let Some(tree) = store_tree(&here) {
-                self.trees.insert(tree);
+                self.add_tree(tree);
+            } else if guard::is_the_evaluators(&here) {
+                self.refused.insert(path.to_owned(), Refusal::TheEvaluators);
+                return None;
             }
-            let metadata = fs::symlink_metadata(&here).ok()?;
+            let metadata = fs::symlink_metadata(&here).ok().filter(|_| is_listed)?;
             if metadata.is_symlink() {
                 links += 1;
                 let target = fs::read_link(&here).ok().filter(|_| links <= MOST_LINKS)?;
-                self.record(&here, Item::Link(target.clone()));
+                self.add_link(&here, &target);
                 here.pop();
                 if target.is_absolute() {
                     here = PathBuf::from("/");
                 }
                 ahead.extend(names(&target));
-            } else if metadata.is_dir() {
-                self.record(&here, Item::Directory);
-            } else if metadata.is_file() {
-                self.record_file(&here);
             }
         }
         Some(here)
     }
 
-    /// Everything under a directory that Nix knows by one name and that is at another; links that lead out of it, and
-    /// what its Nix files name, come back in `found`.
-    fn add_tree(&mut self, known_as: &Path, place: &Path, found: &mut Vec<PathBuf>) {
-        let names = self.entered.entry(place.to_owned()).or_default();
-        *names += 1;
-        if *names > MOST_NAMES {
-            return;
+    /// Adds all names of a directory.
+    fn open(&mut self, directory: &Path) -> bool {
+        if let Some(Entry::Open { .. }) = self.mirror.entries.get(directory) {
+            return true;
         }
-        let Ok(entries) = fs::read_dir(place) else { return };
-        for entry in entries.flatten() {
-            let (path, known_as) = (entry.path(), known_as.join(entry.file_name()));
-            let Ok(kind) = entry.file_type() else { continue };
-            if guard::is_left_out(&path) {
+        let is_own = self.is_own(directory);
+        if guard::is_forbidden(directory) {
+            self.refused.insert(directory.to_owned(), Refusal::Secret);
+            return false;
+        }
+        if self.asked_for && !is_own && !guard::is_listed_for_all(directory) {
+            self.refused.insert(directory.to_owned(), Refusal::Private);
+            return false;
+        }
+        let Ok(children) = fs::read_dir(directory) else {
+            return false;
+        };
+        let mtime = fs::metadata(directory).ok().filter(|_| is_own).map(|data| data.mtime());
+        self.mirror.entries.insert(directory.to_owned(), Entry::Open { mtime });
+        for child in children.flatten() {
+            let path = child.path();
+            let is_elsewhere =
+                guard::is_the_evaluators(&path) || guard::is_of_both(&path) || path == Path::new("/nix/store");
+            let Ok(kind) = child.file_type() else { continue };
+            if is_elsewhere || self.mirror.entries.contains_key(&path) {
                 continue;
             }
-            if kind.is_dir() {
-                self.record(&path, Item::Directory);
-                self.add_tree(&known_as, &path, found);
-            } else if kind.is_symlink() {
-                let Ok(target) = fs::read_link(&path) else { continue };
-                self.record(&path, Item::Link(target));
-                // `result` beside the configuration is a name; a module that is a link into the store is read.
-                let reads_store = path.extension().is_some_and(|extension| extension == "nix");
-                let end = fs::canonicalize(&path);
-                if end.is_ok_and(|end| reads_store || !end.starts_with("/nix/store")) {
-                    found.push(known_as);
+            if kind.is_symlink() {
+                if let Ok(target) = fs::read_link(&path) {
+                    self.add_link(&path, &target);
                 }
-            } else if kind.is_file() {
-                self.record_file(&path);
-                found.extend(self.reached_from(&known_as, &path));
+                continue;
+            }
+            let kind = match kind {
+                kind if kind.is_dir() => Kind::Directory,
+                kind if kind.is_file() => Kind::File,
+                _ => Kind::Other,
+            };
+            self.mirror.entries.insert(path, Entry::Shut(kind));
+        }
+        true
+    }
+
+    /// A link; what it leads to in the store is not sent for that, but must not seem to be missing.
+    fn add_link(&mut self, path: &Path, target: &Path) {
+        if in_store(path) {
+            return;
+        }
+        self.mirror
+            .entries
+            .insert(path.to_owned(), Entry::Link(target.to_owned()));
+        let end = clean(&path.parent().unwrap_or(Path::new("/")).join(target));
+        self.shut_store_path(&end);
+    }
+
+    fn shut_store_path(&mut self, path: &Path) {
+        let name = path
+            .strip_prefix("/nix/store")
+            .ok()
+            .and_then(|rest| rest.components().next());
+        let Some(Component::Normal(name)) = name else { return };
+        let place = Path::new("/nix/store").join(name);
+        if let Ok(data) = fs::symlink_metadata(&place) {
+            let kind = if data.is_dir() { Kind::Directory } else { Kind::File };
+            self.mirror.entries.insert(place, Entry::Shut(kind));
+        }
+    }
+
+    /// A store path that is read from.
+    fn add_tree(&mut self, name: OsString) {
+        if !self.trees.insert(name.clone()) {
+            return;
+        }
+        // A profile is a directory of links to other store paths.
+        for child in fs::read_dir(Path::new("/nix/store").join(name))
+            .into_iter()
+            .flatten()
+            .flatten()
+        {
+            if let Ok(target) = fs::read_link(child.path()) {
+                self.shut_store_path(&target);
             }
         }
+    }
+
+    /// The names of all that is under a directory.
+    fn add_names(&mut self, place: &Path) {
+        let times = self.entered.entry(place.to_owned()).or_default();
+        *times += 1;
+        if *times > MOST_NAMES || !self.open(place) || guard::is_too_much(place, &self.home) {
+            return;
+        }
+        for path in self.children(place, Kind::Directory) {
+            if !path.ends_with(".git") {
+                self.add_names(&path);
+            }
+        }
+    }
+
+    /// All that is under a directory, but of a git repository only which commit it is at.
+    fn add_whole(&mut self, place: &Path) {
+        if !self.open(place) {
+            return;
+        }
+        let in_git = place.components().any(|part| part.as_os_str() == ".git");
+        for path in self.children(place, Kind::Directory) {
+            if !in_git || guard::says_the_commit(&path) {
+                self.add_whole(&path);
+            }
+        }
+        for path in self.children(place, Kind::File) {
+            let is_wanted = if in_git {
+                guard::says_the_commit(&path)
+            } else {
+                fs::metadata(&path).is_ok_and(|data| data.len() <= 4 * READ_WHOLE)
+            };
+            if is_wanted {
+                self.add_content_of(&path, |_, data| Ok(Identity::of_metadata(data)));
+            }
+        }
+    }
+
+    /// The children of an open directory of which the name alone is there.
+    fn children(&self, directory: &Path, kind: Kind) -> Vec<PathBuf> {
+        let under = self.mirror.entries.range(directory.to_owned()..).skip(1);
+        let under = under.take_while(|(path, _)| path.starts_with(directory));
+        let shut = under.filter(|(path, entry)| path.parent() == Some(directory) && **entry == Entry::Shut(kind));
+        shut.map(|(path, _)| path.clone()).collect()
     }
 
     /// The paths that a Nix file's literals name; each file is read once under each of its names.
     fn reached_from(&mut self, known_as: &Path, place: &Path) -> Vec<PathBuf> {
         let is_nix = known_as.extension().is_some_and(|extension| extension == "nix");
-        if !is_nix || !self.scanned.insert(known_as.to_owned()) {
+        let is_there = matches!(self.mirror.entries.get(place), Some(Entry::Content { .. }));
+        if !is_nix || !is_there || !self.scanned.insert(known_as.to_owned()) {
             return Vec::new();
         }
         let Ok(bytes) = fs::read(place) else { return Vec::new() };
@@ -240,6 +424,12 @@ impl Collection {
         self.variables.extend(found.variables);
         for name in &found.lookups {
             self.add_lookup(name);
+        }
+        for text in found.strings.iter().map(Path::new) {
+            // A file that both machines have would be read without anybody noticing that it is the wrong one.
+            if guard::is_of_both(text) {
+                self.add_configuration(text);
+            }
         }
         let directory = known_as.parent().unwrap_or(Path::new("/"));
         let reached = found.paths.iter().map(|text| match text.strip_prefix("~/") {
@@ -249,84 +439,38 @@ impl Collection {
         reached.flat_map(with_default).collect()
     }
 
-    fn record_file(&mut self, path: &Path) {
+    fn add_content(&mut self, path: &Path) {
+        self.add_content_of(path, Identity::of_file);
+    }
+
+    fn add_content_of(&mut self, path: &Path, identify: fn(&Path, &fs::Metadata) -> std::io::Result<Identity>) {
+        if let Some(Entry::Content { .. }) = self.mirror.entries.get(path) {
+            return;
+        }
         if guard::is_forbidden(path) {
             self.refused.insert(path.to_owned(), Refusal::Secret);
-        } else if self.public_only && !self.items.contains_key(path) && !guard::is_public(path) {
+            return;
+        }
+        if self.asked_for && !self.is_own(path) && !guard::is_public(path) {
             self.refused.insert(path.to_owned(), Refusal::Private);
-        } else {
-            self.record(path, Item::File);
+            return;
         }
+        // What cannot be read stays shut: here, too, the evaluation would fail at it.
+        let Ok(data) = fs::metadata(path) else { return };
+        let Ok(identity) = identify(path, &data) else { return };
+        self.mirror.entries.insert(
+            path.to_owned(),
+            Entry::Content {
+                executable: data.permissions().mode() & 0o100 != 0,
+                mtime: data.mtime(),
+                identity,
+            },
+        );
     }
 
-    /// The files of a store path travel with it.
-    fn record(&mut self, path: &Path, item: Item) {
-        if !in_store(path) && path != Path::new("/") && !self.items.contains_key(path) {
-            self.items.insert(path.to_owned(), item);
-            self.unsent.insert(path.to_owned());
-        }
+    fn is_own(&self, path: &Path) -> bool {
+        path.ancestors().any(|ancestor| self.own.contains(ancestor))
     }
-}
-
-/// Nix's own reading of a file that is a link: relative paths in it start from where the link points, but links of the
-/// directories on the way stay as they are named.
-fn resolve_file(mut path: PathBuf) -> PathBuf {
-    for _ in 0..MOST_LINKS {
-        let Ok(target) = fs::read_link(&path) else { break };
-        if !fs::metadata(&path).is_ok_and(|end| end.is_file()) {
-            break;
-        }
-        path = clean(&path.parent().unwrap_or(Path::new("/")).join(target));
-    }
-    path
-}
-
-/// A directory that is imported means its `default.nix`; which may be a link out of it.
-fn with_default(path: PathBuf) -> Vec<PathBuf> {
-    let default = path.join("default.nix");
-    if default.exists() {
-        vec![path, default]
-    } else {
-        vec![path]
-    }
-}
-
-fn in_store(path: &Path) -> bool {
-    path.starts_with("/nix/store") && path != Path::new("/nix/store")
-}
-
-/// The name in `/nix/store/NAME`.
-fn store_tree(path: &Path) -> Option<OsString> {
-    let mut parts = path.strip_prefix("/nix/store").ok()?.components();
-    match (parts.next(), parts.next()) {
-        (Some(Component::Normal(name)), None) => Some(name.to_owned()),
-        _ => None,
-    }
-}
-
-/// A path's names, last first, for taking them off one by one.
-fn names(path: &Path) -> Vec<OsString> {
-    let names = path.components().filter_map(|part| match part {
-        Component::Normal(name) => Some(name.to_owned()),
-        Component::ParentDir => Some(OsString::from("..")),
-        _ => None,
-    });
-    names.rev().collect()
-}
-
-/// Nix's own reading of a path: `.` and `..` are taken off the text, whatever links are in it.
-fn clean(path: &Path) -> PathBuf {
-    let mut clean = PathBuf::from("/");
-    for part in path.components() {
-        match part {
-            Component::Normal(name) => clean.push(name),
-            Component::ParentDir => {
-                clean.pop();
-            }
-            _ => {}
-        }
-    }
-    clean
 }
 
 #[cfg(test)]

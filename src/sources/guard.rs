@@ -47,17 +47,54 @@ pub(super) fn is_public(file: &Path) -> bool {
     allows(file, 0o004) && file.ancestors().skip(1).all(|directory| allows(directory, 0o001))
 }
 
-/// Whether a directory is too much of the machine to be sent because a literal names it: `/. + "/etc/x"` does not mean
-/// the whole disk. Such a directory is there in the view, with what else was sent of it.
+/// Whether every user of this machine may read a directory's names.
+pub(super) fn is_listed_for_all(directory: &Path) -> bool {
+    let allows = |path: &Path, bits: u32| fs::metadata(path).is_ok_and(|data| data.permissions().mode() & bits == bits);
+    allows(directory, 0o005) && directory.ancestors().skip(1).all(|parent| allows(parent, 0o001))
+}
+
+/// What an evaluation elsewhere sees of that machine and not of this one: its programs need it.
+pub(super) fn is_the_evaluators(path: &Path) -> bool {
+    const PLACES: [&str; 17] = [
+        "/bin",
+        "/dev",
+        "/etc/alternatives",
+        "/etc/ca-certificates",
+        "/etc/ld.so.conf.d",
+        "/etc/pki",
+        "/etc/ssl",
+        "/lib",
+        "/lib32",
+        "/lib64",
+        "/libx32",
+        "/nix/var/nix/daemon-socket",
+        "/proc",
+        "/run",
+        "/sbin",
+        "/sys",
+        "/usr",
+    ];
+    PLACES.iter().any(|place| path.starts_with(place))
+}
+
+/// Files of which an evaluation elsewhere sees that machine's, unless the configuration names this one's.
+pub(super) fn is_of_both(path: &Path) -> bool {
+    const FILES: [&str; 6] = [
+        "/etc/group",
+        "/etc/hosts",
+        "/etc/ld.so.cache",
+        "/etc/nsswitch.conf",
+        "/etc/passwd",
+        "/etc/resolv.conf",
+    ];
+    FILES.iter().any(|file| path == Path::new(file))
+}
+
+/// Whether a directory is too much of the machine for the names of all that is under it to be sent because a literal
+/// names it: `/. + "/etc/x"` does not mean the whole disk.
 pub(super) fn is_too_much(directory: &Path, home: &Path) -> bool {
     let depth = directory.components().count() - 1;
-    let machine = ["proc", "sys", "dev", "run"];
-    let top = directory
-        .components()
-        .nth(1)
-        .map(|part| part.as_os_str().to_string_lossy().into_owned());
     depth <= 1
-        || top.is_some_and(|top| machine.contains(&top.as_str()))
         || ["/nix/store", "/nix/var", "/var/lib", "/var/log", "/var/cache"]
             .iter()
             .any(|known| directory == Path::new(known))
@@ -65,17 +102,15 @@ pub(super) fn is_too_much(directory: &Path, home: &Path) -> bool {
         || directory.parent() == Some(Path::new("/home"))
 }
 
-/// Whether an entry of a directory is left out when the directory is sent as a whole. Of a git directory, only what says
-/// which commit is checked out: nixpkgs' own `lib.commitIdFromGitRepo` reads that.
-pub(super) fn is_left_out(path: &Path) -> bool {
+/// Of a git directory, what says which commit is checked out: nixpkgs' own `lib.commitIdFromGitRepo` reads that.
+pub(super) fn says_the_commit(path: &Path) -> bool {
     let mut parts = path
         .components()
-        .rev()
         .map(|part| part.as_os_str().to_string_lossy().into_owned());
+    let inside = parts.any(|part| part == ".git");
     let name = parts.next();
-    let parent = parts.next();
-    parent.as_deref() == Some(".git")
-        && !["HEAD", "packed-refs", "refs", "commondir"]
+    inside
+        && ["HEAD", "packed-refs", "refs", "commondir"]
             .iter()
             .any(|kept| name.as_deref() == Some(kept))
 }
@@ -118,16 +153,7 @@ mod tests {
     #[test]
     fn whole_parts_of_the_machine_stay() {
         let home = Path::new("/root");
-        for path in [
-            "/",
-            "/etc",
-            "/nix/store",
-            "/root",
-            "/home/me",
-            "/proc/1",
-            "/sys/class",
-            "/var/lib",
-        ] {
+        for path in ["/", "/etc", "/nix/store", "/root", "/home/me", "/var/lib"] {
             assert!(is_too_much(Path::new(path), home), "{path}");
         }
         for path in [
@@ -143,11 +169,22 @@ mod tests {
 
     #[test]
     fn of_git_only_the_commit() {
-        for path in ["/c/.git/HEAD", "/c/.git", "/c/.git/refs/heads/main", "/c/git/objects"] {
-            assert!(!is_left_out(Path::new(path)), "{path}");
+        for path in ["/c/.git/HEAD", "/c/.git/refs", "/c/.git/refs/heads/main"] {
+            assert!(says_the_commit(Path::new(path)), "{path}");
         }
-        for path in ["/c/.git/objects", "/c/.git/config", "/c/.git/index"] {
-            assert!(is_left_out(Path::new(path)), "{path}");
+        for path in ["/c/.git", "/c/.git/objects/refs", "/c/.git/config", "/c/HEAD"] {
+            assert!(!says_the_commit(Path::new(path)), "{path}");
         }
+    }
+
+    #[test]
+    fn what_the_evaluator_brings_itself() {
+        for path in ["/proc/cpuinfo", "/usr", "/etc/ssl/certs/x"] {
+            assert!(is_the_evaluators(Path::new(path)), "{path}");
+        }
+        for path in ["/etc/passwd", "/etc/nixos", "/usrlocal", "/nix/var/nix/profiles"] {
+            assert!(!is_the_evaluators(Path::new(path)), "{path}");
+        }
+        assert!(is_of_both(Path::new("/etc/passwd")) && !is_of_both(Path::new("/etc/hostname")));
     }
 }

@@ -17,6 +17,8 @@ pub struct Literals {
     pub lookups: BTreeSet<String>,
     /// The names given to `getEnv`.
     pub variables: BTreeSet<String>,
+    /// Strings that are absolute paths, up to their first `${`; they may be read as files, or be no more than text.
+    pub strings: BTreeSet<String>,
 }
 
 impl Literals {
@@ -40,6 +42,10 @@ impl Literals {
                 self.lookups.insert(text.trim_matches(['<', '>']).to_owned());
             } else {
                 self.paths.insert(text.to_owned());
+            }
+        } else if let Some(string) = ast::Str::cast(node.clone()) {
+            if let Some(InterpolPart::Literal(start)) = string.normalized_parts().into_iter().next() {
+                self.strings.extend(Some(start).filter(|text| text.starts_with('/')));
             }
         } else if let Some(call) = ast::Apply::cast(node.clone()) {
             self.variables.extend(variable_of(&call));
@@ -80,6 +86,7 @@ mod tests {
                 ++ map (name: ./hosts/${name}.nix) [ "x" ];
               a = builtins.getEnv "SECRET" + lib.getEnv "OTHER" + builtins.getEnv (toString 1);
               text = "/etc/string ./not";
+              more = [ "/etc/${name}.conf" "not/absolute" ];
             }"#,
         );
         assert_eq!(
@@ -88,6 +95,7 @@ mod tests {
         );
         assert_eq!(found.lookups, set(&["home-manager/nixos"]));
         assert_eq!(found.variables, set(&["SECRET", "OTHER"]));
+        assert_eq!(found.strings, set(&["/etc/string ./not", "/etc/", "/f.nix"]));
     }
 
     #[test]

@@ -90,6 +90,8 @@ boot_host() {
 start_host() {
 	local host=$1 run=$STATE/run/$1
 	! is_running "$host" || return 0
+	# Every systemd takes a score of them; without, its logind does not answer and each login waits 25 seconds.
+	[ "$(cat /proc/sys/fs/inotify/max_user_instances)" -ge 2048 ] || echo 2048 >/proc/sys/fs/inotify/max_user_instances
 	mount_cgroup
 	connect_network "$host"
 	clear_cgroup "$host"

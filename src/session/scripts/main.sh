@@ -11,7 +11,8 @@ cleanup() {
 	trap '' TERM INT HUP PIPE
 	for process in $child $watcher $prober; do kill -TERM "$process" 2>/dev/null; done
 	wait
-	[ -z "$work" ] || rm -rf "$work" "$share" "$state/trees.$$"
+	[ -z "$work" ] || own rm -rf "$work" || rm -rf "$work"
+	[ -z "$share" ] || rm -rf "$share"
 	[ -z "$rb_socket" ] || rm -f "$rb_socket"
 }
 trap cleanup EXIT
@@ -25,10 +26,12 @@ main() {
 
 	state=${XDG_CACHE_HOME:-$HOME/.cache}/rebuild/$rb_client
 	mkdir -p "$state" || fail cache 1
+	# What a killed run has left.
+	find "$state" -maxdepth 1 -name 'run.*' -mtime +2 -exec unshare --user --map-root-user rm -rf {} +
+	# Beside what is kept, so that files can be moved and linked between them.
+	work=$(mktemp -d "$state/run.XXXXXXXX") || fail work 1
 	# In /var/tmp, which is a disk's, and a name that no client has.
-	work=$(mktemp -d /var/tmp/rebuild.XXXXXXXX) || fail work 1
-	share=$work-share
-	mkdir "$share" || fail work 1
+	share=$(mktemp -d /var/tmp/rebuild.XXXXXXXX) || fail work 1
 
 	ask_version
 	probe_start
@@ -36,7 +39,6 @@ main() {
 		drv=$rb_derivation
 	else
 		can_view
-		receive_sources
 		evaluate
 	fi
 	probe_end

@@ -3,39 +3,49 @@
 # have on the client, with this machine's programs, Nix store and Nix daemon mounted over. Runs in a user and mount
 # namespace of its own (unshare -Urm), so nothing of this is seen outside and all of it ends with the command.
 #
-#   view.sh MIRROR SHARE STATE COMMAND...
+#   view.sh MODE UID:GID KEPT MIRROR SHARE STATE COMMAND...
 #
-# MIRROR  the client's files; becomes the root
+# MODE    closed: COMMAND runs as UID and GID, whom modes stop: what the client has not sent is shut, and to look inside
+#         is an error; open: modes stop nobody, and what is shut is there and empty
+# KEPT    the client's files; they stay as they are, but for what is written into a file of many links
+# MIRROR  where they are copied to, by links; becomes the root
 # SHARE   the one directory of this run that is the same inside and outside: the daemon follows a GC root in it,
 #         and SHARE/environment is read before COMMAND is run
 # STATE   what is kept between runs: STATE/trees has the client's store paths that this store lacks, to be seen in the
 #         view's /nix/store as well; STATE/nix-cache is Nix's cache, seen as SHARE/cache
 set -eu
 
-mirror=$1 share=$2 state=$3
-shift 3
+mode=$1 user=$2 kept=$3 mirror=$4 share=$5 state=$6
+shift 6
 PATH=$PATH:/usr/sbin:/sbin:/run/current-system/sw/bin
+unshare=$(command -v unshare)
 
+cp -al "$kept" "$mirror"
 # What pivot_root takes must be a mount of its own.
 mount --rbind "$mirror" "$mirror"
 cd "$mirror"
 
-# This machine's own, at the same places in the view. A link stays a link, unless the client has sent its own. Few
-# programs for all of it, not some for each: every run waits for this. No blank is in any of these paths.
+# This machine's own, at the same places in the view, but the client's own files where it has sent them. Few programs for
+# all of it, not some for each: every run waits for this. No blank is in any of these paths.
 parents='' links='' files='' table=''
 for path in /bin /sbin /lib /lib32 /lib64 /libx32 /usr /dev /proc /sys \
 	/run/current-system /run/nscd /run/systemd/resolve /run/resolvconf /run/NetworkManager \
-	/nix/var/nix/daemon-socket \
-	/etc/alternatives /etc/static /etc/ssl /etc/pki /etc/ca-certificates /etc/resolv.conf /etc/hosts /etc/nsswitch.conf \
+	/nix/var/nix/daemon-socket /etc/static \
+	/etc/alternatives /etc/ssl /etc/pki /etc/ca-certificates /etc/resolv.conf /etc/hosts /etc/nsswitch.conf \
 	/etc/passwd /etc/group /etc/ld.so.cache /etc/ld.so.conf /etc/ld.so.conf.d "$share"; do
-	if [ ! -e "$path" ]; then
+	if [ ! -e "$path" ] || [ -L ".$path" ] || [ -f ".$path" ]; then
 		continue
-	elif [ -L "$path" ]; then
-		parents="$parents .${path%/*}" links="$links $path"
-	elif [ -d "$path" ]; then
+	elif [ -d "$path" ] && [ ! -L "$path" ]; then
 		parents="$parents .$path"
 		table="$table$path $mirror$path none rbind 0 0
 "
+	elif [ -f "$path" ] && [ -L "$path" ] && [ "${path%/*}" = /etc ]; then
+		# What it leads to: links on the way may be the client's in the view.
+		files="$files $path"
+		table="$table$(readlink -f "$path") $mirror$path none bind 0 0
+"
+	elif [ -L "$path" ]; then
+		parents="$parents .${path%/*}" links="$links $path"
 	else
 		parents="$parents .${path%/*}" files="$files $path"
 		table="$table$path $mirror$path none bind 0 0
@@ -43,29 +53,37 @@ for path in /bin /sbin /lib /lib32 /lib64 /libx32 /usr /dev /proc /sys \
 	fi
 done
 # shellcheck disable=SC2086 # words
-mkdir -p $parents nix/store tmp .outside
+mkdir -p $parents etc nix/store tmp .outside
 for path in $links; do
-	[ -e ".$path" ] || [ -L ".$path" ] || ln -s "$(readlink "$path")" ".$path"
+	ln -s "$(readlink "$path")" ".$path"
 done
 for path in $files; do
-	[ -e ".$path" ] || : >".$path"
+	: >".$path"
 done
 printf '%s' "$table" >"$share/mounts"
 mount -a -T "$share/mounts"
 mount --bind "$state/nix-cache" ".$share/cache"
 
-# The store, and the client's trees under it: what both have is the store's.
-if [ -z "$(ls -A "$state/trees")" ]; then
+# The store, and under it the client's trees, and under them the names of more that it has: what the store has is its own.
+if [ -z "$(ls -A "$state/trees" nix/store)" ]; then
 	mount --rbind /nix/store nix/store
 else
 	# Relative, because a colon or a comma in a path would be overlayfs's own.
-	(cd "$state" && mount -t overlay -o ro,lowerdir=/nix/store:trees rebuild-view "$mirror/nix/store")
+	layers=/nix/store:trees:${mirror#"$state"/}/nix/store
+	(cd "$state" && mount -t overlay -o "ro,lowerdir=$layers" rebuild-view "$mirror/nix/store")
 fi
 
 pivot_root . .outside
 umount -l /.outside
 rmdir /.outside 2>/dev/null || :
 cd /
+
+# As who one is, and no more, so that modes count.
+if [ "$mode" = closed ]; then
+	# root is whom modes do not stop.
+	[ "${user%:*}" != 0 ] || user=65533:65533
+	set -- "$unshare" --user --map-user="${user%:*}" --map-group="${user#*:}" -- "$@"
+fi
 
 # A clean environment: the client's, and this machine's PATH. It comes from a file, because arguments can be read by
 # every user of this machine.

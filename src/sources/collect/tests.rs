@@ -30,19 +30,25 @@ fn collection(root: &TempDir, nix_path: &str) -> Collection {
     Collection::new(search, home)
 }
 
-/// What would be sent, relative to the root, directories left out.
-fn sent(collection: &mut Collection, root: &TempDir) -> Vec<String> {
-    let unsent = collection.take_unsent();
-    let shown = unsent
-        .iter()
-        .filter(|(_, item)| *item != Item::Directory)
-        .filter_map(|(path, item)| {
-            let path = path.strip_prefix(root.path()).ok()?.display();
-            Some(match item {
-                Item::Link(target) => format!("{path} -> {}", target.display()),
-                _ => path.to_string(),
-            })
-        });
+/// What is there with its content, and the links to it, relative to the root and without the names around it.
+fn sent(collection: &Collection, root: &TempDir) -> Vec<String> {
+    let shown = collection.mirror().entries.iter().filter_map(|(path, entry)| {
+        let path = path.strip_prefix(root.path()).ok()?.display();
+        Some(match entry {
+            Entry::Link(target) => format!("{path} -> {}", target.display()),
+            Entry::Content { .. } => path.to_string(),
+            _ => return None,
+        })
+    });
+    shown.collect()
+}
+
+/// What is there by name only.
+fn shut(collection: &Collection, root: &TempDir) -> Vec<String> {
+    let shown = collection.mirror().entries.iter().filter_map(|(path, entry)| {
+        let path = path.strip_prefix(root.path()).ok()?.display();
+        matches!(entry, Entry::Shut(_)).then(|| path.to_string())
+    });
     shown.collect()
 }
 
@@ -63,7 +69,7 @@ fn literals_are_followed_from_file_to_file_and_nothing_else_is_sent() {
     let mut found = collection(&root, "");
     found.add_configuration(&root.path().join("etc/nixos/configuration.nix"));
     assert_eq!(
-        sent(&mut found, &root),
+        sent(&found, &root),
         [
             "etc/nixos/a.nix",
             "etc/nixos/configuration.nix",
@@ -74,11 +80,14 @@ fn literals_are_followed_from_file_to_file_and_nothing_else_is_sent() {
             "srv/b.nix",
         ]
     );
-    assert_eq!(sent(&mut found, &root), Vec::<String>::new());
+    assert_eq!(
+        shut(&found, &root),
+        ["etc/nixos/files/secret", "etc/nixos/secrets.yaml", "home/z"]
+    );
 }
 
 #[test]
-fn a_directory_that_is_named_is_sent_whole_with_links_as_links() {
+fn of_a_directory_that_is_named_all_names_are_sent_with_links_as_links() {
     let root = tree(&[
         "c/configuration.nix: { hosts = ./hosts/${name}.nix; }",
         "c/hosts/pi.nix: {}",
@@ -92,18 +101,20 @@ fn a_directory_that_is_named_is_sent_whole_with_links_as_links() {
     let mut found = collection(&root, "");
     found.add_configuration(&root.path().join("c/configuration.nix"));
     assert_eq!(
-        sent(&mut found, &root),
+        sent(&found, &root),
         [
             "c/configuration.nix",
             "c/hosts/dangling -> nowhere",
-            "c/hosts/deep/er.txt",
             "c/hosts/out.nix -> ../../elsewhere/out.nix",
-            "c/hosts/pi.nix",
             "c/hosts/result -> /nix/store/none",
-            "elsewhere/beside.txt",
-            "elsewhere/out.nix",
         ]
     );
+    assert_eq!(
+        shut(&found, &root),
+        ["c/hosts/deep/er.txt", "c/hosts/pi.nix", "elsewhere"]
+    );
+    found.add_asked(&root.path().join("c/hosts/out.nix"));
+    assert_eq!(sent(&found, &root)[4..], ["elsewhere/beside.txt", "elsewhere/out.nix"]);
 }
 
 /// `/etc/nixos` as a link into a checkout: what is relative is looked up beside the link, as Nix does.
@@ -118,7 +129,7 @@ fn a_linked_directory_is_read_under_its_own_name() {
     ]);
     let mut found = collection(&root, "");
     found.add_configuration(&root.path().join("etc/nixos/configuration.nix"));
-    let sent = sent(&mut found, &root);
+    let sent = sent(&found, &root);
     for expected in ["etc/nixos -> ../home/config/pi", "home/config/pi/hardware.nix"] {
         assert!(sent.iter().any(|path| path == expected), "{expected} in {sent:?}");
     }
@@ -126,10 +137,11 @@ fn a_linked_directory_is_read_under_its_own_name() {
 }
 
 #[test]
-fn a_lookup_is_sent_whole_once_and_its_literals_are_its_own() {
+fn a_lookup_is_a_part_of_the_configuration() {
     let root = tree(&[
         "c/configuration.nix: { imports = [ <extra/nixos> ]; v = builtins.getEnv \"COLOUR\"; }",
-        "channels/extra/nixos/default.nix: { x = ../lib ; y = /var/tmp/not-this; }",
+        "channels/extra/nixos/default.nix: { x = ../lib ; y = ./unread/${z}; }",
+        "channels/extra/nixos/unread/z: 1",
         "channels/extra/lib/default.nix: {}",
         "channels/other/default.nix: {}",
     ]);
@@ -137,7 +149,7 @@ fn a_lookup_is_sent_whole_once_and_its_literals_are_its_own() {
     let mut found = collection(&root, &nix_path);
     found.add_configuration(&root.path().join("c/configuration.nix"));
     assert_eq!(
-        sent(&mut found, &root),
+        sent(&found, &root),
         [
             "c/configuration.nix",
             "channels/extra/lib/default.nix",
@@ -146,6 +158,30 @@ fn a_lookup_is_sent_whole_once_and_its_literals_are_its_own() {
     );
     assert_eq!(found.variables().iter().collect::<Vec<_>>(), ["COLOUR"]);
     assert!(!found.add_lookup("absent"));
+}
+
+/// It is read here and there and everywhere: but of a git repository only which commit it is at, and nothing big.
+#[test]
+fn a_package_collection_is_sent_whole() {
+    let root = tree(&[
+        "c/configuration.nix: { }",
+        "checkout/default.nix: ./not-followed",
+        "checkout/pkgs/a/default.nix: {}",
+        "checkout/.git/HEAD: ref: refs/heads/main",
+        "checkout/.git/refs/heads/main: 1",
+        "checkout/.git/objects/12/34: x",
+    ]);
+    fs::write(root.path().join("checkout/image"), vec![0; 5 << 20]).unwrap();
+    let mut found = collection(&root, &format!("nixpkgs={}", root.path().join("checkout").display()));
+    assert!(found.add_lookup("nixpkgs"));
+    let expected = [
+        "checkout/.git/HEAD",
+        "checkout/.git/refs/heads/main",
+        "checkout/default.nix",
+        "checkout/pkgs/a/default.nix",
+    ];
+    assert_eq!(sent(&found, &root), expected);
+    assert_eq!(shut(&found, &root), ["c", "checkout/.git/objects", "checkout/image"]);
 }
 
 #[test]
@@ -157,15 +193,16 @@ fn secrets_of_the_machine_are_refused_and_named() {
     ]);
     let mut found = collection(&root, "");
     found.add_configuration(&root.path().join("c/configuration.nix"));
-    assert_eq!(sent(&mut found, &root), ["c/.ssh/config", "c/configuration.nix"]);
+    assert_eq!(sent(&found, &root), ["c/configuration.nix"]);
     let key = root.path().join("c/.ssh/id_rsa");
     assert_eq!(found.take_refused(), BTreeMap::from([(key, Refusal::Secret)]));
     assert!(found.take_refused().is_empty());
 }
 
-/// The other machine says what it misses; it gets no more than any user of this machine could read.
+/// The other machine says what it misses; it gets no more than any user of this machine could read, and what is in the
+/// configuration's own directories.
 #[test]
-fn what_is_only_said_to_be_missing_is_sent_if_it_is_public() {
+fn what_is_only_asked_for_is_sent_if_it_is_public_or_the_configurations() {
     use std::os::unix::fs::PermissionsExt;
     let root = tree(&[
         "public: 1",
@@ -173,21 +210,99 @@ fn what_is_only_said_to_be_missing_is_sent_if_it_is_public() {
         "closed/public: 3",
         "d/public: 4",
         "d/private: 5",
+        "c/configuration.nix: ./modules",
+        "c/secret: 6",
+        "c/modules/of-its-own: 7",
     ]);
     let mode = |name: &str, mode| {
         fs::set_permissions(root.path().join(name), fs::Permissions::from_mode(mode)).unwrap();
     };
-    for (name, bits) in [("", 0o755), ("private", 0o600), ("closed", 0o700), ("d/private", 0o600)] {
+    for (name, bits) in [
+        ("", 0o755),
+        ("private", 0o600),
+        ("closed", 0o700),
+        ("d/private", 0o600),
+        ("c", 0o700),
+    ] {
         mode(name, bits);
     }
+    mode("c/secret", 0o600);
     let mut found = collection(&root, "");
-    for name in ["public", "private", "closed/public", "d"] {
+    for name in [
+        "public",
+        "private",
+        "closed/public",
+        "d",
+        "d/public",
+        "d/private",
+        "c/secret",
+    ] {
         found.add_missed(&root.path().join(name));
     }
-    assert_eq!(sent(&mut found, &root), ["d/public", "public"]);
-    assert_eq!(found.take_refused().len(), 3);
-    found.add_configuration(&root.path().join("private"));
-    assert_eq!(sent(&mut found, &root), ["private"]);
+    assert_eq!(sent(&found, &root), ["d/public", "public"]);
+    assert_eq!(found.take_refused().len(), 4);
+    found.add_entry(&root.path().join("c/configuration.nix"));
+    for name in ["c/secret", "c/modules/of-its-own"] {
+        found.add_missed(&root.path().join(name));
+    }
+    let expected = [
+        "c/configuration.nix",
+        "c/modules/of-its-own",
+        "c/secret",
+        "d/public",
+        "public",
+    ];
+    assert_eq!(sent(&found, &root), expected);
+}
+
+/// Where no access times are kept, one file is asked for after the other: not for long.
+#[test]
+fn when_file_after_file_of_a_directory_is_missed_the_rest_comes_too() {
+    let names: Vec<String> = (0..9).map(|number| format!("c/site/{number}: x")).collect();
+    let root = tree(&names.iter().map(String::as_str).collect::<Vec<_>>());
+    let mut found = collection(&root, "");
+    found.add_entry(&root.path().join("c/site/0"));
+    found.add_missed(&root.path().join("c/site/1"));
+    found.add_missed(&root.path().join("c/site/2"));
+    assert_eq!(sent(&found, &root).len(), 3);
+    found.add_missed(&root.path().join("c/site/3"));
+    assert_eq!(sent(&found, &root).len(), 9);
+}
+
+/// A second run begins where the first one ended, but with this machine's files as they are now.
+#[test]
+fn what_an_earlier_evaluation_needed_is_remembered() {
+    let root = tree(&["c/configuration.nix: {}", "c/asked: 1", "c/other: 2", "c/gone: 3"]);
+    let mut found = collection(&root, "");
+    found.add_entry(&root.path().join("c/configuration.nix"));
+    let first = found.mirror().clone();
+    found.add_asked(&root.path().join("c/asked"));
+    found.add_asked(&root.path().join("c/gone"));
+    let earlier = found.mirror().clone();
+
+    fs::remove_file(root.path().join("c/gone")).unwrap();
+    let mut again = collection(&root, "");
+    again.add_entry(&root.path().join("c/configuration.nix"));
+    assert_ne!(again.mirror(), &first);
+    again.remember(&earlier);
+    assert_eq!(sent(&again, &root), ["c/asked", "c/configuration.nix"]);
+    assert_eq!(shut(&again, &root), ["c/other"]);
+}
+
+/// What leads into the store must not seem to be missing only because the other machine has no such store path.
+#[test]
+fn links_into_the_store_leave_its_names() {
+    let Some(tree_in_store) = fs::read_dir("/nix/store").ok().and_then(|mut all| all.next()?.ok()) else {
+        return;
+    };
+    let root = tree(&[
+        "c/configuration.nix: {}",
+        &format!("c/result -> {}", tree_in_store.path().display()),
+    ]);
+    let mut found = collection(&root, "");
+    found.add_entry(&root.path().join("c/configuration.nix"));
+    assert!(found.mirror().entries.contains_key(&tree_in_store.path()));
+    assert!(found.trees().is_empty());
 }
 
 #[test]
@@ -201,14 +316,8 @@ fn directories_that_link_to_each_other_end() {
     ]);
     let mut found = collection(&root, "");
     found.add_configuration(&root.path().join("c/configuration.nix"));
-    let expected = [
-        "c/a/up -> ..",
-        "c/a/x -> ../b",
-        "c/b/text",
-        "c/b/y -> ../a",
-        "c/configuration.nix",
-    ];
-    assert_eq!(sent(&mut found, &root), expected);
+    let expected = ["c/a/up -> ..", "c/a/x -> ../b", "c/b/y -> ../a", "c/configuration.nix"];
+    assert_eq!(sent(&found, &root), expected);
 }
 
 #[test]
@@ -216,5 +325,5 @@ fn a_loop_of_links_ends() {
     let root = tree(&["c/configuration.nix: ./loop", "c/loop -> loop"]);
     let mut found = collection(&root, "");
     found.add_configuration(&root.path().join("c/configuration.nix"));
-    assert_eq!(sent(&mut found, &root), ["c/configuration.nix", "c/loop -> loop"]);
+    assert_eq!(sent(&found, &root), ["c/configuration.nix", "c/loop -> loop"]);
 }

@@ -1,0 +1,82 @@
+//! This machine's files for one session: what is to be over there, and what is there already.
+
+use std::path::PathBuf;
+
+use super::reply::Has;
+use super::request::Need;
+use crate::sources::collect::Collection;
+use crate::sources::mirror::{Entry, Mirror};
+use crate::sources::record::Record;
+use crate::sources::search_path::SearchPath;
+
+/// What is sent, and the memory of what was.
+#[derive(Debug)]
+pub struct Sources {
+    /// What the evaluation needs, as far as it is known.
+    pub collection: Collection,
+    record: Option<Record>,
+    /// What the other machine has, if it still has it: after the last evaluation, then after the last round of this one.
+    base: Mirror,
+}
+
+impl Sources {
+    /// For an evaluation whose files are recorded there.
+    #[must_use]
+    pub fn new(mut collection: Collection, record: Record) -> Self {
+        let base = record.read();
+        collection.remember(&base);
+        Self {
+            collection,
+            record: Some(record),
+            base,
+        }
+    }
+
+    /// For a session without an evaluation.
+    #[must_use]
+    pub fn none() -> Self {
+        Self {
+            collection: Collection::new(SearchPath::none(), PathBuf::from("/")),
+            record: None,
+            base: Mirror::default(),
+        }
+    }
+
+    /// What is needed, in the other machine's words.
+    #[must_use]
+    pub fn need(&self) -> Need {
+        Need {
+            mirror: self.collection.mirror().digest(),
+            base: (self.base != Mirror::default()).then(|| self.base.digest()),
+            trees: self.collection.trees().iter().cloned().collect(),
+        }
+    }
+
+    /// How much is collected: it only grows.
+    #[must_use]
+    pub(super) fn extent(&self) -> (Mirror, usize) {
+        (self.collection.mirror().clone(), self.collection.trees().len())
+    }
+
+    /// What has to go and to come over there, where they have that much; nothing if they have all. Nothing has to go
+    /// where nothing is.
+    pub(super) fn change(&mut self, has: Has) -> Option<(Option<Vec<PathBuf>>, Vec<(PathBuf, Entry)>)> {
+        let wanted = self.collection.mirror().clone();
+        let base = std::mem::replace(&mut self.base, wanted);
+        match has {
+            Has::All => None,
+            Has::Base => {
+                let change = self.base.change_from(&base);
+                Some((Some(change.removed), change.added))
+            }
+            Has::Nothing => Some((None, self.base.change_from(&Mirror::default()).added)),
+        }
+    }
+
+    /// After a whole evaluation: what it needed is to be remembered.
+    pub(super) fn keep(&self) {
+        if let Some(record) = &self.record {
+            record.write(self.collection.mirror());
+        }
+    }
+}

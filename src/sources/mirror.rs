@@ -1,0 +1,307 @@
+//! What is there of this machine's files on the other one: a value that can be named, kept, and compared with another.
+
+use std::collections::BTreeMap;
+use std::ffi::OsStr;
+use std::fs::{self, Metadata};
+use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use sha2::{Digest, Sha256};
+
+/// What is there of one path.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Entry {
+    /// A directory with all of its names. Its time counts where it is a part of the configuration: a `path:` flake's
+    /// `lastModified` is the newest of its times.
+    Open {
+        /// Modification time, in seconds of the epoch.
+        mtime: Option<i64>,
+    },
+    /// A file with its content.
+    Content {
+        /// Whether its owner may execute it: of the mode, Nix keeps no more.
+        executable: bool,
+        /// Modification time, in seconds of the epoch.
+        mtime: i64,
+        /// What tells this content from another.
+        identity: Identity,
+    },
+    /// A symlink, with its target.
+    Link(PathBuf),
+    /// A name alone. Whoever looks inside is refused (mode 000), and the refusal says what is missing.
+    Shut(Kind),
+}
+
+/// What a name stands for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// A file.
+    File,
+    /// A directory.
+    Directory,
+    /// A socket, a pipe, a device.
+    Other,
+}
+
+/// What tells one content of a file from another.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Identity {
+    /// Its SHA-256.
+    Digest([u8; 32]),
+    /// What the file system says: for what is too much to be read each time. Size in bytes, times in nanoseconds.
+    Stat(String),
+}
+
+/// A file up to this size, in bytes, is known by its digest.
+pub const READ_WHOLE: u64 = 1 << 20;
+
+impl Identity {
+    /// By the digest, of bytes that have been read already.
+    #[must_use]
+    pub fn of_bytes(bytes: &[u8]) -> Self {
+        Self::Digest(Sha256::digest(bytes).into())
+    }
+
+    /// By what the file system says.
+    #[must_use]
+    pub fn of_metadata(data: &Metadata) -> Self {
+        Self::Stat(format!(
+            "{},{},{}.{:09},{}.{:09}",
+            data.len(),
+            data.ino(),
+            data.mtime(),
+            data.mtime_nsec(),
+            data.ctime(),
+            data.ctime_nsec()
+        ))
+    }
+
+    /// By the digest if the file is small enough to be read for it.
+    ///
+    /// # Errors
+    /// A file that cannot be read.
+    pub fn of_file(path: &Path, data: &Metadata) -> io::Result<Self> {
+        if data.len() > READ_WHOLE {
+            return Ok(Self::of_metadata(data));
+        }
+        fs::read(path).map(|bytes| Self::of_bytes(&bytes))
+    }
+}
+
+/// The files of this machine that are there on the other one. Every directory in it is whole by name, or shut: so an
+/// evaluation that sees it sees nothing else than it would see here, or fails.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Mirror {
+    /// What is there of each path; parents come before children.
+    pub entries: BTreeMap<PathBuf, Entry>,
+}
+
+/// What makes one mirror of another.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Change {
+    /// What has to go, first.
+    pub removed: Vec<PathBuf>,
+    /// What has to come, parents before children.
+    pub added: Vec<(PathBuf, Entry)>,
+}
+
+impl Mirror {
+    /// The name of exactly this mirror: a digest of all that is in it, in hexadecimal digits.
+    #[must_use]
+    pub fn digest(&self) -> String {
+        let digest = Sha256::digest(self.to_bytes());
+        digest.iter().take(20).map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    /// What has to go and to come for `base` to become this.
+    #[must_use]
+    pub fn change_from(&self, base: &Self) -> Change {
+        let mut change = Change::default();
+        for (path, old) in &base.entries {
+            // What is in a directory that goes has gone with it.
+            let gone_already = change.removed.last().is_some_and(|last| path.starts_with(last));
+            if !gone_already && self.entries.get(path).is_none_or(|new| !becomes(old, new)) {
+                change.removed.push(path.clone());
+            }
+        }
+        for (path, entry) in &self.entries {
+            let stays = base.entries.get(path) == Some(entry) && !is_under(path, &change.removed);
+            if !stays {
+                change.added.push((path.clone(), entry.clone()));
+            }
+        }
+        change
+    }
+
+    /// As bytes, to be kept in a file: for each path what is there of it, a blank, and the path, ended by a NUL.
+    #[must_use]
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        for (path, entry) in &self.entries {
+            let (word, target) = match entry {
+                Entry::Open { mtime: None } => ("o".to_owned(), None),
+                Entry::Open { mtime: Some(time) } => (format!("o{time}"), None),
+                Entry::Shut(Kind::File) => ("sf".to_owned(), None),
+                Entry::Shut(Kind::Directory) => ("sd".to_owned(), None),
+                Entry::Shut(Kind::Other) => ("so".to_owned(), None),
+                Entry::Link(target) => ("l".to_owned(), Some(target)),
+                Entry::Content {
+                    executable,
+                    mtime,
+                    identity,
+                } => {
+                    let kind = if *executable { 'x' } else { 'f' };
+                    let identity = match identity {
+                        Identity::Digest(digest) => digest.iter().map(|byte| format!("{byte:02x}")).collect(),
+                        Identity::Stat(text) => format!("={text}"),
+                    };
+                    (format!("{kind}{mtime}:{identity}"), None)
+                }
+            };
+            bytes.extend([word.as_bytes(), b" ", path.as_os_str().as_bytes(), b"\0"].concat());
+            if let Some(target) = target {
+                bytes.extend([target.as_os_str().as_bytes(), b"\0"].concat());
+            }
+        }
+        bytes
+    }
+
+    /// What [`Mirror::to_bytes`] wrote; nothing if it is something else.
+    #[must_use]
+    pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        let mut entries = BTreeMap::new();
+        let mut pieces = bytes.strip_suffix(b"\0")?.split(|byte| *byte == 0);
+        while let Some(piece) = pieces.next() {
+            let blank = piece.iter().position(|byte| *byte == b' ')?;
+            let word = std::str::from_utf8(&piece[..blank]).ok()?;
+            let path = path_of(&piece[blank + 1..]);
+            let entry = match word.split_at_checked(1)? {
+                ("o", "") => Entry::Open { mtime: None },
+                ("o", time) => Entry::Open {
+                    mtime: Some(time.parse().ok()?),
+                },
+                ("s", "f") => Entry::Shut(Kind::File),
+                ("s", "d") => Entry::Shut(Kind::Directory),
+                ("s", "o") => Entry::Shut(Kind::Other),
+                ("l", "") => Entry::Link(path_of(pieces.next()?)),
+                (kind @ ("x" | "f"), rest) => {
+                    let (mtime, identity) = rest.split_once(':')?;
+                    Entry::Content {
+                        executable: kind == "x",
+                        mtime: mtime.parse().ok()?,
+                        identity: identity_of(identity)?,
+                    }
+                }
+                _ => return None,
+            };
+            entries.insert(path, entry);
+        }
+        Some(Self { entries })
+    }
+}
+
+/// Whether what is there can become that without going first.
+fn becomes(old: &Entry, new: &Entry) -> bool {
+    old == new || matches!((old, new), (Entry::Open { .. }, Entry::Open { .. }))
+}
+
+/// `removed` is sorted.
+fn is_under(path: &Path, removed: &[PathBuf]) -> bool {
+    path.ancestors()
+        .any(|ancestor| removed.binary_search_by(|gone| gone.as_path().cmp(ancestor)).is_ok())
+}
+
+fn path_of(bytes: &[u8]) -> PathBuf {
+    PathBuf::from(OsStr::from_bytes(bytes))
+}
+
+fn identity_of(text: &str) -> Option<Identity> {
+    if let Some(stat) = text.strip_prefix('=') {
+        return Some(Identity::Stat(stat.to_owned()));
+    }
+    let mut digest = [0; 32];
+    if text.len() != 64 || !text.is_ascii() {
+        return None;
+    }
+    for (at, byte) in digest.iter_mut().enumerate() {
+        *byte = u8::from_str_radix(&text[2 * at..2 * at + 2], 16).ok()?;
+    }
+    Some(Identity::Digest(digest))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn content(text: &str) -> Entry {
+        Entry::Content {
+            executable: false,
+            mtime: 7,
+            identity: Identity::of_bytes(text.as_bytes()),
+        }
+    }
+
+    fn mirror(entries: &[(&str, Entry)]) -> Mirror {
+        let entries = entries.iter().map(|(path, entry)| (path.into(), entry.clone()));
+        Mirror {
+            entries: entries.collect(),
+        }
+    }
+
+    #[test]
+    fn bytes_and_back() {
+        let stat = Entry::Content {
+            executable: true,
+            mtime: -1,
+            identity: Identity::Stat("1,2,3.000000004,5.6".into()),
+        };
+        let all = mirror(&[
+            ("/", Entry::Open { mtime: None }),
+            ("/a b\n", Entry::Open { mtime: Some(-3) }),
+            ("/a b\n/c", content("x")),
+            ("/d", stat),
+            ("/l", Entry::Link("to a\nplace".into())),
+            ("/s", Entry::Shut(Kind::File)),
+            ("/t", Entry::Shut(Kind::Directory)),
+            ("/u", Entry::Shut(Kind::Other)),
+        ]);
+        assert_eq!(Mirror::from_bytes(&all.to_bytes()), Some(all.clone()));
+        assert_eq!(all.digest().len(), 40);
+        let mut other = all.clone();
+        other.entries.insert("/a b\n/c".into(), content("y"));
+        assert_ne!(other.digest(), all.digest());
+    }
+
+    #[test]
+    fn a_change_takes_away_what_cannot_stay_and_brings_what_is_new() {
+        let open = Entry::Open { mtime: None };
+        let base = mirror(&[
+            ("/", open.clone()),
+            ("/c", open.clone()),
+            ("/c/a.nix", content("1")),
+            ("/c/gone", Entry::Shut(Kind::File)),
+            ("/c/same", content("2")),
+            ("/d", Entry::Shut(Kind::Directory)),
+            ("/e", open.clone()),
+            ("/e/x", content("3")),
+        ]);
+        let new = mirror(&[
+            ("/", open.clone()),
+            ("/c", Entry::Open { mtime: Some(1) }),
+            ("/c/a.nix", content("changed")),
+            ("/c/same", content("2")),
+            ("/d", open.clone()),
+            ("/d/y", content("4")),
+            ("/e", Entry::Link("/c".into())),
+        ]);
+        let change = new.change_from(&base);
+        let removed: Vec<_> = change.removed.iter().filter_map(|path| path.to_str()).collect();
+        assert_eq!(removed, ["/c/a.nix", "/c/gone", "/d", "/e"]);
+        let added: Vec<_> = change.added.iter().filter_map(|(path, _)| path.to_str()).collect();
+        assert_eq!(added, ["/c", "/c/a.nix", "/d", "/d/y", "/e"]);
+        assert_eq!(base.change_from(&base), Change::default());
+        assert_eq!(base.change_from(&Mirror::default()).added.len(), 8);
+    }
+}
