@@ -15,8 +15,9 @@ set -euo pipefail
 rust=trixie # what is "stable" for the program: Rust 1.85
 
 toolchain_packages=cargo,rustc,rust-clippy,rustfmt,gcc,libc6-dev,ca-certificates,shellcheck,git,procps,openssh-client,mount,iproute2,fish,tcsh,zsh,binutils-aarch64-linux-gnu
-# iproute2 and strace for the tests; libpam-systemd so that an ssh login is a session as on NixOS.
-host_packages=nix-bin,nix-setup-systemd,openssh-server,openssh-client,iproute2,procps,git,strace,systemd,systemd-sysv,dbus,libpam-systemd,sudo,util-linux,mount,ca-certificates
+# iproute2 and strace for the tests, fish and tcsh for the users who log in with them; libpam-systemd so that
+# an ssh login is a session as on NixOS.
+host_packages=nix-bin,nix-setup-systemd,openssh-server,openssh-client,iproute2,procps,git,strace,systemd,systemd-sysv,dbus,libpam-systemd,sudo,util-linux,mount,ca-certificates,fish,tcsh
 
 # make_root NAME RECIPE-WORDS... : the words are mmdebstrap's options and suite.
 make_root() {
