@@ -143,6 +143,7 @@ daemons_answer() {
 
 # The daemon is started by its first connection, and of several first ones at once it has reset some.
 nix_answers() {
+	[ "$(host_field "$1" nix)" = daemon ] || return 0
 	# shellcheck disable=SC2016 # the host's shell expands it; past the watchers, which would note the call
 	enter_host "$1" root sh -c 'PATH=/usr/lib/nix-real:$PATH NIX_REMOTE=daemon
 		export PATH NIX_REMOTE

@@ -66,7 +66,10 @@ host)
 		flock --shared 7
 		"$LAB/binfmt.sh" on
 	fi
-	make_root "host-$suite-$arch" --variant=minbase --arch="$arch" --include=$host_packages "$suite"
+	options=()
+	# Mirrors of sid may be days behind, and its lists are good for a week only.
+	[ "$suite" != sid ] || options=(--aptopt='Acquire::Check-Valid-Until "false"')
+	make_root "host-$suite-$arch" --variant=minbase --arch="$arch" --include=$host_packages "${options[@]}" "$suite"
 	;;
 busybox)
 	# Only unpacked, never run here; static, so it depends on nothing.
