@@ -162,7 +162,7 @@ cable() {
 	local state=up
 	check_hosts "$1"
 	[ "$2" = in ] || state=down
-	ip -n $SWITCH link set "to-$1" $state
+	ip -n "$SWITCH" link set "to-$1" $state
 }
 
 status() {

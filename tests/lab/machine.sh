@@ -19,15 +19,15 @@ mount_cgroup() {
 connect_network() {
 	local host=$1 network
 	network=$(network_of "$host")
-	if [ ! -e /run/netns/$SWITCH ]; then
-		ip netns add $SWITCH
-		ip -n $SWITCH link add lab type bridge
-		ip -n $SWITCH link set lab up
+	if [ ! -e "/run/netns/$SWITCH" ]; then
+		ip netns add "$SWITCH"
+		ip -n "$SWITCH" link add lab type bridge
+		ip -n "$SWITCH" link set lab up
 	fi
 	[ ! -e "/run/netns/$network" ] || return 0
 	ip netns add "$network"
-	ip -n $SWITCH link add "to-$host" type veth peer name eth0 netns "$network"
-	ip -n $SWITCH link set "to-$host" master lab up
+	ip -n "$SWITCH" link add "to-$host" type veth peer name eth0 netns "$network"
+	ip -n "$SWITCH" link set "to-$host" master lab up
 	ip -n "$network" address add "$(host_field "$host" address)/24" dev eth0
 	ip -n "$network" link set lo up
 	ip -n "$network" link set eth0 up
