@@ -15,9 +15,10 @@ set -euo pipefail
 rust=trixie # what is "stable" for the program: Rust 1.85
 
 toolchain_packages=cargo,rustc,rust-clippy,rustfmt,gcc,libc6-dev,ca-certificates,shellcheck,git,procps,openssh-client,mount,iproute2,fish,tcsh,zsh,binutils-aarch64-linux-gnu
-# iproute2 and strace for the tests, fish and tcsh for the users who log in with them; libpam-systemd so that
-# an ssh login is a session as on NixOS.
-host_packages=nix-bin,nix-setup-systemd,openssh-server,openssh-client,iproute2,procps,git,strace,systemd,systemd-sysv,dbus,libpam-systemd,sudo,util-linux,mount,ca-certificates,fish,tcsh
+# iproute2 and strace for the tests; libpam-systemd so that an ssh login is a session as on NixOS.
+host_packages=nix-bin,nix-setup-systemd,openssh-server,openssh-client,iproute2,procps,git,strace,systemd,systemd-sysv,dbus,libpam-systemd,sudo,util-linux,mount,ca-certificates
+# For users of the builders; not where it would be all emulated.
+other_shells=fish,tcsh
 
 # make_root NAME RECIPE-WORDS... : the words are mmdebstrap's options and suite.
 make_root() {
@@ -66,10 +67,15 @@ host)
 		flock --shared 7
 		"$LAB/binfmt.sh" on
 	fi
-	options=()
-	# Mirrors of sid may be days behind, and its lists are good for a week only.
-	[ "$suite" != sid ] || options=(--aptopt='Acquire::Check-Valid-Until "false"')
-	make_root "host-$suite-$arch" --variant=minbase --arch="$arch" --include=$host_packages "${options[@]}" "$suite"
+	options=() packages=$host_packages
+	[ "$arch" != amd64 ] || packages=$packages,$other_shells
+	if [ "$suite" = sid ]; then
+		# Mirrors of sid may be days behind, and its lists are good for a week only.
+		options=(--aptopt='Acquire::Check-Valid-Until "false"')
+		# Has pivot_root, which util-linux no longer brings.
+		packages=$packages,util-linux-extra
+	fi
+	make_root "host-$suite-$arch" --variant=minbase --arch="$arch" --include=$packages "${options[@]}" "$suite"
 	;;
 busybox)
 	# Only unpacked, never run here; static, so it depends on nothing.

@@ -26,6 +26,8 @@ echo 'NIX_PATH=nixpkgs=/srv/builders-nixpkgs:nixos-config=/etc/nixos/configurati
 # --- Nix for one user alone: as its own installer leaves it without --daemon -----------------------
 if [ "$(host_field "$HOST" nix)" = single ]; then
 	for unit in nix-daemon.socket nix-daemon.service; do ln -sf /dev/null "$ROOT/etc/systemd/system/$unit"; done
+	# Or root's first Nix command would take the store away from the user.
+	echo 'build-users-group =' >>"$ROOT/etc/nix/nix.conf"
 	# These would make the daemon's directories at each boot, and tell a login that there is a daemon.
 	ln -sf /dev/null "$ROOT/etc/tmpfiles.d/nix-daemon.conf"
 	rm -f "$ROOT/usr/lib/environment.d/nix-daemon.conf"
