@@ -104,6 +104,20 @@ fresh() {
 	if [ -n "${REBUILD_PROGRAM:-}" ]; then lab install "$REBUILD_PROGRAM"; fi
 }
 
+# need_hosts HOST... : hosts that `lab.sh up` alone does not start; made if they never were.
+need_hosts() { lab up "$@" 2>"$CASE/errors" || fail "the lab could not bring up $*"; }
+
+# refuse_namespaces HOST : from now on nobody who comes by ssh may make a user namespace there, until
+# `fresh HOST`. The kernel says it, to every program ("Operation not permitted"); connections that
+# are already open keep what they could, and so do `on` and `as`.
+refuse_namespaces() {
+	# user.max_user_namespaces is no way: the hosts share it with this machine and with other labs.
+	must_sh_on "$1" 'mkdir -p /etc/systemd/system/ssh.service.d
+		printf "[Service]\nRestrictNamespaces=~user\n" >/etc/systemd/system/ssh.service.d/lab-namespaces.conf
+		systemctl daemon-reload
+		systemctl restart ssh.service'
+}
+
 file_on() { lab on "$1" cat "$2" </dev/null; }
 # write_on HOST FILE : from stdin.
 # shellcheck disable=SC2016

@@ -11,7 +11,7 @@
 #   lab.sh status                  what runs
 #
 # To make a test's trouble:
-#   lab.sh nixconf HOST LINE       append a line to the host's nix.conf and restart its daemon
+#   lab.sh nixconf HOST LINE       append a line to the host's nix.conf and restart its daemon, if any
 #   lab.sh emulation on|off        whether this machine (so: any builder) can run arm64 programs
 #   lab.sh cable HOST out|in       pull the host's network cable, plug it in again
 #   lab.sh cut HOST                stop the host as when the power is cut
@@ -153,15 +153,16 @@ nixconf() {
 	check_hosts "$1"
 	# shellcheck disable=SC2016
 	enter_host "$1" root sh -euc 'printf "%s\n" "$1" >>/etc/nix/nix.conf
+		[ "$2" = daemon ] || exit 0
 		systemctl stop nix-daemon.service
-		systemctl start nix-daemon.socket nix-daemon.service' nixconf "$2"
+		systemctl start nix-daemon.socket nix-daemon.service' nixconf "$2" "$(host_field "$1" nix)"
 }
 
 cable() {
 	local state=up
 	check_hosts "$1"
 	[ "$2" = in ] || state=down
-	ip -n $SWITCH link set "to-$1" $state
+	ip -n "$SWITCH" link set "to-$1" $state
 }
 
 status() {

@@ -19,15 +19,15 @@ mount_cgroup() {
 connect_network() {
 	local host=$1 network
 	network=$(network_of "$host")
-	if [ ! -e /run/netns/$SWITCH ]; then
-		ip netns add $SWITCH
-		ip -n $SWITCH link add lab type bridge
-		ip -n $SWITCH link set lab up
+	if [ ! -e "/run/netns/$SWITCH" ]; then
+		ip netns add "$SWITCH"
+		ip -n "$SWITCH" link add lab type bridge
+		ip -n "$SWITCH" link set lab up
 	fi
 	[ ! -e "/run/netns/$network" ] || return 0
 	ip netns add "$network"
-	ip -n $SWITCH link add "to-$host" type veth peer name eth0 netns "$network"
-	ip -n $SWITCH link set "to-$host" master lab up
+	ip -n "$SWITCH" link add "to-$host" type veth peer name eth0 netns "$network"
+	ip -n "$SWITCH" link set "to-$host" master lab up
 	ip -n "$network" address add "$(host_field "$host" address)/24" dev eth0
 	ip -n "$network" link set lo up
 	ip -n "$network" link set eth0 up
@@ -145,6 +145,7 @@ daemons_answer() {
 
 # The daemon is started by its first connection, and of several first ones at once it has reset some.
 nix_answers() {
+	[ "$(host_field "$1" nix)" = daemon ] || return 0
 	# shellcheck disable=SC2016 # the host's shell expands it; past the watchers, which would note the call
 	enter_host "$1" root sh -c 'PATH=/usr/lib/nix-real:$PATH NIX_REMOTE=daemon
 		export PATH NIX_REMOTE

@@ -27,7 +27,9 @@ make_keys() {
 	done
 }
 
-# In a mount namespace of its own, so that nothing stays mounted however this ends.
+# In a mount namespace of its own, so that nothing stays mounted however this ends; and in a PID namespace,
+# for after a build Nix kills all processes of the build user's number, whatever its name: in another host,
+# or in another lab, that is the message bus.
 furnish() {
 	local host=$1 root=$2 temporary=$3
 	local mounted=$temporary/root
@@ -61,7 +63,8 @@ if [ ! -d "$layer" ]; then
 	remove_tree "$temporary"
 	mkdir -p "$temporary"
 	log=$STATE/layers/$host.log
-	unshare --mount --propagation private "$0" --inside "$host" "$root" "$temporary" >"$log" 2>&1 || {
+	unshare --mount --propagation private --pid --fork --kill-child --mount-proc \
+		"$0" --inside "$host" "$root" "$temporary" >"$log" 2>&1 || {
 		tail -n 30 "$log" >&2
 		die "$host could not be furnished (all of it: $log)"
 	}

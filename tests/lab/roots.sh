@@ -17,6 +17,8 @@ rust=trixie # what is "stable" for the program: Rust 1.85
 toolchain_packages=cargo,rustc,rust-clippy,rustfmt,gcc,libc6-dev,ca-certificates,shellcheck,git,procps,openssh-client,mount,iproute2,fish,tcsh,zsh,binutils-aarch64-linux-gnu
 # iproute2 and strace for the tests; libpam-systemd so that an ssh login is a session as on NixOS.
 host_packages=nix-bin,nix-setup-systemd,openssh-server,openssh-client,iproute2,procps,git,strace,systemd,systemd-sysv,dbus,libpam-systemd,sudo,util-linux,mount,ca-certificates
+# For users of the builders; not where it would be all emulated.
+other_shells=fish,tcsh
 
 # make_root NAME RECIPE-WORDS... : the words are mmdebstrap's options and suite.
 make_root() {
@@ -65,7 +67,15 @@ host)
 		flock --shared 7
 		"$LAB/binfmt.sh" on
 	fi
-	make_root "host-$suite-$arch" --variant=minbase --arch="$arch" --include=$host_packages "$suite"
+	options=() packages=$host_packages
+	[ "$arch" != amd64 ] || packages=$packages,$other_shells
+	if [ "$suite" = sid ]; then
+		# Mirrors of sid may be days behind, and its lists are good for a week only.
+		options=(--aptopt='Acquire::Check-Valid-Until "false"')
+		# Has pivot_root, which util-linux no longer brings.
+		packages=$packages,util-linux-extra
+	fi
+	make_root "host-$suite-$arch" --variant=minbase --arch="$arch" --include=$packages "${options[@]}" "$suite"
 	;;
 busybox)
 	# Only unpacked, never run here; static, so it depends on nothing.

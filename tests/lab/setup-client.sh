@@ -5,13 +5,17 @@
 # aarch64-linux, so nothing that it builds could run without emulation.
 set -euo pipefail
 . "$(dirname "$0")/common.sh"
+. "$LAB/hosts.sh"
 
 profiles=/nix/var/nix/profiles
 nix_path=nixpkgs=$profiles/per-user/root/channels/nixos:nixos-config=/etc/nixos/configuration.nix:$profiles/per-user/root/channels
 
 in_root() {
+	# pivot_root, not chroot: Nix 2.8 starts its programs in the root of its mount namespace.
 	# NIX_CONFIG wins over nix.conf: only while furnishing may this machine build.
-	chroot "$ROOT" env -i HOME=/root USER=root LANG=C.UTF-8 NIX_PATH="$nix_path" NIX_CONFIG="max-jobs = 2" \
+	# shellcheck disable=SC2016
+	unshare --mount --propagation private /bin/sh -euc 'cd "$1" && shift
+		pivot_root . . && umount -l . && exec "$@"' in_root "$ROOT" env -i HOME=/root USER=root LANG=C.UTF-8 NIX_PATH="$nix_path" NIX_CONFIG="max-jobs = 2" \
 		PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin "$@"
 }
 
@@ -36,8 +40,8 @@ END
 install -d -m 700 "$ROOT/root/.ssh"
 install -m 600 "$STATE/keys/client" "$ROOT/root/.ssh/id_ed25519"
 install -m 644 "$STATE/keys/client.pub" "$ROOT/root/.ssh/id_ed25519.pub"
-cat >"$ROOT/root/.ssh/config" <<'END'
-Host builder oldbuilder
+cat >"$ROOT/root/.ssh/config" <<END
+Host $(hosts_of_role builder | paste -sd ' ')
   User builder
 END
 

@@ -28,9 +28,9 @@ MaxStartups 100
 MaxSessions 100
 END
 
-# add_user NAME UID : may log in with the client's key and use the Nix daemon.
+# add_user NAME UID [SHELL] : may log in with the client's key and use the Nix daemon.
 add_user() {
-	chroot "$ROOT" useradd --create-home --shell /bin/bash --uid "$2" "$1"
+	chroot "$ROOT" useradd --create-home --shell "${3:-/bin/bash}" --uid "$2" "$1"
 	chroot "$ROOT" usermod --append --groups nix-users "$1"
 	authorise "$1" "/home/$1"
 }
@@ -45,6 +45,8 @@ case $(host_field "$HOST" role) in
 builder)
 	add_user builder 1000
 	add_user plain 1001
+	add_user fishy 1002 /usr/bin/fish
+	add_user cshy 1003 /bin/tcsh
 	;;
 client)
 	authorise root /root

@@ -135,6 +135,32 @@ pivoted"
 	expect_contains "$output" enabled
 }
 
+case_lab_builder_can_refuse_the_view() {
+	must_on pi ssh builder unshare --user true
+	refuse_namespaces builder
+	on pi ssh builder unshare --user true
+	expect_failure
+	expect_contains "$errors" "unshare failed: Operation not permitted"
+	# And nothing else: neither mounts' namespaces for root nor what a login may do.
+	must_on pi ssh builder NIX_REMOTE=daemon nix-store --query --hash /nix/store/none '||' true
+	must_on builder unshare --mount true
+	fresh builder
+	must_on pi ssh builder unshare --user true
+}
+
+case_lab_builders_users_have_other_shells() {
+	# shellcheck disable=SC2016 # the shells there say what they are
+	must_on pi ssh fishy@builder 'echo fish $FISH_VERSION'
+	expect_matches "$output" '^fish [0-9]'
+	# shellcheck disable=SC2016
+	must_on pi ssh cshy@builder 'echo tcsh $version'
+	expect_contains "$output" "tcsh tcsh "
+	for user in fishy cshy; do
+		must_on pi ssh "$user@builder" nix --extra-experimental-features nix-command store info --store daemon
+		expect_contains "$output$errors" "Trusted: 1"
+	done
+}
+
 # The way `nixos-rebuild --build-host` goes: evaluate here, build there, fetch the result.
 build_on_builder() {
 	must_on pi nix-instantiate '<nixpkgs/nixos>' -A config.system.build.toplevel
