@@ -6,7 +6,7 @@ pub mod flags;
 
 use clap::{Args, Parser, ValueEnum, ValueHint};
 
-use flags::{BuildFlags, CommonFlags, CopyFlags, EvaluationFlags};
+use flags::{BuildFlags, CommonFlags, CopyFlags, EvaluationFlags, FlakeFlags};
 
 /// What the user typed.
 #[derive(Debug, Parser)]
@@ -27,6 +27,10 @@ pub struct Arguments {
     #[command(flatten)]
     pub roles: RoleFlags,
 
+    /// What is evaluated.
+    #[command(flatten)]
+    pub configuration: ConfigurationFlags,
+
     /// What becomes of the result.
     #[command(flatten)]
     pub activation: ActivationFlags,
@@ -38,6 +42,10 @@ pub struct Arguments {
     /// Flags of the evaluation.
     #[command(flatten)]
     pub evaluation: EvaluationFlags,
+
+    /// Flags of flakes.
+    #[command(flatten)]
+    pub flake: FlakeFlags,
 
     /// Flags of the build.
     #[command(flatten)]
@@ -74,7 +82,7 @@ pub enum Verb {
     DryActivate,
 }
 
-/// `--eval-host`, `--build-host`.
+/// `--eval-host`, `--build-host`, and how they are dealt with.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Hosts")]
 pub struct RoleFlags {
@@ -89,6 +97,40 @@ pub struct RoleFlags {
     /// Fetch the result with nix-copy-closure; do not lend this machine's Nix daemon to the builder
     #[arg(long)]
     pub no_lend: bool,
+
+    /// With --eval-host: evaluate here as well, and go on only if both give the same derivation
+    #[arg(long)]
+    pub verify_eval: bool,
+}
+
+/// Which file or flake is the configuration.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "Configuration")]
+pub struct ConfigurationFlags {
+    /// A flake, by its directory or URI, and the name of its nixosConfiguration (default: this machine's). URI may be
+    /// left out: the current directory
+    #[arg(long, short = 'F', value_name = "URI[#NAME]", value_hint = ValueHint::AnyPath, num_args = 0..=1, default_missing_value = ".", overrides_with = "no_flake", value_parser = no_verb)]
+    pub flake: Option<String>,
+
+    /// No flake, even if there is an /etc/nixos/flake.nix
+    #[arg(long, overrides_with = "flake")]
+    pub no_flake: bool,
+
+    /// A Nix file, or a directory with a default.nix, that evaluates to a configuration or a set of them
+    #[arg(long, short = 'f', value_name = "FILE", value_hint = ValueHint::AnyPath)]
+    pub file: Option<String>,
+
+    /// Where in the file the configuration is; without --file in ./system.nix, <nixos-system> or /etc/nixos/system.nix
+    #[arg(long, short = 'A', value_name = "ATTRIBUTE")]
+    pub attr: Option<String>,
+}
+
+/// nixos-rebuild takes the verb of `--flake switch` for the flake, and then shows its manual.
+fn no_verb(text: &str) -> Result<String, String> {
+    if Verb::from_str(text, false).is_ok() {
+        return Err(format!("this is a verb: write {text} --flake, or --flake ./{text}"));
+    }
+    Ok(text.to_owned())
 }
 
 /// What becomes of the result.
@@ -112,17 +154,9 @@ pub struct OtherFlags {
     #[arg(long, alias = "fast")]
     pub no_reexec: bool,
 
-    /// A flake: not in this version
-    #[arg(long, short = 'F', value_name = "URI", value_hint = ValueHint::AnyPath, num_args = 0..=1, default_missing_value = ".")]
-    pub flake: Option<String>,
-
     /// A third machine: not in this version
     #[arg(long, value_name = "HOST", value_hint = ValueHint::Hostname)]
     pub target_host: Option<String>,
-
-    /// The classic configuration even if there is an /etc/nixos/flake.nix
-    #[arg(long, overrides_with = "flake")]
-    pub no_flake: bool,
 }
 
 #[cfg(test)]

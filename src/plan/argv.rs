@@ -3,21 +3,18 @@
 use std::ffi::OsString;
 use std::path::Path;
 
-use super::{Activation, NixFlags};
+use super::{Activation, Configuration, Flake, NixFlags, Subject};
 use crate::host::Host;
 use crate::process::Invocation;
 use crate::store_path::StorePath;
 
-/// What is evaluated: the entry point of a classic configuration.
-pub const ENTRY: &str = "<nixpkgs/nixos>";
-
-/// The attribute that is the whole system.
-pub const ATTRIBUTE: &str = "config.system.build.toplevel";
-
 /// The fixed name is also the lock: systemd refuses a second one.
 const UNIT: &str = "nixos-rebuild-switch-to-configuration";
 
-/// Where a local `nix-build` puts its link.
+/// What Nix's new commands need where nobody has switched them on.
+const FLAKES: [&str; 2] = ["--extra-experimental-features", "nix-command flakes"];
+
+/// Where a local build puts its link.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Link {
     /// `./result`.
@@ -30,8 +27,25 @@ pub enum Link {
 
 /// Evaluates and builds here.
 #[must_use]
-pub fn nix_build(flags: &NixFlags, link: Link) -> Invocation {
-    let command = Invocation::new("nix-build").args([ENTRY, "--attr", ATTRIBUTE]);
+pub fn build(configuration: &Configuration, flags: &NixFlags, link: Link) -> Invocation {
+    match configuration.subject() {
+        Subject::Expression(words) => nix_build(words, flags, link),
+        Subject::Flake(flake) => nix_build_flake(flake, flags, link),
+    }
+}
+
+/// Evaluates here, and prints the derivation. Of what is no flake, `root` becomes a link to the derivation that keeps it
+/// from being collected; the command for flakes has no such thing.
+#[must_use]
+pub fn evaluate(configuration: &Configuration, flags: &NixFlags, root: &Path) -> Invocation {
+    match configuration.subject() {
+        Subject::Expression(words) => nix_instantiate(words, flags, root),
+        Subject::Flake(flake) => nix_eval(flake, flags),
+    }
+}
+
+fn nix_build(expression: [String; 3], flags: &NixFlags, link: Link) -> Invocation {
+    let command = Invocation::new("nix-build").args(expression);
     let command = match link {
         Link::Result => command,
         Link::None => command.arg("--no-out-link"),
@@ -43,15 +57,46 @@ pub fn nix_build(flags: &NixFlags, link: Link) -> Invocation {
         .args(flags.build.nix_build_arguments())
 }
 
-/// Evaluates here; `root` becomes a link to the derivation, and keeps it from being collected.
-#[must_use]
-pub fn nix_instantiate(flags: &NixFlags, root: &Path) -> Invocation {
+fn nix_instantiate(expression: [String; 3], flags: &NixFlags, root: &Path) -> Invocation {
     Invocation::new("nix-instantiate")
-        .args([ENTRY, "--attr", ATTRIBUTE, "--add-root"])
+        .args(expression)
+        .arg("--add-root")
         .arg(root)
         .args(flags.common.arguments_with_log_format())
         .args(flags.evaluation.arguments())
         .args(flags.build.realise_arguments())
+}
+
+fn nix_build_flake(flake: &Flake, flags: &NixFlags, link: Link) -> Invocation {
+    let command = Invocation::new("nix")
+        .args(FLAKES)
+        .args(["build", "--print-out-paths"])
+        .arg(flake.installable());
+    let command = match link {
+        // To `nix build`, nixos-rebuild's -Q, whose other name is --no-link, is that.
+        Link::Result if !flags.build.no_build_output => command,
+        Link::Result | Link::None => command.arg("--no-link"),
+        Link::DryRun => command.arg("--dry-run"),
+    };
+    command.args(flake_arguments(flake, flags))
+}
+
+fn nix_eval(flake: &Flake, flags: &NixFlags) -> Invocation {
+    Invocation::new("nix")
+        .args(FLAKES)
+        .args(["eval", "--raw"])
+        .arg(format!("{}.drvPath", flake.installable()))
+        .args(flake_arguments(flake, flags))
+}
+
+fn flake_arguments(flake: &Flake, flags: &NixFlags) -> Vec<String> {
+    [
+        flags.common.arguments_with_log_format(),
+        flags.evaluation.arguments(),
+        flags.build.nix_arguments(),
+        flake.flags.arguments(),
+    ]
+    .concat()
 }
 
 /// Sends a derivation and all that it is made from to the builder.
@@ -199,7 +244,7 @@ mod tests {
     #[test]
     fn a_local_build_gets_every_flag() {
         assert_eq!(
-            nix_build(&flags(), Link::None).to_string(),
+            build(&Configuration::Classic, &flags(), Link::None).to_string(),
             "nix-build '<nixpkgs/nixos>' --attr config.system.build.toplevel --no-out-link -v --repair --log-format raw \
              -I 'nixpkgs=/my nixpkgs' --show-trace --builders '' --print-build-logs"
         );
@@ -209,7 +254,7 @@ mod tests {
     #[test]
     fn an_evaluation_gets_no_flag_of_build_logs() {
         assert_eq!(
-            nix_instantiate(&flags(), Path::new("/t/drv")).to_string(),
+            evaluate(&Configuration::Classic, &flags(), Path::new("/t/drv")).to_string(),
             "nix-instantiate '<nixpkgs/nixos>' --attr config.system.build.toplevel --add-root /t/drv -v --repair \
              --log-format raw -I 'nixpkgs=/my nixpkgs' --show-trace --builders ''"
         );

@@ -9,7 +9,7 @@ use super::{Surroundings, System, here};
 use crate::failure::Failure;
 use crate::host::Host;
 use crate::nix_settings::NixSettings;
-use crate::plan::{Outcome, Plan, argv};
+use crate::plan::{Configuration, Outcome, Plan, Subject, argv};
 use crate::process::signals::Signals;
 use crate::progress::{Event, Observer};
 use crate::session::relay::Relay;
@@ -40,9 +40,20 @@ impl<'a> Errand<'a> {
     /// Evaluates and builds there. Nothing comes of a dry run.
     pub(super) fn evaluate_and_build(&self, observer: &mut dyn Observer, signals: &Signals) -> Result<Option<System>> {
         let flags = &self.plan.flags;
+        // Until what the others consist of is sent, too.
+        let (Configuration::Classic, Subject::Expression(expression)) =
+            (&self.plan.configuration, self.plan.configuration.subject())
+        else {
+            return Err(Failure::usage(format!(
+                "{}: this version evaluates only classic configurations on another machine",
+                self.plan.configuration
+            ))
+            .with_remedy("evaluate it here; the build can be there: --build-on instead of --eval-on")
+            .into());
+        };
         let mut collection = configuration(self.plan, self.around, &self.settings)?;
         let evaluation = Evaluation {
-            expression: [argv::ENTRY, "--attr", argv::ATTRIBUTE].map(str::to_owned).to_vec(),
+            expression: expression.to_vec(),
             flags: [
                 flags.common.arguments(),
                 flags.evaluation.arguments(),
@@ -62,7 +73,8 @@ impl<'a> Errand<'a> {
     pub(super) fn build(&self, observer: &mut dyn Observer, signals: &Signals) -> Result<Option<System>> {
         let flags = &self.plan.flags;
         let roots = tempfile::Builder::new().prefix("rebuild.").tempdir()?;
-        let output = argv::nix_instantiate(flags, &roots.path().join("derivation")).capture(signals)?;
+        let output =
+            argv::evaluate(&self.plan.configuration, flags, &roots.path().join("derivation")).capture(signals)?;
         let derivation = here::store_path(&output)?;
         observer.see(Event::Detail(format!("derivation: {derivation}")));
         let options = self.around.text("NIX_SSHOPTS");

@@ -2,6 +2,7 @@
 
 mod activate;
 mod elsewhere;
+mod facts;
 mod here;
 mod programs;
 
@@ -11,6 +12,7 @@ use std::path::PathBuf;
 use anyhow::Result;
 
 use elsewhere::Errand;
+pub use facts::facts;
 
 use crate::plan::{Making, Outcome, Plan};
 use crate::process::signals::Signals;
