@@ -1,6 +1,6 @@
 complete -c rebuild -l eval-host -l eval-on -d 'Evaluate there, and build there too unless --build-host says otherwise' -r -f -a "(__fish_print_hostnames)"
 complete -c rebuild -l build-host -l build-on -d 'Build there; evaluate here unless --eval-host says otherwise' -r -f -a "(__fish_print_hostnames)"
-complete -c rebuild -s F -l flake -d 'A flake, by its directory or URI, and the name of its nixosConfiguration (default: this machine\'s). URI may be left out: the current directory' -r -F
+complete -c rebuild -s F -l flake -d 'A flake (default: the current directory) and one of its nixosConfigurations (default: this machine\'s name)' -r -F
 complete -c rebuild -s f -l file -d 'A Nix file, or a directory with a default.nix, that evaluates to a configuration or a set of them' -r -F
 complete -c rebuild -s A -l attr -d 'Where in the file the configuration is; without --file in ./system.nix, <nixos-system> or /etc/nixos/system.nix' -r -f
 complete -c rebuild -s p -l profile-name -d 'Use the profile /nix/var/nix/profiles/system-profiles/NAME' -r -f

@@ -12,7 +12,7 @@ module completions {
     --build-on: string        # Build there; evaluate here unless --eval-host says otherwise
     --no-lend                 # Fetch the result with nix-copy-closure; do not lend this machine's Nix daemon to the builder
     --verify-eval             # With --eval-host: evaluate here as well, and go on only if both give the same derivation
-    --flake(-F): path         # A flake, by its directory or URI, and the name of its nixosConfiguration (default: this machine's). URI may be left out: the current directory
+    --flake(-F): path         # A flake (default: the current directory) and one of its nixosConfigurations (default: this machine's name)
     --no-flake                # No flake, even if there is an /etc/nixos/flake.nix
     --file(-f): path          # A Nix file, or a directory with a default.nix, that evaluates to a configuration or a set of them
     --attr(-A): string        # Where in the file the configuration is; without --file in ./system.nix, <nixos-system> or /etc/nixos/system.nix

@@ -3,6 +3,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+#[path = "program/configurations.rs"]
+mod configurations;
 mod stubs;
 
 use std::time::{Duration, Instant};

@@ -328,6 +328,33 @@ mod tests {
         assert_eq!(flags.setting("max-jobs"), None);
     }
 
+    /// As they stand in nixos-rebuild's manual, which is the order in which its commands have them.
+    #[test]
+    fn the_flags_of_flakes() {
+        let flags = FlakeFlags {
+            accept_flake_config: true,
+            refresh: true,
+            impure: true,
+            recreate_lock_file: true,
+            no_update_lock_file: true,
+            no_write_lock_file: true,
+            no_registries: true,
+            commit_lock_file: true,
+            update_input: vec!["a".into(), "b".into()],
+            override_input: ["c", "path:/d", "e", "f/g"].map(String::from).to_vec(),
+            offline: true,
+            no_net: true,
+        };
+        assert_eq!(
+            flags.arguments().join(" "),
+            "--offline --no-net --accept-flake-config --refresh --impure --recreate-lock-file --no-update-lock-file \
+             --no-write-lock-file --no-registries --commit-lock-file --update-input a --update-input b \
+             --override-input c path:/d --override-input e f/g"
+        );
+        assert_eq!(flags.first().as_deref(), Some("--offline"));
+        assert_eq!(FlakeFlags::default().first(), None);
+    }
+
     #[test]
     fn log_flags_reach_nix_build_only() {
         let flags = BuildFlags {
@@ -336,6 +363,7 @@ mod tests {
             no_build_output: true,
         };
         assert_eq!(flags.realise_arguments(), ["--builders", "ssh://x"]);
+        assert_eq!(flags.nix_arguments(), ["--builders", "ssh://x", "--print-build-logs"]);
         assert_eq!(flags.nix_build_arguments().len(), 4);
     }
 }

@@ -107,8 +107,7 @@ pub struct RoleFlags {
 #[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "Configuration")]
 pub struct ConfigurationFlags {
-    /// A flake, by its directory or URI, and the name of its nixosConfiguration (default: this machine's). URI may be
-    /// left out: the current directory
+    /// A flake (default: the current directory) and one of its nixosConfigurations (default: this machine's name)
     #[arg(long, short = 'F', value_name = "URI[#NAME]", value_hint = ValueHint::AnyPath, num_args = 0..=1, default_missing_value = ".", overrides_with = "no_flake", value_parser = no_verb)]
     pub flake: Option<String>,
 
@@ -199,6 +198,30 @@ mod tests {
         let arguments =
             Arguments::try_parse_from(["rebuild", "--eval-on", "builder", "switch", "--eval-on", ""]).unwrap();
         assert_eq!(arguments.roles.eval_host.as_deref(), Some(""));
+    }
+
+    #[test]
+    fn a_flake_is_no_verb() {
+        for line in ["build --flake", "--flake . build", "build -F", "build -F."] {
+            assert_eq!(parse(line).unwrap().configuration.flake.as_deref(), Some("."), "{line}");
+        }
+        // nixos-rebuild takes the verb for the flake, and shows its manual.
+        for line in ["--flake switch", "switch --flake build"] {
+            let text = parse(line).unwrap_err().to_string();
+            assert!(text.contains("this is a verb: write"), "{text}");
+        }
+    }
+
+    #[test]
+    fn of_flake_and_no_flake_the_last_one_counts() {
+        for (line, flake, no_flake) in [
+            ("build --flake . --no-flake", None, true),
+            ("build --no-flake --flake .", Some("."), false),
+            ("build --no-flake --flake . --no-flake", None, true),
+        ] {
+            let given = parse(line).unwrap().configuration;
+            assert_eq!((given.flake.as_deref(), given.no_flake), (flake, no_flake), "{line}");
+        }
     }
 
     #[test]

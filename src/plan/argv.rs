@@ -1,103 +1,19 @@
 //! The commands that run on this machine, word by word, in nixos-rebuild's order and spelling.
 
+mod making;
+
 use std::ffi::OsString;
 use std::path::Path;
 
-use super::{Activation, Configuration, Flake, NixFlags, Subject};
+use super::{Activation, NixFlags};
 use crate::host::Host;
 use crate::process::Invocation;
 use crate::store_path::StorePath;
 
+pub use making::{Link, build, evaluate};
+
 /// The fixed name is also the lock: systemd refuses a second one.
 const UNIT: &str = "nixos-rebuild-switch-to-configuration";
-
-/// What Nix's new commands need where nobody has switched them on.
-const FLAKES: [&str; 2] = ["--extra-experimental-features", "nix-command flakes"];
-
-/// Where a local build puts its link.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Link {
-    /// `./result`.
-    Result,
-    /// Nowhere.
-    None,
-    /// Nothing is built.
-    DryRun,
-}
-
-/// Evaluates and builds here.
-#[must_use]
-pub fn build(configuration: &Configuration, flags: &NixFlags, link: Link) -> Invocation {
-    match configuration.subject() {
-        Subject::Expression(words) => nix_build(words, flags, link),
-        Subject::Flake(flake) => nix_build_flake(flake, flags, link),
-    }
-}
-
-/// Evaluates here, and prints the derivation. Of what is no flake, `root` becomes a link to the derivation that keeps it
-/// from being collected; the command for flakes has no such thing.
-#[must_use]
-pub fn evaluate(configuration: &Configuration, flags: &NixFlags, root: &Path) -> Invocation {
-    match configuration.subject() {
-        Subject::Expression(words) => nix_instantiate(words, flags, root),
-        Subject::Flake(flake) => nix_eval(flake, flags),
-    }
-}
-
-fn nix_build(expression: [String; 3], flags: &NixFlags, link: Link) -> Invocation {
-    let command = Invocation::new("nix-build").args(expression);
-    let command = match link {
-        Link::Result => command,
-        Link::None => command.arg("--no-out-link"),
-        Link::DryRun => command.arg("--dry-run"),
-    };
-    command
-        .args(flags.common.arguments_with_log_format())
-        .args(flags.evaluation.arguments())
-        .args(flags.build.nix_build_arguments())
-}
-
-fn nix_instantiate(expression: [String; 3], flags: &NixFlags, root: &Path) -> Invocation {
-    Invocation::new("nix-instantiate")
-        .args(expression)
-        .arg("--add-root")
-        .arg(root)
-        .args(flags.common.arguments_with_log_format())
-        .args(flags.evaluation.arguments())
-        .args(flags.build.realise_arguments())
-}
-
-fn nix_build_flake(flake: &Flake, flags: &NixFlags, link: Link) -> Invocation {
-    let command = Invocation::new("nix")
-        .args(FLAKES)
-        .args(["build", "--print-out-paths"])
-        .arg(flake.installable());
-    let command = match link {
-        // To `nix build`, nixos-rebuild's -Q, whose other name is --no-link, is that.
-        Link::Result if !flags.build.no_build_output => command,
-        Link::Result | Link::None => command.arg("--no-link"),
-        Link::DryRun => command.arg("--dry-run"),
-    };
-    command.args(flake_arguments(flake, flags))
-}
-
-fn nix_eval(flake: &Flake, flags: &NixFlags) -> Invocation {
-    Invocation::new("nix")
-        .args(FLAKES)
-        .args(["eval", "--raw"])
-        .arg(format!("{}.drvPath", flake.installable()))
-        .args(flake_arguments(flake, flags))
-}
-
-fn flake_arguments(flake: &Flake, flags: &NixFlags) -> Vec<String> {
-    [
-        flags.common.arguments_with_log_format(),
-        flags.evaluation.arguments(),
-        flags.build.nix_arguments(),
-        flake.flags.arguments(),
-    ]
-    .concat()
-}
 
 /// Sends a derivation and all that it is made from to the builder.
 #[must_use]
@@ -200,28 +116,17 @@ pub fn activate(activation: &Activation, result: &StorePath, facts: &ActivationF
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::flags::{BuildFlags, CommonFlags, CopyFlags, EvaluationFlags};
+    use crate::cli::flags::{CommonFlags, CopyFlags};
     use crate::host::Place;
 
     fn flags() -> NixFlags {
         NixFlags {
             common: CommonFlags {
-                verbose: 1,
                 repair: true,
-                log_format: Some("raw".into()),
                 ..CommonFlags::default()
             },
-            evaluation: EvaluationFlags {
-                include: vec!["nixpkgs=/my nixpkgs".into()],
-                show_trace: true,
-            },
-            build: BuildFlags {
-                builders: Some(String::new()),
-                print_build_logs: true,
-                no_build_output: false,
-            },
             copy: CopyFlags { use_substitutes: true },
-            lend: true,
+            ..NixFlags::default()
         }
     }
 
@@ -239,25 +144,6 @@ mod tests {
             action: "switch",
             install_bootloader: true,
         }
-    }
-
-    #[test]
-    fn a_local_build_gets_every_flag() {
-        assert_eq!(
-            build(&Configuration::Classic, &flags(), Link::None).to_string(),
-            "nix-build '<nixpkgs/nixos>' --attr config.system.build.toplevel --no-out-link -v --repair --log-format raw \
-             -I 'nixpkgs=/my nixpkgs' --show-trace --builders '' --print-build-logs"
-        );
-    }
-
-    /// nixos-rebuild sends `--print-build-logs` to nix-instantiate, which rejects it.
-    #[test]
-    fn an_evaluation_gets_no_flag_of_build_logs() {
-        assert_eq!(
-            evaluate(&Configuration::Classic, &flags(), Path::new("/t/drv")).to_string(),
-            "nix-instantiate '<nixpkgs/nixos>' --attr config.system.build.toplevel --add-root /t/drv -v --repair \
-             --log-format raw -I 'nixpkgs=/my nixpkgs' --show-trace --builders ''"
-        );
     }
 
     /// nixos-rebuild sends `--repair` to nix-copy-closure, which takes it for a host.
