@@ -23,7 +23,7 @@ _rebuild() {
 
     case "${cmd}" in
         rebuild)
-            opts="-p -v -j -k -K -I -L -Q -s -F -h -V --eval-on --eval-host --build-on --build-host --no-lend --profile-name --install-bootloader --verbose --quiet --max-jobs --cores --log-format --keep-going --keep-failed --fallback --repair --option --include --show-trace --builders --print-build-logs --no-link --no-build-output --substitute-on-destination --use-substitutes --no-reexec --flake --target-host --no-flake --help --version switch boot test build dry-build dry-activate"
+            opts="-F -f -A -p -v -j -k -K -I -L -Q -s -h -V --eval-on --eval-host --build-on --build-host --no-lend --verify-eval --flake --no-flake --file --attr --profile-name --install-bootloader --verbose --quiet --max-jobs --cores --log-format --keep-going --keep-failed --fallback --repair --option --include --show-trace --accept-flake-config --refresh --impure --recreate-lock-file --no-update-lock-file --no-write-lock-file --no-registries --commit-lock-file --update-input --override-input --offline --no-net --builders --print-build-logs --no-link --no-build-output --substitute-on-destination --use-substitutes --no-reexec --target-host --help --version switch boot test build dry-build dry-activate"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -43,6 +43,36 @@ _rebuild() {
                     ;;
                 --build-on)
                     COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --flake)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -F)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -f)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --attr)
+                    COMPREPLY=("${cur}")
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o nospace
+                    fi
+                    return 0
+                    ;;
+                -A)
+                    COMPREPLY=("${cur}")
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o nospace
+                    fi
                     return 0
                     ;;
                 --profile-name)
@@ -102,19 +132,22 @@ _rebuild() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
-                --builders)
+                --update-input)
                     COMPREPLY=("${cur}")
                     if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
                         compopt -o nospace
                     fi
                     return 0
                     ;;
-                --flake)
+                --override-input)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
-                -F)
-                    COMPREPLY=($(compgen -f "${cur}"))
+                --builders)
+                    COMPREPLY=("${cur}")
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o nospace
+                    fi
                     return 0
                     ;;
                 --target-host)

@@ -1,15 +1,21 @@
 complete -c rebuild -l eval-host -l eval-on -d 'Evaluate there, and build there too unless --build-host says otherwise' -r -f -a "(__fish_print_hostnames)"
 complete -c rebuild -l build-host -l build-on -d 'Build there; evaluate here unless --eval-host says otherwise' -r -f -a "(__fish_print_hostnames)"
+complete -c rebuild -s F -l flake -d 'A flake (default: the current directory) and one of its nixosConfigurations (default: this machine\'s name)' -r -F
+complete -c rebuild -s f -l file -d 'A Nix file, or a directory with a default.nix, that evaluates to a configuration or a set of them' -r -F
+complete -c rebuild -s A -l attr -d 'Where in the file the configuration is; without --file in ./system.nix, <nixos-system> or /etc/nixos/system.nix' -r -f
 complete -c rebuild -s p -l profile-name -d 'Use the profile /nix/var/nix/profiles/system-profiles/NAME' -r -f
 complete -c rebuild -s j -l max-jobs -d 'Build at most so many derivations at once' -r -f
 complete -c rebuild -l cores -d 'Let each build use so many cores' -r -f
 complete -c rebuild -l log-format -d 'The format of Nix\'s log (local runs)' -r -f
 complete -c rebuild -l option -d 'Set a Nix option' -r -f
 complete -c rebuild -s I -l include -d 'Add a path to the Nix search path: PATH or NAME=PATH' -r -F
+complete -c rebuild -l update-input -d 'Update one input in the lock file; may be given more than once' -r -f
+complete -c rebuild -l override-input -d 'Use another flake for an input; may be given more than once' -r -F
 complete -c rebuild -l builders -d 'Machines to which Nix may give builds' -r -f
-complete -c rebuild -s F -l flake -d 'A flake: not in this version' -r -F
 complete -c rebuild -l target-host -d 'A third machine: not in this version' -r -f -a "(__fish_print_hostnames)"
 complete -c rebuild -l no-lend -d 'Fetch the result with nix-copy-closure; do not lend this machine\'s Nix daemon to the builder'
+complete -c rebuild -l verify-eval -d 'With --eval-host: evaluate here as well, and go on only if both give the same derivation'
+complete -c rebuild -l no-flake -d 'No flake, even if there is an /etc/nixos/flake.nix'
 complete -c rebuild -l install-bootloader -d 'Install the boot loader again'
 complete -c rebuild -s v -l verbose -d 'Say more; may be given more than once'
 complete -c rebuild -l quiet -d 'Say less; may be given more than once'
@@ -18,11 +24,20 @@ complete -c rebuild -s K -l keep-failed -d 'Keep the directory of a failed build
 complete -c rebuild -l fallback -d 'Build what cannot be fetched'
 complete -c rebuild -l repair -d 'Repair damaged store paths'
 complete -c rebuild -l show-trace -d 'Show where in the configuration an evaluation error came from'
+complete -c rebuild -l accept-flake-config -d 'Accept the Nix settings that the flake asks for'
+complete -c rebuild -l refresh -d 'Look for new versions of what was fetched before'
+complete -c rebuild -l impure -d 'Let the evaluation see the environment, <names> and files outside the flake'
+complete -c rebuild -l recreate-lock-file -d 'Make the lock file anew'
+complete -c rebuild -l no-update-lock-file -d 'Fail if the lock file would change'
+complete -c rebuild -l no-write-lock-file -d 'Do not write a changed lock file'
+complete -c rebuild -l no-registries -d 'Look up no flake by a name of the registries'
+complete -c rebuild -l commit-lock-file -d 'Commit a changed lock file'
+complete -c rebuild -l offline -d 'Take what was fetched before as new enough, and use no substituters'
+complete -c rebuild -l no-net -d 'As --offline'
 complete -c rebuild -s L -l print-build-logs -d 'Show the logs of builds'
 complete -c rebuild -s Q -l no-build-output -l no-link -d 'Do not show the logs of builds'
 complete -c rebuild -s s -l use-substitutes -l substitute-on-destination -d 'Let the receiving machine fetch from its own substituters what they have'
 complete -c rebuild -l no-reexec -d 'Accepted: this program never builds and starts another version of itself'
-complete -c rebuild -l no-flake -d 'The classic configuration even if there is an /etc/nixos/flake.nix'
 complete -c rebuild -s h -l help -d 'Print help'
 complete -c rebuild -s V -l version -d 'Print version'
 complete -c rebuild -f

@@ -11,6 +11,11 @@ module completions {
     --build-host: string      # Build there; evaluate here unless --eval-host says otherwise
     --build-on: string        # Build there; evaluate here unless --eval-host says otherwise
     --no-lend                 # Fetch the result with nix-copy-closure; do not lend this machine's Nix daemon to the builder
+    --verify-eval             # With --eval-host: evaluate here as well, and go on only if both give the same derivation
+    --flake(-F): path         # A flake (default: the current directory) and one of its nixosConfigurations (default: this machine's name)
+    --no-flake                # No flake, even if there is an /etc/nixos/flake.nix
+    --file(-f): path          # A Nix file, or a directory with a default.nix, that evaluates to a configuration or a set of them
+    --attr(-A): string        # Where in the file the configuration is; without --file in ./system.nix, <nixos-system> or /etc/nixos/system.nix
     --profile-name(-p): string # Use the profile /nix/var/nix/profiles/system-profiles/NAME
     --install-bootloader      # Install the boot loader again
     --verbose(-v)             # Say more; may be given more than once
@@ -25,6 +30,18 @@ module completions {
     --option: string          # Set a Nix option
     --include(-I): path       # Add a path to the Nix search path: PATH or NAME=PATH
     --show-trace              # Show where in the configuration an evaluation error came from
+    --accept-flake-config     # Accept the Nix settings that the flake asks for
+    --refresh                 # Look for new versions of what was fetched before
+    --impure                  # Let the evaluation see the environment, <names> and files outside the flake
+    --recreate-lock-file      # Make the lock file anew
+    --no-update-lock-file     # Fail if the lock file would change
+    --no-write-lock-file      # Do not write a changed lock file
+    --no-registries           # Look up no flake by a name of the registries
+    --commit-lock-file        # Commit a changed lock file
+    --update-input: string    # Update one input in the lock file; may be given more than once
+    --override-input: path    # Use another flake for an input; may be given more than once
+    --offline                 # Take what was fetched before as new enough, and use no substituters
+    --no-net                  # As --offline
     --builders: string        # Machines to which Nix may give builds
     --print-build-logs(-L)    # Show the logs of builds
     --no-build-output(-Q)     # Do not show the logs of builds
@@ -32,9 +49,7 @@ module completions {
     --use-substitutes(-s)     # Let the receiving machine fetch from its own substituters what they have
     --substitute-on-destination # Let the receiving machine fetch from its own substituters what they have
     --no-reexec               # Accepted: this program never builds and starts another version of itself
-    --flake(-F): path         # A flake: not in this version
     --target-host: string     # A third machine: not in this version
-    --no-flake                # The classic configuration even if there is an /etc/nixos/flake.nix
     --help(-h)                # Print help
     --version(-V)             # Print version
     verb: string@"nu-complete rebuild verb" # What to do

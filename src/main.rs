@@ -7,7 +7,7 @@ use clap::Parser;
 
 use rebuild::cli::Arguments;
 use rebuild::failure::{describe, exit_code};
-use rebuild::plan::{Facts, Plan};
+use rebuild::plan::Plan;
 use rebuild::process::signals::Signals;
 use rebuild::progress::{self, Verbosity};
 use rebuild::run::{self, Surroundings};
@@ -28,7 +28,8 @@ fn rebuild(arguments: Arguments) -> Result<()> {
     let signals = Signals::listen()?;
     let around = surroundings()?;
     let mut observer = progress::observer(Verbosity::of(&arguments));
-    let plan = Plan::new(arguments, &facts(&around))?;
+    let facts = run::facts(&arguments, &around);
+    let plan = Plan::new(arguments, &facts)?;
     run::carry_out(&plan, &around, observer.as_mut(), &signals)
 }
 
@@ -38,12 +39,4 @@ fn surroundings() -> Result<Surroundings> {
         directory: std::env::current_dir()?,
         own_name: nix::unistd::gethostname()?.to_string_lossy().into_owned(),
     })
-}
-
-fn facts(around: &Surroundings) -> Facts {
-    Facts {
-        own_name: around.own_name.clone(),
-        is_root: nix::unistd::geteuid().is_root(),
-        has_system_flake: std::path::Path::new("/etc/nixos/flake.nix").exists(),
-    }
 }

@@ -6,7 +6,7 @@ pub mod flags;
 
 use clap::{Args, Parser, ValueEnum, ValueHint};
 
-use flags::{BuildFlags, CommonFlags, CopyFlags, EvaluationFlags};
+use flags::{BuildFlags, CommonFlags, CopyFlags, EvaluationFlags, FlakeFlags};
 
 /// What the user typed.
 #[derive(Debug, Parser)]
@@ -27,6 +27,10 @@ pub struct Arguments {
     #[command(flatten)]
     pub roles: RoleFlags,
 
+    /// What is evaluated.
+    #[command(flatten)]
+    pub configuration: ConfigurationFlags,
+
     /// What becomes of the result.
     #[command(flatten)]
     pub activation: ActivationFlags,
@@ -38,6 +42,10 @@ pub struct Arguments {
     /// Flags of the evaluation.
     #[command(flatten)]
     pub evaluation: EvaluationFlags,
+
+    /// Flags of flakes.
+    #[command(flatten)]
+    pub flake: FlakeFlags,
 
     /// Flags of the build.
     #[command(flatten)]
@@ -74,7 +82,7 @@ pub enum Verb {
     DryActivate,
 }
 
-/// `--eval-host`, `--build-host`.
+/// `--eval-host`, `--build-host`, and how they are dealt with.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Hosts")]
 pub struct RoleFlags {
@@ -89,6 +97,39 @@ pub struct RoleFlags {
     /// Fetch the result with nix-copy-closure; do not lend this machine's Nix daemon to the builder
     #[arg(long)]
     pub no_lend: bool,
+
+    /// With --eval-host: evaluate here as well, and go on only if both give the same derivation
+    #[arg(long)]
+    pub verify_eval: bool,
+}
+
+/// Which file or flake is the configuration.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "Configuration")]
+pub struct ConfigurationFlags {
+    /// A flake (default: the current directory) and one of its nixosConfigurations (default: this machine's name)
+    #[arg(long, short = 'F', value_name = "URI[#NAME]", value_hint = ValueHint::AnyPath, num_args = 0..=1, default_missing_value = ".", overrides_with = "no_flake", value_parser = no_verb)]
+    pub flake: Option<String>,
+
+    /// No flake, even if there is an /etc/nixos/flake.nix
+    #[arg(long, overrides_with = "flake")]
+    pub no_flake: bool,
+
+    /// A Nix file, or a directory with a default.nix, that evaluates to a configuration or a set of them
+    #[arg(long, short = 'f', value_name = "FILE", value_hint = ValueHint::AnyPath)]
+    pub file: Option<String>,
+
+    /// Where in the file the configuration is; without --file in ./system.nix, <nixos-system> or /etc/nixos/system.nix
+    #[arg(long, short = 'A', value_name = "ATTRIBUTE")]
+    pub attr: Option<String>,
+}
+
+/// nixos-rebuild takes the verb of `--flake switch` for the flake, and then shows its manual.
+fn no_verb(text: &str) -> Result<String, String> {
+    if Verb::from_str(text, false).is_ok() {
+        return Err(format!("this is a verb: write {text} --flake, or --flake ./{text}"));
+    }
+    Ok(text.to_owned())
 }
 
 /// What becomes of the result.
@@ -112,17 +153,9 @@ pub struct OtherFlags {
     #[arg(long, alias = "fast")]
     pub no_reexec: bool,
 
-    /// A flake: not in this version
-    #[arg(long, short = 'F', value_name = "URI", value_hint = ValueHint::AnyPath, num_args = 0..=1, default_missing_value = ".")]
-    pub flake: Option<String>,
-
     /// A third machine: not in this version
     #[arg(long, value_name = "HOST", value_hint = ValueHint::Hostname)]
     pub target_host: Option<String>,
-
-    /// The classic configuration even if there is an /etc/nixos/flake.nix
-    #[arg(long, overrides_with = "flake")]
-    pub no_flake: bool,
 }
 
 #[cfg(test)]
@@ -165,6 +198,30 @@ mod tests {
         let arguments =
             Arguments::try_parse_from(["rebuild", "--eval-on", "builder", "switch", "--eval-on", ""]).unwrap();
         assert_eq!(arguments.roles.eval_host.as_deref(), Some(""));
+    }
+
+    #[test]
+    fn a_flake_is_no_verb() {
+        for line in ["build --flake", "--flake . build", "build -F", "build -F."] {
+            assert_eq!(parse(line).unwrap().configuration.flake.as_deref(), Some("."), "{line}");
+        }
+        // nixos-rebuild takes the verb for the flake, and shows its manual.
+        for line in ["--flake switch", "switch --flake build"] {
+            let text = parse(line).unwrap_err().to_string();
+            assert!(text.contains("this is a verb: write"), "{text}");
+        }
+    }
+
+    #[test]
+    fn of_flake_and_no_flake_the_last_one_counts() {
+        for (line, flake, no_flake) in [
+            ("build --flake . --no-flake", None, true),
+            ("build --no-flake --flake .", Some("."), false),
+            ("build --no-flake --flake . --no-flake", None, true),
+        ] {
+            let given = parse(line).unwrap().configuration;
+            assert_eq!((given.flake.as_deref(), given.no_flake), (flake, no_flake), "{line}");
+        }
     }
 
     #[test]

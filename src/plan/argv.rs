@@ -1,5 +1,7 @@
 //! The commands that run on this machine, word by word, in nixos-rebuild's order and spelling.
 
+mod making;
+
 use std::ffi::OsString;
 use std::path::Path;
 
@@ -8,51 +10,10 @@ use crate::host::Host;
 use crate::process::Invocation;
 use crate::store_path::StorePath;
 
-/// What is evaluated: the entry point of a classic configuration.
-pub const ENTRY: &str = "<nixpkgs/nixos>";
-
-/// The attribute that is the whole system.
-pub const ATTRIBUTE: &str = "config.system.build.toplevel";
+pub use making::{Link, build, evaluate, evaluation_there, look_there, track};
 
 /// The fixed name is also the lock: systemd refuses a second one.
 const UNIT: &str = "nixos-rebuild-switch-to-configuration";
-
-/// Where a local `nix-build` puts its link.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Link {
-    /// `./result`.
-    Result,
-    /// Nowhere.
-    None,
-    /// Nothing is built.
-    DryRun,
-}
-
-/// Evaluates and builds here.
-#[must_use]
-pub fn nix_build(flags: &NixFlags, link: Link) -> Invocation {
-    let command = Invocation::new("nix-build").args([ENTRY, "--attr", ATTRIBUTE]);
-    let command = match link {
-        Link::Result => command,
-        Link::None => command.arg("--no-out-link"),
-        Link::DryRun => command.arg("--dry-run"),
-    };
-    command
-        .args(flags.common.arguments_with_log_format())
-        .args(flags.evaluation.arguments())
-        .args(flags.build.nix_build_arguments())
-}
-
-/// Evaluates here; `root` becomes a link to the derivation, and keeps it from being collected.
-#[must_use]
-pub fn nix_instantiate(flags: &NixFlags, root: &Path) -> Invocation {
-    Invocation::new("nix-instantiate")
-        .args([ENTRY, "--attr", ATTRIBUTE, "--add-root"])
-        .arg(root)
-        .args(flags.common.arguments_with_log_format())
-        .args(flags.evaluation.arguments())
-        .args(flags.build.realise_arguments())
-}
 
 /// Sends a derivation and all that it is made from to the builder.
 #[must_use]
@@ -155,28 +116,17 @@ pub fn activate(activation: &Activation, result: &StorePath, facts: &ActivationF
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::flags::{BuildFlags, CommonFlags, CopyFlags, EvaluationFlags};
+    use crate::cli::flags::{CommonFlags, CopyFlags};
     use crate::host::Place;
 
     fn flags() -> NixFlags {
         NixFlags {
             common: CommonFlags {
-                verbose: 1,
                 repair: true,
-                log_format: Some("raw".into()),
                 ..CommonFlags::default()
             },
-            evaluation: EvaluationFlags {
-                include: vec!["nixpkgs=/my nixpkgs".into()],
-                show_trace: true,
-            },
-            build: BuildFlags {
-                builders: Some(String::new()),
-                print_build_logs: true,
-                no_build_output: false,
-            },
             copy: CopyFlags { use_substitutes: true },
-            lend: true,
+            ..NixFlags::default()
         }
     }
 
@@ -194,25 +144,6 @@ mod tests {
             action: "switch",
             install_bootloader: true,
         }
-    }
-
-    #[test]
-    fn a_local_build_gets_every_flag() {
-        assert_eq!(
-            nix_build(&flags(), Link::None).to_string(),
-            "nix-build '<nixpkgs/nixos>' --attr config.system.build.toplevel --no-out-link -v --repair --log-format raw \
-             -I 'nixpkgs=/my nixpkgs' --show-trace --builders '' --print-build-logs"
-        );
-    }
-
-    /// nixos-rebuild sends `--print-build-logs` to nix-instantiate, which rejects it.
-    #[test]
-    fn an_evaluation_gets_no_flag_of_build_logs() {
-        assert_eq!(
-            nix_instantiate(&flags(), Path::new("/t/drv")).to_string(),
-            "nix-instantiate '<nixpkgs/nixos>' --attr config.system.build.toplevel --add-root /t/drv -v --repair \
-             --log-format raw -I 'nixpkgs=/my nixpkgs' --show-trace --builders ''"
-        );
     }
 
     /// nixos-rebuild sends `--repair` to nix-copy-closure, which takes it for a host.

@@ -2,6 +2,7 @@
 //! processes. Carrying it out is `run`'s.
 
 pub mod argv;
+mod configuration;
 
 use std::path::PathBuf;
 
@@ -10,6 +11,8 @@ use crate::cli::{Arguments, Verb};
 use crate::failure::Failure;
 use crate::host::{Host, Place};
 
+pub use configuration::{Configuration, Flake, Found, Subject};
+
 /// What of this machine and its user decides over the plan.
 #[derive(Debug, Clone)]
 pub struct Facts {
@@ -17,15 +20,19 @@ pub struct Facts {
     pub own_name: String,
     /// Whether the user is root.
     pub is_root: bool,
-    /// Whether there is an `/etc/nixos/flake.nix`.
-    pub has_system_flake: bool,
+    /// What there is that may be the configuration.
+    pub found: Found,
 }
 
 /// The whole run.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Plan {
+    /// What is evaluated.
+    pub configuration: Configuration,
     /// How the system comes to be.
     pub making: Making,
+    /// Whether what another machine evaluates is compared with an evaluation here (`--verify-eval`).
+    pub verify_evaluation: bool,
     /// What becomes of it.
     pub outcome: Outcome,
     /// The flags for Nix.
@@ -97,15 +104,22 @@ impl Plan {
     /// # Errors
     /// What the command line asks for cannot be done: refused here, before anything is changed or even begun.
     pub fn new(arguments: Arguments, facts: &Facts) -> Result<Self, Failure> {
-        refuse_flakes(&arguments, facts)?;
         if let Some(target) = &arguments.other.target_host {
             return Err(
                 Failure::usage(format!("--target-host {target}: this version activates here only"))
                     .with_remedy("use nixos-rebuild for it, or type rebuild on that machine"),
             );
         }
+        let making = making(&arguments, facts)?;
         let plan = Self {
-            making: making(&arguments, facts)?,
+            verify_evaluation: verify_evaluation(&arguments, &making)?,
+            making,
+            configuration: Configuration::choose(
+                &arguments.configuration,
+                arguments.flake.clone(),
+                &facts.found,
+                &facts.own_name,
+            )?,
             outcome: outcome(&arguments)?,
             flags: NixFlags {
                 common: arguments.common,
@@ -125,20 +139,15 @@ impl Plan {
     }
 }
 
-fn refuse_flakes(arguments: &Arguments, facts: &Facts) -> Result<(), Failure> {
-    if let Some(flake) = &arguments.other.flake {
+/// Where `--eval-host` names this machine, there is nothing to compare: that is the evaluation here.
+fn verify_evaluation(arguments: &Arguments, making: &Making) -> Result<bool, Failure> {
+    if arguments.roles.verify_eval && arguments.roles.eval_host.is_none() {
         return Err(
-            Failure::usage(format!("--flake {flake}: this version does not know flakes yet"))
-                .with_remedy("use nixos-rebuild for it"),
+            Failure::usage("--verify-eval compares with the evaluation on another machine, and none is named")
+                .with_remedy("name it: --eval-on HOST"),
         );
     }
-    if facts.has_system_flake && !arguments.other.no_flake {
-        return Err(Failure::usage(
-            "/etc/nixos/flake.nix is what nixos-rebuild would use, and this version does not know flakes yet",
-        )
-        .with_remedy("use nixos-rebuild for it\nor, for the classic configuration beside it: --no-flake"));
-    }
-    Ok(())
+    Ok(arguments.roles.verify_eval && matches!(making, Making::EvaluateOn(_)))
 }
 
 fn making(arguments: &Arguments, facts: &Facts) -> Result<Making, Failure> {
@@ -204,7 +213,7 @@ mod tests {
         Facts {
             own_name: "pi".into(),
             is_root: true,
-            has_system_flake: false,
+            found: Found::default(),
         }
     }
 
@@ -303,14 +312,15 @@ mod tests {
     }
 
     #[test]
-    fn flakes_are_refused_not_ignored() {
-        let flake = Facts {
-            has_system_flake: true,
-            ..facts()
-        };
-        assert!(plan("switch --flake .").is_err());
-        assert!(plan_with("switch", &flake).is_err());
-        assert!(plan_with("switch --no-flake", &flake).is_ok());
-        assert!(plan("switch --flake . --no-flake").is_ok());
+    fn an_evaluation_is_verified_only_where_there_is_one_elsewhere() {
+        let verified = |line: &str| plan(line).map(|plan| plan.verify_evaluation);
+        assert_eq!(verified("switch --eval-on b --verify-eval"), Ok(true));
+        assert_eq!(verified("switch --eval-on b"), Ok(false));
+        assert_eq!(verified("switch --eval-on localhost --verify-eval"), Ok(false));
+        for line in ["switch --verify-eval", "switch --build-on b --verify-eval"] {
+            let failure = verified(line).unwrap_err();
+            assert_eq!(failure.code(), 2, "{line}");
+            assert_eq!(failure.remedy(), Some("name it: --eval-on HOST"));
+        }
     }
 }

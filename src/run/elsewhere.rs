@@ -1,12 +1,11 @@
 //! Making the system on another machine.
 
-use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
+use super::gather::{self, Gathered, gather};
 use super::{Surroundings, System, here};
-use crate::failure::Failure;
 use crate::host::Host;
 use crate::nix_settings::NixSettings;
 use crate::plan::{Outcome, Plan, argv};
@@ -16,9 +15,8 @@ use crate::session::relay::Relay;
 use crate::session::request::{Evaluation, Request, Work};
 use crate::session::sources::Sources;
 use crate::session::{Answer, converse, ssh};
-use crate::sources::collect::Collection;
 use crate::sources::record::Record;
-use crate::sources::search_path::SearchPath;
+use crate::store_path::StorePath;
 
 /// What another machine is to make.
 pub(super) struct Errand<'a> {
@@ -42,25 +40,45 @@ impl<'a> Errand<'a> {
     /// Evaluates and builds there. Nothing comes of a dry run.
     pub(super) fn evaluate_and_build(&self, observer: &mut dyn Observer, signals: &Signals) -> Result<Option<System>> {
         let flags = &self.plan.flags;
-        let collection = configuration(self.plan, self.around, &self.settings)?;
-        let mut sources = Sources::new(collection, self.record());
+        let expected = self.own_derivation(signals)?;
+        let Gathered { collection, lock } = gather(self.plan, self.around, &self.settings)?;
+        let mut sources = Sources::new(collection, self.record(), lock.clone());
         let evaluation = Evaluation {
-            expression: [argv::ENTRY, "--attr", argv::ATTRIBUTE].map(str::to_owned).to_vec(),
-            flags: [
-                flags.common.arguments(),
-                flags.evaluation.arguments(),
-                flags.build.realise_arguments(),
-            ]
-            .concat(),
-            look: [argv::ENTRY, "--attr", &format!("{}.drvPath", argv::ATTRIBUTE)]
-                .map(str::to_owned)
-                .to_vec(),
-            environment: environment(self.around, &sources.collection),
+            command: argv::evaluation_there(&self.plan.configuration, flags),
+            look: argv::look_there(&self.plan.configuration, flags),
+            lock,
+            registry: gather::registry(self.around),
+            environment: gather::environment(self.around, &sources.collection),
             settings: self.settings.of_evaluation(),
             directory: self.around.directory.clone(),
             need: sources.need(),
         };
-        self.make(Work::Evaluate(evaluation), &mut sources, observer, signals)
+        let result = self.make(Work::Evaluate(evaluation), expected, &mut sources, observer, signals);
+        if let Some(lock) = sources.new_lock() {
+            self.track(lock, signals);
+        }
+        result
+    }
+
+    /// For `--verify-eval`: what this machine itself makes of the configuration.
+    fn own_derivation(&self, signals: &Signals) -> Result<Option<StorePath>> {
+        if !self.plan.verify_evaluation {
+            return Ok(None);
+        }
+        eprintln!("evaluating here first, to compare...");
+        let roots = tempfile::Builder::new().prefix("rebuild.").tempdir()?;
+        let root = roots.path().join("derivation");
+        let output = argv::evaluate(&self.plan.configuration, &self.plan.flags, &root).capture(signals)?;
+        Ok(Some(here::store_path(&output)?))
+    }
+
+    /// A new lock file in a git repository is made known to git, as Nix does: a flake's files are those that git knows.
+    fn track(&self, lock: &Path, signals: &Signals) {
+        let Some(directory) = lock.parent() else { return };
+        if directory.ancestors().any(|parent| parent.join(".git").exists()) {
+            // Without git here Nix could not do it either.
+            let _ = argv::track(directory, "flake.lock").capture(signals);
+        }
     }
 
     /// What was needed over there the last time, for the same configuration by the same names.
@@ -69,11 +87,19 @@ impl<'a> Errand<'a> {
             .around
             .variable("XDG_CACHE_HOME")
             .map_or_else(|| self.around.home().join(".cache"), PathBuf::from);
+        let configuration = self.plan.configuration.to_string();
         let include = self.plan.flags.evaluation.include.join("\n");
         let directory = self.around.directory.to_string_lossy();
         let variable = |name| self.around.text(name).unwrap_or_default();
         let (config, path) = (variable("NIXOS_CONFIG"), variable("NIX_PATH"));
-        let what = [self.host.destination(), &directory, &include, &config, &path];
+        let what = [
+            self.host.destination(),
+            &configuration,
+            &directory,
+            &include,
+            &config,
+            &path,
+        ];
         Record::new(&cache.join("rebuild"), &what)
     }
 
@@ -82,7 +108,8 @@ impl<'a> Errand<'a> {
     pub(super) fn build(&self, observer: &mut dyn Observer, signals: &Signals) -> Result<Option<System>> {
         let flags = &self.plan.flags;
         let roots = tempfile::Builder::new().prefix("rebuild.").tempdir()?;
-        let output = argv::nix_instantiate(flags, &roots.path().join("derivation")).capture(signals)?;
+        let output =
+            argv::evaluate(&self.plan.configuration, flags, &roots.path().join("derivation")).capture(signals)?;
         let derivation = here::store_path(&output)?;
         observer.see(Event::Detail(format!("derivation: {derivation}")));
         let options = self.around.text("NIX_SSHOPTS");
@@ -91,13 +118,14 @@ impl<'a> Errand<'a> {
             .with_context(|| format!("this machine → {}", self.host))?;
         let mut nothing = Sources::none();
         let derivation = derivation.to_string();
-        self.make(Work::Build { derivation }, &mut nothing, observer, signals)
+        self.make(Work::Build { derivation }, None, &mut nothing, observer, signals)
     }
 
     /// The session, and the fetching of the result where the session could not bring it.
     fn make(
         &self,
         work: Work,
+        expected: Option<StorePath>,
         sources: &mut Sources,
         observer: &mut dyn Observer,
         signals: &Signals,
@@ -116,6 +144,7 @@ impl<'a> Errand<'a> {
                 .setting("system")
                 .map_or_else(|| self.settings.system(), str::to_owned),
             work,
+            expected,
             dry_run,
             build_flags: [flags.common.arguments(), flags.build.realise_arguments()].concat(),
             copy_flags: flags.copy.arguments(),
@@ -163,74 +192,6 @@ impl<'a> Errand<'a> {
     }
 }
 
-/// The files that the configuration begins with: what `<nixpkgs/nixos>` reads.
-fn configuration(plan: &Plan, around: &Surroundings, settings: &NixSettings) -> Result<Collection> {
-    let search_path = SearchPath::new(
-        &plan.flags.evaluation.include,
-        around.text("NIX_PATH").as_deref(),
-        settings.get("nix-path"),
-        &around.home(),
-        &around.directory,
-    );
-    let mut collection = Collection::new(search_path, around.home());
-    collection.add_surroundings(&around.directory);
-    if !collection.add_lookup("nixpkgs") && !collection.is_address("nixpkgs") {
-        return Err(Failure::new("<nixpkgs> is not in the Nix search path of this user")
-            .with_remedy("is NIX_PATH set? with sudo: sudo -i\nor name it: -I nixpkgs=PATH")
-            .into());
-    }
-    // As nixos/lib/from-env.nix does: the variable, then the search path.
-    let entry = around
-        .variable("NIXOS_CONFIG")
-        .filter(|value| !value.is_empty())
-        .map(PathBuf::from)
-        .or_else(|| collection.find("nixos-config"));
-    let Some(entry) = entry else {
-        return Err(
-            Failure::new("no configuration: neither NIXOS_CONFIG nor <nixos-config> names one")
-                .with_remedy("name it: -I nixos-config=/etc/nixos/configuration.nix")
-                .into(),
-        );
-    };
-    if !entry.exists() {
-        return Err(Failure::new(format!("the configuration {} does not exist", entry.display())).into());
-    }
-    let entry = around.directory.join(entry);
-    let default = entry.join("default.nix");
-    if entry.is_dir() && default.exists() {
-        collection.add_entry(&default);
-    } else {
-        collection.add_entry(&entry);
-    }
-    Ok(collection)
-}
-
-/// The variables that an evaluation here would see and that change what it gives: those that NixOS and nixpkgs read, and
-/// those that the configuration asks for by name. Not all of them: an environment holds secrets.
-fn environment(around: &Surroundings, collection: &Collection) -> Vec<(OsString, OsString)> {
-    const KNOWN: [&str; 5] = ["HOME", "USER", "LOGNAME", "NIX_PATH", "NIXOS_CONFIG"];
-    // What belongs to the machine that evaluates.
-    const ITS_OWN: [&str; 6] = [
-        "PATH",
-        "TMPDIR",
-        "XDG_RUNTIME_DIR",
-        "XDG_CACHE_HOME",
-        "NIX_REMOTE",
-        "NIX_CONF_DIR",
-    ];
-    let asked_for = |name: &str| {
-        KNOWN.contains(&name)
-            || name.starts_with("NIXPKGS_")
-            || (name.starts_with("NIXOS_") && !name.starts_with("NIXOS_REBUILD_"))
-            || (collection.variables().contains(name) && !ITS_OWN.contains(&name))
-    };
-    let chosen = around
-        .variables
-        .iter()
-        .filter(|(name, _)| name.to_str().is_some_and(asked_for));
-    chosen.cloned().collect()
-}
-
 /// A host name as a file name.
 fn client_name(own_name: &str) -> String {
     let kept = own_name.chars().map(|c| {
@@ -247,39 +208,6 @@ fn client_name(own_name: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn around(variables: &[(&str, &str)]) -> Surroundings {
-        Surroundings {
-            variables: variables
-                .iter()
-                .map(|(name, value)| (name.into(), value.into()))
-                .collect(),
-            directory: "/".into(),
-            own_name: "pi".into(),
-        }
-    }
-
-    #[test]
-    fn of_the_environment_goes_what_evaluation_asks_for() {
-        let root = tempfile::tempdir().unwrap();
-        let file = root.path().join("configuration.nix");
-        std::fs::write(&file, r#"builtins.getEnv "COLOUR" + builtins.getEnv "PATH""#).unwrap();
-        let mut collection = Collection::new(SearchPath::none(), "/root".into());
-        collection.add_entry(&file);
-        let around = around(&[
-            ("HOME", "/root"),
-            ("PATH", "/bin"),
-            ("AWS_SECRET_ACCESS_KEY", "x"),
-            ("NIXPKGS_ALLOW_UNFREE", "1"),
-            ("NIXOS_REBUILD_NO_SYSTEMD_RUN", "1"),
-            ("COLOUR", "red"),
-        ]);
-        let names: Vec<_> = environment(&around, &collection)
-            .into_iter()
-            .map(|(name, _)| name)
-            .collect();
-        assert_eq!(names, ["HOME", "NIXPKGS_ALLOW_UNFREE", "COLOUR"]);
-    }
 
     #[test]
     fn client_names_are_file_names() {

@@ -12,13 +12,13 @@ use crate::store_path::StorePath;
 pub(super) fn make(plan: &Plan, signals: &Signals) -> Result<Option<System>> {
     let link = match plan.outcome {
         Outcome::DryBuild => {
-            argv::nix_build(&plan.flags, Link::DryRun).run(signals)?;
+            argv::build(&plan.configuration, &plan.flags, Link::DryRun).run(signals)?;
             return Ok(None);
         }
         Outcome::Link => Link::Result,
         Outcome::Activate(_) => Link::None,
     };
-    let output = argv::nix_build(&plan.flags, link).capture(signals)?;
+    let output = argv::build(&plan.configuration, &plan.flags, link).capture(signals)?;
     let path = store_path(&output)?;
     Ok(Some(System { path, keeper: None }))
 }

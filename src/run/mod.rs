@@ -2,6 +2,8 @@
 
 mod activate;
 mod elsewhere;
+mod facts;
+mod gather;
 mod here;
 mod programs;
 
@@ -11,6 +13,7 @@ use std::path::PathBuf;
 use anyhow::Result;
 
 use elsewhere::Errand;
+pub use facts::facts;
 
 use crate::plan::{Making, Outcome, Plan};
 use crate::process::signals::Signals;

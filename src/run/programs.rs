@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::path::Path;
 
 use crate::failure::Failure;
-use crate::plan::{Making, Outcome, Plan};
+use crate::plan::{Configuration, Making, Outcome, Plan};
 
 /// Looks for each of them in `path`.
 ///
@@ -22,9 +22,13 @@ pub(super) fn require(plan: &Plan, path: Option<&OsString>, directory: &Path) ->
 }
 
 fn needed(plan: &Plan) -> Vec<&'static str> {
+    let (builds, evaluates) = match plan.configuration {
+        Configuration::Flake(_) => ("nix", "nix"),
+        Configuration::Classic | Configuration::File { .. } => ("nix-build", "nix-instantiate"),
+    };
     let mut programs = match plan.making {
-        Making::Local => vec!["nix-build"],
-        Making::BuildOn(_) => vec!["nix-instantiate", "nix-copy-closure", "ssh"],
+        Making::Local => vec![builds],
+        Making::BuildOn(_) => vec![evaluates, "nix-copy-closure", "ssh"],
         Making::EvaluateOn(_) => vec!["ssh"],
     };
     match &plan.outcome {

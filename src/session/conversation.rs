@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 use std::io::{BufRead, BufReader, Read};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Child;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread;
@@ -23,7 +23,7 @@ use crate::process::signals::Signals;
 use crate::progress::nix_log::LogLine;
 use crate::progress::{Event, Observer, Phase};
 use crate::sources::archive::Amount;
-use crate::sources::collect::Refusal;
+use crate::sources::collect::{Collection, Refusal};
 use crate::sources::mirror::Entry;
 use crate::store_path::StorePath;
 
@@ -90,6 +90,7 @@ pub fn converse(
     let mut talk = Conversation {
         host,
         system: &request.system,
+        expected: request.expected.as_ref(),
         child,
         speaker: Some(speaker),
         sources,
@@ -154,6 +155,7 @@ fn is_broken_pipe(error: &anyhow::Error) -> bool {
 struct Conversation<'a> {
     host: &'a Host,
     system: &'a str,
+    expected: Option<&'a StorePath>,
     child: Child,
     speaker: Option<Speaker>,
     sources: &'a mut Sources,
@@ -279,11 +281,16 @@ impl Conversation<'_> {
             Reply::EvaluationFailed { code } => self.evaluation_failed(code),
             Reply::Looked(path) => self.sources.collection.add_asked(&path),
             Reply::LookedAround => self.looked_around(),
+            Reply::LockLine(line) => self.sources.hear_lock(&line),
             Reply::Evaluated(derivation) => {
                 self.errors.clear();
-                self.sources.keep();
+                self.sources.keep()?;
                 self.observer.see(Event::Detail(format!("derivation: {derivation}")));
-                self.answer.derivation = Some(StorePath::parse(&derivation)?);
+                let derivation = StorePath::parse(&derivation)?;
+                if let Some(own) = self.expected.filter(|own| **own != derivation) {
+                    return Err(diagnosis::differs(self.host, own, &derivation).into());
+                }
+                self.answer.derivation = Some(derivation);
             }
             Reply::Building => self.observer.see(Event::Phase(Phase::Building)),
             Reply::Built(path) => {
@@ -382,14 +389,7 @@ impl Conversation<'_> {
     fn evaluation_failed(&mut self, code: u8) {
         self.rounds += 1;
         let before = self.sources.extent();
-        for missing in self.missing() {
-            match missing {
-                Missing::Path(path) => self.sources.collection.add_missed(&path),
-                Missing::Lookup(name) => {
-                    self.sources.collection.add_lookup(&name);
-                }
-            }
-        }
+        self.add_missing(Collection::add_missed);
         if self.sources.extent() != before && self.rounds < MOST_ROUNDS {
             self.errors.clear();
             self.ask_again("open");
@@ -408,24 +408,24 @@ impl Conversation<'_> {
 
     /// After an evaluation that saw empty files where ours are not there yet: its errors mean nothing to the user.
     fn looked_around(&mut self) {
-        for missing in self.missing() {
-            match missing {
-                Missing::Path(path) => self.sources.collection.add_asked(&path),
-                Missing::Lookup(name) => {
-                    self.sources.collection.add_lookup(&name);
-                }
-            }
-        }
+        self.add_missing(Collection::add_asked);
         self.errors.clear();
         self.ask_again("closed");
     }
 
-    fn missing(&self) -> Vec<Missing> {
-        let found = self.errors.iter().flat_map(|error| match error {
-            LogLine::Message { text, .. } => missing(text),
-            _ => Vec::new(),
-        });
-        found.collect()
+    /// What the errors name is added, paths by `add`.
+    fn add_missing(&mut self, add: fn(&mut Collection, &Path)) {
+        let collection = &mut self.sources.collection;
+        for error in &self.errors {
+            let LogLine::Message { text, .. } = error else { continue };
+            for missing in missing(text) {
+                match missing {
+                    Missing::Path(path) => add(collection, &path),
+                    Missing::Repository(path) => collection.add_asked(&path.join(".git")),
+                    Missing::Lookup(name) => _ = collection.add_lookup(&name),
+                }
+            }
+        }
     }
 
     fn ask_again(&mut self, mode: &str) {

@@ -2,6 +2,7 @@
 
 use crate::failure::Failure;
 use crate::host::Host;
+use crate::store_path::StorePath;
 
 /// The failure for a part of the script (`fail` in `scripts/`). Nix's own messages have been shown before it.
 #[must_use]
@@ -67,6 +68,19 @@ pub(super) fn failed(host: &Host, system: &str, stage: &str, code: u8) -> Failur
         Some(remedy) => failure.with_remedy(remedy),
         None => failure,
     }
+}
+
+/// The failure of `--verify-eval`.
+#[must_use]
+pub(super) fn differs(host: &Host, own: &StorePath, theirs: &StorePath) -> Failure {
+    Failure::new(format!(
+        "{host} evaluates to another system than this machine; nothing was changed here\n  here:  {own}\n  there: {theirs}"
+    ))
+    .with_remedy(format!(
+        "compare them: nix-copy-closure --from {host} {theirs}; nix-diff {own} {theirs}\n\
+         what differs by its nature (the time, unpinned downloads) does so here, too: evaluate here twice\n\
+         if it is none of that, it is a fault of rebuild: please report it"
+    ))
 }
 
 fn emulation_remedy(system: &str) -> String {

@@ -7,6 +7,8 @@ use std::path::PathBuf;
 pub(super) enum Missing {
     /// A path.
     Path(PathBuf),
+    /// A git repository's own files.
+    Repository(PathBuf),
     /// A name of the search path.
     Lookup(String),
 }
@@ -26,6 +28,8 @@ pub(super) fn missing(error: &str) -> Vec<Missing> {
         if line.contains("was not found in the Nix search path") {
             let mut quoted = line.split(['\'', '‘', '’']).skip(1).step_by(2);
             found.extend(quoted.next().map(|name| Missing::Lookup(name.to_owned())));
+        } else if line.contains("could not find repository") || line.contains("is not a Git repository") {
+            found.extend(paths(line).into_iter().map(|path| Missing::Repository(path.into())));
         } else if SIGNS.iter().any(|sign| line.contains(sign)) {
             found.extend(paths(line).into_iter().map(|path| Missing::Path(path.into())));
         }
@@ -99,6 +103,10 @@ mod tests {
             (
                 "error: filesystem error: status: Permission denied [/root/.nix-defexpr/channels]",
                 vec![Missing::Path("/root/.nix-defexpr/channels".into())],
+            ),
+            (
+                "error: could not find repository at '/etc/nixos'",
+                vec![Missing::Repository("/etc/nixos".into())],
             ),
             ("error: attribute 'x' missing at /etc/nixos/x.nix:1:1", vec![]),
         ] {

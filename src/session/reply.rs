@@ -27,6 +27,8 @@ pub enum Reply {
     Looked(PathBuf),
     /// That was all that it read.
     LookedAround,
+    /// A line of the flake's lock file, which the evaluation has written.
+    LockLine(String),
     /// The evaluation gave this derivation.
     Evaluated(String),
     /// The build has begun.
@@ -69,6 +71,9 @@ impl Reply {
         if let Some(path) = text.strip_prefix("looked ") {
             // Newlines come as what cannot be in a path.
             return Some(Self::Looked(path.replace('\0', "\n").into()));
+        }
+        if let Some(line) = text.strip_prefix("lock-line ") {
+            return Some(Self::LockLine(line.to_owned()));
         }
         let mut words = text.split_whitespace();
         let event = words.next()?;

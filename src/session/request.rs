@@ -8,6 +8,7 @@ use anyhow::Result;
 
 use crate::failure::Failure;
 use crate::process::quote::shell_word;
+use crate::store_path::StorePath;
 
 /// The scripts in the order in which the shell reads them; `main.sh` starts.
 pub(super) const SCRIPTS: [&str; 7] = [
@@ -31,6 +32,8 @@ pub struct Request {
     pub system: String,
     /// What there is to do.
     pub work: Work,
+    /// The derivation that the evaluation has to give (`--verify-eval`).
+    pub expected: Option<StorePath>,
     /// Say what would be built, and no more.
     pub dry_run: bool,
     /// Flags of `nix-store --realise`.
@@ -56,12 +59,14 @@ pub enum Work {
 /// An evaluation for somebody else.
 #[derive(Debug)]
 pub struct Evaluation {
-    /// What to evaluate: arguments of `nix-instantiate`.
-    pub expression: Vec<String>,
-    /// The same for `nix-instantiate --eval`: the path of that derivation, as a value.
+    /// The command, a program of Nix and its arguments, that makes the derivation.
+    pub command: Vec<String>,
+    /// One that evaluates the same and keeps nothing of it.
     pub look: Vec<String>,
-    /// Its flags.
-    pub flags: Vec<String>,
+    /// The lock file that it may write.
+    pub lock: Option<PathBuf>,
+    /// The registry of flakes of this machine, as the text of a `registry.json`.
+    pub registry: String,
     /// The environment that it reads.
     pub environment: Vec<(OsString, OsString)>,
     /// The settings that it obeys, as the text of a `nix.conf`.
@@ -131,9 +136,10 @@ impl Request {
 
 impl Evaluation {
     fn describe(&self, text: &mut Text) -> Result<(), Failure> {
-        text.function("with_client_expression", &self.expression)?;
+        text.function("with_client_evaluation", &self.command)?;
         text.function("with_client_look", &self.look)?;
-        text.function("with_client_evaluation_flags", &self.flags)?;
+        text.set("rb_lock", self.lock.clone().unwrap_or_default())?;
+        text.set("rb_registry", &self.registry)?;
         text.set("rb_need", self.need.words())?;
         text.set("rb_most_kept", MOST_KEPT.to_string())?;
         text.set("rb_nix_conf", &self.settings)?;
@@ -199,8 +205,11 @@ mod tests {
 
     fn evaluation() -> Evaluation {
         Evaluation {
-            expression: vec!["<nixpkgs/nixos>".into()],
-            flags: vec!["-I".into(), "a b='c'".into()],
+            command: ["nix-instantiate", "<nixpkgs/nixos>", "-I", "a b='c'"]
+                .map(String::from)
+                .into(),
+            lock: None,
+            registry: String::new(),
             environment: vec![
                 ("HOME".into(), "/root".into()),
                 ("MULTI".into(), "a\n$(touch /tmp/no) 'x'".into()),
@@ -222,6 +231,7 @@ mod tests {
             client: "pi".into(),
             system: "aarch64-linux".into(),
             work: Work::Evaluate(evaluation()),
+            expected: None,
             dry_run: false,
             build_flags: vec![],
             copy_flags: vec!["-s".into()],
@@ -248,8 +258,8 @@ mod tests {
     fn words_arrive_as_they_are() {
         assert_eq!(in_shell("printf %s \"$rb_need\""), "0f none a-b c-d");
         assert_eq!(
-            in_shell("with_client_evaluation_flags with_client_expression printf '<%s>'"),
-            "<-I><a b='c'><<nixpkgs/nixos>>"
+            in_shell("with_client_evaluation printf '<%s>'"),
+            "<nix-instantiate><<nixpkgs/nixos>><-I><a b='c'>"
         );
     }
 

@@ -1,6 +1,8 @@
 //! This machine's files for one session: what is to be over there, and what is there already.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
 
 use super::reply::Has;
 use super::request::Need;
@@ -17,18 +19,32 @@ pub struct Sources {
     record: Option<Record>,
     /// What the other machine has, if it still has it: after the last evaluation, then after the last round of this one.
     base: Mirror,
+    lock: Option<Lock>,
+}
+
+/// The lock file of the flake that is evaluated.
+#[derive(Debug)]
+struct Lock {
+    path: PathBuf,
+    heard: String,
+    is_new: bool,
 }
 
 impl Sources {
     /// For an evaluation whose files are recorded there.
     #[must_use]
-    pub fn new(mut collection: Collection, record: Record) -> Self {
+    pub fn new(mut collection: Collection, record: Record, lock: Option<PathBuf>) -> Self {
         let base = record.read();
         collection.remember(&base);
         Self {
             collection,
             record: Some(record),
             base,
+            lock: lock.map(|path| Lock {
+                path,
+                heard: String::new(),
+                is_new: false,
+            }),
         }
     }
 
@@ -39,6 +55,7 @@ impl Sources {
             collection: Collection::new(SearchPath::none(), PathBuf::from("/")),
             record: None,
             base: Mirror::default(),
+            lock: None,
         }
     }
 
@@ -73,10 +90,36 @@ impl Sources {
         }
     }
 
-    /// After a whole evaluation: what it needed is to be remembered.
-    pub(super) fn keep(&self) {
+    /// A line of the lock file as it is over there, after the evaluation.
+    pub(super) fn hear_lock(&mut self, line: &str) {
+        if let Some(lock) = &mut self.lock {
+            lock.heard.push_str(line);
+            lock.heard.push('\n');
+        }
+    }
+
+    /// After a whole evaluation: what it needed is to be remembered, and a lock file that it has written is to be here, as
+    /// it would be after an evaluation here.
+    ///
+    /// # Errors
+    /// The lock file cannot be written.
+    pub(super) fn keep(&mut self) -> Result<()> {
         if let Some(record) = &self.record {
             record.write(self.collection.mirror());
         }
+        if let Some(lock) = self.lock.as_mut().filter(|lock| !lock.heard.is_empty()) {
+            // What it is goes into a file that Nix reads: nothing else than such a file is taken.
+            serde_json::from_str::<serde::de::IgnoredAny>(&lock.heard).context("what came as flake.lock is none")?;
+            lock.is_new = !lock.path.exists();
+            std::fs::write(&lock.path, &lock.heard).with_context(|| format!("cannot write {}", lock.path.display()))?;
+        }
+        Ok(())
+    }
+
+    /// The lock file, if there was none before.
+    #[must_use]
+    pub fn new_lock(&self) -> Option<&Path> {
+        let lock = self.lock.as_ref().filter(|lock| lock.is_new)?;
+        Some(&lock.path)
     }
 }

@@ -57,6 +57,7 @@ pub struct Collection {
     own: BTreeSet<PathBuf>,
     asked_for: bool,
     scanned: BTreeSet<PathBuf>,
+    repositories: BTreeSet<PathBuf>,
     entered: BTreeMap<PathBuf, usize>,
     asked_in: BTreeMap<PathBuf, usize>,
 }
@@ -75,6 +76,7 @@ impl Collection {
             own: BTreeSet::new(),
             asked_for: false,
             scanned: BTreeSet::new(),
+            repositories: BTreeSet::new(),
             entered: BTreeMap::new(),
             asked_in: BTreeMap::new(),
         }
@@ -146,6 +148,12 @@ impl Collection {
         self.asked_for = true;
         match self.walk(&path) {
             Some(place) if in_store(&place) => {}
+            Some(place) if guard::is_in_git(&place) && !guard::says_the_commit(&place) => {
+                let mut above = place.ancestors().skip_while(|path| !path.ends_with(".git"));
+                if let Some(root) = above.nth(1) {
+                    self.add_repository(root);
+                }
+            }
             Some(place) if place.is_dir() => _ = self.open(&place),
             Some(_) => self.add_configuration(&path),
             None => {}
@@ -211,6 +219,61 @@ impl Collection {
             }
         }
         true
+    }
+
+    /// Adds a git repository as Nix reads it: all of what git keeps, and the names of everything else, of which the
+    /// evaluation asks for what is tracked. Nix takes a part of a repository for a whole one without a word, so it is never
+    /// sent in parts. Says whether it was new.
+    pub fn add_repository(&mut self, root: &Path) -> bool {
+        if self.walk(&root.join(".git")).is_none() || !self.may_add(root) || !self.repositories.insert(root.to_owned()) {
+            return false;
+        }
+        self.add_names(root);
+        let mut kept = vec![root.join(".git")];
+        while let Some(path) = kept.pop() {
+            if path.is_dir() {
+                self.add_everything(&path);
+            } else if let Ok(text) = fs::read_to_string(&path) {
+                self.add_content(&path);
+                // A worktree or a submodule has its files elsewhere: `gitdir: PATH`.
+                let target = text.strip_prefix("gitdir:").unwrap_or(&text).trim();
+                let target = clean(&path.parent().unwrap_or(root).join(target));
+                if target.is_dir() && self.walk(&target).is_some() {
+                    kept.extend(
+                        [target.join("commondir"), target]
+                            .into_iter()
+                            .filter(|path| path.exists()),
+                    );
+                }
+            }
+        }
+        true
+    }
+
+    /// Adds a directory with everything in it. Says whether it was new.
+    pub fn add_everything(&mut self, directory: &Path) -> bool {
+        let Some(place) = self.walk(directory).filter(|place| place.is_dir() && !in_store(place)) else {
+            return false;
+        };
+        if guard::is_too_much(&place, &self.home) || !self.may_add(&place) || !self.scanned.insert(place.clone()) {
+            return false;
+        }
+        self.own.insert(place.clone());
+        let mut waiting = vec![place];
+        while let Some(directory) = waiting.pop() {
+            if self.open(&directory) {
+                for path in self.children(&directory, Kind::File) {
+                    self.add_content(&path);
+                }
+                waiting.extend(self.children(&directory, Kind::Directory));
+            }
+        }
+        true
+    }
+
+    /// Whether a directory may go as a whole: the configuration names it, or everybody may read it.
+    fn may_add(&self, directory: &Path) -> bool {
+        !self.asked_for || self.is_own(directory) || guard::is_listed_for_all(directory)
     }
 
     /// What `<name>` stands for here.
@@ -386,7 +449,7 @@ impl Collection {
         if !self.open(place) {
             return;
         }
-        let in_git = place.components().any(|part| part.as_os_str() == ".git");
+        let in_git = guard::is_in_git(place);
         for path in self.children(place, Kind::Directory) {
             if !in_git || guard::says_the_commit(&path) {
                 self.add_whole(&path);

@@ -102,6 +102,11 @@ pub(super) fn is_too_much(directory: &Path, home: &Path) -> bool {
         || directory.parent() == Some(Path::new("/home"))
 }
 
+/// Whether a path is a git directory or in one.
+pub(super) fn is_in_git(path: &Path) -> bool {
+    path.components().any(|part| part.as_os_str() == ".git")
+}
+
 /// Of a git directory, what says which commit is checked out: nixpkgs' own `lib.commitIdFromGitRepo` reads that.
 pub(super) fn says_the_commit(path: &Path) -> bool {
     let mut parts = path

@@ -17,7 +17,8 @@ pub struct Literals {
     pub lookups: BTreeSet<String>,
     /// The names given to `getEnv`.
     pub variables: BTreeSet<String>,
-    /// Strings that are absolute paths, up to their first `${`; they may be read as files, or be no more than text.
+    /// Strings that are absolute paths or addresses of this machine (`path:`, `git+file:`), up to their first `${`; they
+    /// may be read as files, or be no more than text.
     pub strings: BTreeSet<String>,
 }
 
@@ -45,7 +46,8 @@ impl Literals {
             }
         } else if let Some(string) = ast::Str::cast(node.clone()) {
             if let Some(InterpolPart::Literal(start)) = string.normalized_parts().into_iter().next() {
-                self.strings.extend(Some(start).filter(|text| text.starts_with('/')));
+                let is_ours = ["/", "path:", "git+file:"].iter().any(|kind| start.starts_with(kind));
+                self.strings.extend(Some(start).filter(|_| is_ours));
             }
         } else if let Some(call) = ast::Apply::cast(node.clone()) {
             self.variables.extend(variable_of(&call));

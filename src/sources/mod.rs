@@ -3,12 +3,14 @@
 //! - [`search_path`]: what `<name>` means here;
 //! - [`literals`]: what a Nix file names;
 //! - [`collect`]: the files that follow from these, and those that never leave this machine;
+//! - [`flakes`]: what of this machine a flake consists of;
 //! - [`mirror`]: what is there of them on the other machine, as a value;
 //! - [`record`]: what the last evaluation needed, kept for the next;
 //! - [`archive`]: files as a tar stream.
 
 pub mod archive;
 pub mod collect;
+pub mod flakes;
 mod guard;
 pub mod literals;
 pub mod mirror;

@@ -132,7 +132,8 @@ forget_calls() { lab on "$1" sh -c ': >/var/log/nix-calls' </dev/null; }
 # expect_no_evaluation HOST : since forget_calls nothing there has evaluated a configuration.
 expect_no_evaluation() {
 	local evaluated
-	evaluated=$(calls_of "$1" | grep -E '^(nix-instantiate|nix-build|nix (build|eval|flake|shell|develop))( |$)' |
+	evaluated=$(calls_of "$1" | sed 's/^nix --extra-experimental-features nix-command flakes /nix /' |
+		grep -E '^(nix-instantiate|nix-build|nix (build|eval|flake|shell|develop))( |$)' |
 		grep -v -e '--find-file' -e 'builtins.nixPath' || true)
 	[ -z "$evaluated" ] || fail "expected that $1 evaluates nothing; it ran: $evaluated"
 }

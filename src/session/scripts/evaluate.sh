@@ -29,29 +29,38 @@ write_environment() {
 		printf 'cd %s || :\n' "$rb_directory"
 	} >"$share/environment"
 	printf '%s\n' "$rb_nix_conf" >"$share/nix.conf"
+	[ -z "$rb_registry" ] || printf '%s\n' "$rb_registry" >"$share/registry.json"
 	mkdir -p "$share/tmp" "$share/cache" "$state/nix-cache"
 	printf '%s\n' "$rb_view_script" >"$work/view.sh"
 }
 
-# in_view MODE COMMAND...: see view.sh. Each time a new view, whatever the last one has done to its files.
+# in_view MODE PROGRAM ARGUMENT...: see view.sh. Each time a new view, whatever the last one has done to its files.
 in_view() {
 	how=$1
 	program=$nix_bin/$2
 	shift 2
 	exec unshare --user --map-root-user --mount -- \
-		/bin/sh "$work/view.sh" "$how" "$(id -u):$(id -g)" "$state/mirrors/$mirror" "$work/mirror" "$share" "$state" \
+		/bin/sh "$work/view.sh" "$how" "$(id -u):$(id -g)" "$state/mirrors/$mirror" "$work/mirror" "$rb_lock" "$share" "$state" \
 		"$program" --log-format internal-json "$@"
 }
 
 instantiate() {
-	with_client_evaluation_flags with_presumed_platform_flags with_system_flags \
-		in_view closed nix-instantiate --add-root "$share/drv" "$@"
+	[ "$1" = nix ] || set -- "$@" --add-root "$share/drv"
+	with_presumed_platform_flags with_system_flags in_view closed "$@"
 }
 
-# Nothing is built or written for a look: what it reads is not yet what the client has.
+# Nothing is built for a look: what it reads is not yet what the client has.
 look() {
-	with_client_evaluation_flags with_system_flags \
-		in_view open nix-instantiate --eval --option allow-import-from-derivation false "$@"
+	with_system_flags in_view open "$@" --option allow-import-from-derivation false
+}
+
+# tell_lock: the flake's lock file, if the evaluation has written it.
+tell_lock() {
+	if [ -n "$rb_lock" ] && [ -f "$work/mirror$rb_lock" ] && ! cmp -s "$work/mirror$rb_lock" "$state/mirrors/$mirror$rb_lock"; then
+		sed 's/^/@rebuild lock-line /' "$work/mirror$rb_lock"
+		# A last line that is not ended.
+		echo
+	fi
 }
 
 # evaluate: sets $drv. Whatever of the client's is not here is shut (view.sh), so an evaluation that comes to its end has
@@ -67,7 +76,7 @@ evaluate() {
 	while :; do
 		event evaluating
 		if [ "$mode" = closed ]; then
-			attend with_client_expression instantiate >"$work/instantiate.out"
+			attend with_client_evaluation instantiate >"$work/instantiate.out"
 			[ "$code" -ne 0 ] || break
 			event evaluation-failed "$code"
 		else
@@ -85,6 +94,8 @@ evaluate() {
 		own rm -rf "$work/mirror"
 		receive "$@"
 	done
-	drv=$(readlink "$share/drv")
+	tell_lock
+	drv=$(cat "$work/instantiate.out")
+	[ ! -L "$drv" ] || drv=$(readlink "$drv")
 	event evaluated "$drv"
 }

@@ -3,24 +3,30 @@
 # have on the client, with this machine's programs, Nix store and Nix daemon mounted over. Runs in a user and mount
 # namespace of its own (unshare -Urm), so nothing of this is seen outside and all of it ends with the command.
 #
-#   view.sh MODE UID:GID KEPT MIRROR SHARE STATE COMMAND...
+#   view.sh MODE UID:GID KEPT MIRROR WRITTEN SHARE STATE COMMAND...
 #
 # MODE    closed: COMMAND runs as UID and GID, whom modes stop: what the client has not sent is shut, and to look inside
 #         is an error; open: modes stop nobody, and what is shut is there and empty
-# KEPT    the client's files; they stay as they are, but for what is written into a file of many links
+# KEPT    the client's files
 # MIRROR  where they are copied to, by links; becomes the root
+# WRITTEN a file that COMMAND may write; nothing if there is none
 # SHARE   the one directory of this run that is the same inside and outside: the daemon follows a GC root in it,
 #         and SHARE/environment is read before COMMAND is run
 # STATE   what is kept between runs: STATE/trees has the client's store paths that this store lacks, to be seen in the
 #         view's /nix/store as well; STATE/nix-cache is Nix's cache, seen as SHARE/cache
 set -eu
 
-mode=$1 user=$2 kept=$3 mirror=$4 share=$5 state=$6
-shift 6
+mode=$1 user=$2 kept=$3 mirror=$4 written=$5 share=$6 state=$7
+shift 7
 PATH=$PATH:/usr/sbin:/sbin:/run/current-system/sw/bin
 unshare=$(command -v unshare)
 
 cp -al "$kept" "$mirror"
+if [ -n "$written" ] && [ -f "$mirror$written" ]; then
+	# Nix writes into the file that is there, and that is the kept one.
+	cp -p "$mirror$written" "$share/written"
+	mv "$share/written" "$mirror$written"
+fi
 # What pivot_root takes must be a mount of its own.
 mount --rbind "$mirror" "$mirror"
 cd "$mirror"

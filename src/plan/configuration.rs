@@ -1,0 +1,395 @@
+//! What is evaluated: which file or flake is *the configuration*, and under which name the system stands in it.
+//!
+//! The order in which it is looked for is nixos-rebuild's of 26.05 (nixpkgs#493229).
+
+use std::path::PathBuf;
+
+use crate::cli::ConfigurationFlags;
+use crate::cli::flags::FlakeFlags;
+use crate::failure::Failure;
+
+/// The classic entry point, which reads `NIXOS_CONFIG` or `<nixos-config>`.
+const CLASSIC: &str = "<nixpkgs/nixos>";
+
+/// The attribute that is the whole system.
+const SYSTEM: &str = "config.system.build.toplevel";
+
+/// What the user, or this machine, names as the configuration.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Configuration {
+    /// The module that `NIXOS_CONFIG` or `<nixos-config>` names, evaluated by `<nixpkgs/nixos>`.
+    Classic,
+    /// A file that evaluates to a configuration, or to a set of them.
+    File {
+        /// As `nix-build` takes it: a path, relative to the current directory; a `<name>`; or an address. A directory
+        /// means its `default.nix`.
+        file: String,
+        /// Where in it the configuration is; nothing if it is the whole.
+        attribute: Option<String>,
+    },
+    /// One of a flake's `nixosConfigurations`.
+    Flake(Flake),
+}
+
+/// One of a flake's `nixosConfigurations`, and the flags that only flakes have.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Flake {
+    /// What stands before the `#`, as it was given: Nix reads it. Resolving it broke submodules (nixpkgs#422971).
+    pub reference: String,
+    /// The configuration's name, with neither `"` nor `#` in it.
+    pub name: String,
+    /// The flags. They are here and not among the others, so that they can reach no other configuration.
+    pub flags: FlakeFlags,
+}
+
+/// The system of a configuration, by the Nix commands that know it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Subject<'a> {
+    /// These words, for `nix-build` and `nix-instantiate`.
+    Expression([String; 3]),
+    /// Its [`Flake::installable`], for `nix`.
+    Flake(&'a Flake),
+}
+
+/// What of this machine may be the configuration when the command line names none.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Found {
+    /// The directory of `/etc/nixos/flake.nix`, or of the file that this is a symlink to.
+    pub system_flake: Option<PathBuf>,
+    /// Whether there is a `system.nix` in the current directory.
+    pub file_here: bool,
+    /// Whether the search path has a `<nixos-system>`.
+    pub nixos_system: bool,
+    /// Whether there is an `/etc/nixos/system.nix`.
+    pub system_file: bool,
+}
+
+impl Configuration {
+    /// Decides which it is.
+    ///
+    /// # Errors
+    /// The flags contradict each other, name nothing, or are of another kind of configuration.
+    pub fn choose(
+        given: &ConfigurationFlags,
+        flags: FlakeFlags,
+        found: &Found,
+        own_name: &str,
+    ) -> Result<Self, Failure> {
+        let file = given.file.as_deref().filter(|text| !text.is_empty());
+        let attribute = given.attr.as_deref().filter(|text| !text.is_empty());
+        if let Some(reference) = &given.flake {
+            if let Some((flag, value)) = file
+                .map(|file| ("--file", file))
+                .or(attribute.map(|name| ("--attr", name)))
+            {
+                return Err(Failure::usage(format!(
+                    "--flake {reference} and {flag} {value} name two configurations"
+                ))
+                .with_remedy("leave one out; of a flake, --flake URI#NAME names the configuration"));
+            }
+            return Ok(Self::Flake(Flake::parse(reference, own_name, flags)?));
+        }
+        // nixpkgs#527046: --attr is of a file, so it is not for the flake that is found.
+        let may_be_flake = !given.no_flake && file.is_none() && attribute.is_none();
+        if let Some(directory) = found.system_flake.as_ref().filter(|_| may_be_flake) {
+            return Ok(Self::Flake(Flake {
+                reference: directory.to_string_lossy().into_owned(),
+                name: own(own_name),
+                flags,
+            }));
+        }
+        let configuration = Self::without_flake(file, attribute, found)?;
+        match flags.first() {
+            None => Ok(configuration),
+            Some(flag) => Err(
+                Failure::usage(format!("{flag} is for flakes, and {configuration} is none"))
+                    .with_remedy(format!("leave {flag} out\nor name a flake: --flake URI")),
+            ),
+        }
+    }
+
+    fn without_flake(file: Option<&str>, attribute: Option<&str>, found: &Found) -> Result<Self, Failure> {
+        let file = match (file, attribute) {
+            (Some(file), _) => file,
+            (None, Some(_)) if found.file_here => "system.nix",
+            _ if found.nixos_system => "<nixos-system>",
+            _ if found.system_file => "/etc/nixos/system.nix",
+            (None, None) => CLASSIC,
+            (None, Some(attribute)) => {
+                return Err(Failure::usage(format!(
+                    "--attr {attribute}: of no file: there is no ./system.nix, no <nixos-system> and no \
+                     /etc/nixos/system.nix"
+                ))
+                .with_remedy(format!("name the file: --file FILE --attr {attribute}")));
+            }
+        };
+        if (file, attribute) == (CLASSIC, None) {
+            return Ok(Self::Classic);
+        }
+        not_a_flag("--file", file)?;
+        Ok(Self::File {
+            file: file.to_owned(),
+            attribute: attribute.map(str::to_owned),
+        })
+    }
+
+    /// The system in it, as Nix's commands take it, here or on another machine.
+    #[must_use]
+    pub fn subject(&self) -> Subject<'_> {
+        let (file, attribute) = match self {
+            Self::Classic => (CLASSIC, SYSTEM.to_owned()),
+            Self::File { file, attribute: None } => (file.as_str(), SYSTEM.to_owned()),
+            Self::File {
+                file,
+                attribute: Some(attribute),
+            } => (file.as_str(), format!("{attribute}.{SYSTEM}")),
+            Self::Flake(flake) => return Subject::Flake(flake),
+        };
+        Subject::Expression([file.to_owned(), "--attr".to_owned(), attribute])
+    }
+}
+
+impl std::fmt::Display for Configuration {
+    /// For messages.
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Classic => formatter.write_str("the classic configuration"),
+            Self::File { file, .. } => write!(formatter, "the configuration {file}"),
+            Self::Flake(flake) => write!(formatter, "the flake {}#{}", flake.reference, flake.name),
+        }
+    }
+}
+
+impl Flake {
+    /// Reads `REFERENCE[#NAME]`; without a name it is this machine's.
+    fn parse(text: &str, own_name: &str, flags: FlakeFlags) -> Result<Self, Failure> {
+        let (reference, name) = text.split_once('#').unwrap_or((text, ""));
+        if name.contains(['#', '"']) {
+            return Err(
+                Failure::usage(format!("--flake '{text}': '{name}' is no name of a configuration"))
+                    .with_remedy("write REFERENCE#NAME, the name as in nixosConfigurations.NAME, without quotes"),
+            );
+        }
+        not_a_flag("--flake", reference)?;
+        Ok(Self {
+            reference: reference.to_owned(),
+            name: if name.is_empty() {
+                own(own_name)
+            } else {
+                name.to_owned()
+            },
+            flags,
+        })
+    }
+
+    /// The system, as Nix's new commands take it.
+    #[must_use]
+    pub fn installable(&self) -> String {
+        let Self { reference, name, .. } = self;
+        format!("{reference}#nixosConfigurations.\"{name}\".{SYSTEM}")
+    }
+}
+
+/// nixos-rebuild's name for a configuration whose machine has none.
+fn own(own_name: &str) -> String {
+    let name = if own_name.is_empty() { "default" } else { own_name };
+    name.to_owned()
+}
+
+/// Nix would read it as one.
+fn not_a_flag(flag: &str, value: &str) -> Result<(), Failure> {
+    if value.starts_with('-') {
+        return Err(
+            Failure::usage(format!("{flag} {value}: a name that begins with a hyphen"))
+                .with_remedy(format!("write it as a path: {flag} ./{value}")),
+        );
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::Arguments;
+    use clap::Parser;
+
+    fn choose(line: &str, found: &Found) -> Result<Configuration, Failure> {
+        let words = line.split(' ').filter(|word| !word.is_empty());
+        let words = words.map(|word| if word == "''" { "" } else { word });
+        let arguments = Arguments::try_parse_from(["rebuild", "build"].into_iter().chain(words)).unwrap();
+        Configuration::choose(&arguments.configuration, arguments.flake, found, "pi.lan")
+    }
+
+    fn file(file: &str, attribute: Option<&str>) -> Configuration {
+        Configuration::File {
+            file: file.into(),
+            attribute: attribute.map(str::to_owned),
+        }
+    }
+
+    fn flake(reference: &str, name: &str) -> Configuration {
+        Configuration::Flake(Flake {
+            reference: reference.into(),
+            name: name.into(),
+            flags: FlakeFlags::default(),
+        })
+    }
+
+    /// A machine with all that can be found.
+    fn all() -> Found {
+        Found {
+            system_flake: Some("/home/me/flake".into()),
+            file_here: true,
+            nixos_system: true,
+            system_file: true,
+        }
+    }
+
+    #[test]
+    fn a_flake_that_is_named() {
+        for (line, reference, name) in [
+            // nixpkgs#101648: both mean the same.
+            ("--flake", ".", "pi.lan"),
+            ("--flake .", ".", "pi.lan"),
+            ("-F .#", ".", "pi.lan"),
+            ("-F", ".", "pi.lan"),
+            ("--flake #lab", "", "lab"),
+            ("--flake /my-flake#other", "/my-flake", "other"),
+            // A name with a dot in it is one attribute.
+            ("--flake .#pi.lan", ".", "pi.lan"),
+            // nixpkgs#422971: not resolved.
+            ("--flake ../up?submodules=1#x", "../up?submodules=1", "x"),
+            (
+                "--flake github:me/flake/branch?dir=nixos#x",
+                "github:me/flake/branch?dir=nixos",
+                "x",
+            ),
+            ("--no-flake --flake a#b", "a", "b"),
+            ("--flake a#b --flake c#d", "c", "d"),
+            ("--flake . --file '' --attr ''", ".", "pi.lan"),
+        ] {
+            for found in [all(), Found::default()] {
+                assert_eq!(choose(line, &found), Ok(flake(reference, name)), "{line}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_found_when_nothing_is_named() {
+        let without_flake = Found {
+            system_flake: None,
+            ..all()
+        };
+        let file_only = Found {
+            system_file: true,
+            ..Found::default()
+        };
+        let here_only = Found {
+            file_here: true,
+            ..Found::default()
+        };
+        for (line, found, expected) in [
+            ("", &all(), flake("/home/me/flake", "pi.lan")),
+            ("", &without_flake, file("<nixos-system>", None)),
+            ("", &file_only, file("/etc/nixos/system.nix", None)),
+            // Only with --attr: it may be the file of something else.
+            ("", &here_only, Configuration::Classic),
+            ("", &Found::default(), Configuration::Classic),
+            ("--no-flake", &all(), file("<nixos-system>", None)),
+            ("--flake . --no-flake", &Found::default(), Configuration::Classic),
+            // nixpkgs#527046: --file and --attr turn the finding of a flake off.
+            ("--attr pi", &all(), file("system.nix", Some("pi"))),
+            (
+                "-A hosts.pi",
+                &file_only,
+                file("/etc/nixos/system.nix", Some("hosts.pi")),
+            ),
+            ("--file /x.nix", &all(), file("/x.nix", None)),
+            ("-f ./dir -A pi", &all(), file("./dir", Some("pi"))),
+            ("--file '' --attr ''", &all(), flake("/home/me/flake", "pi.lan")),
+            // How to have the classic one where there are others.
+            ("--file <nixpkgs/nixos>", &all(), Configuration::Classic),
+        ] {
+            assert_eq!(choose(line, found), Ok(expected), "{line}");
+        }
+    }
+
+    #[test]
+    fn contradictions_and_nonsense_are_refused_with_a_remedy() {
+        for (line, message, remedy) in [
+            (
+                "--flake . --file x.nix",
+                "--flake . and --file x.nix name two configurations",
+                "--flake URI#NAME",
+            ),
+            ("--flake --attr pi", "--flake . and --attr pi", "leave one out"),
+            ("--attr pi", "there is no ./system.nix", "--file FILE --attr pi"),
+            ("--flake .#a#b", "'a#b' is no name", "REFERENCE#NAME"),
+            ("--flake .#nixosConfigurations.\"pi\"", "is no name", "without quotes"),
+            ("--flake=-x", "begins with a hyphen", "--flake ./-x"),
+            ("--file=-x", "begins with a hyphen", "--file ./-x"),
+            (
+                "--impure",
+                "--impure is for flakes, and the classic configuration is none",
+                "leave --impure out",
+            ),
+            (
+                "--file x.nix --override-input a b",
+                "--override-input is for flakes, and the configuration x.nix is none",
+                "--flake URI",
+            ),
+            (
+                "--no-flake --flake . --no-flake --offline",
+                "--offline is for flakes",
+                "leave",
+            ),
+        ] {
+            let failure = choose(line, &Found::default()).unwrap_err();
+            assert_eq!(failure.code(), 2, "{line}");
+            assert!(failure.to_string().contains(message), "{line}: {failure}");
+            assert!(
+                failure.remedy().unwrap().contains(remedy),
+                "{line}: {:?}",
+                failure.remedy()
+            );
+        }
+    }
+
+    #[test]
+    fn the_flags_of_flakes_are_with_the_flake() {
+        for line in ["--flake . --impure", "--impure"] {
+            let Ok(Configuration::Flake(flake)) = choose(line, &all()) else {
+                unreachable!("{line}: a flake");
+            };
+            assert!(flake.flags.impure);
+        }
+    }
+
+    #[test]
+    fn the_system_as_nix_takes_it() {
+        let expression = |words: [&str; 3]| Subject::Expression(words.map(str::to_owned));
+        for (configuration, words) in [
+            (
+                Configuration::Classic,
+                ["<nixpkgs/nixos>", "--attr", "config.system.build.toplevel"],
+            ),
+            (
+                file("x y.nix", None),
+                ["x y.nix", "--attr", "config.system.build.toplevel"],
+            ),
+            (
+                file("dir", Some("hosts.pi")),
+                ["dir", "--attr", "hosts.pi.config.system.build.toplevel"],
+            ),
+        ] {
+            assert_eq!(configuration.subject(), expression(words));
+        }
+        let Configuration::Flake(flake) = flake("path:/x?a=b", "pi.lan") else {
+            unreachable!("a flake");
+        };
+        assert_eq!(
+            flake.installable(),
+            "path:/x?a=b#nixosConfigurations.\"pi.lan\".config.system.build.toplevel"
+        );
+    }
+}

@@ -1,0 +1,191 @@
+//! What an evaluation on another machine begins with: this machine's files and environment, and the commands.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+
+use super::Surroundings;
+use crate::failure::Failure;
+use crate::nix_settings::NixSettings;
+use crate::plan::{Configuration, Flake, Plan};
+use crate::sources::collect::Collection;
+use crate::sources::flakes::add_flake;
+use crate::sources::search_path::SearchPath;
+
+/// What of this machine is read.
+pub(super) struct Gathered {
+    /// The files.
+    pub collection: Collection,
+    /// The flake's lock file, which the evaluation may write.
+    pub lock: Option<PathBuf>,
+}
+
+/// The files that the configuration begins with.
+///
+/// # Errors
+/// There is no such configuration.
+pub(super) fn gather(plan: &Plan, around: &Surroundings, settings: &NixSettings) -> Result<Gathered> {
+    let search_path = SearchPath::new(
+        &plan.flags.evaluation.include,
+        around.text("NIX_PATH").as_deref(),
+        settings.get("nix-path"),
+        &around.home(),
+        &around.directory,
+    );
+    let mut collection = Collection::new(search_path, around.home());
+    collection.add_surroundings(&around.directory);
+    let mut lock = None;
+    match &plan.configuration {
+        Configuration::Classic => classic(&mut collection, around)?,
+        Configuration::File { file, .. } => named_file(&mut collection, file, &around.directory)?,
+        Configuration::Flake(flake) => lock = named_flake(&mut collection, flake, &around.directory)?,
+    }
+    Ok(Gathered { collection, lock })
+}
+
+/// What `<nixpkgs/nixos>` reads.
+fn classic(collection: &mut Collection, around: &Surroundings) -> Result<()> {
+    if !collection.add_lookup("nixpkgs") && !collection.is_address("nixpkgs") {
+        return Err(Failure::new("<nixpkgs> is not in the Nix search path of this user")
+            .with_remedy("is NIX_PATH set? with sudo: sudo -i\nor name it: -I nixpkgs=PATH")
+            .into());
+    }
+    // As nixos/lib/from-env.nix does: the variable, then the search path.
+    let entry = around
+        .variable("NIXOS_CONFIG")
+        .filter(|value| !value.is_empty())
+        .map(PathBuf::from)
+        .or_else(|| collection.find("nixos-config"));
+    let Some(entry) = entry else {
+        return Err(
+            Failure::new("no configuration: neither NIXOS_CONFIG nor <nixos-config> names one")
+                .with_remedy("name it: -I nixos-config=/etc/nixos/configuration.nix")
+                .into(),
+        );
+    };
+    if !entry.exists() {
+        return Err(Failure::new(format!("the configuration {} does not exist", entry.display())).into());
+    }
+    add_file(collection, &around.directory.join(entry));
+    Ok(())
+}
+
+/// A file as `nix-build` takes it: a path, a `<name>`, or an address, which the other machine fetches.
+fn named_file(collection: &mut Collection, file: &str, directory: &Path) -> Result<()> {
+    if let Some(name) = file.strip_prefix('<').and_then(|rest| rest.strip_suffix('>')) {
+        if !collection.add_lookup(name) && !collection.is_address(name) {
+            return Err(
+                Failure::new(format!("{file} is not in the Nix search path of this user"))
+                    .with_remedy(format!("name it: -I {name}=PATH"))
+                    .into(),
+            );
+        }
+        return Ok(());
+    }
+    if file.contains("://") || file.starts_with("channel:") {
+        return Ok(());
+    }
+    let path = directory.join(file);
+    if !path.exists() {
+        return Err(Failure::new(format!("the configuration {} does not exist", path.display())).into());
+    }
+    // What it reads of the search path stands in it; NixOS usually comes from there.
+    add_file(collection, &path);
+    Ok(())
+}
+
+fn add_file(collection: &mut Collection, path: &Path) {
+    let default = path.join("default.nix");
+    if path.is_dir() && default.exists() {
+        collection.add_entry(&default);
+    } else {
+        collection.add_entry(path);
+    }
+}
+
+fn named_flake(collection: &mut Collection, flake: &Flake, directory: &Path) -> Result<Option<PathBuf>> {
+    let found = add_flake(collection, &flake.reference, directory);
+    for pair in flake.flags.override_input.chunks_exact(2) {
+        add_flake(collection, &pair[1], directory);
+    }
+    match found {
+        Some(place) if !place.join("flake.nix").exists() => {
+            Err(Failure::new(format!("there is no flake.nix in {}", place.display())).into())
+        }
+        Some(place) => Ok(Some(place.join("flake.lock"))),
+        None => Ok(None),
+    }
+}
+
+/// This machine's registry of flakes, which gives names to them.
+pub(super) fn registry(around: &Surroundings) -> String {
+    let directory = around
+        .variable("NIX_CONF_DIR")
+        .map_or_else(|| PathBuf::from("/etc/nix"), PathBuf::from);
+    std::fs::read_to_string(directory.join("registry.json")).unwrap_or_default()
+}
+
+/// The variables that an evaluation here would see and that change what it gives: those that NixOS and nixpkgs read, and
+/// those that the configuration asks for by name. Not all of them: an environment holds secrets.
+pub(super) fn environment(around: &Surroundings, collection: &Collection) -> Vec<(OsString, OsString)> {
+    const KNOWN: [&str; 5] = ["HOME", "USER", "LOGNAME", "NIX_PATH", "NIXOS_CONFIG"];
+    // What belongs to the machine that evaluates.
+    const ITS_OWN: [&str; 6] = [
+        "PATH",
+        "TMPDIR",
+        "XDG_RUNTIME_DIR",
+        "XDG_CACHE_HOME",
+        "NIX_REMOTE",
+        "NIX_CONF_DIR",
+    ];
+    let asked_for = |name: &str| {
+        KNOWN.contains(&name)
+            || name.starts_with("NIXPKGS_")
+            || (name.starts_with("NIXOS_") && !name.starts_with("NIXOS_REBUILD_"))
+            || (collection.variables().contains(name) && !ITS_OWN.contains(&name))
+    };
+    let chosen = around
+        .variables
+        .iter()
+        .filter(|(name, _)| name.to_str().is_some_and(asked_for));
+    chosen.cloned().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn around(variables: &[(&str, &str)]) -> Surroundings {
+        Surroundings {
+            variables: variables
+                .iter()
+                .map(|(name, value)| (name.into(), value.into()))
+                .collect(),
+            directory: "/".into(),
+            own_name: "pi".into(),
+        }
+    }
+
+    #[test]
+    fn of_the_environment_goes_what_evaluation_asks_for() {
+        let root = tempfile::tempdir().unwrap();
+        let file = root.path().join("configuration.nix");
+        std::fs::write(&file, r#"builtins.getEnv "COLOUR" + builtins.getEnv "PATH""#).unwrap();
+        let mut collection = Collection::new(SearchPath::none(), "/root".into());
+        collection.add_entry(&file);
+        let around = around(&[
+            ("HOME", "/root"),
+            ("PATH", "/bin"),
+            ("AWS_SECRET_ACCESS_KEY", "x"),
+            ("NIXPKGS_ALLOW_UNFREE", "1"),
+            ("NIXOS_REBUILD_NO_SYSTEMD_RUN", "1"),
+            ("COLOUR", "red"),
+        ]);
+        let names: Vec<_> = environment(&around, &collection)
+            .into_iter()
+            .map(|(name, _)| name)
+            .collect();
+        assert_eq!(names, ["HOME", "NIXPKGS_ALLOW_UNFREE", "COLOUR"]);
+    }
+}

@@ -1,0 +1,8 @@
+# As the real one's, as far as a system's flake needs it.
+{
+  outputs = { self }: {
+    lib = import ./lib // {
+      nixosSystem = import ./nixos/lib/eval-config.nix;
+    };
+  };
+}

@@ -1,0 +1,127 @@
+//! What the command line can name as the configuration, and which commands that makes.
+
+use crate::stubs::Stage;
+use crate::{DRV, SYSTEM};
+
+#[test]
+fn a_flake_is_built_by_one_command() {
+    let stage = Stage::new();
+    stage.stub("nix", &format!("echo {SYSTEM}"));
+    let run = stage.rebuild("build --flake .#pi --impure --override-input nixpkgs path:/n -L");
+    assert_eq!(
+        (run.code, run.stdout.as_str()),
+        (0, format!("{SYSTEM}\n").as_str()),
+        "{}",
+        run.stderr
+    );
+    assert_eq!(
+        stage.calls(),
+        [
+            "nix --extra-experimental-features nix-command flakes build --print-out-paths \
+             .#nixosConfigurations.\"pi\".config.system.build.toplevel --print-build-logs --impure \
+             --override-input nixpkgs path:/n"
+        ]
+    );
+}
+
+#[test]
+fn build_host_evaluates_a_flake_here() {
+    let stage = Stage::new();
+    // With no newline at the end, as nix eval --raw has none.
+    stage.stub("nix", &format!("printf %s {DRV}"));
+    stage.stub("nix-copy-closure", "");
+    stage.stub(
+        "ssh",
+        &format!("hear_script; say hello /usr/bin x; say building; say built {SYSTEM}; say no-socket; say finished"),
+    );
+    let run = stage.rebuild("build --flake /x#pi --build-on builder --no-lend --impure --cores 2 -Q");
+    assert_eq!(run.code, 0, "{}", run.stderr);
+    let calls = stage.calls();
+    assert_eq!(
+        calls[..2],
+        [
+            "nix --extra-experimental-features nix-command flakes eval --raw \
+             /x#nixosConfigurations.\"pi\".config.system.build.toplevel.drvPath --cores 2 --impure"
+                .to_owned(),
+            format!("nix-copy-closure --to builder {DRV}"),
+        ]
+    );
+    assert!(calls[2].starts_with("ssh "), "{}", calls[2]);
+    assert!(!stage.read("script").contains("--impure"));
+    assert_eq!(calls[3], format!("nix-copy-closure --from builder {SYSTEM}"));
+    assert_eq!(calls.len(), 5);
+}
+
+/// What is found, in its order; nixos-rebuild starts `nix-instantiate` to look for `<nixos-system>`, without the `-I`.
+#[test]
+fn a_configuration_in_a_file() {
+    let stage = Stage::new();
+    stage.stub("nix-build", &format!("echo {SYSTEM}"));
+    stage.write("system.nix", "{ }");
+    let own = stage.path("system.nix").display().to_string();
+    for (line, words) in [
+        ("build", "<nixpkgs/nixos> --attr config".to_owned()),
+        ("build --attr a.pi", "system.nix --attr a.pi.config".to_owned()),
+        ("build --file /x.nix", "/x.nix --attr config".to_owned()),
+        ("build -f . -A pi", ". --attr pi.config".to_owned()),
+        (
+            &format!("build -I nixos-system={own}"),
+            "<nixos-system> --attr config".to_owned(),
+        ),
+    ] {
+        assert_eq!(stage.rebuild(line).code, 0, "{line}");
+        let call = stage.calls().pop().unwrap();
+        let rest = call.strip_prefix(&format!("nix-build {words}.system.build.toplevel"));
+        assert!(rest.is_some(), "{line}: {call}");
+    }
+    assert_eq!(stage.calls().len(), 5);
+}
+
+#[test]
+fn of_an_odd_configuration_nothing_is_run() {
+    let stage = Stage::new();
+    for (line, message, remedy) in [
+        (
+            "build --flake . --file x.nix",
+            "name two configurations",
+            "leave one out",
+        ),
+        ("build --flake .#a#b", "is no name of a configuration", "REFERENCE#NAME"),
+        ("build --attr pi", "there is no ./system.nix", "--file FILE --attr pi"),
+        ("build --impure", "--impure is for flakes", "leave --impure out"),
+        ("--flake build", "this is a verb", "write build --flake"),
+        (
+            "build --verify-eval",
+            "on another machine, and none is named",
+            "--eval-on HOST",
+        ),
+        (
+            "build --eval-on builder --flake .",
+            "the flake .#",
+            "--build-on instead of --eval-on",
+        ),
+        (
+            "build --eval-on builder --file x.nix",
+            "the configuration x.nix",
+            "--build-on instead of --eval-on",
+        ),
+    ] {
+        let run = stage.rebuild(line);
+        assert_eq!((run.code, run.stdout.as_str()), (2, ""), "{line}: {}", run.stderr);
+        assert!(
+            run.stderr.contains(message) && run.stderr.contains(remedy),
+            "{}",
+            run.stderr
+        );
+    }
+    assert!(stage.calls().is_empty());
+}
+
+#[test]
+fn a_flake_needs_nix_itself() {
+    let stage = Stage::new();
+    stage.variable("PATH", &stage.path("bin").display().to_string());
+    let run = stage.rebuild("build --flake .");
+    assert_eq!(run.code, 127);
+    assert!(run.stderr.contains("error: nix: command not found"), "{}", run.stderr);
+}
