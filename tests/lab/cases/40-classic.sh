@@ -370,3 +370,307 @@ case_classic_an_entry_file_that_is_a_link() {
 	expect_another_derivation
 	expect_seen "/etc/nixosof none"
 }
+
+# --- what is copied into the store ----------------------------------------------------------------
+case_classic_directories_as_sources() {
+	given <<-'END'
+		mkdir -p site/sub site/empty site/.git/objects site/.git/refs/heads
+		echo page >site/index.html
+		echo 'this is no Nix {' >site/broken.nix
+		echo object >site/.git/objects/one
+		echo 'ref: refs/heads/main' >site/.git/HEAD
+		echo 1234 >site/.git/refs/heads/main
+		echo backup >site/index.html~
+		ln -s index.html site/link
+		ln -s /nowhere site/dangling
+		ln -s /etc/hostname site/absolute
+		cat >configuration.nix <<-'NIX'
+			{ lib, ... }:
+			let
+			  isNo = endings: path: lib.filter (ending: builtins.match ".*${ending}" path != null) endings == [ ];
+			in {
+			  environment.etc = {
+			    whole.source = ./site;
+			    inside.text = "${./site}/index.html ${./site/sub}";
+			    named.source = builtins.path { path = ./site; name = "named"; filter = path: _: isNo [ "html" ] path; };
+			    filtered.source = builtins.filterSource (path: type: type != "symlink" && isNo [ "[.]git" "~" ] path) ./site;
+			    typed.source = builtins.path { path = ./. + "/site"; filter = _: type: type == "directory"; };
+			    reading.source = builtins.path {
+			      path = ./site;
+			      name = "reading";
+			      filter = path: type: type == "regular" && builtins.match "obj.*|p.*" (builtins.readFile path) != null;
+			    };
+			    seen.text = builtins.toJSON [ (toString ./site) ./site/index.html (builtins.filterSource (p: t: t == "directory") ./site) ];
+			  };
+			}
+		NIX
+	END
+	expect_same_derivation
+	expect_seen /etc/nixos/site '-index.html"'
+	local change
+	for change in 'echo changed >site/.git/objects/one' 'chmod +x site/index.html' 'rmdir site/empty' 'mkdir site/.git/empty' \
+		'ln -sfn nowhere site/dangling' 'echo changed >site/index.html~' 'mv site/sub site/bus; mkdir site/sub'; do
+		after <<<"$change"
+		expect_another_derivation
+	done
+	local before=$own
+	after <<<'touch -d 2001-01-01 site/index.html site; chmod g+x site/broken.nix'
+	expect_same_derivation
+	expect_equal "$own" "$before"
+}
+
+case_classic_sources_that_only_strings_name() {
+	given <<-'END'
+		mkdir -p /srv/by-string/sub /srv/by-string/empty site
+		echo one >/srv/by-string/one
+		echo two >/srv/by-string/sub/two
+		echo three >site/three
+		cat >configuration.nix <<-'NIX'
+			{
+			  environment.etc.a.source = builtins.path { path = "/srv/by-" + "string"; name = "a"; };
+			  environment.etc.b.source = /. + "etc/nixos/site";
+			  environment.etc.c.source = builtins.filterSource (path: _: baseNameOf path != "one") (/srv + "/by-string");
+			  environment.etc.d.text = "${/. + "srv/by-string/sub/two"}";
+			}
+		NIX
+	END
+	expect_same_derivation
+	local change
+	for change in 'echo changed >/srv/by-string/one' 'echo changed >/srv/by-string/sub/two' 'mkdir /srv/by-string/sub/empty' \
+		'touch site/four'; do
+		after <<<"$change"
+		expect_another_derivation
+	done
+}
+
+# With what lies there and is read by nobody: a link to a result, a hidden file, the git directory.
+case_classic_the_configuration_in_the_system() {
+	given <<-'END'
+		mkdir -p .git/objects parts
+		echo object >.git/objects/one
+		echo hidden >.hidden
+		echo '{ }' >parts/default.nix
+		echo secret >secret.txt
+		chmod 600 secret.txt
+		ln -s "$(readlink -f /run/current-system)" result
+		cat >configuration.nix <<-'NIX'
+			{
+			  imports = [ ./parts ];
+			  environment.etc.seen.text = builtins.toJSON [ (toString ./.) "${./.}" (toString ./parts/..) "${./parts}" ];
+			  environment.etc.nixos.source = ./.;
+			}
+		NIX
+	END
+	expect_same_derivation
+	expect_seen '"/etc/nixos","/nix/store/' '-nixos"' '-parts"'
+	local change
+	for change in 'echo changed >.git/objects/one' 'echo changed >.hidden' 'echo changed >secret.txt' 'ln -sfn /nowhere result'; do
+		after <<<"$change"
+		expect_another_derivation
+	done
+}
+
+case_classic_odd_names() {
+	given <<-'END'
+		mkdir odd
+		cd odd
+		long=$(printf '%0250d' 7)
+		mkdir -p "$long/$long"
+		for name in 'a space' ' first' 'last ' "$(printf 'new\nline')" "$(printf 'tab\tulator')" -rf --help "it's" '"double"' \
+			'back\slash' '\n' '$HOME' '$(touch x)' '*' '[a]' '~' '#' '@rebuild evaluated' a:b a,b a=b 'ünïcödé' '🍓' '...' ..x \
+			.hidden '!' '%s' "$long/$long/file" '{' "$(printf 'e\314\201')" "$(printf '\303\251')"; do
+			printf 'this is %s' "$name" >"./$name"
+		done
+		cd ..
+		mkdir latin "x y's ünï"
+		printf latin >"$(printf 'latin/\351')"
+		echo '"odd import"' >"x y's ünï/-f '\$x.nix"
+		reads <<-'NIX'
+			let names = builtins.filter (name: builtins.stringLength name < 200) (builtins.attrNames (builtins.readDir ./odd)); in [
+			  (map (name: builtins.readFile (./odd + "/${name}")) names)
+			  (map (name: builtins.readFile ("/etc/nixos/odd/" + name)) names)
+			  ./odd
+			  (import (./. + "/x y's ünï/-f '$x.nix"))
+			  (builtins.path { path = "/etc/nixos/x y's ünï"; name = "plain"; })
+			  (builtins.hashString "sha256" (toString (builtins.attrNames (builtins.readDir ./latin))))
+			  "${./latin}"
+			]
+		NIX
+	END
+	expect_same_derivation
+	expect_seen 'this is new\nline' 'this is -rf' "this is it's" 'this is 🍓' 'odd import'
+	after <<<'mv "odd/a space" "odd/a  space"'
+	expect_another_derivation
+	after <<<'echo changed >"odd/$(printf "new\nline")"'
+	expect_another_derivation
+}
+
+# Of a mode Nix keeps whether the owner may execute; root on the Pi reads what has no mode at all.
+case_classic_modes() {
+	given <<-'END'
+		mkdir modes bin
+		for mode in 000 100 111 400 444 500 600 644 654 700 744 755 4755 1644; do
+			echo "of mode $mode" >"modes/$mode"
+			chmod "$mode" "modes/$mode"
+		done
+		for mode in 000 300 500 700; do
+			mkdir -p "modes/directory-$mode/empty"
+			echo "in $mode" >"modes/directory-$mode/file"
+			chmod "$mode" "modes/directory-$mode"
+		done
+		: >modes/nothing
+		ln modes/644 modes/hard-link
+		truncate -s 100K modes/sparse
+		printf 'NUL \0 and \r\n' >modes/binary
+		echo 'echo tool' >bin/tool
+		chmod 755 bin/tool
+		chown admin modes/700 modes/600
+		reads <<-'NIX'
+			[ ./modes "${./bin/tool}" (builtins.readFile ./modes/000) (builtins.readDir ./modes/directory-000)
+			  (builtins.readFile "/etc/nixos/modes/directory-300/file") ]
+		NIX
+	END
+	expect_same_derivation
+	expect_seen "of mode 000" '{"empty":"directory","file":"regular"},"in 300'
+	local change before
+	for change in 'chmod u+x modes/644' 'chmod u-x bin/tool' 'chmod u-x modes/111' 'rmdir modes/directory-000/empty'; do
+		after <<<"$change"
+		expect_another_derivation
+	done
+	before=$own
+	after <<<'chmod go+x,go-r modes/444; chmod 755 modes/directory-000'
+	expect_same_derivation
+	expect_equal "$own" "$before"
+}
+
+# --- the search path ------------------------------------------------------------------------------
+# A second channel, made and brought in by the Pi's own Nix; $1 is what its module says.
+case_classic_a_second_channel() {
+	given <<-'END'
+		mkdir -p /srv/channel/home-manager/nixos /srv/channel/home-manager/modules
+		echo '{ imports = [ ../modules/it.nix ]; }' >/srv/channel/home-manager/nixos/default.nix
+		echo '{ environment.etc.home.text = builtins.readFile ./it.nix; environment.etc.it.source = ./.; }' >/srv/channel/home-manager/modules/it.nix
+		tar -C /srv/channel -czf /srv/channel/home-manager.tar.gz home-manager
+		cp /root/.nix-channels /srv/channel/before
+		export NIX_CONFIG="max-jobs = 1"
+		nix-channel --add file:///srv/channel/home-manager.tar.gz home-manager
+		nix-channel --update home-manager
+		cat >configuration.nix <<-'NIX'
+			{
+			  imports = [ <home-manager/nixos> ];
+			  environment.etc.seen.text = builtins.toJSON [ (toString <home-manager>) (toString <nixos/nixos>) (builtins.readDir <home-manager/.>)
+			    (builtins.readDir /nix/var/nix/profiles/per-user/root/channels) ];
+			}
+		NIX
+	END
+	expect_same_derivation
+	expect_seen 'home-manager","/nix/store' '{"modules":"directory","nixos":"directory"}'
+	after <<-'END'
+		echo '{ environment.etc.home.text = "newer"; }' >/srv/channel/home-manager/modules/it.nix
+		tar -C /srv/channel -czf /srv/channel/home-manager.tar.gz home-manager
+		export NIX_CONFIG="max-jobs = 1"
+		nix-channel --update home-manager --option tarball-ttl 0
+	END
+	expect_another_derivation
+	after <<-'END'
+		nix-channel --rollback
+		nix-channel --rollback
+		mv /srv/channel/before /root/.nix-channels
+	END
+}
+
+case_classic_include_flags() {
+	given <<-'END'
+		mkdir -p /srv/include/own /srv/include/bare/thing /srv/include/second relative
+		echo '"own"' >/srv/include/own/x.nix
+		echo '"bare"' >/srv/include/bare/thing/x.nix
+		echo '"second"' >/srv/include/second/y.nix
+		echo 'import ../../../etc/nixos/relative/value.nix' >/srv/include/second/climbing.nix
+		echo '"relative"' >relative/value.nix
+		echo '"a file"' >/srv/include/file.nix
+		reads <<-'NIX'
+			[ (import <own/x.nix>) (import <thing/x.nix>) (import <own/y.nix>) (import <own/climbing.nix>) (import <relative/value.nix>)
+			  (import <file>) (builtins.tryEval <absent>).success (builtins.tryEval <own/absent.nix>).success
+			  (import (builtins.findFile [ { prefix = "mine"; path = "/srv/include/own"; } ] "mine/x.nix"))
+			  (let __nixPath = [ { prefix = ""; path = ./relative; } ]; in import <value.nix>)
+			  builtins.nixPath (toString <own>) ]
+		NIX
+	END
+	local flags=(-I own=/srv/include/own -I /srv/include/bare -I own=/srv/include/second -I relative=./relative
+		-I file=/srv/include/file.nix -I gone=/srv/include/gone)
+	expect_same_derivation "${flags[@]}"
+	expect_seen '["own","bare","second","relative","relative","a file",false,false,"own","relative"' '"/srv/include/own"]'
+	after <<<'mkdir /srv/include/bare/absent'
+	expect_another_derivation "${flags[@]}"
+	after <<<'echo "\"first\"" >/srv/include/own/y.nix'
+	expect_another_derivation "${flags[@]}"
+	expect_seen '"first"'
+	# The same by NIX_PATH; and from another directory, with the configuration named by it.
+	local path=own=/srv/include/own:/srv/include/bare:relative=relative:file=/srv/include/file.nix
+	path=$path:own=/srv/include/second:nixpkgs=/nix/var/nix/profiles/per-user/root/channels/nixos
+	expect_another_derivation NIX_PATH="$path:nixos-config=/etc/nixos/configuration.nix"
+	expect_same_derivation NIX_PATH="$path" -I nixos-config=configuration.nix
+	expect_same_derivation NIX_PATH= -I nixos-config=./configuration.nix "${flags[@]}" \
+		-I nixpkgs=/nix/var/nix/profiles/per-user/root/channels/nixos
+	# From another directory.
+	after <<-'END'
+		mkdir -p /srv/include/elsewhere
+		mv relative /srv/include/elsewhere/
+		sed -i 's|/etc/nixos/|/srv/include/elsewhere/|' /srv/include/second/climbing.nix
+		sed -i 's|= ./relative;|= /srv/include/elsewhere/relative;|' configuration.nix
+	END
+	directory=/srv/include/elsewhere
+	expect_another_derivation NIX_PATH="$path" -I nixos-config=../../../etc/nixos/configuration.nix
+}
+
+# With a git directory, of which nixpkgs' own lib reads which commit it is, and a part that is a link out of it.
+case_classic_a_nixpkgs_checkout() {
+	given <<-'END'
+		cp -RL /nix/var/nix/profiles/per-user/root/channels/nixos /root/nixpkgs
+		chmod -R u+w /root/nixpkgs
+		cd /root/nixpkgs
+		mkdir -p .git/refs/heads .git/objects
+		echo 'ref: refs/heads/main' >.git/HEAD
+		echo 0123456789012345678901234567890123456789 >.git/refs/heads/main
+		mv lib/modules.nix /root/nixpkgs-modules.nix
+		ln -s ../../nixpkgs-modules.nix lib/modules.nix
+		cd /etc/nixos
+		reads <<-'NIX'
+			[ (toString pkgs.path) (toString <nixpkgs>) (builtins.readFile (<nixpkgs> + "/.git/HEAD"))
+			  (builtins.readFile (pkgs.path + "/.git/refs/heads/main")) (builtins.pathExists (pkgs.path + "/.git/packed-refs"))
+			  (builtins.pathExists <nixpkgs/.version-suffix>) (builtins.hashFile "sha256" <nixpkgs/lib/modules.nix>) ]
+		NIX
+	END
+	expect_same_derivation -I nixpkgs=/root/nixpkgs
+	expect_seen '"/root/nixpkgs","/root/nixpkgs","ref: refs/heads/main\n","0123456789' 'false,true,'
+	expect_same_derivation NIX_PATH=nixpkgs=/root/nixpkgs:nixos-config=/etc/nixos/configuration.nix
+	local change
+	for change in 'echo 99 >/root/nixpkgs/.git/refs/heads/main' 'touch /root/nixpkgs/.git/packed-refs' \
+		'printf .more >/root/nixpkgs/.version-suffix' 'sed -i "s/default = \"nixos\"/default = \"changed\"/" /root/nixpkgs/nixos/modules/etc.nix' \
+		'echo "# more" >>/root/nixpkgs-modules.nix'; do
+		after <<<"$change"
+		expect_another_derivation -I nixpkgs=/root/nixpkgs
+	done
+}
+
+case_classic_nixos_config() {
+	given <<-'END'
+		mkdir -p /srv/named/directory
+		echo '{ environment.etc.seen.text = "a file ${toString ./.} ${builtins.getEnv "NIXOS_CONFIG"}"; }' >/srv/named/file.nix
+		echo '{ environment.etc.seen.text = "a directory ${toString ./.}"; imports = [ ./part.nix ]; }' >/srv/named/directory/default.nix
+		echo '{ environment.etc.part.text = builtins.readFile ../file.nix; }' >/srv/named/directory/part.nix
+		ln -s file.nix /srv/named/link.nix
+	END
+	expect_same_derivation NIXOS_CONFIG=/srv/named/file.nix
+	expect_seen "a file /srv/named /srv/named/file.nix"
+	expect_another_derivation NIXOS_CONFIG=/srv/named/link.nix
+	expect_seen "a file /srv/named /srv/named/link.nix"
+	expect_another_derivation NIXOS_CONFIG=/srv/named/directory
+	expect_seen "a directory /srv/named/directory"
+	expect_same_derivation -I nixos-config=/srv/named/directory
+	# It stands even where <nixos-config> is something else, or nothing; empty, it does not count.
+	after <<<'echo "{ environment.etc.seen.text = \"the usual\"; }" >configuration.nix'
+	expect_same_derivation NIXOS_CONFIG=/srv/named/directory
+	expect_same_derivation NIXOS_CONFIG=
+	expect_seen "the usual"
+}
