@@ -20,6 +20,7 @@ $script"
 
 # after <<SCRIPT : a change, made in /etc/nixos on the Pi.
 after() {
+	last_script=$(cat)
 	{
 		cat <<-'END'
 			cd /etc/nixos
@@ -27,15 +28,16 @@ after() {
 				printf '{ config, lib, pkgs, ... }: {\n  environment.etc.seen.text = builtins.toJSON (\n%s\n  );\n}\n' "$(cat)" >configuration.nix
 			}
 		END
-		cat
+		printf '%s\n' "$last_script"
 	} >"$CASE/script"
 	ran="the case's own script on the Pi"
 	lab on pi sh -eu <"$CASE/script" >"$CASE/output" 2>"$CASE/errors" || status=$? fail "the Pi could not be prepared"
 }
 
-# evaluate [-u NAME] [NAME=VALUE...] [FLAG...] : on the builder first, so that nothing which the Pi's own evaluation leaves behind is
-# of help, and then on the Pi, with the same environment and flags, in /etc/nixos. $own is what the Pi's Nix says; $there,
-# $status and $errors are those of `rebuild`. $in_between is run in between.
+# evaluate [-u NAME] [NAME=VALUE...] [FLAG...] : on the builder first, so that nothing which the Pi's own evaluation leaves
+# behind is of help; then on the Pi, with the same environment (less NAME) and flags. $own is what the Pi's Nix says; $there,
+# $status and $errors are those of `rebuild`. A case may set $directory (else /etc/nixos), $builder (else builder) and
+# $in_between, a command that is run in between.
 evaluate() {
 	local environment=()
 	if [ "${1-}" = -u ]; then
@@ -47,8 +49,11 @@ evaluate() {
 		shift
 	done
 	forget_calls pi
-	run lab on pi env -C "${directory:-/etc/nixos}" "${environment[@]}" timeout 120 rebuild dry-build --eval-on "${builder:-builder}" -v "$@"
+	run lab on pi env -C "${directory:-/etc/nixos}" "${environment[@]}" \
+		timeout 120 rebuild dry-build --eval-on "${builder:-builder}" -v "$@"
 	expect_no_evaluation pi
+	ran="$ran
+      and before, on the Pi: $(printf '%s' "$last_script" | tail -n 3)"
 	sed -i '/^evaluating file/d' "$CASE/errors"
 	errors=$(cat "$CASE/errors")
 	there=$(sed -n 's/^derivation: //p' "$CASE/errors" | tail -n 1)
@@ -225,7 +230,7 @@ case_classic_directories_that_are_listed() {
 }
 
 # It is a name, and nothing that could be read to its end.
-case_classic_fifos_and_sockets() {
+case_classic_fifos() {
 	given <<-'END'
 		mkfifo fifo
 		reads <<-'NIX'
@@ -313,7 +318,7 @@ case_classic_the_builders_own_files_are_not_there() {
 			map builtins.pathExists [ "/home/builder" "/home/plain" "/home/builder/.cache/rebuild" "/srv/builders-nixpkgs"
 			  /srv/builders-nixpkgs/default.nix "/root/of-the-builder" "/etc/nixos/of-the-builder" "/var/tmp/of-the-builder"
 			  "/opt/of-the-builder" "/etc/of-the-builder" ]
-			++ [ (builtins.readDir "/home") (builtins.readDir "/root") (builtins.readDir /srv) (builtins.readDir "/etc/nixos")
+			++ [ (builtins.readDir "/home") (builtins.readDir /srv) (builtins.readDir "/etc/nixos")
 			  (builtins.readDir "/opt") builtins.nixPath (builtins.readFile "/etc/hostname") ]
 		NIX
 	END
@@ -1027,7 +1032,7 @@ case_classic_what_is_not_read_is_not_sent() {
 		echo '"marker-of-what-is-read"' >parts/read.nix
 		echo 'marker-of-what-a-filter-leaves-out' >parts/left-out
 		reads <<-'NIX'
-			[ (builtins.readDir ./.) (builtins.attrNames (builtins.readDir "/root")) (builtins.pathExists ./private.txt)
+			[ (builtins.readDir ./.) (builtins.readDir "/root/other") (builtins.pathExists ./private.txt)
 			  (builtins.pathExists "/root/.ssh/id_x") (builtins.readFileType ./unread.txt) (import (./parts + "/read.nix"))
 			  (builtins.filterSource (path: _: baseNameOf path == "read.nix") ./parts) (toString ./.) ]
 		NIX
