@@ -1078,7 +1078,9 @@ case_classic_secrets_that_are_read_are_refused() {
 	expect_same_or_refusal /etc/shadow
 	after <<<'sed -i /marker/d /etc/shadow'
 }
+# given_expression EXPRESSION : the configuration is that text in /etc/seen, and nothing else.
 given_expression() {
+	last_script="echo '$1'"
 	must_on pi sh -euc "printf '{ environment.etc.seen.text = %s; }\n' \"\$1\" >/etc/nixos/configuration.nix" write "$1"
 }
 
