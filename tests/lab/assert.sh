@@ -64,10 +64,10 @@ fail() {
 		[ -z "${status:-}" ] || printf '    exit code: %s\n' "$status"
 		[ ! -s "$CASE/output" ] || tail -n 40 "$CASE/output" | sed 's/^/    stdout| /'
 		[ ! -s "$CASE/errors" ] || tail -n 40 "$CASE/errors" | sed 's/^/    stderr| /'
-		# Where in the case: the first caller that is not one of these helpers.
+		# Where in the case, whatever helpers are in between.
 		local frame
 		for frame in "${!BASH_SOURCE[@]}"; do
-			[ "${BASH_SOURCE[$frame]}" != "$LAB/assert.sh" ] || continue
+			[[ "${FUNCNAME[$frame]}" == case_* ]] || continue
 			printf '    at %s:%s\n' "${BASH_SOURCE[$frame]}" "${BASH_LINENO[$((frame - 1))]}"
 			break
 		done
