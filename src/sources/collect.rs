@@ -225,7 +225,8 @@ impl Collection {
     /// evaluation asks for what is tracked. Nix takes a part of a repository for a whole one without a word, so it is never
     /// sent in parts. Says whether it was new.
     pub fn add_repository(&mut self, root: &Path) -> bool {
-        if self.walk(&root.join(".git")).is_none() || !self.may_add(root) || !self.repositories.insert(root.to_owned()) {
+        if self.walk(&root.join(".git")).is_none() || !self.may_add(root) || !self.repositories.insert(root.to_owned())
+        {
             return false;
         }
         self.add_names(root);
