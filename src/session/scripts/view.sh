@@ -19,7 +19,7 @@ set -eu
 mode=$1 user=$2 kept=$3 mirror=$4 written=$5 share=$6 state=$7
 shift 7
 PATH=$PATH:/usr/sbin:/sbin:/run/current-system/sw/bin
-unshare=$(command -v unshare)
+unshare=$(readlink -f "$(command -v unshare)")
 
 cp -al "$kept" "$mirror"
 if [ -n "$written" ] && [ -f "$mirror$written" ]; then
@@ -35,7 +35,6 @@ cd "$mirror"
 # all of it, not some for each: every run waits for this. No blank is in any of these paths.
 parents='' links='' files='' table=''
 for path in /bin /sbin /lib /lib32 /lib64 /libx32 /usr /dev /proc /sys \
-	/run/current-system /run/nscd /run/systemd/resolve /run/resolvconf /run/NetworkManager \
 	/nix/var/nix/daemon-socket /etc/static \
 	/etc/alternatives /etc/ssl /etc/pki /etc/ca-certificates /etc/resolv.conf /etc/hosts /etc/nsswitch.conf \
 	/etc/passwd /etc/group /etc/ld.so.cache /etc/ld.so.conf /etc/ld.so.conf.d "$share"; do
