@@ -27,7 +27,7 @@ if [ -n "$written" ] && [ -f "$mirror$written" ]; then
 	cp -p "$mirror$written" "$share/written"
 	mv "$share/written" "$mirror$written"
 fi
-# What pivot_root takes must be a mount of its own.
+# What becomes the root must be a mount of its own.
 mount --rbind "$mirror" "$mirror"
 cd "$mirror"
 
@@ -58,7 +58,7 @@ for path in /bin /sbin /lib /lib32 /lib64 /libx32 /usr /dev /proc /sys \
 	fi
 done
 # shellcheck disable=SC2086 # words
-mkdir -p $parents etc nix/store tmp .outside
+mkdir -p $parents etc nix/store tmp
 for path in $links; do
 	ln -s "$(readlink "$path")" ".$path"
 done
@@ -78,10 +78,9 @@ else
 	(cd "$state" && mount -t overlay -o "ro,lowerdir=$layers" rebuild-view "$mirror/nix/store")
 fi
 
-pivot_root . .outside
-umount -l /.outside
-rmdir /.outside 2>/dev/null || :
-cd /
+# Over the old root, and not with pivot_root, which not every machine has. The kernel lets a process make user namespaces
+# where its root is its mount namespace's, as here, and in no other chroot.
+mount --move "$mirror" /
 
 # As who one is, and no more, so that modes count.
 if [ "$mode" = closed ]; then
@@ -93,4 +92,4 @@ fi
 # A clean environment: the client's, and this machine's PATH. It comes from a file, because arguments can be read by
 # every user of this machine.
 # shellcheck disable=SC2016 # expanded by that shell
-exec env -i /bin/sh -c '. "$0/environment" && exec "$@"' "$share" "$@"
+exec chroot . env -i /bin/sh -c '. "$0/environment" && exec "$@"' "$share" "$@"

@@ -24,6 +24,7 @@ refused() {
 	expect_contains "$errors" "error: $3"
 	expect_contains "$errors" "$4"
 	expect_lacks "$errors" "panicked"
+	expect_lacks "$errors" "parameter not set"
 	expect_nothing_changed
 }
 
