@@ -63,6 +63,8 @@ keep_new() {
 
 # receive_trees NAME...: those of the client's store paths that this machine lacks. A store path never changes.
 receive_trees() {
+	# For the view. Without any, an empty list.
+	for name; do printf '%s\n' "$name"; done >"$share/trees"
 	kept='' asked='' missing=''
 	for name; do
 		if [ -e "$state/trees/$name" ]; then

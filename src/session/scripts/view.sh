@@ -12,8 +12,9 @@
 # WRITTEN a file that COMMAND may write; nothing if there is none
 # SHARE   the one directory of this run that is the same inside and outside: the daemon follows a GC root in it,
 #         and SHARE/environment is read before COMMAND is run
-# STATE   what is kept between runs: STATE/trees has the client's store paths that this store lacks, to be seen in the
-#         view's /nix/store as well; STATE/nix-cache is Nix's cache, seen as SHARE/cache
+# STATE   what is kept between runs: STATE/trees has the client's store paths that this store lacks; those whose names
+#         are in SHARE/trees are seen in the view's /nix/store as well; STATE/nix-cache is Nix's cache, seen as
+#         SHARE/cache
 set -eu
 
 mode=$1 user=$2 kept=$3 mirror=$4 written=$5 share=$6 state=$7
@@ -69,13 +70,32 @@ printf '%s' "$table" >"$share/mounts"
 mount -a -T "$share/mounts"
 mount --bind "$state/nix-cache" ".$share/cache"
 
-# The store, and under it the client's trees, and under them the names of more that it has: what the store has is its own.
-if [ -z "$(ls -A "$state/trees" nix/store)" ]; then
+# The store, and under it places for the client's trees and the names of more that it has; what the store has is its own.
+# Each tree is mounted on its place: read through the overlay, its files would be looked up in all layers, each run anew.
+trees=''
+while IFS= read -r name; do
+	if [ -e "/nix/store/$name" ]; then
+		continue
+	elif [ -L "$state/trees/$name" ]; then
+		rm -rf "nix/store/$name"
+		cp -P "$state/trees/$name" "nix/store/$name"
+	elif [ -d "$state/trees/$name" ]; then
+		mkdir -p "nix/store/$name"
+		trees="$trees $name"
+	else
+		[ -e "nix/store/$name" ] || : >"nix/store/$name"
+		trees="$trees $name"
+	fi
+done <"$share/trees"
+if [ -z "$(ls -A nix/store)" ]; then
 	mount --rbind /nix/store nix/store
 else
 	# Relative, because a colon or a comma in a path would be overlayfs's own.
-	layers=/nix/store:trees:${mirror#"$state"/}/nix/store
+	layers=/nix/store:${mirror#"$state"/}/nix/store
 	(cd "$state" && mount -t overlay -o "ro,lowerdir=$layers" rebuild-view "$mirror/nix/store")
+	for name in $trees; do
+		mount --bind "$state/trees/$name" "nix/store/$name"
+	done
 fi
 
 # Over the old root, and not with pivot_root, which not every machine has. The kernel lets a process make user namespaces

@@ -1249,7 +1249,6 @@ case_classic_files_that_both_machines_have() {
 		/usr/local/share|builtins.readDir /usr/local/share
 		/run|map builtins.pathExists [ "/run/sshd.pid" "/run/of-the-builder" "/run/current-system" ]
 		/etc|builtins.readDir /etc
-		/|builtins.readDir "/"
 	END
 }
 
