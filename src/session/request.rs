@@ -285,6 +285,33 @@ mod tests {
         assert!(!in_shell("printf %s \"$rb_environment\"").contains("BASH_FUNC"));
     }
 
+    /// What is kept there is bounded: by number, and store paths also by size, the ones used last first.
+    #[test]
+    fn the_oldest_are_forgotten() {
+        let directory = tempfile::tempdir().unwrap();
+        let script = format!(
+            "{}\nown() {{ \"$@\"; }}\nstate=$PWD rb_most_kept=1500
+             mkdir trees mirrors
+             for n in 1 2 3 4; do
+               mkdir trees/$n mirrors/$n; head -c 600000 /dev/zero >trees/$n/f
+               touch -d \"2026-01-0$n\" trees/$n mirrors/$n
+             done
+             forget_old mirrors 3; forget_much; ls mirrors trees
+             rb_most_kept=1; forget_much; ls trees",
+            SCRIPTS[1]
+        );
+        let output = Command::new("sh")
+            .current_dir(directory.path())
+            .args(["-euc", &script])
+            .output()
+            .unwrap();
+        assert_eq!(
+            String::from_utf8_lossy(&output.stdout),
+            "mirrors:\n2\n3\n4\n\ntrees:\n3\n4\n4\n",
+            "{output:?}"
+        );
+    }
+
     #[test]
     fn the_probe_is_the_program_again() {
         let decoded = Command::new("sh")

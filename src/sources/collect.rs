@@ -285,7 +285,9 @@ impl Collection {
         if guard::is_too_much(&place, &self.home) || !self.may_add(&place) || !self.scanned.insert(place.clone()) {
             return false;
         }
-        self.own.insert(place.clone());
+        if !self.asked_for {
+            self.own.insert(place.clone());
+        }
         let mut waiting = vec![place];
         while let Some(directory) = waiting.pop() {
             if self.open(&directory) {
