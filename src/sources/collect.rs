@@ -210,10 +210,23 @@ impl Collection {
     /// Adds what an earlier evaluation needed, as far as it is there and as if it were asked for now.
     pub fn remember(&mut self, earlier: &Kept) {
         for (path, entry) in &earlier.mirror.entries {
-            if matches!(entry, Entry::Open { .. } | Entry::Content { .. }) && !earlier.unread.contains(path) {
+            let is_wanted = match entry {
+                Entry::Open { .. } => true,
+                Entry::Content { .. } => !earlier.unread.contains(path),
+                _ => false,
+            };
+            if is_wanted && !self.has(path) {
                 self.add_asked(path);
             }
         }
+    }
+
+    /// Whether all of a path is there already.
+    fn has(&self, path: &Path) -> bool {
+        matches!(
+            self.mirror.entries.get(path),
+            Some(Entry::Open { .. } | Entry::Content { .. })
+        )
     }
 
     /// Adds what a name in angle brackets stands for. A package collection is read here and there and everywhere, and goes
@@ -376,7 +389,7 @@ impl Collection {
 
     /// Adds all names of a directory.
     fn open(&mut self, directory: &Path) -> bool {
-        if let Some(Entry::Open { .. }) = self.mirror.entries.get(directory) {
+        if self.has(directory) {
             return true;
         }
         let is_own = self.is_own(directory);
@@ -548,7 +561,7 @@ impl Collection {
     }
 
     fn add_content_of(&mut self, path: &Path, identify: fn(&Path, &fs::Metadata) -> std::io::Result<Identity>) {
-        if let Some(Entry::Content { .. }) = self.mirror.entries.get(path) {
+        if self.has(path) {
             return;
         }
         if guard::is_forbidden(path) {
