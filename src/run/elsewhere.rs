@@ -54,7 +54,7 @@ impl<'a> Errand<'a> {
             need: sources.need(),
         };
         let result = self.make(Work::Evaluate(evaluation), expected, &mut sources, observer, signals);
-        if let Some(lock) = sources.new_lock() {
+        if let Some(lock) = sources.written_lock() {
             self.track(lock, signals);
         }
         result
@@ -72,7 +72,7 @@ impl<'a> Errand<'a> {
         Ok(Some(here::store_path(&output)?))
     }
 
-    /// A new lock file in a git repository is made known to git, as Nix does: a flake's files are those that git knows.
+    /// A written lock file in a git repository is made known to git, as Nix does: a flake's files are those that git knows.
     fn track(&self, lock: &Path, signals: &Signals) {
         let Some(directory) = lock.parent() else { return };
         if directory.ancestors().any(|parent| parent.join(".git").exists()) {

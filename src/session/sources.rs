@@ -27,7 +27,7 @@ pub struct Sources {
 struct Lock {
     path: PathBuf,
     heard: String,
-    is_new: bool,
+    is_written: bool,
 }
 
 impl Sources {
@@ -43,7 +43,7 @@ impl Sources {
             lock: lock.map(|path| Lock {
                 path,
                 heard: String::new(),
-                is_new: false,
+                is_written: false,
             }),
         }
     }
@@ -110,16 +110,16 @@ impl Sources {
         if let Some(lock) = self.lock.as_mut().filter(|lock| !lock.heard.is_empty()) {
             // What it is goes into a file that Nix reads: nothing else than such a file is taken.
             serde_json::from_str::<serde::de::IgnoredAny>(&lock.heard).context("what came as flake.lock is none")?;
-            lock.is_new = !lock.path.exists();
             std::fs::write(&lock.path, &lock.heard).with_context(|| format!("cannot write {}", lock.path.display()))?;
+            lock.is_written = true;
         }
         Ok(())
     }
 
-    /// The lock file, if there was none before.
+    /// The lock file, if it was written.
     #[must_use]
-    pub fn new_lock(&self) -> Option<&Path> {
-        let lock = self.lock.as_ref().filter(|lock| lock.is_new)?;
+    pub fn written_lock(&self) -> Option<&Path> {
+        let lock = self.lock.as_ref().filter(|lock| lock.is_written)?;
         Some(&lock.path)
     }
 }

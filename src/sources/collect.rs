@@ -1,6 +1,7 @@
 //! What an evaluation elsewhere needs of this machine's files, followed from the ones that it starts with.
 
 mod names;
+mod repository;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
@@ -221,57 +222,6 @@ impl Collection {
         true
     }
 
-    /// Adds a git repository as Nix reads it: all of what git keeps, and the names of everything else, of which the
-    /// evaluation asks for what is tracked. Nix takes a part of a repository for a whole one without a word, so it is never
-    /// sent in parts. Says whether it was new.
-    pub fn add_repository(&mut self, root: &Path) -> bool {
-        if self.walk(&root.join(".git")).is_none() || !self.may_add(root) || !self.repositories.insert(root.to_owned())
-        {
-            return false;
-        }
-        self.add_names(root);
-        let mut kept = vec![root.join(".git")];
-        while let Some(path) = kept.pop() {
-            if path.is_dir() {
-                self.add_everything(&path);
-            } else if let Ok(text) = fs::read_to_string(&path) {
-                self.add_content(&path);
-                // A worktree or a submodule has its files elsewhere: `gitdir: PATH`.
-                let target = text.strip_prefix("gitdir:").unwrap_or(&text).trim();
-                let target = clean(&path.parent().unwrap_or(root).join(target));
-                if target.is_dir() && self.walk(&target).is_some() {
-                    kept.extend(
-                        [target.join("commondir"), target]
-                            .into_iter()
-                            .filter(|path| path.exists()),
-                    );
-                }
-            }
-        }
-        true
-    }
-
-    /// Adds a directory with everything in it. Says whether it was new.
-    pub fn add_everything(&mut self, directory: &Path) -> bool {
-        let Some(place) = self.walk(directory).filter(|place| place.is_dir() && !in_store(place)) else {
-            return false;
-        };
-        if guard::is_too_much(&place, &self.home) || !self.may_add(&place) || !self.scanned.insert(place.clone()) {
-            return false;
-        }
-        self.own.insert(place.clone());
-        let mut waiting = vec![place];
-        while let Some(directory) = waiting.pop() {
-            if self.open(&directory) {
-                for path in self.children(&directory, Kind::File) {
-                    self.add_content(&path);
-                }
-                waiting.extend(self.children(&directory, Kind::Directory));
-            }
-        }
-        true
-    }
-
     /// Whether a directory may go as a whole: the configuration names it, or everybody may read it.
     fn may_add(&self, directory: &Path) -> bool {
         !self.asked_for || self.is_own(directory) || guard::is_listed_for_all(directory)
@@ -396,7 +346,7 @@ impl Collection {
         }
         self.mirror
             .entries
-            .insert(path.to_owned(), Entry::Link(target.to_owned()));
+            .insert(path.to_owned(), Entry::Link { target: target.to_owned(), mtime: None });
         let end = clean(&path.parent().unwrap_or(Path::new("/")).join(target));
         self.shut_store_path(&end);
     }

@@ -4,6 +4,7 @@
 //! - [`literals`]: what a Nix file names;
 //! - [`collect`]: the files that follow from these, and those that never leave this machine;
 //! - [`flakes`]: what of this machine a flake consists of;
+//! - `git`: what git knows of a repository;
 //! - [`mirror`]: what is there of them on the other machine, as a value;
 //! - [`record`]: what the last evaluation needed, kept for the next;
 //! - [`archive`]: files as a tar stream.
@@ -11,6 +12,7 @@
 pub mod archive;
 pub mod collect;
 pub mod flakes;
+mod git;
 mod guard;
 pub mod literals;
 pub mod mirror;
