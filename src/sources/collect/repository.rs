@@ -130,7 +130,10 @@ impl Collection {
                 };
                 self.add_content_of(&path, identify);
             }
-            waiting.extend(self.children(&directory, Kind::Directory));
+            // Those that are open already may not have all in them.
+            waiting.extend(self.among(&directory, |entry| {
+                matches!(entry, Entry::Open { .. } | Entry::Shut(Kind::Directory))
+            }));
         }
         true
     }
@@ -138,17 +141,20 @@ impl Collection {
     /// An open directory's time and those of the links in it.
     fn date(&mut self, directory: &Path) {
         let time = |path: &Path| fs::symlink_metadata(path).ok().map(|data| data.mtime());
-        let links = self.mirror.entries.range(directory.to_owned()..);
-        let links: Vec<PathBuf> = links
-            .take_while(|(path, _)| path.starts_with(directory))
-            .filter(|(path, entry)| path.parent() == Some(directory) && matches!(entry, Entry::Link { .. }))
-            .map(|(path, _)| path.clone())
-            .collect();
+        let links = self.among(directory, |entry| matches!(entry, Entry::Link { .. }));
         for path in links.into_iter().chain([directory.to_owned()]) {
             if let Some(Entry::Open { mtime } | Entry::Link { mtime, .. }) = self.mirror.entries.get_mut(&path) {
                 *mtime = time(&path);
             }
         }
+    }
+
+    /// The children of a directory of which such a thing is there.
+    fn among(&self, directory: &Path, is_such: fn(&Entry) -> bool) -> Vec<PathBuf> {
+        let under = self.mirror.entries.range(directory.to_owned()..).skip(1);
+        let under = under.take_while(|(path, _)| path.starts_with(directory));
+        let chosen = under.filter(|(path, entry)| path.parent() == Some(directory) && is_such(entry));
+        chosen.map(|(path, _)| path.clone()).collect()
     }
 
     /// Of a work tree, what is tracked, and the names of the directories that it is in.

@@ -209,7 +209,7 @@ fn inputs_on_this_machine() {
 #[test]
 fn what_an_impure_flake_names_outside() {
     let files = Files::new();
-    let text = format!("{}/x.nix builtins.getEnv \"COLOUR\" ../untouched", files.path("out").display());
+    let text = format!("[ {}/x.nix (builtins.getEnv \"COLOUR\") ../untouched ]", files.path("out").display());
     files.write("config/flake.nix", text);
     files.write("out/x.nix", "./y.nix");
     files.write("out/y.nix", "1");
