@@ -313,7 +313,7 @@ impl Collection {
         let Ok(children) = fs::read_dir(directory) else {
             return false;
         };
-        let mtime = fs::metadata(directory).ok().filter(|_| is_own).map(|data| data.mtime());
+        let mtime = self.time_of(directory, directory);
         self.mirror.entries.insert(directory.to_owned(), Entry::Open { mtime });
         for child in children.flatten() {
             let path = child.path();
@@ -339,14 +339,26 @@ impl Collection {
         true
     }
 
+    /// The modification time of something in or of a directory that may be a flake's: not of those that change for many
+    /// other reasons.
+    fn time_of(&self, path: &Path, directory: &Path) -> Option<i64> {
+        let counts =
+            !LOOKED_INTO.iter().any(|known| directory == Path::new(known)) && !guard::is_too_much(directory, &self.home);
+        let data = fs::symlink_metadata(path).ok().filter(|_| counts);
+        data.map(|data| data.mtime())
+    }
+
     /// A link; what it leads to in the store is not sent for that, but must not seem to be missing.
     fn add_link(&mut self, path: &Path, target: &Path) {
         if in_store(path) {
             return;
         }
-        self.mirror
-            .entries
-            .insert(path.to_owned(), Entry::Link { target: target.to_owned(), mtime: None });
+        let mtime = self.time_of(path, path.parent().unwrap_or(path));
+        let target_and_time = Entry::Link {
+            target: target.to_owned(),
+            mtime,
+        };
+        self.mirror.entries.insert(path.to_owned(), target_and_time);
         let end = clean(&path.parent().unwrap_or(Path::new("/")).join(target));
         self.shut_store_path(&end);
     }

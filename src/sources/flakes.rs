@@ -67,7 +67,7 @@ impl<'a> Flakes<'a> {
     /// Gives the directory of its `flake.nix`.
     pub fn add(&mut self, reference: &str, directory: &Path) -> Option<PathBuf> {
         let place = match Place::of(reference, directory, &self.registry)? {
-            Place::Inside(path) => Place::Directory(path),
+            Place::Inside(path) => Place::Directory(path, PathBuf::new()),
             place => place,
         };
         self.add_place(place)
@@ -84,17 +84,21 @@ impl<'a> Flakes<'a> {
         }
         // Nix reads the links on the way, and then only where they lead.
         let flake = fs::canonicalize(&named).unwrap_or(named);
-        let flake = match place {
+        let flake = match &place {
             Place::Somewhere(_) => with_flake_file(&flake),
             _ => flake,
         };
-        let whole = match place {
+        let whole = match &place {
             Place::Somewhere(_) | Place::Repository(_) => match repository_of(&flake) {
                 Some(root) => self.collection.add_repository(&root).then_some(root),
                 None => self.collection.add_everything(&flake).then(|| flake.clone()),
             },
-            Place::Directory(_) => self.collection.add_everything(&flake).then(|| flake.clone()),
+            Place::Directory(..) => self.collection.add_everything(&flake).then(|| flake.clone()),
             Place::Inside(_) | Place::File(_) => None,
+        };
+        let flake = match place {
+            Place::Directory(_, inside) => flake.join(inside),
+            _ => flake,
         };
         if let Some(root) = whole.filter(|_| self.impure) {
             for reference in self.collection.add_outside_of(&root) {
@@ -147,8 +151,8 @@ impl<'a> Flakes<'a> {
 enum Place {
     /// As on a command line: in a repository or not, in this directory or above it.
     Somewhere(PathBuf),
-    /// `path:`, a directory as it is.
-    Directory(PathBuf),
+    /// `path:`, a directory as it is, and where in it the flake is.
+    Directory(PathBuf, PathBuf),
     /// `git+file:`.
     Repository(PathBuf),
     /// A part of the flake that refers to it: there with it.
@@ -184,7 +188,7 @@ impl Place {
         let text = decode(rest.strip_prefix("//").unwrap_or(rest));
         let path = directory.join(&text);
         match scheme {
-            "path" if text.is_absolute() => Some(Self::Directory(path.join(inside))),
+            "path" if text.is_absolute() => Some(Self::Directory(path, inside.to_owned())),
             "path" => Some(Self::Inside(path.join(inside))),
             "git+file" => Some(Self::Repository(path.join(inside))),
             "file" | "file+file" | "tarball+file" => Some(Self::File(path)),
@@ -203,11 +207,11 @@ impl Place {
         match word("type")? {
             "indirect" => Self::of_name(word("id")?, registry, depth),
             "path" => {
-                let path = flake.join(word("path")?).join(inside);
+                let path = flake.join(word("path")?);
                 Some(if word("path")?.starts_with('/') {
-                    Self::Directory(path)
+                    Self::Directory(path, inside.to_owned())
                 } else {
-                    Self::Inside(path)
+                    Self::Inside(path.join(inside))
                 })
             }
             kind @ ("git" | "tarball" | "file") => {
@@ -228,7 +232,7 @@ impl Place {
     fn path(&self) -> &Path {
         match self {
             Self::Somewhere(path)
-            | Self::Directory(path)
+            | Self::Directory(path, _)
             | Self::Repository(path)
             | Self::Inside(path)
             | Self::File(path) => path,

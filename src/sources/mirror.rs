@@ -13,8 +13,8 @@ use sha2::{Digest, Sha256};
 /// What is there of one path.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Entry {
-    /// A directory with all of its names. Its time counts where it is a part of the configuration: a `path:` flake's
-    /// `lastModified` is the newest of its times.
+    /// A directory with all of its names. Its time counts where it may be a part of a flake: the `lastModified` of one
+    /// without git is the newest of its times.
     Open {
         /// Modification time, in seconds of the epoch.
         mtime: Option<i64>,

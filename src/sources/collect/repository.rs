@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use super::Collection;
@@ -35,7 +34,7 @@ impl Collection {
         }
         let directories = git::directories(&git);
         for directory in &directories {
-            self.add_all(directory, false);
+            self.add_everything(directory);
         }
         self.add_git_settings();
         let index = directories.first().map(|directory| directory.join("index"));
@@ -98,12 +97,8 @@ impl Collection {
         references
     }
 
-    /// Adds a directory with everything in it, and the times of all. Says whether it was new.
+    /// Adds a directory with everything in it. Says whether it was new.
     pub fn add_everything(&mut self, directory: &Path) -> bool {
-        self.add_all(directory, true)
-    }
-
-    fn add_all(&mut self, directory: &Path, with_times: bool) -> bool {
         let Some(place) = self.walk(directory).filter(|place| place.is_dir() && !in_store(place)) else {
             return false;
         };
@@ -117,9 +112,6 @@ impl Collection {
         while let Some(directory) = waiting.pop() {
             if !self.open(&directory) {
                 continue;
-            }
-            if with_times {
-                self.date(&directory);
             }
             for path in self.children(&directory, Kind::File) {
                 // Of git's objects the name says what they are.
@@ -136,17 +128,6 @@ impl Collection {
             }));
         }
         true
-    }
-
-    /// An open directory's time and those of the links in it.
-    fn date(&mut self, directory: &Path) {
-        let time = |path: &Path| fs::symlink_metadata(path).ok().map(|data| data.mtime());
-        let links = self.among(directory, |entry| matches!(entry, Entry::Link { .. }));
-        for path in links.into_iter().chain([directory.to_owned()]) {
-            if let Some(Entry::Open { mtime } | Entry::Link { mtime, .. }) = self.mirror.entries.get_mut(&path) {
-                *mtime = time(&path);
-            }
-        }
     }
 
     /// The children of a directory of which such a thing is there.

@@ -19,7 +19,7 @@ fn where_a_reference_leads() {
     let registry = registry();
     let place = |reference: &str| Place::of(reference, Path::new("/here"), &registry);
     let somewhere = |path: &str| Some(Place::Somewhere(path.into()));
-    let directory = |path: &str| Some(Place::Directory(path.into()));
+    let directory = |path: &str, inside: &str| Some(Place::Directory(path.into(), inside.into()));
     let repository = |path: &str| Some(Place::Repository(path.into()));
     for (reference, expected) in [
         ("", somewhere("/here/")),
@@ -28,15 +28,15 @@ fn where_a_reference_leads() {
         ("/x y/%20", somewhere("/x y/%20/")),
         ("./a:b", somewhere("/here/./a:b/")),
         ("a/b/c/d", somewhere("/here/a/b/c/d/")),
-        ("path:/x%20y?lastModified=1", directory("/x y/")),
-        ("path:///x?dir=a%2Fb", directory("/x/a/b")),
+        ("path:/x%20y?lastModified=1", directory("/x y", "")),
+        ("path:///x?dir=a%2Fb", directory("/x", "a/b")),
         ("path:./sub", Some(Place::Inside("/here/./sub/".into()))),
         ("git+file:///x?dir=sub", repository("/x/sub")),
         ("git+file:/x%", repository("/x%/")),
         ("file:///x.tar.gz", Some(Place::File("/x.tar.gz".into()))),
         ("tarball+file:///x", Some(Place::File("/x".into()))),
-        ("mine", directory("/m/d")),
-        ("flake:again/ref", directory("/m/d")),
+        ("mine", directory("/m", "d")),
+        ("flake:again/ref", directory("/m", "d")),
         ("repo", repository("/r/")),
         ("circle", None),
         ("nixpkgs", None),
@@ -53,14 +53,14 @@ fn where_a_reference_leads() {
 fn where_an_input_leads() {
     let place = |text: &str| Place::of_attributes(&serde_json::from_str(text).unwrap(), Path::new("/f"), &registry());
     for (text, expected) in [
-        (r#"{"type":"path","path":"/a b"}"#, Some(Place::Directory("/a b/".into()))),
+        (r#"{"type":"path","path":"/a b"}"#, Some(Place::Directory("/a b".into(), "".into()))),
         (r#"{"type":"path","path":"./a"}"#, Some(Place::Inside("/f/./a/".into()))),
         (
             r#"{"type":"git","url":"file:///a%20b","dir":"c"}"#,
             Some(Place::Repository("/a b/c".into())),
         ),
         (r#"{"type":"tarball","url":"file:///a"}"#, Some(Place::File("/a".into()))),
-        (r#"{"type":"indirect","id":"mine"}"#, Some(Place::Directory("/m/d".into()))),
+        (r#"{"type":"indirect","id":"mine"}"#, Some(Place::Directory("/m".into(), "d".into()))),
         (r#"{"type":"git","url":"https://x"}"#, None),
         (r#"{"type":"github","owner":"o"}"#, None),
         ("null", None),
