@@ -98,21 +98,31 @@ impl Sources {
         }
     }
 
-    /// After a whole evaluation: what it needed is to be remembered, and a lock file that it has written is to be here, as
-    /// it would be after an evaluation here.
+    /// After a whole evaluation: what it needed is to be remembered, and its lock file kept.
     ///
     /// # Errors
-    /// The lock file cannot be written.
+    /// As [`Sources::keep_lock`].
     pub(super) fn keep(&mut self) -> Result<()> {
         if let Some(record) = &self.record {
             record.write(self.collection.mirror());
         }
-        if let Some(lock) = self.lock.as_mut().filter(|lock| !lock.heard.is_empty()) {
-            // What it is goes into a file that Nix reads: nothing else than such a file is taken.
-            serde_json::from_str::<serde::de::IgnoredAny>(&lock.heard).context("what came as flake.lock is none")?;
-            std::fs::write(&lock.path, &lock.heard).with_context(|| format!("cannot write {}", lock.path.display()))?;
-            lock.is_written = true;
-        }
+        self.keep_lock()
+    }
+
+    /// A lock file that the evaluation has written is to be here, as it would be after an evaluation here, even if it
+    /// failed later.
+    ///
+    /// # Errors
+    /// The lock file cannot be written.
+    pub(super) fn keep_lock(&mut self) -> Result<()> {
+        let Some(lock) = self.lock.as_mut().filter(|lock| !lock.heard.is_empty()) else {
+            return Ok(());
+        };
+        let text = std::mem::take(&mut lock.heard);
+        // What it is goes into a file that Nix reads: nothing else than such a file is taken.
+        serde_json::from_str::<serde::de::IgnoredAny>(&text).context("what came as flake.lock is none")?;
+        std::fs::write(&lock.path, text).with_context(|| format!("cannot write {}", lock.path.display()))?;
+        lock.is_written = true;
         Ok(())
     }
 

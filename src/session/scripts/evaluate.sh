@@ -109,7 +109,10 @@ evaluate() {
 			event looked-around
 		fi
 		IFS= read -r answer <&3 || answer=stop
-		[ "$answer" != stop ] || exit "${code:-1}"
+		[ "$answer" != stop ] || {
+			tell_lock
+			exit "${code:-1}"
+		}
 		# shellcheck disable=SC2086 # words: mode, digest, base, trees
 		set -- $answer
 		mode=$1

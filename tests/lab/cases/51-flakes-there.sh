@@ -440,11 +440,16 @@ case_flake_there_inputs_on_the_pi() {
 	after <<<'lock; echo newer >/root/private/deep/text; echo >>/srv/repository/flake.nix'
 	expect_same_derivation --flake .
 	expect_seen other
-	after <<<'nix flake update private repository 2>/dev/null'
+	after <<<'nix flake update private'
 	expect_another_derivation --flake .
 	expect_seen newer
 	after <<<'nix store delete --ignore-liveness /nix/store/*-source >/dev/null 2>&1 || :'
 	expect_same_derivation --flake .
+	# What is not committed is locked to nothing.
+	after <<<'cp flake.lock /srv/lock; git rm -qf --cached flake.lock; rm flake.lock'
+	expect_another_derivation --flake .
+	expect_contains "$(cat "$CASE/own")" "unlocked input"
+	after <<<'git -C /srv/repository checkout -q .; cp /srv/lock flake.lock; git add flake.lock'
 	# For once.
 	after <<<'cp -r /root/private /root/other; echo overridden >/root/other/deep/text'
 	expect_another_derivation --flake . --override-input private path:/root/other --no-write-lock-file
@@ -540,6 +545,7 @@ case_flake_there_lock_files_without_git() {
 	expect_same_derivation --flake .
 	expect_contains "$kept_there" narHash
 	expect_same_derivation --flake path:/srv/config
+	after <<<'rm flake.lock'
 	expect_same_derivation --flake . --no-write-lock-file
 	expect_lacks "$kept_there" narHash
 	# A link to it: what is written is what it leads to.
