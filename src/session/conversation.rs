@@ -272,6 +272,11 @@ impl Conversation<'_> {
                 let detail = format!("{}: Nix in {nix}, {system}", self.host);
                 self.observer.see(Event::Detail(detail));
             }
+            Reply::Way(way) => {
+                if let Some(text) = diagnosis::unusual(self.host, way) {
+                    self.observer.see(Event::Text(text));
+                }
+            }
             Reply::Receiving(has) => {
                 self.observer.see(Event::Phase(Phase::Sending));
                 self.send_files(has);
@@ -443,6 +448,9 @@ impl Conversation<'_> {
         }
         match self.ended.take() {
             Some(Reply::Done) => Ok(()),
+            Some(Reply::Failed { stage, .. }) if stage == diagnosis::NO_NAMESPACES => {
+                Err(diagnosis::CannotEvaluate::new(self.host).into())
+            }
             Some(Reply::Failed { stage, code }) => Err(diagnosis::failed(self.host, self.system, &stage, code).into()),
             _ if self.sending_error.is_some() && self.greeted => {
                 let error = self.sending_error.take().unwrap_or_else(|| anyhow::anyhow!("unknown"));

@@ -20,3 +20,4 @@ mod speaker;
 pub mod ssh;
 
 pub use conversation::{Answer, converse};
+pub use diagnosis::CannotEvaluate;

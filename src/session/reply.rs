@@ -12,6 +12,8 @@ pub enum Reply {
         /// The machine's own system.
         system: String,
     },
+    /// As whom it makes the evaluation's view of our files.
+    Way(Way),
     /// It waits for the files, of which it has this much.
     Receiving(Has),
     /// It lacks these store paths, by name.
@@ -52,6 +54,17 @@ pub enum Reply {
     },
 }
 
+/// As whom the other machine handles files that are shut, in words of `scripts/way.sh`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Way {
+    /// As the user, in a user namespace.
+    User,
+    /// As root, who the user is.
+    Root,
+    /// As root, who the user becomes by sudo.
+    Sudo,
+}
+
 /// How much of a mirror the other machine has from earlier runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Has {
@@ -84,6 +97,12 @@ impl Reply {
                 nix: word()?,
                 system: word()?,
             },
+            "way" => Self::Way(match word()?.as_str() {
+                "user" => Way::User,
+                "root" => Way::Root,
+                "sudo" => Way::Sudo,
+                _ => return None,
+            }),
             "receiving" => Self::Receiving(match word()?.as_str() {
                 "have" => Has::All,
                 "base" => Has::Base,
@@ -127,6 +146,7 @@ mod tests {
                 }),
             ),
             ("@rebuild receiving base", Some(Reply::Receiving(Has::Base))),
+            ("@rebuild way sudo", Some(Reply::Way(Way::Sudo))),
             ("@rebuild receiving", None),
             ("@rebuild looked /a b\0c", Some(Reply::Looked("/a b\nc".into()))),
             ("@rebuild need ", Some(Reply::Need(vec![]))),
@@ -154,6 +174,7 @@ mod tests {
             for line in script.lines().filter_map(|line| line.trim().strip_prefix("event ")) {
                 let mut words = line.split(' ');
                 let (word, second) = (words.next().unwrap(), words.next().unwrap_or("/nix/store/x"));
+                let second = if second == "\"$way\"" { "user" } else { second };
                 let text = format!("@rebuild {word} {second} x");
                 assert!(Reply::parse(&text).is_some(), "{line}");
             }

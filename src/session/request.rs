@@ -11,8 +11,9 @@ use crate::process::quote::shell_word;
 use crate::store_path::StorePath;
 
 /// The scripts in the order in which the shell reads them; `main.sh` starts.
-pub(super) const SCRIPTS: [&str; 7] = [
+pub(super) const SCRIPTS: [&str; 8] = [
     include_str!("scripts/channel.sh"),
+    include_str!("scripts/way.sh"),
     include_str!("scripts/mirror.sh"),
     include_str!("scripts/nix.sh"),
     include_str!("scripts/emulation.sh"),

@@ -68,3 +68,125 @@ case_other_builders_without_pivot_root() {
 	END
 	expect_same_derivation newbuilder
 }
+
+# --- where nobody may make user namespaces --------------------------------------------------------
+# Enough that the view has to be right: files that are read by strings (shut at first), of root alone, and absent ones.
+given_for_the_view() {
+	given "$@" <<-'END'
+		rm -rf /srv/view
+		mkdir -p /srv/view/deep parts
+		echo "read by a string" >/srv/view/deep/text
+		echo '"of root alone"' >parts/private.nix
+		chmod 600 parts/private.nix
+		chmod 700 parts
+		reads <<-'NIX'
+			[ (builtins.readFile ("/srv/view" + "/deep/text")) (import ./parts/private.nix) (builtins.getEnv "HOME")
+			  (builtins.pathExists ("/srv/view" + "/deep/none")) (builtins.pathExists ("/srv/view" + "/none")) "${./parts}"
+			  (builtins.readDir ("/srv" + "/view")) ]
+		NIX
+	END
+}
+expect_the_view_is_right() { # BUILDER
+	expect_same_derivation "$1"
+	expect_seen "read by a string" "of root alone" '"/root",false,false,'
+	# And no trouble is left there.
+	sh_on "${1#*@}" 'ls -d /var/tmp/rebuild.* /home/*/.cache/rebuild/*/run.* /root/.cache/rebuild/*/run.*'
+	expect_equal "$output" ""
+}
+
+case_other_builders_refuse_namespaces_to_root() {
+	fresh
+	must_sh_on builder 'cp -R /home/builder/.ssh /root/ && chown -R root: /root/.ssh'
+	refuse_namespaces builder
+	given_for_the_view
+	expect_the_view_is_right root@builder
+	expect_lacks "$errors" "user namespaces"
+}
+
+case_other_builders_refuse_namespaces_but_have_sudo() {
+	fresh
+	must_sh_on builder 'echo "builder ALL=(ALL:ALL) NOPASSWD: ALL" >/etc/sudoers.d/builder'
+	refuse_namespaces builder
+	given_for_the_view
+	expect_same_derivation builder
+	expect_contains "$errors" "builder does not let its users make user namespaces: evaluating there by sudo"
+	# Once more, now that it has everything: and another one in its place.
+	expect_the_view_is_right builder
+	must_sh_on pi 'echo other >/srv/view/deep/text'
+	expect_same_derivation builder
+	expect_seen other
+}
+
+# An evaluation that runs as another's child is ended, too.
+case_other_builders_sudo_and_an_interrupt() {
+	fresh
+	must_sh_on builder 'echo "builder ALL=(ALL:ALL) NOPASSWD: ALL" >/etc/sudoers.d/builder'
+	refuse_namespaces builder
+	must_sh_on pi 'sed -i "s/system.stateVersion/lab.evalCost = { work = 60; }; &/" /etc/nixos/configuration.nix'
+	start lab on pi -- rebuild dry-build --eval-on builder
+	expect_within 30 lab on builder -- pgrep -x nix-instantiate
+	interrupt
+	finish 15
+	expect_status 130
+	expect_within 5 is_quiet builder
+}
+is_quiet() {
+	! lab on "$1" -- pgrep -x "nix-instantiate|sudo" &&
+		! lab on "$1" -- sh -c 'ls -d /var/tmp/rebuild.* /home/*/.cache/rebuild/*/run.*'
+}
+
+case_other_builders_refuse_namespaces_and_only_build() {
+	fresh
+	refuse_namespaces builder
+	forget_calls pi
+	must_on pi rebuild switch --eval-on builder
+	expect_contains "$errors" "warning: builder does not let its users make user namespaces"
+	expect_contains "$errors" "so this machine evaluates, and builder only builds"
+	expect_contains "$errors" "sysctl kernel.unprivileged_userns_clone=1"
+	expect_contains "$(calls_of pi)" "nix-instantiate <nixpkgs/nixos>"
+	expect_equal "$output" "$(profile_of pi)"
+	expect_equal "$output" "$(system_of pi)"
+	# The exit code is that of what failed.
+	must_sh_on pi 'sed -i "s/system.stateVersion/lab.failBuild = true; &/" /etc/nixos/configuration.nix'
+	on pi rebuild switch --eval-on builder
+	local code=$status
+	expect_contains "$errors" "the build on builder failed"
+	on pi rebuild switch --build-on builder
+	expect_status "$code"
+}
+
+# --- Nix of one user alone ------------------------------------------------------------------------
+case_other_builders_with_nix_of_one_user() {
+	need_hosts solo
+	fresh pi solo
+	given_for_the_view
+	expect_the_view_is_right solo
+	given_for_the_view
+	after_made_from
+	evaluates_to_something solo
+	expect_contains "$(seen_in solo "$there")" "made on solo: aarch64"
+	must_sh_on solo '! pgrep nix-daemon'
+	on pi rebuild dry-build --eval-on plain@solo
+	expect_status 1
+	expect_contains "$errors" "error: the user of plain@solo may not use the Nix there"
+	expect_contains "$errors" "ssh plain@solo nix-store --verify-path"
+}
+# Something is built while evaluating.
+after_made_from() {
+	write_on "$client" /etc/nixos/configuration.nix <<-'END'
+		{ pkgs, ... }: {
+		  environment.etc.seen.text = builtins.readFile "${pkgs.run "made-for-others" { from = ./parts; } ''
+		    echo "made on solo: $(uname -m)" >"$out"
+		  ''}";
+		}
+	END
+}
+
+case_other_builders_with_nix_of_one_user_switch() {
+	need_hosts solo
+	fresh pi solo
+	must_on pi rebuild switch --eval-on solo
+	expect_equal "$output" "$(profile_of pi)"
+	expect_equal "$output" "$(system_of pi)"
+	must_sh_on solo '! pgrep nix-daemon && ! ls -d /var/tmp/rebuild.* 2>&-'
+}
