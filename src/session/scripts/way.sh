@@ -4,6 +4,7 @@
 # find_way: sets $way. "user": in a user namespace of our own; where nobody may make one, "root" for whoever is, or "sudo"
 # for whoever may become it without a password.
 find_way() {
+	PATH=$PATH:/usr/sbin:/sbin:/run/wrappers/bin
 	if unshare --user --map-root-user --mount -- unshare --user --map-user=1 --map-group=1 true; then
 		way=user
 	elif [ "$(id -u)" = 0 ] && unshare --mount -- setpriv --inh-caps=-all --bounding-set=-all true; then
