@@ -303,6 +303,12 @@ impl Conversation<'_> {
             Reply::Need(names) => self.send_trees(names)?,
             Reply::Evaluating => self.observer.see(Event::Phase(Phase::Evaluating)),
             Reply::EvaluationFailed { .. } | Reply::LookedAround => self.after_round(&reply)?,
+            Reply::Refused(paths) => self.rounds.refused(paths),
+            Reply::Untraced(version) => {
+                for line in diagnosis::untraced(self.host, &version).lines() {
+                    self.observer.see(Event::Text(line.to_owned()));
+                }
+            }
             Reply::Looked(path) => self.sources.collection.add_asked(&path),
             Reply::Unread(path) => self.sources.hear_unread(path),
             Reply::LockLine(line) => self.sources.hear_lock(&line),
@@ -426,6 +432,9 @@ impl Conversation<'_> {
         if let (Next::GiveUp, Reply::EvaluationFailed { code }) = (next, reply) {
             for error in errors {
                 self.observer.see(Event::Nix(error));
+            }
+            for text in self.rounds.unsaid_errors() {
+                self.observer.see(Event::Text(text));
             }
             self.name_refused();
             self.ended = Some(Reply::Failed {

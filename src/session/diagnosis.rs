@@ -52,6 +52,16 @@ pub(super) fn unusual(host: &Host, way: Way) -> Option<String> {
     (way == Way::Sudo).then(|| format!("{host} does not let its users make user namespaces: evaluating there by sudo"))
 }
 
+/// The result is taken, but it is less sure.
+#[must_use]
+pub(super) fn untraced(host: &Host, version: &str) -> String {
+    format!(
+        "warning: Nix {version} on {host} does not notice when it asks for a file that was not sent (builtins.pathExists), \
+         and there is no strace to see it: what is built may differ from what this machine would build\n  \
+         install strace there, or Nix 2.26 or newer; or compare: --verify-eval"
+    )
+}
+
 /// The failure for a part of the script (`fail` in `scripts/`). Nix's own messages have been shown before it.
 #[must_use]
 pub(super) fn failed(host: &Host, system: &str, stage: &str, code: u8) -> Failure {
@@ -168,6 +178,14 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn what_nobody_sees_is_said_to_be_unseen() {
+        let place = Place::parse("builder", "pi").unwrap();
+        let text = untraced(place.host().unwrap(), "2.8.0");
+        assert!(text.starts_with("warning: Nix 2.8.0 on builder does not notice"));
+        assert!(text.contains("install strace there") && text.contains("--verify-eval"));
     }
 
     #[test]

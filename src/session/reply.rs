@@ -4,6 +4,8 @@ use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
 use std::path::PathBuf;
 
+use super::trace;
+
 /// One event of the script (`event` in `scripts/channel.sh`).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Reply {
@@ -14,6 +16,10 @@ pub enum Reply {
         /// The machine's own system.
         system: String,
     },
+    /// The evaluation asked for these paths and was refused, and may not have said so.
+    Refused(Vec<PathBuf>),
+    /// Nix of this version does not say what it was refused, and nothing there can see it.
+    Untraced(String),
     /// As whom it makes the evaluation's view of our files.
     Way(Way),
     /// It waits for the files, of which it has this much.
@@ -91,6 +97,9 @@ impl Reply {
         if let Some(path) = line.strip_prefix(b"unread ") {
             return Some(Self::Unread(path_of(path)));
         }
+        if let Some(call) = line.strip_prefix(b"refused ") {
+            return Some(Self::Refused(trace::paths(call)));
+        }
         let text = std::str::from_utf8(line).ok()?;
         if let Some(line) = text.strip_prefix("lock-line ") {
             return Some(Self::LockLine(line.to_owned()));
@@ -104,6 +113,7 @@ impl Reply {
                 nix: word()?,
                 system: word()?,
             },
+            "untraced" => Self::Untraced(word()?),
             "way" => Self::Way(match word()?.as_str() {
                 "user" => Way::User,
                 "root" => Way::Root,

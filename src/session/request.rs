@@ -11,11 +11,12 @@ use crate::process::quote::shell_word;
 use crate::store_path::StorePath;
 
 /// The scripts in the order in which the shell reads them; `main.sh` starts.
-pub(super) const SCRIPTS: [&str; 8] = [
+pub(super) const SCRIPTS: [&str; 9] = [
     include_str!("scripts/channel.sh"),
     include_str!("scripts/way.sh"),
     include_str!("scripts/mirror.sh"),
     include_str!("scripts/nix.sh"),
+    include_str!("scripts/trace.sh"),
     include_str!("scripts/emulation.sh"),
     include_str!("scripts/evaluate.sh"),
     include_str!("scripts/build.sh"),

@@ -49,9 +49,11 @@ in_view() {
 	how=$1
 	program=$nix_bin/$2
 	shift 2
+	set -- "$program" --log-format internal-json "$@"
+	# shellcheck disable=SC2086 # words
+	[ "$how" = open ] || set -- $tracer "$@"
 	apart /bin/sh "$work/view.sh" "$how" "$way" "$(id -u)" "$(id -g)" "$(id -G | tr ' ' ,)" \
-		"$state/mirrors/$mirror" "$work/mirror" "$rb_lock" "$share" "$state" \
-		"$program" --log-format internal-json "$@"
+		"$state/mirrors/$mirror" "$work/mirror" "$rb_lock" "$share" "$state" "$@"
 }
 
 instantiate() {
@@ -83,13 +85,15 @@ evaluate() {
 	# shellcheck disable=SC2086 # words: digest, base, trees
 	receive $rb_need
 	know_version
+	know_honesty
 	while :; do
 		write_environment
 		event evaluating
 		touch "$work/began"
 		if [ "$mode" = closed ]; then
 			attend with_client_evaluation instantiate >"$work/instantiate.out"
-			[ "$code" -ne 0 ] || break
+			tell_refused
+			[ "$code" -ne 0 ] || [ -n "$refused" ] || break
 			event evaluation-failed "$code"
 		else
 			attend with_client_look look >/dev/null

@@ -105,7 +105,8 @@ fi
 
 # Over the old root, and not with pivot_root, which not every machine has. The kernel lets a process make user namespaces
 # where its root is its mount namespace's, as here, and in no other chroot.
-mount --move "$mirror" /
+# (Not to be noted anywhere: util-linux of 2022 fails at that after it.)
+mount -n --move "$mirror" /
 
 # As who one is, and no more, so that modes count; or so that they do not. The programs by where they really are: the view
 # has no /run.

@@ -26,20 +26,33 @@ own() {
 	esac
 }
 
-# apart COMMAND...: becomes COMMAND, as such a one and with mounts of its own.
-apart() {
-	case $way in
-	user) exec unshare --user --map-root-user --mount -- "$@" ;;
-	# In a session of its own: sudo does not pass on a signal that comes from its own process group.
-	sudo) exec setsid sudo -n -- unshare --mount -- "$@" ;;
-	*) exec unshare --mount -- "$@" ;;
+# powerless COMMAND...: as one whom modes stop.
+powerless() {
+	case $way:$(id -u) in
+	user:0) unshare --user --map-user=65533 --map-group=65533 -- "$@" ;;
+	root:*) setpriv --inh-caps=-all --bounding-set=-all -- "$@" ;;
+	*) "$@" ;;
 	esac
 }
 
-# end_now PROCESS: with all that sudo has started for it, for sudo cannot pass that on.
-end_now() {
-	[ "$way" != sudo ] || [ "$1" != "$child" ] || sudo -n -- /bin/sh -c 'kill -s KILL -- "-$1"' kill "$1"
-	kill -s KILL "$1"
+# apart COMMAND...: becomes COMMAND, as such a one and with mounts of its own. Also in a process group of its own: sudo
+# passes on no signal that comes from its own, and it or strace may be gone before what it runs.
+apart() {
+	case $way in
+	user) set -- unshare --user --map-root-user --mount -- "$@" ;;
+	sudo) set -- sudo -n -- unshare --mount -- "$@" ;;
+	*) set -- unshare --mount -- "$@" ;;
+	esac
+	exec setsid "$@"
+}
+
+# end_group PROCESS: what remains of all that it has started.
+end_group() {
+	if [ "$way" = sudo ]; then
+		sudo -n -- /bin/sh -c 'kill -s KILL -- "-$1"' kill "$1"
+	else
+		kill -s KILL -- "-$1"
+	fi
 }
 
 # end_all PROCESS...: and waits for them. Nix does not hear what it is told while it computes, so that it is not asked
@@ -53,10 +66,14 @@ end_all() {
 			sleep 0.1
 			tries=$((tries + 1))
 		done
-		for process; do end_now "$process"; done
+		for process; do
+			kill -s KILL "$process"
+			[ "$process" != "$child" ] || end_group "$process"
+		done
 	) &
 	killer=$!
 	for process; do wait "$process"; done
 	kill -KILL "$killer"
 	wait "$killer"
+	[ -z "$child" ] || end_group "$child"
 } 2>/dev/null

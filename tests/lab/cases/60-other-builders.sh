@@ -190,3 +190,74 @@ case_other_builders_with_nix_of_one_user_switch() {
 	expect_equal "$output" "$(system_of pi)"
 	must_sh_on solo '! pgrep nix-daemon && ! ls -d /var/tmp/rebuild.* 2>&-'
 }
+
+# --- Nix that does not say when it may not look ---------------------------------------------------
+given_what_is_only_asked_about() {
+	given "$@" <<-'END'
+		rm -rf /srv/asked /var/lib/asked
+		mkdir -p "/srv/asked/deep/it's a \"name\"" /var/lib/asked
+		touch /srv/asked/deep/there "/srv/asked/deep/it's a \"name\"/ä"
+		ln -s /var/lib/asked /srv/asked/link
+		touch /var/lib/asked/led-to
+		cat >configuration.nix <<-'NIX'
+			{ lib, ... }:
+			let
+			  there = parts: builtins.pathExists (lib.concatStringsSep "/" ([ "/srv" "asked" ] ++ parts));
+			in {
+			  imports = if there [ "deep" "there" ] then [ ./one.nix ] else [ ];
+			  environment.etc.seen.text = builtins.toJSON [
+			    (map there [ [ "deep" "none" ] [ "deep" "it's a \"name\"" "ä" ] [ "link" "led-to" ] [ "none" ] [ "none" "none" ] ])
+			    (builtins.tryEval (there [ "deep" "late" ]))
+			  ];
+			}
+		NIX
+		echo '{ environment.etc.one.text = "one"; }' >one.nix
+	END
+}
+
+case_other_builders_with_an_old_nix_are_traced() {
+	need_hosts oldbuilder
+	fresh pi oldbuilder
+	given_what_is_only_asked_about
+	expect_same_derivation oldbuilder
+	expect_seen '[[false,true,true,false,false],{"success":true,"value":false}]'
+	expect_lacks "$errors" "warning: Nix"
+	must_sh_on pi 'touch /srv/asked/deep/late'
+	expect_same_derivation oldbuilder
+	expect_seen '"value":true'
+	must_sh_on pi 'rm /srv/asked/deep/there'
+	expect_same_derivation oldbuilder
+	# What may not be known there is no silent answer, but an error that names it.
+	must_sh_on pi 'mkdir -p -m 700 /root/.ssh && touch /root/.ssh/id_x
+		echo "{ environment.etc.seen.text = toString (builtins.pathExists (\"/root/.ssh\" + \"/id_x\")); }" >/etc/nixos/configuration.nix'
+	forget_calls pi
+	on pi rebuild dry-build --eval-on oldbuilder -v
+	[ "$status" = 0 ] || expect_contains "$errors" "/root/.ssh/id_x"
+	there=$(sed -n 's/^derivation: //p' "$CASE/errors" | tail -n 1)
+	own_derivation
+	[ -z "$there" ] || expect_equal "$there" "$own"
+}
+
+case_other_builders_with_an_old_nix_and_no_strace() {
+	need_hosts oldbuilder
+	fresh pi oldbuilder
+	must_on oldbuilder rm /usr/bin/strace
+	given <<-'END'
+		echo '"as it is"' | reads
+	END
+	expect_same_derivation oldbuilder
+	expect_contains "$errors" "warning: Nix 2.8.0 on oldbuilder does not notice when it asks for a file that was not sent"
+	expect_contains "$errors" "install strace there"
+}
+
+case_other_builders_with_an_old_nix_and_an_interrupt() {
+	need_hosts oldbuilder
+	fresh pi oldbuilder
+	must_sh_on pi 'sed -i "s/system.stateVersion/lab.evalCost = { work = 60; }; &/" /etc/nixos/configuration.nix'
+	start lab on pi -- rebuild dry-build --eval-on oldbuilder
+	expect_within 30 lab on oldbuilder -- pgrep -x nix-instantiate
+	interrupt
+	finish 15
+	expect_status 130
+	expect_within 5 is_quiet oldbuilder
+}
