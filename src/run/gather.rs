@@ -40,7 +40,7 @@ pub(super) fn gather(plan: &Plan, around: &Surroundings, settings: &NixSettings)
     match &plan.configuration {
         Configuration::Classic => classic(&mut collection, around)?,
         Configuration::File { file, .. } => named_file(&mut collection, file, &around.directory)?,
-        Configuration::Flake(flake) => lock = named_flake(&mut collection, flake, around)?,
+        Configuration::Flake(flake) => lock = named_flake(&mut collection, flake, around, registry_of_all(plan, settings))?,
     }
     Ok(Gathered { collection, lock })
 }
@@ -105,7 +105,12 @@ fn add_file(collection: &mut Collection, path: &Path) {
     }
 }
 
-fn named_flake(collection: &mut Collection, flake: &Flake, around: &Surroundings) -> Result<Option<PathBuf>> {
+fn named_flake(
+    collection: &mut Collection,
+    flake: &Flake,
+    around: &Surroundings,
+    of_all: Option<PathBuf>,
+) -> Result<Option<PathBuf>> {
     if flake.flags.commit_lock_file {
         return Err(
             Failure::usage("--commit-lock-file: a commit is made on this machine, and not where it is evaluated")
@@ -113,19 +118,18 @@ fn named_flake(collection: &mut Collection, flake: &Flake, around: &Surroundings
         )?;
     }
     let of_user = registry_of_user(around);
-    // What a flake's names and its own settings mean to this user.
-    for file in [&of_user, &around.home().join(".local/share/nix/trusted-settings.json")] {
-        if file.exists() {
-            collection.add_configuration(file);
-        }
+    // What a flake's settings and its names mean to this user. Of an address elsewhere, no name is asked.
+    let scheme = flake.reference.split_once(':').map(|(scheme, _)| scheme);
+    let is_elsewhere = scheme.is_some_and(|scheme| !["flake", "path", "git+file"].contains(&scheme));
+    let registries = [Some(of_user.clone()), of_all.clone()].into_iter().flatten();
+    let registries = registries.filter(|_| !is_elsewhere);
+    for file in registries.chain([trusted_settings(around)]).filter(|file| file.exists()) {
+        collection.add_configuration(&file);
     }
-    let texts = [read(&of_user), registry(around)];
+    let texts = [read(&of_user), registry(around), of_all.as_deref().map(read).unwrap_or_default()];
     let known = if flake.flags.no_registries { &[] } else { &texts[..] };
-    let mut flakes = Flakes::new(
-        collection,
-        Registry::read(known.iter().map(String::as_str)),
-        flake.flags.impure,
-    );
+    let registry = Registry::read(known.iter().map(String::as_str));
+    let mut flakes = Flakes::new(collection, registry, flake.flags.impure);
     let found = flakes.add(&flake.reference, &around.directory);
     for pair in flake.flags.override_input.chunks_exact(2) {
         flakes.add(&pair[1], &around.directory);
@@ -138,6 +142,17 @@ fn named_flake(collection: &mut Collection, flake: &Flake, around: &Surroundings
         Some(place) => Ok(Some(fs::canonicalize(place.join("flake.lock")).unwrap_or_else(|_| place.join("flake.lock")))),
         None => Ok(None),
     }
+}
+
+/// The settings of flakes that this user has allowed.
+fn trusted_settings(around: &Surroundings) -> PathBuf {
+    around.home().join(".local/share/nix/trusted-settings.json")
+}
+
+/// The registry that is everybody's, if it is a file.
+fn registry_of_all(plan: &Plan, settings: &NixSettings) -> Option<PathBuf> {
+    let named = plan.flags.common.setting("flake-registry").or(settings.get("flake-registry"));
+    named.filter(|name| name.starts_with('/')).map(PathBuf::from)
 }
 
 /// The user's own registry.
