@@ -342,8 +342,8 @@ impl Collection {
     /// The modification time of something in or of a directory that may be a flake's: not of those that change for many
     /// other reasons.
     fn time_of(&self, path: &Path, directory: &Path) -> Option<i64> {
-        let counts =
-            !LOOKED_INTO.iter().any(|known| directory == Path::new(known)) && !guard::is_too_much(directory, &self.home);
+        let counts = !LOOKED_INTO.iter().any(|known| directory == Path::new(known))
+            && !guard::is_too_much(directory, &self.home);
         let data = fs::symlink_metadata(path).ok().filter(|_| counts);
         data.map(|data| data.mtime())
     }

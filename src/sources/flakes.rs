@@ -168,7 +168,10 @@ impl Place {
             return Self::of_name(name, registry, 0);
         }
         let (address, query) = reference.split_once('?').unwrap_or((reference, ""));
-        let inside = query.split('&').find_map(|part| part.strip_prefix("dir=")).unwrap_or("");
+        let inside = query
+            .split('&')
+            .find_map(|part| part.strip_prefix("dir="))
+            .unwrap_or("");
         let Some((scheme, rest)) = address.split_once(':').filter(|(scheme, _)| is_scheme(scheme)) else {
             return Some(Self::Somewhere(directory.join(address).join(decode(inside))));
         };
@@ -249,6 +252,13 @@ fn name_in(reference: &str) -> Option<&str> {
         && name.chars().all(|c| c.is_ascii_alphanumeric() || "-_".contains(c));
     let of_ref = |c: char| c.is_ascii_alphanumeric() || "@-_+.".contains(c);
     (is_name && parts.count() <= 2 && reference.split('/').skip(1).all(|part| part.chars().all(of_ref))).then_some(name)
+}
+
+/// Whether a reference is an address of another machine, whatever the registries say.
+#[must_use]
+pub fn is_elsewhere(reference: &str) -> bool {
+    let scheme = reference.split_once(':').map(|(scheme, _)| scheme);
+    scheme.is_some_and(|scheme| is_scheme(scheme) && !["flake", "path", "git+file", "file"].contains(&scheme))
 }
 
 fn is_scheme(text: &str) -> bool {

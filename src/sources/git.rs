@@ -232,7 +232,10 @@ pub(super) mod tests {
             fs::write(path(name), text).unwrap();
         };
         write("main/.git/worktrees/tree/commondir", "../..\n");
-        write("main/.git/objects/info/alternates", "/nowhere\n../../../lender/.git/objects\n");
+        write(
+            "main/.git/objects/info/alternates",
+            "/nowhere\n../../../lender/.git/objects\n",
+        );
         write("lender/.git/objects/12/34", "x");
         write("tree/.git", "gitdir: ../main/.git/worktrees/tree\n");
         let found = directories(&path("tree/.git"));

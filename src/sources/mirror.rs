@@ -131,9 +131,8 @@ impl Mirror {
                 change.removed.push(path.clone());
             }
         }
-        let stays = |path: &Path, entry: &Entry| {
-            base.entries.get(path) == Some(entry) && !is_under(path, &change.removed)
-        };
+        let stays =
+            |path: &Path, entry: &Entry| base.entries.get(path) == Some(entry) && !is_under(path, &change.removed);
         // Who takes a name out of a directory or puts one in changes its time.
         let new = self.entries.iter().filter(|(path, entry)| !stays(path, entry));
         let touched = new.map(|(path, _)| path).chain(&change.removed);
@@ -203,7 +202,11 @@ impl Mirror {
                 ("s", "o") => Entry::Shut(Kind::Other),
                 ("l", time) => Entry::Link {
                     target: path_of(pieces.next()?),
-                    mtime: Some(time).filter(|time| !time.is_empty()).map(str::parse).transpose().ok()?,
+                    mtime: Some(time)
+                        .filter(|time| !time.is_empty())
+                        .map(str::parse)
+                        .transpose()
+                        .ok()?,
                 },
                 (kind @ ("x" | "f"), rest) => {
                     let (mtime, identity) = rest.split_once(':')?;

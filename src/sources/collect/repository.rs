@@ -38,13 +38,12 @@ impl Collection {
         }
         self.add_git_settings();
         let index = directories.first().map(|directory| directory.join("index"));
-        match index.and_then(|index| git::tracked(&index)) {
-            Some(tracked) => self.add_tracked(root, &tracked),
+        if let Some(tracked) = index.and_then(|index| git::tracked(&index)) {
+            self.add_tracked(root, &tracked);
+        } else {
             // What is tracked the evaluation then asks for.
-            None => {
-                self.own.insert(root.to_owned());
-                self.add_names(root);
-            }
+            self.own.insert(root.to_owned());
+            self.add_names(root);
         }
         true
     }
@@ -115,7 +114,8 @@ impl Collection {
             }
             for path in self.children(&directory, Kind::File) {
                 // Of git's objects the name says what they are.
-                let identify = if guard::is_in_git(&path) && path.components().any(|part| part.as_os_str() == "objects") {
+                let identify = if guard::is_in_git(&path) && path.components().any(|part| part.as_os_str() == "objects")
+                {
                     |_: &Path, data: &fs::Metadata| Ok(Identity::of_metadata(data))
                 } else {
                     Identity::of_file
@@ -150,7 +150,10 @@ impl Collection {
                 directories.extend(path.parent().map(Path::to_path_buf));
             }
         }
-        for name in directories.iter().flat_map(|path| SETTINGS_IN_TREE.map(|name| path.join(name))) {
+        for name in directories
+            .iter()
+            .flat_map(|path| SETTINGS_IN_TREE.map(|name| path.join(name)))
+        {
             if let Some(Entry::Shut(Kind::File)) = self.mirror.entries.get(&name) {
                 self.add_content(&name);
             }

@@ -50,17 +50,36 @@ fn where_a_reference_leads() {
 }
 
 #[test]
+fn addresses_of_other_machines() {
+    for reference in ["github:a/b", "git+https://x/y", "https://x/y.tar.gz"] {
+        assert!(is_elsewhere(reference), "{reference}");
+    }
+    for reference in ["", ".", "./a:b", "/a:b", "flake:x", "x/y", "path:/x", "git+file:///x"] {
+        assert!(!is_elsewhere(reference), "{reference}");
+    }
+}
+
+#[test]
 fn where_an_input_leads() {
     let place = |text: &str| Place::of_attributes(&serde_json::from_str(text).unwrap(), Path::new("/f"), &registry());
     for (text, expected) in [
-        (r#"{"type":"path","path":"/a b"}"#, Some(Place::Directory("/a b".into(), "".into()))),
+        (
+            r#"{"type":"path","path":"/a b"}"#,
+            Some(Place::Directory("/a b".into(), "".into())),
+        ),
         (r#"{"type":"path","path":"./a"}"#, Some(Place::Inside("/f/./a/".into()))),
         (
             r#"{"type":"git","url":"file:///a%20b","dir":"c"}"#,
             Some(Place::Repository("/a b/c".into())),
         ),
-        (r#"{"type":"tarball","url":"file:///a"}"#, Some(Place::File("/a".into()))),
-        (r#"{"type":"indirect","id":"mine"}"#, Some(Place::Directory("/m".into(), "d".into()))),
+        (
+            r#"{"type":"tarball","url":"file:///a"}"#,
+            Some(Place::File("/a".into())),
+        ),
+        (
+            r#"{"type":"indirect","id":"mine"}"#,
+            Some(Place::Directory("/m".into(), "d".into())),
+        ),
         (r#"{"type":"git","url":"https://x"}"#, None),
         (r#"{"type":"github","owner":"o"}"#, None),
         ("null", None),
@@ -180,7 +199,10 @@ fn inputs_on_this_machine() {
             place("b")
         ),
     );
-    files.write("config/e/flake.nix", format!("{{ inputs.g.url = \"{}\"; }}", place("g")));
+    files.write(
+        "config/e/flake.nix",
+        format!("{{ inputs.g.url = \"{}\"; }}", place("g")),
+    );
     files.write("a/flake.nix", "{ }");
     files.write("a/deep/file", "1");
     files.write("b/.git/HEAD", "x");
@@ -209,7 +231,10 @@ fn inputs_on_this_machine() {
 #[test]
 fn what_an_impure_flake_names_outside() {
     let files = Files::new();
-    let text = format!("[ {}/x.nix (builtins.getEnv \"COLOUR\") ../untouched ]", files.path("out").display());
+    let text = format!(
+        "[ {}/x.nix (builtins.getEnv \"COLOUR\") ../untouched ]",
+        files.path("out").display()
+    );
     files.write("config/flake.nix", text);
     files.write("out/x.nix", "./y.nix");
     files.write("out/y.nix", "1");
@@ -217,7 +242,11 @@ fn what_an_impure_flake_names_outside() {
     let (_, collection) = files.gather("/", "", true);
     assert_eq!(files.seen(&collection, "out/x.nix"), None);
     let (_, collection) = files.gather("./config", "", true);
-    for (name, expected) in [("out/x.nix", Some('c')), ("out/y.nix", Some('c')), ("untouched", Some('n'))] {
+    for (name, expected) in [
+        ("out/x.nix", Some('c')),
+        ("out/y.nix", Some('c')),
+        ("untouched", Some('n')),
+    ] {
         assert_eq!(files.seen(&collection, name), expected, "{name}");
     }
     assert!(collection.variables().contains("COLOUR"));

@@ -32,9 +32,17 @@ pub(super) fn inputs(text: &str) -> Vec<Input> {
             waiting.push(&input["inputs"]);
         }
     }
-    let is_named = |name: &String| ["url", "type", "follows"].iter().any(|key| !whole["inputs"][name][key].is_null());
+    let is_named = |name: &String| {
+        ["url", "type", "follows"]
+            .iter()
+            .any(|key| !whole["inputs"][name][key].is_null())
+    };
     let names = arguments(&flake).into_iter();
-    found.extend(names.filter(|name| name != "self" && !is_named(name)).map(Input::Reference));
+    found.extend(
+        names
+            .filter(|name| name != "self" && !is_named(name))
+            .map(Input::Reference),
+    );
     found
 }
 
