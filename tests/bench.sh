@@ -15,6 +15,8 @@ set -euo pipefail
 TESTS=$(cd "$(dirname "$(readlink -f "$0")")" && pwd)
 # shellcheck source=/dev/null
 . "$TESTS/lab/common.sh"
+# shellcheck source=/dev/null
+. "$TESTS/lab/machine.sh"
 
 usage() {
 	sed -n '2,/^set /{/^set /d;s/^# \{0,1\}//;p}' "$0" >&2

@@ -305,10 +305,10 @@ fn a_file_that_no_literal_names_is_sent_when_it_is_missed() {
              say hello /usr/bin x; say receiving none; hear_files >files.tar; say need; say evaluating
              cat <<'END'\n{error}\nEND
              say evaluation-failed 1
-             read -r word rest; [ \"$word\" = open ] || exit 9
+             read -r word rest; [ \"$word\" = open ] || exit 9; hear_files >environment
              say receiving base; hear_files >removed; hear_files >more.tar; say need; say evaluating
              echo \"@rebuild looked {other}\"; say looked-around
-             read -r word rest; [ \"$word\" = closed ] || exit 8
+             read -r word rest; [ \"$word\" = closed ] || exit 8; hear_files >environment
              say receiving base; hear_files >removed; hear_files >again.tar; say need; say evaluating
              say evaluated {DRV}; say building; say built {SYSTEM}; say no-socket; say finished"
         ),

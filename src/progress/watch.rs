@@ -59,6 +59,7 @@ impl Watch {
                 self.phase = Some(phase);
                 line.filter(|_| self.verbosity.level >= 0).into_iter().collect()
             }
+            Event::Sent(amount) if amount.files == 0 => Vec::new(),
             Event::Sent(amount) => {
                 let line = format!("sent {} files, {}", amount.files, size(amount.bytes));
                 self.said(0, line)

@@ -14,7 +14,8 @@ use crate::progress::{Event, Observer};
 use crate::session::relay::Relay;
 use crate::session::request::{Evaluation, Request, Work};
 use crate::session::sources::Sources;
-use crate::session::{Answer, converse, ssh};
+use crate::session::{Answer, Peer, converse, ssh};
+use crate::sources::environment::Environment;
 use crate::sources::record::Record;
 use crate::store_path::StorePath;
 
@@ -42,18 +43,26 @@ impl<'a> Errand<'a> {
         let flags = &self.plan.flags;
         let expected = self.own_derivation(signals)?;
         let Gathered { collection, lock } = gather(self.plan, self.around, &self.settings)?;
-        let mut sources = Sources::new(collection, self.record(), lock.clone());
+        let environment = Environment(self.around.variables.clone());
+        let mut sources = Sources::new(collection, environment, self.record(), lock.clone());
         let evaluation = Evaluation {
             command: argv::evaluation_there(&self.plan.configuration, flags),
             look: argv::look_there(&self.plan.configuration, flags),
             lock,
             registry: gather::registry(self.around),
-            environment: gather::environment(self.around, &sources.collection),
+            environment: sources.environment()?,
             settings: self.settings.of_evaluation(),
             directory: self.around.directory.clone(),
             need: sources.need(),
+            is_large: sources.collection.mirror().entries.len() > 20_000,
         };
-        let result = self.make(Work::Evaluate(evaluation), expected, &mut sources, observer, signals);
+        let result = self.make(
+            Work::Evaluate(Box::new(evaluation)),
+            expected,
+            &mut sources,
+            observer,
+            signals,
+        );
         if let Some(lock) = sources.written_lock() {
             track(lock, signals);
         }
@@ -130,10 +139,8 @@ impl<'a> Errand<'a> {
         };
         let request = Request {
             client: client_name(&self.around.own_name),
-            system: flags
-                .common
-                .setting("system")
-                .map_or_else(|| self.settings.system(), str::to_owned),
+            system: self.system(&["system"]),
+            evaluated_system: self.system(&["eval-system", "system"]),
             work,
             expected,
             dry_run,
@@ -142,15 +149,17 @@ impl<'a> Errand<'a> {
             socket: relay.as_ref().map(|_| ssh::socket_there()).transpose()?,
         };
         let options = self.around.text("NIX_SSHOPTS");
-        let answer = converse(
-            self.host,
-            options.as_deref(),
-            &request,
-            sources,
-            relay.as_ref(),
-            observer,
-            signals,
-        )?;
+        let import = |path: &StorePath| {
+            let command = argv::copy_derivation_to(flags, self.host, path, options.as_deref());
+            command.run(signals)
+        };
+        let peer = Peer {
+            host: self.host,
+            ssh_options: options.as_deref(),
+            relay: relay.as_ref(),
+            importer: &import,
+        };
+        let answer = converse(&peer, &request, sources, observer, signals)?;
         let Answer {
             result: Some(path),
             copied,
@@ -165,6 +174,17 @@ impl<'a> Errand<'a> {
                 .with_context(|| format!("{} → this machine: nothing was changed here", self.host))?;
         }
         Ok(Some(System { path, keeper: relay }))
+    }
+
+    /// The first of these settings that there is, by the user's flags before the machine's files.
+    fn system(&self, names: &[&str]) -> String {
+        let given = names.iter().find_map(|name| self.plan.flags.common.setting(name));
+        let set = || {
+            names
+                .iter()
+                .find_map(|name| self.settings.get(name).filter(|value| !value.is_empty()))
+        };
+        given.or_else(set).map_or_else(|| self.settings.system(), str::to_owned)
     }
 
     /// Our daemon, if there is one that we may reach.

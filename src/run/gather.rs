@@ -1,6 +1,5 @@
 //! What an evaluation on another machine begins with: this machine's files and environment, and the commands.
 
-use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -187,68 +186,4 @@ pub(super) fn registry(around: &Surroundings) -> String {
 
 fn read(file: &Path) -> String {
     fs::read_to_string(file).unwrap_or_default()
-}
-
-/// The variables that an evaluation here would see and that change what it gives: those that NixOS and nixpkgs read, and
-/// those that the configuration asks for by name. Not all of them: an environment holds secrets.
-pub(super) fn environment(around: &Surroundings, collection: &Collection) -> Vec<(OsString, OsString)> {
-    const KNOWN: [&str; 5] = ["HOME", "USER", "LOGNAME", "NIX_PATH", "NIXOS_CONFIG"];
-    // What belongs to the machine that evaluates.
-    const ITS_OWN: [&str; 6] = [
-        "PATH",
-        "TMPDIR",
-        "XDG_RUNTIME_DIR",
-        "XDG_CACHE_HOME",
-        "NIX_REMOTE",
-        "NIX_CONF_DIR",
-    ];
-    let asked_for = |name: &str| {
-        KNOWN.contains(&name)
-            || name.starts_with("NIXPKGS_")
-            || (name.starts_with("NIXOS_") && !name.starts_with("NIXOS_REBUILD_"))
-            || (collection.variables().contains(name) && !ITS_OWN.contains(&name))
-    };
-    let chosen = around
-        .variables
-        .iter()
-        .filter(|(name, _)| name.to_str().is_some_and(asked_for));
-    chosen.cloned().collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn around(variables: &[(&str, &str)]) -> Surroundings {
-        Surroundings {
-            variables: variables
-                .iter()
-                .map(|(name, value)| (name.into(), value.into()))
-                .collect(),
-            directory: "/".into(),
-            own_name: "pi".into(),
-        }
-    }
-
-    #[test]
-    fn of_the_environment_goes_what_evaluation_asks_for() {
-        let root = tempfile::tempdir().unwrap();
-        let file = root.path().join("configuration.nix");
-        std::fs::write(&file, r#"builtins.getEnv "COLOUR" + builtins.getEnv "PATH""#).unwrap();
-        let mut collection = Collection::new(SearchPath::none(), "/root".into());
-        collection.add_entry(&file);
-        let around = around(&[
-            ("HOME", "/root"),
-            ("PATH", "/bin"),
-            ("AWS_SECRET_ACCESS_KEY", "x"),
-            ("NIXPKGS_ALLOW_UNFREE", "1"),
-            ("NIXOS_REBUILD_NO_SYSTEMD_RUN", "1"),
-            ("COLOUR", "red"),
-        ]);
-        let names: Vec<_> = environment(&around, &collection)
-            .into_iter()
-            .map(|(name, _)| name)
-            .collect();
-        assert_eq!(names, ["HOME", "NIXPKGS_ALLOW_UNFREE", "COLOUR"]);
-    }
 }

@@ -1,8 +1,9 @@
 //! The talk itself: says what is to be said, hears what comes, and knows at each point what that means.
 
+use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::io::{BufRead, BufReader, Read};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Child;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread;
@@ -10,12 +11,13 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 
-use super::missing::{Missing, missing};
 use super::relay::Relay;
 use super::reply::{Has, Reply};
+use super::request::{Request, exports};
+use super::rounds::{Next, Rounds};
 use super::sources::Sources;
 use super::speaker::{Speaker, Speech};
-use super::{diagnosis, request::Request, ssh};
+use super::{diagnosis, ssh};
 use crate::failure::{Failure, Interrupted};
 use crate::host::Host;
 use crate::process::exit_code;
@@ -23,7 +25,7 @@ use crate::process::signals::Signals;
 use crate::progress::nix_log::LogLine;
 use crate::progress::{Event, Observer, Phase};
 use crate::sources::archive::Amount;
-use crate::sources::collect::{Collection, Refusal};
+use crate::sources::collect::Refusal;
 use crate::sources::mirror::Entry;
 use crate::store_path::StorePath;
 
@@ -32,9 +34,6 @@ const FAREWELL: Duration = Duration::from_secs(5);
 
 /// How often a live display hears of the bytes received.
 const TICK: Duration = Duration::from_millis(200);
-
-/// As often as the evaluation is repeated with more files before its error is believed.
-const MOST_ROUNDS: u32 = 50;
 
 /// As many files are named, of those that were asked for at once.
 const MOST_NAMED: usize = 10;
@@ -50,8 +49,20 @@ pub struct Answer {
     pub copied: bool,
 }
 
+/// The other machine, and the ways to it.
+pub struct Peer<'a> {
+    /// Its name.
+    pub host: &'a Host,
+    /// The user's options for ssh (`NIX_SSHOPTS`).
+    pub ssh_options: Option<&'a str>,
+    /// Our daemon, if it is lent.
+    pub relay: Option<&'a Relay>,
+    /// Brings a store path there with all that it depends on.
+    pub importer: &'a dyn Fn(&StorePath) -> Result<()>,
+}
+
 enum Heard {
-    Line(String),
+    Line(Vec<u8>),
     StreamEnded,
     Ssh(String),
     SshFellSilent,
@@ -65,18 +76,17 @@ enum Heard {
 /// What failed there, its log having gone to the observer, or why there was no talking; [`Interrupted`] when a signal has
 /// come, after the other side has been told.
 pub fn converse(
-    host: &Host,
-    ssh_options: Option<&str>,
+    peer: &Peer,
     request: &Request,
     sources: &mut Sources,
-    relay: Option<&Relay>,
     observer: &mut dyn Observer,
     signals: &Signals,
 ) -> Result<Answer> {
+    let host = peer.host;
     let script = request.script()?;
-    let own_socket = relay.map(Relay::socket);
+    let own_socket = peer.relay.map(Relay::socket);
     let forward = request.socket.as_deref().zip(own_socket.as_deref());
-    let command = ssh::connect(host, ssh_options, forward, script.len())?;
+    let command = ssh::connect(host, peer.ssh_options, forward, script.len())?;
     observer.see(Event::Phase(Phase::Connecting(host.to_string())));
     observer.see(Event::Detail(format!("$ {command}")));
 
@@ -94,11 +104,13 @@ pub fn converse(
         child,
         speaker: Some(speaker),
         sources,
-        relay,
+        relay: peer.relay,
+        importer: peer.importer,
         observer,
         answer: Answer::default(),
         errors: Vec::new(),
-        rounds: 0,
+        rounds: Rounds::default(),
+        named_refused: BTreeSet::new(),
         greeted: false,
         copying: false,
         ended: None,
@@ -124,7 +136,11 @@ fn listen(child: &mut Child, sender: Sender<Heard>) -> Result<Speaker> {
     });
     let texts = sender.clone();
     thread::spawn(move || {
-        lines(stderr, |line| texts.send(Heard::Ssh(line)).is_ok());
+        lines(stderr, |line| {
+            texts
+                .send(Heard::Ssh(String::from_utf8_lossy(&line).into_owned()))
+                .is_ok()
+        });
         let _ = texts.send(Heard::SshFellSilent);
     });
     thread::spawn(move || {
@@ -135,15 +151,15 @@ fn listen(child: &mut Child, sender: Sender<Heard>) -> Result<Speaker> {
 }
 
 /// Calls `each` for every line until it says no or there are no more.
-fn lines(stream: impl Read, mut each: impl FnMut(String) -> bool) {
+fn lines(stream: impl Read, mut each: impl FnMut(Vec<u8>) -> bool) {
     let mut reader = BufReader::new(stream);
     let mut line = Vec::new();
     while reader.read_until(b'\n', &mut line).is_ok_and(|length| length > 0) {
-        let text = String::from_utf8_lossy(&line);
-        if !each(text.trim_end_matches(['\n', '\r']).to_owned()) {
+        let end = line.iter().rposition(|byte| !b"\n\r".contains(byte));
+        line.truncate(end.map_or(0, |last| last + 1));
+        if !each(std::mem::take(&mut line)) {
             break;
         }
-        line.clear();
     }
 }
 
@@ -160,11 +176,13 @@ struct Conversation<'a> {
     speaker: Option<Speaker>,
     sources: &'a mut Sources,
     relay: Option<&'a Relay>,
+    importer: &'a dyn Fn(&StorePath) -> Result<()>,
     observer: &'a mut dyn Observer,
     answer: Answer,
     /// Errors of the evaluation, held back because more files may make up for them.
     errors: Vec<LogLine>,
-    rounds: u32,
+    rounds: Rounds,
+    named_refused: BTreeSet<PathBuf>,
     greeted: bool,
     copying: bool,
     /// The script's last word, once it has come.
@@ -179,7 +197,7 @@ impl Conversation<'_> {
     fn hear_out(&mut self, inbox: &Receiver<Heard>) -> Result<()> {
         loop {
             match inbox.recv_timeout(TICK) {
-                Ok(Heard::Line(line)) => self.line(line)?,
+                Ok(Heard::Line(line)) => self.line(&line)?,
                 Ok(Heard::Ssh(line)) => {
                     self.ssh_text.push_str(&line);
                     self.ssh_text.push('\n');
@@ -238,10 +256,11 @@ impl Conversation<'_> {
         let _ = self.child.wait();
     }
 
-    fn line(&mut self, line: String) -> Result<()> {
-        if let Some(reply) = Reply::parse(&line) {
+    fn line(&mut self, line: &[u8]) -> Result<()> {
+        if let Some(reply) = Reply::parse(line) {
             return self.reply(reply);
         }
+        let line = String::from_utf8_lossy(line).into_owned();
         let Some(log) = LogLine::parse(&line) else {
             // A login shell that greets everybody is not worth a line.
             if self.greeted && !line.starts_with("@nix ") {
@@ -278,9 +297,9 @@ impl Conversation<'_> {
             }
             Reply::Need(names) => self.send_trees(names)?,
             Reply::Evaluating => self.observer.see(Event::Phase(Phase::Evaluating)),
-            Reply::EvaluationFailed { code } => self.evaluation_failed(code),
+            Reply::EvaluationFailed { .. } | Reply::LookedAround => self.after_round(&reply)?,
             Reply::Looked(path) => self.sources.collection.add_asked(&path),
-            Reply::LookedAround => self.looked_around(),
+            Reply::Unread(path) => self.sources.hear_unread(path),
             Reply::LockLine(line) => self.sources.hear_lock(&line),
             Reply::Evaluated(derivation) => {
                 self.errors.clear();
@@ -344,13 +363,13 @@ impl Conversation<'_> {
 
     fn send_files(&mut self, has: Has) {
         self.name_refused();
-        let Some((removed, added)) = self.sources.change(has) else {
+        let Some(steps) = self.sources.change(has) else {
             let detail = format!("{} has the configuration's files already", self.host);
             self.observer.see(Event::Detail(detail));
             return;
         };
-        self.name_sent(&added);
-        self.say(Speech::Change { removed, added });
+        self.name_sent(&steps.added);
+        self.say(Speech::Change(steps));
     }
 
     fn name_sent(&mut self, added: &[(PathBuf, Entry)]) {
@@ -358,7 +377,7 @@ impl Conversation<'_> {
         for (number, (path, _)) in files.enumerate() {
             let line = format!("sending {}", path.display());
             // What no literal names is sent because the other side asks for it: that is to be seen.
-            self.observer.see(if self.rounds > 0 && number < MOST_NAMED {
+            self.observer.see(if self.rounds.has_begun() && number < MOST_NAMED {
                 Event::Text(line)
             } else {
                 Event::Detail(line)
@@ -368,6 +387,9 @@ impl Conversation<'_> {
 
     fn name_refused(&mut self) {
         for (path, refusal) in self.sources.collection.take_refused() {
+            if !self.named_refused.insert(path.clone()) {
+                continue;
+            }
             let path = path.display();
             self.observer.see(Event::Text(match refusal {
                 Refusal::Secret => format!("warning: {path} never leaves this machine, and was not sent"),
@@ -384,56 +406,41 @@ impl Conversation<'_> {
         }
     }
 
-    /// The error may be about files that we have and did not send. An evaluation stops at the first, so that it is
-    /// repeated twice: to look at everything that it would read, and then for its result.
-    fn evaluation_failed(&mut self, code: u8) {
-        self.rounds += 1;
-        let before = self.sources.extent();
-        self.add_missing(Collection::add_missed);
-        if self.sources.extent() != before && self.rounds < MOST_ROUNDS {
-            self.errors.clear();
-            self.ask_again("open");
-        } else {
-            for error in std::mem::take(&mut self.errors) {
+    fn after_round(&mut self, reply: &Reply) -> Result<()> {
+        let errors = std::mem::take(&mut self.errors);
+        let (host, observer, importer) = (self.host, &mut self.observer, self.importer);
+        let mut import = |path: &StorePath| {
+            observer.see(Event::Text(format!("sending {path} with all that it depends on")));
+            importer(path).with_context(|| format!("this machine → {host}"))
+        };
+        let next = match reply {
+            Reply::EvaluationFailed { .. } => self.rounds.after_failure(self.sources, &errors, &mut import)?,
+            _ => self.rounds.after_look(self.sources, &errors, &mut import)?,
+        };
+        let mut line = OsString::from(next.word());
+        if let (Next::GiveUp, Reply::EvaluationFailed { code }) = (next, reply) {
+            for error in errors {
                 self.observer.see(Event::Nix(error));
             }
             self.name_refused();
-            self.say(Speech::Bytes(b"stop\n".to_vec()));
             self.ended = Some(Reply::Failed {
                 stage: "evaluation".to_owned(),
-                code,
+                code: *code,
             });
+        } else {
+            line.push(" ");
+            line.push(self.sources.need().words());
         }
-    }
-
-    /// After an evaluation that saw empty files where ours are not there yet: its errors mean nothing to the user.
-    fn looked_around(&mut self) {
-        self.add_missing(Collection::add_asked);
-        self.errors.clear();
-        self.ask_again("closed");
-    }
-
-    /// What the errors name is added, paths by `add`.
-    fn add_missing(&mut self, add: fn(&mut Collection, &Path)) {
-        let collection = &mut self.sources.collection;
-        for error in &self.errors {
-            let LogLine::Message { text, .. } = error else { continue };
-            for missing in missing(text) {
-                match missing {
-                    Missing::Path(path) => add(collection, &path),
-                    Missing::Repository(path) => collection.add_asked(&path.join(".git")),
-                    Missing::Lookup(name) => _ = collection.add_lookup(&name),
-                }
-            }
-        }
-    }
-
-    fn ask_again(&mut self, mode: &str) {
-        let mut line = OsString::from(mode);
-        line.push(" ");
-        line.push(self.sources.need().words());
         line.push("\n");
+        // Before anything is said: the environment may be what cannot be sent.
+        let environment = (next != Next::GiveUp)
+            .then(|| exports(&self.sources.environment()?))
+            .transpose()?;
         self.say(Speech::Bytes(line.into_encoded_bytes()));
+        if let Some(environment) = environment {
+            self.say(Speech::Text(environment));
+        }
+        Ok(())
     }
 
     /// The connection has ended with ssh's exit status `code`.

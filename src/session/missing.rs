@@ -7,6 +7,8 @@ use std::path::PathBuf;
 pub(super) enum Missing {
     /// A path.
     Path(PathBuf),
+    /// A store path, as one that other store paths can depend on.
+    StorePath(PathBuf),
     /// A git repository's own files.
     Repository(PathBuf),
     /// A name of the search path.
@@ -20,12 +22,14 @@ pub(super) fn missing(error: &str) -> Vec<Missing> {
         "does not exist",
         "No such file or directory",
         "Permission denied",
-        "is not valid",
+        "read a file:// file",
     ];
     let plain = console::strip_ansi_codes(error);
     let mut found = Vec::new();
     for line in plain.lines() {
-        if line.contains("was not found in the Nix search path") {
+        if line.contains("does not exist and cannot be created") || line.contains("is not valid") {
+            found.extend(paths(line).into_iter().map(|path| Missing::StorePath(path.into())));
+        } else if line.contains("was not found in the Nix search path") {
             let mut quoted = line.split(['\'', '‘', '’']).skip(1).step_by(2);
             found.extend(quoted.next().map(|name| Missing::Lookup(name.to_owned())));
         } else if line.contains("could not find repository") || line.contains("is not a Git repository") {
@@ -57,6 +61,14 @@ fn paths(line: &str) -> Vec<&str> {
             .filter_map(|rest| rest.split_once(']'))
             .map(|(path, _)| path),
     );
+    // curl's.
+    found.extend(
+        line.split_once("open file ")
+            .map(|(_, rest)| rest.trim_end_matches(')')),
+    );
+    for text in &mut found {
+        *text = text.strip_prefix("file://").unwrap_or(text);
+    }
     found.retain(|text| text.starts_with('/'));
     found.dedup();
     found
@@ -107,6 +119,18 @@ mod tests {
             (
                 "error: could not find repository at '/etc/nixos'",
                 vec![Missing::Repository("/etc/nixos".into())],
+            ),
+            (
+                "error: unable to download 'file:///srv/x.tar.gz': Couldn't read a file:// file (37)",
+                // The quote in "Couldn't" ends a name as well as any: what is no path here does no harm.
+                vec![
+                    Missing::Path("/srv/x.tar.gz".into()),
+                    Missing::Path("/srv/x.tar.gz': Couldn".into()),
+                ],
+            ),
+            (
+                "error: path '/nix/store/x-y' does not exist and cannot be created",
+                vec![Missing::StorePath("/nix/store/x-y".into())],
             ),
             ("error: attribute 'x' missing at /etc/nixos/x.nix:1:1", vec![]),
         ] {

@@ -5,6 +5,7 @@
 //! - [`ssh`]: the connection, and what its failures mean;
 //! - [`frames`], [`speaker`]: what goes there;
 //! - [`sources`]: which of our files are to be there, and which are there already;
+//! - [`rounds`]: when there is more to be sent;
 //! - [`reply`]: what comes from there;
 //! - [`relay`]: our Nix daemon, lent for the transfer of the result.
 
@@ -15,8 +16,9 @@ mod missing;
 pub mod relay;
 mod reply;
 pub mod request;
+mod rounds;
 pub mod sources;
 mod speaker;
 pub mod ssh;
 
-pub use conversation::{Answer, converse};
+pub use conversation::{Answer, Peer, converse};

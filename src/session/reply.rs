@@ -1,5 +1,7 @@
 //! What comes from the other machine: events of the script among the lines of Nix's log.
 
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStringExt;
 use std::path::PathBuf;
 
 /// One event of the script (`event` in `scripts/channel.sh`).
@@ -25,6 +27,8 @@ pub enum Reply {
     },
     /// The evaluation, which was not stopped by what is shut, read this that is.
     Looked(PathBuf),
+    /// The evaluation did not read this, which was sent.
+    Unread(PathBuf),
     /// That was all that it read.
     LookedAround,
     /// A line of the flake's lock file, which the evaluation has written.
@@ -66,12 +70,15 @@ pub enum Has {
 impl Reply {
     /// Reads one line, without its newline. Nothing if it is no event of the script.
     #[must_use]
-    pub fn parse(line: &str) -> Option<Self> {
-        let text = line.strip_prefix("@rebuild ")?;
-        if let Some(path) = text.strip_prefix("looked ") {
-            // Newlines come as what cannot be in a path.
-            return Some(Self::Looked(path.replace('\0', "\n").into()));
+    pub fn parse(line: &[u8]) -> Option<Self> {
+        let line = line.strip_prefix(b"@rebuild ")?;
+        if let Some(path) = line.strip_prefix(b"looked ") {
+            return Some(Self::Looked(path_of(path)));
         }
+        if let Some(path) = line.strip_prefix(b"unread ") {
+            return Some(Self::Unread(path_of(path)));
+        }
+        let text = std::str::from_utf8(line).ok()?;
         if let Some(line) = text.strip_prefix("lock-line ") {
             return Some(Self::LockLine(line.to_owned()));
         }
@@ -111,6 +118,12 @@ impl Reply {
     }
 }
 
+/// A path of any bytes; newlines come as what cannot be in a path.
+fn path_of(bytes: &[u8]) -> PathBuf {
+    let bytes = bytes.iter().map(|byte| if *byte == 0 { b'\n' } else { *byte });
+    PathBuf::from(OsString::from_vec(bytes.collect()))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -143,7 +156,7 @@ mod tests {
             ("@rebuild", None),
             ("error: @rebuild done", None),
         ] {
-            assert_eq!(Reply::parse(line), expected, "{line}");
+            assert_eq!(Reply::parse(line.as_bytes()), expected, "{line}");
         }
     }
 
@@ -155,7 +168,7 @@ mod tests {
                 let mut words = line.split(' ');
                 let (word, second) = (words.next().unwrap(), words.next().unwrap_or("/nix/store/x"));
                 let text = format!("@rebuild {word} {second} x");
-                assert!(Reply::parse(&text).is_some(), "{line}");
+                assert!(Reply::parse(text.as_bytes()).is_some(), "{line}");
             }
         }
     }

@@ -30,6 +30,8 @@ pub struct Request {
     pub client: String,
     /// The system that is evaluated for, as `aarch64-linux`.
     pub system: String,
+    /// The system that the evaluation is told.
+    pub evaluated_system: String,
     /// What there is to do.
     pub work: Work,
     /// The derivation that the evaluation has to give (`--verify-eval`).
@@ -48,7 +50,7 @@ pub struct Request {
 #[derive(Debug)]
 pub enum Work {
     /// Evaluate and build.
-    Evaluate(Evaluation),
+    Evaluate(Box<Evaluation>),
     /// Build a derivation that is there already.
     Build {
         /// Its store path.
@@ -75,6 +77,8 @@ pub struct Evaluation {
     pub directory: PathBuf,
     /// What is needed there of our files.
     pub need: Need,
+    /// Whether that is so much that it is not worth while to ask what of it was read.
+    pub is_large: bool,
 }
 
 /// What is needed of our files on the other machine, by names that it knows from earlier runs if it has them.
@@ -115,6 +119,7 @@ impl Request {
         let mut text = Text::default();
         text.set("rb_client", &self.client)?;
         text.set("rb_system", &self.system)?;
+        text.set("rb_evaluated_system", &self.evaluated_system)?;
         text.set("rb_dry", if self.dry_run { "yes" } else { "no" })?;
         text.set("rb_socket", self.socket.clone().unwrap_or_default())?;
         text.set("rb_probe", probe(&self.system))?;
@@ -142,19 +147,26 @@ impl Evaluation {
         text.set("rb_registry", &self.registry)?;
         text.set("rb_need", self.need.words())?;
         text.set("rb_most_kept", MOST_KEPT.to_string())?;
+        text.set("rb_tell_unread", if self.is_large { "no" } else { "yes" })?;
         text.set("rb_nix_conf", &self.settings)?;
         text.set("rb_view_script", VIEW)?;
         // These become text for a second shell, inside the view.
         text.set("rb_directory", OsStr::from_bytes(&shell_word(&self.directory)?))?;
-        let mut exports = Vec::new();
-        for (name, value) in &self.environment {
-            if is_variable_name(name) {
-                let quoted = shell_word(value)?;
-                exports.extend([b"export ".as_slice(), name.as_bytes(), b"=", &quoted, b"\n"].concat());
-            }
-        }
-        text.set("rb_environment", OsStr::from_bytes(&exports))
+        text.set("rb_environment", OsStr::from_bytes(&exports(&self.environment)?))
     }
+}
+
+/// Variables as the text of a shell that exports them.
+///
+/// # Errors
+/// A NUL byte in one.
+pub(super) fn exports(variables: &[(OsString, OsString)]) -> Result<Vec<u8>, Failure> {
+    let mut text = Vec::new();
+    for (name, value) in variables.iter().filter(|(name, _)| is_variable_name(name)) {
+        let quoted = shell_word(value)?;
+        text.extend([b"export ".as_slice(), name.as_bytes(), b"=", &quoted, b"\n"].concat());
+    }
+    Ok(text)
 }
 
 /// A program of another CPU for the emulation probe, in `printf`'s octal escapes; empty where we have none, and then only
@@ -223,6 +235,7 @@ mod tests {
                 base: None,
                 trees: vec!["a-b".into(), "c-d".into()],
             },
+            is_large: false,
         }
     }
 
@@ -230,7 +243,8 @@ mod tests {
         Request {
             client: "pi".into(),
             system: "aarch64-linux".into(),
-            work: Work::Evaluate(evaluation()),
+            evaluated_system: "aarch64-linux".into(),
+            work: Work::Evaluate(Box::new(evaluation())),
             expected: None,
             dry_run: false,
             build_flags: vec![],
@@ -269,6 +283,33 @@ mod tests {
         assert_eq!(shown, "/root|a\n$(touch /tmp/no) 'x'");
         assert_eq!(in_shell("eval \"printf %s $rb_directory\""), "/etc/my nixos");
         assert!(!in_shell("printf %s \"$rb_environment\"").contains("BASH_FUNC"));
+    }
+
+    /// What is kept there is bounded: by number, and store paths also by size, the ones used last first.
+    #[test]
+    fn the_oldest_are_forgotten() {
+        let directory = tempfile::tempdir().unwrap();
+        let script = format!(
+            "{}\nown() {{ \"$@\"; }}\nstate=$PWD rb_most_kept=1500
+             mkdir trees mirrors
+             for n in 1 2 3 4; do
+               mkdir trees/$n mirrors/$n; head -c 600000 /dev/zero >trees/$n/f
+               touch -d \"2026-01-0$n\" trees/$n mirrors/$n
+             done
+             forget_old mirrors 3; forget_much; ls mirrors trees
+             rb_most_kept=1; forget_much; ls trees",
+            SCRIPTS[1]
+        );
+        let output = Command::new("sh")
+            .current_dir(directory.path())
+            .args(["-euc", &script])
+            .output()
+            .unwrap();
+        assert_eq!(
+            String::from_utf8_lossy(&output.stdout),
+            "mirrors:\n2\n3\n4\n\ntrees:\n3\n4\n4\n",
+            "{output:?}"
+        );
     }
 
     #[test]

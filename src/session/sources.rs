@@ -1,14 +1,18 @@
 //! This machine's files for one session: what is to be over there, and what is there already.
 
+use std::collections::BTreeSet;
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
 use super::reply::Has;
 use super::request::Need;
+use crate::failure::Failure;
 use crate::sources::collect::Collection;
+use crate::sources::environment::Environment;
 use crate::sources::mirror::{Entry, Mirror};
-use crate::sources::record::Record;
+use crate::sources::record::{Kept, Record};
 use crate::sources::search_path::SearchPath;
 
 /// What is sent, and the memory of what was.
@@ -16,10 +20,25 @@ use crate::sources::search_path::SearchPath;
 pub struct Sources {
     /// What the evaluation needs, as far as it is known.
     pub collection: Collection,
+    environment: Environment,
     record: Option<Record>,
+    unread: BTreeSet<PathBuf>,
     /// What the other machine has, if it still has it: after the last evaluation, then after the last round of this one.
     base: Mirror,
     lock: Option<Lock>,
+}
+
+/// How much is collected: two are equal if nothing has come to it.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Extent(String, usize);
+
+/// What makes one mirror of another over there.
+#[derive(Debug)]
+pub(super) struct Steps {
+    /// What has to go, if there is something to begin with.
+    pub removed: Option<Vec<PathBuf>>,
+    /// What has to come.
+    pub added: Vec<(PathBuf, Entry)>,
 }
 
 /// The lock file of the flake that is evaluated.
@@ -33,11 +52,14 @@ struct Lock {
 impl Sources {
     /// For an evaluation whose files are recorded there.
     #[must_use]
-    pub fn new(mut collection: Collection, record: Record, lock: Option<PathBuf>) -> Self {
-        let base = record.read();
-        collection.remember(&base);
+    pub fn new(mut collection: Collection, environment: Environment, record: Record, lock: Option<PathBuf>) -> Self {
+        let kept = record.read();
+        collection.remember(&kept);
+        let base = kept.mirror;
         Self {
             collection,
+            environment,
+            unread: BTreeSet::new(),
             record: Some(record),
             base,
             lock: lock.map(|path| Lock {
@@ -53,6 +75,8 @@ impl Sources {
     pub fn none() -> Self {
         Self {
             collection: Collection::new(SearchPath::none(), PathBuf::from("/")),
+            environment: Environment::default(),
+            unread: BTreeSet::new(),
             record: None,
             base: Mirror::default(),
             lock: None,
@@ -71,23 +95,47 @@ impl Sources {
 
     /// How much is collected: it only grows.
     #[must_use]
-    pub(super) fn extent(&self) -> (Mirror, usize) {
-        (self.collection.mirror().clone(), self.collection.trees().len())
+    pub(super) fn extent(&self) -> Extent {
+        Extent(self.collection.mirror().digest(), self.collection.trees().len())
     }
 
     /// What has to go and to come over there, where they have that much; nothing if they have all. Nothing has to go
     /// where nothing is.
-    pub(super) fn change(&mut self, has: Has) -> Option<(Option<Vec<PathBuf>>, Vec<(PathBuf, Entry)>)> {
+    pub(super) fn change(&mut self, has: Has) -> Option<Steps> {
         let wanted = self.collection.mirror().clone();
         let base = std::mem::replace(&mut self.base, wanted);
         match has {
             Has::All => None,
             Has::Base => {
                 let change = self.base.change_from(&base);
-                Some((Some(change.removed), change.added))
+                Some(Steps {
+                    removed: Some(change.removed),
+                    added: change.added,
+                })
             }
-            Has::Nothing => Some((None, self.base.change_from(&Mirror::default()).added)),
+            Has::Nothing => Some(Steps {
+                removed: None,
+                added: self.base.change_from(&Mirror::default()).added,
+            }),
         }
+    }
+
+    /// A file that the evaluation did not read.
+    pub(super) fn hear_unread(&mut self, path: PathBuf) {
+        self.unread.insert(path);
+    }
+
+    /// The environment for the evaluation.
+    ///
+    /// # Errors
+    /// The configuration asks for a variable that cannot be the same over there.
+    pub fn environment(&self) -> Result<Vec<(OsString, OsString)>, Failure> {
+        self.environment.chosen(self.collection.asked()).map_err(|name| {
+            Failure::new(format!(
+                "the configuration asks for the environment variable {name}, which cannot be the same on another machine"
+            ))
+            .with_remedy("evaluate here: --eval-on ''\nthe build can be there all the same: --build-on")
+        })
     }
 
     /// A line of the lock file as it is over there, after the evaluation.
@@ -104,7 +152,18 @@ impl Sources {
     /// As [`Sources::keep_lock`].
     pub(super) fn keep(&mut self) -> Result<()> {
         if let Some(record) = &self.record {
-            record.write(self.collection.mirror());
+            let mirror = self.collection.mirror().clone();
+            let contents = mirror
+                .entries
+                .values()
+                .filter(|entry| matches!(entry, Entry::Content { .. }));
+            // Where no access times are kept, nothing has been read at all.
+            let unread = if contents.count() > self.unread.len() {
+                std::mem::take(&mut self.unread)
+            } else {
+                BTreeSet::new()
+            };
+            record.write(&Kept { mirror, unread });
         }
         self.keep_lock()
     }

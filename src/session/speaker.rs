@@ -4,7 +4,7 @@
 use std::ffi::OsString;
 use std::io::{self, BufWriter, Write};
 use std::os::unix::ffi::OsStrExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ChildStdin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -14,20 +14,17 @@ use std::thread;
 use anyhow::Result;
 
 use super::frames::FrameWriter;
+use super::sources::Steps;
 use crate::sources::archive::{self, Amount};
-use crate::sources::mirror::Entry;
 
 /// Something to be said.
 pub(super) enum Speech {
     /// Bytes as they are.
     Bytes(Vec<u8>),
     /// What makes one mirror of another, as one framed stream or two.
-    Change {
-        /// What has to go, if there is something to begin with.
-        removed: Option<Vec<PathBuf>>,
-        /// What comes.
-        added: Vec<(PathBuf, Entry)>,
-    },
+    Change(Steps),
+    /// Text, as a framed stream.
+    Text(Vec<u8>),
     /// Store paths by name, as a framed stream.
     Trees(Vec<OsString>),
 }
@@ -86,7 +83,8 @@ fn speak(mut output: BufWriter<Output>, incoming: &Receiver<Speech>, report: imp
     for speech in incoming {
         let result = match speech {
             Speech::Bytes(bytes) => output.write_all(&bytes).map(|()| None).map_err(Into::into),
-            Speech::Change { removed, added } => change(&mut output, removed, &added).map(Some),
+            Speech::Change(steps) => change(&mut output, &steps).map(Some),
+            Speech::Text(bytes) => framed(&mut output, |frames| Ok(frames.write_all(&bytes)?)).map(|()| None),
             Speech::Trees(names) => {
                 let store = Path::new("/nix/store");
                 framed(&mut output, |frames| archive::write_trees(&names, store, frames)).map(Some)
@@ -107,20 +105,21 @@ fn speak(mut output: BufWriter<Output>, incoming: &Receiver<Speech>, report: imp
     }
 }
 
-fn change(output: &mut impl Write, removed: Option<Vec<PathBuf>>, added: &[(PathBuf, Entry)]) -> Result<Amount> {
-    if let Some(paths) = removed {
-        let mut frames = FrameWriter::new(&mut *output);
-        for path in paths {
-            frames.write_all(&[b".", path.as_os_str().as_bytes(), b"\0"].concat())?;
-        }
-        frames.finish()?;
+fn change<W: Write>(output: &mut W, steps: &Steps) -> Result<Amount> {
+    if let Some(paths) = &steps.removed {
+        framed(output, |frames| {
+            for path in paths {
+                frames.write_all(&[b".", path.as_os_str().as_bytes(), b"\0"].concat())?;
+            }
+            Ok(())
+        })?;
     }
-    framed(output, |frames| archive::write_entries(added, frames))
+    framed(output, |frames| archive::write_entries(&steps.added, frames))
 }
 
-fn framed<W: Write>(output: &mut W, write: impl FnOnce(&mut FrameWriter<&mut W>) -> Result<Amount>) -> Result<Amount> {
+fn framed<W: Write, T>(output: &mut W, write: impl FnOnce(&mut FrameWriter<&mut W>) -> Result<T>) -> Result<T> {
     let mut frames = FrameWriter::new(output);
-    let amount = write(&mut frames)?;
+    let result = write(&mut frames)?;
     frames.finish()?;
-    Ok(amount)
+    Ok(result)
 }

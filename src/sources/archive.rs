@@ -98,7 +98,8 @@ impl<W: Write> Archive<W> {
             Entry::Shut(Kind::File) if name.extension().is_some_and(|extension| extension == "nix") => {
                 self.bytes(name, b"{ }\n", NOBODYS, 0)
             }
-            Entry::Shut(Kind::File) => self.bytes(name, b"", NOBODYS, 0),
+            // Of an empty one nothing would be read, and so nothing be told by its access time.
+            Entry::Shut(Kind::File) => self.bytes(name, b"\n", NOBODYS, 0),
             Entry::Content {
                 executable,
                 mtime,

@@ -9,9 +9,11 @@ use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Component, Path, PathBuf};
 
+use super::environment::Asked;
 use super::guard;
 use super::literals::Literals;
 use super::mirror::{Entry, Identity, Kind, Mirror, READ_WHOLE};
+use super::record::Kept;
 use super::search_path::SearchPath;
 use names::{clean, in_store, names, resolve_file, store_tree, with_default};
 
@@ -21,6 +23,9 @@ const MOST_LINKS: usize = 40;
 /// Under as many names a directory is followed: links can lead in circles, each round with a longer name.
 const MOST_NAMES: usize = 4;
 
+/// Where links seem to lead that lead to what the other machine has at the same place: a directory that is always shut.
+const ELSEWHERE: &str = "/.elsewhere";
+
 /// As many files of one directory are asked for one by one before the rest of it is sent as well, if it is no more than
 /// so many files and bytes.
 const MOST_ASKED_SINGLY: usize = 3;
@@ -28,7 +33,14 @@ const SMALL_DIRECTORY: (usize, u64) = (300, 2 << 20);
 
 /// Directories that programs look into of themselves, whatever the configuration says: their names are sent with any.
 const LOOKED_INTO: [&str; 6] = ["/", "/etc", "/nix", "/nix/var", "/nix/var/nix", "/var/tmp"];
-const LOOKED_INTO_AT_HOME: [&str; 5] = ["", ".config/nix", ".config/git", ".local/share/nix", ".nix-defexpr"];
+const LOOKED_INTO_AT_HOME: [&str; 6] = [
+    "",
+    ".config/nix",
+    ".config/nixpkgs",
+    ".config/git",
+    ".local/share/nix",
+    ".nix-defexpr",
+];
 
 /// Why something is not sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,7 +64,7 @@ pub struct Collection {
     home: PathBuf,
     mirror: Mirror,
     trees: BTreeSet<OsString>,
-    variables: BTreeSet<String>,
+    asked: Asked,
     refused: BTreeMap<PathBuf, Refusal>,
     /// Directories that the configuration names, itself and by what it looks up: what is in them may be asked for.
     own: BTreeSet<PathBuf>,
@@ -72,7 +84,7 @@ impl Collection {
             home,
             mirror: Mirror::default(),
             trees: BTreeSet::new(),
-            variables: BTreeSet::new(),
+            asked: Asked::default(),
             refused: BTreeMap::new(),
             own: BTreeSet::new(),
             asked_for: false,
@@ -87,6 +99,10 @@ impl Collection {
     pub fn add_surroundings(&mut self, directory: &Path) {
         let at_home: Vec<PathBuf> = LOOKED_INTO_AT_HOME.iter().map(|name| self.home.join(name)).collect();
         let everywhere = LOOKED_INTO.iter().map(PathBuf::from);
+        // What `import <nixpkgs>` reads of a user's.
+        for name in [".config/nixpkgs", ".nixpkgs"] {
+            self.own.extend(fs::canonicalize(self.home.join(name)));
+        }
         for path in everywhere.chain(at_home).chain([directory.to_owned()]) {
             if let Some(place) = self.walk(&clean(&path)) {
                 if place.is_dir() && !in_store(&place) {
@@ -102,8 +118,11 @@ impl Collection {
         for known_as in [path.clone(), fs::canonicalize(&path).unwrap_or_default()] {
             let directory = known_as.parent().unwrap_or(Path::new("/"));
             let directory = fs::canonicalize(directory).unwrap_or_default();
-            if !guard::is_too_much(&directory, &self.home) {
-                self.own.insert(directory);
+            let repository = directory.ancestors().find(|parent| parent.join(".git").exists());
+            for own in repository.into_iter().chain([directory.as_path()]) {
+                if !guard::is_too_much(own, &self.home) {
+                    self.own.insert(own.to_owned());
+                }
             }
         }
         self.add_configuration(&path);
@@ -126,7 +145,10 @@ impl Collection {
                 continue;
             }
             if place.is_file() {
-                self.add_content(&place);
+                // What is named is probably read; of what is large, that is to be seen first.
+                if asked_for || fs::metadata(&place).is_ok_and(|data| data.len() <= READ_WHOLE) {
+                    self.add_content(&place);
+                }
                 let asked_for = asked_for && !self.is_own(&place);
                 self.asked_for = asked_for;
                 let reached = self.reached_from(&known_as, &place);
@@ -146,6 +168,9 @@ impl Collection {
     /// out a secret.
     pub fn add_asked(&mut self, path: &Path) {
         let path = clean(path);
+        let path = path
+            .strip_prefix(ELSEWHERE)
+            .map_or(path.clone(), |rest| Path::new("/").join(rest));
         self.asked_for = true;
         match self.walk(&path) {
             Some(place) if in_store(&place) => {}
@@ -184,12 +209,25 @@ impl Collection {
     }
 
     /// Adds what an earlier evaluation needed, as far as it is there and as if it were asked for now.
-    pub fn remember(&mut self, earlier: &Mirror) {
-        for (path, entry) in &earlier.entries {
-            if matches!(entry, Entry::Open { .. } | Entry::Content { .. }) {
+    pub fn remember(&mut self, earlier: &Kept) {
+        for (path, entry) in &earlier.mirror.entries {
+            let is_wanted = match entry {
+                Entry::Open { .. } => true,
+                Entry::Content { .. } => !earlier.unread.contains(path),
+                _ => false,
+            };
+            if is_wanted && !self.has(path) {
                 self.add_asked(path);
             }
         }
+    }
+
+    /// Whether all of a path is there already.
+    fn has(&self, path: &Path) -> bool {
+        matches!(
+            self.mirror.entries.get(path),
+            Some(Entry::Open { .. } | Entry::Content { .. })
+        )
     }
 
     /// Adds what a name in angle brackets stands for. A package collection is read here and there and everywhere, and goes
@@ -207,6 +245,7 @@ impl Collection {
         }
         if place.is_dir() && (first == "nixpkgs" || place.join("pkgs/top-level").is_dir()) {
             if self.scanned.insert(place.clone()) {
+                self.own.insert(place.clone());
                 self.add_whole(&place);
             }
             return true;
@@ -253,8 +292,8 @@ impl Collection {
 
     /// The environment variables that the configuration asks for.
     #[must_use]
-    pub fn variables(&self) -> &BTreeSet<String> {
-        &self.variables
+    pub fn asked(&self) -> &Asked {
+        &self.asked
     }
 
     /// What would have been sent, had it not been refused; what the last call gave is not repeated.
@@ -298,7 +337,7 @@ impl Collection {
 
     /// Adds all names of a directory.
     fn open(&mut self, directory: &Path) -> bool {
-        if let Some(Entry::Open { .. }) = self.mirror.entries.get(directory) {
+        if self.has(directory) {
             return true;
         }
         let is_own = self.is_own(directory);
@@ -306,10 +345,7 @@ impl Collection {
             self.refused.insert(directory.to_owned(), Refusal::Secret);
             return false;
         }
-        if self.asked_for && !is_own && !guard::is_listed_for_all(directory) {
-            self.refused.insert(directory.to_owned(), Refusal::Private);
-            return false;
-        }
+        // Names are told of any other directory: whoever asks for one must hear whether it is there.
         let Ok(children) = fs::read_dir(directory) else {
             return false;
         };
@@ -326,6 +362,7 @@ impl Collection {
             if kind.is_symlink() {
                 if let Ok(target) = fs::read_link(&path) {
                     self.add_link(&path, &target);
+                    self.own_link(&path, is_own);
                 }
                 continue;
             }
@@ -353,14 +390,27 @@ impl Collection {
         if in_store(path) {
             return;
         }
-        let mtime = self.time_of(path, path.parent().unwrap_or(path));
-        let target_and_time = Entry::Link {
-            target: target.to_owned(),
-            mtime,
-        };
-        self.mirror.entries.insert(path.to_owned(), target_and_time);
         let end = clean(&path.parent().unwrap_or(Path::new("/")).join(target));
         self.shut_store_path(&end);
+        let mut target = target.to_owned();
+        if guard::is_the_evaluators(&end) && !self.is_own(path) {
+            // Or it would lead to the other machine's.
+            target = Path::new(ELSEWHERE).join(path.strip_prefix("/").unwrap_or(path));
+            let elsewhere = Entry::Shut(Kind::Directory);
+            self.mirror.entries.insert(ELSEWHERE.into(), elsewhere);
+        }
+        let mtime = self.time_of(path, path.parent().unwrap_or(path));
+        self.mirror
+            .entries
+            .insert(path.to_owned(), Entry::Link { target, mtime });
+    }
+
+    /// Where a link of the configuration leads is the configuration's, too.
+    fn own_link(&mut self, path: &Path, is_own: bool) {
+        let end = fs::canonicalize(path).ok().filter(|_| is_own);
+        if let Some(end) = end.filter(|end| !in_store(end) && !guard::is_too_much(end, &self.home)) {
+            self.own.insert(end);
+        }
     }
 
     fn shut_store_path(&mut self, path: &Path) {
@@ -447,7 +497,8 @@ impl Collection {
         }
         let Ok(bytes) = fs::read(place) else { return Vec::new() };
         let found = Literals::of(&String::from_utf8_lossy(&bytes));
-        self.variables.extend(found.variables);
+        self.asked.names.extend(found.asked.names);
+        self.asked.computes_names |= found.asked.computes_names;
         for name in &found.lookups {
             self.add_lookup(name);
         }
@@ -470,7 +521,7 @@ impl Collection {
     }
 
     fn add_content_of(&mut self, path: &Path, identify: fn(&Path, &fs::Metadata) -> std::io::Result<Identity>) {
-        if let Some(Entry::Content { .. }) = self.mirror.entries.get(path) {
+        if self.has(path) {
             return;
         }
         if guard::is_forbidden(path) {
@@ -483,13 +534,13 @@ impl Collection {
         }
         // What cannot be read stays shut: here, too, the evaluation would fail at it.
         let Ok(data) = fs::metadata(path) else { return };
-        let Ok(identity) = identify(path, &data) else { return };
+        let Ok(known_by) = identify(path, &data) else { return };
         self.mirror.entries.insert(
             path.to_owned(),
             Entry::Content {
                 executable: data.permissions().mode() & 0o100 != 0,
                 mtime: data.mtime(),
-                identity,
+                identity: known_by,
             },
         );
     }

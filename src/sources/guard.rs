@@ -55,7 +55,7 @@ pub(super) fn is_listed_for_all(directory: &Path) -> bool {
 
 /// What an evaluation elsewhere sees of that machine and not of this one: its programs need it.
 pub(super) fn is_the_evaluators(path: &Path) -> bool {
-    const PLACES: [&str; 17] = [
+    const PLACES: [&str; 16] = [
         "/bin",
         "/dev",
         "/etc/alternatives",
@@ -69,7 +69,6 @@ pub(super) fn is_the_evaluators(path: &Path) -> bool {
         "/libx32",
         "/nix/var/nix/daemon-socket",
         "/proc",
-        "/run",
         "/sbin",
         "/sys",
         "/usr",

@@ -8,6 +8,8 @@ use rnix::ast::{self, InterpolPart};
 use rnix::{Root, SyntaxNode};
 use rowan::ast::AstNode;
 
+use super::environment::Asked;
+
 /// What one file names.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Literals {
@@ -15,8 +17,8 @@ pub struct Literals {
     pub paths: BTreeSet<String>,
     /// The names in angle brackets.
     pub lookups: BTreeSet<String>,
-    /// The names given to `getEnv`.
-    pub variables: BTreeSet<String>,
+    /// The environment variables that it asks for.
+    pub asked: Asked,
     /// Strings that are absolute paths or addresses of this machine (`path:`, `git+file:`), up to their first `${`; they
     /// may be read as files, or be no more than text.
     pub strings: BTreeSet<String>,
@@ -27,8 +29,17 @@ impl Literals {
     #[must_use]
     pub fn of(text: &str) -> Self {
         let mut found = Self::default();
-        for node in Root::parse(text).syntax().descendants() {
+        let root = Root::parse(text).syntax();
+        for node in root.descendants() {
             found.visit(&node);
+        }
+        if found.asked.computes_names {
+            // As in map builtins.getEnv [ "A" "B" ].
+            let strings = root
+                .descendants()
+                .filter_map(ast::Str::cast)
+                .filter_map(|string| whole(&string));
+            found.asked.names.extend(strings.filter(|text| is_name(text)));
         }
         found
     }
@@ -49,26 +60,54 @@ impl Literals {
                 let is_ours = ["/", "path:", "git+file:"].iter().any(|kind| start.starts_with(kind));
                 self.strings.extend(Some(start).filter(|_| is_ours));
             }
-        } else if let Some(call) = ast::Apply::cast(node.clone()) {
-            self.variables.extend(variable_of(&call));
+        } else if is_get_env(node) {
+            match argument_of(node) {
+                Some(name) => _ = self.asked.names.insert(name),
+                None => self.asked.computes_names = true,
+            }
         }
     }
 }
 
-/// The name in `getEnv "NAME"` or `builtins.getEnv "NAME"`.
-fn variable_of(call: &ast::Apply) -> Option<String> {
-    let is_get_env = match call.lambda()? {
-        ast::Expr::Ident(name) => name.to_string() == "getEnv",
-        ast::Expr::Select(select) => select.attrpath()?.attrs().last()?.to_string() == "getEnv",
-        _ => false,
-    };
-    let ast::Expr::Str(argument) = call.argument()? else {
-        return None;
-    };
-    match argument.normalized_parts().as_slice() {
-        [InterpolPart::Literal(name)] if is_get_env => Some(name.clone()),
+/// `getEnv` or `builtins.getEnv`, as a whole.
+fn is_get_env(node: &SyntaxNode) -> bool {
+    if let Some(select) = ast::Select::cast(node.clone()) {
+        let last = select.attrpath().and_then(|path| path.attrs().last());
+        return last.is_some_and(|name| name.to_string() == "getEnv");
+    }
+    // Not as a part of that, nor as the name of an attribute.
+    ast::Ident::cast(node.clone()).is_some_and(|name| name.to_string() == "getEnv")
+        && node
+            .parent()
+            .is_none_or(|parent| ast::Attrpath::cast(parent.clone()).is_none() && ast::Inherit::cast(parent).is_none())
+}
+
+/// The name in `getEnv "NAME"`, from the node of the function.
+fn argument_of(function: &SyntaxNode) -> Option<String> {
+    let mut call = function.parent()?;
+    while ast::Paren::can_cast(call.kind()) {
+        call = call.parent()?;
+    }
+    let mut argument = ast::Apply::cast(call)?.argument()?;
+    while let ast::Expr::Paren(inner) = argument {
+        argument = inner.expr()?;
+    }
+    match argument {
+        ast::Expr::Str(text) => whole(&text),
         _ => None,
     }
+}
+
+/// A string without `${`.
+fn whole(string: &ast::Str) -> Option<String> {
+    match string.normalized_parts().as_slice() {
+        [InterpolPart::Literal(text)] => Some(text.clone()),
+        _ => None,
+    }
+}
+
+fn is_name(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
 }
 
 #[cfg(test)]
@@ -86,7 +125,7 @@ mod tests {
             { lib, ... }: {
               imports = [ ./a.nix ../b /etc/c.nix ~/d.nix <home-manager/nixos> (./e + "/f.nix") ]
                 ++ map (name: ./hosts/${name}.nix) [ "x" ];
-              a = builtins.getEnv "SECRET" + lib.getEnv "OTHER" + builtins.getEnv (toString 1);
+              a = builtins.getEnv "SECRET" + lib.getEnv ("OTHER");
               text = "/etc/string ./not";
               more = [ "/etc/${name}.conf" "not/absolute" ];
             }"#,
@@ -96,8 +135,21 @@ mod tests {
             set(&["./a.nix", "../b", "/etc/c.nix", "~/d.nix", "./e", "./hosts/"])
         );
         assert_eq!(found.lookups, set(&["home-manager/nixos"]));
-        assert_eq!(found.variables, set(&["SECRET", "OTHER"]));
+        assert_eq!(found.asked.names, set(&["SECRET", "OTHER"]));
+        assert!(!found.asked.computes_names);
         assert_eq!(found.strings, set(&["/etc/string ./not", "/etc/", "/f.nix"]));
+    }
+
+    #[test]
+    fn computed_names_of_variables() {
+        let found = Literals::of(r#"map builtins.getEnv [ "A" "not a name" ] ++ [ (builtins.getEnv ("B" + "C")) ]"#);
+        assert!(found.asked.computes_names);
+        assert_eq!(found.asked.names, set(&["A", "B", "C"]));
+        assert!(
+            !Literals::of("{ getEnv = 1; inherit (builtins) getEnv; }")
+                .asked
+                .computes_names
+        );
     }
 
     #[test]

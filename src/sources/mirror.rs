@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
+use std::fmt::Write;
 use std::fs::{self, Metadata};
 use std::io;
 use std::os::unix::ffi::OsStrExt;
@@ -117,7 +118,7 @@ impl Mirror {
     #[must_use]
     pub fn digest(&self) -> String {
         let digest = Sha256::digest(self.to_bytes());
-        digest.iter().take(20).map(|byte| format!("{byte:02x}")).collect()
+        hexadecimal(&digest[..20])
     }
 
     /// What has to go and to come for `base` to become this.
@@ -169,7 +170,7 @@ impl Mirror {
                 } => {
                     let kind = if *executable { 'x' } else { 'f' };
                     let identity = match identity {
-                        Identity::Digest(digest) => digest.iter().map(|byte| format!("{byte:02x}")).collect(),
+                        Identity::Digest(digest) => hexadecimal(digest),
                         Identity::Stat(text) => format!("={text}"),
                     };
                     (format!("{kind}{mtime}:{identity}"), None)
@@ -222,6 +223,16 @@ impl Mirror {
         }
         Some(Self { entries })
     }
+}
+
+/// Bytes as hexadecimal digits.
+#[must_use]
+pub fn hexadecimal(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        // A String takes whatever is written.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
 }
 
 /// Whether what is there can become that without going first.

@@ -3,6 +3,7 @@
 //! - [`search_path`]: what `<name>` means here;
 //! - [`literals`]: what a Nix file names;
 //! - [`collect`]: the files that follow from these, and those that never leave this machine;
+//! - [`environment`]: the variables that go along;
 //! - [`flakes`]: what of this machine a flake consists of;
 //! - `git`: what git knows of a repository;
 //! - [`mirror`]: what is there of them on the other machine, as a value;
@@ -11,6 +12,7 @@
 
 pub mod archive;
 pub mod collect;
+pub mod environment;
 pub mod flakes;
 mod git;
 mod guard;

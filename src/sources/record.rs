@@ -1,16 +1,52 @@
 //! What the last evaluation of a configuration on a host needed: kept here, so that the next one needs a single round and
 //! an unchanged configuration no bytes. A record that is lost costs time and nothing else.
 
+use std::collections::BTreeSet;
+use std::ffi::OsStr;
 use std::fs;
 use std::io::Write;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
-use super::mirror::Mirror;
+use super::mirror::{Mirror, hexadecimal};
 
 /// As many records as are kept, of all hosts and configurations.
 const MOST_RECORDS: usize = 32;
+
+/// What is kept.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Kept {
+    /// What was there.
+    pub mirror: Mirror,
+    /// The files of it that were not read after all: they do not go again, unless something names them again.
+    pub unread: BTreeSet<PathBuf>,
+}
+
+impl Kept {
+    /// The length of the mirror on a line, the mirror, and the other paths, each ended by a NUL.
+    fn to_bytes(&self) -> Vec<u8> {
+        let mirror = self.mirror.to_bytes();
+        let mut bytes = format!("{}\n", mirror.len()).into_bytes();
+        bytes.extend(mirror);
+        for path in &self.unread {
+            bytes.extend([path.as_os_str().as_bytes(), b"\0"].concat());
+        }
+        bytes
+    }
+
+    fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        let line = bytes.iter().position(|byte| *byte == b'\n')?;
+        let length: usize = std::str::from_utf8(&bytes[..line]).ok()?.parse().ok()?;
+        let (mirror, unread) = bytes[line + 1..].split_at_checked(length)?;
+        let paths = unread.split(|byte| *byte == 0).filter(|path| !path.is_empty());
+        Some(Self {
+            mirror: Mirror::from_bytes(mirror)?,
+            unread: paths.map(|path| PathBuf::from(OsStr::from_bytes(path))).collect(),
+        })
+    }
+}
 
 /// Where one host's and one configuration's record is.
 #[derive(Debug, Clone)]
@@ -28,12 +64,7 @@ impl Record {
             hash.update(word.as_bytes());
             hash.update([0]);
         }
-        let name: String = hash
-            .finalize()
-            .iter()
-            .take(16)
-            .map(|byte| format!("{byte:02x}"))
-            .collect();
+        let name = hexadecimal(&hash.finalize()[..16]);
         Self {
             file: cache.join("mirrors").join(name),
         }
@@ -41,14 +72,16 @@ impl Record {
 
     /// What was there after the last evaluation. Empty if there was none.
     #[must_use]
-    pub fn read(&self) -> Mirror {
-        let bytes = fs::read(&self.file).unwrap_or_default();
-        Mirror::from_bytes(&bytes).unwrap_or_default()
+    pub fn read(&self) -> Kept {
+        fs::read(&self.file)
+            .ok()
+            .and_then(|bytes| Kept::from_bytes(&bytes))
+            .unwrap_or_default()
     }
 
     /// Keeps this for the next time; that it could not be kept is no failure.
-    pub fn write(&self, mirror: &Mirror) {
-        let _ = self.try_write(&mirror.to_bytes());
+    pub fn write(&self, kept: &Kept) {
+        let _ = self.try_write(&kept.to_bytes());
     }
 
     fn try_write(&self, bytes: &[u8]) -> std::io::Result<()> {
@@ -86,16 +119,19 @@ mod tests {
     #[test]
     fn kept_apart_by_what_is_evaluated_and_no_more_than_some() {
         let cache = tempfile::tempdir().unwrap();
-        let mirror = Mirror {
-            entries: [("/a b\n".into(), Entry::Shut(Kind::File))].into(),
+        let kept = Kept {
+            mirror: Mirror {
+                entries: [("/a b\n".into(), Entry::Shut(Kind::File))].into(),
+            },
+            unread: ["/c\n".into(), "/d".into()].into(),
         };
         let record = |name: &str| Record::new(cache.path(), &["builder", name]);
-        assert_eq!(record("x").read(), Mirror::default());
-        record("x").write(&mirror);
-        assert_eq!(record("x").read(), mirror);
-        assert_eq!(record("y").read(), Mirror::default());
+        assert_eq!(record("x").read(), Kept::default());
+        record("x").write(&kept);
+        assert_eq!(record("x").read(), kept);
+        assert_eq!(record("y").read(), Kept::default());
         for number in 0..40 {
-            record(&number.to_string()).write(&mirror);
+            record(&number.to_string()).write(&kept);
         }
         assert_eq!(
             fs::read_dir(cache.path().join("mirrors")).unwrap().count(),
@@ -109,6 +145,6 @@ mod tests {
         let record = Record::new(cache.path(), &["x"]);
         fs::create_dir_all(record.file.parent().unwrap()).unwrap();
         fs::write(&record.file, "o /a\0nonsense").unwrap();
-        assert_eq!(record.read(), Mirror::default());
+        assert_eq!(record.read(), Kept::default());
     }
 }

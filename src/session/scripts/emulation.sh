@@ -20,7 +20,8 @@ attempt() {
 # probe: writes its answer to $work/probe: "native" (settings there suffice), "option" (with extra-platforms given by
 # us, which Nix takes from trusted users), or "no" and leaves the reason in $work/probe-log.
 probe() {
-	trap 'kill -TERM "$building" 2>/dev/null; exit 1' TERM
+	building=''
+	trap '[ -z "$building" ] || kill -TERM "$building" 2>/dev/null; exit 1' TERM
 	printf '%b' "$rb_probe" >"$share/emulation-probe"
 	chmod 0700 "$share/emulation-probe"
 	if attempt; then

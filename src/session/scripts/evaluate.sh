@@ -12,8 +12,8 @@ can_view() {
 # What evaluation reads of its environment: the client's own, but this machine's programs, daemon and cache.
 write_environment() {
 	{
-		printf '%s\n' "$rb_environment"
-		printf 'export PATH=%s\n' "$nix_bin:/run/current-system/sw/bin:/usr/bin:/bin"
+		# On NixOS, where they really are: the view has no /run.
+		printf 'export PATH=%s\n' "$nix_bin:$(readlink -f /run/current-system/sw || :)/bin:/usr/bin:/bin"
 		# Named, because Nix would otherwise take the view's writable /nix/var/nix for a store of its own.
 		echo 'export NIX_REMOTE=daemon'
 		echo "export NIX_CONF_DIR=$share NIX_USER_CONF_FILES= XDG_CACHE_HOME=$share/cache TMPDIR=$share/tmp"
@@ -24,6 +24,7 @@ write_environment() {
 				break
 			}
 		done
+		cat "$work/exports"
 		# The client's current directory, for relative paths in NIX_PATH and -I.
 		# shellcheck disable=SC2016 # quoted by the client
 		printf 'cd %s || :\n' "$rb_directory"
@@ -86,7 +87,7 @@ adopt() {
 # errors, sends that ("closed", to evaluate again), or first wants to know everything that the evaluation would look at
 # ("open"), or is done ("stop").
 evaluate() {
-	write_environment
+	printf '%s\n' "$rb_environment" >"$work/exports"
 	mode=closed
 	# shellcheck disable=SC2086 # words: digest, base, trees
 	receive $rb_need
@@ -97,13 +98,14 @@ evaluate() {
 		# After its digest and the base's.
 		shift 2
 		adopt "$@"
+		write_environment
 		event evaluating
+		touch "$work/began"
 		if [ "$mode" = closed ]; then
 			attend with_client_evaluation instantiate >"$work/instantiate.out"
 			[ "$code" -ne 0 ] || break
 			event evaluation-failed "$code"
 		else
-			touch "$work/began"
 			attend with_client_look look >/dev/null
 			tell_what_was_read
 			event looked-around
@@ -117,9 +119,11 @@ evaluate() {
 		set -- $answer
 		mode=$1
 		shift
+		frames >"$work/exports" || fail link 255
 		own rm -rf "$work/mirror"
 		receive "$@"
 	done
+	tell_what_was_not_read
 	tell_lock
 	drv=$(cat "$work/instantiate.out")
 	[ ! -L "$drv" ] || drv=$(readlink "$drv")

@@ -63,6 +63,8 @@ keep_new() {
 
 # receive_trees NAME...: those of the client's store paths that this machine lacks. A store path never changes.
 receive_trees() {
+	# For the view. Without any, an empty list.
+	for name; do printf '%s\n' "$name"; done >"$share/trees"
 	kept='' asked='' missing=''
 	for name; do
 		if [ -e "$state/trees/$name" ]; then
@@ -94,6 +96,17 @@ receive_trees() {
 # tell_what_was_read: of what is shut. Its access time is newer than the evaluation's beginning; on a file system that
 # keeps no access times nothing is told. A newline in a name is sent as a NUL.
 tell_what_was_read() {
-	(cd "$work/mirror" && own find . \( -type f -o -type d \) -perm 0 -anewer "$work/began" -print0) |
-		tr '\0\n' '\n\0' | sed 's/^\./@rebuild looked /'
+	tell looked \( -type f -o -type d \) -perm 0 -anewer "$work/began"
+}
+
+# tell_what_was_not_read: of the files that were sent; not of a whole package collection.
+tell_what_was_not_read() {
+	[ "$rb_tell_unread" = no ] || tell unread -type f ! -perm 0 ! -anewer "$work/began"
+}
+
+# tell EVENT CONDITION...: the files in the mirror for which that is so.
+tell() {
+	event=$1
+	shift
+	(cd "$work/mirror" && own find . "$@" -print0) | tr '\0\n' '\n\0' | sed "s/^\\./@rebuild $event /"
 }

@@ -46,8 +46,8 @@ nix_at_least() {
 # that it can build, so that its own system must be named again.
 with_system_flags() {
 	if nix_at_least 2 20; then
-		"$@" --option eval-system "$rb_system"
+		"$@" --option eval-system "$rb_evaluated_system"
 	else
-		"$@" --option system "$rb_system" --option extra-platforms "$native_system"
+		"$@" --option system "$rb_evaluated_system" --option extra-platforms "$native_system"
 	fi
 }

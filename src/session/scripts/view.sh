@@ -12,14 +12,15 @@
 # WRITTEN a file that COMMAND may write; nothing if there is none
 # SHARE   the one directory of this run that is the same inside and outside: the daemon follows a GC root in it,
 #         and SHARE/environment is read before COMMAND is run
-# STATE   what is kept between runs: STATE/trees has the client's store paths that this store lacks, to be seen in the
-#         view's /nix/store as well; STATE/nix-cache is Nix's cache, seen as SHARE/cache
+# STATE   what is kept between runs: STATE/trees has the client's store paths that this store lacks; those whose names
+#         are in SHARE/trees are seen in the view's /nix/store as well; STATE/nix-cache is Nix's cache, seen as
+#         SHARE/cache
 set -eu
 
 mode=$1 user=$2 kept=$3 mirror=$4 written=$5 share=$6 state=$7
 shift 7
 PATH=$PATH:/usr/sbin:/sbin:/run/current-system/sw/bin
-unshare=$(command -v unshare)
+unshare=$(readlink -f "$(command -v unshare)")
 
 cp -al "$kept" "$mirror"
 if [ -n "$written" ] && [ -f "$mirror$written" ]; then
@@ -29,7 +30,7 @@ if [ -n "$written" ] && [ -f "$mirror$written" ]; then
 	mv "$share/written" "$mirror$written"
 	touch -r "$kept${written%/*}" "$mirror${written%/*}"
 fi
-# What pivot_root takes must be a mount of its own.
+# What becomes the root must be a mount of its own.
 mount --rbind "$mirror" "$mirror"
 cd "$mirror"
 
@@ -37,7 +38,6 @@ cd "$mirror"
 # all of it, not some for each: every run waits for this. No blank is in any of these paths.
 parents='' links='' files='' table=''
 for path in /bin /sbin /lib /lib32 /lib64 /libx32 /usr /dev /proc /sys \
-	/run/current-system /run/nscd /run/systemd/resolve /run/resolvconf /run/NetworkManager \
 	/nix/var/nix/daemon-socket /etc/static \
 	/etc/alternatives /etc/ssl /etc/pki /etc/ca-certificates /etc/resolv.conf /etc/hosts /etc/nsswitch.conf \
 	/etc/passwd /etc/group /etc/ld.so.cache /etc/ld.so.conf /etc/ld.so.conf.d "$share"; do
@@ -61,7 +61,7 @@ for path in /bin /sbin /lib /lib32 /lib64 /libx32 /usr /dev /proc /sys \
 	fi
 done
 # shellcheck disable=SC2086 # words
-mkdir -p $parents etc nix/store tmp .outside
+mkdir -p $parents etc nix/store tmp
 for path in $links; do
 	ln -s "$(readlink "$path")" ".$path"
 done
@@ -72,19 +72,37 @@ printf '%s' "$table" >"$share/mounts"
 mount -a -T "$share/mounts"
 mount --bind "$state/nix-cache" ".$share/cache"
 
-# The store, and under it the client's trees, and under them the names of more that it has: what the store has is its own.
-if [ -z "$(ls -A "$state/trees" nix/store)" ]; then
+# The store, and under it places for the client's trees and the names of more that it has; what the store has is its own.
+# Each tree is mounted on its place: read through the overlay, its files would be looked up in all layers, each run anew.
+trees=''
+while IFS= read -r name; do
+	if [ -e "/nix/store/$name" ]; then
+		continue
+	elif [ -L "$state/trees/$name" ]; then
+		rm -rf "nix/store/$name"
+		cp -P "$state/trees/$name" "nix/store/$name"
+	elif [ -d "$state/trees/$name" ]; then
+		mkdir -p "nix/store/$name"
+		trees="$trees $name"
+	else
+		[ -e "nix/store/$name" ] || : >"nix/store/$name"
+		trees="$trees $name"
+	fi
+done <"$share/trees"
+if [ -z "$(ls -A nix/store)" ]; then
 	mount --rbind /nix/store nix/store
 else
 	# Relative, because a colon or a comma in a path would be overlayfs's own.
-	layers=/nix/store:trees:${mirror#"$state"/}/nix/store
+	layers=/nix/store:${mirror#"$state"/}/nix/store
 	(cd "$state" && mount -t overlay -o "ro,lowerdir=$layers" rebuild-view "$mirror/nix/store")
+	for name in $trees; do
+		mount --bind "$state/trees/$name" "nix/store/$name"
+	done
 fi
 
-pivot_root . .outside
-umount -l /.outside
-rmdir /.outside 2>/dev/null || :
-cd /
+# Over the old root, and not with pivot_root, which not every machine has. The kernel lets a process make user namespaces
+# where its root is its mount namespace's, as here, and in no other chroot.
+mount --move "$mirror" /
 
 # As who one is, and no more, so that modes count.
 if [ "$mode" = closed ]; then
@@ -96,4 +114,4 @@ fi
 # A clean environment: the client's, and this machine's PATH. It comes from a file, because arguments can be read by
 # every user of this machine.
 # shellcheck disable=SC2016 # expanded by that shell
-exec env -i /bin/sh -c '. "$0/environment" && exec "$@"' "$share" "$@"
+exec chroot . env -i /bin/sh -c '. "$0/environment" && exec "$@"' "$share" "$@"

@@ -156,7 +156,7 @@ fn a_lookup_is_a_part_of_the_configuration() {
             "channels/extra/nixos/default.nix",
         ]
     );
-    assert_eq!(found.variables().iter().collect::<Vec<_>>(), ["COLOUR"]);
+    assert_eq!(found.asked().names.iter().collect::<Vec<_>>(), ["COLOUR"]);
     assert!(!found.add_lookup("absent"));
 }
 
@@ -272,13 +272,23 @@ fn when_file_after_file_of_a_directory_is_missed_the_rest_comes_too() {
 /// A second run begins where the first one ended, but with this machine's files as they are now.
 #[test]
 fn what_an_earlier_evaluation_needed_is_remembered() {
-    let root = tree(&["c/configuration.nix: {}", "c/asked: 1", "c/other: 2", "c/gone: 3"]);
+    let root = tree(&[
+        "c/configuration.nix: {}",
+        "c/asked: 1",
+        "c/other: 2",
+        "c/gone: 3",
+        "c/once: 4",
+    ]);
     let mut found = collection(&root, "");
     found.add_entry(&root.path().join("c/configuration.nix"));
     let first = found.mirror().clone();
     found.add_asked(&root.path().join("c/asked"));
     found.add_asked(&root.path().join("c/gone"));
-    let earlier = found.mirror().clone();
+    found.add_asked(&root.path().join("c/once"));
+    let earlier = Kept {
+        mirror: found.mirror().clone(),
+        unread: [root.path().join("c/once")].into(),
+    };
 
     fs::remove_file(root.path().join("c/gone")).unwrap();
     let mut again = collection(&root, "");
@@ -286,7 +296,7 @@ fn what_an_earlier_evaluation_needed_is_remembered() {
     assert_ne!(again.mirror(), &first);
     again.remember(&earlier);
     assert_eq!(sent(&again, &root), ["c/asked", "c/configuration.nix"]);
-    assert_eq!(shut(&again, &root), ["c/other"]);
+    assert_eq!(shut(&again, &root), ["c/once", "c/other"]);
 }
 
 /// What leads into the store must not seem to be missing only because the other machine has no such store path.

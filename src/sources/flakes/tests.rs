@@ -249,7 +249,7 @@ fn what_an_impure_flake_names_outside() {
     ] {
         assert_eq!(files.seen(&collection, name), expected, "{name}");
     }
-    assert!(collection.variables().contains("COLOUR"));
+    assert!(collection.asked().names.contains("COLOUR"));
     let (_, collection) = files.gather("./config", "", false);
     assert_eq!(files.seen(&collection, "out/x.nix"), None);
 }

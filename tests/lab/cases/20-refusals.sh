@@ -24,6 +24,7 @@ refused() {
 	expect_contains "$errors" "error: $3"
 	expect_contains "$errors" "$4"
 	expect_lacks "$errors" "panicked"
+	expect_lacks "$errors" "parameter not set"
 	expect_nothing_changed
 }
 
@@ -122,7 +123,7 @@ case_refusals_before_any_connection() {
 	done <<-'END'
 		switch --eval-on builder --profile-name a/b|is not a file name
 		switch --eval-on builder --build-on plain@builder|cannot evaluate on builder and build on plain@builder
-		switch --eval-on builder --flake .|evaluates only classic configurations
+		switch --eval-on builder --flake .|there is no flake.nix in
 		switch --eval-on -oProxyCommand=true|unexpected argument
 		switch --eval-on=-oProxyCommand=true|is not a host name
 		switch --eval-hots builder|--eval-host

@@ -1,0 +1,175 @@
+//! How an evaluation over there comes to have all of our files that it needs.
+//!
+//! A closed evaluation fails at the first thing that it misses. Then it is repeated twice: once only to look, with nothing
+//! shut, which tells all that it would read; then closed again, with that. An evaluation that comes to its end closed has
+//! missed nothing.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use anyhow::Result;
+
+use super::missing::{Missing, missing};
+use super::sources::{Extent, Sources};
+use crate::progress::nix_log::LogLine;
+use crate::sources::collect::Collection;
+use crate::store_path::StorePath;
+
+/// As often as the evaluation is repeated with more files before its error is believed.
+const MOST: u32 = 50;
+
+/// What comes after a round.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Next {
+    /// A look.
+    Look,
+    /// A closed evaluation.
+    Evaluate,
+    /// Nothing: the error is the configuration's own.
+    GiveUp,
+}
+
+impl Next {
+    /// The script's word for it (`evaluate` in `scripts/evaluate.sh`).
+    pub(super) fn word(self) -> &'static str {
+        match self {
+            Self::Look => "open",
+            Self::Evaluate => "closed",
+            Self::GiveUp => "stop",
+        }
+    }
+}
+
+/// The rounds of one evaluation so far.
+#[derive(Debug, Default)]
+pub(super) struct Rounds {
+    count: u32,
+    imported: BTreeSet<String>,
+    before_look: Option<Extent>,
+    looked_in_vain: bool,
+}
+
+impl Rounds {
+    /// Whether there was one.
+    pub(super) fn has_begun(&self) -> bool {
+        self.count > 0
+    }
+
+    /// After a closed evaluation that failed with `errors`. Store paths on which the result depends go by `import`.
+    ///
+    /// # Errors
+    /// What `import` gives.
+    pub(super) fn after_failure(
+        &mut self,
+        sources: &mut Sources,
+        errors: &[LogLine],
+        import: &mut dyn FnMut(&StorePath) -> Result<()>,
+    ) -> Result<Next> {
+        self.count += 1;
+        let (before, imported) = (sources.extent(), self.imported.len());
+        let names_something = self.add(sources, errors, Collection::add_missed, import)?;
+        let gained = sources.extent() != before || self.imported.len() > imported;
+        // What an error says of an odd name may not be the name: a look tells it as it is.
+        let go_on = gained || (names_something && !self.looked_in_vain);
+        if !go_on || self.count >= MOST {
+            return Ok(Next::GiveUp);
+        }
+        self.before_look = Some(sources.extent());
+        Ok(Next::Look)
+    }
+
+    /// After a look, of which [`Sources`] has been told what it read. Its errors mean nothing to the user, for it saw
+    /// empty files where ours are not there yet.
+    ///
+    /// # Errors
+    /// What `import` gives.
+    pub(super) fn after_look(
+        &mut self,
+        sources: &mut Sources,
+        errors: &[LogLine],
+        import: &mut dyn FnMut(&StorePath) -> Result<()>,
+    ) -> Result<Next> {
+        self.add(sources, errors, Collection::add_asked, import)?;
+        self.looked_in_vain = self.before_look.take() == Some(sources.extent());
+        Ok(Next::Evaluate)
+    }
+
+    /// What the errors name is added, paths by `add`. Says whether they name anything.
+    fn add(
+        &mut self,
+        sources: &mut Sources,
+        errors: &[LogLine],
+        add: fn(&mut Collection, &Path),
+        import: &mut dyn FnMut(&StorePath) -> Result<()>,
+    ) -> Result<bool> {
+        let texts = errors.iter().filter_map(|error| match error {
+            LogLine::Message { text, .. } => Some(text),
+            _ => None,
+        });
+        let mut names_something = false;
+        for missing in texts.flat_map(|text| missing(text)) {
+            names_something = true;
+            match missing {
+                Missing::Path(path) => add(&mut sources.collection, &path),
+                Missing::Repository(path) => sources.collection.add_asked(&path.join(".git")),
+                Missing::Lookup(name) => _ = sources.collection.add_lookup(&name),
+                Missing::StorePath(path) => {
+                    let path = StorePath::parse(&path.to_string_lossy()).ok();
+                    let here = path.filter(|path| Path::new(path.as_str()).exists());
+                    if let Some(path) = here.filter(|path| self.imported.insert(path.to_string())) {
+                        import(&path)?;
+                    }
+                }
+            }
+        }
+        Ok(names_something)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn error(text: &str) -> Vec<LogLine> {
+        vec![LogLine::Message {
+            level: 0,
+            text: text.to_owned(),
+        }]
+    }
+
+    fn after_failure(rounds: &mut Rounds, sources: &mut Sources, text: &str) -> Next {
+        rounds.after_failure(sources, &error(text), &mut |_| Ok(())).unwrap()
+    }
+
+    #[test]
+    fn a_configurations_own_error_is_not_repeated() {
+        let next = after_failure(
+            &mut Rounds::default(),
+            &mut Sources::none(),
+            "error: undefined variable 'x'",
+        );
+        assert_eq!(next, Next::GiveUp);
+    }
+
+    #[test]
+    fn what_is_missed_is_looked_for_once_and_sent() {
+        let directory = tempfile::tempdir_in("/var/tmp").unwrap();
+        let file = directory.path().join("x.nix");
+        std::fs::write(&file, "1").unwrap();
+        let missed = format!("error: opening file '{}': Permission denied", file.display());
+        let (mut rounds, mut sources) = (Rounds::default(), Sources::none());
+        assert_eq!(after_failure(&mut rounds, &mut sources, &missed), Next::Look);
+        let next = rounds.after_look(&mut sources, &[], &mut |_| Ok(())).unwrap();
+        assert_eq!((next, rounds.looked_in_vain), (Next::Evaluate, true));
+        // There is no more of it to be sent, and the last look has told nothing new.
+        assert_eq!(after_failure(&mut rounds, &mut sources, &missed), Next::GiveUp);
+    }
+
+    /// Names that are no text come mangled in an error, but not from a look.
+    #[test]
+    fn a_name_that_leads_nowhere_is_looked_for() {
+        let (mut rounds, mut sources) = (Rounds::default(), Sources::none());
+        let text = "error: opening file '/nowhere/\u{fffd}': Permission denied";
+        assert_eq!(after_failure(&mut rounds, &mut sources, text), Next::Look);
+    }
+}
