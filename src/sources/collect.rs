@@ -390,7 +390,6 @@ impl Collection {
         if in_store(path) {
             return;
         }
-        let mtime = self.time_of(path, path.parent().unwrap_or(path));
         let end = clean(&path.parent().unwrap_or(Path::new("/")).join(target));
         self.shut_store_path(&end);
         let mut target = target.to_owned();
@@ -400,6 +399,7 @@ impl Collection {
             let elsewhere = Entry::Shut(Kind::Directory);
             self.mirror.entries.insert(ELSEWHERE.into(), elsewhere);
         }
+        let mtime = self.time_of(path, path.parent().unwrap_or(path));
         self.mirror
             .entries
             .insert(path.to_owned(), Entry::Link { target, mtime });
@@ -497,7 +497,8 @@ impl Collection {
         }
         let Ok(bytes) = fs::read(place) else { return Vec::new() };
         let found = Literals::of(&String::from_utf8_lossy(&bytes));
-        self.note_asked(found.asked);
+        self.asked.names.extend(found.asked.names);
+        self.asked.computes_names |= found.asked.computes_names;
         for name in &found.lookups {
             self.add_lookup(name);
         }
@@ -513,11 +514,6 @@ impl Collection {
             None => clean(&directory.join(text)),
         });
         reached.flat_map(with_default).collect()
-    }
-
-    fn note_asked(&mut self, asked: Asked) {
-        self.asked.names.extend(asked.names);
-        self.asked.computes_names |= asked.computes_names;
     }
 
     fn add_content(&mut self, path: &Path) {

@@ -254,6 +254,13 @@ fn name_in(reference: &str) -> Option<&str> {
     (is_name && parts.count() <= 2 && reference.split('/').skip(1).all(|part| part.chars().all(of_ref))).then_some(name)
 }
 
+/// Whether a reference is an address of another machine, whatever the registries say.
+#[must_use]
+pub fn is_elsewhere(reference: &str) -> bool {
+    let scheme = reference.split_once(':').map(|(scheme, _)| scheme);
+    scheme.is_some_and(|scheme| is_scheme(scheme) && !["flake", "path", "git+file", "file"].contains(&scheme))
+}
+
 fn is_scheme(text: &str) -> bool {
     text.starts_with(|c: char| c.is_ascii_alphabetic())
         && text.chars().all(|c| c.is_ascii_alphanumeric() || "+-.".contains(c))

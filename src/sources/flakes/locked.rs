@@ -10,16 +10,20 @@ const DIGITS: &[u8; 32] = b"0123456789abcdfghijklmnpqrsvwxyz";
 /// The store path of an input with this `narHash` (`sha256-BASE64`): Nix needs no more than that it is there.
 pub(super) fn store_path(nar_hash: &str) -> Option<PathBuf> {
     let hash = from_base64(nar_hash.strip_prefix("sha256-")?)?;
-    let hash: String = hash.iter().map(|byte| format!("{byte:02x}")).collect();
-    if hash.len() != 64 {
-        return None;
-    }
+    let hash = hexadecimal(&hash)?;
     let digest = Sha256::digest(format!("source:sha256:{hash}:/nix/store:source"));
     let mut folded = [0_u8; 20];
     for (at, byte) in digest.iter().enumerate() {
         folded[at % 20] ^= byte;
     }
     Some(PathBuf::from(format!("/nix/store/{}-source", base32(&folded))))
+}
+
+/// In hexadecimal digits.
+fn hexadecimal(bytes: &[u8]) -> Option<String> {
+    let (high, low) = bytes.split_at_checked(16)?;
+    let number = |half: &[u8]| half.try_into().ok().map(u128::from_be_bytes);
+    Some(format!("{:032x}{:032x}", number(high)?, number(low)?))
 }
 
 fn base32(bytes: &[u8; 20]) -> String {
