@@ -77,7 +77,7 @@ impl<'a> Errand<'a> {
                 None => self.build(observer, signals),
             };
         }
-        if let Some(lock) = sources.new_lock() {
+        if let Some(lock) = sources.written_lock() {
             Self::track(lock, signals);
         }
         result
@@ -95,7 +95,7 @@ impl<'a> Errand<'a> {
         Ok(Some(here::store_path(&output)?))
     }
 
-    /// A new lock file in a git repository is made known to git, as Nix does: a flake's files are those that git knows.
+    /// A written lock file in a git repository is made known to git, as Nix does: a flake's files are those that git knows.
     fn track(lock: &Path, signals: &Signals) {
         let Some(directory) = lock.parent() else { return };
         if directory.ancestors().any(|parent| parent.join(".git").exists()) {

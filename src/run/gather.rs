@@ -1,5 +1,6 @@
 //! What an evaluation on another machine begins with: this machine's files and environment, and the commands.
 
+use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
@@ -9,7 +10,7 @@ use crate::failure::Failure;
 use crate::nix_settings::NixSettings;
 use crate::plan::{Configuration, Flake, Plan};
 use crate::sources::collect::Collection;
-use crate::sources::flakes::add_flake;
+use crate::sources::flakes::{Flakes, Registry};
 use crate::sources::search_path::SearchPath;
 
 /// What of this machine is read.
@@ -38,7 +39,7 @@ pub(super) fn gather(plan: &Plan, around: &Surroundings, settings: &NixSettings)
     match &plan.configuration {
         Configuration::Classic => classic(&mut collection, around)?,
         Configuration::File { file, .. } => named_file(&mut collection, file, &around.directory)?,
-        Configuration::Flake(flake) => lock = named_flake(&mut collection, flake, &around.directory)?,
+        Configuration::Flake(flake) => lock = named_flake(&mut collection, flake, around)?,
     }
     Ok(Gathered { collection, lock })
 }
@@ -103,18 +104,49 @@ fn add_file(collection: &mut Collection, path: &Path) {
     }
 }
 
-fn named_flake(collection: &mut Collection, flake: &Flake, directory: &Path) -> Result<Option<PathBuf>> {
-    let found = add_flake(collection, &flake.reference, directory);
+fn named_flake(collection: &mut Collection, flake: &Flake, around: &Surroundings) -> Result<Option<PathBuf>> {
+    if flake.flags.commit_lock_file {
+        return Err(Failure::usage(
+            "--commit-lock-file: a commit is made on this machine, and not where it is evaluated",
+        )
+        .with_remedy("first: nix flake lock --commit-lock-file\nor leave out --eval-on"))?;
+    }
+    let of_user = registry_of_user(around);
+    // What a flake's names and its own settings mean to this user.
+    for file in [&of_user, &around.home().join(".local/share/nix/trusted-settings.json")] {
+        if file.exists() {
+            collection.add_configuration(file);
+        }
+    }
+    let texts = [read(&of_user), registry(around)];
+    let known = if flake.flags.no_registries { &[] } else { &texts[..] };
+    let mut flakes = Flakes::new(
+        collection,
+        Registry::read(known.iter().map(String::as_str)),
+        flake.flags.impure,
+    );
+    let found = flakes.add(&flake.reference, &around.directory);
     for pair in flake.flags.override_input.chunks_exact(2) {
-        add_flake(collection, &pair[1], directory);
+        flakes.add(&pair[1], &around.directory);
     }
     match found {
         Some(place) if !place.join("flake.nix").exists() => {
             Err(Failure::new(format!("there is no flake.nix in {}", place.display())).into())
         }
-        Some(place) => Ok(Some(place.join("flake.lock"))),
+        // Where it really is, if it is a link.
+        Some(place) => Ok(Some(
+            fs::canonicalize(place.join("flake.lock")).unwrap_or_else(|_| place.join("flake.lock")),
+        )),
         None => Ok(None),
     }
+}
+
+/// The user's own registry.
+fn registry_of_user(around: &Surroundings) -> PathBuf {
+    let directory = around.variable("XDG_CONFIG_HOME").filter(|value| !value.is_empty());
+    directory
+        .map_or_else(|| around.home().join(".config"), PathBuf::from)
+        .join("nix/registry.json")
 }
 
 /// This machine's registry of flakes, which gives names to them.
@@ -122,5 +154,9 @@ pub(super) fn registry(around: &Surroundings) -> String {
     let directory = around
         .variable("NIX_CONF_DIR")
         .map_or_else(|| PathBuf::from("/etc/nix"), PathBuf::from);
-    std::fs::read_to_string(directory.join("registry.json")).unwrap_or_default()
+    read(&directory.join("registry.json"))
+}
+
+fn read(file: &Path) -> String {
+    fs::read_to_string(file).unwrap_or_default()
 }

@@ -467,7 +467,10 @@ impl Conversation<'_> {
             Some(Reply::Failed { stage, .. }) if stage == diagnosis::NO_NAMESPACES => {
                 Err(diagnosis::CannotEvaluate::new(self.host).into())
             }
-            Some(Reply::Failed { stage, code }) => Err(diagnosis::failed(self.host, self.system, &stage, code).into()),
+            Some(Reply::Failed { stage, code }) => {
+                self.sources.keep_lock()?;
+                Err(diagnosis::failed(self.host, self.system, &stage, code).into())
+            }
             _ if self.sending_error.is_some() && self.greeted => {
                 let error = self.sending_error.take().unwrap_or_else(|| anyhow::anyhow!("unknown"));
                 Err(error.context(format!("this machine → {}", self.host)))

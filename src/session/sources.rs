@@ -46,7 +46,7 @@ pub(super) struct Steps {
 struct Lock {
     path: PathBuf,
     heard: String,
-    is_new: bool,
+    is_written: bool,
 }
 
 impl Sources {
@@ -65,7 +65,7 @@ impl Sources {
             lock: lock.map(|path| Lock {
                 path,
                 heard: String::new(),
-                is_new: false,
+                is_written: false,
             }),
         }
     }
@@ -146,11 +146,10 @@ impl Sources {
         }
     }
 
-    /// After a whole evaluation: what it needed is to be remembered, and a lock file that it has written is to be here, as
-    /// it would be after an evaluation here.
+    /// After a whole evaluation: what it needed is to be remembered, and its lock file kept.
     ///
     /// # Errors
-    /// The lock file cannot be written.
+    /// As [`Sources::keep_lock`].
     pub(super) fn keep(&mut self) -> Result<()> {
         if let Some(record) = &self.record {
             let mirror = self.collection.mirror().clone();
@@ -166,19 +165,30 @@ impl Sources {
             };
             record.write(&Kept { mirror, unread });
         }
-        if let Some(lock) = self.lock.as_mut().filter(|lock| !lock.heard.is_empty()) {
-            // What it is goes into a file that Nix reads: nothing else than such a file is taken.
-            serde_json::from_str::<serde::de::IgnoredAny>(&lock.heard).context("what came as flake.lock is none")?;
-            lock.is_new = !lock.path.exists();
-            std::fs::write(&lock.path, &lock.heard).with_context(|| format!("cannot write {}", lock.path.display()))?;
-        }
+        self.keep_lock()
+    }
+
+    /// A lock file that the evaluation has written is to be here, as it would be after an evaluation here, even if it
+    /// failed later.
+    ///
+    /// # Errors
+    /// The lock file cannot be written.
+    pub(super) fn keep_lock(&mut self) -> Result<()> {
+        let Some(lock) = self.lock.as_mut().filter(|lock| !lock.heard.is_empty()) else {
+            return Ok(());
+        };
+        let text = std::mem::take(&mut lock.heard);
+        // What it is goes into a file that Nix reads: nothing else than such a file is taken.
+        serde_json::from_str::<serde::de::IgnoredAny>(&text).context("what came as flake.lock is none")?;
+        std::fs::write(&lock.path, text).with_context(|| format!("cannot write {}", lock.path.display()))?;
+        lock.is_written = true;
         Ok(())
     }
 
-    /// The lock file, if there was none before.
+    /// The lock file, if it was written.
     #[must_use]
-    pub fn new_lock(&self) -> Option<&Path> {
-        let lock = self.lock.as_ref().filter(|lock| lock.is_new)?;
+    pub fn written_lock(&self) -> Option<&Path> {
+        let lock = self.lock.as_ref().filter(|lock| lock.is_written)?;
         Some(&lock.path)
     }
 }

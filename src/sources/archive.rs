@@ -74,12 +74,12 @@ impl<W: Write> Archive<W> {
     fn add_all(&mut self, path: &Path, name: &Path) -> io::Result<()> {
         let metadata = fs::symlink_metadata(path)?;
         if metadata.is_symlink() {
-            return self.link(name, &fs::read_link(path)?);
+            return self.link(name, &fs::read_link(path)?, metadata.mtime());
         }
         if metadata.is_file() {
             return self.file(path, name);
         }
-        self.empty(name, EntryType::Directory, OWNERS, 0)?;
+        self.empty(name, EntryType::Directory, OWNERS, metadata.mtime())?;
         let mut entries = fs::read_dir(path)?.collect::<io::Result<Vec<_>>>()?;
         entries.sort_by_key(fs::DirEntry::file_name);
         for entry in entries {
@@ -91,7 +91,7 @@ impl<W: Write> Archive<W> {
     fn add_entry(&mut self, path: &Path, name: &Path, entry: &Entry) -> io::Result<()> {
         match entry {
             Entry::Open { mtime } => self.empty(name, EntryType::Directory, OWNERS, mtime.unwrap_or(0)),
-            Entry::Link(target) => self.link(name, target),
+            Entry::Link { target, mtime } => self.link(name, target, mtime.unwrap_or(0)),
             Entry::Shut(Kind::Directory) => self.empty(name, EntryType::Directory, NOBODYS, 0),
             Entry::Shut(Kind::Other) => self.empty(name, EntryType::Fifo, NOBODYS, 0),
             // Where modes do not count (view.sh, "discover"), a module that is not there yet is an empty one.
@@ -129,8 +129,8 @@ impl<W: Write> Archive<W> {
         self.tar.append_data(&mut header, name, bytes)
     }
 
-    fn link(&mut self, name: &Path, target: &Path) -> io::Result<()> {
-        let mut header = header(EntryType::Symlink, OWNERS, 0, 0);
+    fn link(&mut self, name: &Path, target: &Path, mtime: i64) -> io::Result<()> {
+        let mut header = header(EntryType::Symlink, OWNERS, mtime, 0);
         self.tar.append_link(&mut header, name, target)
     }
 

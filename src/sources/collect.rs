@@ -1,6 +1,7 @@
 //! What an evaluation elsewhere needs of this machine's files, followed from the ones that it starts with.
 
 mod names;
+mod repository;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
@@ -210,10 +211,23 @@ impl Collection {
     /// Adds what an earlier evaluation needed, as far as it is there and as if it were asked for now.
     pub fn remember(&mut self, earlier: &Kept) {
         for (path, entry) in &earlier.mirror.entries {
-            if matches!(entry, Entry::Open { .. } | Entry::Content { .. }) && !earlier.unread.contains(path) {
+            let is_wanted = match entry {
+                Entry::Open { .. } => true,
+                Entry::Content { .. } => !earlier.unread.contains(path),
+                _ => false,
+            };
+            if is_wanted && !self.has(path) {
                 self.add_asked(path);
             }
         }
+    }
+
+    /// Whether all of a path is there already.
+    fn has(&self, path: &Path) -> bool {
+        matches!(
+            self.mirror.entries.get(path),
+            Some(Entry::Open { .. } | Entry::Content { .. })
+        )
     }
 
     /// Adds what a name in angle brackets stands for. A package collection is read here and there and everywhere, and goes
@@ -242,59 +256,6 @@ impl Collection {
         if let Some(path) = self.search_path.find(name) {
             for path in with_default(path) {
                 self.add_configuration(&path);
-            }
-        }
-        true
-    }
-
-    /// Adds a git repository as Nix reads it: all of what git keeps, and the names of everything else, of which the
-    /// evaluation asks for what is tracked. Nix takes a part of a repository for a whole one without a word, so it is never
-    /// sent in parts. Says whether it was new.
-    pub fn add_repository(&mut self, root: &Path) -> bool {
-        if self.walk(&root.join(".git")).is_none() || !self.may_add(root) || !self.repositories.insert(root.to_owned())
-        {
-            return false;
-        }
-        self.add_names(root);
-        let mut kept = vec![root.join(".git")];
-        while let Some(path) = kept.pop() {
-            if path.is_dir() {
-                self.add_everything(&path);
-            } else if let Ok(text) = fs::read_to_string(&path) {
-                self.add_content(&path);
-                // A worktree or a submodule has its files elsewhere: `gitdir: PATH`.
-                let target = text.strip_prefix("gitdir:").unwrap_or(&text).trim();
-                let target = clean(&path.parent().unwrap_or(root).join(target));
-                if target.is_dir() && self.walk(&target).is_some() {
-                    kept.extend(
-                        [target.join("commondir"), target]
-                            .into_iter()
-                            .filter(|path| path.exists()),
-                    );
-                }
-            }
-        }
-        true
-    }
-
-    /// Adds a directory with everything in it. Says whether it was new.
-    pub fn add_everything(&mut self, directory: &Path) -> bool {
-        let Some(place) = self.walk(directory).filter(|place| place.is_dir() && !in_store(place)) else {
-            return false;
-        };
-        if guard::is_too_much(&place, &self.home) || !self.may_add(&place) || !self.scanned.insert(place.clone()) {
-            return false;
-        }
-        if !self.asked_for {
-            self.own.insert(place.clone());
-        }
-        let mut waiting = vec![place];
-        while let Some(directory) = waiting.pop() {
-            if self.open(&directory) {
-                for path in self.children(&directory, Kind::File) {
-                    self.add_content(&path);
-                }
-                waiting.extend(self.children(&directory, Kind::Directory));
             }
         }
         true
@@ -376,7 +337,7 @@ impl Collection {
 
     /// Adds all names of a directory.
     fn open(&mut self, directory: &Path) -> bool {
-        if let Some(Entry::Open { .. }) = self.mirror.entries.get(directory) {
+        if self.has(directory) {
             return true;
         }
         let is_own = self.is_own(directory);
@@ -388,7 +349,7 @@ impl Collection {
         let Ok(children) = fs::read_dir(directory) else {
             return false;
         };
-        let mtime = fs::metadata(directory).ok().filter(|_| is_own).map(|data| data.mtime());
+        let mtime = self.time_of(directory, directory);
         self.mirror.entries.insert(directory.to_owned(), Entry::Open { mtime });
         for child in children.flatten() {
             let path = child.path();
@@ -415,11 +376,21 @@ impl Collection {
         true
     }
 
+    /// The modification time of something in or of a directory that may be a flake's: not of those that change for many
+    /// other reasons.
+    fn time_of(&self, path: &Path, directory: &Path) -> Option<i64> {
+        let counts = !LOOKED_INTO.iter().any(|known| directory == Path::new(known))
+            && !guard::is_too_much(directory, &self.home);
+        let data = fs::symlink_metadata(path).ok().filter(|_| counts);
+        data.map(|data| data.mtime())
+    }
+
     /// A link; what it leads to in the store is not sent for that, but must not seem to be missing.
     fn add_link(&mut self, path: &Path, target: &Path) {
         if in_store(path) {
             return;
         }
+        let mtime = self.time_of(path, path.parent().unwrap_or(path));
         let end = clean(&path.parent().unwrap_or(Path::new("/")).join(target));
         self.shut_store_path(&end);
         let mut target = target.to_owned();
@@ -429,7 +400,9 @@ impl Collection {
             let elsewhere = Entry::Shut(Kind::Directory);
             self.mirror.entries.insert(ELSEWHERE.into(), elsewhere);
         }
-        self.mirror.entries.insert(path.to_owned(), Entry::Link(target));
+        self.mirror
+            .entries
+            .insert(path.to_owned(), Entry::Link { target, mtime });
     }
 
     /// Where a link of the configuration leads is the configuration's, too.
@@ -524,8 +497,7 @@ impl Collection {
         }
         let Ok(bytes) = fs::read(place) else { return Vec::new() };
         let found = Literals::of(&String::from_utf8_lossy(&bytes));
-        self.asked.names.extend(found.asked.names);
-        self.asked.computes_names |= found.asked.computes_names;
+        self.note_asked(found.asked);
         for name in &found.lookups {
             self.add_lookup(name);
         }
@@ -543,12 +515,17 @@ impl Collection {
         reached.flat_map(with_default).collect()
     }
 
+    fn note_asked(&mut self, asked: Asked) {
+        self.asked.names.extend(asked.names);
+        self.asked.computes_names |= asked.computes_names;
+    }
+
     fn add_content(&mut self, path: &Path) {
         self.add_content_of(path, Identity::of_file);
     }
 
     fn add_content_of(&mut self, path: &Path, identify: fn(&Path, &fs::Metadata) -> std::io::Result<Identity>) {
-        if let Some(Entry::Content { .. }) = self.mirror.entries.get(path) {
+        if self.has(path) {
             return;
         }
         if guard::is_forbidden(path) {

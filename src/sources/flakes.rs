@@ -3,77 +3,298 @@
 //!
 //! What Nix can fetch from elsewhere, the evaluator fetches: the lock file says what it has to be.
 
+mod locked;
+mod written;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsString;
 use std::fs;
+use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::collect::Collection;
+use written::Input;
 
-/// Adds the flake that `reference` stands for in `directory`, with its inputs, as far as they are on this machine. Gives
-/// the directory of its `flake.nix`.
-pub fn add_flake(collection: &mut Collection, reference: &str, directory: &Path) -> Option<PathBuf> {
-    let place = Place::of(reference, directory)?;
-    let flake = match &place {
-        Place::Somewhere(path) => with_flake_file(path),
-        Place::Directory(path) | Place::Repository(path) => path.clone(),
-    };
-    // Nix reads the links on the way, and then only where they lead.
-    collection.add_asked(&flake);
-    let flake = fs::canonicalize(&flake).unwrap_or(flake);
-    let is_new = match place {
-        Place::Somewhere(_) | Place::Repository(_) => match repository_of(&flake) {
-            Some(root) => collection.add_repository(&root),
-            None => collection.add_everything(&flake),
-        },
-        Place::Directory(_) => collection.add_everything(&flake),
-    };
-    if is_new {
-        for (reference, base) in inputs(&flake) {
-            add_flake(collection, &reference, &base);
+/// As many names of the registries lead to each other before it is called a circle, as in Nix.
+const MOST_NAMES: usize = 100;
+
+/// The names of flakes that mean one on this machine: each as the attributes of a reference.
+#[derive(Debug, Clone, Default)]
+pub struct Registry(BTreeMap<String, Value>);
+
+impl Registry {
+    /// Reads the texts of `registry.json` files; of the first that has a name, it is taken.
+    #[must_use]
+    pub fn read<'a>(texts: impl IntoIterator<Item = &'a str>) -> Self {
+        let mut found = BTreeMap::new();
+        for text in texts {
+            let text: Value = serde_json::from_str(text).unwrap_or_default();
+            for entry in text["flakes"].as_array().into_iter().flatten() {
+                if let (Some("indirect"), Some(name)) = (entry["from"]["type"].as_str(), entry["from"]["id"].as_str()) {
+                    found.entry(name.to_owned()).or_insert_with(|| entry["to"].clone());
+                }
+            }
+        }
+        Self(found)
+    }
+}
+
+/// Adds flakes to a collection.
+#[derive(Debug)]
+pub struct Flakes<'a> {
+    collection: &'a mut Collection,
+    registry: Registry,
+    /// Whether Nix files may name what is outside of their flake (`--impure`).
+    impure: bool,
+    seen: BTreeSet<PathBuf>,
+}
+
+impl<'a> Flakes<'a> {
+    /// For an evaluation that knows these names.
+    #[must_use]
+    pub fn new(collection: &'a mut Collection, registry: Registry, impure: bool) -> Self {
+        Self {
+            collection,
+            registry,
+            impure,
+            seen: BTreeSet::new(),
         }
     }
-    Some(flake)
+
+    /// Adds the flake that `reference` stands for in `directory`, with its inputs, as far as they are on this machine.
+    /// Gives the directory of its `flake.nix`.
+    pub fn add(&mut self, reference: &str, directory: &Path) -> Option<PathBuf> {
+        let place = match Place::of(reference, directory, &self.registry)? {
+            Place::Inside(path) => Place::Directory(path, PathBuf::new()),
+            place => place,
+        };
+        self.add_place(place)
+    }
+
+    fn add_place(&mut self, place: Place) -> Option<PathBuf> {
+        let named = place.path().to_owned();
+        if let Place::File(path) = &place {
+            self.collection.add_configuration(path);
+            return None;
+        }
+        if !matches!(place, Place::Inside(_)) {
+            self.collection.add_way(&named);
+        }
+        // Nix reads the links on the way, and then only where they lead.
+        let flake = fs::canonicalize(&named).unwrap_or(named);
+        let flake = match &place {
+            Place::Somewhere(_) => with_flake_file(&flake),
+            _ => flake,
+        };
+        let whole = match &place {
+            Place::Somewhere(_) | Place::Repository(_) => match repository_of(&flake) {
+                Some(root) => self.collection.add_repository(&root).then_some(root),
+                None => self.collection.add_everything(&flake).then(|| flake.clone()),
+            },
+            Place::Directory(..) => self.collection.add_everything(&flake).then(|| flake.clone()),
+            Place::Inside(_) | Place::File(_) => None,
+        };
+        let flake = match place {
+            Place::Directory(_, inside) => flake.join(inside),
+            _ => flake,
+        };
+        if let Some(root) = whole.filter(|_| self.impure) {
+            for reference in self.collection.add_outside_of(&root) {
+                self.add(&reference, &root);
+            }
+        }
+        if self.seen.insert(flake.clone()) {
+            for place in self.inputs(&flake) {
+                self.add_place(place);
+            }
+        }
+        Some(flake)
+    }
+
+    /// Where the inputs of a flake are, of which this machine may have some: those that its lock file has, and those that
+    /// stand in `flake.nix`.
+    fn inputs(&mut self, flake: &Path) -> Vec<Place> {
+        let mut found = Vec::new();
+        let mut satisfied = Vec::new();
+        let lock = fs::read(flake.join("flake.lock")).unwrap_or_default();
+        let lock: Value = serde_json::from_slice(&lock).unwrap_or_default();
+        for node in lock["nodes"].as_object().into_iter().flat_map(Map::values) {
+            let locked = Place::of_attributes(&node["locked"], flake, &self.registry);
+            let original = Place::of_attributes(&node["original"], flake, &self.registry);
+            let kept = node["locked"]["narHash"].as_str().and_then(locked::store_path);
+            // Nix takes what was locked from the store, whatever is there by now of the input itself.
+            let kept = kept.filter(|path| locked.is_some() && path.exists());
+            if let Some(path) = &kept {
+                self.collection.add_way(path);
+            }
+            let places = [locked, original].into_iter().flatten();
+            if kept.is_some() { &mut satisfied } else { &mut found }.extend(places);
+        }
+        let text = fs::read_to_string(flake.join("flake.nix")).unwrap_or_default();
+        found.extend(written::inputs(&text).into_iter().filter_map(|input| match input {
+            Input::Reference(text) => Place::of_input(&text, flake, &self.registry),
+            Input::Attributes(attributes) => Place::of_attributes(&attributes, flake, &self.registry),
+        }));
+        // Should it be locked anew, it will be asked for.
+        for place in &satisfied {
+            self.collection.allow(place.path());
+        }
+        found.retain(|place| !satisfied.contains(place));
+        found
+    }
 }
 
 /// Where a reference leads on this machine.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 enum Place {
     /// As on a command line: in a repository or not, in this directory or above it.
     Somewhere(PathBuf),
-    /// `path:`, a directory as it is.
-    Directory(PathBuf),
+    /// `path:`, a directory as it is, and where in it the flake is.
+    Directory(PathBuf, PathBuf),
     /// `git+file:`.
     Repository(PathBuf),
+    /// A part of the flake that refers to it: there with it.
+    Inside(PathBuf),
+    /// An archive, or a file as it is.
+    File(PathBuf),
 }
 
 impl Place {
-    fn of(reference: &str, directory: &Path) -> Option<Self> {
+    /// A reference as on a command line.
+    fn of(reference: &str, directory: &Path, registry: &Registry) -> Option<Self> {
+        if let Some(name) = name_in(reference) {
+            return Self::of_name(name, registry, 0);
+        }
         let (address, query) = reference.split_once('?').unwrap_or((reference, ""));
         let inside = query
             .split('&')
             .find_map(|part| part.strip_prefix("dir="))
             .unwrap_or("");
-        let at = |path: &str| directory.join(path.strip_prefix("//").unwrap_or(path)).join(inside);
-        if let Some(path) = address.strip_prefix("path:") {
-            return Some(Self::Directory(at(path)));
-        }
-        if let Some(path) = address.strip_prefix("git+file:") {
-            return Some(Self::Repository(at(path)));
-        }
-        let is_path = address.is_empty() || address.starts_with(['.', '/']);
-        is_path.then(|| Self::Somewhere(at(address)))
+        let Some((scheme, rest)) = address.split_once(':').filter(|(scheme, _)| is_scheme(scheme)) else {
+            return Some(Self::Somewhere(directory.join(address).join(decode(inside))));
+        };
+        Self::of_address(scheme, rest, &decode(inside), directory)
     }
+
+    /// One in a `flake.nix`.
+    fn of_input(reference: &str, flake: &Path, registry: &Registry) -> Option<Self> {
+        match Self::of(reference, flake, registry)? {
+            Self::Somewhere(path) if reference.starts_with('.') => Some(Self::Inside(path)),
+            place => Some(place),
+        }
+    }
+
+    fn of_address(scheme: &str, rest: &str, inside: &Path, directory: &Path) -> Option<Self> {
+        // No host: `//` and the path.
+        let text = decode(rest.strip_prefix("//").unwrap_or(rest));
+        let path = directory.join(&text);
+        match scheme {
+            "path" if text.is_absolute() => Some(Self::Directory(path, inside.to_owned())),
+            "path" => Some(Self::Inside(path.join(inside))),
+            "git+file" => Some(Self::Repository(path.join(inside))),
+            "file" | "file+file" | "tarball+file" => Some(Self::File(path)),
+            _ => None,
+        }
+    }
+
+    /// A reference in pieces, as in a lock file and a registry.
+    fn of_attributes(attributes: &Value, flake: &Path, registry: &Registry) -> Option<Self> {
+        Self::of_attributes_at(attributes, flake, registry, 0)
+    }
+
+    fn of_attributes_at(attributes: &Value, flake: &Path, registry: &Registry, depth: usize) -> Option<Self> {
+        let word = |name: &str| attributes[name].as_str();
+        let inside = Path::new(word("dir").unwrap_or(""));
+        match word("type")? {
+            "indirect" => Self::of_name(word("id")?, registry, depth),
+            "path" => {
+                let path = flake.join(word("path")?);
+                Some(if word("path")?.starts_with('/') {
+                    Self::Directory(path, inside.to_owned())
+                } else {
+                    Self::Inside(path.join(inside))
+                })
+            }
+            kind @ ("git" | "tarball" | "file") => {
+                let (address, _) = word("url")?.split_once('?').unwrap_or((word("url")?, ""));
+                let rest = address.strip_prefix("file:")?;
+                let scheme = if kind == "git" { "git+file" } else { "file" };
+                Self::of_address(scheme, rest, inside, flake)
+            }
+            _ => None,
+        }
+    }
+
+    fn of_name(name: &str, registry: &Registry, depth: usize) -> Option<Self> {
+        let found = registry.0.get(name).filter(|_| depth < MOST_NAMES)?;
+        Self::of_attributes_at(found, Path::new("/"), registry, depth + 1)
+    }
+
+    fn path(&self) -> &Path {
+        match self {
+            Self::Somewhere(path)
+            | Self::Directory(path, _)
+            | Self::Repository(path)
+            | Self::Inside(path)
+            | Self::File(path) => path,
+        }
+    }
+}
+
+/// The name in `flake:NAME/REF/REV` or `NAME/REF/REV`, which the registries know.
+fn name_in(reference: &str) -> Option<&str> {
+    let reference = reference.strip_prefix("flake:").unwrap_or(reference);
+    let mut parts = reference.split('/');
+    let name = parts.next()?;
+    let is_name = name.starts_with(|c: char| c.is_ascii_alphabetic())
+        && name.chars().all(|c| c.is_ascii_alphanumeric() || "-_".contains(c));
+    let of_ref = |c: char| c.is_ascii_alphanumeric() || "@-_+.".contains(c);
+    (is_name && parts.count() <= 2 && reference.split('/').skip(1).all(|part| part.chars().all(of_ref))).then_some(name)
+}
+
+fn is_scheme(text: &str) -> bool {
+    text.starts_with(|c: char| c.is_ascii_alphabetic())
+        && text.chars().all(|c| c.is_ascii_alphanumeric() || "+-.".contains(c))
+}
+
+/// `%20` in an address is a blank in a path.
+fn decode(text: &str) -> PathBuf {
+    let mut bytes = Vec::new();
+    let mut rest = text.as_bytes();
+    while let Some((first, after)) = rest.split_first() {
+        let digits = after.get(..2).and_then(|digits| std::str::from_utf8(digits).ok());
+        match digits.and_then(|digits| u8::from_str_radix(digits, 16).ok()) {
+            Some(byte) if *first == b'%' => {
+                bytes.push(byte);
+                rest = &after[2..];
+            }
+            _ => {
+                bytes.push(*first);
+                rest = after;
+            }
+        }
+    }
+    PathBuf::from(OsString::from_vec(bytes))
 }
 
 /// The directory itself or the first above it that has a `flake.nix`; above a repository, Nix does not look.
 fn with_flake_file(path: &Path) -> PathBuf {
-    let above = path.ancestors().take_while(|directory| {
-        let parent_is_repository = directory.join(".git").exists() && !directory.join("flake.nix").exists();
-        !parent_is_repository
-    });
-    let mut found = above.filter(|directory| directory.join("flake.nix").exists());
-    found.next().unwrap_or(path).to_owned()
+    let path = if path.ends_with("flake.nix") && path.is_file() {
+        path.parent().unwrap_or(path)
+    } else {
+        path
+    };
+    for directory in path.ancestors() {
+        if directory.join("flake.nix").exists() {
+            return directory.to_owned();
+        }
+        if directory.join(".git").exists() {
+            break;
+        }
+    }
+    path.to_owned()
 }
 
 fn repository_of(directory: &Path) -> Option<PathBuf> {
@@ -83,100 +304,5 @@ fn repository_of(directory: &Path) -> Option<PathBuf> {
         .map(Path::to_path_buf)
 }
 
-/// The references of a flake's inputs, of which this machine may have some, each with the directory that it starts from:
-/// those that its lock file has, and those that stand in `flake.nix`.
-fn inputs(flake: &Path) -> Vec<(String, PathBuf)> {
-    let lock = fs::read(flake.join("flake.lock")).unwrap_or_default();
-    let lock: Value = serde_json::from_slice(&lock).unwrap_or_default();
-    let nodes = lock["nodes"].as_object().into_iter().flat_map(|nodes| nodes.values());
-    let locked = nodes
-        .flat_map(|node| [&node["locked"], &node["original"]])
-        .filter_map(|input| {
-            let word = |name: &str| input[name].as_str();
-            Some(match word("type")? {
-                "path" => format!("path:{}", word("path")?),
-                "git" => format!("git+{}", word("url").filter(|url| url.starts_with("file:"))?),
-                _ => return None,
-            })
-        });
-    let text = fs::read_to_string(flake.join("flake.nix")).unwrap_or_default();
-    let written = super::literals::Literals::of(&text).strings.into_iter();
-    let written = written.filter(|text| text.starts_with("path:") || text.starts_with("git+file:"));
-    locked
-        .chain(written)
-        .map(|reference| (reference, flake.to_owned()))
-        .collect()
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::sources::mirror::Entry;
-    use crate::sources::search_path::SearchPath;
-
-    #[test]
-    fn where_a_reference_leads() {
-        let place = |reference: &str| Place::of(reference, Path::new("/here"));
-        for (reference, expected) in [
-            ("", Some(Place::Somewhere("/here/".into()))),
-            (".", Some(Place::Somewhere("/here/./".into()))),
-            ("/x?dir=sub&ref=y", Some(Place::Somewhere("/x/sub".into()))),
-            ("path:/x?lastModified=1", Some(Place::Directory("/x/".into()))),
-            ("path:./sub", Some(Place::Directory("/here/./sub/".into()))),
-            ("git+file:///x?dir=sub", Some(Place::Repository("/x/sub".into()))),
-            ("git+file:/x", Some(Place::Repository("/x/".into()))),
-            ("github:a/b", None),
-            ("nixpkgs", None),
-            ("git+https://x/y", None),
-        ] {
-            assert_eq!(place(reference), expected, "{reference}");
-        }
-    }
-
-    #[test]
-    fn a_flake_in_a_repository_with_inputs_on_this_machine() {
-        let root = tempfile::Builder::new().prefix("flake").tempdir_in("/var/tmp").unwrap();
-        let path = |name: &str| root.path().join(name);
-        let write = |name: &str, text: &str| {
-            fs::create_dir_all(path(name).parent().unwrap()).unwrap();
-            fs::write(path(name), text).unwrap();
-        };
-        write("config/.git/HEAD", "ref: refs/heads/main");
-        write("config/.git/objects/12/34", "x");
-        write(
-            "config/sub/flake.nix",
-            &format!("{{ inputs.a.url = \"path:{}\"; }}", path("a").display()),
-        );
-        write(
-            "config/sub/flake.lock",
-            &format!(
-                r#"{{"nodes":{{"b":{{"locked":{{"type":"git","url":"file://{}"}}}},
-                   "c":{{"locked":{{"type":"github","owner":"o"}}}}}}}}"#,
-                path("b").display()
-            ),
-        );
-        write("config/other/module.nix", "{ }");
-        write("a/flake.nix", "{ }");
-        write("a/deep/file", "1");
-        write("b/.git/HEAD", "x");
-        write("b/flake.nix", "{ }");
-        write("unrelated/file", "2");
-        let mut collection = Collection::new(SearchPath::none(), path("home"));
-        let found = add_flake(&mut collection, ".", &path("config/sub"));
-        assert_eq!(found, Some(path("config/sub")));
-        let entries = &collection.mirror().entries;
-        for name in ["config/.git/objects/12/34", "a/deep/file", "b/.git/HEAD"] {
-            assert!(
-                matches!(entries.get(&path(name)), Some(Entry::Content { .. })),
-                "{name}"
-            );
-        }
-        // Which of a repository's files are tracked, the evaluation asks for.
-        assert!(matches!(entries.get(&path("config/other")), Some(Entry::Open { .. })));
-        assert!(matches!(
-            entries.get(&path("config/other/module.nix")),
-            Some(Entry::Shut(_))
-        ));
-        assert!(!entries.contains_key(&path("unrelated/file")));
-    }
-}
+mod tests;

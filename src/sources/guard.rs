@@ -101,6 +101,15 @@ pub(super) fn is_too_much(directory: &Path, home: &Path) -> bool {
         || directory.parent() == Some(Path::new("/home"))
 }
 
+/// Whether a program's settings hold a password: in an address, or in a header that goes with each request.
+pub(super) fn has_credentials(text: &str) -> bool {
+    text.lines().any(|line| {
+        let address = line.split_once("://").map(|(_, rest)| rest);
+        let in_address = address.is_some_and(|rest| rest.split('/').next().is_some_and(|host| host.contains('@')));
+        in_address || line.to_ascii_lowercase().contains("extraheader")
+    })
+}
+
 /// Whether a path is a git directory or in one.
 pub(super) fn is_in_git(path: &Path) -> bool {
     path.components().any(|part| part.as_os_str() == ".git")
@@ -169,6 +178,20 @@ mod tests {
         ] {
             assert!(!is_too_much(Path::new(path), home), "{path}");
         }
+    }
+
+    #[test]
+    fn settings_with_passwords() {
+        for line in [
+            "[url \"https://token@github.com/\"]",
+            "[url \"https://me:token@git.lan\"]",
+            "\textraHeader = Authorization: bearer x",
+        ] {
+            assert!(has_credentials(&format!("[core]\n{line}\n")), "{line}");
+        }
+        assert!(!has_credentials(
+            "[user]\n\temail = me@lab\n[url \"git@github.com:\"]\n\tinsteadOf = https://github.com/@\n"
+        ));
     }
 
     #[test]

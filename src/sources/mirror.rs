@@ -1,6 +1,6 @@
 //! What is there of this machine's files on the other one: a value that can be named, kept, and compared with another.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
 use std::fmt::Write;
 use std::fs::{self, Metadata};
@@ -14,8 +14,8 @@ use sha2::{Digest, Sha256};
 /// What is there of one path.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Entry {
-    /// A directory with all of its names. Its time counts where it is a part of the configuration: a `path:` flake's
-    /// `lastModified` is the newest of its times.
+    /// A directory with all of its names. Its time counts where it may be a part of a flake: the `lastModified` of one
+    /// without git is the newest of its times.
     Open {
         /// Modification time, in seconds of the epoch.
         mtime: Option<i64>,
@@ -29,8 +29,13 @@ pub enum Entry {
         /// What tells this content from another.
         identity: Identity,
     },
-    /// A symlink, with its target.
-    Link(PathBuf),
+    /// A symlink.
+    Link {
+        /// Where it leads.
+        target: PathBuf,
+        /// Modification time, as a directory's.
+        mtime: Option<i64>,
+    },
     /// A name alone. Whoever looks inside is refused (mode 000), and the refusal says what is missing.
     Shut(Kind),
 }
@@ -127,9 +132,15 @@ impl Mirror {
                 change.removed.push(path.clone());
             }
         }
+        let stays =
+            |path: &Path, entry: &Entry| base.entries.get(path) == Some(entry) && !is_under(path, &change.removed);
+        // Who takes a name out of a directory or puts one in changes its time.
+        let new = self.entries.iter().filter(|(path, entry)| !stays(path, entry));
+        let touched = new.map(|(path, _)| path).chain(&change.removed);
+        let touched: BTreeSet<&Path> = touched.filter_map(|path| path.parent()).collect();
         for (path, entry) in &self.entries {
-            let stays = base.entries.get(path) == Some(entry) && !is_under(path, &change.removed);
-            if !stays {
+            let is_touched = matches!(entry, Entry::Open { mtime: Some(_) }) && touched.contains(path.as_path());
+            if is_touched || !stays(path, entry) {
                 change.added.push((path.clone(), entry.clone()));
             }
         }
@@ -147,7 +158,11 @@ impl Mirror {
                 Entry::Shut(Kind::File) => ("sf".to_owned(), None),
                 Entry::Shut(Kind::Directory) => ("sd".to_owned(), None),
                 Entry::Shut(Kind::Other) => ("so".to_owned(), None),
-                Entry::Link(target) => ("l".to_owned(), Some(target)),
+                Entry::Link { target, mtime: None } => ("l".to_owned(), Some(target)),
+                Entry::Link {
+                    target,
+                    mtime: Some(time),
+                } => (format!("l{time}"), Some(target)),
                 Entry::Content {
                     executable,
                     mtime,
@@ -186,7 +201,14 @@ impl Mirror {
                 ("s", "f") => Entry::Shut(Kind::File),
                 ("s", "d") => Entry::Shut(Kind::Directory),
                 ("s", "o") => Entry::Shut(Kind::Other),
-                ("l", "") => Entry::Link(path_of(pieces.next()?)),
+                ("l", time) => Entry::Link {
+                    target: path_of(pieces.next()?),
+                    mtime: Some(time)
+                        .filter(|time| !time.is_empty())
+                        .map(str::parse)
+                        .transpose()
+                        .ok()?,
+                },
                 (kind @ ("x" | "f"), rest) => {
                     let (mtime, identity) = rest.split_once(':')?;
                     Entry::Content {
@@ -254,6 +276,13 @@ mod tests {
         }
     }
 
+    fn link(target: &str, mtime: Option<i64>) -> Entry {
+        Entry::Link {
+            target: target.into(),
+            mtime,
+        }
+    }
+
     fn mirror(entries: &[(&str, Entry)]) -> Mirror {
         let entries = entries.iter().map(|(path, entry)| (path.into(), entry.clone()));
         Mirror {
@@ -273,7 +302,8 @@ mod tests {
             ("/a b\n", Entry::Open { mtime: Some(-3) }),
             ("/a b\n/c", content("x")),
             ("/d", stat),
-            ("/l", Entry::Link("to a\nplace".into())),
+            ("/l", link("to a\nplace", None)),
+            ("/m", link("..", Some(5))),
             ("/s", Entry::Shut(Kind::File)),
             ("/t", Entry::Shut(Kind::Directory)),
             ("/u", Entry::Shut(Kind::Other)),
@@ -283,6 +313,24 @@ mod tests {
         let mut other = all.clone();
         other.entries.insert("/a b\n/c".into(), content("y"));
         assert_ne!(other.digest(), all.digest());
+    }
+
+    #[test]
+    fn a_directory_keeps_its_time_when_something_in_it_changes() {
+        let dated = Entry::Open { mtime: Some(3) };
+        let base = mirror(&[
+            ("/", Entry::Open { mtime: None }),
+            ("/c", dated.clone()),
+            ("/c/a", content("1")),
+            ("/d", dated.clone()),
+            ("/d/b", content("1")),
+            ("/e", dated),
+        ]);
+        let mut new = base.clone();
+        new.entries.insert("/c/a".into(), content("2"));
+        new.entries.remove(Path::new("/d/b"));
+        let added: Vec<_> = new.change_from(&base).added.into_iter().map(|(path, _)| path).collect();
+        assert_eq!(added, ["/c", "/c/a", "/d"].map(PathBuf::from));
     }
 
     #[test]
@@ -305,7 +353,7 @@ mod tests {
             ("/c/same", content("2")),
             ("/d", open.clone()),
             ("/d/y", content("4")),
-            ("/e", Entry::Link("/c".into())),
+            ("/e", link("/c", None)),
         ]);
         let change = new.change_from(&base);
         let removed: Vec<_> = change.removed.iter().filter_map(|path| path.to_str()).collect();

@@ -5,6 +5,7 @@
 //! - [`collect`]: the files that follow from these, and those that never leave this machine;
 //! - [`environment`]: the variables that go along;
 //! - [`flakes`]: what of this machine a flake consists of;
+//! - `git`: what git knows of a repository;
 //! - [`mirror`]: what is there of them on the other machine, as a value;
 //! - [`record`]: what the last evaluation needed, kept for the next;
 //! - [`archive`]: files as a tar stream.
@@ -13,6 +14,7 @@ pub mod archive;
 pub mod collect;
 pub mod environment;
 pub mod flakes;
+mod git;
 mod guard;
 pub mod literals;
 pub mod mirror;

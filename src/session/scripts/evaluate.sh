@@ -66,13 +66,31 @@ look() {
 	with_system_flags in_view open "$@" --option allow-import-from-derivation false
 }
 
-# tell_lock: the flake's lock file, if the evaluation has written it.
+# tell_lock: the flake's lock file, if the evaluation has written it; be it what it was, for then it has become git's.
 tell_lock() {
-	if [ -n "$rb_lock" ] && [ -f "$work/mirror$rb_lock" ] && ! cmp -s "$work/mirror$rb_lock" "$state/mirrors/$mirror$rb_lock"; then
+	if [ -n "$rb_lock" ] && [ -f "$work/mirror$rb_lock" ] &&
+		[ "$(stat -c %y "$work/mirror$rb_lock")" != "$(stat -c %y "$state/mirrors/$mirror$rb_lock" 2>/dev/null)" ]; then
 		sed 's/^/@rebuild lock-line /' "$work/mirror$rb_lock"
 		# A last line that is not ended.
 		echo
 	fi
+}
+
+# adopt STORE-PATH-NAME...: a flake's input is locked to what the client's store has of it, or is such a path itself. Nix
+# takes it for that only if this store has it as well; it can be added by anyone, for its name says what it is.
+adopt() {
+	for name; do
+		case $name in
+		*-source) ;;
+		*) continue ;;
+		esac
+		[ -e "$state/trees/$name" ] || continue
+		"$nix_bin/nix-store" --check-validity "/nix/store/$name" 2>/dev/null && continue
+		mkdir "$work/adopted"
+		cp -al "$state/trees/$name" "$work/adopted/source" &&
+			"$nix_bin/nix-store" --add-fixed --recursive sha256 "$work/adopted/source" >/dev/null
+		rm -rf "$work/adopted"
+	done
 }
 
 # evaluate: sets $drv. Whatever of the client's is not here is shut (view.sh), so an evaluation that comes to its end has
@@ -86,7 +104,12 @@ evaluate() {
 	receive $rb_need
 	know_version
 	know_honesty
+	# shellcheck disable=SC2086 # words
+	set -- $rb_need
 	while :; do
+		# After its digest and the base's.
+		shift 2
+		adopt "$@"
 		write_environment
 		event evaluating
 		touch "$work/began"
@@ -101,7 +124,10 @@ evaluate() {
 			event looked-around
 		fi
 		IFS= read -r answer <&3 || answer=stop
-		[ "$answer" != stop ] || exit "${code:-1}"
+		[ "$answer" != stop ] || {
+			tell_lock
+			exit "${code:-1}"
+		}
 		# shellcheck disable=SC2086 # words: mode, digest, base, trees
 		set -- $answer
 		mode=$1

@@ -29,9 +29,11 @@ PATH=$PATH:/usr/sbin:/sbin:/run/current-system/sw/bin
 
 cp -al "$kept" "$mirror"
 if [ -n "$written" ] && [ -f "$mirror$written" ]; then
-	# Nix writes into the file that is there, and that is the kept one.
+	# Nix writes into the file that is there, and that is the kept one. A flake's time is the newest of its files and
+	# directories.
 	cp -p "$mirror$written" "$share/written"
 	mv "$share/written" "$mirror$written"
+	touch -r "$kept${written%/*}" "$mirror${written%/*}"
 fi
 # What becomes the root must be a mount of its own.
 mount --rbind "$mirror" "$mirror"

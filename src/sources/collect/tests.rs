@@ -35,7 +35,7 @@ fn sent(collection: &Collection, root: &TempDir) -> Vec<String> {
     let shown = collection.mirror().entries.iter().filter_map(|(path, entry)| {
         let path = path.strip_prefix(root.path()).ok()?.display();
         Some(match entry {
-            Entry::Link(target) => format!("{path} -> {}", target.display()),
+            Entry::Link { target, .. } => format!("{path} -> {}", target.display()),
             Entry::Content { .. } => path.to_string(),
             _ => return None,
         })

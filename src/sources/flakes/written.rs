@@ -1,0 +1,159 @@
+//! The inputs that stand in a `flake.nix`, of which Nix demands that they are no more than literals.
+
+use rnix::Root;
+use rnix::ast::{self, Attr, Entry, Expr, HasEntry, InterpolPart};
+use rowan::ast::AstNode;
+use serde_json::{Map, Value};
+
+/// One of them.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Input {
+    /// `url = "..."`, or the name of one that says nothing of itself.
+    Reference(String),
+    /// `{ type = "..."; ... }`
+    Attributes(Value),
+}
+
+/// All that stand in the text, those of other flakes' inputs with them.
+pub(super) fn inputs(text: &str) -> Vec<Input> {
+    let Some(Expr::AttrSet(flake)) = Root::parse(text).tree().expr() else {
+        return Vec::new();
+    };
+    let whole = value_of(&flake);
+    let mut found = Vec::new();
+    let mut waiting: Vec<&Value> = vec![&whole["inputs"]];
+    while let Some(inputs) = waiting.pop() {
+        for input in inputs.as_object().into_iter().flat_map(Map::values) {
+            if let Some(url) = input["url"].as_str() {
+                found.push(Input::Reference(url.to_owned()));
+            } else if input["type"].is_string() {
+                found.push(Input::Attributes(input.clone()));
+            }
+            waiting.push(&input["inputs"]);
+        }
+    }
+    let is_named = |name: &String| {
+        ["url", "type", "follows"]
+            .iter()
+            .any(|key| !whole["inputs"][name][key].is_null())
+    };
+    let names = arguments(&flake).into_iter();
+    found.extend(
+        names
+            .filter(|name| name != "self" && !is_named(name))
+            .map(Input::Reference),
+    );
+    found
+}
+
+/// A set's literals, as JSON.
+fn value_of(set: &ast::AttrSet) -> Value {
+    let mut value = Value::Object(Map::new());
+    for entry in set.entries() {
+        let Entry::AttrpathValue(entry) = entry else { continue };
+        let (Some(path), Some(expression)) = (entry.attrpath(), entry.value()) else {
+            continue;
+        };
+        let names: Option<Vec<String>> = path.attrs().map(name_of).collect();
+        let inner = match expression {
+            Expr::AttrSet(inner) => value_of(&inner),
+            Expr::Str(string) => literal(&string).map_or(Value::Null, Value::String),
+            _ => Value::Null,
+        };
+        if let Some(names) = names {
+            put(&mut value, &names, inner);
+        }
+    }
+    value
+}
+
+/// `a.b = x` and `a.c = y` are one set.
+fn put(value: &mut Value, names: &[String], inner: Value) {
+    match (names, value) {
+        ([], Value::Object(known)) => {
+            if let Value::Object(more) = inner {
+                known.extend(more);
+            }
+        }
+        ([], value) => *value = inner,
+        ([first, rest @ ..], value) => {
+            if !value.is_object() {
+                *value = Value::Object(Map::new());
+            }
+            if let Value::Object(known) = value {
+                put(known.entry(first.clone()).or_insert(Value::Null), rest, inner);
+            }
+        }
+    }
+}
+
+fn name_of(attr: Attr) -> Option<String> {
+    match attr {
+        Attr::Ident(name) => Some(name.to_string()),
+        Attr::Str(name) => literal(&name),
+        Attr::Dynamic(_) => None,
+    }
+}
+
+fn literal(string: &ast::Str) -> Option<String> {
+    match string.normalized_parts().as_slice() {
+        [] => Some(String::new()),
+        [InterpolPart::Literal(text)] => Some(text.clone()),
+        _ => None,
+    }
+}
+
+/// The names that `outputs` takes: `outputs = { self, nixpkgs }: ...`.
+fn arguments(flake: &ast::AttrSet) -> Vec<String> {
+    let outputs = flake.entries().find_map(|entry| match entry {
+        Entry::AttrpathValue(entry) if entry.attrpath()?.syntax().text() == "outputs" => entry.value(),
+        _ => None,
+    });
+    let Some(Expr::Lambda(lambda)) = outputs else {
+        return Vec::new();
+    };
+    match lambda.param() {
+        Some(ast::Param::Pattern(pattern)) => {
+            let names = pattern.pat_entries().filter_map(|entry| entry.ident());
+            names.map(|name| name.to_string()).collect()
+        }
+        _ => Vec::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn what_stands_there() {
+        let mut found = inputs(
+            r#"{
+              description = "path:/no";
+              inputs.a.url = "path:/a";
+              inputs = { b = { url = "git+file:///b"; inputs.c.url = "/c"; }; "d".type = "path"; };
+              inputs.d.path = "/d";
+              inputs.a.inputs.f.follows = "b";
+              inputs.h.flake = false;
+              outputs = { self, a, h, registered, ... }@inputs: { x = { url = "/no"; type = "path"; }; };
+            }"#,
+        );
+        found.sort_by_key(|input| format!("{input:?}"));
+        let reference = |text: &str| Input::Reference(text.into());
+        assert_eq!(
+            found,
+            [
+                Input::Attributes(json!({ "type": "path", "path": "/d" })),
+                reference("/c"),
+                reference("git+file:///b"),
+                reference("h"),
+                reference("path:/a"),
+                reference("registered"),
+            ]
+        );
+        for text in ["", "{", "x: x", "{ inputs = import ./x; outputs = x: x; }"] {
+            assert_eq!(inputs(text), [], "{text}");
+        }
+    }
+}
