@@ -129,4 +129,4 @@ esac
 # A clean environment: the client's, and this machine's PATH. It comes from a file, because arguments can be read by
 # every user of this machine.
 # shellcheck disable=SC2016 # expanded by that shell
-exec chroot . env -i /bin/sh -c '. "$0/environment" && exec "$@"' "$share" "$@"
+exec env -i "$(command -v chroot)" . /bin/sh -c '. "$0/environment" && exec "$@"' "$share" "$@"

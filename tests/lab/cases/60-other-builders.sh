@@ -261,3 +261,116 @@ case_other_builders_with_an_old_nix_and_an_interrupt() {
 	expect_status 130
 	expect_within 5 is_quiet oldbuilder
 }
+
+# --- builders that are not ours -------------------------------------------------------------------
+# For whom Nix there does no more than for everybody.
+case_other_builders_and_a_user_without_rights() {
+	fresh
+	must lab nixconf builder 'extra-platforms = aarch64-linux'
+	must_sh_on pi 'mkdir -p /srv/mine && echo mine >/srv/mine/text
+		sed -i "s|system.stateVersion|environment.etc.seen.text = builtins.readFile (\"/srv\" + \"/mine/text\"); &|" /etc/nixos/configuration.nix'
+	must_on pi rebuild switch --eval-on plain@builder
+	expect_equal "$output" "$(profile_of pi)"
+	expect_equal "$output" "$(system_of pi)"
+	expect_equal "$(file_on pi /run/current-system/etc/seen)" mine
+	client=pi
+	evaluates_to_something plain@builder
+	own_derivation
+	expect_equal "$there" "$own"
+}
+
+# Login shells that know no sh, and that talk.
+case_other_builders_with_other_shells() {
+	fresh
+	must_sh_on builder 'mkdir -p /home/fishy/.config/fish
+		echo "echo welcome to the builder; set -x NIX_PATH nixpkgs=/nowhere" >/home/fishy/.config/fish/config.fish
+		printf "echo welcome to the builder\nsetenv NIX_PATH nixpkgs=/nowhere\n" >/home/cshy/.tcshrc
+		chown -R fishy: /home/fishy; chown -R cshy: /home/cshy'
+	local user
+	for user in fishy cshy; do
+		given_for_the_view
+		expect_the_view_is_right "$user@builder"
+		expect_lacks "$errors$output" "welcome to the builder"
+		must_on pi rebuild build --eval-on "$user@builder"
+	done
+}
+
+# Nothing of what the builder has for itself is seen, by whatever name it is asked for.
+case_other_builders_own_things_do_not_leak() {
+	fresh
+	must_sh_on builder 'mkdir -p /etc/nix /home/builder/.config/nixpkgs /home/builder/.config/nix /srv/of-the-builder
+		echo "{ allowUnfree = throw \"the own config.nix of the builder\"; }" >/home/builder/.config/nixpkgs/config.nix
+		echo "restrict-eval = true" >/home/builder/.config/nix/nix.conf
+		echo "export NIXPKGS_CONFIG=/srv/of-the-builder NIX_CONFIG=\"restrict-eval = true\" COLOUR=red" >>/home/builder/.bashrc
+		sed -i "1i export COLOUR=red NIX_CONFIG=\"restrict-eval = true\"" /home/builder/.bashrc
+		touch /etc/nixos/of-the-builder /etc/of-the-builder'
+	given <<-'END'
+		mkdir -p /root/.config/nixpkgs
+		echo '{ of = "the Pi"; }' >/root/.config/nixpkgs/config.nix
+		reads <<-'NIX'
+			let there = map builtins.pathExists; in [
+			  (there [ "/etc/nixos/of-the-builder" "/etc/of-the-builder" "/srv/of-the-builder" "/srv/builders-nixpkgs" "/home/builder" ])
+			  (there [ /home/builder/.bashrc ("/var" + "/tmp/x") "/etc/nixos/configuration.nix" ])
+			  (map (x: x.prefix) builtins.nixPath) (toString <nixpkgs>) (toString <nixos-config>)
+			  (builtins.getEnv "COLOUR") (builtins.getEnv "NIXPKGS_CONFIG") (builtins.getEnv "NIX_PATH") builtins.currentSystem
+			  (import (builtins.getEnv "HOME" + "/.config/nixpkgs/config.nix")) (builtins.readDir /etc/nixos)
+			]
+		NIX
+	END
+	expect_same_derivation builder
+	expect_seen "[[false,false,false,false,false],[false,false,true]," '"of":"the Pi"' aarch64-linux
+}
+
+# As NixOS is: nothing in /bin and /usr/bin but sh and env, the programs in the store, /etc full of links into it. For
+# those who come by ssh; the daemons do not notice.
+# shellcheck disable=SC2016 # expanded there
+as_nixos() { # HOST
+	must_sh_on "$1" '
+		cd /root
+		mkdir -p nix/bin system-path/bin etc/ssl/certs nixos-system-builder
+		cp -a /usr/bin/nix* nix/bin/
+		cp -a /usr/bin/. system-path/bin/
+		cp -an /usr/sbin/. system-path/bin/ || :
+		(cd system-path/bin && rm -rf nix* python* perl* fish* git-shell scalar bash-static sshd)
+		nix=$(nix-store --add nix)
+		for program in "$nix"/bin/*; do ln -s "$program" system-path/bin/; done
+		ln -s "$(nix-store --add system-path)" nixos-system-builder/sw
+		cp -L /etc/ssl/certs/ca-certificates.crt etc/ssl/certs/
+		mv /etc/nsswitch.conf etc/
+		ln -s "$(nix-store --add etc)" nixos-system-builder/etc
+		ln -sfn "$(nix-store --add nixos-system-builder)" /run/current-system
+		ln -sfn "$(readlink -f /run/current-system/etc)" /etc/static
+		ln -s static/nsswitch.conf /etc/nsswitch.conf
+		ln -sf /etc/static/ssl/certs/ca-certificates.crt /etc/ssl/certs/ca-certificates.crt
+		for user in builder plain; do usermod --shell /run/current-system/sw/bin/bash $user; done
+		echo "PATH=/run/wrappers/bin:/nix/var/nix/profiles/default/bin:/run/current-system/sw/bin" >>/etc/environment
+		sw=$(readlink -f /run/current-system/sw)
+		mkdir -p /etc/systemd/system/ssh.service.d
+		printf "%s\n" "[Service]" "TemporaryFileSystem=/usr/bin /usr/sbin" \
+			"BindReadOnlyPaths=$sw/bin/dash:/usr/bin/sh $sw/bin/env:/usr/bin/env /usr/sbin/sshd /usr/sbin/unix_chkpwd" \
+			>/etc/systemd/system/ssh.service.d/lab-nixos.conf
+		systemctl daemon-reload
+		systemctl restart ssh.service'
+	must_on pi ssh "$1" 'type sed; echo /bin/*; echo /usr/sbin/*'
+	expect_contains "$output" /run/current-system/sw/bin/sed
+	expect_contains "$output" "/bin/env /bin/sh"
+	expect_contains "$output" "/usr/sbin/sshd /usr/sbin/unix_chkpwd"
+}
+
+case_other_builders_that_are_nixos() {
+	fresh
+	as_nixos builder
+	given_for_the_view
+	expect_the_view_is_right builder
+	must lab reset pi
+	lab install "$REBUILD_PROGRAM"
+	must_on pi rebuild switch --eval-on builder
+	expect_equal "$output" "$(profile_of pi)"
+	# What the Pi has not got, though the builder has.
+	given <<-'END'
+		reads <<-'NIX'
+			[ (builtins.pathExists "/etc/static/nsswitch.conf") (builtins.pathExists "/srv/static") ]
+		NIX
+	END
+	expect_same_derivation builder
+}
