@@ -212,7 +212,8 @@ impl Collection {
     pub fn remember(&mut self, earlier: &Kept) {
         for (path, entry) in &earlier.mirror.entries {
             let is_wanted = match entry {
-                Entry::Open { .. } => true,
+                // Of a repository, what was read says whether it is still needed; then it comes as a whole.
+                Entry::Open { .. } => !guard::is_in_git(path),
                 Entry::Content { .. } => !earlier.unread.contains(path),
                 _ => false,
             };

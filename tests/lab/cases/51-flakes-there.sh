@@ -384,9 +384,9 @@ case_flake_there_submodules() {
 	expect_another_derivation --flake .
 	expect_another_derivation --flake '.?submodules=1'
 	expect_seen marker-of-a-module
-	after <<<'echo dirty >>module/file; echo marker-of-the-untracked >module/untracked'
+	after <<<'echo dirty >>module/file; echo marker-beside-a-module >module/untracked'
 	expect_another_derivation --flake '.?submodules=1'
-	expect_not_there marker-of-the-untracked
+	expect_not_there marker-beside-a-module
 	# Not checked out.
 	after <<<'git submodule --quiet deinit -f module'
 	expect_another_derivation --flake .
@@ -404,7 +404,7 @@ case_flake_there_inputs_on_the_pi() {
 		cd /srv/repository && git init -q
 		echo '{ outputs = { self }: { text = [ (self.rev or null) (self.dirtyRev or null) self.lastModified ]; }; }' >flake.nix
 		commit
-		echo marker-of-the-untracked >untracked
+		echo marker-beside-an-input >untracked
 		cd /srv/plain && echo plain >file && tar -czf /srv/archive.tar.gz .
 		mkdir -p /srv/config/inside && cd /srv/config
 		cat >inside/flake.nix <<-'NIX'
@@ -428,14 +428,14 @@ case_flake_there_inputs_on_the_pi() {
 	END
 	expect_same_derivation --flake .
 	expect_seen private '"plain":{"file":"regular"}' '"archive":{"file":"regular"}'
-	expect_not_there marker-of-the-untracked
+	expect_not_there marker-beside-an-input
 	# Without what the Pi's store has of them.
 	after <<<'rm flake.lock; echo >>flake.nix; echo other >/root/private/deep/text'
 	evaluate --flake .
 	expect_status 0
 	expect_seen other
 	expect_equal "$there" "$own"
-	expect_not_there marker-of-the-untracked
+	expect_not_there marker-beside-an-input
 	# What is locked is taken from the store, if it is there, whatever has become of it.
 	after <<<'lock; echo newer >/root/private/deep/text; echo >>/srv/repository/flake.nix'
 	expect_same_derivation --flake .
@@ -586,6 +586,7 @@ case_flake_there_get_flake_of_a_classic_configuration() {
 		rm -rf /srv/got /srv/repository; mkdir /srv/got /srv/repository
 		echo '{ outputs = { self }: { text = "got ${toString self.lastModified}"; }; }' | tee /srv/got/flake.nix >/srv/repository/flake.nix
 		cd /srv/repository && git init -q && commit && rev=$(git rev-parse HEAD)
+		mkdir -p /etc/nixos
 		cat >/etc/nixos/configuration.nix <<-NIX
 			{
 			  environment.etc.seen.text = builtins.toJSON [
@@ -605,19 +606,20 @@ case_flake_there_get_flake_of_a_classic_configuration() {
 }
 
 case_flake_there_a_second_run_sends_nothing() {
+	directory=/srv/again
 	given <<-'END'
 		mkdir deep; echo marker-of-one >deep/one; echo marker-of-two >two
 		clean_flake <<<"$all // { one = builtins.readFile ./deep/one; }"
 	END
 	local reference
-	for reference in . path:/srv/config; do
-		must_sh_on pi "cd /srv/config && rebuild dry-build --eval-on builder -v --flake $reference"
-		must_sh_on pi "cd /srv/config && rebuild dry-build --eval-on builder -v --flake $reference"
+	for reference in . path:/srv/again; do
+		must_sh_on pi "cd /srv/again && rebuild dry-build --eval-on builder -v --flake $reference"
+		must_sh_on pi "cd /srv/again && rebuild dry-build --eval-on builder -v --flake $reference"
 		expect_contains "$errors" "builder has the configuration's files already"
 		expect_lacks "$errors" "sending /"
 		after <<<'echo marker-of-another >deep/one'
-		must_sh_on pi "cd /srv/config && rebuild dry-build --eval-on builder -v --flake $reference"
-		expect_equal "$(grep -e '^sending /' -e 'files, ' "$CASE/errors")" "sending /srv/config/deep/one
+		must_sh_on pi "cd /srv/again && rebuild dry-build --eval-on builder -v --flake $reference"
+		expect_equal "$(grep -e '^sending /' -e 'files, ' "$CASE/errors")" "sending /srv/again/deep/one
 sent 1 files, 18 B"
 		after <<<'git checkout -q .'
 	done
