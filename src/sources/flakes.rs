@@ -261,6 +261,13 @@ pub fn is_elsewhere(reference: &str) -> bool {
     scheme.is_some_and(|scheme| is_scheme(scheme) && !["flake", "path", "git+file", "file"].contains(&scheme))
 }
 
+/// Whether a reference is a path, so that there has to be a `flake.nix`.
+#[must_use]
+pub fn is_path(reference: &str) -> bool {
+    let scheme = reference.split_once(':').map(|(scheme, _)| scheme);
+    name_in(reference).is_none() && !scheme.is_some_and(is_scheme)
+}
+
 fn is_scheme(text: &str) -> bool {
     text.starts_with(|c: char| c.is_ascii_alphabetic())
         && text.chars().all(|c| c.is_ascii_alphanumeric() || "+-.".contains(c))
