@@ -505,8 +505,12 @@ case_flake_there_lock_files() {
 		rm -rf /srv/input; mkdir /srv/input; echo '{ outputs = _: { text = "one"; }; }' >/srv/input/flake.nix
 		git init -q
 		inputs='inputs.a.url = "path:/srv/input";'
-		flake <<<"$all // { text = inputs.a.text; }" && commit
+		flake <<<"$all // { text = inputs.a.text; }" && git add .
 	END
+	# Before the first commit.
+	expect_same_derivation --flake .
+	expect_same_derivation --flake .
+	after <<<'git rm -q --cached flake.lock; rm flake.lock; commit'
 	# None; then in a tree that does not ignore it, and one that has it, unknown to git.
 	expect_same_failure "requires lock file changes" --flake . --no-update-lock-file
 	expect_same_derivation --flake . --no-write-lock-file
