@@ -178,6 +178,51 @@ fn build_host_alone_evaluates_here() {
     assert_eq!(calls[3], format!("nix-copy-closure --from builder {SYSTEM}"));
 }
 
+/// The other machine cannot evaluate: that is said, and then it is as with `--build-on`.
+#[test]
+fn a_machine_that_refuses_namespaces_builds_what_is_evaluated_here() {
+    for verify in ["", " --verify-eval"] {
+        let stage = Stage::new();
+        stage.stub("nix-instantiate", &format!("echo {DRV}"));
+        stage.stub("nix-copy-closure", "");
+        stage.stub("nix-store", "");
+        stage.stub(
+            "ssh",
+            &format!(
+                "hear_script; say hello /usr/bin x
+                 if [ -e been-here ]; then say building; say built {SYSTEM}; say no-socket; say finished
+                 else touch been-here; say failed no-namespaces 1; exit 1; fi"
+            ),
+        );
+        let run = stage.rebuild(&format!("build --eval-on builder --no-lend{verify}"));
+        assert_eq!(
+            (run.code, run.stdout.as_str()),
+            (0, format!("{SYSTEM}\n").as_str()),
+            "{}",
+            run.stderr
+        );
+        assert!(
+            run.stderr
+                .contains("warning: builder does not let its users make user namespaces"),
+            "{}",
+            run.stderr
+        );
+        let calls = stage.calls();
+        let mut programs: Vec<&str> = calls.iter().filter_map(|call| call.split(' ').next()).collect();
+        programs.sort_unstable();
+        // Evaluated once, also if that was done before to compare.
+        let expected = [
+            "nix-copy-closure",
+            "nix-copy-closure",
+            "nix-instantiate",
+            "nix-store",
+            "ssh",
+            "ssh",
+        ];
+        assert_eq!(programs, expected);
+    }
+}
+
 /// `NIX_SSHOPTS` with quoted values, as any shell would read them.
 #[test]
 fn the_users_ssh_options_are_respected() {

@@ -14,7 +14,7 @@ use crate::progress::{Event, Observer};
 use crate::session::relay::Relay;
 use crate::session::request::{Evaluation, Request, Work};
 use crate::session::sources::Sources;
-use crate::session::{Answer, Peer, converse, ssh};
+use crate::session::{Answer, CannotEvaluate, Peer, converse, ssh};
 use crate::sources::environment::Environment;
 use crate::sources::record::Record;
 use crate::store_path::StorePath;
@@ -56,6 +56,7 @@ impl<'a> Errand<'a> {
             need: sources.need(),
             is_large: sources.collection.mirror().entries.len() > 20_000,
         };
+        let known = expected.clone();
         let result = self.make(
             Work::Evaluate(Box::new(evaluation)),
             expected,
@@ -63,6 +64,19 @@ impl<'a> Errand<'a> {
             observer,
             signals,
         );
+        if let Some(reason) = result
+            .as_ref()
+            .err()
+            .and_then(|error| error.downcast_ref::<CannotEvaluate>())
+        {
+            for line in reason.warning().lines() {
+                observer.see(Event::Text(line.to_owned()));
+            }
+            return match known {
+                Some(derivation) => self.build_derivation(&derivation, observer, signals),
+                None => self.build(observer, signals),
+            };
+        }
         if let Some(lock) = sources.written_lock() {
             track(lock, signals);
         }
@@ -106,14 +120,21 @@ impl<'a> Errand<'a> {
     /// Evaluates here and builds there: nixos-rebuild's `--build-host`. The derivation goes there with all that it is
     /// made from; the build and the way back are as with the other.
     pub(super) fn build(&self, observer: &mut dyn Observer, signals: &Signals) -> Result<Option<System>> {
-        let flags = &self.plan.flags;
         let roots = tempfile::Builder::new().prefix("rebuild.").tempdir()?;
-        let output =
-            argv::evaluate(&self.plan.configuration, flags, &roots.path().join("derivation")).capture(signals)?;
-        let derivation = here::store_path(&output)?;
+        let root = roots.path().join("derivation");
+        let output = argv::evaluate(&self.plan.configuration, &self.plan.flags, &root).capture(signals)?;
+        self.build_derivation(&here::store_path(&output)?, observer, signals)
+    }
+
+    fn build_derivation(
+        &self,
+        derivation: &StorePath,
+        observer: &mut dyn Observer,
+        signals: &Signals,
+    ) -> Result<Option<System>> {
         observer.see(Event::Detail(format!("derivation: {derivation}")));
         let options = self.around.text("NIX_SSHOPTS");
-        argv::copy_derivation_to(flags, self.host, &derivation, options.as_deref())
+        argv::copy_derivation_to(&self.plan.flags, self.host, derivation, options.as_deref())
             .run(signals)
             .with_context(|| format!("this machine → {}", self.host))?;
         let mut nothing = Sources::none();

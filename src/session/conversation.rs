@@ -291,6 +291,11 @@ impl Conversation<'_> {
                 let detail = format!("{}: Nix in {nix}, {system}", self.host);
                 self.observer.see(Event::Detail(detail));
             }
+            Reply::Way(way) => {
+                if let Some(text) = diagnosis::unusual(self.host, way) {
+                    self.observer.see(Event::Text(text));
+                }
+            }
             Reply::Receiving(has) => {
                 self.observer.see(Event::Phase(Phase::Sending));
                 self.send_files(has);
@@ -298,6 +303,12 @@ impl Conversation<'_> {
             Reply::Need(names) => self.send_trees(names)?,
             Reply::Evaluating => self.observer.see(Event::Phase(Phase::Evaluating)),
             Reply::EvaluationFailed { .. } | Reply::LookedAround => self.after_round(&reply)?,
+            Reply::Refused(paths) => self.rounds.refused(paths),
+            Reply::Untraced(version) => {
+                for line in diagnosis::untraced(self.host, &version).lines() {
+                    self.observer.see(Event::Text(line.to_owned()));
+                }
+            }
             Reply::Looked(path) => self.sources.collection.add_asked(&path),
             Reply::Unread(path) => self.sources.hear_unread(path),
             Reply::LockLine(line) => self.sources.hear_lock(&line),
@@ -422,6 +433,9 @@ impl Conversation<'_> {
             for error in errors {
                 self.observer.see(Event::Nix(error));
             }
+            for text in self.rounds.unsaid_errors() {
+                self.observer.see(Event::Text(text));
+            }
             self.name_refused();
             self.ended = Some(Reply::Failed {
                 stage: "evaluation".to_owned(),
@@ -450,6 +464,9 @@ impl Conversation<'_> {
         }
         match self.ended.take() {
             Some(Reply::Done) => Ok(()),
+            Some(Reply::Failed { stage, .. }) if stage == diagnosis::NO_NAMESPACES => {
+                Err(diagnosis::CannotEvaluate::new(self.host).into())
+            }
             Some(Reply::Failed { stage, code }) => {
                 self.sources.keep_lock()?;
                 Err(diagnosis::failed(self.host, self.system, &stage, code).into())

@@ -1,8 +1,66 @@
 //! What a run that ended over there means for the user: the script names the part that failed, this says what to do.
 
+use std::fmt;
+
+use super::reply::Way;
 use crate::failure::Failure;
 use crate::host::Host;
 use crate::store_path::StorePath;
+
+/// The part of the script that cannot go on where nobody may make namespaces.
+pub(super) const NO_NAMESPACES: &str = "no-namespaces";
+
+/// The other machine can build for us, but not evaluate.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CannotEvaluate {
+    host: Host,
+}
+
+impl CannotEvaluate {
+    pub(super) fn new(host: &Host) -> Self {
+        Self { host: host.clone() }
+    }
+
+    /// What is to be said where this machine evaluates instead.
+    #[must_use]
+    pub fn warning(&self) -> String {
+        let host = &self.host;
+        format!(
+            "warning: {self}\n  so this machine evaluates, and {host} only builds, as with --build-on\n  \
+             to change it, as root on {host}: sysctl kernel.unprivileged_userns_clone=1 \
+             kernel.apparmor_restrict_unprivileged_userns=0 user.max_user_namespaces=10000\n  \
+             (those that it has; or let its user run sudo without a password)"
+        )
+    }
+}
+
+impl fmt::Display for CannotEvaluate {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let host = &self.host;
+        write!(
+            formatter,
+            "{host} does not let its users make user namespaces, which an evaluation there needs"
+        )
+    }
+}
+
+impl std::error::Error for CannotEvaluate {}
+
+/// A word about how it is done there, where that is not as always.
+#[must_use]
+pub(super) fn unusual(host: &Host, way: Way) -> Option<String> {
+    (way == Way::Sudo).then(|| format!("{host} does not let its users make user namespaces: evaluating there by sudo"))
+}
+
+/// The result is taken, but it is less sure.
+#[must_use]
+pub(super) fn untraced(host: &Host, version: &str) -> String {
+    format!(
+        "warning: Nix {version} on {host} does not notice when it asks for a file that was not sent (builtins.pathExists), \
+         and there is no strace to see it: what is built may differ from what this machine would build\n  \
+         install strace there, or Nix 2.26 or newer; or compare: --verify-eval"
+    )
+}
 
 /// The failure for a part of the script (`fail` in `scripts/`). Nix's own messages have been shown before it.
 #[must_use]
@@ -23,19 +81,18 @@ pub(super) fn failed(host: &Host, system: &str, stage: &str, code: u8) -> Failur
         ),
         "no-nix" => (
             format!("{host} has no Nix, or it is not where its users find it"),
-            Some(format!("install it there (nixos.org/download), then try: ssh {host} nix-store --version")),
+            Some(format!(
+                "install it there (nixos.org/download), then try: ssh {host} nix-store --version"
+            )),
         ),
         "no-daemon" => (
-            format!("{host} has a Nix without a daemon, which cannot evaluate for another machine"),
-            Some("install Nix there for all users (with the daemon)\nor let it build only: --build-on".to_owned()),
-        ),
-        "no-namespaces" => (
-            format!("{host} does not let its users make namespaces, which the evaluation there needs"),
-            Some(
-                "as root there: sysctl kernel.unprivileged_userns_clone=1 kernel.apparmor_restrict_unprivileged_userns=0 \
-                 user.max_user_namespaces=10000\nor let it build only: --build-on"
-                    .to_owned(),
+            format!(
+                "the user of {host} may not use the Nix there: no daemon lets it in, and it does not own the store"
             ),
+            Some(format!(
+                "see what Nix says there: ssh {host} nix-store --verify-path /nix/store/x\n\
+                 if Nix is another user's alone, log in as that one, or install it for all users (with the daemon)"
+            )),
         ),
         "no-emulator" => (
             format!("{host} has no emulator for {system}, this machine's system; nothing was built"),
@@ -108,6 +165,9 @@ mod tests {
                 .skip(1)
                 .filter(|part| part.starts_with(char::is_alphabetic))
             {
+                if part.starts_with(NO_NAMESPACES) {
+                    continue;
+                }
                 let mut words = part.split_whitespace();
                 let (stage, Some(code)) = (words.next().unwrap(), words.next()) else {
                     continue;
@@ -118,6 +178,27 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn what_nobody_sees_is_said_to_be_unseen() {
+        let place = Place::parse("builder", "pi").unwrap();
+        let text = untraced(place.host().unwrap(), "2.8.0");
+        assert!(text.starts_with("warning: Nix 2.8.0 on builder does not notice"));
+        assert!(text.contains("install strace there") && text.contains("--verify-eval"));
+    }
+
+    #[test]
+    fn who_cannot_evaluate_is_named_with_what_to_change() {
+        let place = Place::parse("me@builder", "pi").unwrap();
+        let host = place.host().unwrap();
+        let warning = CannotEvaluate::new(host).warning();
+        assert!(warning.starts_with("warning: me@builder does not let its users make user namespaces"));
+        assert!(warning.contains("this machine evaluates, and me@builder only builds"));
+        assert!(warning.contains("sysctl kernel.unprivileged_userns_clone=1"));
+        assert_eq!(unusual(host, Way::User), None);
+        assert_eq!(unusual(host, Way::Root), None);
+        assert!(unusual(host, Way::Sudo).is_some_and(|text| text.contains("sudo")));
     }
 
     #[test]

@@ -20,5 +20,7 @@ mod rounds;
 pub mod sources;
 mod speaker;
 pub mod ssh;
+mod trace;
 
 pub use conversation::{Answer, Peer, converse};
+pub use diagnosis::CannotEvaluate;

@@ -4,6 +4,8 @@ use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
 use std::path::PathBuf;
 
+use super::trace;
+
 /// One event of the script (`event` in `scripts/channel.sh`).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Reply {
@@ -14,6 +16,12 @@ pub enum Reply {
         /// The machine's own system.
         system: String,
     },
+    /// The evaluation asked for these paths and was refused, and may not have said so.
+    Refused(Vec<PathBuf>),
+    /// Nix of this version does not say what it was refused, and nothing there can see it.
+    Untraced(String),
+    /// As whom it makes the evaluation's view of our files.
+    Way(Way),
     /// It waits for the files, of which it has this much.
     Receiving(Has),
     /// It lacks these store paths, by name.
@@ -56,6 +64,17 @@ pub enum Reply {
     },
 }
 
+/// As whom the other machine handles files that are shut, in words of `scripts/way.sh`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Way {
+    /// As the user, in a user namespace.
+    User,
+    /// As root, who the user is.
+    Root,
+    /// As root, who the user becomes by sudo.
+    Sudo,
+}
+
 /// How much of a mirror the other machine has from earlier runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Has {
@@ -78,6 +97,9 @@ impl Reply {
         if let Some(path) = line.strip_prefix(b"unread ") {
             return Some(Self::Unread(path_of(path)));
         }
+        if let Some(call) = line.strip_prefix(b"refused ") {
+            return Some(Self::Refused(trace::paths(call)));
+        }
         let text = std::str::from_utf8(line).ok()?;
         if let Some(line) = text.strip_prefix("lock-line ") {
             return Some(Self::LockLine(line.to_owned()));
@@ -91,6 +113,13 @@ impl Reply {
                 nix: word()?,
                 system: word()?,
             },
+            "untraced" => Self::Untraced(word()?),
+            "way" => Self::Way(match word()?.as_str() {
+                "user" => Way::User,
+                "root" => Way::Root,
+                "sudo" => Way::Sudo,
+                _ => return None,
+            }),
             "receiving" => Self::Receiving(match word()?.as_str() {
                 "have" => Has::All,
                 "base" => Has::Base,
@@ -140,6 +169,7 @@ mod tests {
                 }),
             ),
             ("@rebuild receiving base", Some(Reply::Receiving(Has::Base))),
+            ("@rebuild way sudo", Some(Reply::Way(Way::Sudo))),
             ("@rebuild receiving", None),
             ("@rebuild looked /a b\0c", Some(Reply::Looked("/a b\nc".into()))),
             ("@rebuild need ", Some(Reply::Need(vec![]))),
@@ -167,6 +197,7 @@ mod tests {
             for line in script.lines().filter_map(|line| line.trim().strip_prefix("event ")) {
                 let mut words = line.split(' ');
                 let (word, second) = (words.next().unwrap(), words.next().unwrap_or("/nix/store/x"));
+                let second = if second == "\"$way\"" { "user" } else { second };
                 let text = format!("@rebuild {word} {second} x");
                 assert!(Reply::parse(text.as_bytes()).is_some(), "{line}");
             }

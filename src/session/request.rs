@@ -11,10 +11,12 @@ use crate::process::quote::shell_word;
 use crate::store_path::StorePath;
 
 /// The scripts in the order in which the shell reads them; `main.sh` starts.
-pub(super) const SCRIPTS: [&str; 7] = [
+pub(super) const SCRIPTS: [&str; 9] = [
     include_str!("scripts/channel.sh"),
+    include_str!("scripts/way.sh"),
     include_str!("scripts/mirror.sh"),
     include_str!("scripts/nix.sh"),
+    include_str!("scripts/trace.sh"),
     include_str!("scripts/emulation.sh"),
     include_str!("scripts/evaluate.sh"),
     include_str!("scripts/build.sh"),
@@ -298,7 +300,7 @@ mod tests {
              done
              forget_old mirrors 3; forget_much; ls mirrors trees
              rb_most_kept=1; forget_much; ls trees",
-            SCRIPTS[1]
+            include_str!("scripts/mirror.sh")
         );
         let output = Command::new("sh")
             .current_dir(directory.path())

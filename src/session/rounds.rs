@@ -5,7 +5,7 @@
 //! missed nothing.
 
 use std::collections::BTreeSet;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 
@@ -45,6 +45,8 @@ impl Next {
 pub(super) struct Rounds {
     count: u32,
     imported: BTreeSet<String>,
+    /// What the last closed evaluation was refused, where that is no error.
+    refused: Vec<PathBuf>,
     before_look: Option<Extent>,
     looked_in_vain: bool,
 }
@@ -53,6 +55,23 @@ impl Rounds {
     /// Whether there was one.
     pub(super) fn has_begun(&self) -> bool {
         self.count > 0
+    }
+
+    /// The evaluation that is on was refused these, and may not have noticed.
+    pub(super) fn refused(&mut self, paths: Vec<PathBuf>) {
+        for path in paths {
+            if !self.refused.contains(&path) {
+                self.refused.push(path);
+            }
+        }
+    }
+
+    /// The errors that another Nix would have given instead of going on.
+    pub(super) fn unsaid_errors(&mut self) -> Vec<String> {
+        let refused = std::mem::take(&mut self.refused).into_iter();
+        refused
+            .map(|path| format!("error: '{}' is asked for, and was not sent", path.display()))
+            .collect()
     }
 
     /// After a closed evaluation that failed with `errors`. Store paths on which the result depends go by `import`.
@@ -67,13 +86,17 @@ impl Rounds {
     ) -> Result<Next> {
         self.count += 1;
         let (before, imported) = (sources.extent(), self.imported.len());
-        let names_something = self.add(sources, errors, Collection::add_missed, import)?;
+        let names_something = self.add(sources, errors, Collection::add_missed, import)? || !self.refused.is_empty();
+        for path in &self.refused {
+            sources.collection.add_missed(path);
+        }
         let gained = sources.extent() != before || self.imported.len() > imported;
         // What an error says of an odd name may not be the name: a look tells it as it is.
         let go_on = gained || (names_something && !self.looked_in_vain);
         if !go_on || self.count >= MOST {
             return Ok(Next::GiveUp);
         }
+        self.refused.clear();
         self.before_look = Some(sources.extent());
         Ok(Next::Look)
     }
@@ -163,6 +186,31 @@ mod tests {
         assert_eq!((next, rounds.looked_in_vain), (Next::Evaluate, true));
         // There is no more of it to be sent, and the last look has told nothing new.
         assert_eq!(after_failure(&mut rounds, &mut sources, &missed), Next::GiveUp);
+    }
+
+    /// A Nix that goes on where it may not look gives no error, but strace saw it.
+    #[test]
+    fn what_is_refused_silently_is_sent_or_becomes_the_error() {
+        let directory = tempfile::tempdir_in("/var/tmp").unwrap();
+        std::fs::create_dir(directory.path().join("shut")).unwrap();
+        let (mut rounds, mut sources) = (Rounds::default(), Sources::none());
+        let extent = sources.extent();
+        rounds.refused(vec![
+            directory.path().join("shut/none"),
+            directory.path().join("shut/none"),
+        ]);
+        let next = rounds.after_failure(&mut sources, &[], &mut |_| Ok(())).unwrap();
+        assert_eq!((next, sources.extent() != extent), (Next::Look, true));
+        assert_eq!(rounds.unsaid_errors(), Vec::<String>::new());
+        rounds.after_look(&mut sources, &[], &mut |_| Ok(())).unwrap();
+        rounds.refused(vec!["/none".into()]);
+        rounds.looked_in_vain = true;
+        let next = rounds.after_failure(&mut sources, &[], &mut |_| Ok(())).unwrap();
+        assert_eq!(next, Next::GiveUp);
+        assert_eq!(
+            rounds.unsaid_errors(),
+            ["error: '/none' is asked for, and was not sent"]
+        );
     }
 
     /// Names that are no text come mangled in an error, but not from a look.

@@ -1,12 +1,21 @@
 # shellcheck shell=sh
 # From the client's files to a derivation.
 
-# can_view: the view needs namespaces, and the daemon (a store of our own could not be shared with the view's). Asked
-# before anything is sent.
-can_view() {
-	[ -S /nix/var/nix/daemon-socket/socket ] || fail no-daemon 1
-	unshare --user --map-root-user --mount -- unshare --user --map-user=1 --map-group=1 true 2>/dev/null ||
-		fail no-namespaces 1
+# find_daemon: sets $remote to the one that the view's evaluation talks with, for the store that it sees is not the one
+# that is written to. Where Nix is this user's alone, one is started for this run: whoever is the store's owner is trusted.
+find_daemon() {
+	remote=daemon
+	[ ! -S /nix/var/nix/daemon-socket/socket ] || return 0
+	[ -w /nix/var/nix/db ] || fail no-daemon 1
+	remote=unix://$share/daemon
+	NIX_DAEMON_SOCKET_PATH=$share/daemon "$nix_bin/nix-daemon" --option trusted-users "$(id -un)" 3<&- &
+	lender=$!
+	tries=0
+	until [ -S "$share/daemon" ]; do
+		tries=$((tries + 1))
+		[ "$tries" -lt 200 ] || fail no-daemon 1
+		sleep 0.05
+	done
 }
 
 # What evaluation reads of its environment: the client's own, but this machine's programs, daemon and cache.
@@ -15,7 +24,7 @@ write_environment() {
 		# On NixOS, where they really are: the view has no /run.
 		printf 'export PATH=%s\n' "$nix_bin:$(readlink -f /run/current-system/sw || :)/bin:/usr/bin:/bin"
 		# Named, because Nix would otherwise take the view's writable /nix/var/nix for a store of its own.
-		echo 'export NIX_REMOTE=daemon'
+		echo "export NIX_REMOTE=$remote"
 		echo "export NIX_CONF_DIR=$share NIX_USER_CONF_FILES= XDG_CACHE_HOME=$share/cache TMPDIR=$share/tmp"
 		# Where it really is: in the view, the links that lead there are the client's.
 		for bundle in /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/ca-bundle.crt /etc/pki/tls/certs/ca-bundle.crt; do
@@ -40,9 +49,11 @@ in_view() {
 	how=$1
 	program=$nix_bin/$2
 	shift 2
-	exec unshare --user --map-root-user --mount -- \
-		/bin/sh "$work/view.sh" "$how" "$(id -u):$(id -g)" "$state/mirrors/$mirror" "$work/mirror" "$rb_lock" "$share" "$state" \
-		"$program" --log-format internal-json "$@"
+	set -- "$program" --log-format internal-json "$@"
+	# shellcheck disable=SC2086 # words
+	[ "$how" = open ] || set -- $tracer "$@"
+	apart /bin/sh "$work/view.sh" "$how" "$way" "$(id -u)" "$(id -g)" "$(id -G | tr ' ' ,)" \
+		"$state/mirrors/$mirror" "$work/mirror" "$rb_lock" "$share" "$state" "$@"
 }
 
 instantiate() {
@@ -92,6 +103,7 @@ evaluate() {
 	# shellcheck disable=SC2086 # words: digest, base, trees
 	receive $rb_need
 	know_version
+	know_honesty
 	# shellcheck disable=SC2086 # words
 	set -- $rb_need
 	while :; do
@@ -103,7 +115,8 @@ evaluate() {
 		touch "$work/began"
 		if [ "$mode" = closed ]; then
 			attend with_client_evaluation instantiate >"$work/instantiate.out"
-			[ "$code" -ne 0 ] || break
+			tell_refused
+			[ "$code" -ne 0 ] || [ -n "$refused" ] || break
 			event evaluation-failed "$code"
 		else
 			attend with_client_look look >/dev/null

@@ -6,10 +6,11 @@ set -u
 umask 077
 exec 3<&0 </dev/null 2>&1
 
-child='' watcher='' prober='' work='' share='' state=''
+child='' watcher='' prober='' lender='' work='' share='' state='' way=''
 cleanup() {
 	trap '' TERM INT HUP PIPE
-	for process in $child $watcher $prober; do kill -TERM "$process" 2>/dev/null; done
+	# shellcheck disable=SC2086 # words
+	end_all $child $watcher $prober $lender
 	wait
 	[ -z "$work" ] || own rm -rf "$work" || rm -rf "$work"
 	[ -z "$share" ] || rm -rf "$share"
@@ -26,8 +27,9 @@ main() {
 
 	state=${XDG_CACHE_HOME:-$HOME/.cache}/rebuild/$rb_client
 	mkdir -p "$state" || fail cache 1
+	[ -n "$rb_derivation" ] || find_way
 	# What a killed run has left.
-	find "$state" -maxdepth 1 -name 'run.*' -mtime +2 -exec unshare --user --map-root-user rm -rf {} +
+	find "$state" -maxdepth 1 -name 'run.*' -mtime +2 | while IFS= read -r left; do own rm -rf "$left"; done
 	# Beside what is kept, so that files can be moved and linked between them.
 	work=$(mktemp -d "$state/run.XXXXXXXX") || fail work 1
 	# In /var/tmp, which is a disk's, and a name that no client has.
@@ -38,7 +40,7 @@ main() {
 	if [ -n "$rb_derivation" ]; then
 		drv=$rb_derivation
 	else
-		can_view
+		find_daemon
 		evaluate
 	fi
 	probe_end

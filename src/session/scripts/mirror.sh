@@ -2,11 +2,6 @@
 # The client's files here: whole sets of them ("mirrors", src/sources/mirror.rs) by their digest, and store paths
 # ("trees") by their name. Both are kept between runs, for the next one to begin with.
 
-# own COMMAND...: as one whom modes do not stop, for what is not here of a mirror has mode 000.
-own() {
-	unshare --user --map-root-user -- "$@"
-}
-
 # forget_old DIRECTORY NUMBER: all but the ones used last.
 forget_old() {
 	# shellcheck disable=SC2012 # digests' and store paths' names have no odd characters

@@ -1,12 +1,14 @@
 #!/bin/sh
 # Makes the view and runs a command in it: a root file system in which the client's files lie at the paths that they
 # have on the client, with this machine's programs, Nix store and Nix daemon mounted over. Runs in a user and mount
-# namespace of its own (unshare -Urm), so nothing of this is seen outside and all of it ends with the command.
+# namespace of its own (way.sh), so nothing of this is seen outside and all of it ends with the command.
 #
-#   view.sh MODE UID:GID KEPT MIRROR WRITTEN SHARE STATE COMMAND...
+#   view.sh MODE WAY UID GID GROUPS KEPT MIRROR WRITTEN SHARE STATE COMMAND...
 #
 # MODE    closed: COMMAND runs as UID and GID, whom modes stop: what the client has not sent is shut, and to look inside
 #         is an error; open: modes stop nobody, and what is shut is there and empty
+# WAY     as whom this runs (way.sh): "user", mapped to root; "root"; "sudo", for UID
+# GROUPS  those of UID, with commas
 # KEPT    the client's files
 # MIRROR  where they are copied to, by links; becomes the root
 # WRITTEN a file that COMMAND may write; nothing if there is none
@@ -17,10 +19,13 @@
 #         SHARE/cache
 set -eu
 
-mode=$1 user=$2 kept=$3 mirror=$4 written=$5 share=$6 state=$7
-shift 7
+mode=$1 way=$2 uid=$3 gid=$4 groups=$5
+shift 5
+kept=$1 mirror=$2 written=$3 share=$4 state=$5
+shift 5
 PATH=$PATH:/usr/sbin:/sbin:/run/current-system/sw/bin
-unshare=$(readlink -f "$(command -v unshare)")
+# What is made here is for UID to look into.
+[ "$way" = user ] || umask 022
 
 cp -al "$kept" "$mirror"
 if [ -n "$written" ] && [ -f "$mirror$written" ]; then
@@ -102,16 +107,26 @@ fi
 
 # Over the old root, and not with pivot_root, which not every machine has. The kernel lets a process make user namespaces
 # where its root is its mount namespace's, as here, and in no other chroot.
-mount --move "$mirror" /
+# (Not to be noted anywhere: util-linux of 2022 fails at that after it.)
+mount -n --move "$mirror" /
 
-# As who one is, and no more, so that modes count.
-if [ "$mode" = closed ]; then
+# As who one is, and no more, so that modes count; or so that they do not. The programs by where they really are: the view
+# has no /run.
+case $mode:$way in
+closed:user)
 	# root is whom modes do not stop.
-	[ "${user%:*}" != 0 ] || user=65533:65533
-	set -- "$unshare" --user --map-user="${user%:*}" --map-group="${user#*:}" -- "$@"
-fi
+	[ "$uid" != 0 ] || uid=65533 gid=65533
+	set -- "$(readlink -f "$(command -v unshare)")" --user --map-user="$uid" --map-group="$gid" -- "$@"
+	;;
+open:sudo)
+	free=+dac_override,+dac_read_search
+	set -- --inh-caps="$free" --ambient-caps="$free" -- "$@"
+	;;
+closed:*) set -- --inh-caps=-all --bounding-set=-all -- "$@" ;;
+esac
+[ "$1" = "${1#--}" ] || set -- "$(readlink -f "$(command -v setpriv)")" --reuid="$uid" --regid="$gid" --groups="$groups" "$@"
 
 # A clean environment: the client's, and this machine's PATH. It comes from a file, because arguments can be read by
 # every user of this machine.
 # shellcheck disable=SC2016 # expanded by that shell
-exec chroot . env -i /bin/sh -c '. "$0/environment" && exec "$@"' "$share" "$@"
+exec env -i "$(command -v chroot)" . /bin/sh -c '. "$0/environment" && exec "$@"' "$share" "$@"

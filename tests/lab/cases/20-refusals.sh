@@ -60,13 +60,6 @@ case_refusal_without_nix() {
 	refused 127 builder "builder has no Nix" "ssh builder nix-store --version"
 }
 
-case_refusal_without_namespaces() {
-	fresh
-	# The kernel's switch is the whole machine's: unshare fails here for another reason, in the same way.
-	must_on builder chmod 0 /usr/bin/unshare
-	refused 1 builder "builder does not let its users make namespaces" "--build-on"
-}
-
 # Trusted or not, with or without the setting, with or without the emulator.
 case_refusals_of_the_cpu() {
 	fresh

@@ -1,0 +1,47 @@
+# shellcheck shell=sh
+# A Nix that does not say when it may not look. Before 2.26 `pathExists` inside of what is shut is just false. What such a
+# one was refused is seen by strace, and the client is told instead of being given a result.
+
+# know_honesty: sets $tracer, the words before a closed evaluation that write what it was refused to $share/refused; none
+# where Nix itself says it. One expression tells, once for each version.
+know_honesty() {
+	tracer=''
+	case $(cat "$work/version") in
+	*Lix*) ;;
+	*) ! nix_at_least 2 26 || return 0 ;;
+	esac
+	answer=$state/honesty-$nix_version
+	[ -s "$answer" ] || ask_honesty >"$answer"
+	[ "$(cat "$answer")" = silent ] || return 0
+	if program=$(command -v strace); then
+		tracer="$(readlink -f "$program") -f -qq -y -Z -e trace=%file"
+		# With it, all that is no question about a file costs nothing.
+		if $tracer --seccomp-bpf -o "$share/refused" true; then
+			tracer="$tracer --seccomp-bpf"
+		elif ! $tracer -o "$share/refused" true; then
+			tracer=''
+		fi
+	fi 2>/dev/null
+	if [ -n "$tracer" ]; then
+		tracer="$tracer -o $share/refused --"
+	else
+		event untraced "$nix_version"
+	fi
+}
+
+ask_honesty() {
+	mkdir -m 000 "$share/shut"
+	case $(powerless "$nix_bin/nix-instantiate" --eval --expr "builtins.pathExists $share/shut/x" 2>&1) in
+	false) echo silent ;;
+	*) echo honest ;;
+	esac
+	rmdir "$share/shut"
+}
+
+# tell_refused: sets $refused, "yes" if there is something to tell.
+tell_refused() {
+	refused=''
+	[ -n "$tracer" ] || return 0
+	! grep -q ' = -1 EACCES ' "$share/refused" || refused=yes
+	sed -n 's/^[0-9]* *\(.*\) = -1 EACCES .*/@rebuild refused \1/p' "$share/refused" | sort -u
+}
