@@ -629,6 +629,26 @@ sent 1 files, 18 B"
 	done
 }
 
+# What only the Pi can have fetched, once: it has it in its store.
+case_flake_there_an_input_that_is_private() {
+	given <<-'END'
+		mkdir /srv/config/source && echo '{ outputs = _: { text = "of a private repository"; }; }' >source/flake.nix
+		stored=$(nix store add-path --name source source); hash=$(nix hash path source); rm -r source
+		inputs='inputs.private.url = "github:lab/private";'
+		flake <<<'[ inputs.private.text inputs.private.rev inputs.private.lastModified ]'
+		cat >flake.lock <<-JSON
+			{ "nodes": { "private": {
+			    "locked": { "lastModified": 5, "narHash": "$hash", "owner": "lab", "repo": "private",
+			      "rev": "0123456789012345678901234567890123456789", "type": "github" },
+			    "original": { "owner": "lab", "repo": "private", "type": "github" } },
+			  "root": { "inputs": { "private": "private" } } }, "root": "root", "version": 7 }
+		JSON
+	END
+	expect_same_derivation --flake . --option download-attempts 1
+	expect_seen "of a private repository"
+	expect_same_derivation --flake . --option download-attempts 1
+}
+
 # What cannot be fetched: nothing of the Pi goes for it, and Nix says why.
 case_flake_there_that_is_elsewhere() {
 	given <<<'rm -f /root/.config/nix/registry.json; echo marker-of-the-pi >/root/file; echo marker-of-the-pi >file'
