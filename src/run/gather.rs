@@ -10,7 +10,7 @@ use crate::failure::Failure;
 use crate::nix_settings::NixSettings;
 use crate::plan::{Configuration, Flake, Plan};
 use crate::sources::collect::Collection;
-use crate::sources::flakes::{Flakes, Registry, is_elsewhere};
+use crate::sources::flakes::{Flakes, Registry, is_elsewhere, is_path};
 use crate::sources::search_path::SearchPath;
 
 /// What of this machine is read.
@@ -145,7 +145,7 @@ fn named_flake(
         flakes.add(&pair[1], &around.directory);
     }
     let Some(place) = found else { return Ok(None) };
-    if !place.join("flake.nix").exists() {
+    if is_path(&flake.reference) && !place.join("flake.nix").exists() {
         return Err(Failure::new(format!("there is no flake.nix in {}", place.display())).into());
     }
     // Where it really is, if it is a link.

@@ -63,6 +63,8 @@ pub struct Collection {
     home: PathBuf,
     mirror: Mirror,
     trees: BTreeSet<OsString>,
+    /// Store paths that may be had if they cannot be fetched from elsewhere.
+    offered: BTreeSet<PathBuf>,
     asked: Asked,
     refused: BTreeMap<PathBuf, Refusal>,
     /// Directories that the configuration names, itself and by what it looks up: what is in them may be asked for.
@@ -83,6 +85,7 @@ impl Collection {
             home,
             mirror: Mirror::default(),
             trees: BTreeSet::new(),
+            offered: BTreeSet::new(),
             asked: Asked::default(),
             refused: BTreeMap::new(),
             own: BTreeSet::new(),

@@ -53,6 +53,18 @@ impl Collection {
         self.walk(&clean(path));
     }
 
+    /// Notes a store path that the other machine can probably fetch from elsewhere.
+    pub fn offer(&mut self, store_path: PathBuf) {
+        self.offered.insert(store_path);
+    }
+
+    /// Adds what was noted so: it cannot.
+    pub fn add_offered(&mut self) {
+        for path in std::mem::take(&mut self.offered) {
+            self.add_way(&path);
+        }
+    }
+
     /// What is in this directory may be asked for: the configuration names it.
     pub fn allow(&mut self, directory: &Path) {
         if let Ok(place) = fs::canonicalize(directory) {

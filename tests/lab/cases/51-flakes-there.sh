@@ -505,8 +505,12 @@ case_flake_there_lock_files() {
 		rm -rf /srv/input; mkdir /srv/input; echo '{ outputs = _: { text = "one"; }; }' >/srv/input/flake.nix
 		git init -q
 		inputs='inputs.a.url = "path:/srv/input";'
-		flake <<<"$all // { text = inputs.a.text; }" && commit
+		flake <<<"$all // { text = inputs.a.text; }" && git add .
 	END
+	# Before the first commit.
+	expect_same_derivation --flake .
+	expect_same_derivation --flake .
+	after <<<'git rm -q --cached flake.lock; rm flake.lock; commit'
 	# None; then in a tree that does not ignore it, and one that has it, unknown to git.
 	expect_same_failure "requires lock file changes" --flake . --no-update-lock-file
 	expect_same_derivation --flake . --no-write-lock-file
@@ -625,6 +629,26 @@ sent 1 files, 18 B"
 	done
 }
 
+# What only the Pi can have fetched, once: it has it in its store.
+case_flake_there_an_input_that_is_private() {
+	given <<-'END'
+		mkdir /srv/config/source && echo '{ outputs = _: { text = "of a private repository"; }; }' >source/flake.nix
+		stored=$(nix store add-path --name source source); hash=$(nix hash path source); rm -r source
+		inputs='inputs.private.url = "github:lab/private";'
+		flake <<<'[ inputs.private.text inputs.private.rev inputs.private.lastModified ]'
+		cat >flake.lock <<-JSON
+			{ "nodes": { "private": {
+			    "locked": { "lastModified": 5, "narHash": "$hash", "owner": "lab", "repo": "private",
+			      "rev": "0123456789012345678901234567890123456789", "type": "github" },
+			    "original": { "owner": "lab", "repo": "private", "type": "github" } },
+			  "root": { "inputs": { "private": "private" } } }, "root": "root", "version": 7 }
+		JSON
+	END
+	expect_same_derivation --flake . --option download-attempts 1
+	expect_seen "of a private repository"
+	expect_same_derivation --flake . --option download-attempts 1
+}
+
 # What cannot be fetched: nothing of the Pi goes for it, and Nix says why.
 case_flake_there_that_is_elsewhere() {
 	given <<<'rm -f /root/.config/nix/registry.json; echo marker-of-the-pi >/root/file; echo marker-of-the-pi >file'
@@ -637,6 +661,89 @@ case_flake_there_that_is_elsewhere() {
 		expect_contains "$errors" "error: the evaluation on builder failed"
 	done
 	expect_not_there marker-of-the-pi
+}
+
+# What is tracked and secret stays, and so nothing is made of it; and nobody asks for what is not tracked.
+case_flake_there_secrets() {
+	given <<-'END'
+		mkdir -p .ssh keys
+		echo marker-of-a-tracked-key | tee .ssh/id_ed25519 keys/text >/dev/null
+		clean_flake <<<"builtins.attrNames (builtins.readDir ./.)"
+		mkdir private && echo marker-of-what-is-ignored >private/key && chmod 700 private
+		echo 'marker-of-a-diary' >diary && chmod 600 diary
+	END
+	evaluate --flake .
+	expect_failure
+	expect_contains "$errors" "/srv/config/.ssh/id_ed25519 never leaves this machine"
+	expect_equal "$there" ""
+	expect_not_there marker-of-what-is-ignored marker-of-a-diary
+	after <<<'git rm -q --cached .ssh/id_ed25519; git commit -qm without'
+	expect_same_derivation --flake .
+	expect_not_there marker-of-what-is-ignored marker-of-a-diary
+	# By a string, that the flake has from somewhere: not everybody may read it.
+	after <<<'chmod 700 . && sed -i "s|builtins.attrNames.*|builtins.readFile (\"/srv/config/\" + \"di\" + \"ary\")|" flake.nix'
+	evaluate --flake . --impure
+	expect_failure
+	expect_contains "$errors" "builder asks for /srv/config/diary"
+	expect_not_there marker-of-a-diary
+}
+
+case_flake_there_by_odd_ways() {
+	given <<-'END'
+		rm -rf /srv/link "/srv/odd dir" /srv/bare.git /srv/gitdir
+		mkdir links
+		ln -s /etc links/absolute; ln -s ../.. links/relative; ln -s nowhere links/dangling; ln -s links way
+		ln -s real.nix flake.nix && touch real.nix
+		clean_flake <<<"$all // { links = builtins.readDir ./links; }"
+		mkdir nested && git -C nested init -q && echo marker-of-a-nested-repository >nested/file
+		ln -s config /srv/link
+	END
+	expect_same_failure "not a directory" --flake /srv/link
+	expect_same_derivation --flake /srv/config
+	expect_seen '"dirtyRev":null' '"relative":"symlink"'
+	from=/srv/link
+	expect_same_derivation --flake .
+	expect_same_derivation --flake git+file:///srv/link
+	expect_not_there marker-of-a-nested-repository
+	from=
+	after <<<'mv .git /srv/gitdir; ln -s ../gitdir .git'
+	evaluate --flake .
+	expect_equal "$there" "${own#failed}"
+	after <<<'rm .git; echo "gitdir: ../gitdir" >.git'
+	evaluate --flake .
+	expect_equal "$there" "${own#failed}"
+	after <<<'rm .git; mv /srv/gitdir .git; git clone -q --bare . /srv/bare.git'
+	directory=/srv/bare.git
+	after <<<':'
+	evaluate --flake git+file:///srv/bare.git
+	expect_equal "$there" "${own#failed}"
+	directory="/srv/odd"
+	given <<-'END'
+		mkdir 'a dir'; cd 'a dir'; clean_flake <<<"$all"
+	END
+	expect_same_derivation --flake './a dir'
+	expect_same_derivation --flake 'git+file:///srv/odd/a%20dir'
+	expect_same_derivation --flake 'path:/srv/odd/a%20dir'
+}
+
+# A user's own checkout; and root's evaluation of that, which git on the Pi forbids, and nothing here has to.
+case_flake_there_of_another_user() {
+	given <<-'END'
+		chmod 711 /home/admin
+		rm -rf /home/admin/config; mkdir /home/admin/config; cd /home/admin/config
+		clean_flake <<<"$all"
+		chown -R admin: .
+	END
+	evaluate --flake /home/admin/config
+	expect_status 0
+	expect_contains "$(cat "$CASE/own")" "is not owned by current user"
+	local of_root=$there
+	must_sh_on pi 'rm -rf /home/admin/.ssh; cp -R /root/.ssh /home/admin/; chown -R admin: /home/admin/.ssh'
+	must lab on pi -u admin -- rebuild dry-build --eval-on builder -v --flake /home/admin/config
+	there=$(sed -n 's/^derivation: //p' "$CASE/errors")
+	must lab on pi -u admin -- nix --extra-experimental-features 'nix-command flakes' eval --raw \
+		/home/admin/config#nixosConfigurations.pi.config.system.build.toplevel.drvPath
+	expect_equal "$there $of_root" "$output $output"
 }
 
 case_flake_there_that_fails() {
