@@ -10,7 +10,7 @@ use crate::host::Host;
 use crate::process::Invocation;
 use crate::store_path::StorePath;
 
-pub use making::{Link, build, evaluate, evaluation_there, look_there, track};
+pub use making::{Link, build, evaluate, evaluation_there, look_there, track, version};
 
 /// The fixed name is also the lock: systemd refuses a second one.
 const UNIT: &str = "nixos-rebuild-switch-to-configuration";

@@ -8,7 +8,7 @@ use super::gather::{self, Gathered, gather};
 use super::{Surroundings, System, here};
 use crate::host::Host;
 use crate::nix_settings::NixSettings;
-use crate::plan::{Outcome, Plan, argv};
+use crate::plan::{Configuration, Outcome, Plan, argv};
 use crate::process::signals::Signals;
 use crate::progress::{Event, Observer};
 use crate::session::relay::Relay;
@@ -178,6 +178,7 @@ impl<'a> Errand<'a> {
             host: self.host,
             ssh_options: options.as_deref(),
             relay: relay.as_ref(),
+            own_nix: &|| self.own_nix(signals),
             importer: &import,
         };
         let answer = converse(&peer, &request, sources, observer, signals)?;
@@ -206,6 +207,16 @@ impl<'a> Errand<'a> {
                 .find_map(|name| self.settings.get(name).filter(|value| !value.is_empty()))
         };
         given.or_else(set).map_or_else(|| self.settings.system(), str::to_owned)
+    }
+
+    /// Of flakes, a newer Nix may make more than an older one, and another derivation.
+    fn own_nix(&self, signals: &Signals) -> Option<String> {
+        let Configuration::Flake(_) = self.plan.configuration else {
+            return None;
+        };
+        let output = argv::version().capture(signals).ok()?;
+        let text = String::from_utf8_lossy(&output);
+        text.split_whitespace().next_back().map(str::to_owned)
     }
 
     /// Our daemon, if there is one that we may reach.

@@ -57,6 +57,8 @@ pub struct Peer<'a> {
     pub ssh_options: Option<&'a str>,
     /// Our daemon, if it is lent.
     pub relay: Option<&'a Relay>,
+    /// The version of this machine's Nix, where an older one over there may be why an evaluation fails.
+    pub own_nix: &'a dyn Fn() -> Option<String>,
     /// Brings a store path there with all that it depends on.
     pub importer: &'a dyn Fn(&StorePath) -> Result<()>,
 }
@@ -106,6 +108,8 @@ pub fn converse(
         sources,
         relay: peer.relay,
         importer: peer.importer,
+        own_nix: peer.own_nix,
+        their_nix: String::new(),
         observer,
         answer: Answer::default(),
         errors: Vec::new(),
@@ -177,6 +181,8 @@ struct Conversation<'a> {
     sources: &'a mut Sources,
     relay: Option<&'a Relay>,
     importer: &'a dyn Fn(&StorePath) -> Result<()>,
+    own_nix: &'a dyn Fn() -> Option<String>,
+    their_nix: String,
     observer: &'a mut dyn Observer,
     answer: Answer,
     /// Errors of the evaluation, held back because more files may make up for them.
@@ -303,6 +309,11 @@ impl Conversation<'_> {
             Reply::Need(names) => self.send_trees(names)?,
             Reply::Evaluating => self.observer.see(Event::Phase(Phase::Evaluating)),
             Reply::EvaluationFailed { .. } | Reply::LookedAround => self.after_round(&reply)?,
+            Reply::Nix(version) => {
+                let detail = format!("{}: Nix {version}", self.host);
+                self.observer.see(Event::Detail(detail));
+                self.their_nix = version;
+            }
             Reply::Refused(paths) => self.rounds.refused(paths),
             Reply::Untraced(version) => {
                 for line in diagnosis::untraced(self.host, &version).lines() {
@@ -469,7 +480,14 @@ impl Conversation<'_> {
             }
             Some(Reply::Failed { stage, code }) => {
                 self.sources.keep_lock()?;
-                Err(diagnosis::failed(self.host, self.system, &stage, code).into())
+                let failure = diagnosis::failed(self.host, self.system, &stage, code);
+                let own = (stage == "evaluation").then(self.own_nix).flatten();
+                let older = own.and_then(|own| diagnosis::older(self.host, &self.their_nix, &own));
+                Err(match older {
+                    Some(remedy) => failure.with_remedy(remedy),
+                    None => failure,
+                }
+                .into())
             }
             _ if self.sending_error.is_some() && self.greeted => {
                 let error = self.sending_error.take().unwrap_or_else(|| anyhow::anyhow!("unknown"));

@@ -127,6 +127,21 @@ pub(super) fn failed(host: &Host, system: &str, stage: &str, code: u8) -> Failur
     }
 }
 
+/// What may help where a flake's evaluation fails with an older Nix than the client's.
+#[must_use]
+pub(super) fn older(host: &Host, theirs: &str, own: &str) -> Option<String> {
+    let number = |version: &str| {
+        let mut parts = version.split(|c: char| !c.is_ascii_digit()).map(str::parse::<u32>);
+        Some((parts.next()?.ok()?, parts.next()?.ok()?))
+    };
+    (number(theirs)? < number(own)?).then(|| {
+        format!(
+            "{host} has Nix {theirs}, this machine {own}: of flakes, an older Nix does not know everything\n\
+             update Nix there, or let it build only: --build-on"
+        )
+    })
+}
+
 /// The failure of `--verify-eval`.
 #[must_use]
 pub(super) fn differs(host: &Host, own: &StorePath, theirs: &StorePath) -> Failure {
@@ -178,6 +193,25 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn an_older_nix_is_named() {
+        let place = Place::parse("builder", "pi").unwrap();
+        let older = |theirs, own| older(place.host().unwrap(), theirs, own);
+        assert!(
+            older("2.8.0", "2.26.3").is_some_and(|text| text.starts_with("builder has Nix 2.8.0, this machine 2.26.3"))
+        );
+        for (theirs, own) in [
+            ("2.26.3", "2.26.1"),
+            ("2.26.1", "2.26.3"),
+            ("2.34.8", "2.26.3"),
+            ("", "2.26.3"),
+            ("x", "y"),
+        ] {
+            assert_eq!(older(theirs, own), None, "{theirs} {own}");
+        }
+        assert!(older("2.18.0pre2024_x", "2.26").is_some());
     }
 
     #[test]

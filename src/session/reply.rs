@@ -16,6 +16,8 @@ pub enum Reply {
         /// The machine's own system.
         system: String,
     },
+    /// It evaluates with Nix of this version.
+    Nix(String),
     /// The evaluation asked for these paths and was refused, and may not have said so.
     Refused(Vec<PathBuf>),
     /// Nix of this version does not say what it was refused, and nothing there can see it.
@@ -113,6 +115,7 @@ impl Reply {
                 nix: word()?,
                 system: word()?,
             },
+            "nix" => Self::Nix(word()?),
             "untraced" => Self::Untraced(word()?),
             "way" => Self::Way(match word()?.as_str() {
                 "user" => Way::User,
@@ -169,6 +172,7 @@ mod tests {
                 }),
             ),
             ("@rebuild receiving base", Some(Reply::Receiving(Has::Base))),
+            ("@rebuild nix 2.8.0", Some(Reply::Nix("2.8.0".into()))),
             ("@rebuild way sudo", Some(Reply::Way(Way::Sudo))),
             ("@rebuild receiving", None),
             ("@rebuild looked /a b\0c", Some(Reply::Looked("/a b\nc".into()))),

@@ -90,6 +90,12 @@ pub fn track(directory: &Path, file: &str) -> Invocation {
         .args(["add", "--intent-to-add", "--", file])
 }
 
+/// Says which Nix this is.
+#[must_use]
+pub fn version() -> Invocation {
+    Invocation::new("nix").arg("--version")
+}
+
 fn nix_build(expression: [String; 3], flags: &NixFlags, link: Link) -> Invocation {
     let command = Invocation::new("nix-build").args(expression);
     let command = match link {

@@ -103,6 +103,7 @@ evaluate() {
 	# shellcheck disable=SC2086 # words: digest, base, trees
 	receive $rb_need
 	know_version
+	event nix "$nix_version"
 	know_honesty
 	# shellcheck disable=SC2086 # words
 	set -- $rb_need
@@ -117,6 +118,7 @@ evaluate() {
 			attend with_client_evaluation instantiate >"$work/instantiate.out"
 			tell_refused
 			[ "$code" -ne 0 ] || [ -n "$refused" ] || break
+			[ "$code" -ne 0 ] || code=1
 			event evaluation-failed "$code"
 		else
 			attend with_client_look look >/dev/null

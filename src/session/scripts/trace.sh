@@ -1,6 +1,8 @@
 # shellcheck shell=sh
 # A Nix that does not say when it may not look. Before 2.26 `pathExists` inside of what is shut is just false. What such a
-# one was refused is seen by strace, and the client is told instead of being given a result.
+# one was refused is seen by strace, and the client is told instead of being given a result. Only questions whether there
+# is something are watched: to be refused a file's content is an error in every version, or the affair of a library or of
+# another program that Nix runs.
 
 # know_honesty: sets $tracer, the words before a closed evaluation that write what it was refused to $share/refused; none
 # where Nix itself says it. One expression tells, once for each version.
@@ -14,7 +16,7 @@ know_honesty() {
 	[ -s "$answer" ] || ask_honesty >"$answer"
 	[ "$(cat "$answer")" = silent ] || return 0
 	if program=$(command -v strace); then
-		tracer="$(readlink -f "$program") -f -qq -y -Z -e trace=%file"
+		tracer="$(readlink -f "$program") -f -qq -y -Z -e trace=%%stat,/^readlink"
 		# With it, all that is no question about a file costs nothing.
 		if $tracer --seccomp-bpf -o "$share/refused" true; then
 			tracer="$tracer --seccomp-bpf"

@@ -18,7 +18,7 @@ given() {
 		cat
 	} >"$CASE/script"
 	ran="the case's own script on $client"
-	lab on "$client" sh -eu <"$CASE/script" >"$CASE/output" 2>"$CASE/errors" || status=$? fail "$client could not be prepared"
+	lab on "$client" bash -eu <"$CASE/script" >"$CASE/output" 2>"$CASE/errors" || status=$? fail "$client could not be prepared"
 }
 
 # expect_same_derivation BUILDER [FLAG...] : as the client's own Nix makes; $own.
@@ -373,4 +373,141 @@ case_other_builders_that_are_nixos() {
 		NIX
 	END
 	expect_same_derivation builder
+}
+
+# --- Nix of another version than the client's -----------------------------------------------------
+# Old or new, here or there: one configuration with a dozen traits, and a flake, clean and changed.
+given_many_traits() { # CLIENT
+	must_sh_on "$1" 'rm -rf /srv/mixed /root/mixed /srv/channel && mkdir -p /srv/mixed /root/mixed /srv/channel/second/deep
+		echo "deep of the second" >/srv/channel/second/deep/text
+		echo "{ environment.etc.second.text = builtins.readFile ./deep/text; environment.etc.second-itself.source = ./deep; }" \
+			>/srv/channel/second/default.nix
+		tar -C /srv/channel -czf /srv/channel/second.tar.gz second
+		# The old one has a stand-in that does not know its own name.
+		ln -sf /bin/false /usr/lib/nix-real/build-remote 2>/dev/null || :
+		[ -e /nix/var/nix/profiles/per-user/root/channels/second ] || {
+			export NIX_CONFIG="max-jobs = 1"
+			nix-channel --add file:///srv/channel/second.tar.gz second
+			nix-channel --update second
+		}' </dev/null
+	given "$1" <<-'END'
+		mkdir -p "mods/sub dir" site/drop parts
+		echo '{ imports = [ ../../srv/mixed/b.nix ]; environment.etc.a.text = builtins.readFile ./parts/text; }' >a.nix
+		echo '{ imports = [ ./c ]; environment.etc.b.text = toString ./.; }' >/srv/mixed/b.nix
+		mkdir /srv/mixed/c
+		echo '{ environment.etc.c.text = import (/. + "srv/mixed/by-a-string.nix"); }' >/srv/mixed/c/default.nix
+		echo '"by a string"' >/srv/mixed/by-a-string.nix
+		echo text >parts/text
+		echo '{ environment.etc.one.text = "one"; }' >mods/one.nix
+		echo '{ environment.etc.two.source = ./file; }' >"mods/sub dir/default.nix"
+		echo file >"mods/sub dir/file"
+		echo page >site/index.html
+		echo dropped >site/drop/me
+		echo '{ environment.etc.odd.text = builtins.readFile (./. + "/ä b"); }' >"x y.nix"
+		echo odd >"ä b"
+		echo "it's" >"it's"
+		echo '"private"' >/root/mixed/private.nix
+		chmod 600 /root/mixed/private.nix
+		ln -s /srv/mixed link
+		cat >configuration.nix <<-'NIX'
+			{ lib, pkgs, ... }: {
+			  imports = [ ./a.nix (./. + "/x y.nix") <second> ]
+			    ++ map (n: ./mods + "/${n}") (builtins.attrNames (builtins.readDir ./mods));
+			  environment.etc.site.source = builtins.filterSource (path: _: baseNameOf path != "drop") ./site;
+			  environment.etc.whole.source = ./site;
+			  environment.etc.named.source = builtins.path { path = ./parts; name = "named"; filter = _: type: type != "symlink"; };
+			  environment.etc.linked.source = ./link;
+			  environment.etc.seen.text = builtins.toJSON [
+			    (import /root/mixed/private.nix) (builtins.getEnv "HOME") (builtins.getEnv "LANG") builtins.currentSystem
+			    (map builtins.pathExists [ ("/srv" + "/mixed/none") ("/srv" + "/mixed/c/default.nix") "/srv/none/none" "/home/builder" ])
+			    (builtins.readFile (./. + "/it's")) (toString ./.) (builtins.readDir /srv/mixed)
+			    (builtins.hashFile "sha256" ./parts/text) (builtins.readFile ./link/by-a-string.nix)
+			    (builtins.toFile "made" (toString ./parts)) (builtins.unsafeGetAttrPos "a" { a = 1; })
+			    (import (pkgs.run "made-for-mixed" { from = ./parts; } "echo \"\\\"made: $(uname -m)\\\"\" >\"$out\""))
+			  ];
+			}
+		NIX
+	END
+}
+
+# expect_same_of_mixed CLIENT BUILDER
+expect_same_of_mixed() {
+	local change
+	need_hosts "$1" "$2"
+	fresh "$1" "$2"
+	given_many_traits "$1"
+	evaluates_to_something "$2"
+	# What is built while evaluating, the client cannot build.
+	must_sh_on "$1" "nix-copy-closure --from $2 \$(ssh $2 'ls -d /nix/store/*-made-for-mixed')"
+	own_derivation
+	[ "$there" = "$own" ] || fail "expected: $own: $(seen_in "$1" "$own")
+    saw: $there: $(seen_in "$2" "$there")"
+	expect_seen '["private","/root","C.UTF-8","aarch64-linux",[false,true,false,false],' 'made: aarch64'
+	# A second time, with what is there and what has changed.
+	must_sh_on "$1" 'echo changed >/etc/nixos/site/index.html; touch /srv/mixed/none'
+	expect_same_derivation "$2"
+	expect_seen '[true,true,false,false]'
+}
+
+# expect_same_of_mixed_flakes CLIENT BUILDER
+expect_same_of_mixed_flakes() {
+	given "$1" <<-'END'
+		export GIT_AUTHOR_NAME=a GIT_AUTHOR_EMAIL=a@lab GIT_COMMITTER_NAME=a GIT_COMMITTER_EMAIL=a@lab
+		mkdir parts
+		echo '"a part"' >parts/default.nix
+		cat >flake.nix <<-NIX
+			{
+			  inputs.nixpkgs.url = "path:$(readlink -f /nix/var/nix/profiles/per-user/root/channels/nixos)";
+			  outputs = { self, nixpkgs }: {
+			    nixosConfigurations.pi = nixpkgs.lib.nixosSystem {
+			      system = "aarch64-linux";
+			      modules = [ { environment.etc.seen.text = builtins.toJSON [
+			        (import ./parts) (self.rev or "none") self.lastModified (toString ./.) (builtins.readDir self)
+			        (builtins.pathExists ./untracked) nixpkgs.narHash nixpkgs.lastModified
+			      ]; environment.etc.parts.source = ./parts; } ];
+			    };
+			  };
+			}
+		NIX
+		git init -q -b main
+		git add .
+		nix --extra-experimental-features 'nix-command flakes' flake lock
+		git add .
+		git commit -qm first --date=2024-03-02T01:00:00Z
+		touch untracked
+	END
+	# Clean.
+	expect_same_derivation "$2" --flake .#pi
+	expect_seen '["a part","' ',false,'
+	must_sh_on "$1" 'echo "\"another part\"" >/etc/nixos/parts/default.nix'
+	expect_same_derivation "$2" --flake .#pi
+	expect_seen '["another part","'
+}
+
+case_other_builders_with_an_older_nix() {
+	expect_same_of_mixed pi oldbuilder
+}
+case_other_builders_with_a_newer_nix() {
+	expect_same_of_mixed pi newbuilder
+	expect_same_of_mixed_flakes pi newbuilder
+}
+case_other_builders_of_an_old_client() {
+	expect_same_of_mixed oldpi newbuilder
+	expect_same_of_mixed_flakes oldpi newbuilder
+}
+case_other_builders_of_a_new_client() {
+	expect_same_of_mixed newpi oldbuilder
+}
+
+# Of flakes an older Nix may know less: then that is named.
+case_other_builders_with_an_older_nix_and_a_flake() {
+	need_hosts oldbuilder
+	fresh pi oldbuilder
+	expect_same_of_mixed_flakes pi oldbuilder
+	must_sh_on pi 'sed -i "s/(import .\/parts)/(builtins.readFileType .\/parts)/" /etc/nixos/flake.nix'
+	on pi env -C /etc/nixos rebuild dry-build --eval-on oldbuilder --flake .#pi
+	expect_failure
+	expect_contains "$errors" "attribute 'readFileType' missing"
+	expect_contains "$errors" "oldbuilder has Nix 2.8.0, this machine 2.26"
+	expect_contains "$errors" "--build-on"
 }
