@@ -137,6 +137,7 @@ mod tests {
                 vec![
                     Missing::Path("/srv/x.tar.gz".into()),
                     Missing::Path("/srv/x.tar.gz': Couldn".into()),
+                    Missing::Fetched,
                 ],
             ),
             (
