@@ -20,7 +20,7 @@ fn good_session(ending: &str) -> String {
         "hear_script
          say hello /usr/bin x86_64-linux
          say receiving none
-         hear_files >files.tar
+         hear_files >files.tar; : >all-heard
          say need
          say evaluating
          say evaluated {DRV}
@@ -411,7 +411,7 @@ fn ctrl_c_tells_the_other_side_and_ends_with_130() {
         &good_session("read -r word <&0; echo \"heard $word\" >>heard; exit 130").replace("say built", "#"),
     );
     let mut child = stage.start("switch --eval-on builder");
-    stage.wait_for("files.tar");
+    stage.wait_for("all-heard");
     let begin = Instant::now();
     child.signal("INT");
     let run = child.finish();
