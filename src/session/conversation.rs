@@ -321,6 +321,7 @@ impl Conversation<'_> {
                 }
             }
             Reply::Looked(path) => self.sources.collection.add_asked(&path),
+            Reply::Timeless => self.rounds.cannot_look(),
             Reply::Unread(path) => self.sources.hear_unread(path),
             Reply::LockLine(line) => self.sources.hear_lock(&line),
             Reply::Evaluated(derivation) => {

@@ -39,6 +39,8 @@ pub enum Reply {
     Looked(PathBuf),
     /// The evaluation did not read this, which was sent.
     Unread(PathBuf),
+    /// No file there says when it was read.
+    Timeless,
     /// That was all that it read.
     LookedAround,
     /// A line of the flake's lock file, which the evaluation has written.
@@ -110,6 +112,7 @@ impl Reply {
         let event = words.next()?;
         let mut word = || words.next().map(str::to_owned);
         Some(match event {
+            "timeless" => Self::Timeless,
             "looked-around" => Self::LookedAround,
             "hello" => Self::Hello {
                 nix: word()?,

@@ -49,6 +49,7 @@ pub(super) struct Rounds {
     refused: Vec<PathBuf>,
     before_look: Option<Extent>,
     looked_in_vain: bool,
+    cannot_look: bool,
 }
 
 impl Rounds {
@@ -74,6 +75,11 @@ impl Rounds {
             .collect()
     }
 
+    /// A look tells nothing there.
+    pub(super) fn cannot_look(&mut self) {
+        self.cannot_look = true;
+    }
+
     /// After a closed evaluation that failed with `errors`. Store paths on which the result depends go by `import`.
     ///
     /// # Errors
@@ -86,9 +92,14 @@ impl Rounds {
     ) -> Result<Next> {
         self.count += 1;
         let (before, imported) = (sources.extent(), self.imported.len());
-        let names_something = self.add(sources, errors, Collection::add_missed, import)? || !self.refused.is_empty();
+        let add = if self.cannot_look {
+            Collection::add_missed
+        } else {
+            Collection::add_asked
+        };
+        let names_something = self.add(sources, errors, add, import)? || !self.refused.is_empty();
         for path in &self.refused {
-            sources.collection.add_missed(path);
+            add(&mut sources.collection, path);
         }
         let gained = sources.extent() != before || self.imported.len() > imported;
         // What an error says of an odd name may not be the name: a look tells it as it is.

@@ -189,8 +189,8 @@ impl Collection {
         self.asked_for = false;
     }
 
-    /// Adds what an evaluation over there has failed at. It stops at the first thing that it misses: when one file after
-    /// another of a directory is asked for, the rest is sent as well.
+    /// Adds what an evaluation over there has failed at, where no look tells what else it would read. It stops at the
+    /// first thing that it misses: when one file after another of a directory is asked for, the rest is sent as well.
     pub fn add_missed(&mut self, path: &Path) {
         self.add_asked(path);
         let Some(directory) = path.parent() else { return };

@@ -91,6 +91,10 @@ receive_trees() {
 # tell_what_was_read: of what is shut. Its access time is newer than the evaluation's beginning; on a file system that
 # keeps no access times nothing is told. A newline in a name is sent as a NUL.
 tell_what_was_read() {
+	# Whether it tells anything at all: of a file that is read now.
+	echo >"$work/read"
+	cat "$work/read" >/dev/null
+	[ -n "$(find "$work/read" -anewer "$work/began")" ] || event timeless
 	tell looked \( -type f -o -type d \) -perm 0 -anewer "$work/began"
 }
 

@@ -1275,3 +1275,21 @@ case_classic_a_user_whom_the_builder_does_not_trust() {
 	after <<<"readlink -f /run/current-system | tr -d '\\n' >/srv/untrusted/system"
 	expect_same_or_refusal nixos-system-pi
 }
+
+# Where no file says when it was read (noatime), a look tells nothing: then what is missed is sent one by one, and not for long.
+case_classic_where_no_access_times_are_kept() {
+	given <<-'END'
+		mkdir modules site
+		for name in a b c d e f g h; do
+			echo "{ environment.etc.\"of-$name\".text = \"$name\"; }" >modules/$name.nix
+			echo "page $name" >site/$name
+		done
+		cat >configuration.nix <<-'NIX'
+			{ imports = map (name: ./modules + "/${name}") (builtins.attrNames (builtins.readDir ./modules));
+			  environment.etc.site.source = ./site; }
+		NIX
+	END
+	must_sh_on builder 'mount --bind /home/builder /home/builder && mount -o remount,bind,noatime /home/builder'
+	expect_same_derivation
+	must_on builder umount -l /home/builder
+}
