@@ -78,7 +78,7 @@ impl<'a> Errand<'a> {
             };
         }
         if let Some(lock) = sources.written_lock() {
-            Self::track(lock, signals);
+            track(lock, signals);
         }
         result
     }
@@ -93,15 +93,6 @@ impl<'a> Errand<'a> {
         let root = roots.path().join("derivation");
         let output = argv::evaluate(&self.plan.configuration, &self.plan.flags, &root).capture(signals)?;
         Ok(Some(here::store_path(&output)?))
-    }
-
-    /// A written lock file in a git repository is made known to git, as Nix does: a flake's files are those that git knows.
-    fn track(lock: &Path, signals: &Signals) {
-        let Some(directory) = lock.parent() else { return };
-        if directory.ancestors().any(|parent| parent.join(".git").exists()) {
-            // Without git here Nix could not do it either.
-            let _ = argv::track(directory, "flake.lock").capture(signals);
-        }
     }
 
     /// What was needed over there the last time, for the same configuration by the same names.
@@ -241,6 +232,15 @@ impl<'a> Errand<'a> {
                 None
             }
         }
+    }
+}
+
+/// A written lock file in a git repository is made known to git, as Nix does: a flake's files are those that git knows.
+fn track(lock: &Path, signals: &Signals) {
+    let Some(directory) = lock.parent() else { return };
+    if directory.ancestors().any(|parent| parent.join(".git").exists()) {
+        // Without git here Nix could not do it either.
+        let _ = argv::track(directory, "flake.lock").capture(signals);
     }
 }
 

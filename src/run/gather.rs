@@ -10,7 +10,7 @@ use crate::failure::Failure;
 use crate::nix_settings::NixSettings;
 use crate::plan::{Configuration, Flake, Plan};
 use crate::sources::collect::Collection;
-use crate::sources::flakes::{Flakes, Registry};
+use crate::sources::flakes::{Flakes, Registry, is_elsewhere, is_path};
 use crate::sources::search_path::SearchPath;
 
 /// What of this machine is read.
@@ -39,7 +39,15 @@ pub(super) fn gather(plan: &Plan, around: &Surroundings, settings: &NixSettings)
     match &plan.configuration {
         Configuration::Classic => classic(&mut collection, around)?,
         Configuration::File { file, .. } => named_file(&mut collection, file, &around.directory)?,
-        Configuration::Flake(flake) => lock = named_flake(&mut collection, flake, around)?,
+        Configuration::Flake(flake) => {
+            refuse_commit(flake)?;
+            lock = named_flake(
+                &mut collection,
+                flake,
+                around,
+                registry_of_all(plan, settings).as_deref(),
+            )?;
+        }
     }
     Ok(Gathered { collection, lock })
 }
@@ -104,41 +112,60 @@ fn add_file(collection: &mut Collection, path: &Path) {
     }
 }
 
-fn named_flake(collection: &mut Collection, flake: &Flake, around: &Surroundings) -> Result<Option<PathBuf>> {
+fn refuse_commit(flake: &Flake) -> Result<(), Failure> {
     if flake.flags.commit_lock_file {
         return Err(Failure::usage(
-            "--commit-lock-file: a commit is made on this machine, and not where it is evaluated",
+            "--commit-lock-file: the commit would be made where the flake is evaluated, and not on this machine",
         )
-        .with_remedy("first: nix flake lock --commit-lock-file\nor leave out --eval-on"))?;
+        .with_remedy("first: nix flake lock --commit-lock-file\nor leave out --eval-on"));
     }
+    Ok(())
+}
+
+fn named_flake(
+    collection: &mut Collection,
+    flake: &Flake,
+    around: &Surroundings,
+    of_all: Option<&Path>,
+) -> Result<Option<PathBuf>> {
     let of_user = registry_of_user(around);
-    // What a flake's names and its own settings mean to this user.
-    for file in [&of_user, &around.home().join(".local/share/nix/trusted-settings.json")] {
-        if file.exists() {
-            collection.add_configuration(file);
-        }
+    // What a flake's settings and its names mean to this user. Of an address elsewhere, no name is asked.
+    let registries = [Some(of_user.as_path()), of_all].into_iter().flatten();
+    let registries = registries.filter(|_| !is_elsewhere(&flake.reference));
+    let trusted = trusted_settings(around);
+    for file in registries.chain([trusted.as_path()]).filter(|file| file.exists()) {
+        collection.add_configuration(file);
     }
-    let texts = [read(&of_user), registry(around)];
+    let texts = [read(&of_user), registry(around), of_all.map(read).unwrap_or_default()];
     let known = if flake.flags.no_registries { &[] } else { &texts[..] };
-    let mut flakes = Flakes::new(
-        collection,
-        Registry::read(known.iter().map(String::as_str)),
-        flake.flags.impure,
-    );
+    let registry = Registry::read(known.iter().map(String::as_str));
+    let mut flakes = Flakes::new(collection, registry, flake.flags.impure);
     let found = flakes.add(&flake.reference, &around.directory);
     for pair in flake.flags.override_input.chunks_exact(2) {
         flakes.add(&pair[1], &around.directory);
     }
-    match found {
-        Some(place) if !place.join("flake.nix").exists() => {
-            Err(Failure::new(format!("there is no flake.nix in {}", place.display())).into())
-        }
-        // Where it really is, if it is a link.
-        Some(place) => Ok(Some(
-            fs::canonicalize(place.join("flake.lock")).unwrap_or_else(|_| place.join("flake.lock")),
-        )),
-        None => Ok(None),
+    let Some(place) = found else { return Ok(None) };
+    if is_path(&flake.reference) && !place.join("flake.nix").exists() {
+        return Err(Failure::new(format!("there is no flake.nix in {}", place.display())).into());
     }
+    // Where it really is, if it is a link.
+    let lock = place.join("flake.lock");
+    Ok(Some(fs::canonicalize(&lock).unwrap_or(lock)))
+}
+
+/// The settings of flakes that this user has allowed.
+fn trusted_settings(around: &Surroundings) -> PathBuf {
+    around.home().join(".local/share/nix/trusted-settings.json")
+}
+
+/// The registry that is everybody's, if it is a file.
+fn registry_of_all(plan: &Plan, settings: &NixSettings) -> Option<PathBuf> {
+    let named = plan
+        .flags
+        .common
+        .setting("flake-registry")
+        .or(settings.get("flake-registry"));
+    named.filter(|name| name.starts_with('/')).map(PathBuf::from)
 }
 
 /// The user's own registry.

@@ -13,6 +13,8 @@ pub(super) enum Missing {
     Repository(PathBuf),
     /// A name of the search path.
     Lookup(String),
+    /// Something from elsewhere, which the other machine cannot fetch.
+    Fetched,
 }
 
 /// Reads the error messages of Nix 2.8 to 2.34, Lix and git. What is no such message gives nothing; whether the client has
@@ -23,6 +25,12 @@ pub(super) fn missing(error: &str) -> Vec<Missing> {
         "No such file or directory",
         "Permission denied",
         "read a file:// file",
+    ];
+    const NOT_FETCHED: [&str; 4] = [
+        "unable to download",
+        "ailed to fetch",
+        "program 'git' failed",
+        "program 'hg' failed",
     ];
     let plain = console::strip_ansi_codes(error);
     let mut found = Vec::new();
@@ -36,6 +44,9 @@ pub(super) fn missing(error: &str) -> Vec<Missing> {
             found.extend(paths(line).into_iter().map(|path| Missing::Repository(path.into())));
         } else if SIGNS.iter().any(|sign| line.contains(sign)) {
             found.extend(paths(line).into_iter().map(|path| Missing::Path(path.into())));
+        }
+        if NOT_FETCHED.iter().any(|sign| line.contains(sign)) {
+            found.push(Missing::Fetched);
         }
     }
     found
@@ -126,11 +137,16 @@ mod tests {
                 vec![
                     Missing::Path("/srv/x.tar.gz".into()),
                     Missing::Path("/srv/x.tar.gz': Couldn".into()),
+                    Missing::Fetched,
                 ],
             ),
             (
                 "error: path '/nix/store/x-y' does not exist and cannot be created",
                 vec![Missing::StorePath("/nix/store/x-y".into())],
+            ),
+            (
+                "error: unable to download 'https://github.com/x': Could not resolve hostname (6)",
+                vec![Missing::Fetched],
             ),
             ("error: attribute 'x' missing at /etc/nixos/x.nix:1:1", vec![]),
         ] {

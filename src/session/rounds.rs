@@ -131,8 +131,9 @@ impl Rounds {
         });
         let mut names_something = false;
         for missing in texts.flat_map(|text| missing(text)) {
-            names_something = true;
+            names_something |= missing != Missing::Fetched;
             match missing {
+                Missing::Fetched => sources.collection.add_offered(),
                 Missing::Path(path) => add(&mut sources.collection, &path),
                 Missing::Repository(path) => sources.collection.add_asked(&path.join(".git")),
                 Missing::Lookup(name) => _ = sources.collection.add_lookup(&name),

@@ -1,13 +1,14 @@
 //! What an evaluation elsewhere needs of this machine's files, followed from the ones that it starts with.
 
 mod names;
+mod places;
 mod repository;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 
 use super::environment::Asked;
 use super::guard;
@@ -15,16 +16,14 @@ use super::literals::Literals;
 use super::mirror::{Entry, Identity, Kind, Mirror, READ_WHOLE};
 use super::record::Kept;
 use super::search_path::SearchPath;
-use names::{clean, in_store, names, resolve_file, store_tree, with_default};
+use names::{clean, in_store, resolve_file, with_default};
+use places::ELSEWHERE;
 
 /// As many links as Linux follows before it calls it a loop.
 const MOST_LINKS: usize = 40;
 
 /// Under as many names a directory is followed: links can lead in circles, each round with a longer name.
 const MOST_NAMES: usize = 4;
-
-/// Where links seem to lead that lead to what the other machine has at the same place: a directory that is always shut.
-const ELSEWHERE: &str = "/.elsewhere";
 
 /// As many files of one directory are asked for one by one before the rest of it is sent as well, if it is no more than
 /// so many files and bytes.
@@ -64,6 +63,8 @@ pub struct Collection {
     home: PathBuf,
     mirror: Mirror,
     trees: BTreeSet<OsString>,
+    /// Store paths that may be had if they cannot be fetched from elsewhere.
+    offered: BTreeSet<PathBuf>,
     asked: Asked,
     refused: BTreeMap<PathBuf, Refusal>,
     /// Directories that the configuration names, itself and by what it looks up: what is in them may be asked for.
@@ -84,6 +85,7 @@ impl Collection {
             home,
             mirror: Mirror::default(),
             trees: BTreeSet::new(),
+            offered: BTreeSet::new(),
             asked: Asked::default(),
             refused: BTreeMap::new(),
             own: BTreeSet::new(),
@@ -214,7 +216,8 @@ impl Collection {
     pub fn remember(&mut self, earlier: &Kept) {
         for (path, entry) in &earlier.mirror.entries {
             let is_wanted = match entry {
-                Entry::Open { .. } => true,
+                // Of a repository, what was read says whether it is still needed; then it comes as a whole.
+                Entry::Open { .. } => !guard::is_in_git(path),
                 Entry::Content { .. } => !earlier.unread.contains(path),
                 _ => false,
             };
@@ -303,148 +306,6 @@ impl Collection {
         std::mem::take(&mut self.refused)
     }
 
-    /// Adds every link on the way to `path`, and the names of every directory on it. Gives the place where that really is,
-    /// without links; nothing if there is nothing, or nothing that may be seen.
-    fn walk(&mut self, path: &Path) -> Option<PathBuf> {
-        let mut ahead: Vec<OsString> = names(path);
-        let mut here = PathBuf::from("/");
-        let mut links = 0;
-        while let Some(name) = ahead.pop() {
-            if name == ".." {
-                here.pop();
-                continue;
-            }
-            let is_listed = in_store(&here) || here == Path::new("/nix/store") || self.open(&here);
-            here.push(name);
-            if let Some(tree) = store_tree(&here) {
-                self.add_tree(tree);
-            } else if guard::is_the_evaluators(&here) {
-                self.refused.insert(path.to_owned(), Refusal::TheEvaluators);
-                return None;
-            }
-            let metadata = fs::symlink_metadata(&here).ok().filter(|_| is_listed)?;
-            if metadata.is_symlink() {
-                links += 1;
-                let target = fs::read_link(&here).ok().filter(|_| links <= MOST_LINKS)?;
-                self.add_link(&here, &target);
-                here.pop();
-                if target.is_absolute() {
-                    here = PathBuf::from("/");
-                }
-                ahead.extend(names(&target));
-            }
-        }
-        Some(here)
-    }
-
-    /// Adds all names of a directory.
-    fn open(&mut self, directory: &Path) -> bool {
-        if self.has(directory) {
-            return true;
-        }
-        let is_own = self.is_own(directory);
-        if guard::is_forbidden(directory) {
-            self.refused.insert(directory.to_owned(), Refusal::Secret);
-            return false;
-        }
-        // Names are told of any other directory: whoever asks for one must hear whether it is there.
-        let Ok(children) = fs::read_dir(directory) else {
-            return false;
-        };
-        let mtime = self.time_of(directory, directory);
-        self.mirror.entries.insert(directory.to_owned(), Entry::Open { mtime });
-        for child in children.flatten() {
-            let path = child.path();
-            let is_elsewhere =
-                guard::is_the_evaluators(&path) || guard::is_of_both(&path) || path == Path::new("/nix/store");
-            let Ok(kind) = child.file_type() else { continue };
-            if is_elsewhere || self.mirror.entries.contains_key(&path) {
-                continue;
-            }
-            if kind.is_symlink() {
-                if let Ok(target) = fs::read_link(&path) {
-                    self.add_link(&path, &target);
-                    self.own_link(&path, is_own);
-                }
-                continue;
-            }
-            let kind = match kind {
-                kind if kind.is_dir() => Kind::Directory,
-                kind if kind.is_file() => Kind::File,
-                _ => Kind::Other,
-            };
-            self.mirror.entries.insert(path, Entry::Shut(kind));
-        }
-        true
-    }
-
-    /// The modification time of something in or of a directory that may be a flake's: not of those that change for many
-    /// other reasons.
-    fn time_of(&self, path: &Path, directory: &Path) -> Option<i64> {
-        let counts = !LOOKED_INTO.iter().any(|known| directory == Path::new(known))
-            && !guard::is_too_much(directory, &self.home);
-        let data = fs::symlink_metadata(path).ok().filter(|_| counts);
-        data.map(|data| data.mtime())
-    }
-
-    /// A link; what it leads to in the store is not sent for that, but must not seem to be missing.
-    fn add_link(&mut self, path: &Path, target: &Path) {
-        if in_store(path) {
-            return;
-        }
-        let mtime = self.time_of(path, path.parent().unwrap_or(path));
-        let end = clean(&path.parent().unwrap_or(Path::new("/")).join(target));
-        self.shut_store_path(&end);
-        let mut target = target.to_owned();
-        if guard::is_the_evaluators(&end) && !self.is_own(path) {
-            // Or it would lead to the other machine's.
-            target = Path::new(ELSEWHERE).join(path.strip_prefix("/").unwrap_or(path));
-            let elsewhere = Entry::Shut(Kind::Directory);
-            self.mirror.entries.insert(ELSEWHERE.into(), elsewhere);
-        }
-        self.mirror
-            .entries
-            .insert(path.to_owned(), Entry::Link { target, mtime });
-    }
-
-    /// Where a link of the configuration leads is the configuration's, too.
-    fn own_link(&mut self, path: &Path, is_own: bool) {
-        let end = fs::canonicalize(path).ok().filter(|_| is_own);
-        if let Some(end) = end.filter(|end| !in_store(end) && !guard::is_too_much(end, &self.home)) {
-            self.own.insert(end);
-        }
-    }
-
-    fn shut_store_path(&mut self, path: &Path) {
-        let name = path
-            .strip_prefix("/nix/store")
-            .ok()
-            .and_then(|rest| rest.components().next());
-        let Some(Component::Normal(name)) = name else { return };
-        let place = Path::new("/nix/store").join(name);
-        if let Ok(data) = fs::symlink_metadata(&place) {
-            let kind = if data.is_dir() { Kind::Directory } else { Kind::File };
-            self.mirror.entries.insert(place, Entry::Shut(kind));
-        }
-    }
-
-    /// A store path that is read from.
-    fn add_tree(&mut self, name: OsString) {
-        if !self.trees.insert(name.clone()) {
-            return;
-        }
-        // A profile is a directory of links to other store paths.
-        for child in fs::read_dir(Path::new("/nix/store").join(name))
-            .into_iter()
-            .flatten()
-            .flatten()
-        {
-            if let Ok(target) = fs::read_link(child.path()) {
-                self.shut_store_path(&target);
-            }
-        }
-    }
-
     /// The names of all that is under a directory.
     fn add_names(&mut self, place: &Path) {
         let times = self.entered.entry(place.to_owned()).or_default();
@@ -499,7 +360,8 @@ impl Collection {
         }
         let Ok(bytes) = fs::read(place) else { return Vec::new() };
         let found = Literals::of(&String::from_utf8_lossy(&bytes));
-        self.note_asked(found.asked);
+        self.asked.names.extend(found.asked.names);
+        self.asked.computes_names |= found.asked.computes_names;
         for name in &found.lookups {
             self.add_lookup(name);
         }
@@ -515,11 +377,6 @@ impl Collection {
             None => clean(&directory.join(text)),
         });
         reached.flat_map(with_default).collect()
-    }
-
-    fn note_asked(&mut self, asked: Asked) {
-        self.asked.names.extend(asked.names);
-        self.asked.computes_names |= asked.computes_names;
     }
 
     fn add_content(&mut self, path: &Path) {

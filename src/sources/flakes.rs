@@ -125,9 +125,12 @@ impl<'a> Flakes<'a> {
             let original = Place::of_attributes(&node["original"], flake, &self.registry);
             let kept = node["locked"]["narHash"].as_str().and_then(locked::store_path);
             // Nix takes what was locked from the store, whatever is there by now of the input itself.
-            let kept = kept.filter(|path| locked.is_some() && path.exists());
-            if let Some(path) = &kept {
-                self.collection.add_way(path);
+            let kept = kept.filter(|path| path.exists());
+            match &kept {
+                Some(path) if locked.is_some() => self.collection.add_way(path),
+                // The other machine can fetch it, and more quickly; or that is private.
+                Some(path) => self.collection.offer(path.clone()),
+                None => {}
             }
             let places = [locked, original].into_iter().flatten();
             if kept.is_some() { &mut satisfied } else { &mut found }.extend(places);
@@ -252,6 +255,20 @@ fn name_in(reference: &str) -> Option<&str> {
         && name.chars().all(|c| c.is_ascii_alphanumeric() || "-_".contains(c));
     let of_ref = |c: char| c.is_ascii_alphanumeric() || "@-_+.".contains(c);
     (is_name && parts.count() <= 2 && reference.split('/').skip(1).all(|part| part.chars().all(of_ref))).then_some(name)
+}
+
+/// Whether a reference is an address of another machine, whatever the registries say.
+#[must_use]
+pub fn is_elsewhere(reference: &str) -> bool {
+    let scheme = reference.split_once(':').map(|(scheme, _)| scheme);
+    scheme.is_some_and(|scheme| is_scheme(scheme) && !["flake", "path", "git+file", "file"].contains(&scheme))
+}
+
+/// Whether a reference is a path, so that there has to be a `flake.nix`.
+#[must_use]
+pub fn is_path(reference: &str) -> bool {
+    let scheme = reference.split_once(':').map(|(scheme, _)| scheme);
+    name_in(reference).is_none() && !scheme.is_some_and(is_scheme)
 }
 
 fn is_scheme(text: &str) -> bool {

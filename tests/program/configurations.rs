@@ -96,14 +96,9 @@ fn of_an_odd_configuration_nothing_is_run() {
             "--eval-on HOST",
         ),
         (
-            "build --eval-on builder --flake .",
-            "the flake .#",
-            "--build-on instead of --eval-on",
-        ),
-        (
-            "build --eval-on builder --file x.nix",
-            "the configuration x.nix",
-            "--build-on instead of --eval-on",
+            "build --eval-on builder --flake . --commit-lock-file",
+            "--commit-lock-file: the commit would be made",
+            "nix flake lock --commit-lock-file",
         ),
     ] {
         let run = stage.rebuild(line);

@@ -38,13 +38,12 @@ impl Collection {
         }
         self.add_git_settings();
         let index = directories.first().map(|directory| directory.join("index"));
-        match index.and_then(|index| git::tracked(&index)) {
-            Some(tracked) => self.add_tracked(root, &tracked),
+        if let Some(tracked) = index.and_then(|index| git::tracked(&index)) {
+            self.add_tracked(root, &tracked);
+        } else {
             // What is tracked the evaluation then asks for.
-            None => {
-                self.own.insert(root.to_owned());
-                self.add_names(root);
-            }
+            self.own(root);
+            self.add_names(root);
         }
         true
     }
@@ -52,6 +51,18 @@ impl Collection {
     /// Adds the links and the names on the way to a path, and what is there if it is in the store.
     pub fn add_way(&mut self, path: &Path) {
         self.walk(&clean(path));
+    }
+
+    /// Notes a store path that the other machine can probably fetch from elsewhere.
+    pub fn offer(&mut self, store_path: PathBuf) {
+        self.offered.insert(store_path);
+    }
+
+    /// Adds what was noted so: it cannot.
+    pub fn add_offered(&mut self) {
+        for path in std::mem::take(&mut self.offered) {
+            self.add_way(&path);
+        }
     }
 
     /// What is in this directory may be asked for: the configuration names it.
@@ -80,7 +91,8 @@ impl Collection {
         let mut references = Vec::new();
         for file in files {
             let found = Literals::of(&String::from_utf8_lossy(&fs::read(&file).unwrap_or_default()));
-            self.note_asked(found.asked);
+            self.asked.names.extend(found.asked.names);
+            self.asked.computes_names |= found.asked.computes_names;
             for name in &found.lookups {
                 self.add_lookup(name);
             }
@@ -107,10 +119,7 @@ impl Collection {
             return false;
         }
         self.scanned.insert(place.clone());
-        // What is asked for is not the configuration's own for that.
-        if !self.asked_for {
-            self.own.insert(place.clone());
-        }
+        self.own(&place);
         let mut waiting = vec![place];
         while let Some(directory) = waiting.pop() {
             if !self.open(&directory) {
@@ -132,6 +141,13 @@ impl Collection {
             }));
         }
         true
+    }
+
+    /// What is in there the configuration names; but not for being asked for itself.
+    fn own(&mut self, directory: &Path) {
+        if !self.asked_for {
+            self.own.insert(directory.to_owned());
+        }
     }
 
     /// The children of a directory of which such a thing is there.

@@ -2,15 +2,16 @@
 
 use std::path::PathBuf;
 
+use data_encoding::BASE64;
+use nix_base32::to_nix_base32;
 use sha2::{Digest, Sha256};
 
-/// The digits of Nix's own base 32.
-const DIGITS: &[u8; 32] = b"0123456789abcdfghijklmnpqrsvwxyz";
+use crate::sources::mirror::hexadecimal;
 
 /// The store path of an input with this `narHash` (`sha256-BASE64`): Nix needs no more than that it is there.
 pub(super) fn store_path(nar_hash: &str) -> Option<PathBuf> {
-    let hash = from_base64(nar_hash.strip_prefix("sha256-")?)?;
-    let hash: String = hash.iter().map(|byte| format!("{byte:02x}")).collect();
+    let hash = BASE64.decode(nar_hash.strip_prefix("sha256-")?.as_bytes()).ok()?;
+    let hash = hexadecimal(&hash);
     if hash.len() != 64 {
         return None;
     }
@@ -19,39 +20,7 @@ pub(super) fn store_path(nar_hash: &str) -> Option<PathBuf> {
     for (at, byte) in digest.iter().enumerate() {
         folded[at % 20] ^= byte;
     }
-    Some(PathBuf::from(format!("/nix/store/{}-source", base32(&folded))))
-}
-
-fn base32(bytes: &[u8; 20]) -> String {
-    let digits = (0..32).rev().map(|at| {
-        let (byte, shift) = (at * 5 / 8, at * 5 % 8);
-        let high = bytes.get(byte + 1).copied().unwrap_or(0);
-        let pair = u16::from_le_bytes([bytes[byte], high]);
-        char::from(DIGITS[usize::from(pair >> shift & 0x1f)])
-    });
-    digits.collect()
-}
-
-fn from_base64(text: &str) -> Option<Vec<u8>> {
-    let mut bytes = Vec::new();
-    let (mut bits, mut count) = (0_u32, 0);
-    for digit in text.trim_end_matches('=').bytes() {
-        let value = match digit {
-            b'A'..=b'Z' => digit - b'A',
-            b'a'..=b'z' => digit - b'a' + 26,
-            b'0'..=b'9' => digit - b'0' + 52,
-            b'+' => 62,
-            b'/' => 63,
-            _ => return None,
-        };
-        bits = bits << 6 & 0x00ff_ffff | u32::from(value);
-        count += 6;
-        if count >= 8 {
-            count -= 8;
-            bytes.push(u8::try_from(bits >> count & 0xff).ok()?);
-        }
-    }
-    Some(bytes)
+    Some(PathBuf::from(format!("/nix/store/{}-source", to_nix_base32(&folded))))
 }
 
 #[cfg(test)]

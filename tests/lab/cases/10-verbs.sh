@@ -286,3 +286,17 @@ case_a_path_that_is_a_string() {
 	expect_equal "$(file_on pi /etc/motd)" "named by a string"
 	expect_own_derivation "$(derivation_of "$result")"
 }
+
+# The builder's daemon has been seen to reset a connection: that it does not say what it lacks is no yes.
+case_no_answer_about_store_paths() {
+	fresh
+	write_on builder /usr/local/bin/nix-store <<-'END'
+		#!/bin/sh
+		case "$*" in *--check-validity*) exit 1 ;; esac
+		exec /usr/bin/nix-store "$@"
+	END
+	must_sh_on builder 'chmod 755 /usr/local/bin/nix-store
+		cd /usr/local/bin && for program in /usr/bin/nix /usr/bin/nix-*; do [ -e "${program##*/}" ] || ln -s "$program" .; done'
+	must_rebuild build
+	expect_own_derivation "$(derivation_of "$result")"
+}

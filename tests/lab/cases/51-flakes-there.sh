@@ -46,7 +46,7 @@ after() {
 					}
 				NIX
 			}
-			lock() { nix flake lock "$@" 2>/dev/null; }
+			lock() { nix flake lock "$@" 2>/tmp/lock || { cat /tmp/lock; exit 1; }; }
 			commit() { git add -A && git commit -qm "${1:-more}" --date=2024-03-02T01:00:00Z; }
 			clean_flake() { git init -q && flake "$@" && git add . && lock && commit; }
 			all='{
@@ -384,9 +384,9 @@ case_flake_there_submodules() {
 	expect_another_derivation --flake .
 	expect_another_derivation --flake '.?submodules=1'
 	expect_seen marker-of-a-module
-	after <<<'echo dirty >>module/file; echo marker-of-the-untracked >module/untracked'
+	after <<<'echo dirty >>module/file; echo marker-beside-a-module >module/untracked'
 	expect_another_derivation --flake '.?submodules=1'
-	expect_not_there marker-of-the-untracked
+	expect_not_there marker-beside-a-module
 	# Not checked out.
 	after <<<'git submodule --quiet deinit -f module'
 	expect_another_derivation --flake .
@@ -404,7 +404,7 @@ case_flake_there_inputs_on_the_pi() {
 		cd /srv/repository && git init -q
 		echo '{ outputs = { self }: { text = [ (self.rev or null) (self.dirtyRev or null) self.lastModified ]; }; }' >flake.nix
 		commit
-		echo marker-of-the-untracked >untracked
+		echo marker-beside-an-input >untracked
 		cd /srv/plain && echo plain >file && tar -czf /srv/archive.tar.gz .
 		mkdir -p /srv/config/inside && cd /srv/config
 		cat >inside/flake.nix <<-'NIX'
@@ -428,14 +428,14 @@ case_flake_there_inputs_on_the_pi() {
 	END
 	expect_same_derivation --flake .
 	expect_seen private '"plain":{"file":"regular"}' '"archive":{"file":"regular"}'
-	expect_not_there marker-of-the-untracked
+	expect_not_there marker-beside-an-input
 	# Without what the Pi's store has of them.
 	after <<<'rm flake.lock; echo >>flake.nix; echo other >/root/private/deep/text'
 	evaluate --flake .
 	expect_status 0
 	expect_seen other
 	expect_equal "$there" "$own"
-	expect_not_there marker-of-the-untracked
+	expect_not_there marker-beside-an-input
 	# What is locked is taken from the store, if it is there, whatever has become of it.
 	after <<<'lock; echo newer >/root/private/deep/text; echo >>/srv/repository/flake.nix'
 	expect_same_derivation --flake .
@@ -482,9 +482,11 @@ case_flake_there_names_of_the_registries() {
 			"$(to mine '{"type":"path","path":"/srv/named"}')" "$(to config "$own")" >/etc/nix/registry.json
 		printf '{"version":2,"flakes":[%s]}' "$(to mine '{"type":"path","path":"/srv/mine"}')" >/root/.config/nix/registry.json
 		chmod 600 /root/.config/nix/registry.json
+		printf '{"version":2,"flakes":[%s]}' "$(to all '{"type":"path","path":"/srv/mine"}')" >/srv/all.json
+		grep -q flake-registry /etc/nix/nix.conf || printf 'extra-experimental-features = flakes\nflake-registry = /srv/all.json\n' >>/etc/nix/nix.conf
 		cd /srv/config
-		inputs='inputs.other.url = "flake:mine"; '
-		clean_flake <<<'[ inputs.named.text inputs.other.text ]'
+		inputs='inputs.other.url = "flake:mine"; inputs.third.url = "flake:all";'
+		clean_flake <<<'[ inputs.named.text inputs.other.text inputs.third.text ]'
 		sed -i 's/self, nixpkgs,/self, named, nixpkgs,/' flake.nix && lock && commit again
 	END
 	from=/root
@@ -493,8 +495,8 @@ case_flake_there_names_of_the_registries() {
 	expect_same_derivation --flake config#pi
 	after <<<'rm flake.lock; git add .; git commit -qm "no lock"'
 	expect_same_derivation --flake config --no-write-lock-file
-	expect_same_failure "cannot find flake 'flake:config' in the flake registries" --flake config --no-registries
-	must_sh_on pi 'rm /etc/nix/registry.json /root/.config/nix/registry.json'
+	expect_same_failure "registry lookups are not allowed" --flake config --no-registries
+	must_sh_on pi 'rm /etc/nix/registry.json /root/.config/nix/registry.json; sed -i "/flake/d" /etc/nix/nix.conf'
 }
 
 # --- lock files -----------------------------------------------------------------------------------
@@ -503,8 +505,12 @@ case_flake_there_lock_files() {
 		rm -rf /srv/input; mkdir /srv/input; echo '{ outputs = _: { text = "one"; }; }' >/srv/input/flake.nix
 		git init -q
 		inputs='inputs.a.url = "path:/srv/input";'
-		flake <<<"$all // { text = inputs.a.text; }" && commit
+		flake <<<"$all // { text = inputs.a.text; }" && git add .
 	END
+	# Before the first commit.
+	expect_same_derivation --flake .
+	expect_same_derivation --flake .
+	after <<<'git rm -q --cached flake.lock; rm flake.lock; commit'
 	# None; then in a tree that does not ignore it, and one that has it, unknown to git.
 	expect_same_failure "requires lock file changes" --flake . --no-update-lock-file
 	expect_same_derivation --flake . --no-write-lock-file
@@ -558,8 +564,8 @@ case_flake_there_lock_files_without_git() {
 case_flake_there_impure() {
 	given <<-'END'
 		rm -rf /root/outside; mkdir -m 700 /root/outside
-		echo '"outside"' >/root/outside/file.nix; chmod 600 /root/outside/file.nix
-		echo 'text' >/srv/outside.txt
+		echo '"marker-of-outside"' >/root/outside/file.nix; chmod 600 /root/outside/file.nix
+		echo 'marker-of-a-string' >/srv/outside.txt
 		clean_flake <<-'NIX'
 			{
 			  colour = builtins.getEnv "COLOUR"; home = builtins.getEnv "HOME"; system = builtins.currentSystem or "none";
@@ -570,9 +576,9 @@ case_flake_there_impure() {
 	END
 	expect_same_derivation COLOUR=red --flake .
 	expect_seen '"colour":""' '"home":""' '"system":"none"'
-	expect_not_there outside
+	expect_not_there marker-of-outside marker-of-a-string
 	expect_same_derivation COLOUR=red --flake . --impure
-	expect_seen '"colour":"red"' '"home":"/root"' '"system":"aarch64-linux"' '"file":"outside"'
+	expect_seen '"colour":"red"' '"home":"/root"' '"system":"aarch64-linux"' '"file":"marker-of-outside"' '"text":"marker-of-a-string'
 	expect_same_derivation COLOUR=blue --flake . --impure
 	expect_seen '"colour":"blue"'
 	after <<<'echo "\"other\"" >/root/outside/file.nix'
@@ -584,6 +590,7 @@ case_flake_there_get_flake_of_a_classic_configuration() {
 		rm -rf /srv/got /srv/repository; mkdir /srv/got /srv/repository
 		echo '{ outputs = { self }: { text = "got ${toString self.lastModified}"; }; }' | tee /srv/got/flake.nix >/srv/repository/flake.nix
 		cd /srv/repository && git init -q && commit && rev=$(git rev-parse HEAD)
+		mkdir -p /etc/nixos
 		cat >/etc/nixos/configuration.nix <<-NIX
 			{
 			  environment.etc.seen.text = builtins.toJSON [
@@ -603,27 +610,48 @@ case_flake_there_get_flake_of_a_classic_configuration() {
 }
 
 case_flake_there_a_second_run_sends_nothing() {
+	directory=/srv/again
 	given <<-'END'
 		mkdir deep; echo marker-of-one >deep/one; echo marker-of-two >two
 		clean_flake <<<"$all // { one = builtins.readFile ./deep/one; }"
 	END
 	local reference
-	for reference in . path:/srv/config; do
-		must_sh_on pi "cd /srv/config && rebuild dry-build --eval-on builder -v --flake $reference"
-		must_sh_on pi "cd /srv/config && rebuild dry-build --eval-on builder -v --flake $reference"
+	for reference in . path:/srv/again; do
+		must_sh_on pi "cd /srv/again && rebuild dry-build --eval-on builder -v --flake $reference"
+		must_sh_on pi "cd /srv/again && rebuild dry-build --eval-on builder -v --flake $reference"
 		expect_contains "$errors" "builder has the configuration's files already"
 		expect_lacks "$errors" "sending /"
 		after <<<'echo marker-of-another >deep/one'
-		must_sh_on pi "cd /srv/config && rebuild dry-build --eval-on builder -v --flake $reference"
-		expect_equal "$(grep -e '^sending /' -e 'files, ' "$CASE/errors")" "sending /srv/config/deep/one
+		must_sh_on pi "cd /srv/again && rebuild dry-build --eval-on builder -v --flake $reference"
+		expect_equal "$(grep -e '^sending /' -e 'files, ' "$CASE/errors")" "sending /srv/again/deep/one
 sent 1 files, 18 B"
 		after <<<'git checkout -q .'
 	done
 }
 
+# What only the Pi can have fetched, once: it has it in its store.
+case_flake_there_an_input_that_is_private() {
+	given <<-'END'
+		mkdir /srv/config/source && echo '{ outputs = _: { text = "of a private repository"; }; }' >source/flake.nix
+		stored=$(nix store add-path --name source source); hash=$(nix hash path source); rm -r source
+		inputs='inputs.private.url = "github:lab/private";'
+		flake <<<'[ inputs.private.text inputs.private.rev inputs.private.lastModified ]'
+		cat >flake.lock <<-JSON
+			{ "nodes": { "private": {
+			    "locked": { "lastModified": 5, "narHash": "$hash", "owner": "lab", "repo": "private",
+			      "rev": "0123456789012345678901234567890123456789", "type": "github" },
+			    "original": { "owner": "lab", "repo": "private", "type": "github" } },
+			  "root": { "inputs": { "private": "private" } } }, "root": "root", "version": 7 }
+		JSON
+	END
+	expect_same_derivation --flake . --option download-attempts 1
+	expect_seen "of a private repository"
+	expect_same_derivation --flake . --option download-attempts 1
+}
+
 # What cannot be fetched: nothing of the Pi goes for it, and Nix says why.
 case_flake_there_that_is_elsewhere() {
-	given <<<'echo marker-of-the-pi >/root/file; echo marker-of-the-pi >file'
+	given <<<'rm -f /root/.config/nix/registry.json; echo marker-of-the-pi >/root/file; echo marker-of-the-pi >file'
 	local reference
 	for reference in github:lab/nothing https://lab.invalid/x.tar.gz git+https://lab.invalid/x nosuchname; do
 		on pi timeout 60 rebuild dry-build --eval-on builder -v --flake "$reference" --option download-attempts 1
@@ -633,6 +661,89 @@ case_flake_there_that_is_elsewhere() {
 		expect_contains "$errors" "error: the evaluation on builder failed"
 	done
 	expect_not_there marker-of-the-pi
+}
+
+# What is tracked and secret stays, and so nothing is made of it; and nobody asks for what is not tracked.
+case_flake_there_secrets() {
+	given <<-'END'
+		mkdir -p .ssh keys
+		echo marker-of-a-tracked-key | tee .ssh/id_ed25519 keys/text >/dev/null
+		clean_flake <<<"builtins.attrNames (builtins.readDir ./.)"
+		mkdir private && echo marker-of-what-is-ignored >private/key && chmod 700 private
+		echo 'marker-of-a-diary' >diary && chmod 600 diary
+	END
+	evaluate --flake .
+	expect_failure
+	expect_contains "$errors" "/srv/config/.ssh/id_ed25519 never leaves this machine"
+	expect_equal "$there" ""
+	expect_not_there marker-of-what-is-ignored marker-of-a-diary
+	after <<<'git rm -q --cached .ssh/id_ed25519; git commit -qm without'
+	expect_same_derivation --flake .
+	expect_not_there marker-of-what-is-ignored marker-of-a-diary
+	# By a string, that the flake has from somewhere: not everybody may read it.
+	after <<<'chmod 700 . && sed -i "s|builtins.attrNames.*|builtins.readFile (\"/srv/config/\" + \"di\" + \"ary\")|" flake.nix'
+	evaluate --flake . --impure
+	expect_failure
+	expect_contains "$errors" "builder asks for /srv/config/diary"
+	expect_not_there marker-of-a-diary
+}
+
+case_flake_there_by_odd_ways() {
+	given <<-'END'
+		rm -rf /srv/link "/srv/odd dir" /srv/bare.git /srv/gitdir
+		mkdir links
+		ln -s /etc links/absolute; ln -s ../.. links/relative; ln -s nowhere links/dangling; ln -s links way
+		ln -s real.nix flake.nix && touch real.nix
+		clean_flake <<<"$all // { links = builtins.readDir ./links; }"
+		mkdir nested && git -C nested init -q && echo marker-of-a-nested-repository >nested/file
+		ln -s config /srv/link
+	END
+	expect_same_failure "not a directory" --flake /srv/link
+	expect_same_derivation --flake /srv/config
+	expect_seen '"dirtyRev":null' '"relative":"symlink"'
+	from=/srv/link
+	expect_same_derivation --flake .
+	expect_same_derivation --flake git+file:///srv/link
+	expect_not_there marker-of-a-nested-repository
+	from=
+	after <<<'mv .git /srv/gitdir; ln -s ../gitdir .git'
+	evaluate --flake .
+	expect_equal "$there" "${own#failed}"
+	after <<<'rm .git; echo "gitdir: ../gitdir" >.git'
+	evaluate --flake .
+	expect_equal "$there" "${own#failed}"
+	after <<<'rm .git; mv /srv/gitdir .git; git clone -q --bare . /srv/bare.git'
+	directory=/srv/bare.git
+	after <<<':'
+	evaluate --flake git+file:///srv/bare.git
+	expect_equal "$there" "${own#failed}"
+	directory="/srv/odd"
+	given <<-'END'
+		mkdir 'a dir'; cd 'a dir'; clean_flake <<<"$all"
+	END
+	expect_same_derivation --flake './a dir'
+	expect_same_derivation --flake 'git+file:///srv/odd/a%20dir'
+	expect_same_derivation --flake 'path:/srv/odd/a%20dir'
+}
+
+# A user's own checkout; and root's evaluation of that, which git on the Pi forbids, and nothing here has to.
+case_flake_there_of_another_user() {
+	given <<-'END'
+		chmod 711 /home/admin
+		rm -rf /home/admin/config; mkdir /home/admin/config; cd /home/admin/config
+		clean_flake <<<"$all"
+		chown -R admin: .
+	END
+	evaluate --flake /home/admin/config
+	expect_status 0
+	expect_contains "$(cat "$CASE/own")" "is not owned by current user"
+	local of_root=$there
+	must_sh_on pi 'rm -rf /home/admin/.ssh; cp -R /root/.ssh /home/admin/; chown -R admin: /home/admin/.ssh'
+	must lab on pi -u admin -- rebuild dry-build --eval-on builder -v --flake /home/admin/config
+	there=$(sed -n 's/^derivation: //p' "$CASE/errors")
+	must lab on pi -u admin -- nix --extra-experimental-features 'nix-command flakes' eval --raw \
+		/home/admin/config#nixosConfigurations.pi.config.system.build.toplevel.drvPath
+	expect_equal "$there $of_root" "$output $output"
 }
 
 case_flake_there_that_fails() {
