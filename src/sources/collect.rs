@@ -105,6 +105,8 @@ impl Collection {
         for name in [".config/nixpkgs", ".nixpkgs"] {
             self.own.extend(fs::canonicalize(self.home.join(name)));
         }
+        // At its start Nix asks for names in the channels; an old one cannot bear not to be told.
+        self.walk(Path::new("/nix/var/nix/profiles/per-user/root/channels"));
         for path in everywhere.chain(at_home).chain([directory.to_owned()]) {
             if let Some(place) = self.walk(&clean(&path)) {
                 if place.is_dir() && !in_store(&place) {

@@ -478,6 +478,7 @@ expect_same_of_mixed_flakes() {
 	END
 	# Clean.
 	expect_same_derivation "$2" --flake .#pi
+	expect_lacks "$errors" Aborted
 	expect_seen '["a part","' ',false,'
 	must_sh_on "$1" 'echo "\"another part\"" >/etc/nixos/parts/default.nix'
 	expect_same_derivation "$2" --flake .#pi
@@ -497,6 +498,7 @@ case_other_builders_of_an_old_client() {
 }
 case_other_builders_of_a_new_client() {
 	expect_same_of_mixed newpi oldbuilder
+	expect_same_of_mixed_flakes newpi oldbuilder
 }
 
 # Of flakes an older Nix may know less: then that is named.
