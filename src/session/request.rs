@@ -299,7 +299,10 @@ mod tests {
                touch -d \"2026-01-0$n\" trees/$n mirrors/$n
              done
              forget_old mirrors 3; forget_much; ls mirrors trees
-             rb_most_kept=1; forget_much; ls trees",
+             rb_most_kept=1; forget_much; ls trees
+             mkdir nix-cache; head -c 600000 /dev/zero >nix-cache/f; rb_most_kept=700; forget_nix_cache; ls -d nix-cache
+             rb_most_kept=1; forget_nix_cache; ls -d nix-cache
+             touch -d 2026-01-01 measured; forget_nix_cache; ls",
             include_str!("scripts/mirror.sh")
         );
         let output = Command::new("sh")
@@ -309,7 +312,7 @@ mod tests {
             .unwrap();
         assert_eq!(
             String::from_utf8_lossy(&output.stdout),
-            "mirrors:\n2\n3\n4\n\ntrees:\n3\n4\n4\n",
+            "mirrors:\n2\n3\n4\n\ntrees:\n3\n4\n4\nnix-cache\nnix-cache\nmeasured\nmirrors\ntrees\n",
             "{output:?}"
         );
     }

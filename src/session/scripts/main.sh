@@ -42,6 +42,7 @@ main() {
 	else
 		find_daemon
 		evaluate
+		forget_nix_cache
 	fi
 	probe_end
 	if [ "$rb_dry" = yes ]; then

@@ -24,6 +24,14 @@ forget_much() {
 	}
 }
 
+# forget_nix_cache: what Nix itself keeps of downloads and evaluations, if that has become too much. Measured once a day.
+forget_nix_cache() {
+	[ -z "$(find "$state/measured" -mtime -1 2>/dev/null)" ] || return 0
+	: >"$state/measured"
+	size=$(du -sk "$state/nix-cache" 2>/dev/null)
+	if [ "${size%%[!0-9]*}" -gt "$rb_most_kept" ]; then rm -rf "${state:?}/nix-cache"; fi
+} 2>/dev/null
+
 # receive DIGEST BASE TREE...: sets $mirror to DIGEST, which is then here. If it was not, the client sends what makes it of
 # BASE, or all of it.
 receive() {
