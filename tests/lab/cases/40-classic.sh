@@ -5,6 +5,9 @@
 # No case counts on what another one has left; all of a run share one pair of hosts, because a run in practice also meets
 # a builder that has seen other configurations of the same Pi.
 
+# shellcheck source=/dev/null
+. "$LAB/derivations.sh"
+
 # given <<SCRIPT : a case begins, with an empty /etc/nixos in which SCRIPT is run on the Pi. SCRIPT has a command
 # `reads <<EXPRESSION`, that writes a configuration with the value of EXPRESSION (as JSON) in /etc/seen.
 given() {
@@ -30,8 +33,7 @@ after() {
 		END
 		printf '%s\n' "$last_script"
 	} >"$CASE/script"
-	ran="the case's own script on the Pi"
-	lab on pi sh -eu <"$CASE/script" >"$CASE/output" 2>"$CASE/errors" || status=$? fail "the Pi could not be prepared"
+	prepare pi sh
 }
 
 # evaluate [-u NAME] [NAME=VALUE...] [FLAG...] : on the builder first, so that nothing which the Pi's own evaluation leaves
@@ -54,9 +56,7 @@ evaluate() {
 	expect_no_evaluation pi
 	ran="$ran
       and before, on the Pi: $(printf '%s' "$last_script" | tail -n 3)"
-	sed -i '/^evaluating file/d' "$CASE/errors"
-	errors=$(cat "$CASE/errors")
-	there=$(sed -n 's/^derivation: //p' "$CASE/errors" | tail -n 1)
+	note_derivation
 	${in_between:-:}
 	own=$(lab on pi env -C "${directory:-/etc/nixos}" "${environment[@]}" \
 		nix-instantiate '<nixpkgs/nixos>' -A config.system.build.toplevel "$@" 2>"$CASE/own" </dev/null) ||
@@ -67,17 +67,7 @@ evaluate() {
 expect_same_derivation() {
 	evaluate "$@"
 	expect_status 0
-	[ "$there" = "$own" ] || fail "expected the Pi's own derivation: $own
-      where /etc/seen is: $(seen_in pi "$own")
-    saw: $there
-      where /etc/seen is: $(seen_in builder "$there")"
-}
-
-# expect_another_derivation ... : the same on both, and not the one of before: what was changed is read.
-expect_another_derivation() {
-	local before=$own
-	expect_same_derivation "$@"
-	expect_different "$own" "$before"
+	expect_own_derivation_there builder
 }
 
 # expect_same_or_refusal TEXT ... : the same on both, or a failure with a message in which TEXT is; never another one.
@@ -93,19 +83,6 @@ expect_same_or_refusal() {
 		expect_contains "$errors" "$named"
 		expect_equal "$there" ""
 	fi
-}
-
-# expect_seen TEXT... : so the Pi itself has read it (with expect_same_derivation: so has the builder). No text: anything.
-expect_seen() {
-	local seen text
-	seen=$(seen_in pi "$own")
-	for text; do expect_contains "$seen" "$text"; done
-}
-
-# shellcheck disable=SC2016 # the host's shell's
-seen_in() { # HOST DERIVATION
-	lab on "$1" sh -c 'seen=$(nix-store --query --requisites "$1" | grep -e "-etc-seen.drv$") &&
-		nix-store --query --binding text "$seen"' seen "$2" 2>&1 </dev/null || true
 }
 
 # --- files, and what they are named by ------------------------------------------------------------

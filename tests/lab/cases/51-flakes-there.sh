@@ -4,6 +4,9 @@
 #
 # No case counts on what another one has left; all of a run share one pair of hosts.
 
+# shellcheck source=/dev/null
+. "$LAB/derivations.sh"
+
 # given <<SCRIPT : a case begins, with an empty $directory (else /srv/config) in which SCRIPT is run on the Pi. It has
 # commands: `flake [NAME] <<EXPRESSION` writes a flake.nix for the host NAME (else pi) with the value of EXPRESSION (as
 # JSON) in /etc/seen; $inputs, if set, stands in it. `lock` makes its lock file, `commit` commits all there is.
@@ -56,8 +59,7 @@ after() {
 		END
 		printf '%s\n' "$last_script"
 	} >"$CASE/script"
-	ran="the case's own script on the Pi"
-	lab on pi bash -eu <"$CASE/script" >"$CASE/output" 2>"$CASE/errors" || status=$? fail "the Pi could not be prepared"
+	prepare
 }
 
 # evaluate [NAME=VALUE...] [FLAG...] : on the builder first, in a copy of $directory and under its name; then on the Pi, in
@@ -76,9 +78,7 @@ evaluate() {
 	expect_no_evaluation pi
 	ran="$ran
       and before, on the Pi: $(printf '%s' "$last_script" | tail -n 3)"
-	sed -i '/^evaluating file/d' "$CASE/errors"
-	errors=$(cat "$CASE/errors")
-	there=$(sed -n 's/^derivation: //p' "$CASE/errors" | tail -n 1)
+	note_derivation
 	kept_there=$(left_behind)
 	while [ $# -gt 0 ]; do
 		if [ "$1" = --flake ]; then
@@ -109,18 +109,8 @@ expect_same_derivation() {
 	evaluate "$@"
 	[ "$own" != failed ] || fail "the Pi's own evaluation failed: $(cat "$CASE/own")"
 	expect_status 0
-	[ "$there" = "$own" ] || fail "expected the Pi's own derivation: $own
-      where /etc/seen is: $(seen_in pi "$own")
-    saw: $there
-      where /etc/seen is: $(seen_in builder "$there")"
+	expect_own_derivation_there builder
 	expect_equal "$kept_there" "$kept_own"
-}
-
-# expect_another_derivation ... : the same on both, and not the one of before.
-expect_another_derivation() {
-	local before=$own
-	expect_same_derivation "$@"
-	expect_different "$own" "$before"
 }
 
 # expect_same_failure TEXT ... : both fail, for the same reason.
@@ -133,19 +123,6 @@ expect_same_failure() {
 	expect_failure
 	expect_contains "$errors" "$text"
 	expect_equal "$kept_there" "$kept_own"
-}
-
-# expect_seen TEXT... : so the Pi itself has read it.
-expect_seen() {
-	local seen text
-	seen=$(seen_in pi "$own")
-	for text; do expect_contains "$seen" "$text"; done
-}
-
-# shellcheck disable=SC2016 # the host's shell's
-seen_in() { # HOST DERIVATION
-	lab on "$1" sh -c 'seen=$(nix-store --query --requisites "$1" | grep -e "-etc-seen.drv$") &&
-		nix-store --query --binding text "$seen"' seen "$2" 2>&1 </dev/null || true
 }
 
 # expect_not_there TEXT... : nothing on the builder has it; expect_there TEXT... : its cache of our files has.

@@ -2,6 +2,9 @@
 # Builders that are not as one wishes them: another Nix, no namespaces, no daemon, other programs, other people's. The
 # derivation is the client's own, or there is a clear word.
 
+# shellcheck source=/dev/null
+. "$LAB/derivations.sh"
+
 # given [CLIENT] <<SCRIPT : an empty /etc/nixos on the client ($client from now on; else pi), in which SCRIPT is run. SCRIPT
 # has a command `reads`, that reads an expression and writes a configuration with its value (as JSON) in /etc/seen.
 given() {
@@ -17,18 +20,14 @@ given() {
 		END
 		cat
 	} >"$CASE/script"
-	ran="the case's own script on $client"
-	lab on "$client" bash -eu <"$CASE/script" >"$CASE/output" 2>"$CASE/errors" || status=$? fail "$client could not be prepared"
+	prepare "$client"
 }
 
 # expect_same_derivation BUILDER [FLAG...] : as the client's own Nix makes; $own.
 expect_same_derivation() {
 	evaluates_to_something "$@"
 	own_derivation "${@:2}"
-	[ "$there" = "$own" ] || fail "expected the client's own derivation: $own
-      where /etc/seen is: $(seen_in "$client" "$own")
-    saw: $there
-      where /etc/seen is: $(seen_in "${1#*@}" "$there")"
+	expect_own_derivation_there "${1#*@}"
 }
 evaluates_to_something() { # BUILDER [FLAG...]
 	forget_calls "$client"
@@ -44,18 +43,6 @@ own_derivation() { # [FLAG...]
 		own=$(lab on "$client" env -C /etc/nixos \
 			nix-instantiate '<nixpkgs/nixos>' -A config.system.build.toplevel "$@" 2>"$CASE/own" </dev/null)
 	fi || fail "the own evaluation of $client failed: $(cat "$CASE/own")"
-}
-
-# shellcheck disable=SC2016 # the host's shell's
-seen_in() { # HOST DERIVATION
-	lab on "$1" sh -c 'seen=$(nix-store --query --requisites "$1" | grep -e "-etc-seen.drv$") &&
-		nix-store --query --binding text "$seen"' seen "$2" 2>&1 </dev/null || true
-}
-# expect_seen TEXT... : so the client itself has read it.
-expect_seen() {
-	local seen text
-	seen=$(seen_in "$client" "$own")
-	for text; do expect_contains "$seen" "$text"; done
 }
 
 # --- programs that are not there ------------------------------------------------------------------
