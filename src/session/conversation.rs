@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 
+use super::named::{refused, shown};
 use super::relay::Relay;
 use super::reply::{Has, Reply};
 use super::request::{Request, exports};
@@ -25,7 +26,6 @@ use crate::process::signals::Signals;
 use crate::progress::nix_log::LogLine;
 use crate::progress::{Event, Observer, Phase};
 use crate::sources::archive::Amount;
-use crate::sources::collect::Refusal;
 use crate::sources::mirror::Entry;
 use crate::store_path::StorePath;
 
@@ -398,7 +398,7 @@ impl Conversation<'_> {
     fn name_sent(&mut self, added: &[(PathBuf, Entry)]) {
         let files = added.iter().filter(|(_, entry)| matches!(entry, Entry::Content { .. }));
         for (number, (path, _)) in files.enumerate() {
-            let line = format!("sending {}", path.display());
+            let line = format!("sending {}", shown(path));
             // What no literal names is sent because the other side asks for it: that is to be seen.
             self.observer.see(if self.rounds.has_begun() && number < MOST_NAMED {
                 Event::Text(line)
@@ -413,19 +413,7 @@ impl Conversation<'_> {
             if !self.named_refused.insert(path.clone()) {
                 continue;
             }
-            let path = path.display();
-            self.observer.see(Event::Text(match refusal {
-                Refusal::Secret => format!("warning: {path} never leaves this machine, and was not sent"),
-                Refusal::Private => format!(
-                    "warning: {} asks for {path}; not everybody here may read it, so it is sent only if the configuration \
-                     names it as a path and not as a string",
-                    self.host
-                ),
-                Refusal::TheEvaluators => format!(
-                    "warning: the configuration names {path}: the evaluation on {} sees that of {0}",
-                    self.host
-                ),
-            }));
+            self.observer.see(Event::Text(refused(&path, refusal, self.host)));
         }
     }
 

@@ -13,6 +13,7 @@ mod conversation;
 mod diagnosis;
 mod frames;
 mod missing;
+mod named;
 pub mod relay;
 mod reply;
 pub mod request;

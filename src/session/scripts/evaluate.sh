@@ -100,6 +100,7 @@ adopt() {
 evaluate() {
 	printf '%s\n' "$rb_environment" >"$work/exports"
 	mode=closed
+	forget_before_boot
 	# shellcheck disable=SC2086 # words: digest, base, trees
 	receive $rb_need
 	know_version

@@ -32,6 +32,14 @@ forget_nix_cache() {
 	if [ "${size%%[!0-9]*}" -gt "$rb_most_kept" ]; then rm -rf "${state:?}/nix-cache"; fi
 } 2>/dev/null
 
+# forget_before_boot: the mirrors of before this machine's last start, which may have ended with files half written.
+forget_before_boot() {
+	boot=$(cat /proc/sys/kernel/random/boot_id)
+	[ "$(cat "$state/boot" 2>/dev/null)" != "$boot" ] || return 0
+	own rm -rf "$state/mirrors"
+	printf '%s\n' "$boot" >"$state/boot"
+}
+
 # receive DIGEST BASE TREE...: sets $mirror to DIGEST, which is then here. If it was not, the client sends what makes it of
 # BASE, or all of it.
 receive() {
@@ -88,6 +96,8 @@ receive_trees() {
 	[ -n "$missing" ] || return 0
 	mkdir "$work/trees"
 	unpack "$work/trees"
+	# They are kept for long, and are not looked at again: first all of it on the disk, then the name.
+	sync -f "$work/trees" 2>/dev/null || sync
 	for name in $missing; do
 		[ -e "$state/trees/$name" ] || mv "$work/trees/$name" "$state/trees/$name"
 	done
