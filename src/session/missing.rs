@@ -45,7 +45,7 @@ pub(super) fn missing(error: &str) -> Vec<Missing> {
         } else if SIGNS.iter().any(|sign| line.contains(sign)) {
             found.extend(paths(line).into_iter().map(|path| Missing::Path(path.into())));
         }
-        if NOT_FETCHED.iter().any(|sign| line.contains(sign)) {
+        if NOT_FETCHED.iter().any(|sign| line.contains(sign)) && !line.contains("'file:") {
             found.push(Missing::Fetched);
         }
     }
@@ -137,7 +137,6 @@ mod tests {
                 vec![
                     Missing::Path("/srv/x.tar.gz".into()),
                     Missing::Path("/srv/x.tar.gz': Couldn".into()),
-                    Missing::Fetched,
                 ],
             ),
             (
