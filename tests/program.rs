@@ -367,6 +367,53 @@ fn a_file_that_no_literal_names_is_sent_when_it_is_missed() {
     assert!(stage.sh("tar -xOf again.tar").contains("looked = 1"));
 }
 
+/// The other machine's word alone is no reason to hand out a secret: not if it asks, and not if a link is in its way.
+#[test]
+fn what_the_other_machine_only_asks_for_is_no_secret_of_ours() {
+    let stage = Stage::new();
+    stage.write("home/.ssh/id_x", "marker-of-a-key");
+    stage.write("home/notes.txt", "marker-of-notes");
+    stage.sh("chmod 600 home/notes.txt");
+    std::os::unix::fs::symlink("../home/notes.txt", stage.path("nixpkgs/../etc/notes")).unwrap();
+    let asked = [
+        "home/.ssh/id_x",
+        "home/notes.txt",
+        "etc/notes",
+        "etc/nixos/../../home/notes.txt",
+    ];
+    let asked: Vec<String> = asked
+        .iter()
+        .map(|name| format!("echo '@rebuild looked {}'", stage.path(name).display()))
+        .collect();
+    stage.stub(
+        "ssh",
+        &format!(
+            "hear_script
+             say hello /usr/bin x; say receiving none; hear_files >files.tar; say need; say evaluating
+             echo '@nix {{\"action\":\"msg\",\"level\":0,\"msg\":\"error: opening file '\\''{}'\\'': Permission denied\"}}'
+             say evaluation-failed 1
+             read -r word rest; hear_files >environment
+             say receiving base; hear_files >removed; hear_files >>files.tar; say need; say evaluating
+             {}
+             echo '@rebuild lock-line nonsense'
+             say looked-around
+             read -r word rest; hear_files >environment
+             say receiving base; hear_files >removed; hear_files >>files.tar; say need; say evaluating
+             say evaluated {DRV}; say building; say built {SYSTEM}; say no-socket; say finished",
+            stage.path("home/notes.txt").display(),
+            asked.join("\n")
+        ),
+    );
+    stage.stub("nix-copy-closure", "");
+    stage.stub("nix-store", "");
+    let run = stage.rebuild("build --eval-on builder --no-lend");
+    assert_eq!(run.code, 0, "{}", run.stderr);
+    assert_eq!(stage.sh("grep -c marker-of files.tar || true"), "0\n");
+    assert!(run.stderr.contains("asks for"), "{}", run.stderr);
+    assert!(run.stderr.contains("never leaves this machine"), "{}", run.stderr);
+    assert!(!stage.path("etc/nixos/flake.lock").exists());
+}
+
 #[test]
 fn an_evaluation_error_is_nix_own_text_and_code() {
     let stage = Stage::new();
