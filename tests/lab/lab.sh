@@ -134,6 +134,20 @@ cpu_of() {
 	esac
 }
 
+# lend_libraries HOST : a program that was built for a newer C library than the host's runs with trixie's.
+lend_libraries() {
+	local root
+	root=$("$LAB/roots.sh" host trixie amd64)
+	tar -C "$root/usr/lib/x86_64-linux-gnu" -chf - libc.so.6 libgcc_s.so.1 libm.so.6 ld-linux-x86-64.so.2 |
+		enter_host "$1" root sh -euc '
+			lent=/usr/local/lib/lent
+			mkdir -p $lent
+			tar -C $lent -xf -
+			mv /usr/local/bin/rebuild $lent/rebuild
+			printf "#!/bin/sh\nexec $lent/ld-linux-x86-64.so.2 --argv0 \"\$0\" --library-path $lent $lent/rebuild \"\$@\"\n" >/usr/local/bin/rebuild
+			chmod 755 /usr/local/bin/rebuild'
+}
+
 install_program() {
 	local file=$1 host name cpu
 	shift
@@ -145,6 +159,7 @@ install_program() {
 			cat >/usr/local/bin/.rebuild
 			chmod 755 /usr/local/bin/.rebuild
 			mv /usr/local/bin/.rebuild /usr/local/bin/rebuild' <"$file"
+		enter_host "$host" root /usr/local/bin/rebuild --version >/dev/null 2>&1 </dev/null || lend_libraries "$host"
 		for name; do enter_host "$host" root ln -sfn rebuild "/usr/local/bin/$name"; done
 	done
 }
