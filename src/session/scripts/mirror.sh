@@ -68,6 +68,7 @@ keep_new() {
 	unpack "$work/new"
 	# Another run of the same client may have been quicker.
 	[ -e "$state/mirrors/$mirror" ] || mv "$work/new" "$state/mirrors/$mirror"
+	[ ! -e "$work/new" ] || own rm -rf "$work/new"
 	touch "$state/mirrors/$mirror"
 	forget_old "$state/mirrors" 4
 }
