@@ -5,6 +5,7 @@
 //! [`progress`] as events; every process is started by [`process`]. `docs/design.md` says why.
 
 pub mod cli;
+pub mod daemon;
 pub mod failure;
 pub mod host;
 pub mod nix_settings;
@@ -14,4 +15,6 @@ pub mod progress;
 pub mod run;
 pub mod session;
 pub mod sources;
+pub mod ssh;
 pub mod store_path;
+pub mod surroundings;

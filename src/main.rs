@@ -10,7 +10,8 @@ use rebuild::failure::{describe, exit_code};
 use rebuild::plan::Plan;
 use rebuild::process::signals::Signals;
 use rebuild::progress::{self, Verbosity};
-use rebuild::run::{self, Surroundings};
+use rebuild::run;
+use rebuild::surroundings::Surroundings;
 
 fn main() -> ExitCode {
     match rebuild(Arguments::parse()) {

@@ -3,6 +3,7 @@
 
 pub mod argv;
 mod configuration;
+mod elevation;
 
 use std::path::PathBuf;
 
@@ -12,6 +13,7 @@ use crate::failure::Failure;
 use crate::host::{Host, Place};
 
 pub use configuration::{Configuration, Flake, Found, Subject};
+pub use elevation::{Elevation, Rights};
 
 /// What of this machine and its user decides over the plan.
 #[derive(Debug, Clone)]

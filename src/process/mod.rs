@@ -97,6 +97,16 @@ impl Invocation {
         self.finish(&mut command, signals)
     }
 
+    /// Runs to the end, heard by nobody: for what is tidied up at the end, when a signal may have come already.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub fn silently(&self) -> Result<ExitStatus> {
+        let mut command = self.command();
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        command.status().map_err(|error| self.not_started(&error).into())
+    }
+
     /// Starts it with all three standard streams piped to us, and deaf to Ctrl-C: whoever talks with it decides when it
     /// ends.
     ///

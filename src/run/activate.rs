@@ -4,12 +4,12 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 
-use super::Surroundings;
 use crate::failure::Failure;
 use crate::plan::argv::{self, ActivationFacts};
 use crate::plan::{Activation, Making, Plan};
 use crate::process::signals::Signals;
 use crate::store_path::StorePath;
+use crate::surroundings::Surroundings;
 
 /// Leaves `./result`. A local build has left it already.
 pub(super) fn link(plan: &Plan, system: &StorePath, directory: &Path, signals: &Signals) -> Result<()> {

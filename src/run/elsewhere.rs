@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 
 use super::gather::{self, Gathered, gather};
-use super::{Surroundings, System, here};
+use super::{System, here};
 use crate::host::Host;
 use crate::nix_settings::NixSettings;
 use crate::plan::{Configuration, Outcome, Plan, argv};
@@ -14,26 +14,30 @@ use crate::progress::{Event, Observer};
 use crate::session::relay::Relay;
 use crate::session::request::{Evaluation, Request, Work};
 use crate::session::sources::Sources;
-use crate::session::{Answer, CannotEvaluate, Peer, converse, ssh};
+use crate::session::{Answer, CannotEvaluate, Peer, converse};
 use crate::sources::environment::Environment;
 use crate::sources::record::Record;
+use crate::ssh::{self, Ssh};
 use crate::store_path::StorePath;
+use crate::surroundings::Surroundings;
 
 /// What another machine is to make.
 pub(super) struct Errand<'a> {
     host: &'a Host,
     plan: &'a Plan,
     around: &'a Surroundings,
+    ssh: &'a Ssh,
     settings: NixSettings,
 }
 
 impl<'a> Errand<'a> {
-    pub(super) fn new(host: &'a Host, plan: &'a Plan, around: &'a Surroundings) -> Self {
+    pub(super) fn new(host: &'a Host, plan: &'a Plan, around: &'a Surroundings, ssh: &'a Ssh) -> Self {
         let settings = NixSettings::read(|name| around.variable(name));
         Self {
             host,
             plan,
             around,
+            ssh,
             settings,
         }
     }
@@ -176,7 +180,7 @@ impl<'a> Errand<'a> {
         };
         let peer = Peer {
             host: self.host,
-            ssh_options: options.as_deref(),
+            ssh: self.ssh,
             relay: relay.as_ref(),
             own_nix: &|| self.own_nix(signals),
             importer: &import,

@@ -2,11 +2,11 @@
 
 use std::path::Path;
 
-use super::Surroundings;
 use crate::cli::Arguments;
 use crate::nix_settings::NixSettings;
 use crate::plan::{Facts, Found};
 use crate::sources::search_path::SearchPath;
+use crate::surroundings::Surroundings;
 
 const SYSTEM_FLAKE: &str = "/etc/nixos/flake.nix";
 const SYSTEM_FILE: &str = "/etc/nixos/system.nix";

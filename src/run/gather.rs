@@ -5,13 +5,13 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 
-use super::Surroundings;
 use crate::failure::Failure;
 use crate::nix_settings::NixSettings;
 use crate::plan::{Configuration, Flake, Plan};
 use crate::sources::collect::Collection;
 use crate::sources::flakes::{Flakes, Registry, is_elsewhere, is_path};
 use crate::sources::search_path::SearchPath;
+use crate::surroundings::Surroundings;
 
 /// What of this machine is read.
 pub(super) struct Gathered {

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 
+use super::diagnosis;
 use super::named::{refused, shown};
 use super::relay::Relay;
 use super::reply::{Has, Reply};
@@ -18,7 +19,6 @@ use super::request::{Request, exports};
 use super::rounds::{Next, Rounds};
 use super::sources::Sources;
 use super::speaker::{Speaker, Speech};
-use super::{diagnosis, ssh};
 use crate::failure::{Failure, Interrupted};
 use crate::host::Host;
 use crate::process::exit_code;
@@ -27,6 +27,7 @@ use crate::progress::nix_log::LogLine;
 use crate::progress::{Event, Observer, Phase};
 use crate::sources::archive::Amount;
 use crate::sources::mirror::Entry;
+use crate::ssh::{self, Ssh};
 use crate::store_path::StorePath;
 
 /// How long the other side may take to end what it does after a Ctrl-C here.
@@ -53,8 +54,8 @@ pub struct Answer {
 pub struct Peer<'a> {
     /// Its name.
     pub host: &'a Host,
-    /// The user's options for ssh (`NIX_SSHOPTS`).
-    pub ssh_options: Option<&'a str>,
+    /// How we connect.
+    pub ssh: &'a Ssh,
     /// Our daemon, if it is lent.
     pub relay: Option<&'a Relay>,
     /// The version of this machine's Nix, where an older one over there may be why an evaluation fails.
@@ -88,7 +89,7 @@ pub fn converse(
     let script = request.script()?;
     let own_socket = peer.relay.map(Relay::socket);
     let forward = request.socket.as_deref().zip(own_socket.as_deref());
-    let command = ssh::connect(host, peer.ssh_options, forward, script.len())?;
+    let command = peer.ssh.session(host, forward, script.len());
     observer.see(Event::Phase(Phase::Connecting(host.to_string())));
     observer.see(Event::Detail(format!("$ {command}")));
 

@@ -2,7 +2,6 @@
 //! be, the output comes back. This side's half of `scripts/`.
 //!
 //! - [`request`]: what is asked for, as the text that runs there;
-//! - [`ssh`]: the connection, and what its failures mean;
 //! - [`frames`], [`speaker`]: what goes there;
 //! - [`sources`]: which of our files are to be there, and which are there already;
 //! - [`rounds`]: when there is more to be sent;
@@ -20,7 +19,6 @@ pub mod request;
 mod rounds;
 pub mod sources;
 mod speaker;
-pub mod ssh;
 mod trace;
 
 pub use conversation::{Answer, Peer, converse};

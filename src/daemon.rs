@@ -1,0 +1,30 @@
+//! A Nix daemon, through which store paths come to a machine.
+
+use std::fmt;
+use std::path::PathBuf;
+
+use crate::process::Invocation;
+
+/// A machine's Nix daemon, and how it is reached.
+#[derive(Clone, PartialEq, Eq)]
+pub enum Daemon {
+    /// It listens here.
+    Socket(PathBuf),
+    /// This command becomes one, on its standard streams (`nix-daemon --stdio`): on another machine, or as root.
+    Command {
+        /// The command.
+        command: Invocation,
+        /// What it reads before it is a daemon: a script, a password.
+        first: Vec<u8>,
+    },
+}
+
+impl fmt::Debug for Daemon {
+    /// Without what may be a password.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Socket(path) => write!(formatter, "{}", path.display()),
+            Self::Command { command, .. } => write!(formatter, "{command}"),
+        }
+    }
+}

@@ -1,0 +1,269 @@
+//! The connection to another machine, and what its failures mean.
+
+mod reasons;
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+use tempfile::TempDir;
+
+use crate::failure::Failure;
+use crate::host::Host;
+use crate::process::Invocation;
+use crate::process::signals::Signals;
+use crate::surroundings::Surroundings;
+
+pub use reasons::no_session;
+
+/// Replaces the options with which we share connections (nixpkgs#538973).
+const DEFAULTS: &str = "NIXOS_REBUILD_SSH_DEFAULT_OPTS";
+
+/// How this run connects: the user's options, and the connections that are shared by several commands.
+///
+/// A host to which a run says more than one thing is logged in to once (a hardware key is touched once), by a shared
+/// connection of our own. The user's own sharing, where `~/.ssh/config` or `NIX_SSHOPTS` has one, is left alone:
+/// nixos-rebuild hides it (nixpkgs#495907, nixpkgs#168322).
+pub struct Ssh {
+    /// The words of `NIX_SSHOPTS`.
+    own: Vec<String>,
+    /// What the user has in place of our options for sharing.
+    defaults: Option<Vec<String>>,
+    /// Where the sockets of shared connections are.
+    sockets: Option<TempDir>,
+    /// The destinations whose connections are shared.
+    shared: Vec<String>,
+}
+
+impl Ssh {
+    /// Reads the user's options. No connection is shared yet.
+    ///
+    /// # Errors
+    /// Options that no shell could read.
+    pub fn new(around: &Surroundings) -> Result<Self, Failure> {
+        let words = |name| around.text(name).map(|text| words(name, &text)).transpose();
+        Ok(Self {
+            own: words("NIX_SSHOPTS")?.unwrap_or_default(),
+            defaults: words(DEFAULTS)?,
+            sockets: None,
+            shared: Vec::new(),
+        })
+    }
+
+    /// From now on all commands for this host share a connection, which stays until this value is dropped.
+    ///
+    /// # Errors
+    /// When there is no place for its socket, or a signal has come.
+    pub fn share(&mut self, host: &Host, signals: &Signals) -> Result<()> {
+        let destination = host.destination().to_owned();
+        if self.defaults.is_some() || self.shared.contains(&destination) || self.is_shared_by_user(host, signals)? {
+            return Ok(());
+        }
+        if self.sockets.is_none() {
+            // Not in TMPDIR, which may be too long for a socket's address.
+            self.sockets = Some(tempfile::Builder::new().prefix("rebuild.").tempdir_in("/tmp")?);
+        }
+        self.shared.push(destination);
+        Ok(())
+    }
+
+    /// What ssh itself says of its configuration for a host. Nothing is connected for it.
+    fn is_shared_by_user(&self, host: &Host, signals: &Signals) -> Result<bool> {
+        let question = Invocation::new("ssh")
+            .args(&self.own)
+            .args(["-G", "--", host.destination()]);
+        let Ok(answer) = question.capture(signals) else {
+            signals.check()?;
+            return Ok(false);
+        };
+        let answer = String::from_utf8_lossy(&answer);
+        let path = answer.lines().find_map(|line| line.strip_prefix("controlpath "));
+        Ok(path.is_some_and(|path| path != "none"))
+    }
+
+    /// The options of every command for this host: the user's come first, and of two ssh counts the first.
+    #[must_use]
+    pub fn options(&self, host: &Host) -> Vec<String> {
+        let mut words = self.own.clone();
+        if let Some(defaults) = &self.defaults {
+            words.extend(defaults.iter().cloned());
+        } else if let (Some(sockets), true) = (&self.sockets, self.shared.iter().any(|name| name == host.destination()))
+        {
+            words.extend(["-o".into(), "ControlMaster=auto".into()]);
+            words.extend(["-o".into(), format!("ControlPath={}/ssh-%C", sockets.path().display())]);
+            words.extend(["-o".into(), "ControlPersist=60".into()]);
+        }
+        words
+    }
+
+    /// The command for one session, on whose stdin a script of so many bytes comes first. `forward` is a socket there and
+    /// the socket of ours to which it leads.
+    #[must_use]
+    pub fn session(&self, host: &Host, forward: Option<(&Path, &Path)>, script_length: usize) -> Invocation {
+        let mut command = Invocation::new("ssh").args(self.options(host)).args([
+            // No terminal there, and nothing of ours but what this session needs: no agent, no display.
+            "-T",
+            "-a",
+            "-x",
+            "-o",
+            "ConnectTimeout=20",
+            // A dead link is noticed within a minute and a half.
+            "-o",
+            "ServerAliveInterval=30",
+            "-o",
+            "ServerAliveCountMax=3",
+            // A refused forwarding costs the fast way of copying, not the run.
+            "-o",
+            "ExitOnForwardFailure=no",
+            "-o",
+            "RemoteCommand=none",
+        ]);
+        if let Some((there, here)) = forward {
+            let mut sockets = OsString::from(there);
+            sockets.push(":");
+            sockets.push(here);
+            command = command.arg("-R").arg(sockets);
+        }
+        // The script comes on stdin, for the login shell may be one that cannot read it: fish, csh and nushell
+        // understand just this line in the same way. dd, because head may take more than it gives.
+        command.args(["--", host.destination()]).arg(start(script_length))
+    }
+}
+
+impl Drop for Ssh {
+    /// Ends the shared connections.
+    fn drop(&mut self) {
+        let Some(directory) = &self.sockets else { return };
+        let Ok(entries) = std::fs::read_dir(directory.path()) else {
+            return;
+        };
+        for socket in entries.flatten() {
+            let mut path = OsString::from("ControlPath=");
+            path.push(socket.path());
+            // The host's name has no meaning here, but ssh wants one.
+            let end = Invocation::new("ssh")
+                .arg("-o")
+                .arg(path)
+                .args(["-O", "exit", "rebuild"]);
+            let _ = end.silently();
+        }
+    }
+}
+
+/// The words of a variable's value, as a shell reads them.
+fn words(name: &str, text: &str) -> Result<Vec<String>, Failure> {
+    shlex::split(text).ok_or_else(|| Failure::usage(format!("{name} cannot be read, a quote is not closed: {text}")))
+}
+
+/// The command line that the login shell over there gets.
+fn start(script_length: usize) -> String {
+    format!("exec /bin/sh -c 'eval \"$(dd bs={script_length} count=1 iflag=fullblock 2>/dev/null)\"'")
+}
+
+/// A path for a socket on the other machine, which nobody can guess.
+///
+/// # Errors
+/// When the system has no random numbers.
+pub fn socket_there() -> std::io::Result<PathBuf> {
+    let mut random = [0; 16];
+    std::io::Read::read_exact(&mut std::fs::File::open("/dev/urandom")?, &mut random)?;
+    Ok(PathBuf::from(format!(
+        "/tmp/rebuild-{:032x}.socket",
+        u128::from_ne_bytes(random)
+    )))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::host::Place;
+
+    fn host() -> Host {
+        Place::parse("me@builder", "pi").unwrap().host().unwrap().clone()
+    }
+
+    fn ssh(variables: &[(&str, &str)]) -> Result<Ssh, Failure> {
+        Ssh::new(&Surroundings {
+            variables: variables
+                .iter()
+                .map(|(name, value)| (name.into(), value.into()))
+                .collect(),
+            directory: "/".into(),
+            own_name: "pi".into(),
+        })
+    }
+
+    /// nixpkgs#538973
+    #[test]
+    fn the_users_defaults_replace_ours_even_if_they_are_empty() {
+        let with = |defaults| {
+            let ssh = ssh(&[("NIX_SSHOPTS", "-4"), (DEFAULTS, defaults)]).unwrap();
+            ssh.options(&host()).join(" ")
+        };
+        assert_eq!(with("-o ControlPath=none"), "-4 -o ControlPath=none");
+        assert_eq!(with(""), "-4");
+    }
+
+    #[test]
+    fn a_shared_connection_has_nixos_rebuilds_options() {
+        let mut ssh = ssh(&[("NIX_SSHOPTS", "-4")]).unwrap();
+        assert_eq!(ssh.options(&host()), ["-4"]);
+        ssh.sockets = Some(tempfile::tempdir().unwrap());
+        ssh.shared.push("me@builder".into());
+        let expected = format!(
+            "-4 -o ControlMaster=auto -o ControlPath={}/ssh-%C -o ControlPersist=60",
+            ssh.sockets.as_ref().unwrap().path().display()
+        );
+        assert_eq!(ssh.options(&host()).join(" "), expected);
+    }
+
+    #[test]
+    fn the_users_options_come_first_and_the_script_last() {
+        let forward = (Path::new("/tmp/there"), Path::new("/tmp/here"));
+        let ssh = ssh(&[("NIX_SSHOPTS", "-p 22 -o 'ProxyCommand=a b'")]).unwrap();
+        let command = ssh.session(&host(), Some(forward), 1234);
+        let words: Vec<_> = command.words().map(|word| word.to_string_lossy()).collect();
+        let expected = "ssh|-p|22|-o|ProxyCommand=a b|-T|-a|-x|-o|ConnectTimeout=20|-o|ServerAliveInterval=30\
+            |-o|ServerAliveCountMax=3|-o|ExitOnForwardFailure=no|-o|RemoteCommand=none|-R|/tmp/there:/tmp/here\
+            |--|me@builder|exec /bin/sh -c 'eval \"$(dd bs=1234 count=1 iflag=fullblock 2>/dev/null)\"'";
+        assert_eq!(words.join("|"), expected);
+    }
+
+    /// A login shell is its machine's own affair. Those that are not here are not tried, and named.
+    #[test]
+    fn every_login_shell_starts_the_script_and_leaves_the_rest_on_stdin() {
+        let script = b"read -r rest; echo \"$((1 + 1)) $rest\"; exit 7";
+        let mut tried = 0;
+        for shell in ["sh", "dash", "bash", "busybox", "zsh", "fish", "tcsh", "nu"] {
+            let mut command = std::process::Command::new(shell);
+            command
+                .args((shell == "busybox").then_some("sh"))
+                .arg("-c")
+                .arg(start(script.len()));
+            let pipes = command
+                .stdin(std::process::Stdio::piped())
+                .stdout(std::process::Stdio::piped());
+            let Ok(mut child) = pipes.spawn() else {
+                eprintln!("{shell} is not here: not tried");
+                continue;
+            };
+            let input = [script.as_slice(), b"what follows\nand more\n"].concat();
+            std::io::Write::write_all(&mut child.stdin.take().unwrap(), &input).unwrap();
+            let output = child.wait_with_output().unwrap();
+            assert_eq!(String::from_utf8_lossy(&output.stdout), "2 what follows\n", "{shell}");
+            assert_eq!(output.status.code(), Some(7), "{shell}");
+            tried += 1;
+        }
+        assert!(tried >= 2);
+    }
+
+    #[test]
+    fn options_that_cannot_be_read_are_refused() {
+        assert!(ssh(&[("NIX_SSHOPTS", "-o 'x")]).is_err_and(|failure| failure.code() == 2));
+    }
+
+    #[test]
+    fn sockets_differ() {
+        assert_ne!(socket_there().unwrap(), socket_there().unwrap());
+    }
+}
