@@ -4,6 +4,7 @@ use std::fmt;
 use std::path::PathBuf;
 
 use crate::process::Invocation;
+use crate::surroundings::Surroundings;
 
 /// A machine's Nix daemon, and how it is reached.
 #[derive(Clone, PartialEq, Eq)]
@@ -17,6 +18,15 @@ pub enum Daemon {
         /// What it reads before it is a daemon: a script, a password.
         first: Vec<u8>,
     },
+}
+
+impl Daemon {
+    /// This machine's own, as this user reaches it.
+    #[must_use]
+    pub fn own(around: &Surroundings) -> Self {
+        let socket = around.variable("NIX_DAEMON_SOCKET_PATH");
+        Self::Socket(socket.map_or_else(|| PathBuf::from("/nix/var/nix/daemon-socket/socket"), PathBuf::from))
+    }
 }
 
 impl fmt::Debug for Daemon {

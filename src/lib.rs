@@ -12,7 +12,7 @@ pub mod nix_settings;
 pub mod plan;
 pub mod process;
 pub mod progress;
-pub mod run;
+//pub mod run;
 pub mod session;
 pub mod sources;
 pub mod ssh;

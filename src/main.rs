@@ -30,7 +30,7 @@ fn rebuild(arguments: Arguments) -> Result<()> {
     let around = surroundings()?;
     let mut observer = progress::observer(Verbosity::of(&arguments));
     let facts = run::facts(&arguments, &around);
-    let plan = Plan::new(arguments, &facts)?;
+    let plan = Plan::new(&arguments, &facts)?;
     run::carry_out(&plan, &around, observer.as_mut(), &signals)
 }
 

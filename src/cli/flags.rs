@@ -74,6 +74,19 @@ impl CommonFlags {
         words.0
     }
 
+    /// As arguments of `nix copy`, which builds nothing.
+    #[must_use]
+    pub fn arguments_of_copying(&self) -> Vec<String> {
+        let of_copying = Self {
+            verbose: self.verbose,
+            quiet: self.quiet,
+            log_format: self.log_format.clone(),
+            option: self.option.clone(),
+            ..Self::default()
+        };
+        of_copying.arguments_with_log_format()
+    }
+
     /// As arguments of a Nix command that writes its log to the user.
     #[must_use]
     pub fn arguments_with_log_format(&self) -> Vec<String> {

@@ -4,8 +4,11 @@
 
 pub mod flags;
 
+use std::path::PathBuf;
+
 use clap::{Args, Parser, ValueEnum, ValueHint};
 
+use crate::plan::Elevation;
 use flags::{BuildFlags, CommonFlags, CopyFlags, EvaluationFlags, FlakeFlags};
 
 /// What the user typed.
@@ -20,7 +23,7 @@ use flags::{BuildFlags, CommonFlags, CopyFlags, EvaluationFlags, FlakeFlags};
 )]
 pub struct Arguments {
     /// What to do
-    #[arg(value_enum)]
+    #[arg(value_enum, default_value_t = Verb::Help, hide_default_value = true)]
     pub verb: Verb,
 
     /// Who does what.
@@ -34,6 +37,14 @@ pub struct Arguments {
     /// What becomes of the result.
     #[command(flatten)]
     pub activation: ActivationFlags,
+
+    /// How the user becomes root.
+    #[command(flatten)]
+    pub rights: RightsFlags,
+
+    /// Flags of single verbs.
+    #[command(flatten)]
+    pub verbs: VerbFlags,
 
     /// Flags that every Nix command understands.
     #[command(flatten)]
@@ -55,7 +66,7 @@ pub struct Arguments {
     #[command(flatten)]
     pub copy: CopyFlags,
 
-    /// Flags that are understood and mean nothing, or that this version refuses with a reason.
+    /// Flags that are understood and mean nothing, or something by another name.
     #[command(flatten)]
     pub other: OtherFlags,
 
@@ -80,9 +91,23 @@ pub enum Verb {
     DryBuild,
     /// Build and show what activating it would change
     DryActivate,
+    /// Build a script that starts the system in a virtual machine
+    BuildVm,
+    /// The same, with the boot loader
+    BuildVmWithBootloader,
+    /// Build a disk image
+    BuildImage,
+    /// Open the configuration in an editor
+    Edit,
+    /// Open the configuration in 'nix repl'
+    Repl,
+    /// List the generations of the profile
+    ListGenerations,
+    /// Open the manual
+    Help,
 }
 
-/// `--eval-host`, `--build-host`, and how they are dealt with.
+/// `--eval-host`, `--build-host`, `--target-host`, and how they are dealt with.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Hosts")]
 pub struct RoleFlags {
@@ -93,6 +118,10 @@ pub struct RoleFlags {
     /// Build there; evaluate here unless --eval-host says otherwise
     #[arg(long, visible_alias = "build-on", value_name = "HOST", value_hint = ValueHint::Hostname)]
     pub build_host: Option<String>,
+
+    /// Activate there; evaluate and build here unless the other two say otherwise
+    #[arg(long, value_name = "HOST", value_hint = ValueHint::Hostname)]
+    pub target_host: Option<String>,
 
     /// Fetch the result with nix-copy-closure; do not lend this machine's Nix daemon to the builder
     #[arg(long)]
@@ -133,6 +162,7 @@ fn no_verb(text: &str) -> Result<String, String> {
 }
 
 /// What becomes of the result.
+#[allow(clippy::struct_excessive_bools, reason = "each is a flag")]
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Activation")]
 pub struct ActivationFlags {
@@ -140,22 +170,97 @@ pub struct ActivationFlags {
     #[arg(long, short = 'p', value_name = "NAME", default_value = "system")]
     pub profile_name: String,
 
+    /// Activate this specialisation of the configuration, or build its virtual machine or image
+    #[arg(long, short = 'c', value_name = "NAME")]
+    pub specialisation: Option<String>,
+
+    /// Go back to the generation before the current one; nothing is built
+    #[arg(long)]
+    pub rollback: bool,
+
+    /// Take a system that was built before; nothing is built
+    #[arg(long, value_name = "PATH", value_hint = ValueHint::AnyPath, conflicts_with_all = ["rollback", "flake", "file", "attr"])]
+    pub store_path: Option<PathBuf>,
+
+    /// Update root's channel 'nixos' first, and those with a file .update-on-nixos-rebuild
+    #[arg(long)]
+    pub upgrade: bool,
+
+    /// Update all of root's channels first
+    #[arg(long)]
+    pub upgrade_all: bool,
+
+    /// Show which packages change
+    #[arg(long)]
+    pub diff: bool,
+
     /// Install the boot loader again
     #[arg(long)]
     pub install_bootloader: bool,
 }
 
+/// How the user becomes root on the machine that is changed.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Privileges")]
+pub struct RightsFlags {
+    /// Become root by this program where the system is changed
+    #[arg(long, value_enum, value_name = "HOW")]
+    pub elevate: Option<Elevation>,
+
+    /// As --elevate sudo
+    #[arg(long)]
+    pub sudo: bool,
+
+    /// Ask for the password here, once, before the long work; as --elevate sudo if that is not given
+    #[arg(long, short = 'S', visible_alias = "ask-sudo-password")]
+    pub ask_elevate_password: bool,
+}
+
+/// Flags that only one verb has.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Single verbs")]
+pub struct VerbFlags {
+    /// build-image: which image; without it, those that there are are listed
+    #[arg(long, value_name = "VARIANT")]
+    pub image_variant: Option<String>,
+
+    /// list-generations: as JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
 /// Accepted for nixos-rebuild's sake.
+#[allow(clippy::struct_excessive_bools, reason = "each is a flag")]
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Compatibility")]
 pub struct OtherFlags {
     /// Accepted: this program never builds and starts another version of itself
-    #[arg(long, alias = "fast")]
+    #[arg(long)]
     pub no_reexec: bool,
 
-    /// A third machine: not in this version
-    #[arg(long, value_name = "HOST", value_hint = ValueHint::Hostname)]
-    pub target_host: Option<String>,
+    /// Show what this program does, and not more of Nix
+    #[arg(long)]
+    pub debug: bool,
+
+    /// Old name of --no-reexec
+    #[arg(long, hide = true)]
+    pub fast: bool,
+
+    /// Old name of --sudo
+    #[arg(long, hide = true)]
+    pub use_remote_sudo: bool,
+
+    /// Old name of --install-bootloader
+    #[arg(long, hide = true)]
+    pub install_grub: bool,
+
+    /// Accepted: there never is a terminal on the other side
+    #[arg(long, hide = true)]
+    pub no_ssh_tty: bool,
+
+    /// Accepted: Nix is never built first
+    #[arg(long, hide = true)]
+    pub no_build_nix: bool,
 }
 
 #[cfg(test)]

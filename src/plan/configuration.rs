@@ -8,11 +8,11 @@ use crate::cli::ConfigurationFlags;
 use crate::cli::flags::FlakeFlags;
 use crate::failure::Failure;
 
+/// nixos-rebuild's name for a configuration whose machine has none.
+const NAMELESS: &str = "default";
+
 /// The classic entry point, which reads `NIXOS_CONFIG` or `<nixos-config>`.
 const CLASSIC: &str = "<nixpkgs/nixos>";
-
-/// The attribute that is the whole system.
-const SYSTEM: &str = "config.system.build.toplevel";
 
 /// What the user, or this machine, names as the configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,19 +36,30 @@ pub enum Configuration {
 pub struct Flake {
     /// What stands before the `#`, as it was given: Nix reads it. Resolving it broke submodules (nixpkgs#422971).
     pub reference: String,
-    /// The configuration's name, with neither `"` nor `#` in it.
-    pub name: String,
+    /// The configuration's name, with neither `"` nor `#` in it. None: the target's host name, which is learnt from that
+    /// machine (nixos-rebuild takes `default` where ssh fails).
+    pub name: Option<String>,
     /// The flags. They are here and not among the others, so that they can reach no other configuration.
     pub flags: FlakeFlags,
 }
 
-/// The system of a configuration, by the Nix commands that know it.
+/// Something of a configuration, by the Nix commands that know it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Subject<'a> {
-    /// These words, for `nix-build` and `nix-instantiate`.
-    Expression([String; 3]),
-    /// Its [`Flake::installable`], for `nix`.
-    Flake(&'a Flake),
+    /// For `nix-build` and `nix-instantiate`.
+    Expression {
+        /// The file.
+        file: &'a str,
+        /// The attribute in it.
+        attribute: String,
+    },
+    /// For `nix`.
+    Flake {
+        /// What is built.
+        installable: String,
+        /// The flags that only flakes have.
+        flags: &'a FlakeFlags,
+    },
 }
 
 /// What of this machine may be the configuration when the command line names none.
@@ -65,7 +76,7 @@ pub struct Found {
 }
 
 impl Configuration {
-    /// Decides which it is.
+    /// Decides which it is; `target_name` is the host name of the machine that it is for, where that is known.
     ///
     /// # Errors
     /// The flags contradict each other, name nothing, or are of another kind of configuration.
@@ -73,7 +84,7 @@ impl Configuration {
         given: &ConfigurationFlags,
         flags: FlakeFlags,
         found: &Found,
-        own_name: &str,
+        target_name: Option<&str>,
     ) -> Result<Self, Failure> {
         let file = given.file.as_deref().filter(|text| !text.is_empty());
         let attribute = given.attr.as_deref().filter(|text| !text.is_empty());
@@ -87,14 +98,14 @@ impl Configuration {
                 ))
                 .with_remedy("leave one out; of a flake, --flake URI#NAME names the configuration"));
             }
-            return Ok(Self::Flake(Flake::parse(reference, own_name, flags)?));
+            return Ok(Self::Flake(Flake::parse(reference, target_name, flags)?));
         }
         // nixpkgs#527046: --attr is of a file, so it is not for the flake that is found.
         let may_be_flake = !given.no_flake && file.is_none() && attribute.is_none();
         if let Some(directory) = found.system_flake.as_ref().filter(|_| may_be_flake) {
             return Ok(Self::Flake(Flake {
                 reference: directory.to_string_lossy().into_owned(),
-                name: own(own_name),
+                name: target_name.map(own),
                 flags,
             }));
         }
@@ -133,19 +144,33 @@ impl Configuration {
         })
     }
 
-    /// The system in it, as Nix's commands take it, here or on another machine.
+    /// An attribute of it, as Nix's commands take it, here or on another machine.
     #[must_use]
-    pub fn subject(&self) -> Subject<'_> {
+    pub fn subject(&self, attribute: &str) -> Subject<'_> {
         let (file, attribute) = match self {
-            Self::Classic => (CLASSIC, SYSTEM.to_owned()),
-            Self::File { file, attribute: None } => (file.as_str(), SYSTEM.to_owned()),
+            Self::Classic => (CLASSIC, attribute.to_owned()),
+            Self::File { file, attribute: None } => (file.as_str(), attribute.to_owned()),
             Self::File {
                 file,
-                attribute: Some(attribute),
-            } => (file.as_str(), format!("{attribute}.{SYSTEM}")),
-            Self::Flake(flake) => return Subject::Flake(flake),
+                attribute: Some(first),
+            } => (file.as_str(), format!("{first}.{attribute}")),
+            Self::Flake(flake) => {
+                return Subject::Flake {
+                    installable: format!("{}.{attribute}", flake.installable()),
+                    flags: &flake.flags,
+                };
+            }
         };
-        Subject::Expression([file.to_owned(), "--attr".to_owned(), attribute])
+        Subject::Expression { file, attribute }
+    }
+
+    /// The same with the target's host name for a name, if it has none.
+    #[must_use]
+    pub fn named(mut self, target_name: &str) -> Self {
+        if let Self::Flake(flake) = &mut self {
+            flake.name.get_or_insert_with(|| own(target_name));
+        }
+        self
     }
 }
 
@@ -155,14 +180,17 @@ impl std::fmt::Display for Configuration {
         match self {
             Self::Classic => formatter.write_str("the classic configuration"),
             Self::File { file, .. } => write!(formatter, "the configuration {file}"),
-            Self::Flake(flake) => write!(formatter, "the flake {}#{}", flake.reference, flake.name),
+            Self::Flake(Flake { reference, name, .. }) => match name {
+                Some(name) => write!(formatter, "the flake {reference}#{name}"),
+                None => write!(formatter, "the flake {reference}"),
+            },
         }
     }
 }
 
 impl Flake {
-    /// Reads `REFERENCE[#NAME]`; without a name it is this machine's.
-    fn parse(text: &str, own_name: &str, flags: FlakeFlags) -> Result<Self, Failure> {
+    /// Reads `REFERENCE[#NAME]`; without a name it is the target's.
+    fn parse(text: &str, target_name: Option<&str>, flags: FlakeFlags) -> Result<Self, Failure> {
         let (reference, name) = text.split_once('#').unwrap_or((text, ""));
         if name.contains(['#', '"']) {
             return Err(
@@ -174,25 +202,24 @@ impl Flake {
         Ok(Self {
             reference: reference.to_owned(),
             name: if name.is_empty() {
-                own(own_name)
+                target_name.map(own)
             } else {
-                name.to_owned()
+                Some(name.to_owned())
             },
             flags,
         })
     }
 
-    /// The system, as Nix's new commands take it.
+    /// The configuration, as Nix's new commands take it.
     #[must_use]
     pub fn installable(&self) -> String {
-        let Self { reference, name, .. } = self;
-        format!("{reference}#nixosConfigurations.\"{name}\".{SYSTEM}")
+        let name = self.name.as_deref().unwrap_or(NAMELESS);
+        format!("{}#nixosConfigurations.\"{name}\"", self.reference)
     }
 }
 
-/// nixos-rebuild's name for a configuration whose machine has none.
-fn own(own_name: &str) -> String {
-    let name = if own_name.is_empty() { "default" } else { own_name };
+fn own(host_name: &str) -> String {
+    let name = if host_name.is_empty() { NAMELESS } else { host_name };
     name.to_owned()
 }
 
@@ -217,7 +244,7 @@ mod tests {
         let words = line.split(' ').filter(|word| !word.is_empty());
         let words = words.map(|word| if word == "''" { "" } else { word });
         let arguments = Arguments::try_parse_from(["rebuild", "build"].into_iter().chain(words)).unwrap();
-        Configuration::choose(&arguments.configuration, arguments.flake, found, "pi.lan")
+        Configuration::choose(&arguments.configuration, arguments.flake, found, Some("pi.lan"))
     }
 
     fn file(file: &str, attribute: Option<&str>) -> Configuration {
@@ -230,7 +257,7 @@ mod tests {
     fn flake(reference: &str, name: &str) -> Configuration {
         Configuration::Flake(Flake {
             reference: reference.into(),
-            name: name.into(),
+            name: Some(name.into()),
             flags: FlakeFlags::default(),
         })
     }
@@ -366,30 +393,32 @@ mod tests {
     }
 
     #[test]
-    fn the_system_as_nix_takes_it() {
-        let expression = |words: [&str; 3]| Subject::Expression(words.map(str::to_owned));
-        for (configuration, words) in [
-            (
-                Configuration::Classic,
-                ["<nixpkgs/nixos>", "--attr", "config.system.build.toplevel"],
-            ),
-            (
-                file("x y.nix", None),
-                ["x y.nix", "--attr", "config.system.build.toplevel"],
-            ),
-            (
-                file("dir", Some("hosts.pi")),
-                ["dir", "--attr", "hosts.pi.config.system.build.toplevel"],
-            ),
+    fn attributes_as_nix_takes_them() {
+        for (configuration, file, attribute) in [
+            (Configuration::Classic, "<nixpkgs/nixos>", "a.b"),
+            (file("x y.nix", None), "x y.nix", "a.b"),
+            (file("dir", Some("hosts.pi")), "dir", "hosts.pi.a.b"),
         ] {
-            assert_eq!(configuration.subject(), expression(words));
+            let attribute = attribute.to_owned();
+            assert_eq!(configuration.subject("a.b"), Subject::Expression { file, attribute });
         }
-        let Configuration::Flake(flake) = flake("path:/x?a=b", "pi.lan") else {
+        let flake = flake("path:/x?a=b", "pi.lan");
+        let Subject::Flake { installable, .. } = flake.subject("a.b") else {
             unreachable!("a flake");
         };
-        assert_eq!(
-            flake.installable(),
-            "path:/x?a=b#nixosConfigurations.\"pi.lan\".config.system.build.toplevel"
-        );
+        assert_eq!(installable, "path:/x?a=b#nixosConfigurations.\"pi.lan\".a.b");
+    }
+
+    #[test]
+    fn a_name_that_is_not_known_yet_is_the_targets() {
+        let arguments = Arguments::try_parse_from(["rebuild", "build", "--flake", "."]).unwrap();
+        let choose = |name| {
+            let flags = FlakeFlags::default();
+            Configuration::choose(&arguments.configuration, flags, &Found::default(), name).unwrap()
+        };
+        assert_ne!(choose(None), flake(".", "target"));
+        assert_eq!(choose(None).named("target"), flake(".", "target"));
+        assert_eq!(choose(Some("pi")).named("target"), flake(".", "pi"));
+        assert_eq!(choose(None).named(""), flake(".", "default"));
     }
 }

@@ -7,7 +7,8 @@ use anyhow::Result;
 
 use crate::failure::Failure;
 use crate::nix_settings::NixSettings;
-use crate::plan::{Configuration, Flake, Plan};
+use crate::cli::flags::EvaluationFlags;
+use crate::plan::{Configuration, Flake};
 use crate::sources::collect::Collection;
 use crate::sources::flakes::{Flakes, Registry, is_elsewhere, is_path};
 use crate::sources::search_path::SearchPath;
@@ -25,9 +26,15 @@ pub(super) struct Gathered {
 ///
 /// # Errors
 /// There is no such configuration.
-pub(super) fn gather(plan: &Plan, around: &Surroundings, settings: &NixSettings) -> Result<Gathered> {
+pub(super) fn gather(
+    configuration: &Configuration,
+    flags: &EvaluationFlags,
+    given_registry: Option<&str>,
+    around: &Surroundings,
+    settings: &NixSettings,
+) -> Result<Gathered> {
     let search_path = SearchPath::new(
-        &plan.flags.evaluation.include,
+        &flags.include,
         around.text("NIX_PATH").as_deref(),
         settings.get("nix-path"),
         &around.home(),
@@ -36,7 +43,7 @@ pub(super) fn gather(plan: &Plan, around: &Surroundings, settings: &NixSettings)
     let mut collection = Collection::new(search_path, around.home());
     collection.add_surroundings(&around.directory);
     let mut lock = None;
-    match &plan.configuration {
+    match configuration {
         Configuration::Classic => classic(&mut collection, around)?,
         Configuration::File { file, .. } => named_file(&mut collection, file, &around.directory)?,
         Configuration::Flake(flake) => {
@@ -45,7 +52,7 @@ pub(super) fn gather(plan: &Plan, around: &Surroundings, settings: &NixSettings)
                 &mut collection,
                 flake,
                 around,
-                registry_of_all(plan, settings).as_deref(),
+                registry_of_all(given_registry, settings).as_deref(),
             )?;
         }
     }
@@ -159,12 +166,8 @@ fn trusted_settings(around: &Surroundings) -> PathBuf {
 }
 
 /// The registry that is everybody's, if it is a file.
-fn registry_of_all(plan: &Plan, settings: &NixSettings) -> Option<PathBuf> {
-    let named = plan
-        .flags
-        .common
-        .setting("flake-registry")
-        .or(settings.get("flake-registry"));
+fn registry_of_all(given: Option<&str>, settings: &NixSettings) -> Option<PathBuf> {
+    let named = given.or(settings.get("flake-registry"));
     named.filter(|name| name.starts_with('/')).map(PathBuf::from)
 }
 

@@ -1,30 +1,94 @@
 //! Evaluating and building on this machine: Nix's own commands.
 
-use anyhow::{Context, Result};
+use std::path::Path;
 
-use super::System;
-use crate::plan::argv::{self, Link};
-use crate::plan::{Outcome, Plan};
+use anyhow::{Context, Result};
+use tempfile::TempDir;
+
+use crate::plan::argv::{self, Images, Link};
+use crate::plan::{Making, NixFlags, Outcome};
+use crate::process::Invocation;
 use crate::process::signals::Signals;
+use crate::progress::{Event, Observer};
+use crate::session::relay::Relay;
 use crate::store_path::StorePath;
 
-/// Evaluates and builds. Nothing comes of a dry run.
-pub(super) fn make(plan: &Plan, signals: &Signals) -> Result<Option<System>> {
-    let link = match plan.outcome {
-        Outcome::DryBuild => {
-            argv::build(&plan.configuration, &plan.flags, Link::DryRun).run(signals)?;
-            return Ok(None);
-        }
-        Outcome::Link => Link::Result,
-        Outcome::Activate(_) => Link::None,
-    };
-    let output = argv::build(&plan.configuration, &plan.flags, link).capture(signals)?;
-    let path = store_path(&output)?;
-    Ok(Some(System { path, keeper: None }))
+/// What this machine makes, and what keeps it from being collected meanwhile.
+pub(super) struct Here<'a> {
+    flags: &'a NixFlags,
+    outcome: &'a Outcome,
+    /// Whether the result is this machine's, and not only to be sent on.
+    stays: bool,
+    roots: TempDir,
+    signals: &'a Signals,
+}
+
+impl<'a> Here<'a> {
+    pub(super) fn new(flags: &'a NixFlags, outcome: &'a Outcome, stays: bool, signals: &'a Signals) -> Result<Self> {
+        Ok(Self {
+            flags,
+            outcome,
+            stays,
+            roots: tempfile::Builder::new().prefix("rebuild.").tempdir()?,
+            signals,
+        })
+    }
+
+    /// What holds the results, as long as it is kept.
+    pub(super) fn into_roots(self) -> TempDir {
+        self.roots
+    }
+
+    /// Evaluates and builds. Nothing comes of a dry run.
+    pub(super) fn build(&self, making: &Making) -> Result<Option<StorePath>> {
+        let root = self.roots.path().join("result");
+        let subject = making.subject();
+        self.built(&|link| argv::build(&subject, self.flags, link), &root)
+    }
+
+    /// Builds what was evaluated elsewhere.
+    pub(super) fn realise(&self, derivation: &StorePath) -> Result<Option<StorePath>> {
+        let root = self.roots.path().join("result");
+        self.built(&|link| argv::realise(derivation, self.flags, link), &root)
+    }
+
+    fn built(&self, command: &dyn Fn(Link) -> Invocation, root: &Path) -> Result<Option<StorePath>> {
+        let link = match self.outcome {
+            Outcome::DryBuild => {
+                command(Link::DryRun).run(self.signals)?;
+                return Ok(None);
+            }
+            Outcome::Link if self.stays => Link::Result,
+            _ => Link::Root(root),
+        };
+        let output = command(link).capture(self.signals)?;
+        store_path(&output).map(Some)
+    }
+
+    /// Evaluates.
+    pub(super) fn evaluate(&self, making: &Making) -> Result<StorePath> {
+        let root = self.roots.path().join("derivation");
+        let output = argv::evaluate(&making.subject(), self.flags, &root).capture(self.signals)?;
+        store_path(&output)
+    }
+
+    /// Asks which images there are.
+    pub(super) fn images(&self, making: &Making, variant: &str) -> Result<Images> {
+        let output = argv::images(making, variant, self.flags).capture(self.signals)?;
+        serde_json::from_slice(&output).context("Nix printed something else than the images")
+    }
+
+    /// Sends a path through an open relay.
+    pub(super) fn send(&self, cargo: argv::Cargo, relay: &Relay, observer: &mut dyn Observer) -> Result<()> {
+        let command = argv::send(cargo, &relay.socket(), self.flags);
+        observer.see(Event::Detail(format!("$ {command}")));
+        relay.open()?;
+        command.run(self.signals)
+    }
 }
 
 /// The one store path that a command printed; of a `result` link, where it leads.
-pub(super) fn store_path(output: &[u8]) -> Result<StorePath> {
+fn store_path(output: &[u8]) -> Result<StorePath> {
     let text = String::from_utf8_lossy(output);
     let printed = text.lines().last().unwrap_or_default();
     let path =

@@ -4,13 +4,14 @@ use std::ffi::OsString;
 use std::path::Path;
 
 use crate::failure::Failure;
-use crate::plan::{Configuration, Making, Outcome, Plan};
+use crate::host::Place;
+use crate::plan::{Configuration, Deployment, Making, Origin, Outcome};
 
 /// Looks for each of them in `path`.
 ///
 /// # Errors
 /// The first that is not there, by name.
-pub(super) fn require(plan: &Plan, path: Option<&OsString>, directory: &Path) -> Result<(), Failure> {
+pub(super) fn require(plan: &Deployment, path: Option<&OsString>, directory: &Path) -> Result<(), Failure> {
     for program in needed(plan) {
         if which::which_in(program, path, directory).is_err() {
             return Err(Failure::new(format!("{program}: command not found"))
@@ -21,20 +22,44 @@ pub(super) fn require(plan: &Plan, path: Option<&OsString>, directory: &Path) ->
     Ok(())
 }
 
-fn needed(plan: &Plan) -> Vec<&'static str> {
-    let (builds, evaluates) = match plan.configuration {
+fn needed(plan: &Deployment) -> Vec<&'static str> {
+    let mut programs = match &plan.origin {
+        Origin::Made(making) => of_making(making, plan),
+        Origin::PreviousGeneration => Vec::new(),
+        // Sent to another machine.
+        Origin::Path(_) => of_sending(&plan.target),
+    };
+    if !plan.hosts().is_empty() {
+        programs.push("ssh");
+    }
+    if plan.target == Place::Here && plan.outcome.activation().is_some_and(|activation| activation.sets_profile) {
+        programs.push("nix-env");
+    }
+    programs
+}
+
+fn of_making(making: &Making, plan: &Deployment) -> Vec<&'static str> {
+    let (builds, evaluates) = match making.configuration {
         Configuration::Flake(_) => ("nix", "nix"),
         Configuration::Classic | Configuration::File { .. } => ("nix-build", "nix-instantiate"),
     };
-    let mut programs = match plan.making {
-        Making::Local => vec![builds],
-        Making::BuildOn(_) => vec![evaluates, "nix-copy-closure", "ssh"],
-        Making::EvaluateOn(_) => vec!["ssh"],
+    let mut programs = match (&making.evaluator, &making.builder) {
+        (Place::Here, Place::Here) => [vec![builds], of_sending(&plan.target)].concat(),
+        // The derivation is sent.
+        (Place::Here, Place::There(_)) => vec![evaluates, "nix"],
+        (Place::There(_), Place::Here) => [vec!["nix-store"], of_sending(&plan.target)].concat(),
+        (Place::There(_), Place::There(_)) => vec![],
     };
-    match &plan.outcome {
-        Outcome::Link if plan.making != Making::Local => programs.push("nix-store"),
-        Outcome::Activate(activation) if activation.profile.is_some() => programs.push("nix-env"),
-        _ => {}
+    let is_linked = plan.outcome == Outcome::Link && plan.target == Place::Here;
+    if is_linked && making.builder != Place::Here {
+        programs.push("nix-store");
     }
     programs
+}
+
+fn of_sending(target: &Place) -> Vec<&'static str> {
+    match target {
+        Place::Here => vec![],
+        Place::There(_) => vec!["nix"],
+    }
 }

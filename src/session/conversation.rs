@@ -46,8 +46,10 @@ pub struct Answer {
     pub derivation: Option<StorePath>,
     /// The path that was built, if one was.
     pub result: Option<StorePath>,
-    /// Whether the result is in our store already.
-    pub copied: bool,
+    /// Whether that, or else the derivation, has gone to the lent daemon.
+    pub delivered: bool,
+    /// The value that was evaluated, if one was.
+    pub value: Option<String>,
 }
 
 /// The other machine, and the ways to it.
@@ -56,8 +58,10 @@ pub struct Peer<'a> {
     pub host: &'a Host,
     /// How we connect.
     pub ssh: &'a Ssh,
-    /// Our daemon, if it is lent.
+    /// The daemon that is lent, if one is.
     pub relay: Option<&'a Relay>,
+    /// Its machine, if that is not this one.
+    pub receiver: Option<&'a Host>,
     /// The version of this machine's Nix, where an older one over there may be why an evaluation fails.
     pub own_nix: &'a dyn Fn() -> Option<String>,
     /// Brings a store path there with all that it depends on.
@@ -108,6 +112,7 @@ pub fn converse(
         speaker: Some(speaker),
         sources,
         relay: peer.relay,
+        receiver: peer.receiver,
         importer: peer.importer,
         own_nix: peer.own_nix,
         their_nix: String::new(),
@@ -181,6 +186,7 @@ struct Conversation<'a> {
     speaker: Option<Speaker>,
     sources: &'a mut Sources,
     relay: Option<&'a Relay>,
+    receiver: Option<&'a Host>,
     importer: &'a dyn Fn(&StorePath) -> Result<()>,
     own_nix: &'a dyn Fn() -> Option<String>,
     their_nix: String,
@@ -335,6 +341,11 @@ impl Conversation<'_> {
                 }
                 self.answer.derivation = Some(derivation);
             }
+            Reply::Value(value) => {
+                self.errors.clear();
+                self.sources.keep()?;
+                self.answer.value = Some(value);
+            }
             Reply::Building => self.observer.see(Event::Phase(Phase::Building)),
             Reply::Built(path) => {
                 self.observer.see(Event::Detail(format!("built: {path}")));
@@ -347,7 +358,7 @@ impl Conversation<'_> {
             }
             Reply::Copied => {
                 self.copying = false;
-                self.answer.copied = true;
+                self.answer.delivered = true;
             }
             Reply::NoSocket => {
                 if self.relay.is_some() {
@@ -470,7 +481,10 @@ impl Conversation<'_> {
             }
             Some(Reply::Failed { stage, code }) => {
                 self.sources.keep_lock()?;
-                let failure = diagnosis::failed(self.host, self.system, &stage, code);
+                let failure = match stage.as_str() {
+                    "copy" => diagnosis::not_copied(self.host, self.receiver, self.relay.and_then(Relay::complaint), code),
+                    _ => diagnosis::failed(self.host, self.system, &stage, code),
+                };
                 let own = (stage == "evaluation").then(self.own_nix).flatten();
                 let older = own.and_then(|own| diagnosis::older(self.host, &self.their_nix, &own));
                 Err(match older {

@@ -62,6 +62,27 @@ pub(super) fn untraced(host: &Host, version: &str) -> String {
     )
 }
 
+/// The failure of the way from one machine's store to another's. Nix's own messages have been shown before it;
+/// `complaint` is what the receiving end said.
+#[must_use]
+pub(super) fn not_copied(host: &Host, receiver: Option<&Host>, complaint: Option<String>, code: u8) -> Failure {
+    let to = receiver.map_or("this machine", Host::destination);
+    let said = complaint.map_or_else(String::new, |text| format!(" ({text})"));
+    let remedy = match receiver {
+        None => {
+            "run the same command again: what has arrived is kept\nor fetch it another way: --no-lend\n\
+             if it lacks a signature: only root and Nix's trusted-users may receive it; with --sudo, root does"
+        }
+        Some(_) => {
+            "run the same command again: what has arrived is kept\n\
+             if it lacks a signature: only root and Nix's trusted-users may receive it; with --sudo, root does"
+        }
+    };
+    Failure::new(format!("{host} → {to}: it did not arrive whole, nothing was changed{said}"))
+        .with_remedy(remedy)
+        .with_code(code)
+}
+
 /// The failure for a part of the script (`fail` in `scripts/`). Nix's own messages have been shown before it.
 #[must_use]
 pub(super) fn failed(host: &Host, system: &str, stage: &str, code: u8) -> Failure {
@@ -70,14 +91,6 @@ pub(super) fn failed(host: &Host, system: &str, stage: &str, code: u8) -> Failur
         "build" => (
             format!("the build on {host} failed"),
             Some(format!("for a whole log: ssh {host} nix-store -l DERIVATION")),
-        ),
-        "copy" => (
-            format!("{host} → this machine: the result did not arrive whole, nothing was changed here"),
-            Some(
-                "run the same command again: what has arrived is kept\nor fetch it another way: --no-lend\n\
-                 if it lacks a signature: only root and Nix's trusted-users may receive it"
-                    .to_owned(),
-            ),
         ),
         "no-nix" => (
             format!("{host} has no Nix, or it is not where its users find it"),

@@ -47,15 +47,17 @@ pub enum Reply {
     LockLine(String),
     /// The evaluation gave this derivation.
     Evaluated(String),
+    /// The evaluation gave this value, as JSON.
+    Value(String),
     /// The build has begun.
     Building,
     /// The build gave this path.
     Built(String),
-    /// The result comes now, by our daemon.
+    /// What was made is sent now, to the lent daemon.
     Copying,
     /// It has come.
     Copied,
-    /// Our daemon cannot be reached from there: the result is to be fetched.
+    /// No daemon can be reached from there: what was made is to be fetched.
     NoSocket,
     /// All is done.
     Done,
@@ -107,6 +109,9 @@ impl Reply {
         let text = std::str::from_utf8(line).ok()?;
         if let Some(line) = text.strip_prefix("lock-line ") {
             return Some(Self::LockLine(line.to_owned()));
+        }
+        if let Some(value) = text.strip_prefix("value ") {
+            return Some(Self::Value(value.to_owned()));
         }
         let mut words = text.split_whitespace();
         let event = words.next()?;

@@ -38,14 +38,41 @@ pub struct Request {
     pub work: Work,
     /// The derivation that the evaluation has to give (`--verify-eval`).
     pub expected: Option<StorePath>,
-    /// Say what would be built, and no more.
-    pub dry_run: bool,
+    /// What is to come of it.
+    pub goal: Goal,
+    /// Whether that is to be sent: to `socket`, or to be fetched where there is none. Otherwise it stays there.
+    pub deliver: bool,
     /// Flags of `nix-store --realise`.
     pub build_flags: Vec<String>,
     /// Flags of `nix copy`.
     pub copy_flags: Vec<String>,
-    /// Where our Nix daemon is to be found over there, if it is lent.
+    /// Where the daemon that receives it is to be found over there, if it is lent.
     pub socket: Option<PathBuf>,
+}
+
+/// What is to come of a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Goal {
+    /// The derivation is evaluated and built.
+    Result,
+    /// It is evaluated, and said what building it would mean.
+    DryRun,
+    /// It is evaluated, to be built on another machine.
+    Derivation,
+    /// A value is evaluated, and printed as one line of JSON.
+    Value,
+}
+
+impl Goal {
+    /// The script's word.
+    fn word(self) -> &'static str {
+        match self {
+            Self::Result => "result",
+            Self::DryRun => "dry-run",
+            Self::Derivation => "derivation",
+            Self::Value => "value",
+        }
+    }
 }
 
 /// What there is to do.
@@ -63,7 +90,7 @@ pub enum Work {
 /// An evaluation for somebody else.
 #[derive(Debug)]
 pub struct Evaluation {
-    /// The command, a program of Nix and its arguments, that makes the derivation.
+    /// The command, a program of Nix and its arguments, that makes the derivation or the value.
     pub command: Vec<String>,
     /// One that evaluates the same and keeps nothing of it.
     pub look: Vec<String>,
@@ -122,7 +149,8 @@ impl Request {
         text.set("rb_client", &self.client)?;
         text.set("rb_system", &self.system)?;
         text.set("rb_evaluated_system", &self.evaluated_system)?;
-        text.set("rb_dry", if self.dry_run { "yes" } else { "no" })?;
+        text.set("rb_goal", self.goal.word())?;
+        text.set("rb_deliver", if self.deliver { "yes" } else { "no" })?;
         text.set("rb_socket", self.socket.clone().unwrap_or_default())?;
         text.set("rb_probe", probe(&self.system))?;
         text.function("with_client_build_flags", &self.build_flags)?;
@@ -248,7 +276,8 @@ mod tests {
             evaluated_system: "aarch64-linux".into(),
             work: Work::Evaluate(Box::new(evaluation())),
             expected: None,
-            dry_run: false,
+            goal: Goal::Result,
+            deliver: true,
             build_flags: vec![],
             copy_flags: vec!["-s".into()],
             socket: Some("/tmp/x.sock".into()),

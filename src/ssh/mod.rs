@@ -1,11 +1,13 @@
 //! The connection to another machine, and what its failures mean.
 
 mod reasons;
+mod stand_in;
 
+use std::cell::OnceCell;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use tempfile::TempDir;
 
 use crate::failure::Failure;
@@ -29,8 +31,10 @@ pub struct Ssh {
     own: Vec<String>,
     /// What the user has in place of our options for sharing.
     defaults: Option<Vec<String>>,
-    /// Where the sockets of shared connections are.
-    sockets: Option<TempDir>,
+    /// The sockets of shared connections, and what else is of this run alone.
+    place: OnceCell<TempDir>,
+    /// The user's `PATH`.
+    path: Option<OsString>,
     /// The destinations whose connections are shared.
     shared: Vec<String>,
 }
@@ -45,7 +49,8 @@ impl Ssh {
         Ok(Self {
             own: words("NIX_SSHOPTS")?.unwrap_or_default(),
             defaults: words(DEFAULTS)?,
-            sockets: None,
+            place: OnceCell::new(),
+            path: around.variable("PATH"),
             shared: Vec::new(),
         })
     }
@@ -59,12 +64,21 @@ impl Ssh {
         if self.defaults.is_some() || self.shared.contains(&destination) || self.is_shared_by_user(host, signals)? {
             return Ok(());
         }
-        if self.sockets.is_none() {
-            // Not in TMPDIR, which may be too long for a socket's address.
-            self.sockets = Some(tempfile::Builder::new().prefix("rebuild.").tempdir_in("/tmp")?);
-        }
+        self.place()?;
         self.shared.push(destination);
         Ok(())
+    }
+
+    fn place(&self) -> Result<&Path> {
+        if self.place.get().is_none() {
+            // Not in TMPDIR, which may be too long for a socket's address.
+            let directory = tempfile::Builder::new().prefix("rebuild.").tempdir_in("/tmp")?;
+            let _ = self.place.set(directory);
+        }
+        self.place
+            .get()
+            .map(TempDir::path)
+            .context("no place for ssh's sockets")
     }
 
     /// What ssh itself says of its configuration for a host. Nothing is connected for it.
@@ -87,13 +101,41 @@ impl Ssh {
         let mut words = self.own.clone();
         if let Some(defaults) = &self.defaults {
             words.extend(defaults.iter().cloned());
-        } else if let (Some(sockets), true) = (&self.sockets, self.shared.iter().any(|name| name == host.destination()))
-        {
+        } else if let (Some(place), true) = (
+            self.place.get(),
+            self.shared.iter().any(|name| name == host.destination()),
+        ) {
             words.extend(["-o".into(), "ControlMaster=auto".into()]);
-            words.extend(["-o".into(), format!("ControlPath={}/ssh-%C", sockets.path().display())]);
+            words.extend(["-o".into(), format!("ControlPath={}/ssh-%C", place.path().display())]);
             words.extend(["-o".into(), "ControlPersist=60".into()]);
         }
         words
+    }
+
+    /// A command of Nix's own that connects to this host: by our options and connections.
+    ///
+    /// Nix takes them from `NIX_SSHOPTS`, which older ones split at every blank, quoted or not; options with blanks in
+    /// them come to ssh by a program of ours that is found in its place.
+    ///
+    /// # Errors
+    /// When there is no ssh, or no place for that program.
+    pub fn for_nix(&self, command: Invocation, host: &Host) -> Result<Invocation> {
+        let mut options = self.options(host);
+        if let (_, Some(port)) = host.without_port() {
+            options.extend(["-p".to_owned(), port.to_owned()]);
+        }
+        if options.iter().all(|word| stand_in::is_one_word_to_nix(word)) {
+            let text = options.join(" ");
+            return Ok(if text.is_empty() {
+                command
+            } else {
+                command.env("NIX_SSHOPTS", text)
+            });
+        }
+        let directory = stand_in::put_into(self.place()?, &options, self.path.as_ref())?;
+        let others = self.path.iter().flat_map(std::env::split_paths);
+        let path = std::env::join_paths(std::iter::once(directory).chain(others))?;
+        Ok(command.env("NIX_SSHOPTS", "").env("PATH", path))
     }
 
     /// The command for one session, on whose stdin a script of so many bytes comes first. `forward` is a socket there and
@@ -133,11 +175,14 @@ impl Ssh {
 impl Drop for Ssh {
     /// Ends the shared connections.
     fn drop(&mut self) {
-        let Some(directory) = &self.sockets else { return };
+        let Some(directory) = self.place.get() else { return };
         let Ok(entries) = std::fs::read_dir(directory.path()) else {
             return;
         };
-        for socket in entries.flatten() {
+        let sockets = entries
+            .flatten()
+            .filter(|entry| entry.file_name().as_encoded_bytes().starts_with(b"ssh-"));
+        for socket in sockets {
             let mut path = OsString::from("ControlPath=");
             path.push(socket.path());
             // The host's name has no meaning here, but ssh wants one.
@@ -205,14 +250,30 @@ mod tests {
     }
 
     #[test]
+    fn nix_connects_as_we_do() {
+        let of = |options, host: &str| {
+            let ssh = ssh(&[("NIX_SSHOPTS", options), ("PATH", "/usr/bin")]).unwrap();
+            let place = Place::parse(host, "pi").unwrap();
+            ssh.for_nix(Invocation::new("nix-copy-closure"), place.host().unwrap())
+                .unwrap()
+        };
+        let command = Invocation::new("nix-copy-closure");
+        assert_eq!(of("", "b"), command);
+        assert_eq!(
+            of("-i key", "ssh://b:2222"),
+            command.clone().env("NIX_SSHOPTS", "-i key -p 2222")
+        );
+    }
+
+    #[test]
     fn a_shared_connection_has_nixos_rebuilds_options() {
         let mut ssh = ssh(&[("NIX_SSHOPTS", "-4")]).unwrap();
         assert_eq!(ssh.options(&host()), ["-4"]);
-        ssh.sockets = Some(tempfile::tempdir().unwrap());
+        ssh.place().unwrap();
         ssh.shared.push("me@builder".into());
         let expected = format!(
             "-4 -o ControlMaster=auto -o ControlPath={}/ssh-%C -o ControlPersist=60",
-            ssh.sockets.as_ref().unwrap().path().display()
+            ssh.place().unwrap().display()
         );
         assert_eq!(ssh.options(&host()).join(" "), expected);
     }

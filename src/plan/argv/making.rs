@@ -2,80 +2,101 @@
 
 use std::path::Path;
 
-use crate::plan::{Configuration, Flake, NixFlags, Subject};
+use crate::cli::flags::FlakeFlags;
+use crate::plan::{NixFlags, Subject};
 use crate::process::Invocation;
+use crate::store_path::StorePath;
 
 /// What Nix's new commands need where nobody has switched them on.
-const FLAKES: [&str; 2] = ["--extra-experimental-features", "nix-command flakes"];
+pub(super) const FLAKES: [&str; 2] = ["--extra-experimental-features", "nix-command flakes"];
 
-/// Where a local build puts its link.
+/// What a local build leaves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Link {
+pub enum Link<'a> {
     /// `./result`.
     Result,
-    /// Nowhere.
-    None,
-    /// Nothing is built.
+    /// A link here, which keeps the result from being collected as long as it is there. nixos-rebuild leaves none
+    /// (nixpkgs#118804).
+    Root(&'a Path),
+    /// Nothing: nothing is built.
     DryRun,
 }
 
 /// Evaluates and builds here.
 #[must_use]
-pub fn build(configuration: &Configuration, flags: &NixFlags, link: Link) -> Invocation {
-    match configuration.subject() {
-        Subject::Expression(words) => nix_build(words, flags, link),
-        Subject::Flake(flake) => nix_build_flake(flake, flags, link),
+pub fn build(subject: &Subject, flags: &NixFlags, link: Link) -> Invocation {
+    match subject {
+        Subject::Expression { file, attribute } => nix_build(file, attribute, flags, link),
+        Subject::Flake {
+            installable,
+            flags: own,
+        } => nix_build_flake(installable, own, flags, link),
     }
 }
 
 /// Evaluates here, and prints the derivation. Of what is no flake, `root` becomes a link to the derivation that keeps it
 /// from being collected; the command for flakes has no such thing.
 #[must_use]
-pub fn evaluate(configuration: &Configuration, flags: &NixFlags, root: &Path) -> Invocation {
-    match configuration.subject() {
-        Subject::Expression(words) => nix_instantiate(words, flags, root),
-        Subject::Flake(flake) => nix_eval(flake, flags),
+pub fn evaluate(subject: &Subject, flags: &NixFlags, root: &Path) -> Invocation {
+    match subject {
+        Subject::Expression { file, attribute } => nix_instantiate(file, attribute, flags, root),
+        Subject::Flake {
+            installable,
+            flags: own,
+        } => nix_eval(installable, own, flags),
     }
+}
+
+/// Builds a derivation here; the link keeps the result.
+#[must_use]
+pub fn realise(derivation: &StorePath, flags: &NixFlags, link: Link) -> Invocation {
+    let command = Invocation::new("nix-store").args(["--realise", derivation.as_str()]);
+    let command = match link {
+        Link::Result => command.args(["--add-root", "result"]),
+        Link::Root(root) => command.arg("--add-root").arg(root),
+        Link::DryRun => command.arg("--dry-run"),
+    };
+    command
+        .args(flags.common.arguments_with_log_format())
+        .args(flags.build.realise_arguments())
 }
 
 /// Evaluates on another machine: the program and its arguments. The form of its log is set there.
 #[must_use]
-pub fn evaluation_there(configuration: &Configuration, flags: &NixFlags) -> Vec<String> {
-    there(configuration, flags, "", &["nix-instantiate"], &["eval", "--raw"])
+pub fn evaluation_there(subject: &Subject, flags: &NixFlags) -> Vec<String> {
+    there(subject, flags, "", &["nix-instantiate"], &["eval", "--raw"])
 }
 
 /// The same, but nothing of it is kept: no derivation, no result of an evaluation.
 #[must_use]
-pub fn look_there(configuration: &Configuration, flags: &NixFlags) -> Vec<String> {
+pub fn look_there(subject: &Subject, flags: &NixFlags) -> Vec<String> {
     let flake = ["eval", "--raw", "--option", "eval-cache", "false"];
-    there(configuration, flags, ".drvPath", &["nix-instantiate", "--eval"], &flake)
+    there(subject, flags, ".drvPath", &["nix-instantiate", "--eval"], &flake)
 }
 
-fn there(
-    configuration: &Configuration,
-    flags: &NixFlags,
-    suffix: &str,
-    classic: &[&str],
-    flake: &[&str],
-) -> Vec<String> {
+fn there(subject: &Subject, flags: &NixFlags, suffix: &str, classic: &[&str], flake: &[&str]) -> Vec<String> {
     let owned = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>();
     let common = [flags.common.arguments(), flags.evaluation.arguments()].concat();
-    match configuration.subject() {
-        Subject::Expression([file, attr, attribute]) => [
+    match subject {
+        Subject::Expression { file, attribute } => [
             owned(classic),
-            vec![file, attr, attribute + suffix],
+            owned(&[file, "--attr"]),
+            vec![format!("{attribute}{suffix}")],
             common,
             flags.build.realise_arguments(),
         ]
         .concat(),
-        Subject::Flake(named) => [
+        Subject::Flake {
+            installable,
+            flags: own,
+        } => [
             vec!["nix".to_owned()],
             owned(&FLAKES),
             owned(flake),
-            vec![format!("{}.drvPath", named.installable())],
+            vec![format!("{installable}.drvPath")],
             common,
             flags.build.realise_arguments(),
-            named.flags.arguments(),
+            own.arguments(),
         ]
         .concat(),
     }
@@ -96,11 +117,11 @@ pub fn version() -> Invocation {
     Invocation::new("nix").arg("--version")
 }
 
-fn nix_build(expression: [String; 3], flags: &NixFlags, link: Link) -> Invocation {
-    let command = Invocation::new("nix-build").args(expression);
+fn nix_build(file: &str, attribute: &str, flags: &NixFlags, link: Link) -> Invocation {
+    let command = Invocation::new("nix-build").args([file, "--attr", attribute]);
     let command = match link {
         Link::Result => command,
-        Link::None => command.arg("--no-out-link"),
+        Link::Root(root) => command.arg("--out-link").arg(root),
         Link::DryRun => command.arg("--dry-run"),
     };
     command
@@ -109,44 +130,44 @@ fn nix_build(expression: [String; 3], flags: &NixFlags, link: Link) -> Invocatio
         .args(flags.build.nix_build_arguments())
 }
 
-fn nix_instantiate(expression: [String; 3], flags: &NixFlags, root: &Path) -> Invocation {
+fn nix_instantiate(file: &str, attribute: &str, flags: &NixFlags, root: &Path) -> Invocation {
     Invocation::new("nix-instantiate")
-        .args(expression)
-        .arg("--add-root")
+        .args([file, "--attr", attribute, "--add-root"])
         .arg(root)
         .args(flags.common.arguments_with_log_format())
         .args(flags.evaluation.arguments())
         .args(flags.build.realise_arguments())
 }
 
-fn nix_build_flake(flake: &Flake, flags: &NixFlags, link: Link) -> Invocation {
+fn nix_build_flake(installable: &str, own: &FlakeFlags, flags: &NixFlags, link: Link) -> Invocation {
     let command = Invocation::new("nix")
         .args(FLAKES)
-        .args(["build", "--print-out-paths"])
-        .arg(flake.installable());
+        .args(["build", "--print-out-paths", installable]);
     let command = match link {
         // To `nix build`, nixos-rebuild's -Q, whose other name is --no-link, is that.
-        Link::Result if !flags.build.no_build_output => command,
-        Link::Result | Link::None => command.arg("--no-link"),
+        Link::Result if flags.build.no_build_output => command.arg("--no-link"),
+        Link::Result => command,
+        Link::Root(root) => command.arg("--out-link").arg(root),
         Link::DryRun => command.arg("--dry-run"),
     };
-    command.args(flake_arguments(flake, flags))
+    command.args(flake_arguments(own, flags))
 }
 
-fn nix_eval(flake: &Flake, flags: &NixFlags) -> Invocation {
+fn nix_eval(installable: &str, own: &FlakeFlags, flags: &NixFlags) -> Invocation {
     Invocation::new("nix")
         .args(FLAKES)
         .args(["eval", "--raw"])
-        .arg(format!("{}.drvPath", flake.installable()))
-        .args(flake_arguments(flake, flags))
+        .arg(format!("{installable}.drvPath"))
+        .args(flake_arguments(own, flags))
 }
 
-fn flake_arguments(flake: &Flake, flags: &NixFlags) -> Vec<String> {
+/// For a command that evaluates a flake.
+pub(super) fn flake_arguments(own: &FlakeFlags, flags: &NixFlags) -> Vec<String> {
     [
         flags.common.arguments_with_log_format(),
         flags.evaluation.arguments(),
         flags.build.nix_arguments(),
-        flake.flags.arguments(),
+        own.arguments(),
     ]
     .concat()
 }
@@ -154,7 +175,14 @@ fn flake_arguments(flake: &Flake, flags: &NixFlags) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::flags::{BuildFlags, CommonFlags, CopyFlags, EvaluationFlags, FlakeFlags};
+    use crate::cli::flags::{BuildFlags, CommonFlags, CopyFlags, EvaluationFlags};
+    use crate::plan::{Configuration, Flake};
+
+    const SYSTEM: &str = "config.system.build.toplevel";
+
+    fn root() -> Link<'static> {
+        Link::Root(Path::new("/t/result"))
+    }
 
     fn flags() -> NixFlags {
         NixFlags {
@@ -181,8 +209,8 @@ mod tests {
     #[test]
     fn a_local_build_gets_every_flag() {
         assert_eq!(
-            build(&Configuration::Classic, &flags(), Link::None).to_string(),
-            "nix-build '<nixpkgs/nixos>' --attr config.system.build.toplevel --no-out-link -v --repair --log-format raw \
+            build(&Configuration::Classic.subject(SYSTEM), &flags(), root()).to_string(),
+            "nix-build '<nixpkgs/nixos>' --attr config.system.build.toplevel --out-link /t/result -v --repair --log-format raw \
              -I 'nixpkgs=/my nixpkgs' --show-trace --builders '' --print-build-logs"
         );
     }
@@ -191,7 +219,7 @@ mod tests {
     #[test]
     fn an_evaluation_gets_no_flag_of_build_logs() {
         assert_eq!(
-            evaluate(&Configuration::Classic, &flags(), Path::new("/t/drv")).to_string(),
+            evaluate(&Configuration::Classic.subject(SYSTEM), &flags(), Path::new("/t/drv")).to_string(),
             "nix-instantiate '<nixpkgs/nixos>' --attr config.system.build.toplevel --add-root /t/drv -v --repair \
              --log-format raw -I 'nixpkgs=/my nixpkgs' --show-trace --builders ''"
         );
@@ -207,7 +235,7 @@ mod tests {
     fn flake() -> Configuration {
         Configuration::Flake(Flake {
             reference: "/etc/nixos".into(),
-            name: "pi".into(),
+            name: Some("pi".into()),
             flags: FlakeFlags {
                 impure: true,
                 override_input: vec!["nixpkgs".into(), "path:/n".into()],
@@ -232,8 +260,8 @@ mod tests {
             ),
             (
                 file(),
-                Link::None,
-                "nix-build 'my hosts.nix' --attr pi.config.system.build.toplevel --no-out-link",
+                root(),
+                "nix-build 'my hosts.nix' --attr pi.config.system.build.toplevel --out-link /t/result",
             ),
             (
                 flake(),
@@ -244,9 +272,9 @@ mod tests {
             ),
             (
                 flake(),
-                Link::None,
+                root(),
                 "nix --extra-experimental-features 'nix-command flakes' build --print-out-paths \
-                 '/etc/nixos#nixosConfigurations.\"pi\".config.system.build.toplevel' --no-link \
+                 '/etc/nixos#nixosConfigurations.\"pi\".config.system.build.toplevel' --out-link /t/result \
                  --impure --override-input nixpkgs path:/n",
             ),
             (
@@ -257,7 +285,10 @@ mod tests {
                  --impure --override-input nixpkgs path:/n",
             ),
         ] {
-            assert_eq!(build(&configuration, &plain, link).to_string(), expected);
+            assert_eq!(
+                build(&configuration.subject(SYSTEM), &plain, link).to_string(),
+                expected
+            );
         }
     }
 
@@ -265,9 +296,9 @@ mod tests {
     #[test]
     fn a_flakes_build_gets_every_flag_and_its_own_last() {
         assert_eq!(
-            build(&flake(), &flags(), Link::None).to_string(),
+            build(&flake().subject(SYSTEM), &flags(), root()).to_string(),
             "nix --extra-experimental-features 'nix-command flakes' build --print-out-paths \
-             '/etc/nixos#nixosConfigurations.\"pi\".config.system.build.toplevel' --no-link -v --repair --log-format raw \
+             '/etc/nixos#nixosConfigurations.\"pi\".config.system.build.toplevel' --out-link /t/result -v --repair --log-format raw \
              -I 'nixpkgs=/my nixpkgs' --show-trace --builders '' --print-build-logs \
              --impure --override-input nixpkgs path:/n"
         );
@@ -284,20 +315,17 @@ mod tests {
             },
             ..NixFlags::default()
         };
-        for link in [Link::Result, Link::None] {
-            assert_eq!(
-                build(&flake(), &quiet, link),
-                build(&flake(), &NixFlags::default(), Link::None)
-            );
-        }
-        let evaluation = |flags| evaluate(&flake(), flags, Path::new("/t/drv"));
+        let building = |flags, link| build(&flake().subject(SYSTEM), flags, link);
+        assert!(building(&quiet, Link::Result).words().any(|word| word == "--no-link"));
+        assert_eq!(building(&quiet, root()), building(&NixFlags::default(), root()));
+        let evaluation = |flags| evaluate(&flake().subject(SYSTEM), flags, Path::new("/t/drv"));
         assert_eq!(evaluation(&quiet), evaluation(&NixFlags::default()));
     }
 
     #[test]
     fn a_flakes_evaluation_prints_the_derivation() {
         assert_eq!(
-            evaluate(&flake(), &flags(), Path::new("/t/drv")).to_string(),
+            evaluate(&flake().subject(SYSTEM), &flags(), Path::new("/t/drv")).to_string(),
             "nix --extra-experimental-features 'nix-command flakes' eval --raw \
              '/etc/nixos#nixosConfigurations.\"pi\".config.system.build.toplevel.drvPath' -v --repair --log-format raw \
              -I 'nixpkgs=/my nixpkgs' --show-trace --builders '' --print-build-logs \
@@ -308,7 +336,7 @@ mod tests {
     #[test]
     fn a_file_is_evaluated_like_the_classic_configuration() {
         assert_eq!(
-            evaluate(&file(), &NixFlags::default(), Path::new("/t/drv")).to_string(),
+            evaluate(&file().subject(SYSTEM), &NixFlags::default(), Path::new("/t/drv")).to_string(),
             "nix-instantiate 'my hosts.nix' --attr pi.config.system.build.toplevel --add-root /t/drv"
         );
     }

@@ -1,5 +1,5 @@
 # shellcheck shell=sh
-# From a derivation to its output, and of that to the client.
+# From a derivation to its output, and from there to where it is needed.
 
 realise() {
 	with_client_build_flags with_platform_flags exec "$nix_bin/nix-store" --log-format internal-json --realise "$@"
@@ -20,17 +20,20 @@ build_dry() {
 	[ "$code" -eq 0 ] || fail build "$code"
 }
 
+# copy PATH | copy --derivation PATH
 copy() {
 	with_client_copy_flags exec "$nix_bin/nix" --extra-experimental-features nix-command --log-format internal-json \
-		copy --no-check-sigs --to "unix://$rb_socket" "$out"
+		copy --no-check-sigs --to "unix://$rb_socket" "$@"
 }
 
-# copy_back: to the client's own daemon, whose socket ssh has brought here. Its root trusts us for this one transfer, so
-# neither signatures nor keys are needed. Where sshd forbids forwarding there is no socket, and the client fetches.
-copy_back() {
+# deliver PATH | deliver --derivation PATH: to the daemon whose socket ssh has brought here, the client's own or one that
+# the client reaches. Its root trusts us for this one transfer, so neither signatures nor keys are needed. Where sshd
+# forbids forwarding there is no socket, and the client fetches.
+deliver() {
+	[ "$rb_deliver" = yes ] || return 0
 	if [ -S "$rb_socket" ]; then
 		event copying
-		attend copy
+		attend copy "$@"
 		[ "$code" -eq 0 ] || fail copy "$code"
 		event copied
 	else

@@ -35,7 +35,7 @@ probe() {
 
 # probe_start: beside the evaluation, so that it costs no time.
 probe_start() {
-	if [ "$rb_system" = "$native_system" ] || [ -z "$rb_probe" ] || [ "$rb_dry" = yes ]; then
+	if [ "$rb_system" = "$native_system" ] || [ -z "$rb_probe" ] || [ "$rb_goal" != result ]; then
 		echo native >"$work/probe"
 		return
 	fi

@@ -57,7 +57,7 @@ in_view() {
 }
 
 instantiate() {
-	[ "$1" = nix ] || set -- "$@" --add-root "$share/drv"
+	[ "$1" = nix ] || [ "$rb_goal" = value ] || set -- "$@" --add-root "$share/drv"
 	with_presumed_platform_flags with_system_flags in_view closed "$@"
 }
 
@@ -93,7 +93,7 @@ adopt() {
 	done
 }
 
-# evaluate: sets $drv. Whatever of the client's is not here is shut (view.sh), so an evaluation that comes to its end has
+# evaluate: sets $drv, or tells the value. Whatever of the client's is not here is shut (view.sh), so an evaluation that comes to its end has
 # seen what it would see there, and one that looks at more fails and says at what. Then the client, which reads the
 # errors, sends that ("closed", to evaluate again), or first wants to know everything that the evaluation would look at
 # ("open"), or is done ("stop").
@@ -141,6 +141,10 @@ evaluate() {
 	done
 	tell_what_was_not_read
 	tell_lock
+	[ "$rb_goal" != value ] || {
+		event value "$(head -c 1000000 "$work/instantiate.out")"
+		return
+	}
 	drv=$(cat "$work/instantiate.out")
 	[ ! -L "$drv" ] || drv=$(readlink "$drv")
 	event evaluated "$drv"

@@ -45,12 +45,15 @@ main() {
 		forget_nix_cache
 	fi
 	probe_end
-	if [ "$rb_dry" = yes ]; then
-		build_dry
-	else
+	case $rb_goal in
+	value) ;;
+	derivation) deliver --derivation "$drv" ;;
+	dry-run) build_dry ;;
+	result)
 		build
-		copy_back
-	fi
+		deliver "$out"
+		;;
+	esac
 	event finished
 }
 

@@ -1,59 +1,22 @@
 //! The commands that run on this machine, word by word, in nixos-rebuild's order and spelling.
 
+mod copying;
+mod images;
 mod making;
 
 use std::ffi::OsString;
 use std::path::Path;
 
-use super::{Activation, NixFlags};
-use crate::host::Host;
+use super::Activation;
 use crate::process::Invocation;
 use crate::store_path::StorePath;
 
-pub use making::{Link, build, evaluate, evaluation_there, look_there, track, version};
+pub use copying::{Cargo, bring, fetch, pass_on, send};
+pub use images::{Images, images, images_there};
+pub use making::{Link, build, evaluate, evaluation_there, look_there, realise, track, version};
 
 /// The fixed name is also the lock: systemd refuses a second one.
 const UNIT: &str = "nixos-rebuild-switch-to-configuration";
-
-/// Sends a derivation and all that it is made from to the builder.
-#[must_use]
-pub fn copy_derivation_to(
-    flags: &NixFlags,
-    host: &Host,
-    derivation: &StorePath,
-    ssh_options: Option<&str>,
-) -> Invocation {
-    // --repair is not for nix-copy-closure, which takes it for the host's name.
-    copy_closure(flags, "--to", host, derivation, ssh_options)
-}
-
-/// Fetches the result without lending our daemon.
-#[must_use]
-pub fn copy_result_from(flags: &NixFlags, host: &Host, result: &StorePath, ssh_options: Option<&str>) -> Invocation {
-    copy_closure(flags, "--from", host, result, ssh_options)
-}
-
-/// nix-copy-closure has no port in its hosts, but reads `NIX_SSHOPTS`.
-fn copy_closure(
-    flags: &NixFlags,
-    direction: &str,
-    host: &Host,
-    path: &StorePath,
-    ssh_options: Option<&str>,
-) -> Invocation {
-    let (destination, port) = host.without_port();
-    let command =
-        Invocation::new("nix-copy-closure")
-            .args(flags.copy.arguments())
-            .args([direction, destination, path.as_str()]);
-    match port {
-        Some(port) => {
-            let options = ssh_options.map_or_else(String::new, |options| format!("{options} "));
-            command.env("NIX_SSHOPTS", format!("{options}-p {port}"))
-        }
-        None => command,
-    }
-}
 
 /// Links `result` here, as a root for the garbage collector. Nothing is built: the path is here.
 #[must_use]
@@ -116,55 +79,18 @@ pub fn activate(activation: &Activation, result: &StorePath, facts: &ActivationF
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::flags::{CommonFlags, CopyFlags};
-    use crate::host::Place;
-
-    fn flags() -> NixFlags {
-        NixFlags {
-            common: CommonFlags {
-                repair: true,
-                ..CommonFlags::default()
-            },
-            copy: CopyFlags { use_substitutes: true },
-            ..NixFlags::default()
-        }
-    }
 
     fn path() -> StorePath {
         StorePath::parse("/nix/store/00000000000000000000000000000000-x").unwrap()
     }
 
-    fn host() -> Host {
-        Place::parse("me@builder", "pi").unwrap().host().unwrap().clone()
-    }
-
     fn activation() -> Activation {
         Activation {
-            profile: None,
+            sets_profile: false,
+            specialisation: None,
             action: "switch",
             install_bootloader: true,
         }
-    }
-
-    /// nixos-rebuild sends `--repair` to nix-copy-closure, which takes it for a host.
-    #[test]
-    fn copying_gets_only_its_own_flags() {
-        assert_eq!(
-            copy_derivation_to(&flags(), &host(), &path(), None).to_string(),
-            "nix-copy-closure -s --to me@builder /nix/store/00000000000000000000000000000000-x"
-        );
-        assert_eq!(
-            copy_result_from(&flags(), &host(), &path(), None).to_string(),
-            "nix-copy-closure -s --from me@builder /nix/store/00000000000000000000000000000000-x"
-        );
-    }
-
-    #[test]
-    fn a_port_reaches_nix_copy_closure_by_its_own_variable() {
-        let place = Place::parse("ssh://me@builder:2222", "pi").unwrap();
-        let command = copy_result_from(&flags(), place.host().unwrap(), &path(), Some("-i key"));
-        let expected = Invocation::new("nix-copy-closure").args(["-s", "--from", "me@builder", path().as_str()]);
-        assert_eq!(command, expected.env("NIX_SSHOPTS", "-i key -p 2222"));
     }
 
     #[test]

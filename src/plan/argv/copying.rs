@@ -1,0 +1,154 @@
+//! From one store to another.
+
+use std::ffi::OsString;
+use std::path::Path;
+
+use super::making::FLAKES;
+use crate::host::Host;
+use crate::plan::NixFlags;
+use crate::process::Invocation;
+use crate::store_path::StorePath;
+
+/// What is copied, with all that it depends on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cargo<'a> {
+    /// A store path.
+    Path(&'a StorePath),
+    /// A derivation, to be built there; nothing of what it makes.
+    Derivation(&'a StorePath),
+}
+
+impl<'a> Cargo<'a> {
+    /// Its store path.
+    #[must_use]
+    pub fn path(self) -> &'a StorePath {
+        match self {
+            Self::Path(path) | Self::Derivation(path) => path,
+        }
+    }
+}
+
+/// Sends to the daemon at this socket: of whoever lends it, so that no signature is asked for.
+///
+/// Not `nix-copy-closure --to`, which asks and sends path by path (nixpkgs#499820), and which a receiver takes only from
+/// trusted users (nixpkgs#299996).
+#[must_use]
+pub fn send(cargo: Cargo, socket: &Path, flags: &NixFlags) -> Invocation {
+    let mut store = OsString::from("unix://");
+    store.push(socket);
+    let command = Invocation::new("nix")
+        .args(FLAKES)
+        .args(["copy", "--no-check-sigs", "--to"])
+        .arg(store);
+    finish(command, cargo, flags)
+}
+
+/// Sends from one host to another, through this machine, which keeps nothing: where no daemon can be lent.
+#[must_use]
+pub fn pass_on(cargo: Cargo, from: &Host, to: &Host, flags: &NixFlags) -> Invocation {
+    let store = |host: &Host| {
+        let destination = host.destination();
+        let address = destination.strip_prefix("ssh://").unwrap_or(destination);
+        format!("ssh://{address}")
+    };
+    let command = Invocation::new("nix")
+        .args(FLAKES)
+        .args(["copy", "--no-check-sigs", "--from", &store(from)]);
+    finish(command.args(["--to", &store(to)]), cargo, flags)
+}
+
+fn finish(command: Invocation, cargo: Cargo, flags: &NixFlags) -> Invocation {
+    let command = command
+        .args(flags.copy.arguments())
+        .args(flags.common.arguments_of_copying());
+    match cargo {
+        Cargo::Path(path) => command.arg(path.as_str()),
+        Cargo::Derivation(path) => command.args(["--derivation", path.as_str()]),
+    }
+}
+
+/// Fetches from a host whose sshd forwards no socket.
+#[must_use]
+pub fn fetch(path: &StorePath, host: &Host, flags: &NixFlags) -> Invocation {
+    nix_copy_closure("--from", path, host, flags)
+}
+
+/// Brings a path to a host whose Nix takes it from its ssh user.
+#[must_use]
+pub fn bring(path: &StorePath, host: &Host, flags: &NixFlags) -> Invocation {
+    nix_copy_closure("--to", path, host, flags)
+}
+
+/// It has no port in its hosts (`run` gives it one, in `NIX_SSHOPTS`). `--repair` is not for it: it takes that for the
+/// host's name.
+fn nix_copy_closure(direction: &str, path: &StorePath, host: &Host, flags: &NixFlags) -> Invocation {
+    let (destination, _) = host.without_port();
+    Invocation::new("nix-copy-closure")
+        .args(flags.copy.arguments())
+        .args([direction, destination, path.as_str()])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::flags::{CommonFlags, CopyFlags};
+    use crate::host::Place;
+
+    fn flags() -> NixFlags {
+        NixFlags {
+            common: CommonFlags {
+                repair: true,
+                keep_going: true,
+                verbose: 1,
+                option: ["cores".into(), "1".into()].into(),
+                ..CommonFlags::default()
+            },
+            copy: CopyFlags { use_substitutes: true },
+            ..NixFlags::default()
+        }
+    }
+
+    fn path() -> StorePath {
+        StorePath::parse("/nix/store/00000000000000000000000000000000-x").unwrap()
+    }
+
+    fn host(name: &str) -> Host {
+        Place::parse(name, "pi").unwrap().host().unwrap().clone()
+    }
+
+    /// nixos-rebuild sends `--repair` to nix-copy-closure, which takes it for a host.
+    #[test]
+    fn copying_gets_only_its_own_flags() {
+        let path = path();
+        let nix = "nix --extra-experimental-features 'nix-command flakes' copy --no-check-sigs";
+        for (command, expected) in [
+            (
+                bring(&path, &host("me@b"), &flags()),
+                format!("nix-copy-closure -s --to me@b {path}"),
+            ),
+            (
+                fetch(&path, &host("ssh://me@b:2222"), &flags()),
+                format!("nix-copy-closure -s --from me@b {path}"),
+            ),
+            (
+                send(Cargo::Path(&path), Path::new("/tmp/x/nix-daemon"), &flags()),
+                format!("{nix} --to unix:///tmp/x/nix-daemon -s -v --option cores 1 {path}"),
+            ),
+            (
+                send(Cargo::Derivation(&path), Path::new("/s"), &NixFlags::default()),
+                format!("{nix} --to unix:///s --derivation {path}"),
+            ),
+            (
+                pass_on(
+                    Cargo::Path(&path),
+                    &host("me@b"),
+                    &host("ssh://root@[fe80::1]:22"),
+                    &NixFlags::default(),
+                ),
+                format!("{nix} --from ssh://me@b --to 'ssh://root@[fe80::1]:22' {path}"),
+            ),
+        ] {
+            assert_eq!(command.to_string(), expected);
+        }
+    }
+}

@@ -1,0 +1,368 @@
+//! The verbs that make a system: where it comes from, where it goes, and what becomes of it there.
+
+use std::path::PathBuf;
+
+use super::product::check_name;
+use super::{Configuration, Elevation, Facts, Kind, NixFlags, Product, Rights, Subject, profile};
+use crate::cli::{Arguments, Verb};
+use crate::failure::Failure;
+use crate::host::{Host, Place};
+
+/// A system comes to be, and then something is done with it.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Deployment {
+    /// The channels that are updated first, if any are.
+    pub upgrade: Option<Channels>,
+    /// Where the system comes from.
+    pub origin: Origin,
+    /// The machine that gets it.
+    pub target: Place,
+    /// What the user may do there.
+    pub rights: Rights,
+    /// The profile, on the target.
+    pub profile: PathBuf,
+    /// What becomes of it.
+    pub outcome: Outcome,
+    /// Whether the packages that change are shown.
+    pub diff: bool,
+    /// The flags for Nix.
+    pub flags: NixFlags,
+}
+
+/// Channels of this machine's root.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Channels {
+    /// That of NixOS, and those that are marked for it.
+    OfNixos,
+    /// All.
+    All,
+}
+
+/// Where a system comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Origin {
+    /// It is evaluated and built.
+    Made(Making),
+    /// It is the target's generation before the current one.
+    PreviousGeneration,
+    /// It was built before, and is this store path, or what this link leads to.
+    Path(PathBuf),
+}
+
+/// What is evaluated and built, and by whom.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Making {
+    /// What is evaluated.
+    pub configuration: Configuration,
+    /// What of it is built.
+    pub product: Product,
+    /// Where.
+    pub evaluator: Place,
+    /// Where.
+    pub builder: Place,
+    /// Whether what another machine evaluates is compared with an evaluation here.
+    pub verify_evaluation: bool,
+}
+
+/// What becomes of the system.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// Nothing: only say what would be built.
+    DryBuild,
+    /// A link named `result` in the current directory, if the target is here.
+    Link,
+    /// An image is to be chosen first: say which there are.
+    ListImages,
+    /// The steps of an activation.
+    Activate(Activation),
+}
+
+/// The steps of an activation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Activation {
+    /// Whether the profile gets a new generation, or goes back one, first.
+    pub sets_profile: bool,
+    /// The word for `switch-to-configuration`.
+    pub action: &'static str,
+    /// The specialisation that is activated, if not the system itself.
+    pub specialisation: Option<String>,
+    /// Whether the boot loader is installed again.
+    pub install_bootloader: bool,
+}
+
+impl Deployment {
+    pub(super) fn new(arguments: &Arguments, facts: &Facts, warnings: &mut Vec<String>) -> Result<Self, Failure> {
+        let target = place(arguments.roles.target_host.as_deref(), facts)?.unwrap_or(Place::Here);
+        let outcome = outcome(arguments)?;
+        let origin = origin(arguments, facts, &target)?;
+        let rights = rights(arguments, facts, &target, &outcome)?;
+        let profile = profile(&arguments.activation.profile_name)?;
+        Ok(Self {
+            upgrade: upgrade(arguments, facts, rights, &origin, warnings)?,
+            origin,
+            target,
+            rights,
+            profile,
+            outcome,
+            diff: arguments.activation.diff && arguments.verb != Verb::DryBuild,
+            flags: NixFlags::of(arguments),
+        })
+    }
+
+    /// The hosts that are logged in to, each once.
+    #[must_use]
+    pub fn hosts(&self) -> Vec<&Host> {
+        let mut hosts: Vec<&Host> = Vec::new();
+        let making = match &self.origin {
+            Origin::Made(making) => [making.evaluator.host(), making.builder.host()],
+            _ => [None, None],
+        };
+        for host in making.into_iter().chain([self.target.host()]).flatten() {
+            if !hosts.contains(&host) {
+                hosts.push(host);
+            }
+        }
+        hosts
+    }
+}
+
+fn place(text: Option<&str>, facts: &Facts) -> Result<Option<Place>, Failure> {
+    text.map(|text| Place::parse(text, &facts.own_name)).transpose()
+}
+
+fn verb_name(verb: Verb) -> String {
+    let value = clap::ValueEnum::to_possible_value(&verb);
+    value.map_or_else(String::new, |value| value.get_name().to_owned())
+}
+
+fn origin(arguments: &Arguments, facts: &Facts, target: &Place) -> Result<Origin, Failure> {
+    let (given, verb) = (&arguments.activation, arguments.verb);
+    let meaningless = |flag: &str| Err(Failure::usage(format!("{flag} has no meaning for {}", verb_name(verb))));
+    let activates = matches!(verb, Verb::Switch | Verb::Boot | Verb::Test | Verb::DryActivate);
+    if given.rollback {
+        if !activates && verb != Verb::Build {
+            return meaningless("--rollback");
+        }
+        return Ok(Origin::PreviousGeneration);
+    }
+    if let Some(path) = &given.store_path {
+        if !activates {
+            return meaningless("--store-path");
+        }
+        return Ok(Origin::Path(path.clone()));
+    }
+    let evaluator = place(arguments.roles.eval_host.as_deref(), facts)?.unwrap_or(Place::Here);
+    // Who is named as the evaluator builds too.
+    let builder = place(arguments.roles.build_host.as_deref(), facts)?.unwrap_or_else(|| evaluator.clone());
+    let target_name = match target {
+        Place::Here => Some(facts.own_name.as_str()),
+        Place::There(_) => None,
+    };
+    let flags = arguments.flake.clone();
+    Ok(Origin::Made(Making {
+        configuration: Configuration::choose(&arguments.configuration, flags, &facts.found, target_name)?,
+        product: product(arguments)?,
+        verify_evaluation: verify_evaluation(arguments, &evaluator)?,
+        evaluator,
+        builder,
+    }))
+}
+
+fn product(arguments: &Arguments) -> Result<Product, Failure> {
+    let kind = match arguments.verb {
+        Verb::BuildVm => Kind::Vm,
+        Verb::BuildVmWithBootloader => Kind::VmWithBootLoader,
+        Verb::BuildImage => {
+            let variant = arguments.verbs.image_variant.clone().unwrap_or_default();
+            if !variant.is_empty() {
+                check_name("--image-variant", &variant)?;
+            }
+            Kind::Image(variant)
+        }
+        // The specialisations of a system are in it.
+        _ => return Ok(Product::SYSTEM),
+    };
+    let specialisation = arguments.activation.specialisation.clone();
+    if let Some(name) = &specialisation {
+        check_name("--specialisation", name)?;
+    }
+    Ok(Product { kind, specialisation })
+}
+
+/// Where `--eval-host` names this machine, there is nothing to compare: that is the evaluation here.
+fn verify_evaluation(arguments: &Arguments, evaluator: &Place) -> Result<bool, Failure> {
+    if arguments.roles.verify_eval && arguments.roles.eval_host.is_none() {
+        return Err(
+            Failure::usage("--verify-eval compares with the evaluation on another machine, and none is named")
+                .with_remedy("name it: --eval-on HOST"),
+        );
+    }
+    Ok(arguments.roles.verify_eval && evaluator.host().is_some())
+}
+
+fn outcome(arguments: &Arguments) -> Result<Outcome, Failure> {
+    let (action, sets_profile) = match arguments.verb {
+        Verb::DryBuild => return without_specialisation(arguments, Outcome::DryBuild),
+        Verb::Build => return without_specialisation(arguments, Outcome::Link),
+        Verb::BuildImage => return image(arguments),
+        Verb::Switch => ("switch", true),
+        Verb::Boot => ("boot", true),
+        Verb::Test => ("test", false),
+        Verb::DryActivate => ("dry-activate", false),
+        _ => return Ok(Outcome::Link),
+    };
+    let specialisation = arguments.activation.specialisation.clone();
+    if let Some(name) = &specialisation {
+        check_name("--specialisation", name)?;
+        if arguments.verb == Verb::Boot {
+            return Err(Failure::usage(format!(
+                "boot --specialisation {name}: the boot loader's menu offers all of them"
+            ))
+            .with_remedy("leave --specialisation out, and choose it at the next boot"));
+        }
+    }
+    Ok(Outcome::Activate(Activation {
+        sets_profile,
+        action,
+        specialisation,
+        install_bootloader: arguments.activation.install_bootloader || arguments.other.install_grub,
+    }))
+}
+
+fn without_specialisation(arguments: &Arguments, outcome: Outcome) -> Result<Outcome, Failure> {
+    match &arguments.activation.specialisation {
+        None => Ok(outcome),
+        Some(name) => Err(Failure::usage(format!(
+            "{} --specialisation {name}: all of them are built with the system",
+            verb_name(arguments.verb)
+        ))
+        .with_remedy("leave --specialisation out")),
+    }
+}
+
+fn image(arguments: &Arguments) -> Result<Outcome, Failure> {
+    if arguments
+        .roles
+        .target_host
+        .as_deref()
+        .is_some_and(|host| !host.is_empty())
+    {
+        return Err(
+            Failure::usage("build-image --target-host: an image is no system of a machine")
+                .with_remedy("leave --target-host out"),
+        );
+    }
+    let chosen = arguments
+        .verbs
+        .image_variant
+        .as_deref()
+        .is_some_and(|name| !name.is_empty());
+    Ok(if chosen { Outcome::Link } else { Outcome::ListImages })
+}
+
+fn rights(arguments: &Arguments, facts: &Facts, target: &Place, outcome: &Outcome) -> Result<Rights, Failure> {
+    let given = &arguments.rights;
+    let by_sudo = given.sudo || given.ask_elevate_password || arguments.other.use_remote_sudo;
+    let elevation = match given.elevate {
+        Some(elevation) => elevation,
+        None if by_sudo => Elevation::Sudo,
+        None => Elevation::None,
+    };
+    match elevation {
+        Elevation::None if given.ask_elevate_password => {
+            return Err(Failure::usage("--ask-elevate-password: for what, with --elevate none?")
+                .with_remedy("write --elevate sudo, or leave one of them out"));
+        }
+        Elevation::Doas if given.ask_elevate_password => {
+            return Err(Failure::usage("doas takes no password but from a terminal")
+                .with_remedy("allow it without one in doas.conf (nopass), or write --elevate sudo"));
+        }
+        _ => {}
+    }
+    let is_here = *target == Place::Here;
+    if is_here && facts.is_root {
+        return Ok(Rights::default());
+    }
+    if is_here && elevation == Elevation::None && matches!(outcome, Outcome::Activate(_)) {
+        // It would fail all the same, but after the long work.
+        return Err(Failure::new("only root can activate a configuration")
+            .with_remedy("rebuild --sudo ...\nor, to see whether it builds: rebuild build ..."));
+    }
+    Ok(Rights {
+        elevation,
+        ask_password: given.ask_elevate_password,
+    })
+}
+
+/// nixos-rebuild updates the channels of a system that is a flake as well, and says afterwards that it was in vain.
+fn upgrade(
+    arguments: &Arguments,
+    facts: &Facts,
+    rights: Rights,
+    origin: &Origin,
+    warnings: &mut Vec<String>,
+) -> Result<Option<Channels>, Failure> {
+    let channels = match (arguments.activation.upgrade, arguments.activation.upgrade_all) {
+        (_, true) => Channels::All,
+        (true, false) => Channels::OfNixos,
+        (false, false) => return Ok(None),
+    };
+    let making = match origin {
+        Origin::Made(making) => making,
+        Origin::PreviousGeneration | Origin::Path(_) => {
+            warnings.push("--upgrade has no effect: nothing is evaluated".to_owned());
+            return Ok(None);
+        }
+    };
+    if let Configuration::Flake(flake) = &making.configuration {
+        let place = if flake.reference.is_empty() {
+            "."
+        } else {
+            &flake.reference
+        };
+        warnings.push(format!(
+            "--upgrade has no effect on a flake: its inputs are updated by: nix flake update --flake {place}"
+        ));
+        return Ok(None);
+    }
+    if !facts.is_root && rights.elevation == Elevation::None {
+        return Err(Failure::new("only root can update root's channels").with_remedy("rebuild --sudo ..."));
+    }
+    Ok(Some(channels))
+}
+
+impl Making {
+    /// What is built, as Nix's commands take it.
+    #[must_use]
+    pub fn subject(&self) -> Subject<'_> {
+        self.configuration.subject(&self.product.attribute())
+    }
+}
+
+impl Outcome {
+    /// Whether something is made that stays.
+    #[must_use]
+    pub fn builds(&self) -> bool {
+        !matches!(self, Self::DryBuild | Self::ListImages)
+    }
+
+    /// Whether the target's system is changed, or asked to say what would change.
+    #[must_use]
+    pub fn activation(&self) -> Option<&Activation> {
+        match self {
+            Self::Activate(activation) => Some(activation),
+            _ => None,
+        }
+    }
+}
+
+impl Origin {
+    /// What is made, if something is.
+    #[must_use]
+    pub fn making(&self) -> Option<&Making> {
+        match self {
+            Self::Made(making) => Some(making),
+            Self::PreviousGeneration | Self::Path(_) => None,
+        }
+    }
+}

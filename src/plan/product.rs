@@ -1,0 +1,118 @@
+//! What of a configuration is built.
+
+use crate::failure::Failure;
+
+/// What is built.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Product {
+    /// Which of the configuration's results.
+    pub kind: Kind,
+    /// That of a specialisation, and not of the configuration itself (nixpkgs#558909); only what is no system has one,
+    /// for a system comes with its specialisations.
+    pub specialisation: Option<String>,
+}
+
+/// Which of a configuration's results.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Kind {
+    /// The whole system.
+    System,
+    /// A script that starts a virtual machine.
+    Vm,
+    /// The same, with the boot loader.
+    VmWithBootLoader,
+    /// The disk image of this variant.
+    Image(String),
+}
+
+impl Product {
+    /// The system.
+    pub const SYSTEM: Self = Self {
+        kind: Kind::System,
+        specialisation: None,
+    };
+
+    /// Its attribute in the configuration.
+    #[must_use]
+    pub fn attribute(&self) -> String {
+        match &self.kind {
+            Kind::System => self.build("toplevel"),
+            Kind::Vm => self.build("vm"),
+            Kind::VmWithBootLoader => self.build("vmWithBootLoader"),
+            Kind::Image(variant) => format!("{}.{}", self.images(), attribute_name(variant)),
+        }
+    }
+
+    /// The attribute of all images.
+    #[must_use]
+    pub fn images(&self) -> String {
+        self.build("images")
+    }
+
+    fn build(&self, name: &str) -> String {
+        match &self.specialisation {
+            None => format!("config.system.build.{name}"),
+            Some(specialisation) => format!(
+                "config.specialisation.{}.configuration.system.build.{name}",
+                attribute_name(specialisation)
+            ),
+        }
+    }
+}
+
+/// A name in an attribute path, in quotes where it needs them.
+fn attribute_name(name: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "_-'".contains(c);
+    if name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_') && name.chars().all(plain) {
+        name.to_owned()
+    } else {
+        format!("\"{name}\"")
+    }
+}
+
+/// Refuses what could not stand in an attribute path, or would lead out of the directory of specialisations.
+pub(super) fn check_name(flag: &str, name: &str) -> Result<(), Failure> {
+    let odd = |c: char| c.is_control() || "/\"\\$".contains(c);
+    if name.is_empty() || name.starts_with('.') || name.contains(odd) {
+        return Err(Failure::usage(format!("{flag} '{name}' is not a name")));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn attributes_of_what_is_built() {
+        let of = |kind, specialisation: Option<&str>| {
+            let specialisation = specialisation.map(str::to_owned);
+            Product { kind, specialisation }.attribute()
+        };
+        let image = |name: &str| Kind::Image(name.to_owned());
+        for (seen, expected) in [
+            (of(Kind::System, None), "config.system.build.toplevel"),
+            (of(Kind::Vm, None), "config.system.build.vm"),
+            (of(Kind::VmWithBootLoader, None), "config.system.build.vmWithBootLoader"),
+            (
+                of(image("iso-installer"), None),
+                "config.system.build.images.iso-installer",
+            ),
+            (of(image("2.5 inch"), None), "config.system.build.images.\"2.5 inch\""),
+            (
+                of(Kind::Vm, Some("on.the.go")),
+                "config.specialisation.\"on.the.go\".configuration.system.build.vm",
+            ),
+        ] {
+            assert_eq!(seen, expected);
+        }
+    }
+
+    #[test]
+    fn names_stay_names() {
+        for name in ["", ".", "..", "a/b", "a\"b", "${x}", "a\nb"] {
+            assert!(check_name("--specialisation", name).is_err(), "{name}");
+        }
+        assert!(check_name("--specialisation", "on.the-go 2").is_ok());
+    }
+}

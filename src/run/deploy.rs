@@ -1,0 +1,251 @@
+//! The verbs that make a system, from the first look at the target to the last word.
+
+use std::path::Path;
+
+use anyhow::{Context, Result};
+
+use super::here::Here;
+use super::make::{Made, Maker, send_to};
+use super::{Surroundings, upgrade};
+use crate::failure::Failure;
+use crate::host::Place;
+use crate::plan::argv::{self, Images};
+use crate::plan::{Deployment, Kind, Making, Origin, Outcome};
+use crate::process::signals::Signals;
+use crate::progress::Observer;
+use crate::session::relay::Relay;
+use crate::ssh::Ssh;
+use crate::store_path::StorePath;
+use crate::target::{Change, ProfileChange, Subject, Target, Wants};
+
+/// Does what the plan says. Prints the resulting path, and nothing else, to stdout.
+///
+/// # Errors
+/// What failed. Until the whole system is on the target and looks like one, nothing has been changed.
+pub(super) fn deploy(
+    plan: &Deployment,
+    around: &Surroundings,
+    observer: &mut dyn Observer,
+    signals: &Signals,
+) -> Result<()> {
+    let mut ssh = Ssh::new(around)?;
+    share(plan, &mut ssh, signals)?;
+    let target = Target::open(&plan.target, wants(plan), &ssh, around, observer, signals)?;
+    if let Some(channels) = plan.upgrade {
+        upgrade::channels(channels, plan.rights, around, signals)?;
+    }
+    eprintln!("building the system configuration...");
+    let run = Run {
+        plan,
+        target: &target,
+        around,
+        ssh: &ssh,
+        signals,
+    };
+    match &plan.origin {
+        Origin::Made(making) => {
+            let named = Making {
+                configuration: making.configuration.clone().named(target.name()),
+                ..making.clone()
+            };
+            run.made(&named, observer)
+        }
+        Origin::PreviousGeneration => run.finish(Subject::Previous(&plan.profile), None, observer),
+        Origin::Path(path) => run.given(path, observer),
+    }
+}
+
+/// A host to which more than one thing is said is logged in to once.
+fn share(plan: &Deployment, ssh: &mut Ssh, signals: &Signals) -> Result<()> {
+    let once = match &plan.origin {
+        // One session does it all.
+        Origin::Made(making) if plan.target == Place::Here && making.evaluator.host().is_some() => {
+            making.evaluator == making.builder
+        }
+        _ => false,
+    };
+    for host in plan.hosts() {
+        if !once {
+            ssh.share(host, signals)?;
+        }
+    }
+    Ok(())
+}
+
+fn wants(plan: &Deployment) -> Wants {
+    Wants {
+        rights: plan.rights,
+        activates: plan.outcome.activation().is_some(),
+        receives: plan.outcome.builds() && plan.origin != Origin::PreviousGeneration,
+    }
+}
+
+struct Run<'a> {
+    plan: &'a Deployment,
+    target: &'a Target,
+    around: &'a Surroundings,
+    ssh: &'a Ssh,
+    signals: &'a Signals,
+}
+
+impl Run<'_> {
+    fn made(&self, making: &Making, observer: &mut dyn Observer) -> Result<()> {
+        let maker = Maker {
+            making,
+            flags: &self.plan.flags,
+            outcome: &self.plan.outcome,
+            target: self.target,
+            place: &self.plan.target,
+            around: self.around,
+            ssh: self.ssh,
+            signals: self.signals,
+        };
+        let file = match &making.product.kind {
+            Kind::Image(variant) => choose(variant, maker.images(observer)?)?,
+            _ => None,
+        };
+        let Some(made) = maker.make(observer)? else {
+            return Ok(());
+        };
+        match &making.product.kind {
+            Kind::System => self.finish(Subject::System(&made.path), Some(&making.builder), observer),
+            Kind::Vm | Kind::VmWithBootLoader => {
+                self.link(&made, &making.builder)?;
+                done("The virtual machine can be started by running", &starter(made.path.as_path()));
+                Ok(())
+            }
+            Kind::Image(_) => {
+                self.link(&made, &making.builder)?;
+                let path = made.path.as_path();
+                let path = file.map_or_else(|| path.to_owned(), |file| path.join(file));
+                done("The disk image can be found in", &path.to_string_lossy());
+                Ok(())
+            }
+        }
+    }
+
+    /// `--store-path`.
+    fn given(&self, path: &Path, observer: &mut dyn Observer) -> Result<()> {
+        let real = std::fs::canonicalize(path)
+            .with_context(|| format!("--store-path {}: it is not on this machine", path.display()))?;
+        let system = StorePath::parse(&real.to_string_lossy())
+            .with_context(|| format!("--store-path {} is no store path", path.display()))?;
+        let relay: Option<Relay> = match &self.plan.target {
+            Place::Here => None,
+            Place::There(host) => {
+                let here = Here::new(&self.plan.flags, &self.plan.outcome, false, self.signals)?;
+                Some(send_to(&here, &system, self.target, host, observer)?)
+            }
+        };
+        let finished = self.finish(Subject::System(&system), None, observer);
+        drop(relay);
+        finished
+    }
+
+    /// What becomes of a system that is on the target: it is looked at, and everything that can be refused is refused;
+    /// then it is linked or activated.
+    fn finish(&self, subject: Subject, builder: Option<&Place>, observer: &mut dyn Observer) -> Result<()> {
+        let activation = self.plan.outcome.activation();
+        let rolls_back = matches!(subject, Subject::Previous(_));
+        let system = match subject {
+            Subject::System(system) if activation.is_none() && !self.plan.diff => system.clone(),
+            _ => {
+                let specialisation = activation.and_then(|activation| activation.specialisation.as_deref());
+                self.target
+                    .inspect(&subject, specialisation, self.plan.diff, observer, self.signals)?
+            }
+        };
+        // From here on an interrupt is between two changes, not before them.
+        self.signals.check()?;
+        match activation {
+            None => self.link_system(&system, builder)?,
+            Some(activation) => {
+                let profile = match (activation.sets_profile, rolls_back) {
+                    (false, _) => ProfileChange::Keep,
+                    (true, false) => ProfileChange::Set(&self.plan.profile),
+                    (true, true) => ProfileChange::Rollback(&self.plan.profile),
+                };
+                let change = Change {
+                    system: &system,
+                    profile,
+                    activation,
+                };
+                self.target.change(&change, observer, self.signals)?;
+            }
+        }
+        done("The new configuration is", system.as_str());
+        Ok(())
+    }
+
+    fn link(&self, made: &Made, builder: &Place) -> Result<()> {
+        self.link_system(&made.path, Some(builder))
+    }
+
+    /// Leaves `./result`, if it is here. A local build has left it already.
+    fn link_system(&self, system: &StorePath, builder: Option<&Place>) -> Result<()> {
+        if self.plan.target != Place::Here || builder == Some(&Place::Here) {
+            return Ok(());
+        }
+        let link = self.around.directory.join("result");
+        argv::link_result(system, &link).capture(self.signals).map(|_| ())
+    }
+}
+
+/// The file of the image, if it is known; the names of all if there is none of this name.
+fn choose(variant: &str, images: Images) -> Result<Option<String>, Failure> {
+    if images.variants.iter().any(|name| name == variant) {
+        return Ok(images.file);
+    }
+    let message = match variant {
+        "" => "which image is to be built?".to_owned(),
+        _ => format!("there is no image '{variant}'"),
+    };
+    Err(Failure::usage(message).with_remedy(format!(
+        "--image-variant NAME, which is one of:\n  {}",
+        images.variants.join("\n  ")
+    )))
+}
+
+/// The program that starts a virtual machine.
+fn starter(result: &Path) -> String {
+    let programs = std::fs::read_dir(result.join("bin")).into_iter().flatten().flatten();
+    let mut names = programs.map(|entry| entry.path().to_string_lossy().into_owned());
+    let is_starter = |name: &String| name.rsplit('/').next().is_some_and(|name| name.starts_with("run-") && name.ends_with("-vm"));
+    // On another machine it cannot be seen from here.
+    names.find(is_starter).unwrap_or_else(|| result.to_string_lossy().into_owned())
+}
+
+/// The last line: the path alone goes to stdout.
+fn done(text: &str, path: &str) {
+    eprint!("Done. {text} ");
+    println!("{path}");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_image_is_chosen_among_those_that_there_are() {
+        let images = || Images {
+            variants: vec!["iso".into(), "raw".into()],
+            file: Some("iso/x.iso".into()),
+        };
+        assert_eq!(choose("iso", images()), Ok(Some("iso/x.iso".into())));
+        for variant in ["", "is"] {
+            let failure = choose(variant, images()).unwrap_err();
+            assert!(failure.remedy().unwrap().contains("\n  iso\n  raw"), "{failure}");
+        }
+    }
+
+    #[test]
+    fn a_virtual_machine_is_started_by_its_own_program() {
+        let directory = tempfile::tempdir().unwrap();
+        assert_eq!(starter(directory.path()), directory.path().to_string_lossy());
+        std::fs::create_dir(directory.path().join("bin")).unwrap();
+        for name in ["other", "run-pi-vm"] {
+            std::fs::write(directory.path().join("bin").join(name), "").unwrap();
+        }
+        assert!(starter(directory.path()).ends_with("/bin/run-pi-vm"));
+    }
+}

@@ -1,0 +1,335 @@
+//! The system comes to be: who evaluates, who builds, and how what they make travels. It never lands on a machine that
+//! does not need it.
+
+use anyhow::{Context, Result};
+use tempfile::TempDir;
+
+use super::elsewhere::{Delivery, Errand};
+use super::here::Here;
+use crate::daemon::Daemon;
+use crate::failure::Failure;
+use crate::host::{Host, Place};
+use crate::plan::argv::{self, Cargo, Images};
+use crate::plan::{Kind, Making, NixFlags, Outcome};
+use crate::process::signals::Signals;
+use crate::progress::{Event, Observer};
+use crate::session::relay::Relay;
+use crate::session::request::Goal;
+use crate::session::{Answer, CannotEvaluate};
+use crate::ssh::Ssh;
+use crate::store_path::StorePath;
+use crate::surroundings::Surroundings;
+use crate::target::Target;
+
+/// What was made, and what keeps it from being collected until it is a generation.
+pub(super) struct Made {
+    /// Its path, on the target.
+    pub path: StorePath,
+    _roots: Option<TempDir>,
+    _relay: Option<Relay>,
+}
+
+/// Everybody who takes part.
+pub(super) struct Maker<'a> {
+    pub making: &'a Making,
+    pub flags: &'a NixFlags,
+    pub outcome: &'a Outcome,
+    pub target: &'a Target,
+    pub place: &'a Place,
+    pub around: &'a Surroundings,
+    pub ssh: &'a Ssh,
+    pub signals: &'a Signals,
+}
+
+impl Maker<'_> {
+    /// Evaluates and builds, and brings the result to the target. Nothing comes of a dry run.
+    pub(super) fn make(&self, observer: &mut dyn Observer) -> Result<Option<Made>> {
+        let Making { evaluator, builder, .. } = self.making;
+        match (evaluator, builder) {
+            (Place::Here, Place::Here) => {
+                let here = self.here()?;
+                let built = here.build(self.making)?;
+                self.bring_from_here(here, built, observer)
+            }
+            (Place::Here, Place::There(builder)) => {
+                let here = self.here()?;
+                let derivation = here.evaluate(self.making)?;
+                self.build_there(&here, &derivation, builder, observer)
+            }
+            (Place::There(evaluator), builder) => match self.evaluate_there(evaluator, builder, observer) {
+                Err(error) => self.without_evaluator(error, builder, observer),
+                made => made,
+            },
+        }
+    }
+
+    /// The images that there are, and where the file of the chosen one is.
+    pub(super) fn images(&self, observer: &mut dyn Observer) -> Result<Images> {
+        let variant = match &self.making.product.kind {
+            Kind::Image(variant) => variant.as_str(),
+            _ => "",
+        };
+        let Place::There(evaluator) = &self.making.evaluator else {
+            return self.here()?.images(self.making, variant);
+        };
+        let command = argv::images_there(self.making, variant, self.flags);
+        match self
+            .errand(evaluator)
+            .evaluate(Goal::Value(command), None, &Delivery::NONE, observer, self.signals)
+        {
+            Ok(answer) => serde_json::from_str(&answer.value.unwrap_or_default())
+                .with_context(|| format!("{evaluator} printed something else than the images")),
+            Err(error) if error.is::<CannotEvaluate>() => self.here()?.images(self.making, variant),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn here(&self) -> Result<Here<'_>> {
+        let stays = *self.place == Place::Here && self.making.builder == Place::Here;
+        Here::new(self.flags, self.outcome, stays, self.signals)
+    }
+
+    fn errand<'b>(&'b self, host: &'b Host) -> Errand<'b> {
+        Errand::new(host, self.making, self.flags, self.around, self.ssh)
+    }
+
+    fn goal(&self) -> Goal {
+        match self.outcome {
+            Outcome::DryBuild => Goal::DryRun,
+            _ => Goal::Result,
+        }
+    }
+
+    fn evaluate_there(
+        &self,
+        evaluator: &Host,
+        builder: &Place,
+        observer: &mut dyn Observer,
+    ) -> Result<Option<Made>> {
+        let expected = self.own_derivation()?;
+        let errand = self.errand(evaluator);
+        match builder {
+            Place::There(builder) if builder == evaluator => {
+                let relay = self.relay_to_target(evaluator, observer)?;
+                let delivery = self.delivery_to_target(evaluator, relay.as_ref());
+                let answer = errand.evaluate(self.goal(), expected, &delivery, observer, self.signals)?;
+                self.fetch(answer, evaluator, relay)
+            }
+            Place::There(builder) => {
+                let relay = self.relay(self.target.daemon_of(builder), observer);
+                let derivation =
+                    self.derivation_from(&errand, evaluator, Some(builder), relay.as_ref(), expected, observer)?;
+                let built = self.build_at(&derivation, builder, observer);
+                drop(relay);
+                built
+            }
+            Place::Here => {
+                let relay = self.own_relay(observer);
+                let derivation = self.derivation_from(&errand, evaluator, None, relay.as_ref(), expected, observer)?;
+                let here = self.here()?;
+                let built = here.realise(&derivation)?;
+                drop(relay);
+                self.bring_from_here(here, built, observer)
+            }
+        }
+    }
+
+    /// For `--verify-eval`: what this machine itself makes of the configuration.
+    fn own_derivation(&self) -> Result<Option<StorePath>> {
+        if !self.making.verify_evaluation {
+            return Ok(None);
+        }
+        eprintln!("evaluating here first, to compare...");
+        self.here()?.evaluate(self.making).map(Some)
+    }
+
+    /// A derivation that was evaluated on one machine, brought to the one that builds it: `builder`, or this one.
+    fn derivation_from(
+        &self,
+        errand: &Errand,
+        evaluator: &Host,
+        builder: Option<&Host>,
+        relay: Option<&Relay>,
+        expected: Option<StorePath>,
+        observer: &mut dyn Observer,
+    ) -> Result<StorePath> {
+        let delivery = Delivery {
+            relay,
+            receiver: builder,
+            wanted: true,
+        };
+        let answer = errand.evaluate(Goal::Derivation, expected, &delivery, observer, self.signals)?;
+        let derivation = answer.derivation.context("an evaluation without a derivation")?;
+        if !answer.delivered {
+            self.carry(Cargo::Derivation(&derivation), evaluator, builder)?;
+        }
+        Ok(derivation)
+    }
+
+    /// The evaluator can do no more than build: this machine evaluates, after a warning.
+    fn without_evaluator(
+        &self,
+        error: anyhow::Error,
+        builder: &Place,
+        observer: &mut dyn Observer,
+    ) -> Result<Option<Made>> {
+        let Some(reason) = error.downcast_ref::<CannotEvaluate>() else {
+            return Err(error);
+        };
+        for line in reason.warning().lines() {
+            observer.see(Event::Text(line.to_owned()));
+        }
+        let here = self.here()?;
+        match builder {
+            Place::Here => {
+                let built = here.build(self.making)?;
+                self.bring_from_here(here, built, observer)
+            }
+            Place::There(builder) => {
+                let derivation = here.evaluate(self.making)?;
+                self.build_there(&here, &derivation, builder, observer)
+            }
+        }
+    }
+
+    /// nixos-rebuild's `--build-host`: the derivation goes there with all that it is made from.
+    fn build_there(
+        &self,
+        here: &Here,
+        derivation: &StorePath,
+        builder: &Host,
+        observer: &mut dyn Observer,
+    ) -> Result<Option<Made>> {
+        observer.see(Event::Detail(format!("derivation: {derivation}")));
+        let relay = Relay::new(self.target.daemon_of(builder))?;
+        here.send(Cargo::Derivation(derivation), &relay, observer)
+            .with_context(|| format!("this machine → {builder}{}", said(&relay)))?;
+        let built = self.build_at(derivation, builder, observer);
+        drop(relay);
+        built
+    }
+
+    fn build_at(
+        &self,
+        derivation: &StorePath,
+        builder: &Host,
+        observer: &mut dyn Observer,
+    ) -> Result<Option<Made>> {
+        let relay = self.relay_to_target(builder, observer)?;
+        let delivery = self.delivery_to_target(builder, relay.as_ref());
+        let errand = self.errand(builder);
+        let answer = errand.build(derivation, self.goal(), &delivery, observer, self.signals)?;
+        self.fetch(answer, builder, relay)
+    }
+
+    /// Whether what is made there is needed on another machine.
+    fn is_sent_on(&self, maker: &Host) -> bool {
+        self.outcome.builds() && self.place.host() != Some(maker)
+    }
+
+    fn delivery_to_target<'b>(&'b self, maker: &Host, relay: Option<&'b Relay>) -> Delivery<'b> {
+        Delivery {
+            relay,
+            receiver: self.place.host(),
+            wanted: self.is_sent_on(maker),
+        }
+    }
+
+    /// The target's daemon, for what is made on `maker`.
+    fn relay_to_target(&self, maker: &Host, observer: &mut dyn Observer) -> Result<Option<Relay>> {
+        if !self.is_sent_on(maker) || !self.flags.lend {
+            return Ok(None);
+        }
+        Ok(self.own_or(self.target.daemon(), observer))
+    }
+
+    fn own_relay(&self, observer: &mut dyn Observer) -> Option<Relay> {
+        match self.place {
+            Place::Here => self.own_or(self.target.daemon(), observer),
+            Place::There(_) => self.own_or(Some(Daemon::own(self.around)), observer),
+        }
+    }
+
+    fn own_or(&self, daemon: Option<Daemon>, observer: &mut dyn Observer) -> Option<Relay> {
+        self.relay(daemon?, observer)
+    }
+
+    fn relay(&self, daemon: Daemon, observer: &mut dyn Observer) -> Option<Relay> {
+        if !self.flags.lend {
+            return None;
+        }
+        match Relay::new(daemon) {
+            Ok(relay) => Some(relay),
+            Err(error) => {
+                observer.see(Event::Detail(format!("{error:#}: it will be fetched instead")));
+                None
+            }
+        }
+    }
+
+    /// Where the session could not bring the result, it is fetched.
+    fn fetch(&self, answer: Answer, maker: &Host, relay: Option<Relay>) -> Result<Option<Made>> {
+        let Some(path) = answer.result else { return Ok(None) };
+        if !answer.delivered && self.is_sent_on(maker) {
+            self.carry(Cargo::Path(&path), maker, self.place.host())?;
+        }
+        Ok(Some(Made {
+            path,
+            _roots: None,
+            _relay: relay,
+        }))
+    }
+
+    /// From one host to another, or to this machine, by Nix's own connections.
+    fn carry(&self, cargo: Cargo, from: &Host, to: Option<&Host>) -> Result<()> {
+        let (command, hop) = match to {
+            Some(to) => (argv::pass_on(cargo, from, to, self.flags), to.to_string()),
+            None => (argv::fetch(cargo.path(), from, self.flags), "this machine".to_owned()),
+        };
+        self.ssh
+            .for_nix(command, from)?
+            .run(self.signals)
+            .with_context(|| format!("{from} → {hop}: nothing was changed"))
+    }
+
+    /// What was built here goes to the target, if that is another machine.
+    fn bring_from_here(
+        &self,
+        here: Here,
+        built: Option<StorePath>,
+        observer: &mut dyn Observer,
+    ) -> Result<Option<Made>> {
+        let Some(path) = built else { return Ok(None) };
+        let relay = match self.place {
+            Place::Here => None,
+            Place::There(target) => Some(send_to(&here, &path, self.target, target, observer)?),
+        };
+        Ok(Some(Made {
+            path,
+            _roots: Some(here.into_roots()),
+            _relay: relay,
+        }))
+    }
+}
+
+/// Sends a path of this machine to the target.
+pub(super) fn send_to(
+    here: &Here,
+    path: &StorePath,
+    target: &Target,
+    host: &Host,
+    observer: &mut dyn Observer,
+) -> Result<Relay> {
+    let daemon = target
+        .daemon()
+        .ok_or_else(|| Failure::new(format!("{host} has no Nix daemon")))?;
+    let relay = Relay::new(daemon)?;
+    here.send(Cargo::Path(path), &relay, observer)
+        .with_context(|| format!("this machine → {host}: nothing was changed there{}", said(&relay)))?;
+    Ok(relay)
+}
+
+/// What the other end said when a transfer failed.
+fn said(relay: &Relay) -> String {
+    relay.complaint().map_or_else(String::new, |text| format!(" ({text})"))
+}
