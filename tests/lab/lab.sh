@@ -207,7 +207,7 @@ reach() {
 reach_again() {
 	local other
 	for other in $(host_names); do
-		[ "$other" != "$1" ] && [ -e "/run/netns/$(network_of "$other")" ] || continue
+		if [ "$other" = "$1" ] || [ ! -e "/run/netns/$(network_of "$other")" ]; then continue; fi
 		reach "$1" "$other"
 		reach "$other" "$1"
 	done
