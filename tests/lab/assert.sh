@@ -50,6 +50,45 @@ finish() {
 }
 started_has_ended() { ! kill -0 "$started" 2>/dev/null; }
 
+# on_tty HOST USER COMMAND... : as run, inside a host and at a terminal; $output is what is seen on it. What is typed there is
+# said before, in its order: `types PROMPT TEXT` waits until PROMPT is seen (after what was seen for the one before), then
+# types TEXT and Return; `presses PROMPT KEYS` types no Return ($'\003' is Ctrl-C).
+types() { presses "$1" "$2"$'\n'; }
+presses() { keyboard+=("$1" "$2"); }
+keyboard=()
+on_tty() {
+	local host=$1 user=$2 typist keys
+	shift 2
+	ran="on $host as $user, at a terminal: $*"
+	mkfifo "$CASE/keyboard"
+	# It echoes what is typed unless the program that asks forbids it, as every terminal does.
+	set -m
+	lab on "$host" -u "$user" -- script --quiet --return --echo always --command "${*@Q}" /dev/null \
+		<"$CASE/keyboard" >"$CASE/output" 2>"$CASE/errors" &
+	started=$!
+	set +m
+	# Held open: its end would be typed as Ctrl-D.
+	exec {keys}>"$CASE/keyboard"
+	rm "$CASE/keyboard"
+	type_keys >&"$keys" &
+	typist=$!
+	finish 120
+	kill "$typist" 2>/dev/null || true
+	exec {keys}>&-
+	keyboard=()
+	output=${output//$'\r'/}
+}
+type_keys() {
+	local i seen=0 at
+	for ((i = 0; i < ${#keyboard[@]}; i += 2)); do
+		within 60 prompted "$seen" "${keyboard[i]}" || return
+		at=$(tail -c "+$((seen + 1))" "$CASE/output" | LC_ALL=C grep -abof <(printf '%s\n' "${keyboard[i]}") -F | head -n 1)
+		seen=$((seen + ${at%%:*} + 1))
+		printf %s "${keyboard[i + 1]}"
+	done
+}
+prompted() { tail -c "+$(($1 + 1))" "$CASE/output" | grep -qaF -- "$2"; }
+
 # within SECONDS COMMAND... : until it succeeds, asked in small steps.
 within() { until_true "$@" >/dev/null 2>&1; }
 expect_within() { within "$@" || fail "not within $1 s: ${*:2}"; }
@@ -117,6 +156,29 @@ refuse_namespaces() {
 		systemctl daemon-reload
 		systemctl restart ssh.service'
 }
+
+# cut_between HOST HOST [silent] : they do not reach each other ("No route to host" at once; silent: no answer, as behind a
+# firewall), but everybody else. Until join_again, or `fresh` of one of them. Open connections stall, and go on afterwards.
+cut_between() { must lab link "$1" "$2" "${3:-out}"; }
+join_again() { must lab link "$1" "$2" in; }
+
+# jump_through HOST USER OVER TO : from now on USER on HOST reaches TO only by way of OVER, as his ssh_config says.
+jump_through() {
+	cut_between "$1" "$4"
+	# shellcheck disable=SC2016 # the host's shell expands it
+	must_on "$1" sh -euc 'printf "\nHost %s\n  ProxyJump %s\n" "$3" "$2" >>"$(getent passwd "$1" | cut -d: -f6)/.ssh/config"' jump "$2" "$3" "$4"
+}
+
+# drop_connections HOST : every ssh connection to it ends in this moment, as when sshd is killed; what they had started
+# there goes on without them. New ones are let in. (One that only falls silent: `lab cable HOST out`.)
+# shellcheck disable=SC2016 # the host's shell expands it
+drop_connections() {
+	must_sh_on "$1" 'main=$(systemctl show --property MainPID --value ssh.service)
+		for process in $(pgrep -x "sshd(-session|-auth)?"); do [ "$process" = "$main" ] || kill -KILL "$process" || true; done'
+}
+
+# use_sudo_rs HOST : from now on its `sudo` is sudo-rs (trixie and sid have it), until `fresh HOST`.
+use_sudo_rs() { must_on "$1" ln -sfn /usr/lib/cargo/bin/sudo /usr/bin/sudo; }
 
 file_on() { lab on "$1" cat "$2" </dev/null; }
 # write_on HOST FILE : from stdin.

@@ -14,6 +14,8 @@
 #   lab.sh nixconf HOST LINE       append a line to the host's nix.conf and restart its daemon, if any
 #   lab.sh emulation on|off        whether this machine (so: any builder) can run arm64 programs
 #   lab.sh cable HOST out|in       pull the host's network cable, plug it in again
+#   lab.sh link HOST HOST out|silent|in
+#                                  two hosts that do not reach each other ("No route to host", or no answer at all), and again
 #   lab.sh cut HOST                stop the host as when the power is cut
 #   lab.sh start HOST              boot it again, with the files it had
 #   lab.sh pid HOST                its PID 1, as this machine numbers it
@@ -69,6 +71,7 @@ reset() {
 		[ -e "$STATE/run/$host/layer" ] || die "$host was never up"
 		new_host "$host" "$(cat "$STATE/run/$host/layer")"
 		cable "$host" in
+		reach_again "$host"
 	done
 	for host in "$@"; do wait_for_host "$host"; done
 }
@@ -180,6 +183,36 @@ cable() {
 	ip -n "$SWITCH" link set "to-$1" $state
 }
 
+# link HOST HOST out|silent|in : only between these two, in both directions.
+link() {
+	local from to
+	check_hosts "$1" "$2"
+	for from in "$1" "$2"; do
+		if [ "$from" = "$1" ]; then to=$2; else to=$1; fi
+		reach "$from" "$to"
+		case $3 in
+		out) ip -n "$(network_of "$from")" route add unreachable "$(host_field "$to" address)/32" ;;
+		# To a network card that nobody has.
+		silent) ip -n "$(network_of "$from")" neighbour replace "$(host_field "$to" address)" lladdr 02:00:00:00:00:01 dev eth0 nud permanent ;;
+		in) ;;
+		*) usage ;;
+		esac
+	done
+}
+# reach FROM TO : removes what `link` may have set there.
+reach() {
+	ip -n "$(network_of "$1")" route delete unreachable "$(host_field "$2" address)/32" 2>/dev/null || true
+	ip -n "$(network_of "$1")" neighbour delete "$(host_field "$2" address)" dev eth0 2>/dev/null || true
+}
+reach_again() {
+	local other
+	for other in $(host_names); do
+		if [ "$other" = "$1" ] || [ ! -e "/run/netns/$(network_of "$other")" ]; then continue; fi
+		reach "$1" "$other"
+		reach "$other" "$1"
+	done
+}
+
 status() {
 	local host state
 	for host in $(host_names); do
@@ -210,6 +243,8 @@ status) status ;;
 nixconf) nixconf "$@" ;;
 emulation) "$LAB/binfmt.sh" "$1" ;;
 cable) cable "$@" ;;
+link) [ $# = 3 ] || usage
+	link "$@" ;;
 cut) check_hosts "$1" && lock_lab && kill_host "$1" ;;
 start) check_hosts "$1" && lock_lab && start_host "$1" && wait_for_host "$1" ;;
 pid) first_process "$1" ;;

@@ -16,7 +16,7 @@ rust=trixie # what is "stable" for the program: Rust 1.85
 
 toolchain_packages=cargo,rustc,rust-clippy,rustfmt,gcc,libc6-dev,ca-certificates,shellcheck,git,procps,openssh-client,mount,iproute2,fish,tcsh,zsh,binutils-aarch64-linux-gnu
 # iproute2 and strace for the tests; libpam-systemd so that an ssh login is a session as on NixOS.
-host_packages=nix-bin,nix-setup-systemd,openssh-server,openssh-client,iproute2,procps,git,strace,systemd,systemd-sysv,dbus,libpam-systemd,sudo,util-linux,mount,ca-certificates
+host_packages=nix-bin,nix-setup-systemd,openssh-server,openssh-client,iproute2,procps,git,strace,systemd,systemd-sysv,dbus,libpam-systemd,sudo,opendoas,util-linux,mount,ca-certificates
 # For users of the builders; not where it would be all emulated.
 other_shells=fish,tcsh
 
@@ -68,7 +68,9 @@ host)
 		"$LAB/binfmt.sh" on
 	fi
 	options=() packages=$host_packages
-	[ "$arch" != amd64 ] || packages=$packages,$other_shells
+	# polkitd for run0; bookworm has neither run0 nor the other sudo.
+	[ "$arch" != amd64 ] || packages=$packages,$other_shells,polkitd
+	[ "$arch" != amd64 ] || [ "$suite" = bookworm ] || packages=$packages,sudo-rs
 	if [ "$suite" = sid ]; then
 		# Mirrors of sid may be days behind, and its lists are good for a week only.
 		options=(--aptopt='Acquire::Check-Valid-Until "false"')

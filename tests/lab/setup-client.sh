@@ -37,13 +37,38 @@ cat >"$ROOT/etc/environment" <<END
 NIX_PATH=$nix_path
 END
 
-install -d -m 700 "$ROOT/root/.ssh"
-install -m 600 "$STATE/keys/client" "$ROOT/root/.ssh/id_ed25519"
-install -m 644 "$STATE/keys/client.pub" "$ROOT/root/.ssh/id_ed25519.pub"
-cat >"$ROOT/root/.ssh/config" <<END
-Host $(hosts_of_role builder | paste -sd ' ')
-  User builder
+# --- ssh: whoever may log in here may also go on, to the builders and to the other clients ---------
+for home in root home/admin home/asker home/doer home/runner home/guest; do
+	install -d -m 700 "$ROOT/$home/.ssh"
+	install -m 600 "$STATE/keys/client" "$ROOT/$home/.ssh/id_ed25519"
+	install -m 644 "$STATE/keys/client.pub" "$ROOT/$home/.ssh/id_ed25519.pub"
+	cat >"$ROOT/$home/.ssh/config" <<-END
+		Host $(hosts_of_role builder | paste -sd ' ')
+		  User builder
+	END
+	chroot "$ROOT" chown -R --reference="/$home" "/$home/.ssh"
+done
+
+# --- who becomes root, and how --------------------------------------------------------------------
+# admin: as many a NixOS is set up. asker has a password, and is asked for it by sudo and by run0 (Debian's polkit takes the
+# group sudo for administrators).
+cat >"$ROOT/etc/sudoers.d/lab" <<'END'
+admin ALL=(ALL:ALL) NOPASSWD: ALL
+asker ALL=(ALL:ALL) ALL
 END
+chmod 440 "$ROOT/etc/sudoers.d/lab"
+echo "asker:correct horse 'quoted'" | chroot "$ROOT" chpasswd
+chroot "$ROOT" usermod --append --groups sudo asker
+echo 'permit nopass doer' >"$ROOT/etc/doas.conf"
+chmod 400 "$ROOT/etc/doas.conf"
+# For systemd-run's own sake; bookworm has polkit, but no run0 that would ask it.
+if [ -d "$ROOT/etc/polkit-1/rules.d" ]; then
+	cat >"$ROOT/etc/polkit-1/rules.d/40-lab.rules" <<-'END'
+		polkit.addRule(function (action, subject) {
+			if (action.id == "org.freedesktop.systemd1.manage-units" && subject.user == "runner") return polkit.Result.YES;
+		});
+	END
+fi
 
 # --- the channel, brought in by Nix's own nix-channel ---------------------------------------------
 release=nixos-25.05.1234.abcdef0

@@ -162,8 +162,8 @@ case_lab_builders_users_have_other_shells() {
 }
 
 # The way `nixos-rebuild --build-host` goes: evaluate here, build there, fetch the result.
-build_on_builder() {
-	must_on pi nix-instantiate '<nixpkgs/nixos>' -A config.system.build.toplevel
+build_on_builder() { # [ATTRIBUTE]
+	must_on pi nix-instantiate '<nixpkgs/nixos>' -A "${1:-config.system.build.toplevel}"
 	derivation=$output
 	must_on pi nix-copy-closure --to builder "$derivation"
 	on pi ssh builder nix-store --realise "$derivation" --option extra-extra-platforms aarch64-linux
@@ -242,3 +242,211 @@ case_lab_miniature_has_its_knobs() {
 	expect_failure
 	expect_contains "$errors" "The option \`lab.failBuidl' does not exist"
 }
+
+case_lab_users_become_root_each_in_his_way() {
+	need_hosts target
+	fresh pi target
+	local user
+	local way to
+	# On pi itself, and on the target as the ssh of pi comes there: without a terminal.
+	for way in "lab on pi -u" "lab on pi ssh -l"; do
+		to=
+		[[ "$way" != *ssh* ]] || to=target
+		# shellcheck disable=SC2086 # words
+		{
+			must $way admin $to sudo -n id -u
+			expect_equal "$output" 0
+			must $way doer $to doas id -u
+			expect_equal "$output" 0
+			must $way runner $to run0 id -u
+			expect_equal "$output" 0
+			for user in asker doer runner guest; do
+				run $way "$user" $to sudo -n id -u
+				expect_contains "$errors" "a password is required"
+			done
+			for user in admin asker runner guest; do
+				run $way "$user" $to doas id -u
+				expect_contains "$errors" "Operation not permitted"
+			done
+			for user in admin asker doer guest; do
+				run $way "$user" $to run0 id -u
+				expect_contains "$errors" "authentication required"
+			done
+		}
+	done
+	# The password, on stdin, and what follows it, for the command.
+	must_sh_on pi "printf '%s\n' \"correct horse 'quoted'\" more | ssh asker@target sudo --stdin --prompt= cat"
+	expect_equal "$output" more
+	expect_equal "$errors" ""
+	sh_on pi "echo wrong | ssh asker@target sudo --stdin --prompt= id -u"
+	expect_status 1
+	expect_contains "$errors" "incorrect password"
+	# Whoever is nobody here goes on all the same; those who build may not come back.
+	for user in admin asker doer runner guest; do
+		as pi "$user" ssh builder id -un
+		expect_equal "$output" builder
+		as pi "$user" ssh target id -un
+		expect_equal "$output" "$user"
+		as pi "$user" nix --extra-experimental-features nix-command store info --store daemon
+		expect_contains "$output$errors" "Trusted: 0"
+		as builder builder ssh -o BatchMode=yes "$user@pi" true
+		expect_contains "$errors" "Permission denied"
+	done
+}
+
+case_lab_sudo_can_be_the_other_one() {
+	fresh pi
+	must_on pi sudo --version
+	expect_contains "$output" "Sudo version 1."
+	use_sudo_rs pi
+	must_on pi sudo --version
+	expect_contains "$output$errors" "sudo-rs 0."
+	must lab on pi -u admin sudo -n id -u
+	expect_equal "$output" 0
+	as pi asker sh -c "echo \"correct horse 'quoted'\" | sudo --stdin --prompt= id -u"
+	expect_equal "$output" 0
+	# What it swallows is told in README.md.
+	as pi asker sh -c "printf '%s\n' \"correct horse 'quoted'\" more | sudo --stdin --prompt= cat"
+	expect_status 0
+	expect_equal "$output" ""
+	fresh pi
+	must_on pi sudo --version
+	expect_contains "$output" "Sudo version 1."
+}
+
+case_lab_passwords_are_typed_at_terminals() {
+	fresh pi
+	types "password for asker: " "wrong"
+	types "password for asker: " "correct horse 'quoted'"
+	on_tty pi asker sudo sh -c 'echo "$1 $(id -u)" && tty' sh "it's root's"
+	expect_status 0
+	expect_matches "$output" "Sorry, try again.*it's root's 0.*/dev/pts/"
+	expect_lacks "$output" "correct horse"
+	# For run0 polkit's own agent asks, where there is a session of logind.
+	types "Password: " "correct horse 'quoted'"
+	# shellcheck disable=SC2016 # root's shell expands it
+	on_tty pi root ssh -t asker@pi 'run0 sh -c "echo I am \$(id -u)"'
+	expect_status 0
+	expect_matches "$output" "AUTHENTICATION COMPLETE.*I am 0"
+	presses "password for asker: " $'\003'
+	on_tty pi asker sudo id -u
+	expect_failure
+	types ready word
+	on_tty pi guest sh -c 'echo ready; read -r word; echo "seen $word"; exit 3'
+	expect_status 3
+	expect_equal "$output" "ready
+word
+seen word"
+}
+
+case_lab_hosts_can_be_cut_off_from_each_other() {
+	need_hosts target
+	fresh pi builder target
+	cut_between builder target
+	on builder ssh -o ConnectTimeout=5 target true
+	expect_contains "$errors" "No route to host"
+	on target ssh -o ConnectTimeout=5 builder true
+	expect_contains "$errors" "No route to host"
+	must_on pi ssh builder true
+	must_on pi ssh target true
+	cut_between builder target silent
+	on target ssh -o ConnectTimeout=2 builder true
+	expect_contains "$errors" "timed out"
+	join_again target builder
+	must_on target ssh builder true
+
+	must_on pi ssh admin@target true
+	jump_through pi root builder target
+	must_on pi ssh admin@target sh -c "'id -un; echo \$SSH_CONNECTION'"
+	expect_matches "$output" "admin.10\.77\.0\.2 "
+	on pi ssh -o ProxyJump=none admin@target true
+	expect_contains "$errors" "No route to host"
+	fresh pi
+	must_on pi ssh admin@target true
+}
+
+case_lab_connections_can_be_dropped() {
+	need_hosts target
+	fresh pi target
+	start lab on pi ssh admin@target 'echo there; sleep 3; echo still here >ended; sleep 60'
+	expect_within 10 printed there
+	drop_connections target
+	finish 5
+	expect_status 255
+	must_on pi ssh admin@target true
+	expect_within 10 lab on target test -e /home/admin/ended
+}
+
+case_lab_miniature_has_machines_and_images() {
+	fresh
+	write_on pi /etc/nixos/configuration.nix <<-'END'
+		{ ... }: {
+		  imports = [ ./hardware-configuration.nix ];
+		  networking.hostName = "box";
+		  system.configurationRevision = "0123abc-dirty";
+		  specialisation.quiet.configuration.system.nixos.tags = [ "quiet" ];
+		}
+	END
+	local attribute
+	for attribute in vm vmWithBootLoader images.raw images.iso-image; do
+		build_on_builder "config.system.build.$attribute"
+		expect_status 0
+		result=$output
+		case $attribute in
+		images.*)
+			must_on pi nix-instantiate --eval --strict --json '<nixpkgs/nixos>' -A "config.system.build.$attribute.passthru.filePath"
+			expect_file builder "$result/${output//\"/}"
+			;;
+		*)
+			must_on builder "$result/bin/run-box-vm"
+			expect_contains "$output" "would start a virtual machine of /nix/store/"
+			;;
+		esac
+	done
+	must_on pi nix-instantiate '<nixpkgs/nixos>' -A config.system.build.vm \
+		-A config.specialisation.quiet.configuration.system.build.vm -A config.system.build.vmWithBootLoader
+	expect_equal "$(printf '%s\n' "$output" | sort -u | wc -l)" 3
+	must_on pi nix-instantiate --eval --strict --json -E \
+		'builtins.attrNames (import <nixpkgs/nixos> { }).config.system.build.images'
+	expect_equal "$output" '["iso-image","raw"]'
+
+	build_on_builder
+	expect_status 0
+	result=$output
+	must_on builder ls "$result/kernel-modules/lib/modules"
+	expect_equal "$output" 6.6.0
+	must_on builder "$result/sw/bin/nixos-version" --configuration-revision
+	expect_equal "$output" 0123abc-dirty
+	must_on builder "$result/sw/bin/nixos-version" --json
+	expect_equal "$output" '{"configurationRevision":"0123abc-dirty","nixosVersion":"25.05.1234.abcdef0"}'
+	must_on builder "$result/specialisation/quiet/sw/bin/nixos-version"
+	expect_equal "$output" "quiet-25.05.1234.abcdef0 (Miniature)"
+	on pi nixos-version --configuration-revision
+	expect_status 1
+	expect_contains "$errors" "configuration revision is unknown"
+}
+
+case_lab_activation_dies_when_nobody_listens() {
+	need_hosts target
+	fresh pi target
+	local switch="systemd-run --collect --pipe --quiet --service-type=exec --unit=lab-activation \$(readlink -f /run/current-system)/bin/switch-to-configuration test"
+	must_on target sh -c 'echo 3 >/etc/activation-steps'
+	must_on pi ssh target "$switch"
+	expect_contains "$errors" "step 3 of 3"
+	expect_contains "$(file_on target /var/log/activation)" "finished test with 0"
+
+	fresh target
+	must_on target sh -c 'echo 8 >/etc/activation-steps'
+	start lab on pi ssh target "$switch"
+	expect_within 10 printed "step 2 of 8"
+	drop_connections target
+	finish 5
+	expect_status 255
+	expect_within 10 activation_noted target "could not write step"
+	sh_on target 'systemctl is-active lab-activation.service'
+	expect_failure
+	activation=$(file_on target /var/log/activation)
+	expect_lacks "$activation" "finished"
+	expect_lacks "$activation" "step 8 of 8"
+}
+activation_noted() { file_on "$1" /var/log/activation | grep -qF "$2"; }

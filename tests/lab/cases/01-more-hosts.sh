@@ -28,6 +28,27 @@ case_lab_clients_with_other_nix() {
 	done
 }
 
+case_lab_clients_with_other_nix_become_root() {
+	need_hosts oldpi newpi pi
+	fresh oldpi newpi
+	local client
+	for client in oldpi newpi; do
+		must_on pi ssh "admin@$client" sudo -n id -u
+		expect_equal "$output" 0
+		must_on pi ssh "doer@$client" doas id -u
+		expect_equal "$output" 0
+		must_sh_on pi "echo \"correct horse 'quoted'\" | ssh asker@$client sudo --stdin --prompt= id -u"
+		expect_equal "$output" 0
+	done
+	must_on pi ssh runner@newpi run0 id -u
+	expect_equal "$output" 0
+	must_on newpi /usr/lib/cargo/bin/sudo --version
+	expect_contains "$output$errors" sudo-rs
+	# Of the time before run0, and before sudo-rs.
+	on oldpi sh -c 'command -v run0 sudo-rs'
+	expect_failure
+}
+
 case_lab_builders_with_other_nix() {
 	need_hosts oldbuilder newbuilder pi
 	expect_nix oldbuilder 2.8.

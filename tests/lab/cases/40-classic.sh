@@ -305,7 +305,7 @@ case_classic_the_builders_own_files_are_not_there() {
 		/opt/of-the-builder /etc/of-the-builder'
 	must_sh_on pi 'mkdir -p /opt'
 	expect_same_derivation
-	expect_seen 'false,false,false,false,false,false,false,false,false,false,{"admin":"directory"}' \
+	expect_seen 'false,false,false,false,false,false,false,false,false,false,{"admin":"directory","asker":"directory","doer":"directory","guest":"directory","runner":"directory"}' \
 		'{"configuration.nix":"regular"},{}' '"prefix":"nixpkgs"'
 }
 

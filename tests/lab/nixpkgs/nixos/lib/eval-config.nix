@@ -18,6 +18,7 @@ let
     ../modules/lab.nix
     ../modules/version.nix
     ../modules/toplevel.nix
+    ../modules/images.nix
     ../modules/specialisation.nix
   ];
   pkgs = import ../.. {

@@ -5,9 +5,22 @@
 # /etc/activation-exit-code   its number becomes the exit code, after everything else was done
 # /etc/activation-sleep       seconds to take before anything changes
 # /etc/activation-command     run (by sh) in the middle, e.g. to take the network down
+# /etc/activation-steps       its number of steps, one a second: each says "step i of N", and notes it. The new /etc is there
+#                             by then, /run/current-system is still the old one
+#
+# The real one dies when it cannot write a message (it ignores SIGPIPE, and a write that fails is a panic), with the machine
+# as it is then. So does this one, and notes "could not write MESSAGE".
 
 b=@busybox@
 action=${1-}
+
+trap '' PIPE
+say() {
+  echo "$1" >&2 2> /dev/null || {
+    echo "could not write $1" >> /var/log/activation
+    exit 101
+  }
+}
 
 case $action in
 switch | boot | test | dry-activate) ;;
@@ -26,21 +39,21 @@ esac
 } >> /var/log/activation
 
 if [ "$action" = dry-activate ]; then
-  echo "would activate the configuration..." >&2
-  echo "would link /etc to @out@/etc" >&2
+  say "would activate the configuration..."
+  say "would link /etc to @out@/etc"
   exit 0
 fi
 
 [ ! -e /etc/activation-sleep ] || $b sleep "$($b cat /etc/activation-sleep)"
 
 if [ "$action" = switch ] || [ "$action" = boot ]; then
-  echo "updating the boot loader..." >&2
+  say "updating the boot loader..."
   [ "${NIXOS_INSTALL_BOOTLOADER-}" != 1 ] || echo "installed for @out@" > /boot/loader-installed
   echo @out@ > /boot/loader-entry
 fi
 
 if [ "$action" = switch ] || [ "$action" = test ]; then
-  echo "activating the configuration..." >&2
+  say "activating the configuration..."
   $b ln -sfn @out@/etc /etc/.static.new
   $b mv -T /etc/.static.new /etc/static
   (cd /etc/static && $b find . -type l) | while read -r name; do
@@ -48,7 +61,15 @@ if [ "$action" = switch ] || [ "$action" = test ]; then
     $b mkdir -p "/etc/$($b dirname "$name")"
     $b ln -sfn "/etc/static/$name" "/etc/$name"
   done
-  echo "setting up /etc..." >&2
+  say "setting up /etc..."
+  if [ -e /etc/activation-steps ]; then
+    steps=$($b cat /etc/activation-steps)
+    for step in $($b seq "$steps"); do
+      echo "step $step of $steps" >> /var/log/activation
+      say "step $step of $steps"
+      $b sleep 1
+    done
+  fi
   [ ! -e /etc/activation-command ] || $b sh /etc/activation-command >&2
   $b ln -sfn @out@ /run/.current-system.new
   $b mv -T /run/.current-system.new /run/current-system
@@ -56,6 +77,6 @@ fi
 
 code=0
 [ ! -e /etc/activation-exit-code ] || code=$($b cat /etc/activation-exit-code)
-[ "$code" = 0 ] || echo "warning: the following units failed: lab-made-to-fail.service" >&2
+[ "$code" = 0 ] || say "warning: the following units failed: lab-made-to-fail.service"
 echo "finished $action with $code" >> /var/log/activation
 exit "$code"

@@ -4,11 +4,7 @@ let
   specialisations = config.system.build.specialisations;
 in
 {
-  options.system.build = {
-    toplevel = lib.mkOption { };
-    vm = lib.mkOption { };
-    vmWithBootLoader = lib.mkOption { };
-  };
+  options.system.build.toplevel = lib.mkOption { };
   options.system.extraSystemBuilderCmds = lib.mkOption { default = ""; type = lib.types.lines; };
   options.assertions = lib.mkOption { default = [ ]; };
 
@@ -56,12 +52,4 @@ in
           > "$out/bin/switch-to-configuration"
         chmod 755 "$out/bin/switch-to-configuration"
       '';
-
-  config.system.build.vm = pkgs.run "nixos-vm" { inherit (config.system.build) toplevel; inherit (config.networking) hostName; } ''
-    mkdir -p "$out/bin"
-    ln -s "$toplevel" "$out/system"
-    { echo "#!$builder sh"; echo "echo would start a virtual machine of $toplevel"; } > "$out/bin/run-$hostName-vm"
-    chmod 755 "$out/bin/run-$hostName-vm"
-  '';
-  config.system.build.vmWithBootLoader = config.system.build.vm;
 }
