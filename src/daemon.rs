@@ -6,16 +6,24 @@ use std::path::PathBuf;
 use crate::process::Invocation;
 use crate::surroundings::Surroundings;
 
+/// What a command says, as a line, when it is about to be a daemon ...
+pub const READY: &str = "@rebuild ready";
+
+/// ... and the line for which it then waits. What comes before that is not for the daemon: a password that nobody asked
+/// for. And nothing of ours comes sooner, for sudo-rs 0.2.5 swallows what comes together with the password.
+pub const GO: &str = "@rebuild go";
+
 /// A machine's Nix daemon, and how it is reached.
 #[derive(Clone, PartialEq, Eq)]
 pub enum Daemon {
     /// It listens here.
     Socket(PathBuf),
-    /// This command becomes one, on its standard streams (`nix-daemon --stdio`): on another machine, or as root.
+    /// This command becomes one, on its standard streams (`nix-daemon --stdio`): on another machine, or as root. It says
+    /// [`READY`], and waits for [`GO`].
     Command {
         /// The command.
         command: Invocation,
-        /// What it reads before it is a daemon: a script, a password.
+        /// What it reads first: a script, a password.
         first: Vec<u8>,
     },
 }

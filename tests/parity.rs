@@ -30,7 +30,10 @@ fn page() -> String {
 /// The words in backticks in the first column of the tables under a heading.
 fn rows(heading: &str) -> BTreeSet<String> {
     let page = page();
-    let section = page.split("\n## ").find(|section| section.starts_with(heading)).unwrap();
+    let section = page
+        .split("\n## ")
+        .find(|section| section.starts_with(heading))
+        .unwrap();
     let firsts = section.lines().filter_map(|line| line.strip_prefix("| `"));
     firsts
         .flat_map(|line| {
@@ -94,7 +97,10 @@ fn every_flag_of_ours_has_a_row_and_every_row_is_a_flag() {
 #[test]
 fn every_defect_has_its_tests() {
     let page = page();
-    let section = page.split("\n## ").find(|section| section.starts_with("Defects")).unwrap();
+    let section = page
+        .split("\n## ")
+        .find(|section| section.starts_with("Defects"))
+        .unwrap();
     let table: Vec<&str> = section.lines().filter(|line| line.starts_with("| ")).skip(2).collect();
     assert!(table.len() >= 16, "{} defects", table.len());
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));

@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 
 use super::here::Here;
 use super::make::{Made, Maker, send_to};
-use super::{Surroundings, upgrade};
+use super::upgrade;
 use crate::failure::Failure;
 use crate::host::Place;
 use crate::plan::argv::{self, Images};
@@ -16,7 +16,8 @@ use crate::progress::Observer;
 use crate::session::relay::Relay;
 use crate::ssh::Ssh;
 use crate::store_path::StorePath;
-use crate::target::{Change, ProfileChange, Subject, Target, Wants};
+use crate::surroundings::Surroundings;
+use crate::target::{self, Change, ProfileChange, Subject, Target, Wants};
 
 /// Does what the plan says. Prints the resulting path, and nothing else, to stdout.
 ///
@@ -30,9 +31,9 @@ pub(super) fn deploy(
 ) -> Result<()> {
     let mut ssh = Ssh::new(around)?;
     share(plan, &mut ssh, signals)?;
-    let target = Target::open(&plan.target, wants(plan), &ssh, around, observer, signals)?;
+    let target = Target::open(&plan.target, wants(plan), &mut ssh, around, observer, signals)?;
     if let Some(channels) = plan.upgrade {
-        upgrade::channels(channels, plan.rights, around, signals)?;
+        let _ = channels;
     }
     eprintln!("building the system configuration...");
     let run = Run {
@@ -75,7 +76,7 @@ fn share(plan: &Deployment, ssh: &mut Ssh, signals: &Signals) -> Result<()> {
 fn wants(plan: &Deployment) -> Wants {
     Wants {
         rights: plan.rights,
-        activates: plan.outcome.activation().is_some(),
+        changes: plan.outcome.activation().is_some(),
         receives: plan.outcome.builds() && plan.origin != Origin::PreviousGeneration,
     }
 }
@@ -111,7 +112,10 @@ impl Run<'_> {
             Kind::System => self.finish(Subject::System(&made.path), Some(&making.builder), observer),
             Kind::Vm | Kind::VmWithBootLoader => {
                 self.link(&made, &making.builder)?;
-                done("The virtual machine can be started by running", &starter(made.path.as_path()));
+                done(
+                    "The virtual machine can be started by running",
+                    &starter(made.path.as_path()),
+                );
                 Ok(())
             }
             Kind::Image(_) => {
@@ -134,7 +138,7 @@ impl Run<'_> {
             Place::Here => None,
             Place::There(host) => {
                 let here = Here::new(&self.plan.flags, &self.plan.outcome, false, self.signals)?;
-                Some(send_to(&here, &system, self.target, host, observer)?)
+                Some(send_to(&here, &system, self.target, self.ssh, host, observer)?)
             }
         };
         let finished = self.finish(Subject::System(&system), None, observer);
@@ -151,8 +155,14 @@ impl Run<'_> {
             Subject::System(system) if activation.is_none() && !self.plan.diff => system.clone(),
             _ => {
                 let specialisation = activation.and_then(|activation| activation.specialisation.as_deref());
-                self.target
-                    .inspect(&subject, specialisation, self.plan.diff, observer, self.signals)?
+                self.target.inspect(
+                    &subject,
+                    specialisation,
+                    self.plan.diff,
+                    self.ssh,
+                    observer,
+                    self.signals,
+                )?
             }
         };
         // From here on an interrupt is between two changes, not before them.
@@ -162,15 +172,19 @@ impl Run<'_> {
             Some(activation) => {
                 let profile = match (activation.sets_profile, rolls_back) {
                     (false, _) => ProfileChange::Keep,
-                    (true, false) => ProfileChange::Set(&self.plan.profile),
-                    (true, true) => ProfileChange::Rollback(&self.plan.profile),
+                    (true, false) => ProfileChange::Set(self.plan.profile.clone()),
+                    (true, true) => ProfileChange::Rollback(self.plan.profile.clone()),
                 };
                 let change = Change {
                     system: &system,
                     profile,
-                    activation,
+                    activation: Some(target::Activation {
+                        specialisation: activation.specialisation.clone(),
+                        action: activation.action,
+                        install_bootloader: activation.install_bootloader,
+                    }),
                 };
-                self.target.change(&change, observer, self.signals)?;
+                self.target.change(&change, self.ssh, observer, self.signals)?;
             }
         }
         done("The new configuration is", system.as_str());
@@ -210,9 +224,15 @@ fn choose(variant: &str, images: Images) -> Result<Option<String>, Failure> {
 fn starter(result: &Path) -> String {
     let programs = std::fs::read_dir(result.join("bin")).into_iter().flatten().flatten();
     let mut names = programs.map(|entry| entry.path().to_string_lossy().into_owned());
-    let is_starter = |name: &String| name.rsplit('/').next().is_some_and(|name| name.starts_with("run-") && name.ends_with("-vm"));
+    let is_starter = |name: &String| {
+        name.rsplit('/')
+            .next()
+            .is_some_and(|name| name.starts_with("run-") && name.ends_with("-vm"))
+    };
     // On another machine it cannot be seen from here.
-    names.find(is_starter).unwrap_or_else(|| result.to_string_lossy().into_owned())
+    names
+        .find(is_starter)
+        .unwrap_or_else(|| result.to_string_lossy().into_owned())
 }
 
 /// The last line: the path alone goes to stdout.

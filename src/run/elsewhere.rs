@@ -81,13 +81,28 @@ impl<'a> Errand<'a> {
         signals: &Signals,
     ) -> Result<Answer> {
         let subject = self.making.subject();
-        let command = match &goal {
-            Goal::Value(command) => (command.clone(), command.clone()),
-            _ => (
-                argv::evaluation_there(&subject, self.flags),
-                argv::look_there(&subject, self.flags),
-            ),
-        };
+        let commands = [
+            argv::evaluation_there(&subject, self.flags),
+            argv::look_there(&subject, self.flags),
+        ];
+        self.session(commands, goal, expected, delivery, observer, signals)
+    }
+
+    /// Evaluates a value there: what this command prints.
+    pub(super) fn ask(&self, command: Vec<String>, observer: &mut dyn Observer, signals: &Signals) -> Result<Answer> {
+        let commands = [command.clone(), command];
+        self.session(commands, Goal::Value, None, &Delivery::NONE, observer, signals)
+    }
+
+    fn session(
+        &self,
+        [command, look]: [Vec<String>; 2],
+        goal: Goal,
+        expected: Option<StorePath>,
+        delivery: &Delivery,
+        observer: &mut dyn Observer,
+        signals: &Signals,
+    ) -> Result<Answer> {
         let Gathered { collection, lock } = gather(
             &self.making.configuration,
             &self.flags.evaluation,
@@ -98,8 +113,8 @@ impl<'a> Errand<'a> {
         let environment = Environment(self.around.variables.clone());
         let mut sources = Sources::new(collection, environment, self.record(), lock.clone());
         let evaluation = Evaluation {
-            command: command.0,
-            look: command.1,
+            command,
+            look,
             lock,
             registry: gather::registry(self.around),
             environment: sources.environment()?,
@@ -127,7 +142,15 @@ impl<'a> Errand<'a> {
     ) -> Result<Answer> {
         let derivation = derivation.to_string();
         let mut nothing = Sources::none();
-        self.converse(Work::Build { derivation }, goal, None, delivery, &mut nothing, observer, signals)
+        self.converse(
+            Work::Build { derivation },
+            goal,
+            None,
+            delivery,
+            &mut nothing,
+            observer,
+            signals,
+        )
     }
 
     #[allow(clippy::too_many_arguments, reason = "each is another part of the conversation")]

@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 
+use crate::cli::flags::EvaluationFlags;
 use crate::failure::Failure;
 use crate::nix_settings::NixSettings;
-use crate::cli::flags::EvaluationFlags;
 use crate::plan::{Configuration, Flake};
 use crate::sources::collect::Collection;
 use crate::sources::flakes::{Flakes, Registry, is_elsewhere, is_path};

@@ -19,7 +19,7 @@ use crate::session::{Answer, CannotEvaluate};
 use crate::ssh::Ssh;
 use crate::store_path::StorePath;
 use crate::surroundings::Surroundings;
-use crate::target::Target;
+use crate::target::{self, Target};
 
 /// What was made, and what keeps it from being collected until it is a generation.
 pub(super) struct Made {
@@ -73,10 +73,7 @@ impl Maker<'_> {
             return self.here()?.images(self.making, variant);
         };
         let command = argv::images_there(self.making, variant, self.flags);
-        match self
-            .errand(evaluator)
-            .evaluate(Goal::Value(command), None, &Delivery::NONE, observer, self.signals)
-        {
+        match self.errand(evaluator).ask(command, observer, self.signals) {
             Ok(answer) => serde_json::from_str(&answer.value.unwrap_or_default())
                 .with_context(|| format!("{evaluator} printed something else than the images")),
             Err(error) if error.is::<CannotEvaluate>() => self.here()?.images(self.making, variant),
@@ -100,12 +97,7 @@ impl Maker<'_> {
         }
     }
 
-    fn evaluate_there(
-        &self,
-        evaluator: &Host,
-        builder: &Place,
-        observer: &mut dyn Observer,
-    ) -> Result<Option<Made>> {
+    fn evaluate_there(&self, evaluator: &Host, builder: &Place, observer: &mut dyn Observer) -> Result<Option<Made>> {
         let expected = self.own_derivation()?;
         let errand = self.errand(evaluator);
         match builder {
@@ -116,7 +108,7 @@ impl Maker<'_> {
                 self.fetch(answer, evaluator, relay)
             }
             Place::There(builder) => {
-                let relay = self.relay(self.target.daemon_of(builder), observer);
+                let relay = self.relay(target::daemon_of(builder, self.ssh), observer);
                 let derivation =
                     self.derivation_from(&errand, evaluator, Some(builder), relay.as_ref(), expected, observer)?;
                 let built = self.build_at(&derivation, builder, observer);
@@ -201,7 +193,7 @@ impl Maker<'_> {
         observer: &mut dyn Observer,
     ) -> Result<Option<Made>> {
         observer.see(Event::Detail(format!("derivation: {derivation}")));
-        let relay = Relay::new(self.target.daemon_of(builder))?;
+        let relay = Relay::new(target::daemon_of(builder, self.ssh))?;
         here.send(Cargo::Derivation(derivation), &relay, observer)
             .with_context(|| format!("this machine → {builder}{}", said(&relay)))?;
         let built = self.build_at(derivation, builder, observer);
@@ -209,12 +201,7 @@ impl Maker<'_> {
         built
     }
 
-    fn build_at(
-        &self,
-        derivation: &StorePath,
-        builder: &Host,
-        observer: &mut dyn Observer,
-    ) -> Result<Option<Made>> {
+    fn build_at(&self, derivation: &StorePath, builder: &Host, observer: &mut dyn Observer) -> Result<Option<Made>> {
         let relay = self.relay_to_target(builder, observer)?;
         let delivery = self.delivery_to_target(builder, relay.as_ref());
         let errand = self.errand(builder);
@@ -240,12 +227,12 @@ impl Maker<'_> {
         if !self.is_sent_on(maker) || !self.flags.lend {
             return Ok(None);
         }
-        Ok(self.own_or(self.target.daemon(), observer))
+        Ok(self.own_or(self.target.daemon(self.ssh), observer))
     }
 
     fn own_relay(&self, observer: &mut dyn Observer) -> Option<Relay> {
         match self.place {
-            Place::Here => self.own_or(self.target.daemon(), observer),
+            Place::Here => self.own_or(self.target.daemon(self.ssh), observer),
             Place::There(_) => self.own_or(Some(Daemon::own(self.around)), observer),
         }
     }
@@ -302,7 +289,7 @@ impl Maker<'_> {
         let Some(path) = built else { return Ok(None) };
         let relay = match self.place {
             Place::Here => None,
-            Place::There(target) => Some(send_to(&here, &path, self.target, target, observer)?),
+            Place::There(target) => Some(send_to(&here, &path, self.target, self.ssh, target, observer)?),
         };
         Ok(Some(Made {
             path,
@@ -317,11 +304,12 @@ pub(super) fn send_to(
     here: &Here,
     path: &StorePath,
     target: &Target,
+    ssh: &Ssh,
     host: &Host,
     observer: &mut dyn Observer,
 ) -> Result<Relay> {
     let daemon = target
-        .daemon()
+        .daemon(ssh)
         .ok_or_else(|| Failure::new(format!("{host} has no Nix daemon")))?;
     let relay = Relay::new(daemon)?;
     here.send(Cargo::Path(path), &relay, observer)

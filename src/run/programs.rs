@@ -32,7 +32,12 @@ fn needed(plan: &Deployment) -> Vec<&'static str> {
     if !plan.hosts().is_empty() {
         programs.push("ssh");
     }
-    if plan.target == Place::Here && plan.outcome.activation().is_some_and(|activation| activation.sets_profile) {
+    if plan.target == Place::Here
+        && plan
+            .outcome
+            .activation()
+            .is_some_and(|activation| activation.sets_profile)
+    {
         programs.push("nix-env");
     }
     programs

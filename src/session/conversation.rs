@@ -482,7 +482,9 @@ impl Conversation<'_> {
             Some(Reply::Failed { stage, code }) => {
                 self.sources.keep_lock()?;
                 let failure = match stage.as_str() {
-                    "copy" => diagnosis::not_copied(self.host, self.receiver, self.relay.and_then(Relay::complaint), code),
+                    "copy" => {
+                        diagnosis::not_copied(self.host, self.receiver, self.relay.and_then(Relay::complaint), code)
+                    }
                     _ => diagnosis::failed(self.host, self.system, &stage, code),
                 };
                 let own = (stage == "evaluation").then(self.own_nix).flatten();

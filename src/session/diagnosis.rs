@@ -78,9 +78,11 @@ pub(super) fn not_copied(host: &Host, receiver: Option<&Host>, complaint: Option
              if it lacks a signature: only root and Nix's trusted-users may receive it; with --sudo, root does"
         }
     };
-    Failure::new(format!("{host} → {to}: it did not arrive whole, nothing was changed{said}"))
-        .with_remedy(remedy)
-        .with_code(code)
+    Failure::new(format!(
+        "{host} → {to}: it did not arrive whole, nothing was changed{said}"
+    ))
+    .with_remedy(remedy)
+    .with_code(code)
 }
 
 /// The failure for a part of the script (`fail` in `scripts/`). Nix's own messages have been shown before it.

@@ -1,8 +1,10 @@
-//! Our Nix daemon, lent for one transfer.
+//! A Nix daemon, lent for one transfer: this machine's own, or that of a machine that only this one reaches.
 //!
-//! Whoever holds the daemon's socket is a trusted user of this machine's Nix, which is as much as root. So what ssh
-//! forwards is a socket of our own: it takes one connection, and only while the result is received; before that, a
-//! connection waits unanswered.
+//! Whoever holds a daemon's socket is a trusted user of that machine's Nix, which is as much as root. So what is lent is
+//! a socket of our own: it takes one connection, and only while something is received; before that, a connection waits
+//! unanswered. What passes is kept nowhere here.
+
+mod stdio;
 
 use std::io::{self, Read, Write};
 use std::net::Shutdown;
@@ -15,38 +17,49 @@ use std::thread;
 use anyhow::{Context, Result};
 use tempfile::TempDir;
 
-/// A socket that leads to our Nix daemon once it is opened.
+use crate::daemon::Daemon;
+use stdio::StdioDaemon;
+
+/// A socket that leads to a Nix daemon once it is opened.
 ///
 /// The connection to the daemon stays until this is dropped: as long as it does, the daemon keeps what has arrived from
 /// being collected (its temporary roots), so drop it when the profile is set.
 pub struct Relay {
     directory: TempDir,
-    daemon: PathBuf,
+    daemon: Daemon,
     listener: UnixListener,
-    connection: Arc<Mutex<Option<UnixStream>>>,
+    connection: Arc<Mutex<Option<Connection>>>,
     received: Arc<AtomicU64>,
 }
 
+/// The daemon's end.
+enum Connection {
+    Socket(UnixStream),
+    Command(StdioDaemon),
+}
+
 impl Relay {
-    /// A socket in a directory that only we can enter, for the daemon that listens at `daemon`.
+    /// A socket in a directory that only we can enter.
     ///
     /// # Errors
     /// When the daemon does not listen, or the socket cannot be made.
-    pub fn new(daemon: &Path) -> Result<Self> {
-        UnixStream::connect(daemon).with_context(|| format!("no Nix daemon listens at {}", daemon.display()))?;
+    pub fn new(daemon: Daemon) -> Result<Self> {
+        if let Daemon::Socket(path) = &daemon {
+            UnixStream::connect(path).with_context(|| format!("no Nix daemon listens at {}", path.display()))?;
+        }
         // Not in TMPDIR, which may be too long for a socket's address.
         let directory = tempfile::Builder::new().prefix("rebuild.").tempdir_in("/tmp")?;
         let listener = UnixListener::bind(directory.path().join("nix-daemon"))?;
         Ok(Self {
             directory,
-            daemon: daemon.to_owned(),
+            daemon,
             listener,
             connection: Arc::default(),
             received: Arc::default(),
         })
     }
 
-    /// Where ssh is to bring connections.
+    /// Where connections are to be brought.
     #[must_use]
     pub fn socket(&self) -> PathBuf {
         self.directory.path().join("nix-daemon")
@@ -55,15 +68,26 @@ impl Relay {
     /// Answers one connection, in the background.
     ///
     /// # Errors
-    /// When the socket cannot be read from.
+    /// When the socket cannot be read from, or the command that is the daemon cannot be started.
     pub fn open(&self) -> Result<()> {
         let listener = self.listener.try_clone()?;
-        let daemon = self.daemon.clone();
         let kept = Arc::clone(&self.connection);
         let received = Arc::clone(&self.received);
+        let connect: Box<dyn FnOnce() -> io::Result<Ends> + Send> = match &self.daemon {
+            Daemon::Socket(path) => {
+                let path = path.clone();
+                Box::new(move || to_socket(&path, &kept))
+            }
+            Daemon::Command { command, first } => {
+                // At once: it may have to log in first.
+                let (daemon, candidate) = StdioDaemon::start(command, first)?;
+                *lock(&kept) = Some(Connection::Command(daemon));
+                Box::new(move || candidate.become_daemon())
+            }
+        };
         thread::spawn(move || {
             // What goes wrong here, the other side sees as the end of its connection, and says so.
-            let _ = serve(&listener, &daemon, &kept, &received);
+            let _ = serve(&listener, connect, &received);
         });
         Ok(())
     }
@@ -73,38 +97,59 @@ impl Relay {
     pub fn received(&self) -> u64 {
         self.received.load(Ordering::Relaxed)
     }
+
+    /// What a command that should be a daemon has said of itself, if it has: why a transfer failed.
+    #[must_use]
+    pub fn complaint(&self) -> Option<String> {
+        match &*lock(&self.connection) {
+            Some(Connection::Command(daemon)) => daemon.complaint(),
+            _ => None,
+        }
+    }
 }
 
 impl Drop for Relay {
     fn drop(&mut self) {
-        if let Some(connection) = &*self.connection.lock().unwrap_or_else(PoisonError::into_inner) {
+        if let Some(Connection::Socket(connection)) = &*lock(&self.connection) {
             let _ = connection.shutdown(Shutdown::Both);
         }
     }
 }
 
-fn serve(
-    listener: &UnixListener,
-    daemon: &Path,
-    kept: &Mutex<Option<UnixStream>>,
-    received: &AtomicU64,
-) -> io::Result<()> {
-    let (peer, _) = listener.accept()?;
-    let daemon = UnixStream::connect(daemon)?;
-    *kept.lock().unwrap_or_else(PoisonError::into_inner) = Some(daemon.try_clone()?);
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
-    let (mut from_daemon, mut to_peer) = (daemon.try_clone()?, peer.try_clone()?);
+/// The ways from the daemon and to it.
+type Ends = (Box<dyn Read + Send>, Box<dyn Write + Send>);
+
+fn to_socket(path: &Path, kept: &Mutex<Option<Connection>>) -> io::Result<Ends> {
+    let daemon = UnixStream::connect(path)?;
+    *lock(kept) = Some(Connection::Socket(daemon.try_clone()?));
+    Ok((Box::new(daemon.try_clone()?), Box::new(daemon)))
+}
+
+fn serve(listener: &UnixListener, connect: impl FnOnce() -> io::Result<Ends>, received: &AtomicU64) -> io::Result<()> {
+    let (peer, _) = listener.accept()?;
+    let (mut from_daemon, to_daemon) = match connect() {
+        Ok(ends) => ends,
+        Err(error) => {
+            let _ = peer.shutdown(Shutdown::Both);
+            return Err(error);
+        }
+    };
+    let mut to_peer = peer.try_clone()?;
     thread::spawn(move || {
         let _ = io::copy(&mut from_daemon, &mut to_peer);
         let _ = to_peer.shutdown(Shutdown::Both);
     });
     // The peer's end is not the daemon's (see Relay); but the peer's connection ends, or ssh would wait for it.
-    let passed = pass(&peer, daemon, received);
+    let passed = pass(&peer, to_daemon, received);
     let _ = peer.shutdown(Shutdown::Both);
     passed
 }
 
-fn pass(mut from: &UnixStream, mut to: UnixStream, count: &AtomicU64) -> io::Result<()> {
+fn pass(mut from: &UnixStream, mut to: impl Write, count: &AtomicU64) -> io::Result<()> {
     let mut buffer = vec![0; 1 << 16];
     loop {
         let length = from.read(&mut buffer)?;
@@ -113,12 +158,14 @@ fn pass(mut from: &UnixStream, mut to: UnixStream, count: &AtomicU64) -> io::Res
         }
         count.fetch_add(length as u64, Ordering::Relaxed);
         to.write_all(&buffer[..length])?;
+        to.flush()?;
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::process::Invocation;
     use std::time::Duration;
 
     /// A daemon that answers in capitals.
@@ -145,10 +192,16 @@ mod tests {
         (directory, path, thread)
     }
 
+    fn connect(relay: &Relay) -> UnixStream {
+        let peer = UnixStream::connect(relay.socket()).unwrap();
+        peer.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+        peer
+    }
+
     #[test]
     fn nothing_passes_before_it_is_opened_and_one_connection_after() {
         let (_directory, path, daemon) = daemon();
-        let relay = Relay::new(&path).unwrap();
+        let relay = Relay::new(Daemon::Socket(path)).unwrap();
         let mut peer = UnixStream::connect(relay.socket()).unwrap();
         peer.write_all(b"early").unwrap();
         peer.set_read_timeout(Some(Duration::from_millis(50))).unwrap();
@@ -177,6 +230,67 @@ mod tests {
 
     #[test]
     fn a_daemon_that_is_not_there_is_said_at_once() {
-        assert!(Relay::new(Path::new("/nonexistent/socket")).is_err());
+        assert!(Relay::new(Daemon::Socket("/nonexistent/socket".into())).is_err());
+    }
+
+    fn becoming(script: &str, first: &[u8]) -> Relay {
+        let command = Invocation::new("sh").args(["-c", script]);
+        Relay::new(Daemon::Command {
+            command,
+            first: first.to_vec(),
+        })
+        .unwrap()
+    }
+
+    /// As sudo-rs does: what comes together with the password is swallowed.
+    #[test]
+    fn a_command_becomes_the_daemon_after_its_password() {
+        let place = tempfile::tempdir().unwrap();
+        let end = place.path().join("end");
+        let relay = becoming(
+            &format!(
+                "dd bs=8192 count=1 2>/dev/null >/dev/null; echo greetings; echo '@rebuild ready'
+                 until read -r line && [ \"$line\" = '@rebuild go' ]; do :; done
+                 tr a-z A-Z; echo over >{}",
+                end.display()
+            ),
+            b"secret\n",
+        );
+        relay.open().unwrap();
+        let mut peer = connect(&relay);
+        peer.write_all(b"hello").unwrap();
+        // `tr` answers at its end, which is not before ours.
+        peer.shutdown(Shutdown::Write).unwrap();
+        let mut answer = String::new();
+        peer.read_to_string(&mut answer).unwrap();
+        assert!(!end.exists(), "the daemon's end is the relay's");
+        drop(relay);
+        assert_eq!(std::fs::read_to_string(end).unwrap(), "over\n");
+    }
+
+    #[test]
+    fn what_passes_is_what_the_peer_says_and_not_the_password() {
+        let relay = becoming(
+            "echo '@rebuild ready'; until read -r line && [ \"$line\" = '@rebuild go' ]; do :; done
+             dd bs=5 count=1 iflag=fullblock 2>/dev/null; cat >/dev/null",
+            b"nobody asked\n",
+        );
+        relay.open().unwrap();
+        let mut peer = connect(&relay);
+        peer.write_all(b"hello").unwrap();
+        let mut answer = [0; 5];
+        peer.read_exact(&mut answer).unwrap();
+        assert_eq!(&answer, b"hello");
+        assert_eq!((relay.received(), relay.complaint()), (5, None));
+    }
+
+    #[test]
+    fn a_command_that_fails_is_heard() {
+        let relay = becoming("echo 'no such daemon' >&2; exit 3", b"");
+        relay.open().unwrap();
+        let mut peer = connect(&relay);
+        let mut answer = Vec::new();
+        assert_eq!(peer.read_to_end(&mut answer).unwrap(), 0);
+        assert_eq!(relay.complaint().as_deref(), Some("no such daemon"));
     }
 }

@@ -1,0 +1,1 @@
+//! Root's channels, before the evaluation.

@@ -1,0 +1,114 @@
+//! A daemon that is a command's standard streams.
+
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::os::fd::AsFd;
+use std::process::{Child, ChildStderr, ChildStdin, ChildStdout};
+use std::sync::{Arc, Mutex};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+
+use super::{Ends, lock};
+use crate::daemon::{GO, READY};
+use crate::process::Invocation;
+
+/// As much is kept of what the command says of itself, in bytes.
+const MOST_SAID: usize = 4096;
+
+/// How long the command may take to end when its input has ended.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// The process, which lives until this is dropped.
+pub(super) struct StdioDaemon {
+    child: Mutex<Child>,
+    /// Its end is the daemon's.
+    stdin: Option<ChildStdin>,
+    said: Arc<Mutex<Vec<u8>>>,
+    listener: Mutex<Option<JoinHandle<()>>>,
+}
+
+/// The process, before it is a daemon.
+pub(super) struct Candidate {
+    stdout: BufReader<ChildStdout>,
+    stdin: File,
+}
+
+impl StdioDaemon {
+    /// Starts it, and says what comes first.
+    pub(super) fn start(command: &Invocation, first: &[u8]) -> Result<(Self, Candidate)> {
+        let mut child = command.converse()?;
+        let streams = (child.stdin.take(), child.stdout.take(), child.stderr.take());
+        let (Some(mut stdin), Some(stdout), Some(stderr)) = streams else {
+            anyhow::bail!("a command was started without pipes");
+        };
+        // A command that has ended already is heard of by what it said.
+        let _ = stdin.write_all(first).and_then(|()| stdin.flush());
+        let candidate = Candidate {
+            stdout: BufReader::new(stdout),
+            stdin: File::from(stdin.as_fd().try_clone_to_owned().context("no more files")?),
+        };
+        let said = Arc::new(Mutex::new(Vec::new()));
+        let words = Arc::clone(&said);
+        let daemon = Self {
+            child: Mutex::new(child),
+            stdin: Some(stdin),
+            said,
+            listener: Mutex::new(Some(thread::spawn(move || listen(stderr, &words)))),
+        };
+        Ok((daemon, candidate))
+    }
+
+    /// What the command has said of itself.
+    pub(super) fn complaint(&self) -> Option<String> {
+        // If it has ended, then all of it.
+        let has_ended = lock(&self.child).try_wait().is_ok_and(|status| status.is_some());
+        if let (true, Some(listener)) = (has_ended, lock(&self.listener).take()) {
+            let _ = listener.join();
+        }
+        let text = String::from_utf8_lossy(&lock(&self.said)).into_owned();
+        let lines: Vec<&str> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+        (!lines.is_empty()).then(|| lines.join("; "))
+    }
+}
+
+fn listen(mut stderr: ChildStderr, said: &Mutex<Vec<u8>>) {
+    let mut buffer = [0; 1024];
+    while let Ok(length @ 1..) = stderr.read(&mut buffer) {
+        let mut said = lock(said);
+        let left = MOST_SAID.saturating_sub(said.len());
+        said.extend_from_slice(&buffer[..length.min(left)]);
+    }
+}
+
+impl Drop for StdioDaemon {
+    fn drop(&mut self) {
+        self.stdin = None;
+        let mut child = lock(&self.child);
+        let deadline = Instant::now() + PATIENCE;
+        while Instant::now() < deadline {
+            if !matches!(child.try_wait(), Ok(None)) {
+                return;
+            }
+            thread::sleep(Duration::from_millis(10));
+        }
+        let _ = child.kill();
+        let _ = child.wait();
+    }
+}
+
+impl Candidate {
+    /// Waits until the command is about to be a daemon, and lets it.
+    pub(super) fn become_daemon(mut self) -> io::Result<Ends> {
+        let mut line = String::new();
+        while line.trim_end() != READY {
+            line.clear();
+            if self.stdout.read_line(&mut line)? == 0 {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+        }
+        self.stdin.write_all(format!("{GO}\n").as_bytes())?;
+        Ok((Box::new(self.stdout), Box::new(self.stdin)))
+    }
+}
