@@ -7,6 +7,7 @@
 pub mod cli;
 pub mod daemon;
 pub mod failure;
+pub mod generations;
 pub mod host;
 pub mod nix_settings;
 pub mod plan;

@@ -14,7 +14,7 @@ use rebuild::run;
 use rebuild::surroundings::Surroundings;
 
 fn main() -> ExitCode {
-    match rebuild(Arguments::parse()) {
+    match rebuild(&Arguments::parse()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             if let Some(text) = describe(&error) {
@@ -25,12 +25,12 @@ fn main() -> ExitCode {
     }
 }
 
-fn rebuild(arguments: Arguments) -> Result<()> {
+fn rebuild(arguments: &Arguments) -> Result<()> {
     let signals = Signals::listen()?;
     let around = surroundings()?;
-    let mut observer = progress::observer(Verbosity::of(&arguments));
-    let facts = run::facts(&arguments, &around);
-    let plan = Plan::new(&arguments, &facts)?;
+    let mut observer = progress::observer(Verbosity::of(arguments));
+    let facts = run::facts(arguments, &around);
+    let plan = Plan::new(arguments, &facts)?;
     run::carry_out(&plan, &around, observer.as_mut(), &signals)
 }
 

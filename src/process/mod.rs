@@ -97,6 +97,32 @@ impl Invocation {
         self.finish(&mut command, signals)
     }
 
+    /// Runs to the end and gives what the command printed to its stdout; what it said to its stderr is for nobody.
+    ///
+    /// # Errors
+    /// As [`Invocation::run`].
+    pub fn quietly(&self, signals: &Signals) -> Result<Vec<u8>> {
+        let mut command = self.command();
+        command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null());
+        self.finish(&mut command, signals)
+    }
+
+    /// Runs to the end on the user's own terminal: all three standard streams are ours.
+    ///
+    /// # Errors
+    /// As [`Invocation::run`], but a Ctrl-C is the command's own affair: only its exit status counts.
+    pub fn interactive(&self) -> Result<()> {
+        let status = self.command().status().map_err(|error| self.not_started(&error))?;
+        if status.success() {
+            Ok(())
+        } else {
+            Err(self.failed(status).into())
+        }
+    }
+
     /// Runs to the end, heard by nobody: for what is tidied up at the end, when a signal may have come already.
     ///
     /// # Errors

@@ -10,7 +10,7 @@ use super::upgrade;
 use crate::failure::Failure;
 use crate::host::Place;
 use crate::plan::argv::{self, Images};
-use crate::plan::{Deployment, Kind, Making, Origin, Outcome};
+use crate::plan::{Deployment, Kind, Making, Origin};
 use crate::process::signals::Signals;
 use crate::progress::Observer;
 use crate::session::relay::Relay;
@@ -51,7 +51,7 @@ pub(super) fn deploy(
             };
             run.made(&named, observer)
         }
-        Origin::PreviousGeneration => run.finish(Subject::Previous(&plan.profile), None, observer),
+        Origin::PreviousGeneration => run.finish(&Subject::Previous(&plan.profile), None, observer),
         Origin::Path(path) => run.given(path, observer),
     }
 }
@@ -109,7 +109,7 @@ impl Run<'_> {
             return Ok(());
         };
         match &making.product.kind {
-            Kind::System => self.finish(Subject::System(&made.path), Some(&making.builder), observer),
+            Kind::System => self.finish(&Subject::System(&made.path), Some(&making.builder), observer),
             Kind::Vm | Kind::VmWithBootLoader => {
                 self.link(&made, &making.builder)?;
                 done(
@@ -141,18 +141,18 @@ impl Run<'_> {
                 Some(send_to(&here, &system, self.target, self.ssh, host, observer)?)
             }
         };
-        let finished = self.finish(Subject::System(&system), None, observer);
+        let finished = self.finish(&Subject::System(&system), None, observer);
         drop(relay);
         finished
     }
 
     /// What becomes of a system that is on the target: it is looked at, and everything that can be refused is refused;
     /// then it is linked or activated.
-    fn finish(&self, subject: Subject, builder: Option<&Place>, observer: &mut dyn Observer) -> Result<()> {
+    fn finish(&self, subject: &Subject, builder: Option<&Place>, observer: &mut dyn Observer) -> Result<()> {
         let activation = self.plan.outcome.activation();
         let rolls_back = matches!(subject, Subject::Previous(_));
         let system = match subject {
-            Subject::System(system) if activation.is_none() && !self.plan.diff => system.clone(),
+            Subject::System(system) if activation.is_none() && !self.plan.diff => (*system).clone(),
             _ => {
                 let specialisation = activation.and_then(|activation| activation.specialisation.as_deref());
                 self.target.inspect(

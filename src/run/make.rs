@@ -102,7 +102,7 @@ impl Maker<'_> {
         let errand = self.errand(evaluator);
         match builder {
             Place::There(builder) if builder == evaluator => {
-                let relay = self.relay_to_target(evaluator, observer)?;
+                let relay = self.relay_to_target(evaluator, observer);
                 let delivery = self.delivery_to_target(evaluator, relay.as_ref());
                 let answer = errand.evaluate(self.goal(), expected, &delivery, observer, self.signals)?;
                 self.fetch(answer, evaluator, relay)
@@ -202,7 +202,7 @@ impl Maker<'_> {
     }
 
     fn build_at(&self, derivation: &StorePath, builder: &Host, observer: &mut dyn Observer) -> Result<Option<Made>> {
-        let relay = self.relay_to_target(builder, observer)?;
+        let relay = self.relay_to_target(builder, observer);
         let delivery = self.delivery_to_target(builder, relay.as_ref());
         let errand = self.errand(builder);
         let answer = errand.build(derivation, self.goal(), &delivery, observer, self.signals)?;
@@ -223,11 +223,11 @@ impl Maker<'_> {
     }
 
     /// The target's daemon, for what is made on `maker`.
-    fn relay_to_target(&self, maker: &Host, observer: &mut dyn Observer) -> Result<Option<Relay>> {
-        if !self.is_sent_on(maker) || !self.flags.lend {
-            return Ok(None);
+    fn relay_to_target(&self, maker: &Host, observer: &mut dyn Observer) -> Option<Relay> {
+        if !self.is_sent_on(maker) {
+            return None;
         }
-        Ok(self.own_or(self.target.daemon(self.ssh), observer))
+        self.own_or(self.target.daemon(self.ssh), observer)
     }
 
     fn own_relay(&self, observer: &mut dyn Observer) -> Option<Relay> {

@@ -7,16 +7,14 @@ use clap::CommandFactory;
 
 use crate::cli::Arguments;
 use crate::process::Invocation;
-use crate::process::signals::Signals;
 
 /// Opens the manual page; where there is none, prints the help.
-pub(super) fn show(signals: &Signals) -> Result<()> {
+pub(super) fn show() -> Result<()> {
     if std::io::stdout().is_terminal() {
         let page = Invocation::new("man").args(["8", "rebuild"]);
-        if page.interactive(signals).is_ok() {
+        if page.interactive().is_ok() {
             return Ok(());
         }
-        signals.check()?;
     }
     Arguments::command().print_help()?;
     Ok(())

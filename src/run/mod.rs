@@ -5,7 +5,10 @@ mod elsewhere;
 mod facts;
 mod gather;
 mod here;
+mod list;
 mod make;
+mod manual;
+mod open;
 mod programs;
 mod upgrade;
 
@@ -31,6 +34,9 @@ pub fn carry_out(plan: &Plan, around: &Surroundings, observer: &mut dyn Observer
             programs::require(deployment, around.variable("PATH").as_ref(), &around.directory)?;
             deploy::deploy(deployment, around, observer, signals)
         }
-        _ => Ok(()),
+        Task::Edit(reading) => open::in_editor(reading, around),
+        Task::Repl(reading) => open::in_repl(reading, signals),
+        Task::ListGenerations { profile, json } => list::generations(profile, *json, signals),
+        Task::Manual => manual::show(),
     }
 }

@@ -195,7 +195,8 @@ mod tests {
                 .skip(1)
                 .filter(|part| part.starts_with(char::is_alphabetic))
             {
-                if part.starts_with(NO_NAMESPACES) {
+                // These two are not the builder's alone (`not_copied`, `CannotEvaluate`).
+                if part.starts_with(NO_NAMESPACES) || part.starts_with("copy ") {
                     continue;
                 }
                 let mut words = part.split_whitespace();
@@ -208,6 +209,18 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn a_copy_names_both_ends() {
+        let [from, to] = ["builder", "root@target"].map(|name| Place::parse(name, "pi").unwrap());
+        let (from, to) = (from.host().unwrap(), to.host());
+        let failure = not_copied(from, to, Some("sudo: a password is required".into()), 1);
+        assert_eq!(
+            failure.to_string(),
+            "builder → root@target: it did not arrive whole, nothing was changed (sudo: a password is required)"
+        );
+        assert!(not_copied(from, None, None, 1).remedy().unwrap().contains("--no-lend"));
     }
 
     #[test]

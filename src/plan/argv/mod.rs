@@ -3,6 +3,7 @@
 mod copying;
 mod images;
 mod making;
+mod reading;
 
 use std::ffi::OsString;
 use std::path::Path;
@@ -14,6 +15,7 @@ use crate::store_path::StorePath;
 pub use copying::{Cargo, bring, fetch, pass_on, send};
 pub use images::{Images, images, images_there};
 pub use making::{Link, build, evaluate, evaluation_there, look_there, realise, track, version};
+pub use reading::{edit_flake, flake_metadata, repl, repl_of_flake};
 
 /// The fixed name is also the lock: systemd refuses a second one.
 const UNIT: &str = "nixos-rebuild-switch-to-configuration";

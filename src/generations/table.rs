@@ -1,0 +1,79 @@
+//! The table that a person reads.
+
+use super::{Generation, UNKNOWN};
+
+const HEADERS: [&str; 7] = [
+    "Generation",
+    "Build-date",
+    "NixOS version",
+    "Kernel",
+    "Configuration Revision",
+    "Specialisation",
+    "Current",
+];
+
+/// nixos-rebuild's table, with its words: scripts read it.
+#[must_use]
+pub fn table(generations: &[Generation]) -> String {
+    let rows: Vec<[String; 7]> = generations.iter().map(row).collect();
+    let widths: Vec<usize> = (0..HEADERS.len())
+        .map(|column| {
+            let cells = rows.iter().map(|row| row[column].chars().count());
+            cells.chain([HEADERS[column].len()]).max().unwrap_or_default()
+        })
+        .collect();
+    let headers = HEADERS.map(str::to_owned);
+    let mut text = String::new();
+    for row in std::iter::once(&headers).chain(&rows) {
+        let cells: Vec<String> = row
+            .iter()
+            .zip(&widths)
+            .map(|(cell, width)| format!("{cell:<width$}"))
+            .collect();
+        text.push_str(cells.join("  ").trim_end());
+        text.push('\n');
+    }
+    text
+}
+
+fn row(generation: &Generation) -> [String; 7] {
+    let known = |text: &str| if text.is_empty() { UNKNOWN } else { text }.to_owned();
+    let names: Vec<String> = generation
+        .specialisations
+        .iter()
+        .map(|name| format!("'{name}'"))
+        .collect();
+    [
+        generation.generation.to_string(),
+        generation.date.clone(),
+        generation.nixos_version.clone(),
+        generation.kernel_version.clone(),
+        known(&generation.configuration_revision),
+        format!("[{}]", names.join(", ")),
+        if generation.current { "True" } else { "False" }.to_owned(),
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_are_as_wide_as_their_widest() {
+        let generation = |number, current| Generation {
+            generation: number,
+            date: "2026-11-24 08:30:00".into(),
+            nixos_version: "26.05.20261124.abcdef0".into(),
+            kernel_version: UNKNOWN.into(),
+            configuration_revision: String::new(),
+            specialisations: if current { vec!["a".into(), "b".into()] } else { vec![] },
+            current,
+        };
+        assert_eq!(
+            table(&[generation(10, true), generation(9, false)]),
+            "Generation  Build-date           NixOS version           Kernel   Configuration Revision  Specialisation  Current\n\
+             10          2026-11-24 08:30:00  26.05.20261124.abcdef0  Unknown  Unknown                 ['a', 'b']      True\n\
+             9           2026-11-24 08:30:00  26.05.20261124.abcdef0  Unknown  Unknown                 []              False\n"
+        );
+    }
+}
