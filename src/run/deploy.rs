@@ -156,7 +156,7 @@ impl Run<'_> {
             _ => {
                 let specialisation = activation.and_then(|activation| activation.specialisation.as_deref());
                 self.target.inspect(
-                    &subject,
+                    subject,
                     specialisation,
                     self.plan.diff,
                     self.ssh,

@@ -15,6 +15,8 @@ use tempfile::TempDir;
 /// What every stand-in begins with. `hear_*` and `say` are the other end of `src/session`.
 const PRELUDE: &str = r#"#!/bin/sh
 cd "$STAGE"
+# Questions about the configuration, and ends of connections that were never shared: not worth a line.
+case "${0##*/}: $*" in ssh:*\ -G\ * | ssh:*\ -O\ *) exit ;; esac
 { printf '%s' "${0##*/}"; [ $# = 0 ] || printf ' %s' "$@"; echo; } >>calls
 say() { echo "@rebuild $*"; }
 hear_script() {
