@@ -18,3 +18,4 @@ pub mod sources;
 pub mod ssh;
 pub mod store_path;
 pub mod surroundings;
+pub mod target;
