@@ -3,6 +3,7 @@
 //! Elsewhere a command is an [`Invocation`]: a plain value that can be compared and shown.
 
 pub mod quote;
+pub mod script;
 pub mod signals;
 
 use std::ffi::{OsStr, OsString};
@@ -117,14 +118,22 @@ impl Invocation {
         // before the other side has been told.
         let interrupt = SigSet::from(Signal::SIGINT);
         interrupt.thread_block()?;
-        let child = self
-            .command()
+        let child = self.converse_interruptibly();
+        interrupt.thread_unblock()?;
+        child
+    }
+
+    /// The same for what may ask a person on the terminal, where Ctrl-C means: no.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub fn converse_interruptibly(&self) -> Result<Child> {
+        let mut command = self.command();
+        command
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn();
-        interrupt.thread_unblock()?;
-        child.map_err(|error| self.not_started(&error).into())
+            .stderr(Stdio::piped());
+        command.spawn().map_err(|error| self.not_started(&error).into())
     }
 
     fn command(&self) -> Command {
