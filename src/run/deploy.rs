@@ -33,7 +33,8 @@ pub(super) fn deploy(
     share(plan, &mut ssh, signals)?;
     let target = Target::open(&plan.target, wants(plan), &mut ssh, around, observer, signals)?;
     if let Some(channels) = plan.upgrade {
-        let _ = channels;
+        let root = target.root_here(plan.rights, nix::unistd::geteuid().is_root(), around)?;
+        upgrade::channels(channels, &root, signals)?;
     }
     eprintln!("building the system configuration...");
     let run = Run {
