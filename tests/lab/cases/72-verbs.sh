@@ -228,20 +228,27 @@ case_upgrade() {
 	fresh
 	make_channel /srv/nixos nixos 25.11
 	make_channel /srv/other other 1
-	must_sh_on pi 'printf "%s\n" "file:///srv/nixos nixos" "file:///srv/other other" >/root/.nix-channels'
-	local before version=/nix/var/nix/profiles/per-user/root/channels/nixos/lab-version
+	must_sh_on pi 'echo "file:///srv/nixos nixos" >/root/.nix-channels'
+	local before channels=/nix/var/nix/profiles/per-user/root/channels
 	before=$(channel_generation)
-	on pi env NIX_CONFIG='max-jobs = 2' rebuild build --eval-on builder --upgrade
+	# The Pi may build nothing, and Nix takes the unpacking of a channel for a build; and what it fetched is new to it for
+	# an hour.
+	local settings=$'max-jobs = 2\ntarball-ttl = 0'
+	on pi env NIX_CONFIG="$settings" rebuild build --eval-on builder --upgrade
 	expect_status 0
-	expect_file pi "$version"
+	expect_file pi $channels/nixos/lab-version
 	# Once: nixos-rebuild does it again after its re-exec.
 	expect_equal "$(channel_generation)" "channels-$(($(printf %s "$before" | tr -dc 0-9) + 1))-link"
-	expect_no_file pi /nix/var/nix/profiles/per-user/root/channels/other
-	must_on pi env NIX_CONFIG='max-jobs = 2' nix-channel --update other
+
+	must_sh_on pi 'echo "file:///srv/other other" >>/root/.nix-channels'
+	must_on pi env NIX_CONFIG="$settings" nix-channel --update
 	make_channel /srv/other other 2
-	on pi env NIX_CONFIG='max-jobs = 2' rebuild dry-build --eval-on builder --upgrade-all
+	on pi env NIX_CONFIG="$settings" rebuild dry-build --eval-on builder --upgrade
 	expect_status 0
-	expect_file_contains pi /nix/var/nix/profiles/per-user/root/channels/other/lab-version 2
+	expect_file_contains pi $channels/other/lab-version 1
+	on pi env NIX_CONFIG="$settings" rebuild dry-build --eval-on builder --upgrade-all
+	expect_status 0
+	expect_file_contains pi $channels/other/lab-version 2
 
 	# Of a flake there is nothing to update: said first, and not done.
 	before=$(channel_generation)
@@ -316,4 +323,80 @@ case_help_and_mistakes() {
 	on pi rebuild dry-build --fast --use-remote-sudo --no-build-nix --no-ssh-tty
 	expect_status 0
 	expect_contains "$errors" "warning: --fast is an old name"
+}
+
+# --- with a third machine -------------------------------------------------------------------------
+# nixos-rebuild looks for the specialisation on the machine that it runs on, when the target's profile is changed already.
+case_a_specialisation_of_a_third_machine() {
+	need_hosts target
+	fresh pi builder target
+	must_sh_on pi 'sed -i "s|imports = .|specialisation.quiet.configuration.environment.etc.quiet.text = \"shh\";\n  &|" \
+		/etc/nixos/configuration.nix'
+	local before
+	before=$(profile_of target)
+	on pi rebuild switch --build-on builder --target-host target -c loud
+	expect_failure
+	expect_contains "$errors" "quiet"
+	expect_equal "$(profile_of target)" "$before"
+	on pi rebuild switch --build-on builder --target-host target -c quiet
+	expect_status 0
+	expect_equal "$(profile_of target)" "$output"
+	expect_equal "$(file_on target /etc/quiet)" shh
+	expect_no_file pi "$output"
+}
+
+# nixos-rebuild wants the profile on the machine that it runs on.
+case_rollback_of_a_third_machine() {
+	need_hosts target
+	fresh pi builder target
+	local first second
+	first=$(profile_of target)
+	change_configuration "second"
+	on pi rebuild switch --eval-on builder --target-host target
+	expect_status 0
+	second=$output
+	expect_equal "$(profile_of target)" "$second"
+	must_sh_on pi 'rm -r /nix/var/nix/profiles/system*'
+	on pi rebuild test --rollback --target-host target
+	expect_status 0
+	expect_equal "$output" "$first"
+	expect_equal "$(profile_of target)" "$second"
+	expect_equal "$(system_of target)" "$first"
+	on pi rebuild switch --rollback --target-host target
+	expect_status 0
+	expect_equal "$(profile_of target)" "$first"
+}
+
+# nixos-rebuild really builds there.
+case_dry_build_there_builds_nothing() {
+	fresh
+	change_configuration "imagined there"
+	on pi rebuild dry-build --build-on builder
+	expect_status 0
+	expect_equal "$output" ""
+	expect_contains "$errors" "etc-motd.drv"
+	sh_on builder 'ls -d /nix/store/*-etc-motd'
+	expect_failure
+}
+
+# Whatever collects garbage between the build and the new generation (nixpkgs#118804).
+case_what_was_made_is_held_until_it_is_a_generation() {
+	fresh
+	must_sh_on pi 'cat >/usr/bin/nix-env <<"END"
+#!/bin/sh
+nix-collect-garbage >/var/log/collected 2>&1
+exec /usr/lib/nix-real/nix-env "$@"
+END
+		chmod 755 /usr/bin/nix-env'
+	local where
+	for where in "--eval-on builder" "--build-on builder" "-j 2" "--eval-on builder --build-on= -j 2"; do
+		change_configuration "held: $where"
+		must_sh_on pi 'rm -f /var/log/collected'
+		# shellcheck disable=SC2086 # words
+		on pi rebuild boot $where
+		expect_status 0
+		expect_file_contains pi /var/log/collected "store paths deleted"
+		expect_equal "$(profile_of pi)" "$output"
+		must_on pi nix-store --verify-path "$output"
+	done
 }
