@@ -6,6 +6,8 @@
 #[path = "program/configurations.rs"]
 mod configurations;
 mod stubs;
+#[path = "program/targets.rs"]
+mod targets;
 
 use std::time::{Duration, Instant};
 

@@ -107,6 +107,49 @@ impl Stage {
         fs::set_permissions(self.path(&format!("bin/{name}")), fs::Permissions::from_mode(0o755)).unwrap();
     }
 
+    /// A host of this name, besides what the stand-in for ssh does of others: what is sent there really runs, but with
+    /// these stand-ins alone for what changes a system, whose calls are noted as `NAME: ...`. Its root directory is the
+    /// stage's directory of that name.
+    pub fn host(&self, name: &str, others: &str) {
+        self.stub("ssh", "");
+        let place = self.path(name).display().to_string();
+        let dispatch = format!(
+            "for word; do [ \"$before\" != -- ] || host=$word; before=$word; done
+             case $host in {name}) ;; *)
+             {others}
+             exit;; esac
+             size=${{word#*bs=}}; size=${{size%% *}}
+             dd bs=\"$size\" count=1 iflag=fullblock of=text.$$ 2>/dev/null
+             HOST={name} PATH={place}/bin:/usr/bin:/bin exec sh -c 'eval \"$(cat \"$1\")\"' sh text.$$"
+        )
+        .replace("hear_script", "hear_script \"$@\"");
+        self.write("bin/ssh", &format!("{PRELUDE}before='' host=''\n{dispatch}\n"));
+        for program in [
+            "nix-store",
+            "nix-env",
+            "nix-daemon",
+            "nix",
+            "systemd-run",
+            "sudo",
+            "run0",
+            "doas",
+            "systemctl",
+        ] {
+            self.stub_on(name, program, "");
+        }
+    }
+
+    /// A program of a host.
+    pub fn stub_on(&self, host: &str, name: &str, does: &str) {
+        let file = format!("{host}/bin/{name}");
+        let note = format!(
+            "{{ printf '{host}: %s' \"${{0##*/}}\"; [ $# = 0 ] || printf ' %s' \"$@\"; echo; }} >>{}",
+            self.path("calls").display()
+        );
+        self.write(&file, &format!("#!/bin/sh\n{note}\n{does}\n"));
+        fs::set_permissions(self.path(&file), fs::Permissions::from_mode(0o755)).unwrap();
+    }
+
     pub fn variable(&self, name: &str, value: &str) {
         let mut variables = self.variables.borrow_mut();
         variables.retain(|(own, _)| own != name);
