@@ -91,8 +91,8 @@ pub struct Target {
     /// The directory of Nix's programs, if there are any.
     nix: Option<PathBuf>,
     uid: u32,
-    /// This machine's daemon, where the target is here.
-    socket: PathBuf,
+    /// This machine's daemon, for where the target is here.
+    own_daemon: Daemon,
     /// Whether systemd-run may be used.
     systemd_run: bool,
     /// Whether a thing that is no system is taken for one.
@@ -115,9 +115,7 @@ impl Target {
     pub fn daemon(&self, ssh: &Ssh) -> Result<Option<Daemon>> {
         let is_here = self.place == Place::Here;
         if is_here && (self.uid == 0 || self.rights.elevation == Elevation::None) {
-            return Ok(Some(self.socket.clone())
-                .filter(|socket| socket.exists())
-                .map(Daemon::Socket));
+            return Ok(Some(self.own_daemon.clone()));
         }
         if self.nix.is_none() {
             return Ok(None);

@@ -8,6 +8,7 @@ use super::reply::{Ending, Record, Reply};
 use super::session::{Next, Session};
 use super::text::{self, Task, program};
 use super::{Target, Wants};
+use crate::daemon::Daemon;
 use crate::failure::Failure;
 use crate::host::Place;
 use crate::plan::{Elevation, Rights};
@@ -22,6 +23,9 @@ const TRIES: usize = 3;
 
 /// The variable with the options for sudo.
 const SUDO_OPTIONS: &str = "NIX_SUDOOPTS";
+
+/// The variable of those who set what is no system.
+const CARELESS: &str = "NIXOS_REBUILD_I_UNDERSTAND_THE_CONSEQUENCES_PLEASE_BREAK_MY_SYSTEM";
 
 /// What the first look sees.
 #[derive(Default)]
@@ -52,6 +56,9 @@ impl Target {
         observer: &mut dyn Observer,
         signals: &Signals,
     ) -> Result<Self> {
+        if *place == Place::Here && !wants.changes && wants.rights.elevation == Elevation::None {
+            return Ok(Self::untouched(around));
+        }
         let sudo_options = around.text(SUDO_OPTIONS).map(|text| words(SUDO_OPTIONS, &text));
         if let Place::There(host) = place {
             ssh.share(host, signals)?;
@@ -70,11 +77,9 @@ impl Target {
             sudo_options: sudo_options.transpose()?.unwrap_or_default(),
             has_terminal: *place == Place::Here && is_on_terminal(),
             uid: seen.uid,
-            socket: around
-                .variable("NIX_DAEMON_SOCKET_PATH")
-                .map_or_else(|| "/nix/var/nix/daemon-socket/socket".into(), Into::into),
+            own_daemon: Daemon::own(around),
             systemd_run: !around.is_set("NIXOS_REBUILD_NO_SYSTEMD_RUN"),
-            careless: around.is_set("NIXOS_REBUILD_I_UNDERSTAND_THE_CONSEQUENCES_PLEASE_BREAK_MY_SYSTEM"),
+            careless: around.is_set(CARELESS),
             nix: seen.nix,
             name: seen.name,
             _first: place.host().map(|_| first),
@@ -94,6 +99,24 @@ impl Target {
         }
         observer.see(Event::Phase(Phase::Done));
         Ok(target)
+    }
+
+    /// This machine, where nothing is changed: there is nothing to look at.
+    fn untouched(around: &Surroundings) -> Self {
+        Self {
+            place: Place::Here,
+            name: around.own_name.clone(),
+            rights: Rights::default(),
+            password: None,
+            sudo_options: Vec::new(),
+            has_terminal: false,
+            uid: nix::unistd::geteuid().as_raw(),
+            own_daemon: Daemon::own(around),
+            systemd_run: false,
+            careless: around.is_set(CARELESS),
+            nix: None,
+            _first: None,
+        }
     }
 
     /// Sees that there is a way to root, with the password that is asked for here.
