@@ -5,6 +5,8 @@
 
 #[path = "program/configurations.rs"]
 mod configurations;
+#[path = "program/sequences.rs"]
+mod sequences;
 mod stubs;
 #[path = "program/targets.rs"]
 mod targets;

@@ -36,9 +36,38 @@ hear_files() {
 }
 "#;
 
+/// Runs a command in a root directory in which nothing of this machine can be changed that an activation changes, and in
+/// which there is a system to activate. `$1` is the stage, `$2` the system.
+const OWN_MACHINE: &str = r#"
+set -e
+stage=$1 system=$2
+shift 2
+root=$stage/root
+mkdir -p "$root"
+mount -t tmpfs none "$root"
+for entry in /*; do
+	if [ -L "$entry" ]; then cp -a "$entry" "$root$entry"
+	elif [ -d "$entry" ] && [ "$entry" != /nix ]; then mkdir "$root$entry"; mount --rbind "$entry" "$root$entry"
+	fi
+done
+mount -t tmpfs none "$root/var/lib"
+mount -t tmpfs none "$root/run"
+mkdir -p "$root/run/systemd/system" "$root$system/bin" "$root$system/specialisation/quiet/bin" "$root/nix/var/nix/profiles"
+echo 26.05 >"$root$system/nixos-version"
+ln -s "$system" "$root/nix/var/nix/profiles/system-1-link"
+ln -s "$system" "$root/nix/var/nix/profiles/system-2-link"
+ln -s system-2-link "$root/nix/var/nix/profiles/system"
+for place in "$root$system" "$root$system/specialisation/quiet"; do
+	cp "$stage/bin/switch-to-configuration" "$place/bin/"
+done
+exec /usr/sbin/chroot "$root" "$@"
+"#;
+
 pub struct Stage {
     root: TempDir,
     variables: RefCell<Vec<(String, String)>>,
+    /// The system of a machine of its own, if it is one.
+    own: Option<&'static str>,
 }
 
 pub struct Run {
@@ -55,6 +84,7 @@ impl Stage {
         let stage = Self {
             root,
             variables: RefCell::default(),
+            own: None,
         };
         stage.write("bin/.keep", "");
         stage.write("home/.keep", "");
@@ -83,6 +113,22 @@ impl Stage {
         stage.stub("ssh", "exit 255");
         stage.stub("nix-env", "");
         stage.stub("nix-store", "");
+        stage
+    }
+
+    /// A stage on which a machine can be changed that has this system.
+    pub fn own_machine(system: &'static str) -> Self {
+        let stage = Self {
+            own: Some(system),
+            ..Self::new()
+        };
+        stage.stub("switch-to-configuration", "");
+        stage.stub("systemctl", "exit 3");
+        // What it runs is run.
+        stage.stub(
+            "systemd-run",
+            "while [ \"$1\" != /bin/sh ]; do shift; done; exec \"$@\"",
+        );
         stage
     }
 
@@ -170,7 +216,26 @@ impl Stage {
     }
 
     pub fn start(&self, arguments: &str) -> Running {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_rebuild"));
+        let program = env!("CARGO_BIN_EXE_rebuild");
+        let mut command = match self.own {
+            None => Command::new(program),
+            Some(system) => {
+                let mut command = Command::new("/usr/bin/unshare");
+                // Whoever is root already may not be allowed to make users.
+                let flags: &[&str] = if nix::unistd::geteuid().is_root() {
+                    &[]
+                } else {
+                    &["--map-root-user"]
+                };
+                command
+                    .arg("--mount")
+                    .args(flags)
+                    .args(["sh", "-c", OWN_MACHINE, "own"]);
+                command.arg(self.root.path()).args([system, "/usr/bin/env", "-C"]);
+                command.arg(self.root.path()).arg(program);
+                command
+            }
+        };
         command.args(arguments.split_whitespace()).current_dir(self.root.path());
         command.env_clear().envs(self.variables.borrow().iter().cloned());
         command
