@@ -86,8 +86,8 @@ impl Ssh {
     fn is_shared_by_user(&self, host: &Host, signals: &Signals) -> Result<bool> {
         let question = Invocation::new("ssh")
             .args(&self.own)
-            .args(["-G", "--", host.destination()]);
-        let Ok(answer) = question.capture(signals) else {
+            .args(["-T", "-G", "--", host.destination()]);
+        let Ok(answer) = question.quietly(signals) else {
             signals.check()?;
             return Ok(false);
         };

@@ -115,7 +115,6 @@ case_refusals_before_any_connection() {
 		expect_contains "$errors" "$expected"
 	done <<-'END'
 		switch --eval-on builder --profile-name a/b|is not a file name
-		switch --eval-on builder --build-on plain@builder|cannot evaluate on builder and build on plain@builder
 		switch --eval-on builder --flake .|there is no flake.nix in
 		switch --eval-on -oProxyCommand=true|unexpected argument
 		switch --eval-on=-oProxyCommand=true|is not a host name
