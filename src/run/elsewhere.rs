@@ -124,11 +124,12 @@ impl<'a> Errand<'a> {
             is_large: sources.collection.mirror().entries.len() > 20_000,
         };
         let work = Work::Evaluate(Box::new(evaluation));
-        let answer = self.converse(work, goal, expected, delivery, &mut sources, observer, signals)?;
+        let answer = self.converse(work, goal, expected, delivery, &mut sources, observer, signals);
+        // An evaluation that fails may have written one before.
         if let Some(lock) = sources.written_lock() {
             track(lock, signals);
         }
-        Ok(answer)
+        answer
     }
 
     /// Builds there a derivation that has been brought there.
