@@ -3,10 +3,10 @@
 # program of that system (rb_probe, 400 bytes) is built by Nix: it tests the setting, the emulator, the sandbox and
 # /etc/nix/machines at once. /bin/sh as the builder would prove nothing: it is this machine's own.
 
-# attempt [OPTION...]: one build, never of the same derivation twice. In the background and waited for, so that it can be
+# attempt [OPTION...]: one build, with the flags of the real one, never of the same derivation twice. In the background and waited for, so that it can be
 # ended with the run.
 attempt() {
-	"$nix_bin/nix-build" --no-out-link --option substitute false "$@" --expr "
+	with_client_build_flags exec "$nix_bin/nix-build" --no-out-link --option substitute false "$@" --expr "
 		derivation {
 		  name = \"rebuild-emulation-probe\";
 		  system = \"$rb_system\";
