@@ -1,9 +1,17 @@
 complete -c rebuild -l eval-host -l eval-on -d 'Evaluate there, and build there too unless --build-host says otherwise' -r -f -a "(__fish_print_hostnames)"
 complete -c rebuild -l build-host -l build-on -d 'Build there; evaluate here unless --eval-host says otherwise' -r -f -a "(__fish_print_hostnames)"
+complete -c rebuild -l target-host -d 'Activate there; evaluate and build here unless the other two say otherwise' -r -f -a "(__fish_print_hostnames)"
 complete -c rebuild -s F -l flake -d 'A flake (default: the current directory) and one of its nixosConfigurations (default: this machine\'s name)' -r -F
 complete -c rebuild -s f -l file -d 'A Nix file, or a directory with a default.nix, that evaluates to a configuration or a set of them' -r -F
 complete -c rebuild -s A -l attr -d 'Where in the file the configuration is; without --file in ./system.nix, <nixos-system> or /etc/nixos/system.nix' -r -f
 complete -c rebuild -s p -l profile-name -d 'Use the profile /nix/var/nix/profiles/system-profiles/NAME' -r -f
+complete -c rebuild -s c -l specialisation -d 'Activate this specialisation of the configuration, or build its virtual machine or image' -r -f
+complete -c rebuild -l store-path -d 'Take a system that was built before; nothing is built' -r -F
+complete -c rebuild -l elevate -d 'Become root by this program where the system is changed' -r -f -a "none\t'None: the user is root, or it is not needed'
+sudo\t'sudo or sudo-rs'
+run0\t'systemd\'s run0'
+doas\t'doas'"
+complete -c rebuild -l image-variant -d 'build-image: which image; without it, those that there are are listed' -r -f
 complete -c rebuild -s j -l max-jobs -d 'Build at most so many derivations at once' -r -f
 complete -c rebuild -l cores -d 'Let each build use so many cores' -r -f
 complete -c rebuild -l log-format -d 'The format of Nix\'s log (local runs)' -r -f
@@ -12,11 +20,17 @@ complete -c rebuild -s I -l include -d 'Add a path to the Nix search path: PATH 
 complete -c rebuild -l update-input -d 'Update one input in the lock file; may be given more than once' -r -f
 complete -c rebuild -l override-input -d 'Use another flake for an input; may be given more than once' -r -F
 complete -c rebuild -l builders -d 'Machines to which Nix may give builds' -r -f
-complete -c rebuild -l target-host -d 'A third machine: not in this version' -r -f -a "(__fish_print_hostnames)"
 complete -c rebuild -l no-lend -d 'Fetch the result with nix-copy-closure; do not lend this machine\'s Nix daemon to the builder'
 complete -c rebuild -l verify-eval -d 'With --eval-host: evaluate here as well, and go on only if both give the same derivation'
 complete -c rebuild -l no-flake -d 'No flake, even if there is an /etc/nixos/flake.nix'
+complete -c rebuild -l rollback -d 'Go back to the generation before the current one; nothing is built'
+complete -c rebuild -l upgrade -d 'Update root\'s channel \'nixos\' first, and those with a file .update-on-nixos-rebuild'
+complete -c rebuild -l upgrade-all -d 'Update all of root\'s channels first'
+complete -c rebuild -l diff -d 'Show which packages change'
 complete -c rebuild -l install-bootloader -d 'Install the boot loader again'
+complete -c rebuild -l sudo -d 'As --elevate sudo'
+complete -c rebuild -s S -l ask-elevate-password -l ask-sudo-password -d 'Ask for the password here, once, before the long work; as --elevate sudo if that is not given'
+complete -c rebuild -l json -d 'list-generations: as JSON'
 complete -c rebuild -s v -l verbose -d 'Say more; may be given more than once'
 complete -c rebuild -l quiet -d 'Say less; may be given more than once'
 complete -c rebuild -s k -l keep-going -d 'Go on with other builds after one has failed'
@@ -38,15 +52,28 @@ complete -c rebuild -s L -l print-build-logs -d 'Show the logs of builds'
 complete -c rebuild -s Q -l no-build-output -l no-link -d 'Do not show the logs of builds'
 complete -c rebuild -s s -l use-substitutes -l substitute-on-destination -d 'Let the receiving machine fetch from its own substituters what they have'
 complete -c rebuild -l no-reexec -d 'Accepted: this program never builds and starts another version of itself'
+complete -c rebuild -l debug -d 'Show what this program does, and not more of Nix'
+complete -c rebuild -l fast -d 'Old name of --no-reexec'
+complete -c rebuild -l use-remote-sudo -d 'Old name of --sudo'
+complete -c rebuild -l install-grub -d 'Old name of --install-bootloader'
+complete -c rebuild -l no-ssh-tty -d 'Accepted: there never is a terminal on the other side'
+complete -c rebuild -l no-build-nix -d 'Accepted: Nix is never built first'
 complete -c rebuild -s h -l help -d 'Print help'
 complete -c rebuild -s V -l version -d 'Print version'
 complete -c rebuild -f
-complete -c rebuild -n 'not __fish_seen_subcommand_from switch boot test build dry-build dry-activate' -a switch -d 'Build, make it the default for booting, and activate it now'
-complete -c rebuild -n 'not __fish_seen_subcommand_from switch boot test build dry-build dry-activate' -a boot -d 'Build and make it the default for booting'
-complete -c rebuild -n 'not __fish_seen_subcommand_from switch boot test build dry-build dry-activate' -a test -d 'Build and activate it now, until the next boot'
-complete -c rebuild -n 'not __fish_seen_subcommand_from switch boot test build dry-build dry-activate' -a build -d 'Build and leave a link named \'result\' here'
-complete -c rebuild -n 'not __fish_seen_subcommand_from switch boot test build dry-build dry-activate' -a dry-build -d 'Show what would be built or fetched'
-complete -c rebuild -n 'not __fish_seen_subcommand_from switch boot test build dry-build dry-activate' -a dry-activate -d 'Build and show what activating it would change'
+complete -c rebuild -n 'not __fish_seen_subcommand_from switch boot test build dry-build dry-activate build-vm build-vm-with-bootloader build-image edit repl list-generations help' -a switch -d 'Build, make it the default for booting, and activate it now'
+complete -c rebuild -n 'not __fish_seen_subcommand_from switch boot test build dry-build dry-activate build-vm build-vm-with-bootloader build-image edit repl list-generations help' -a boot -d 'Build and make it the default for booting'
+complete -c rebuild -n 'not __fish_seen_subcommand_from switch boot test build dry-build dry-activate build-vm build-vm-with-bootloader build-image edit repl list-generations help' -a test -d 'Build and activate it now, until the next boot'
+complete -c rebuild -n 'not __fish_seen_subcommand_from switch boot test build dry-build dry-activate build-vm build-vm-with-bootloader build-image edit repl list-generations help' -a build -d 'Build and leave a link named \'result\' here'
+complete -c rebuild -n 'not __fish_seen_subcommand_from switch boot test build dry-build dry-activate build-vm build-vm-with-bootloader build-image edit repl list-generations help' -a dry-build -d 'Show what would be built or fetched'
+complete -c rebuild -n 'not __fish_seen_subcommand_from switch boot test build dry-build dry-activate build-vm build-vm-with-bootloader build-image edit repl list-generations help' -a dry-activate -d 'Build and show what activating it would change'
+complete -c rebuild -n 'not __fish_seen_subcommand_from switch boot test build dry-build dry-activate build-vm build-vm-with-bootloader build-image edit repl list-generations help' -a build-vm -d 'Build a script that starts the system in a virtual machine'
+complete -c rebuild -n 'not __fish_seen_subcommand_from switch boot test build dry-build dry-activate build-vm build-vm-with-bootloader build-image edit repl list-generations help' -a build-vm-with-bootloader -d 'The same, with the boot loader'
+complete -c rebuild -n 'not __fish_seen_subcommand_from switch boot test build dry-build dry-activate build-vm build-vm-with-bootloader build-image edit repl list-generations help' -a build-image -d 'Build a disk image'
+complete -c rebuild -n 'not __fish_seen_subcommand_from switch boot test build dry-build dry-activate build-vm build-vm-with-bootloader build-image edit repl list-generations help' -a edit -d 'Open the configuration in an editor'
+complete -c rebuild -n 'not __fish_seen_subcommand_from switch boot test build dry-build dry-activate build-vm build-vm-with-bootloader build-image edit repl list-generations help' -a repl -d 'Open the configuration in \'nix repl\''
+complete -c rebuild -n 'not __fish_seen_subcommand_from switch boot test build dry-build dry-activate build-vm build-vm-with-bootloader build-image edit repl list-generations help' -a list-generations -d 'List the generations of the profile'
+complete -c rebuild -n 'not __fish_seen_subcommand_from switch boot test build dry-build dry-activate build-vm build-vm-with-bootloader build-image edit repl list-generations help' -a help -d 'Open the manual'
 
 # For an alias or a link of this name.
 complete -c nixos-rebuild -w rebuild

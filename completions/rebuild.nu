@@ -1,7 +1,11 @@
 module completions {
 
   def "nu-complete rebuild verb" [] {
-    [ "switch" "boot" "test" "build" "dry-build" "dry-activate" ]
+    [ "switch" "boot" "test" "build" "dry-build" "dry-activate" "build-vm" "build-vm-with-bootloader" "build-image" "edit" "repl" "list-generations" "help" ]
+  }
+
+  def "nu-complete rebuild elevate" [] {
+    [ "none" "sudo" "run0" "doas" ]
   }
 
   # nixos-rebuild for small machines: evaluate and build on a stronger host, switch here
@@ -10,6 +14,7 @@ module completions {
     --eval-on: string         # Evaluate there, and build there too unless --build-host says otherwise
     --build-host: string      # Build there; evaluate here unless --eval-host says otherwise
     --build-on: string        # Build there; evaluate here unless --eval-host says otherwise
+    --target-host: string     # Activate there; evaluate and build here unless the other two say otherwise
     --no-lend                 # Fetch the result with nix-copy-closure; do not lend this machine's Nix daemon to the builder
     --verify-eval             # With --eval-host: evaluate here as well, and go on only if both give the same derivation
     --flake(-F): path         # A flake (default: the current directory) and one of its nixosConfigurations (default: this machine's name)
@@ -17,7 +22,19 @@ module completions {
     --file(-f): path          # A Nix file, or a directory with a default.nix, that evaluates to a configuration or a set of them
     --attr(-A): string        # Where in the file the configuration is; without --file in ./system.nix, <nixos-system> or /etc/nixos/system.nix
     --profile-name(-p): string # Use the profile /nix/var/nix/profiles/system-profiles/NAME
+    --specialisation(-c): string # Activate this specialisation of the configuration, or build its virtual machine or image
+    --rollback                # Go back to the generation before the current one; nothing is built
+    --store-path: path        # Take a system that was built before; nothing is built
+    --upgrade                 # Update root's channel 'nixos' first, and those with a file .update-on-nixos-rebuild
+    --upgrade-all             # Update all of root's channels first
+    --diff                    # Show which packages change
     --install-bootloader      # Install the boot loader again
+    --elevate: string@"nu-complete rebuild elevate" # Become root by this program where the system is changed
+    --sudo                    # As --elevate sudo
+    --ask-elevate-password(-S) # Ask for the password here, once, before the long work; as --elevate sudo if that is not given
+    --ask-sudo-password       # Ask for the password here, once, before the long work; as --elevate sudo if that is not given
+    --image-variant: string   # build-image: which image; without it, those that there are are listed
+    --json                    # list-generations: as JSON
     --verbose(-v)             # Say more; may be given more than once
     --quiet                   # Say less; may be given more than once
     --max-jobs(-j): string    # Build at most so many derivations at once
@@ -49,10 +66,15 @@ module completions {
     --use-substitutes(-s)     # Let the receiving machine fetch from its own substituters what they have
     --substitute-on-destination # Let the receiving machine fetch from its own substituters what they have
     --no-reexec               # Accepted: this program never builds and starts another version of itself
-    --target-host: string     # A third machine: not in this version
+    --debug                   # Show what this program does, and not more of Nix
+    --fast                    # Old name of --no-reexec
+    --use-remote-sudo         # Old name of --sudo
+    --install-grub            # Old name of --install-bootloader
+    --no-ssh-tty              # Accepted: there never is a terminal on the other side
+    --no-build-nix            # Accepted: Nix is never built first
     --help(-h)                # Print help
     --version(-V)             # Print version
-    verb: string@"nu-complete rebuild verb" # What to do
+    verb?: string@"nu-complete rebuild verb" # What to do
   ]
 
 }

@@ -4,10 +4,12 @@
 
 mod interactive;
 pub mod quote;
+pub mod script;
 pub mod signals;
 
 use std::ffi::{OsStr, OsString};
 use std::fmt;
+use std::io::Write;
 use std::os::fd::AsFd;
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -88,6 +90,22 @@ impl Invocation {
         self.finish(&mut command, signals).map(|_| ())
     }
 
+    /// The same, with this on its stdin.
+    ///
+    /// # Errors
+    /// As [`Invocation::run`].
+    pub fn run_with(&self, input: &[u8], signals: &Signals) -> Result<()> {
+        let mut command = self.command();
+        command.stdin(Stdio::piped());
+        command.stdout(Stdio::from(std::io::stderr().as_fd().try_clone_to_owned()?));
+        let mut child = command.spawn().map_err(|error| self.not_started(&error))?;
+        if let Some(mut stdin) = child.stdin.take() {
+            // Who does not read it does not need it.
+            let _ = stdin.write_all(input);
+        }
+        self.wait_for(child, signals).map(|_| ())
+    }
+
     /// Runs to the end and gives what the command printed to its stdout.
     ///
     /// # Errors
@@ -144,14 +162,22 @@ impl Invocation {
         // before the other side has been told.
         let interrupt = SigSet::from(Signal::SIGINT);
         interrupt.thread_block()?;
-        let child = self
-            .command()
+        let child = self.converse_interruptibly();
+        interrupt.thread_unblock()?;
+        child
+    }
+
+    /// The same for what may ask a person on the terminal, where Ctrl-C means: no.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub fn converse_interruptibly(&self) -> Result<Child> {
+        let mut command = self.command();
+        command
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn();
-        interrupt.thread_unblock()?;
-        child.map_err(|error| self.not_started(&error).into())
+            .stderr(Stdio::piped());
+        command.spawn().map_err(|error| self.not_started(&error).into())
     }
 
     fn command(&self) -> Command {
@@ -166,6 +192,10 @@ impl Invocation {
 
     fn finish(&self, command: &mut Command, signals: &Signals) -> Result<Vec<u8>> {
         let child = command.spawn().map_err(|error| self.not_started(&error))?;
+        self.wait_for(child, signals)
+    }
+
+    fn wait_for(&self, child: Child, signals: &Signals) -> Result<Vec<u8>> {
         let guard = signals.pass_on_to(child.id());
         let output = child.wait_with_output()?;
         drop(guard);

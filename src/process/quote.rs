@@ -1,4 +1,4 @@
-//! The one function that quotes words for a shell.
+//! The one function that quotes words for a shell, and the one that reads them.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
@@ -14,6 +14,14 @@ pub fn shell_word(word: impl AsRef<OsStr>) -> Result<Vec<u8>, Failure> {
     shlex::bytes::try_quote(bytes)
         .map(std::borrow::Cow::into_owned)
         .map_err(|_| Failure::usage(format!("'{}' has a NUL byte in it", bytes.escape_ascii())))
+}
+
+/// The words of the variable `name`'s value, as a shell reads them.
+///
+/// # Errors
+/// A quote that is not closed.
+pub fn words(name: &str, text: &str) -> Result<Vec<String>, Failure> {
+    shlex::split(text).ok_or_else(|| Failure::usage(format!("{name} cannot be read, a quote is not closed: {text}")))
 }
 
 #[cfg(test)]

@@ -40,8 +40,8 @@ pub enum Phase {
     Evaluating,
     /// Building.
     Building,
-    /// Receiving the result.
-    Receiving,
+    /// What was made is received, by this machine or by the one that is named.
+    Receiving(Option<String>),
     /// All that took long is over.
     Done,
 }

@@ -81,11 +81,14 @@ impl Watch {
             Some(Phase::Sending) => "sending the configuration".to_owned(),
             Some(Phase::Evaluating) => "evaluating".to_owned(),
             Some(Phase::Building) => self.building(),
-            Some(Phase::Receiving) => {
+            Some(Phase::Receiving(receiver)) => {
                 let paths = self
                     .whole(false)
                     .map(|whole| format!("{} of {} paths, ", whole.done, whole.expected));
-                format!("receiving {}{}", paths.unwrap_or_default(), size(self.received))
+                let what = receiver
+                    .as_ref()
+                    .map_or_else(|| "receiving".to_owned(), |name| format!("copying to {name}:"));
+                format!("{what} {}{}", paths.unwrap_or_default(), size(self.received))
             }
         }
     }

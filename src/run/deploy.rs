@@ -33,7 +33,8 @@ pub(super) fn deploy(
     share(plan, &mut ssh, signals)?;
     let target = Target::open(&plan.target, wants(plan), &mut ssh, around, observer, signals)?;
     if let Some(channels) = plan.upgrade {
-        let _ = channels;
+        let root = target.root_here(plan.rights, nix::unistd::geteuid().is_root(), around)?;
+        upgrade::channels(channels, &root, signals)?;
     }
     eprintln!("building the system configuration...");
     let run = Run {
@@ -56,17 +57,11 @@ pub(super) fn deploy(
     }
 }
 
-/// A host to which more than one thing is said is logged in to once.
+/// A builder that is not the evaluator is logged in to more than once: for the derivation, and for the build. (So is the
+/// target, which sees to that itself.)
 fn share(plan: &Deployment, ssh: &mut Ssh, signals: &Signals) -> Result<()> {
-    let once = match &plan.origin {
-        // One session does it all.
-        Origin::Made(making) if plan.target == Place::Here && making.evaluator.host().is_some() => {
-            making.evaluator == making.builder
-        }
-        _ => false,
-    };
-    for host in plan.hosts() {
-        if !once {
+    if let Origin::Made(Making { evaluator, builder, .. }) = &plan.origin {
+        if let Some(host) = builder.host().filter(|_| builder != evaluator) {
             ssh.share(host, signals)?;
         }
     }

@@ -102,13 +102,13 @@ impl Maker<'_> {
         let errand = self.errand(evaluator);
         match builder {
             Place::There(builder) if builder == evaluator => {
-                let relay = self.relay_to_target(evaluator, observer);
+                let relay = self.relay_to_target(evaluator, observer)?;
                 let delivery = self.delivery_to_target(evaluator, relay.as_ref());
                 let answer = errand.evaluate(self.goal(), expected, &delivery, observer, self.signals)?;
                 self.fetch(answer, evaluator, relay)
             }
             Place::There(builder) => {
-                let relay = self.relay(target::daemon_of(builder, self.ssh), observer);
+                let relay = self.relay(Some(target::daemon_of(builder, self.ssh)?), observer);
                 let derivation =
                     self.derivation_from(&errand, evaluator, Some(builder), relay.as_ref(), expected, observer)?;
                 let built = self.build_at(&derivation, builder, observer);
@@ -116,7 +116,7 @@ impl Maker<'_> {
                 built
             }
             Place::Here => {
-                let relay = self.own_relay(observer);
+                let relay = self.own_relay(observer)?;
                 let derivation = self.derivation_from(&errand, evaluator, None, relay.as_ref(), expected, observer)?;
                 let here = self.here()?;
                 let built = here.realise(&derivation)?;
@@ -193,7 +193,7 @@ impl Maker<'_> {
         observer: &mut dyn Observer,
     ) -> Result<Option<Made>> {
         observer.see(Event::Detail(format!("derivation: {derivation}")));
-        let relay = Relay::new(target::daemon_of(builder, self.ssh))?;
+        let relay = Relay::new(target::daemon_of(builder, self.ssh)?)?;
         here.send(Cargo::Derivation(derivation), &relay, observer)
             .with_context(|| format!("this machine → {builder}{}", said(&relay)))?;
         let built = self.build_at(derivation, builder, observer);
@@ -202,7 +202,7 @@ impl Maker<'_> {
     }
 
     fn build_at(&self, derivation: &StorePath, builder: &Host, observer: &mut dyn Observer) -> Result<Option<Made>> {
-        let relay = self.relay_to_target(builder, observer);
+        let relay = self.relay_to_target(builder, observer)?;
         let delivery = self.delivery_to_target(builder, relay.as_ref());
         let errand = self.errand(builder);
         let answer = errand.build(derivation, self.goal(), &delivery, observer, self.signals)?;
@@ -223,28 +223,24 @@ impl Maker<'_> {
     }
 
     /// The target's daemon, for what is made on `maker`.
-    fn relay_to_target(&self, maker: &Host, observer: &mut dyn Observer) -> Option<Relay> {
+    fn relay_to_target(&self, maker: &Host, observer: &mut dyn Observer) -> Result<Option<Relay>> {
         if !self.is_sent_on(maker) {
-            return None;
+            return Ok(None);
         }
-        self.own_or(self.target.daemon(self.ssh), observer)
+        Ok(self.relay(self.target.daemon(self.ssh)?, observer))
     }
 
-    fn own_relay(&self, observer: &mut dyn Observer) -> Option<Relay> {
-        match self.place {
-            Place::Here => self.own_or(self.target.daemon(self.ssh), observer),
-            Place::There(_) => self.own_or(Some(Daemon::own(self.around)), observer),
-        }
+    fn own_relay(&self, observer: &mut dyn Observer) -> Result<Option<Relay>> {
+        let daemon = match self.place {
+            Place::Here => self.target.daemon(self.ssh)?,
+            Place::There(_) => Some(Daemon::own(self.around)),
+        };
+        Ok(self.relay(daemon, observer))
     }
 
-    fn own_or(&self, daemon: Option<Daemon>, observer: &mut dyn Observer) -> Option<Relay> {
-        self.relay(daemon?, observer)
-    }
-
-    fn relay(&self, daemon: Daemon, observer: &mut dyn Observer) -> Option<Relay> {
-        if !self.flags.lend {
-            return None;
-        }
+    /// Nothing, where no daemon can or may be lent.
+    fn relay(&self, daemon: Option<Daemon>, observer: &mut dyn Observer) -> Option<Relay> {
+        let daemon = daemon.filter(|_| self.flags.lend)?;
         match Relay::new(daemon) {
             Ok(relay) => Some(relay),
             Err(error) => {
@@ -309,7 +305,7 @@ pub(super) fn send_to(
     observer: &mut dyn Observer,
 ) -> Result<Relay> {
     let daemon = target
-        .daemon(ssh)
+        .daemon(ssh)?
         .ok_or_else(|| Failure::new(format!("{host} has no Nix daemon")))?;
     let relay = Relay::new(daemon)?;
     here.send(Cargo::Path(path), &relay, observer)

@@ -1,1 +1,59 @@
-//! Root's channels, before the evaluation.
+//! Root's channels, before the evaluation. nixos-rebuild updates them twice: before its re-exec and after it.
+
+use std::path::Path;
+
+use anyhow::Result;
+
+use crate::plan::{Channels, argv};
+use crate::process::signals::Signals;
+use crate::target::RootHere;
+
+/// Where they are, whoever asks for it.
+const CHANNELS: &str = "/nix/var/nix/profiles/per-user/root/channels";
+
+/// A channel with this file in it is updated together with that of NixOS.
+const MARK: &str = ".update-on-nixos-rebuild";
+
+/// Updates them. One that cannot be updated is no reason to stop: Nix has said why.
+pub(super) fn channels(channels: Channels, root: &RootHere, signals: &Signals) -> Result<()> {
+    let names = chosen(channels, Path::new(CHANNELS));
+    if names.is_empty() {
+        eprintln!("warning: root has no channel to update: see nix-channel --list");
+    }
+    for name in names {
+        if let Err(error) = root.run(&argv::update_channel(&name), signals) {
+            signals.check()?;
+            eprintln!("warning: channel {name}: {error:#}");
+        }
+    }
+    Ok(())
+}
+
+fn chosen(channels: Channels, directory: &Path) -> Vec<String> {
+    let entries = std::fs::read_dir(directory).into_iter().flatten().flatten();
+    let mut names: Vec<String> = entries
+        .filter(|entry| entry.path().is_dir())
+        .filter(|entry| channels == Channels::All || entry.file_name() == "nixos" || entry.path().join(MARK).exists())
+        .map(|entry| entry.file_name().to_string_lossy().into_owned())
+        .collect();
+    names.sort();
+    names
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn which_channels_there_are() {
+        let place = tempfile::tempdir().unwrap();
+        for name in ["nixos", "marked", "other"] {
+            std::fs::create_dir(place.path().join(name)).unwrap();
+        }
+        std::fs::write(place.path().join("marked").join(MARK), "").unwrap();
+        std::fs::write(place.path().join("manifest.nix"), "").unwrap();
+        assert_eq!(chosen(Channels::OfNixos, place.path()), ["marked", "nixos"]);
+        assert_eq!(chosen(Channels::All, place.path()), ["marked", "nixos", "other"]);
+        assert!(chosen(Channels::All, Path::new("/nonexistent")).is_empty());
+    }
+}

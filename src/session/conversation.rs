@@ -352,7 +352,8 @@ impl Conversation<'_> {
                 self.answer.result = Some(StorePath::parse(&path)?);
             }
             Reply::Copying => {
-                self.observer.see(Event::Phase(Phase::Receiving));
+                let receiver = self.receiver.map(Host::to_string);
+                self.observer.see(Event::Phase(Phase::Receiving(receiver)));
                 self.copying = true;
                 self.relay.context("nothing was lent, but something comes")?.open()?;
             }

@@ -13,6 +13,7 @@ use tempfile::TempDir;
 use crate::failure::Failure;
 use crate::host::Host;
 use crate::process::Invocation;
+use crate::process::quote::words;
 use crate::process::signals::Signals;
 use crate::surroundings::Surroundings;
 
@@ -195,14 +196,15 @@ impl Drop for Ssh {
     }
 }
 
-/// The words of a variable's value, as a shell reads them.
-fn words(name: &str, text: &str) -> Result<Vec<String>, Failure> {
-    shlex::split(text).ok_or_else(|| Failure::usage(format!("{name} cannot be read, a quote is not closed: {text}")))
-}
-
 /// The command line that the login shell over there gets.
 fn start(script_length: usize) -> String {
     format!("exec /bin/sh -c 'eval \"$(dd bs={script_length} count=1 iflag=fullblock 2>/dev/null)\"'")
+}
+
+/// The same for this machine: a command that runs a script of so many bytes, which it reads from its stdin.
+#[must_use]
+pub fn here(script_length: usize) -> Invocation {
+    Invocation::new("/bin/sh").arg("-c").arg(start(script_length))
 }
 
 /// A path for a socket on the other machine, which nobody can guess.
@@ -210,12 +212,17 @@ fn start(script_length: usize) -> String {
 /// # Errors
 /// When the system has no random numbers.
 pub fn socket_there() -> std::io::Result<PathBuf> {
+    Ok(PathBuf::from(format!("/tmp/rebuild-{}.socket", new_name()?)))
+}
+
+/// A name that nothing has yet.
+///
+/// # Errors
+/// When the system has no random numbers.
+pub fn new_name() -> std::io::Result<String> {
     let mut random = [0; 16];
     std::io::Read::read_exact(&mut std::fs::File::open("/dev/urandom")?, &mut random)?;
-    Ok(PathBuf::from(format!(
-        "/tmp/rebuild-{:032x}.socket",
-        u128::from_ne_bytes(random)
-    )))
+    Ok(format!("{:032x}", u128::from_ne_bytes(random)))
 }
 
 #[cfg(test)]

@@ -1,18 +1,29 @@
 //! The machine whose system is changed: this one or another. The same scripts (`scripts/`) do the work on both, so that
 //! both behave alike.
 
-use std::path::PathBuf;
+mod changing;
+mod here;
+mod inspection;
+mod opening;
+mod password;
+mod reply;
+mod session;
+mod text;
+
+use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 
 use crate::daemon::Daemon;
-use crate::host::Place;
-use crate::plan::Rights;
-use crate::process::signals::Signals;
-use crate::progress::Observer;
+use crate::host::{Host, Place};
+use crate::plan::{Elevation, Rights};
 use crate::ssh::Ssh;
 use crate::store_path::StorePath;
 use crate::surroundings::Surroundings;
+pub use here::RootHere;
+use password::Password;
+use session::Session;
+use text::Elevating;
 
 /// What a run will do to the target.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -31,7 +42,7 @@ pub enum Subject<'a> {
     /// This system, which is there.
     System(&'a StorePath),
     /// The generation before the current one of this profile.
-    Previous(&'a PathBuf),
+    Previous(&'a Path),
 }
 
 /// A change of the target.
@@ -71,32 +82,26 @@ pub struct Activation {
 pub struct Target {
     place: Place,
     name: String,
+    /// How this user becomes root: not at all if that is what he is.
+    rights: Rights,
+    password: Option<Password>,
+    /// The words of `NIX_SUDOOPTS`.
+    sudo_options: Vec<String>,
+    has_terminal: bool,
+    /// The directory of Nix's programs, if there are any.
+    nix: Option<PathBuf>,
+    uid: u32,
+    /// This machine's daemon, for where the target is here.
+    own_daemon: Daemon,
+    /// Whether systemd-run may be used.
+    systemd_run: bool,
+    /// Whether a thing that is no system is taken for one.
+    careless: bool,
+    /// Keeps the connection that the others share.
+    _first: Option<Session>,
 }
 
 impl Target {
-    /// Logs in and looks, before the long work: who is there, whether this user may do what the run wants, and what the
-    /// last activation came to.
-    ///
-    /// # Errors
-    /// When there is no way in, or no way to root where that is wanted.
-    pub fn open(
-        place: &Place,
-        wants: Wants,
-        ssh: &mut Ssh,
-        around: &Surroundings,
-        observer: &mut dyn Observer,
-        signals: &Signals,
-    ) -> Result<Self> {
-        let _ = (wants, observer, around);
-        if let Place::There(host) = place {
-            ssh.share(host, signals)?;
-        }
-        Ok(Self {
-            place: place.clone(),
-            name: around.own_name.clone(),
-        })
-    }
-
     /// The machine's own name (`uname -n`).
     #[must_use]
     pub fn name(&self) -> &str {
@@ -104,42 +109,66 @@ impl Target {
     }
 
     /// How store paths get there. Nothing, where there is no Nix daemon.
-    #[must_use]
-    pub fn daemon(&self, ssh: &Ssh) -> Option<Daemon> {
-        let _ = (&self.place, ssh);
-        None
-    }
-
-    /// Finds the system and sees that it is one, and has the specialisation. Changes nothing and needs no rights.
     ///
     /// # Errors
-    /// When it is not what it should be.
-    pub fn inspect(
-        &self,
-        subject: &Subject,
-        specialisation: Option<&str>,
-        diff: bool,
-        ssh: &Ssh,
-        observer: &mut dyn Observer,
-        signals: &Signals,
-    ) -> Result<StorePath> {
-        let _ = (subject, specialisation, diff, ssh, observer, signals);
-        anyhow::bail!("not written yet")
+    /// A word with a NUL byte in it.
+    pub fn daemon(&self, ssh: &Ssh) -> Result<Option<Daemon>> {
+        let is_here = self.place == Place::Here;
+        if is_here && (self.uid == 0 || self.rights.elevation == Elevation::None) {
+            return Ok(Some(self.own_daemon.clone()));
+        }
+        if self.nix.is_none() {
+            return Ok(None);
+        }
+        let text = self.elevating().daemon()?;
+        Ok(Some(Daemon::Command {
+            command: session::command(&self.place, ssh, text.script.len()),
+            first: [text.script, text.input].concat(),
+        }))
     }
 
-    /// Changes the profile, and activates. From here on an interrupt or a broken link stops nothing but our listening.
+    /// How root is become on *this* machine, with the rights that the user asked for.
     ///
     /// # Errors
-    /// What failed; `switch-to-configuration`'s exit status is ours.
-    pub fn change(&self, change: &Change, ssh: &Ssh, observer: &mut dyn Observer, signals: &Signals) -> Result<()> {
-        let _ = (change, ssh, observer, signals);
-        anyhow::bail!("not written yet")
+    /// `NIX_SUDOOPTS` that no shell could read.
+    pub fn root_here(&self, rights: Rights, is_root: bool, around: &Surroundings) -> Result<RootHere<'_>> {
+        let is_here = self.place == Place::Here;
+        let rights = if is_root { Rights::default() } else { rights };
+        RootHere::new(rights, self.password.as_ref().filter(|_| is_here), around)
+    }
+
+    fn elevating(&self) -> Elevating<'_> {
+        Elevating {
+            rights: self.rights,
+            sudo_options: &self.sudo_options,
+            password: self.password.as_ref(),
+            has_terminal: self.has_terminal,
+        }
+    }
+
+    /// As messages name it.
+    fn label(&self) -> String {
+        match &self.place {
+            Place::Here => "this machine".to_owned(),
+            Place::There(host) => host.to_string(),
+        }
     }
 }
 
-/// A machine's daemon, as its ssh user has it.
-#[must_use]
-pub fn daemon_of(host: &crate::host::Host, ssh: &Ssh) -> Daemon {
-    let _ = (host, ssh);
-    Daemon::Socket(PathBuf::new())
+/// A machine's daemon, as its ssh user has it: of a builder, to which a derivation is sent.
+///
+/// # Errors
+/// A word with a NUL byte in it.
+pub fn daemon_of(host: &Host, ssh: &Ssh) -> Result<Daemon> {
+    let text = Elevating {
+        rights: Rights::default(),
+        sudo_options: &[],
+        password: None,
+        has_terminal: false,
+    }
+    .daemon()?;
+    Ok(Daemon::Command {
+        command: ssh.session(host, None, text.script.len()),
+        first: text.script,
+    })
 }

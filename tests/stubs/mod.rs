@@ -22,7 +22,14 @@ say() { echo "@rebuild $*"; }
 hear_script() {
 	for last in "$@"; do :; done
 	size=${last#*bs=}
-	dd bs="${size%% *}" count=1 iflag=fullblock of=script 2>/dev/null
+	dd bs="${size%% *}" count=1 iflag=fullblock of=script.$$ 2>/dev/null
+	# A Nix daemon takes what comes (src/daemon.rs), whatever else this machine does.
+	if grep -q 'nix-daemon" --stdio' script.$$; then
+		mv script.$$ daemon-script
+		echo '@rebuild ready'
+		exec cat >/dev/null
+	fi
+	mv script.$$ script
 }
 hear_files() {
 	while read -r size && [ "$size" != 0 ]; do dd bs="$size" count=1 iflag=fullblock 2>/dev/null; done
@@ -100,6 +107,49 @@ impl Stage {
         fs::set_permissions(self.path(&format!("bin/{name}")), fs::Permissions::from_mode(0o755)).unwrap();
     }
 
+    /// A host of this name, besides what the stand-in for ssh does of others: what is sent there really runs, but with
+    /// these stand-ins alone for what changes a system, whose calls are noted as `NAME: ...`. Its root directory is the
+    /// stage's directory of that name.
+    pub fn host(&self, name: &str, others: &str) {
+        self.stub("ssh", "");
+        let place = self.path(name).display().to_string();
+        let dispatch = format!(
+            "for word; do [ \"$before\" != -- ] || host=$word; before=$word; done
+             case $host in {name}) ;; *)
+             {others}
+             exit;; esac
+             size=${{word#*bs=}}; size=${{size%% *}}
+             dd bs=\"$size\" count=1 iflag=fullblock of=text.$$ 2>/dev/null
+             HOST={name} PATH={place}/bin:/usr/bin:/bin exec sh -c 'eval \"$(cat \"$1\")\"' sh text.$$"
+        )
+        .replace("hear_script", "hear_script \"$@\"");
+        self.write("bin/ssh", &format!("{PRELUDE}before='' host=''\n{dispatch}\n"));
+        for program in [
+            "nix-store",
+            "nix-env",
+            "nix-daemon",
+            "nix",
+            "systemd-run",
+            "sudo",
+            "run0",
+            "doas",
+            "systemctl",
+        ] {
+            self.stub_on(name, program, "");
+        }
+    }
+
+    /// A program of a host.
+    pub fn stub_on(&self, host: &str, name: &str, does: &str) {
+        let file = format!("{host}/bin/{name}");
+        let note = format!(
+            "{{ printf '{host}: %s' \"${{0##*/}}\"; [ $# = 0 ] || printf ' %s' \"$@\"; echo; }} >>{}",
+            self.path("calls").display()
+        );
+        self.write(&file, &format!("#!/bin/sh\n{note}\n{does}\n"));
+        fs::set_permissions(self.path(&file), fs::Permissions::from_mode(0o755)).unwrap();
+    }
+
     pub fn variable(&self, name: &str, value: &str) {
         let mut variables = self.variables.borrow_mut();
         variables.retain(|(own, _)| own != name);
@@ -109,6 +159,14 @@ impl Stage {
     /// Every call of a stand-in so far, its words joined by blanks.
     pub fn calls(&self) -> Vec<String> {
         self.read("calls").lines().map(str::to_owned).collect()
+    }
+
+    /// Those, less the logins that became daemons.
+    pub fn calls_but_of_daemons(&self) -> Vec<String> {
+        let mut calls = self.calls();
+        let size = self.read("daemon-script").len();
+        calls.retain(|call| size == 0 || !call.contains(&format!("dd bs={size} ")));
+        calls
     }
 
     pub fn start(&self, arguments: &str) -> Running {

@@ -1,0 +1,67 @@
+//! Text for a shell: words of ours, quoted, and then a script that is written down as it is.
+
+use std::ffi::OsStr;
+
+use super::quote::shell_word;
+use crate::failure::Failure;
+
+/// Such a text. The words come as variables and functions, so that no shell text is made by pasting.
+#[derive(Debug, Clone, Default)]
+pub struct Script(Vec<u8>);
+
+impl Script {
+    /// Gives a variable a value.
+    ///
+    /// # Errors
+    /// A NUL byte in the value.
+    pub fn set(&mut self, name: &str, value: impl AsRef<OsStr>) -> Result<(), Failure> {
+        let quoted = shell_word(value)?;
+        self.0.extend([name.as_bytes(), b"=", &quoted, b"\n"].concat());
+        Ok(())
+    }
+
+    /// A function that runs these words and its arguments after them.
+    ///
+    /// # Errors
+    /// A NUL byte in a word.
+    pub fn command(&mut self, name: &str, words: &[String]) -> Result<(), Failure> {
+        self.0.extend([name.as_bytes(), b"() {"].concat());
+        for word in words {
+            self.0.push(b' ');
+            self.0.extend(shell_word(word)?);
+        }
+        self.0.extend(b" \"$@\"; }\n");
+        Ok(())
+    }
+
+    /// A part that is text already.
+    pub fn text(&mut self, part: &str) {
+        self.0.extend(part.as_bytes());
+    }
+
+    /// The whole.
+    #[must_use]
+    pub fn into_bytes(self) -> Vec<u8> {
+        self.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::ffi::OsStringExt;
+
+    #[test]
+    fn a_shell_reads_the_words_back() {
+        let mut script = Script::default();
+        script.set("x", "a 'b' $(c)").unwrap();
+        script.command("say", &["printf".into(), "<%s>".into()]).unwrap();
+        script.text("say \"$x\" 'd e'");
+        let output = std::process::Command::new("sh")
+            .arg("-c")
+            .arg(std::ffi::OsString::from_vec(script.into_bytes()))
+            .output()
+            .unwrap();
+        assert_eq!(String::from_utf8_lossy(&output.stdout), "<a 'b' $(c)><d e>");
+    }
+}

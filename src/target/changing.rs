@@ -1,0 +1,243 @@
+//! The change itself. It is a job of the target's own; what is done here is to start it, to show what it says, and to come
+//! back to it when the connection breaks.
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+
+use super::reply::{Ending, Reply};
+use super::session::{Next, Session};
+use super::text::Task;
+use super::{Change, Target};
+use crate::failure::{Failure, Interrupted};
+use crate::process::signals::Signals;
+use crate::progress::{Event, Observer};
+use crate::ssh::{self, Ssh};
+
+/// For so long a machine may be away while it activates: its network starts anew.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// Between two attempts to connect again.
+const PAUSE: Duration = Duration::from_secs(2);
+
+/// The output of a change, as lines.
+#[derive(Default)]
+pub(super) struct Output {
+    /// As many bytes have come.
+    length: u64,
+    line: Vec<u8>,
+    /// Whether another run made the change, which may want to hear of its end as well.
+    is_anothers: bool,
+}
+
+impl Output {
+    pub(super) fn of_another() -> Self {
+        Self {
+            is_anothers: true,
+            ..Self::default()
+        }
+    }
+
+    /// What root's script is told when the end has come.
+    pub(super) fn last_word(&self) -> &'static [u8] {
+        if self.is_anothers { b"seen\n" } else { b"heard\n" }
+    }
+
+    pub(super) fn take(&mut self, bytes: &[u8], observer: &mut dyn Observer) {
+        self.length += bytes.len() as u64;
+        for byte in bytes {
+            if *byte == b'\n' {
+                self.end(observer);
+            } else {
+                self.line.push(*byte);
+            }
+        }
+    }
+
+    /// What there is of the last line.
+    pub(super) fn end(&mut self, observer: &mut dyn Observer) {
+        if !self.line.is_empty() {
+            let line = std::mem::take(&mut self.line);
+            observer.see(Event::Text(String::from_utf8_lossy(&line).trim_end().to_owned()));
+        }
+    }
+}
+
+/// What listening came to.
+enum Heard {
+    Ended(Ending),
+    Busy(String),
+    Foreign,
+    Unknown,
+    Failed(Failure),
+    Broke { greeted: bool, failure: Failure },
+}
+
+impl Target {
+    /// Changes the profile, and activates. From here on an interrupt or a broken link stops nothing but our listening.
+    ///
+    /// # Errors
+    /// What failed; `switch-to-configuration`'s exit status is ours.
+    pub fn change(&self, change: &Change, ssh: &Ssh, observer: &mut dyn Observer, signals: &Signals) -> Result<()> {
+        let action = change.activation.as_ref().map_or("change", |it| it.action);
+        loop {
+            signals.check()?;
+            let name = ssh::new_name()?;
+            let mut output = Output::default();
+            match self.see_through(&Task::Change(&name, change), &name, &mut output, ssh, observer, signals)? {
+                Heard::Ended(ending) => return self.conclude(action, ending),
+                Heard::Busy(other) => {
+                    let text = format!("another change of {} goes on: waiting for its end", self.label());
+                    observer.see(Event::Text(text));
+                    let task = Task::Follow(&other, 0);
+                    self.see_through(&task, &other, &mut Output::of_another(), ssh, observer, signals)?;
+                }
+                Heard::Foreign => {
+                    return Err(Failure::new(format!(
+                        "an activation goes on on {} that was started by something else",
+                        self.label()
+                    ))
+                    .with_remedy("nothing was changed; try again when it has ended")
+                    .into());
+                }
+                Heard::Failed(failure) => return Err(failure.into()),
+                Heard::Unknown | Heard::Broke { .. } => {
+                    return Err(Failure::new(format!(
+                        "the connection to {} broke before anything was changed",
+                        self.label()
+                    ))
+                    .with_remedy("run the same command again")
+                    .with_code(255)
+                    .into());
+                }
+            }
+        }
+    }
+
+    /// Starts a task and hears it to its end, over as many connections as that takes.
+    fn see_through(
+        &self,
+        task: &Task,
+        name: &str,
+        output: &mut Output,
+        ssh: &Ssh,
+        observer: &mut dyn Observer,
+        signals: &Signals,
+    ) -> Result<Heard> {
+        let mut heard = self.hear(task, output, ssh, observer, signals);
+        // Until when it may stay away, and how much it had said when it went.
+        let mut away: Option<(Instant, u64)> = None;
+        loop {
+            match heard {
+                Err(error) if !output.is_anothers && error.is::<Interrupted>() => {
+                    let text = format!("the change goes on on {} by itself", self.label());
+                    observer.see(Event::Text(text));
+                    return Err(error);
+                }
+                Ok(Heard::Broke { greeted, failure }) => {
+                    if away.is_none() && !greeted {
+                        return Err(failure.into());
+                    }
+                    if away.is_none_or(|(_, length)| output.length > length) {
+                        let text = format!("{failure} while it was being changed: connecting again");
+                        observer.see(Event::Text(text));
+                        away = Some((Instant::now() + PATIENCE, output.length));
+                    }
+                    if away.is_some_and(|(end, _)| Instant::now() > end) {
+                        return Err(self.out_of_patience(&failure).into());
+                    }
+                }
+                other => return other,
+            }
+            heard = pause(signals)
+                .and_then(|()| self.hear(&Task::Follow(name, output.length), output, ssh, observer, signals));
+        }
+    }
+
+    /// One connection.
+    fn hear(
+        &self,
+        task: &Task,
+        output: &mut Output,
+        ssh: &Ssh,
+        observer: &mut dyn Observer,
+        signals: &Signals,
+    ) -> Result<Heard> {
+        let text = self.elevating().task(task, false, self.systemd_run)?;
+        let mut session = Session::start(&self.place, ssh, &text, observer)?;
+        let (mut greeted, mut is_root) = (false, false);
+        let heard = loop {
+            match session.next(observer, signals)? {
+                Next::Output(bytes) => output.take(&bytes, observer),
+                Next::Reply(Reply::Hello { .. }) => greeted = true,
+                Next::Reply(Reply::Ended(ending)) => {
+                    output.end(observer);
+                    session.say(output.last_word());
+                    break Heard::Ended(ending);
+                }
+                Next::Reply(Reply::Busy(name)) => break Heard::Busy(name),
+                Next::Reply(Reply::Foreign) => break Heard::Foreign,
+                Next::Reply(Reply::Unknown) => break Heard::Unknown,
+                Next::Reply(Reply::Missing(program)) => break Heard::Failed(self.missing(&program)),
+                Next::Reply(Reply::Root) => is_root = true,
+                Next::Reply(Reply::Left) if is_root => {
+                    break Heard::Failed(Failure::new(format!(
+                        "root's script on {} came to no end",
+                        self.label()
+                    )));
+                }
+                Next::Reply(Reply::Left) => {
+                    break Heard::Failed(self.refused("this user", session.last_words()));
+                }
+                Next::Reply(_) => {}
+                Next::End => {
+                    let failure = session.broken(observer);
+                    return Ok(Heard::Broke { greeted, failure });
+                }
+            }
+        };
+        session.is_over();
+        Ok(heard)
+    }
+
+    fn out_of_patience(&self, failure: &Failure) -> Failure {
+        Failure::new(format!(
+            "{} does not come back ({failure}): the change goes on there by itself",
+            self.label()
+        ))
+        .with_remedy("run the same command again to see what it came to")
+        .with_code(255)
+    }
+
+    fn conclude(&self, action: &str, ending: Ending) -> Result<()> {
+        let on = self.label();
+        let failure = match ending {
+            Ending::Done => return Ok(()),
+            Ending::Profile(code) => Failure::new(format!("the profile on {on} could not be changed")).with_code(code),
+            Ending::Activation(code) => {
+                let failure = Failure::new(format!("{action} on {on} failed with exit status {code}")).with_code(code);
+                if code == 4 {
+                    failure.with_remedy("the system is changed, but units failed: see there systemctl --failed")
+                } else {
+                    failure
+                }
+            }
+            Ending::Lost => Failure::new(format!("{action} on {on} was killed before its end"))
+                .with_remedy("run the same command again"),
+            Ending::Unstarted => {
+                Failure::new(format!("{action} on {on} could not be started")).with_remedy("nothing was changed")
+            }
+        };
+        Err(failure.into())
+    }
+}
+
+fn pause(signals: &Signals) -> Result<()> {
+    let end = Instant::now() + PAUSE;
+    while Instant::now() < end {
+        signals.check()?;
+        thread::sleep(Duration::from_millis(50));
+    }
+    Ok(())
+}

@@ -1,0 +1,81 @@
+//! One command of this machine, as root.
+
+use anyhow::Result;
+
+use super::password::Password;
+use super::text::program;
+use crate::plan::{Elevation, Rights};
+use crate::process::Invocation;
+use crate::process::quote::words;
+use crate::process::signals::Signals;
+use crate::surroundings::Surroundings;
+
+/// How this user becomes root on this machine, be the target here or elsewhere.
+pub struct RootHere<'a> {
+    pub(super) rights: Rights,
+    pub(super) sudo_options: Vec<String>,
+    /// Of this machine; that of another one is not for sudo here, which then asks on the terminal itself.
+    pub(super) password: Option<&'a Password>,
+}
+
+impl<'a> RootHere<'a> {
+    pub(super) fn new(rights: Rights, password: Option<&'a Password>, around: &Surroundings) -> Result<Self> {
+        let options = around.text("NIX_SUDOOPTS").map(|text| words("NIX_SUDOOPTS", &text));
+        Ok(Self {
+            rights,
+            sudo_options: options.transpose()?.unwrap_or_default(),
+            password,
+        })
+    }
+
+    /// Runs it.
+    ///
+    /// # Errors
+    /// As [`Invocation::run`].
+    pub fn run(&self, command: &Invocation, signals: &Signals) -> Result<()> {
+        let elevated = self.elevated(command);
+        match self.password {
+            Some(password) if self.rights.elevation == Elevation::Sudo => elevated.run_with(&password.line(), signals),
+            _ => elevated.run(signals),
+        }
+    }
+
+    fn elevated(&self, command: &Invocation) -> Invocation {
+        let words = command.words().map(std::ffi::OsStr::to_owned);
+        let by_stdin = ["--prompt=", "--stdin"];
+        match self.rights.elevation {
+            Elevation::None => command.clone(),
+            Elevation::Sudo => Invocation::new("sudo")
+                .args(self.password.iter().flat_map(|_| by_stdin))
+                .args(&self.sudo_options)
+                .args(words),
+            other => Invocation::new(program(other)).args(words),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn root_needs_nothing_and_others_their_program() {
+        let command = Invocation::new("nix-channel").args(["--update", "nixos"]);
+        for (elevation, expected) in [
+            (Elevation::None, "nix-channel --update nixos"),
+            (Elevation::Sudo, "sudo -H nix-channel --update nixos"),
+            (Elevation::Run0, "run0 nix-channel --update nixos"),
+            (Elevation::Doas, "doas nix-channel --update nixos"),
+        ] {
+            let root = RootHere {
+                rights: Rights {
+                    elevation,
+                    ask_password: false,
+                },
+                sudo_options: vec!["-H".into()],
+                password: None,
+            };
+            assert_eq!(root.elevated(&command).to_string(), expected);
+        }
+    }
+}

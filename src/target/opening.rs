@@ -1,0 +1,301 @@
+//! The first look at the target: who is there, whether there is a way to root, and what the last change came to.
+
+use anyhow::Result;
+
+use super::changing::Output;
+use super::password::{Password, is_on_terminal};
+use super::reply::{Ending, Record, Reply};
+use super::session::{Next, Session};
+use super::text::{self, Task, program};
+use super::{Target, Wants};
+use crate::daemon::Daemon;
+use crate::failure::Failure;
+use crate::host::Place;
+use crate::plan::{Elevation, Rights};
+use crate::process::quote::words;
+use crate::process::signals::Signals;
+use crate::progress::{Event, Observer, Phase};
+use crate::ssh::Ssh;
+use crate::surroundings::Surroundings;
+
+/// As often may a person try.
+const TRIES: usize = 3;
+
+/// The variable with the options for sudo.
+const SUDO_OPTIONS: &str = "NIX_SUDOOPTS";
+
+/// The variable of those who set what is no system.
+const CARELESS: &str = "NIXOS_REBUILD_I_UNDERSTAND_THE_CONSEQUENCES_PLEASE_BREAK_MY_SYSTEM";
+
+/// What the first look sees.
+#[derive(Default)]
+struct Seen {
+    name: String,
+    user: String,
+    uid: u32,
+    nix: Option<std::path::PathBuf>,
+}
+
+/// What became of an attempt to be root.
+enum Attempt {
+    Root(Session),
+    Refused(Failure),
+}
+
+impl Target {
+    /// Logs in and looks, before the long work: who is there, whether this user may do what the run wants, and what the
+    /// last change came to, if nobody has heard that. A change that goes on is waited for.
+    ///
+    /// # Errors
+    /// When there is no way in, or no way to root where that is wanted.
+    pub fn open(
+        place: &Place,
+        wants: Wants,
+        ssh: &mut Ssh,
+        around: &Surroundings,
+        observer: &mut dyn Observer,
+        signals: &Signals,
+    ) -> Result<Self> {
+        if *place == Place::Here && !wants.changes && wants.rights.elevation == Elevation::None {
+            return Ok(Self::untouched(around));
+        }
+        let sudo_options = around.text(SUDO_OPTIONS).map(|text| words(SUDO_OPTIONS, &text));
+        if let Place::There(host) = place {
+            ssh.share(host, signals)?;
+            observer.see(Event::Phase(Phase::Connecting(host.to_string())));
+        }
+        let mut first = Session::start(place, ssh, &text::look(), observer)?;
+        let Some(seen) = look(&mut first, observer, signals)? else {
+            return Err(first.broken(observer).into());
+        };
+        first.is_over();
+        let is_root = seen.uid == 0;
+        let mut target = Self {
+            place: place.clone(),
+            rights: if is_root { Rights::default() } else { wants.rights },
+            password: None,
+            sudo_options: sudo_options.transpose()?.unwrap_or_default(),
+            has_terminal: *place == Place::Here && is_on_terminal(),
+            uid: seen.uid,
+            own_daemon: Daemon::own(around),
+            systemd_run: !around.is_set("NIXOS_REBUILD_NO_SYSTEMD_RUN"),
+            careless: around.is_set(CARELESS),
+            nix: seen.nix,
+            name: seen.name,
+            _first: place.host().map(|_| first),
+        };
+        let elevates = target.rights.elevation != Elevation::None;
+        if wants.changes && !is_root && !elevates {
+            return Err(Failure::new(format!("{} is not root on {}", seen.user, target.label()))
+                .with_remedy("add --sudo, or log in as root there")
+                .into());
+        }
+        if wants.changes || (wants.receives && elevates) {
+            let mut session = target.become_root(&seen.user, ssh, observer, signals)?;
+            if wants.changes {
+                target.hear_of_last(&mut session, observer, signals)?;
+            }
+            session.is_over();
+        }
+        observer.see(Event::Phase(Phase::Done));
+        Ok(target)
+    }
+
+    /// This machine, where nothing is changed: there is nothing to look at.
+    fn untouched(around: &Surroundings) -> Self {
+        Self {
+            place: Place::Here,
+            name: around.own_name.clone(),
+            rights: Rights::default(),
+            password: None,
+            sudo_options: Vec::new(),
+            has_terminal: false,
+            uid: nix::unistd::geteuid().as_raw(),
+            own_daemon: Daemon::own(around),
+            systemd_run: false,
+            careless: around.is_set(CARELESS),
+            nix: None,
+            _first: None,
+        }
+    }
+
+    /// Sees that there is a way to root, with the password that is asked for here.
+    fn become_root(
+        &mut self,
+        user: &str,
+        ssh: &Ssh,
+        observer: &mut dyn Observer,
+        signals: &Signals,
+    ) -> Result<Session> {
+        let mut tries = 0;
+        loop {
+            if self.rights.ask_password {
+                // What is live on the screen would be in the way of the prompt.
+                observer.see(Event::Phase(Phase::Done));
+                let who = format!("{user}@{}", self.name);
+                self.password = Some(Password::ask(program(self.rights.elevation), &who)?);
+            }
+            tries += 1;
+            match self.try_root(user, ssh, observer, signals)? {
+                Attempt::Root(session) => return Ok(session),
+                Attempt::Refused(failure) => {
+                    if !self.rights.ask_password || tries == TRIES || !is_on_terminal() {
+                        return Err(failure.into());
+                    }
+                    observer.see(Event::Text(format!("{failure}")));
+                }
+            }
+        }
+    }
+
+    fn try_root(&self, user: &str, ssh: &Ssh, observer: &mut dyn Observer, signals: &Signals) -> Result<Attempt> {
+        let text = self
+            .elevating()
+            .task(&Task::Tell, self.password.is_some(), self.systemd_run)?;
+        let mut session = Session::start(&self.place, ssh, &text, observer)?;
+        session.is_quiet = true;
+        loop {
+            match session.next(observer, signals)? {
+                Next::Reply(Reply::Root) => {
+                    session.is_quiet = false;
+                    return Ok(Attempt::Root(session));
+                }
+                Next::Reply(Reply::Missing(program)) => {
+                    session.is_over();
+                    return Err(self.missing(&program).into());
+                }
+                Next::Reply(Reply::Refused | Reply::Left) => {
+                    session.is_over();
+                    return Ok(Attempt::Refused(self.refused(user, session.last_words())));
+                }
+                Next::Reply(_) | Next::Output(_) => {}
+                Next::End => return Err(session.broken(observer).into()),
+            }
+        }
+    }
+
+    pub(super) fn missing(&self, program: &str) -> Failure {
+        let remedy = if program == "polkit-stdin-agent" {
+            "it hands a password to run0: install it there, or write --elevate sudo"
+        } else {
+            "choose another program: --elevate sudo, run0 or doas"
+        };
+        Failure::new(format!("{} has no {program}", self.label()))
+            .with_remedy(remedy)
+            .with_code(127)
+    }
+
+    pub(super) fn refused(&self, user: &str, words: Option<&str>) -> Failure {
+        let (on, program) = (self.label(), program(self.rights.elevation));
+        let words = words.map_or(String::new(), |words| format!(" ({words})"));
+        if self.password.is_some() {
+            return Failure::new(format!(
+                "the password is wrong, or {user} may not become root by {program} on {on}{words}"
+            ))
+            .with_remedy("nothing was changed");
+        }
+        let remedy = if self.rights.elevation == Elevation::Doas {
+            "doas takes no password from us: allow it without one in doas.conf there (nopass)"
+        } else {
+            "add --ask-elevate-password (-S), or allow it without a password there"
+        };
+        Failure::new(format!("{user} cannot become root by {program} on {on}{words}")).with_remedy(remedy)
+    }
+
+    /// The last change: said, if nobody has heard how it ended; waited for, if it goes on.
+    fn hear_of_last(&self, session: &mut Session, observer: &mut dyn Observer, signals: &Signals) -> Result<()> {
+        let mut output = Output::of_another();
+        let mut last = None;
+        let mut waited = false;
+        loop {
+            match session.next(observer, signals)? {
+                Next::Output(bytes) => output.take(&bytes, observer),
+                Next::Reply(Reply::Nothing) => return Ok(()),
+                Next::Reply(Reply::Record(record)) => last = Some(record),
+                Next::Reply(Reply::Running) => {
+                    waited = true;
+                    let text = format!("{} goes on: waiting for its end", self.described(last.as_ref()));
+                    observer.see(Event::Text(text));
+                    session.say(b"follow\n");
+                }
+                Next::Reply(Reply::Ended(ending)) => {
+                    output.end(observer);
+                    let what = self.described(last.as_ref());
+                    if let Some(text) = told(&what, ending, waited) {
+                        observer.see(Event::Text(text));
+                    }
+                    // Of what was waited for, somebody else may want to hear as well.
+                    session.say(if waited { output.last_word() } else { b"heard\n" });
+                    return Ok(());
+                }
+                Next::Reply(_) => {}
+                // Not of importance enough to stop for, if it were not that the change goes the same way.
+                Next::End => {
+                    return Err(Failure::new(format!(
+                        "{} does not say what its last activation came to",
+                        self.label()
+                    ))
+                    .with_remedy("run the same command again")
+                    .with_code(255)
+                    .into());
+                }
+            }
+        }
+    }
+
+    fn described(&self, record: Option<&Record>) -> String {
+        let on = self.label();
+        match record {
+            None => format!("a change of {on}"),
+            Some(record) => format!(
+                "{} of {} on {on}, begun {}",
+                record.action,
+                record.system,
+                ago(record.began)
+            ),
+        }
+    }
+}
+
+fn look(session: &mut Session, observer: &mut dyn Observer, signals: &Signals) -> Result<Option<Seen>> {
+    let mut seen = Seen::default();
+    loop {
+        match session.next(observer, signals)? {
+            Next::Reply(Reply::Host(name)) => seen.name = name,
+            Next::Reply(Reply::User(name)) => seen.user = name,
+            Next::Reply(Reply::Nix(directory)) => seen.nix = directory,
+            Next::Reply(Reply::Hello { uid }) => {
+                seen.uid = uid;
+                return Ok(Some(seen));
+            }
+            Next::Reply(_) | Next::Output(_) => {}
+            Next::End => return Ok(None),
+        }
+    }
+}
+
+/// How a change ended that this run did not make. Nothing, where that needs no word.
+fn told(what: &str, ending: Ending, waited: bool) -> Option<String> {
+    Some(match ending {
+        Ending::Done if waited => "it is done".to_owned(),
+        Ending::Done => format!("{what}, was done after its connection broke"),
+        Ending::Profile(code) => format!("warning: {what}: the profile was not changed (exit status {code})"),
+        Ending::Activation(code) => {
+            format!("warning: {what}: it ended with exit status {code}")
+        }
+        Ending::Unstarted | Ending::Lost if what.starts_with("dry-activate") => return None,
+        Ending::Unstarted => format!("warning: {what}, did not come to be"),
+        Ending::Lost => format!("warning: {what}, was cut off before its end: this run makes up for it"),
+    })
+}
+
+/// How long ago, as one says it.
+fn ago(began: u64) -> String {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    let seconds = now.map_or(0, |now| now.as_secs()).saturating_sub(began);
+    match seconds {
+        0..120 => format!("{seconds} seconds ago"),
+        120..7200 => format!("{} minutes ago", seconds / 60),
+        _ => format!("{} hours ago", seconds / 3600),
+    }
+}

@@ -1,0 +1,46 @@
+//! The password for becoming root: asked for once, held in memory, and written to the standard input of sessions only.
+
+use std::io::{BufRead, IsTerminal};
+
+use anyhow::{Context, Result};
+
+/// A password. It cannot be shown, and is overwritten when it is no longer needed.
+pub(super) struct Password(Vec<u8>);
+
+impl Password {
+    /// Asks on the terminal; where there is none, takes a line of stdin.
+    pub(super) fn ask(program: &str, who: &str) -> Result<Self> {
+        let prompt = format!("[{program}] password for {who}: ");
+        let text = if is_on_terminal() {
+            rpassword::prompt_password(prompt).context("the password cannot be read")?
+        } else {
+            let mut line = String::new();
+            let length = std::io::stdin().lock().read_line(&mut line)?;
+            anyhow::ensure!(
+                length > 0,
+                "there is no password on standard input, and no terminal to ask on"
+            );
+            line.truncate(line.trim_end_matches(['\n', '\r']).len());
+            line
+        };
+        Ok(Self(text.into_bytes()))
+    }
+
+    /// The line that a program reads.
+    pub(super) fn line(&self) -> Vec<u8> {
+        [self.0.as_slice(), b"\n"].concat()
+    }
+}
+
+/// Whether a person can be asked, and asked again.
+pub(super) fn is_on_terminal() -> bool {
+    std::io::stdin().is_terminal()
+}
+
+impl Drop for Password {
+    fn drop(&mut self) {
+        self.0.fill(0);
+        // So that the compiler does not leave out what nobody reads.
+        std::hint::black_box(&self.0);
+    }
+}

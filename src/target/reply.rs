@@ -1,0 +1,190 @@
+//! What the scripts say (`event` in `scripts/common.sh`).
+
+use std::path::PathBuf;
+
+/// One line of a script.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Reply {
+    /// The machine's own name.
+    Host(String),
+    /// The user's name.
+    User(String),
+    /// The directory of Nix's programs, if there are any.
+    Nix(Option<PathBuf>),
+    /// The script runs, as this user.
+    Hello { uid: u32 },
+    /// It has said all.
+    Finished,
+    /// A part of it failed.
+    Failed(String),
+
+    /// This program is not there.
+    Missing(String),
+    /// The password is wrong, or the user may not become root.
+    Refused,
+    /// The user has become root.
+    Root,
+    /// The part that was to be root's has ended.
+    Left,
+
+    /// There is no generation before the current one.
+    NoPrevious,
+    /// The system has no such file.
+    Lacks(String),
+    /// The system has this specialisation.
+    HasSpecialisation(String),
+    /// It has not the one that is meant.
+    NoSpecialisation,
+    /// There is no running system to compare with.
+    NoCurrent,
+    /// Nix did not compare.
+    Incomparable,
+    /// The system.
+    Found(String),
+
+    /// No change is known whose end nobody has heard.
+    Nothing,
+    /// A change.
+    Record(Record),
+    /// It goes on.
+    Running,
+    /// Another change goes on, of this name.
+    Busy(String),
+    /// An activation goes on that this program did not start.
+    Foreign,
+    /// The change goes on by itself from now on.
+    Begun,
+    /// The change of that name was never begun.
+    Unknown,
+    /// What the change came to.
+    Ended(Ending),
+}
+
+/// A change of the target, as it is noted there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Record {
+    pub(super) name: String,
+    pub(super) action: String,
+    pub(super) system: String,
+    /// In seconds since 1970.
+    pub(super) began: u64,
+}
+
+/// What a change came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Ending {
+    /// All was done.
+    Done,
+    /// The profile could not be changed.
+    Profile(u8),
+    /// `switch-to-configuration` failed.
+    Activation(u8),
+    /// It was cut off: a power cut, or somebody killed it.
+    Lost,
+    /// It could not be started.
+    Unstarted,
+}
+
+impl Reply {
+    /// Reads one line, without its newline. Nothing if it is no event.
+    pub(super) fn parse(line: &[u8]) -> Option<Self> {
+        let text = std::str::from_utf8(line.strip_prefix(b"@rebuild ")?).ok()?;
+        let (event, rest) = text.split_once(' ').unwrap_or((text, ""));
+        let rest = rest.to_owned();
+        let mut words = rest.split_whitespace();
+        let mut word = || words.next().map(str::to_owned);
+        Some(match event {
+            "host" => Self::Host(rest),
+            "user" => Self::User(rest),
+            "nix" => Self::Nix(Some(PathBuf::from(rest)).filter(|path| path.is_absolute())),
+            "hello" => Self::Hello {
+                uid: rest.parse().ok()?,
+            },
+            "finished" => Self::Finished,
+            "failed" => Self::Failed(rest),
+            "missing" => Self::Missing(rest),
+            "refused" => Self::Refused,
+            "root" => Self::Root,
+            "left" => Self::Left,
+            "no-previous" => Self::NoPrevious,
+            "lacks" => Self::Lacks(rest),
+            "has-specialisation" => Self::HasSpecialisation(rest),
+            "no-specialisation" => Self::NoSpecialisation,
+            "no-current" => Self::NoCurrent,
+            "incomparable" => Self::Incomparable,
+            "found" => Self::Found(rest),
+            "nothing" => Self::Nothing,
+            "record" => Self::Record(Record {
+                name: word()?,
+                action: word()?,
+                system: word()?,
+                began: word()?.parse().ok()?,
+            }),
+            "running" => Self::Running,
+            "busy" => Self::Busy(rest),
+            "foreign" => Self::Foreign,
+            "begun" => Self::Begun,
+            "unknown" => Self::Unknown,
+            "ended" => {
+                let part = word()?;
+                Self::Ended(Ending::of(&part, word()?.parse().ok()?)?)
+            }
+            "lost" => Self::Ended(Ending::Lost),
+            "unstarted" => Self::Ended(Ending::Unstarted),
+            _ => return None,
+        })
+    }
+}
+
+impl Ending {
+    fn of(part: &str, code: u8) -> Option<Self> {
+        match (part, code) {
+            ("profile", code) => Some(Self::Profile(code)),
+            (_, 0) => Some(Self::Done),
+            ("activation", code) => Some(Self::Activation(code)),
+            _ => None,
+        }
+    }
+}
+
+/// The length of the output of a change that follows the line, if it is such a line.
+pub(super) fn chunk(line: &[u8]) -> Option<u64> {
+    std::str::from_utf8(line.strip_prefix(b"@rebuild chunk ")?)
+        .ok()?
+        .parse()
+        .ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn events_and_what_is_none() {
+        let record = Record {
+            name: "ab".into(),
+            action: "switch".into(),
+            system: "/nix/store/x".into(),
+            began: 12,
+        };
+        for (line, reply) in [
+            ("@rebuild hello 1000", Some(Reply::Hello { uid: 1000 })),
+            ("@rebuild nix ", Some(Reply::Nix(None))),
+            ("@rebuild nix /bin", Some(Reply::Nix(Some("/bin".into())))),
+            ("@rebuild record ab switch /nix/store/x 12", Some(Reply::Record(record))),
+            ("@rebuild ended activation 4", Some(Reply::Ended(Ending::Activation(4)))),
+            ("@rebuild ended finished 0", Some(Reply::Ended(Ending::Done))),
+            (
+                "@rebuild has-specialisation on the go",
+                Some(Reply::HasSpecialisation("on the go".into())),
+            ),
+            ("@rebuild ended", None),
+            ("@rebuild else", None),
+            ("root", None),
+        ] {
+            assert_eq!(Reply::parse(line.as_bytes()), reply, "{line}");
+        }
+        assert_eq!(chunk(b"@rebuild chunk 17"), Some(17));
+        assert_eq!(chunk(b"@rebuild chunk x"), None);
+    }
+}

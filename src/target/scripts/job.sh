@@ -1,0 +1,46 @@
+# shellcheck shell=sh
+# The change itself: the profile, then the activation. $1 is its directory (root.sh); $2 is a PATH for what is done here,
+# but activation keeps the PATH that this was started with.
+record=$1
+tools=$2
+umask 022
+exec 9>>"$record/lock"
+(PATH=$tools && flock 9)
+: >"$record/begun"
+
+fail() {
+	echo 'there is no Nix on this machine'
+	exit "$2"
+}
+
+# ended PART CODE
+ended() {
+	printf '%s\n' "$1 $2" >"$record/status"
+	exit "$2"
+}
+
+change_profile() {
+	PATH=$tools
+	export PATH
+	case $rb_profile_change in
+	set)
+		mkdir -p "${rb_profile%/*}"
+		find_nix
+		"$nix_bin/nix-env" -p "$rb_profile" --set "$rb_system"
+		;;
+	rollback)
+		find_nix
+		"$nix_bin/nix-env" --rollback -p "$rb_profile" || return
+		[ "$(readlink -f "$rb_profile")" = "$rb_system" ] || {
+			echo "$rb_profile has been changed by somebody else: it is not $rb_system now"
+			return 1
+		}
+		;;
+	esac
+}
+
+(change_profile) 8>&- 9>&- || ended profile "$?"
+[ -n "$rb_action" ] || ended finished 0
+code=0
+"$rb_activated/bin/switch-to-configuration" "$rb_action" 8>&- 9>&- || code=$?
+ended activation "$code"

@@ -1,0 +1,164 @@
+# shellcheck shell=sh
+# Root's part. What changes the machine is a job that nothing of this session belongs to: its output goes to a file, which
+# is followed here, and its exit status to another. A connection that breaks, or a terminal that is closed, ends the
+# following and nothing else.
+#
+# Each job has a directory in $records with
+#   about    action, system and the time of its beginning, in seconds
+#   job      the script
+#   log      its output
+#   lock     held by the job as long as it lives
+#   starter  held by what starts it
+#   begun    is there when the job has begun
+#   status   what it came to: its part (profile, activation, done) and the exit status
+# $records/last names the latest. Whoever has heard how a job ended takes its directory away.
+set -u
+umask 077
+exec 3<&0 </dev/null 2>&1
+
+records=/var/lib/rebuild
+unit=nixos-rebuild-switch-to-configuration
+
+# is_held FILE: whether somebody has this lock.
+is_held() {
+	[ -e "$1" ] && ! flock -ns "$1" true
+}
+
+is_running() {
+	[ ! -s "$1/status" ] && { is_held "$1/starter" || is_held "$1/lock"; }
+}
+
+# follow NAME OFFSET: the job's output from there on, to the end, and what it came to. Output goes as counted bytes, so
+# that it is never taken for an event, and the client knows what it has if the connection breaks.
+follow() {
+	record=$records/$1
+	seen=$2
+	while :; do
+		# In this order: what was written before the end is seen.
+		if is_running "$record"; then over=no; else over=yes; fi
+		size=$(($(wc -c <"$record/log")))
+		if [ "$size" -gt "$seen" ]; then
+			event chunk "$((size - seen))"
+			tail -c "+$((seen + 1))" "$record/log" | head -c "$((size - seen))"
+			seen=$size
+		elif [ "$over" = yes ]; then
+			break
+		else
+			sleep 0.2 2>/dev/null || sleep 1
+		fi
+	done
+	say_end "$record"
+}
+
+say_end() {
+	if [ -s "$1/status" ]; then
+		read -r part code <"$1/status"
+		event ended "$part" "$code"
+	elif [ -e "$1/begun" ]; then
+		event lost
+	else
+		event unstarted
+	fi
+}
+
+# forget_when_heard NAME: the client says so, for a link that is dead takes our last words all the same.
+forget_when_heard() {
+	IFS= read -r word <&3 || return 0
+	[ "$word" = heard ] || return 0
+	rm -rf "${records:?}/$1"
+	[ "$(last)" != "$1" ] || rm -f "$records/last"
+}
+
+last() {
+	cat "$records/last" 2>/dev/null
+}
+
+# tell_last: what the last job came to, if nobody has heard that.
+tell_last() {
+	name=$(last)
+	if [ -z "$name" ] || [ ! -e "$records/$name/about" ]; then
+		event nothing
+		return
+	fi
+	read -r action system began <"$records/$name/about"
+	event record "$name" "$action" "$system" "$began"
+	if is_running "$records/$name"; then
+		event running
+	else
+		say_end "$records/$name"
+	fi
+	IFS= read -r word <&3 || return 0
+	case $word in
+	follow)
+		follow "$name" 0
+		forget_when_heard "$name"
+		;;
+	heard)
+		rm -rf "${records:?}/$name" "$records/last"
+		;;
+	esac
+}
+
+# follow_again NAME OFFSET: after the connection broke.
+follow_again() {
+	if [ ! -e "$records/$1/about" ]; then
+		event unknown
+		return
+	fi
+	follow "$1" "$2"
+	forget_when_heard "$1"
+}
+
+# change NAME: starts the job, if no other runs.
+change() {
+	mkdir -p "$records"
+	# One that asks and starts at a time; the job is not to hold this one.
+	exec 7>>"$records/changing"
+	flock 7
+	name=$(last)
+	if [ -n "$name" ] && is_running "$records/$name"; then
+		event busy "$name"
+		return
+	fi
+	if [ "$rb_systemd_run" = yes ] && [ -d /run/systemd/system ]; then
+		by_systemd=yes
+		if systemctl is-active --quiet "$unit.service"; then
+			event foreign
+			return
+		fi
+	else
+		by_systemd=no
+	fi
+	# What nobody came back for.
+	find "$records" -mindepth 1 -maxdepth 1 -type d -mtime +7 | while IFS= read -r old; do rm -rf "$old"; done
+	record=$records/$1
+	mkdir "$record"
+	: >"$record/log"
+	printf '%s' "$rb_job" >"$record/job"
+	printf '%s %s %s\n' "${rb_action:-profile}" "$rb_system" "$(date +%s)" >"$record/about"
+	printf '%s\n' "$1" >"$records/last"
+	# After a power cut this is what tells.
+	sync "$record/about" "$record" "$records/last" "$records" 2>/dev/null || :
+	exec 8>>"$record/starter"
+	flock 8
+	if [ "$by_systemd" = yes ]; then
+		set -- systemd-run -E LOCALE_ARCHIVE -E NIXOS_INSTALL_BOOTLOADER -E NIXOS_NO_CHECK --collect --no-ask-password \
+			--pipe --quiet --service-type=exec --unit="$unit" /bin/sh "$record/job" "$record" "$PATH"
+	else
+		set -- /bin/sh "$record/job" "$record" "$PATH"
+	fi
+	# A session of its own: no terminal's hang-up or Ctrl-C is meant for it.
+	setsid "$@" >>"$record/log" 2>&1 3<&- 7>&- &
+	exec 7>&- 8>&-
+	event begun
+	follow "${record##*/}" 0
+	forget_when_heard "${record##*/}"
+}
+
+event root
+case $rb_task in
+tell) tell_last ;;
+change) change "$rb_name" ;;
+follow) follow_again "$rb_name" "$rb_offset" ;;
+esac
+event finished

@@ -1,0 +1,216 @@
+//! The texts of the scripts: words of ours, quoted, and then `scripts/`.
+
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStringExt;
+use std::path::Path;
+
+use super::password::Password;
+use super::session::Text;
+use super::{Change, ProfileChange};
+use crate::failure::Failure;
+use crate::plan::{Elevation, Rights};
+use crate::process::script::Script;
+
+const COMMON: &str = include_str!("scripts/common.sh");
+const NIX: &str = include_str!("../session/scripts/nix.sh");
+const ELEVATE: &str = include_str!("scripts/elevate.sh");
+
+/// How this user becomes root.
+pub(super) struct Elevating<'a> {
+    pub(super) rights: Rights,
+    /// The words of `NIX_SUDOOPTS`.
+    pub(super) sudo_options: &'a [String],
+    pub(super) password: Option<&'a Password>,
+    /// Whether a person can be asked on this machine's terminal, and it is this machine.
+    pub(super) has_terminal: bool,
+}
+
+/// What root is asked to do (`scripts/root.sh`).
+pub(super) enum Task<'a> {
+    /// Say what the last change came to.
+    Tell,
+    /// Make a change, of this name.
+    Change(&'a str, &'a Change<'a>),
+    /// Tell on of a change, from this byte of its output.
+    Follow(&'a str, u64),
+}
+
+/// The first look.
+pub(super) fn look() -> Text {
+    let mut script = Script::default();
+    for part in [COMMON, NIX, include_str!("scripts/look.sh")] {
+        script.text(part);
+    }
+    Text {
+        script: script.into_bytes(),
+        input: Vec::new(),
+        after_go: Vec::new(),
+        may_ask: false,
+    }
+}
+
+/// What is inspected: either of the two, as text.
+pub(super) struct Inspected<'a> {
+    pub(super) system: &'a str,
+    pub(super) profile: &'a Path,
+    pub(super) specialisation: &'a str,
+    pub(super) diff: bool,
+    /// Whether a thing that is no system is taken for one.
+    pub(super) careless: bool,
+}
+
+/// The inspection of a system.
+pub(super) fn inspection(of: &Inspected) -> Result<Text, Failure> {
+    let mut script = Script::default();
+    script.set("rb_system", of.system)?;
+    script.set("rb_profile", of.profile)?;
+    script.set("rb_specialisation", of.specialisation)?;
+    script.set("rb_diff", yes(of.diff))?;
+    script.set("rb_careless", yes(of.careless))?;
+    for part in [COMMON, NIX, include_str!("scripts/inspect.sh")] {
+        script.text(part);
+    }
+    Ok(Text {
+        script: script.into_bytes(),
+        input: Vec::new(),
+        after_go: Vec::new(),
+        may_ask: false,
+    })
+}
+
+impl Elevating<'_> {
+    /// A task for root. `check`: see first whether there is a way to root.
+    pub(super) fn task(&self, task: &Task, check: bool, systemd_run: bool) -> Result<Text, Failure> {
+        let root = root(task, systemd_run)?;
+        let mut script = self.begin()?;
+        let (system, install) = match task {
+            Task::Change(_, change) => (
+                change.system.as_str(),
+                change.activation.as_ref().is_some_and(|it| it.install_bootloader),
+            ),
+            Task::Tell | Task::Follow(..) => ("/run/current-system", false),
+        };
+        script.set("rb_system", system)?;
+        script.set("rb_install_bootloader", if install { "1" } else { "0" })?;
+        script.set("rb_check", yes(check))?;
+        script.set("rb_root_size", root.len().to_string())?;
+        for part in [COMMON, ELEVATE, include_str!("scripts/as-root.sh")] {
+            script.text(part);
+        }
+        Ok(Text {
+            script: script.into_bytes(),
+            input: self.input(),
+            after_go: root,
+            may_ask: check,
+        })
+    }
+
+    /// What becomes a Nix daemon.
+    pub(super) fn daemon(&self) -> Result<Text, Failure> {
+        let mut script = self.begin()?;
+        script.set("rb_system", "/run/current-system")?;
+        script.set("rb_install_bootloader", "0")?;
+        for part in [COMMON, NIX, ELEVATE, include_str!("scripts/daemon.sh")] {
+            script.text(part);
+        }
+        Ok(Text {
+            script: script.into_bytes(),
+            input: if self.rights.elevation == Elevation::None {
+                Vec::new()
+            } else {
+                self.input()
+            },
+            after_go: Vec::new(),
+            may_ask: false,
+        })
+    }
+
+    fn begin(&self) -> Result<Script, Failure> {
+        let mut script = Script::default();
+        script.set("rb_elevation", program(self.rights.elevation))?;
+        script.set("rb_password", yes(self.password.is_some()))?;
+        script.set("rb_terminal", yes(self.has_terminal))?;
+        let mut sudo = vec!["sudo".to_owned()];
+        if self.password.is_some() {
+            sudo.extend(["--prompt=".to_owned(), "--stdin".to_owned()]);
+        }
+        sudo.extend(self.sudo_options.iter().cloned());
+        script.command("client_sudo", &sudo)?;
+        Ok(script)
+    }
+
+    /// What is read before there is a root: the password by our own script, and by sudo if that wants it.
+    fn input(&self) -> Vec<u8> {
+        let mut input = Vec::new();
+        if let Some(password) = self.password {
+            input.extend(password.line());
+            if self.rights.elevation == Elevation::Sudo {
+                input.extend(password.line());
+            }
+        }
+        input
+    }
+}
+
+/// Root's script.
+fn root(task: &Task, systemd_run: bool) -> Result<Vec<u8>, Failure> {
+    let mut script = Script::default();
+    script.set("rb_systemd_run", yes(systemd_run))?;
+    match task {
+        Task::Tell => script.set("rb_task", "tell")?,
+        Task::Follow(name, offset) => {
+            script.set("rb_task", "follow")?;
+            script.set("rb_name", name)?;
+            script.set("rb_offset", offset.to_string())?;
+        }
+        Task::Change(name, change) => {
+            script.set("rb_task", "change")?;
+            script.set("rb_name", name)?;
+            script.set("rb_system", change.system.as_str())?;
+            script.set(
+                "rb_action",
+                change.activation.as_ref().map_or("", |activation| activation.action),
+            )?;
+            script.set("rb_job", OsString::from_vec(job(change)?))?;
+        }
+    }
+    script.text(COMMON);
+    script.text(include_str!("scripts/root.sh"));
+    Ok(script.into_bytes())
+}
+
+/// The script that makes the change.
+fn job(change: &Change) -> Result<Vec<u8>, Failure> {
+    let mut script = Script::default();
+    let (word, profile) = match &change.profile {
+        ProfileChange::Keep => ("keep", Path::new("")),
+        ProfileChange::Set(profile) => ("set", profile.as_path()),
+        ProfileChange::Rollback(profile) => ("rollback", profile.as_path()),
+    };
+    script.set("rb_profile_change", word)?;
+    script.set("rb_profile", profile)?;
+    script.set("rb_system", change.system.as_str())?;
+    let mut activated = change.system.as_path().to_owned();
+    if let Some(name) = change.activation.as_ref().and_then(|it| it.specialisation.as_ref()) {
+        activated = activated.join("specialisation").join(name);
+    }
+    script.set("rb_activated", &activated)?;
+    script.set("rb_action", change.activation.as_ref().map_or("", |it| it.action))?;
+    script.text(NIX);
+    script.text(include_str!("scripts/job.sh"));
+    Ok(script.into_bytes())
+}
+
+/// The program that gives root's rights.
+pub(super) fn program(elevation: Elevation) -> &'static str {
+    match elevation {
+        Elevation::None => "none",
+        Elevation::Sudo => "sudo",
+        Elevation::Run0 => "run0",
+        Elevation::Doas => "doas",
+    }
+}
+
+fn yes(is_so: bool) -> &'static str {
+    if is_so { "yes" } else { "no" }
+}
