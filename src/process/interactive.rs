@@ -7,9 +7,9 @@ use anyhow::Result;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use super::Invocation;
 use super::signals::Signals;
-use crate::failure::Interrupted;
+use super::{Invocation, exit_code};
+use crate::failure::{Failure, Interrupted};
 
 impl Invocation {
     /// Runs to the end on the user's own terminal: all three standard streams are ours.
@@ -41,10 +41,16 @@ impl Invocation {
             return Err(interrupted.into());
         }
         let status = status?;
-        if status.success() {
-            Ok(())
-        } else {
-            Err(self.failed(status).into())
+        match status.code() {
+            Some(0) => Ok(()),
+            // Without its arguments: it has said itself what was wrong, and whoever sits there knows what was opened.
+            Some(code) => Err(Failure::new(format!(
+                "{} ended with exit status {code}",
+                self.program.to_string_lossy()
+            ))
+            .with_code(exit_code(status))
+            .into()),
+            None => Err(self.failed(status).into()),
         }
     }
 }
@@ -52,7 +58,7 @@ impl Invocation {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::failure::exit_code;
+    use crate::failure;
 
     #[test]
     fn the_exit_status_is_the_commands() {
@@ -60,9 +66,9 @@ mod tests {
         let run = |text: &str| Invocation::new("sh").args(["-c", text]).interactively(&signals);
         assert!(run("exit 0").is_ok());
         for (text, code) in [("exit 3", 3), ("kill -TERM $$", 143)] {
-            assert_eq!(exit_code(&run(text).unwrap_err()), code, "{text}");
+            assert_eq!(failure::exit_code(&run(text).unwrap_err()), code, "{text}");
         }
         let missing = Invocation::new("/nonexistent/editor").interactively(&signals);
-        assert_eq!(exit_code(&missing.unwrap_err()), 127);
+        assert_eq!(failure::exit_code(&missing.unwrap_err()), 127);
     }
 }

@@ -74,9 +74,7 @@ pub fn metadata(flake: &Flake, flags: &NixFlags) -> Invocation {
     Invocation::new("nix")
         .args(FLAKES)
         .args(["flake", "metadata", "--json", reference.unwrap_or(".")])
-        .args(flags.common.arguments_with_log_format())
-        .args(flags.evaluation.arguments())
-        .args(flags.build.nix_arguments())
+        .args(arguments(&without_repair(&flags.common), flags))
         .args(flake.flags.arguments())
 }
 
@@ -142,11 +140,7 @@ pub fn repl(load: &Load, flags: &NixFlags) -> Invocation {
 /// The command for a Nix before 2.10, of a file. `own` are a flake's flags.
 #[must_use]
 pub fn old_repl(file: &OsStr, own: Option<&FlakeFlags>, flags: &NixFlags) -> Invocation {
-    // What its `nix repl` rejects, it had for `nix flake metadata` already.
-    let common = CommonFlags {
-        repair: false,
-        ..flags.common.clone()
-    };
+    // Its `nix repl` rejects the others. They were for `nix flake metadata`, which writes the lock file.
     let own = own.map(|own| FlakeFlags {
         offline: own.offline,
         no_net: own.no_net,
@@ -158,8 +152,16 @@ pub fn old_repl(file: &OsStr, own: Option<&FlakeFlags>, flags: &NixFlags) -> Inv
         .args(FLAKES)
         .args(["repl", "--impure"])
         .arg(file)
-        .args(arguments(&common, flags))
+        .args(arguments(&without_repair(&flags.common), flags))
         .args(own.unwrap_or_default().arguments())
+}
+
+/// Nix 2.8 has `--repair` for what builds, and for nothing else.
+fn without_repair(common: &CommonFlags) -> CommonFlags {
+    CommonFlags {
+        repair: false,
+        ..common.clone()
+    }
 }
 
 /// The flags that a build gets.
@@ -228,8 +230,11 @@ mod tests {
     fn a_flake_is_asked_for_by_its_own_reference() {
         for (reference, expected) in [("", "."), (".", "."), ("/a?submodules=1", "'/a?submodules=1'")] {
             assert_eq!(
-                metadata(&flake(reference), &NixFlags::default()).to_string(),
-                format!("{NIX} flake metadata --json {expected} --offline --no-write-lock-file")
+                metadata(&flake(reference), &flags()).to_string(),
+                format!(
+                    "{NIX} flake metadata --json {expected} -v -I 'x=/y' --show-trace --print-build-logs --offline \
+                     --no-write-lock-file"
+                )
             );
         }
         let both = br#"{"url":"git+file:///a?rev=1","resolvedUrl":"git+file:///a?submodules=1"}"#;
