@@ -6,6 +6,7 @@
 
 pub mod cli;
 pub mod daemon;
+pub mod edit;
 pub mod failure;
 pub mod generations;
 pub mod host;
@@ -13,6 +14,7 @@ pub mod nix_settings;
 pub mod plan;
 pub mod process;
 pub mod progress;
+pub mod repl;
 pub mod run;
 pub mod session;
 pub mod sources;

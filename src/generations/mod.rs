@@ -1,5 +1,6 @@
 //! The generations of a profile, as they can be read without Nix.
 
+mod listing;
 mod table;
 
 use std::fs;
@@ -10,6 +11,7 @@ use std::path::{Path, PathBuf};
 use chrono::{DateTime, Local};
 use serde::Serialize;
 
+pub use listing::{dates, list};
 pub use table::table;
 
 /// One generation, by nixos-rebuild's names. What cannot be read is `Unknown` or nothing.
@@ -24,7 +26,7 @@ pub struct Generation {
     pub nixos_version: String,
     /// The kernel's.
     pub kernel_version: String,
-    /// `system.configurationRevision`, if it is set.
+    /// `system.configurationRevision`. `nixos-version` ends with an error where it is not set: then `Unknown`.
     pub configuration_revision: String,
     /// The names of its specialisations.
     pub specialisations: Vec<String>,
@@ -73,7 +75,7 @@ pub fn links(profile: &Path) -> io::Result<Vec<Link>> {
     Ok(links)
 }
 
-/// Reads one generation. `revision` is what its `nixos-version --configuration-revision` printed.
+/// Reads one generation. `revision` is what its `nixos-version --configuration-revision` printed, if it could.
 #[must_use]
 pub fn read(link: &Link, revision: Option<String>) -> Generation {
     let system = &link.path;
@@ -89,7 +91,7 @@ pub fn read(link: &Link, revision: Option<String>) -> Generation {
             .into_iter()
             .next()
             .unwrap_or_else(|| UNKNOWN.to_owned()),
-        configuration_revision: revision.unwrap_or_default(),
+        configuration_revision: revision.unwrap_or_else(|| UNKNOWN.to_owned()),
         specialisations: names(&system.join("specialisation")),
         current: link.is_current,
     }

@@ -41,7 +41,7 @@ fn row(generation: &Generation) -> [String; 7] {
     let names: Vec<String> = generation
         .specialisations
         .iter()
-        .map(|name| format!("'{name}'"))
+        .map(|name| python_text(name))
         .collect();
     [
         generation.generation.to_string(),
@@ -54,9 +54,31 @@ fn row(generation: &Generation) -> [String; 7] {
     ]
 }
 
+/// A text as Python shows it in a list.
+fn python_text(text: &str) -> String {
+    let escaped = text.replace('\\', "\\\\");
+    match (text.contains('\''), text.contains('"')) {
+        (false, _) => format!("'{escaped}'"),
+        (true, false) => format!("\"{escaped}\""),
+        (true, true) => format!("'{}'", escaped.replace('\'', "\\'")),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn names_are_quoted_as_python_does() {
+        for (name, expected) in [
+            ("mobile", "'mobile'"),
+            ("it's", "\"it's\""),
+            ("\"x\"", "'\"x\"'"),
+            ("'\"\\", "'\\'\"\\\\'"),
+        ] {
+            assert_eq!(python_text(name), expected);
+        }
+    }
 
     #[test]
     fn columns_are_as_wide_as_their_widest() {

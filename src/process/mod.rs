@@ -2,6 +2,7 @@
 //!
 //! Elsewhere a command is an [`Invocation`]: a plain value that can be compared and shown.
 
+mod interactive;
 pub mod quote;
 pub mod script;
 pub mod signals;

@@ -1,0 +1,185 @@
+//! `edit`: the configuration in the user's editor.
+
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+
+use crate::failure::Failure;
+use crate::nix_settings::NixSettings;
+use crate::plan::{Flake, NixFlags};
+use crate::process::Invocation;
+use crate::process::signals::Signals;
+use crate::sources::search_path::SearchPath;
+use crate::surroundings::Surroundings;
+
+const FLAKES: [&str; 2] = ["--extra-experimental-features", "nix-command flakes"];
+
+/// Where NixOS has its configuration when nothing names another place.
+const DEFAULT: &str = "/etc/nixos";
+
+/// Opens the configuration, until the user has closed it: that of a flake, or the one that `<nixpkgs/nixos>` would read.
+///
+/// # Errors
+/// When there is no such file, no such editor, or it ends with an error.
+pub fn open(flake: Option<&Flake>, flags: &NixFlags, around: &Surroundings, signals: &Signals) -> Result<()> {
+    let command = if let Some(flake) = flake {
+        of_flake(flake, flags)
+    } else {
+        let settings = NixSettings::read(|name| around.variable(name));
+        let search_path = SearchPath::new(
+            &flags.evaluation.include,
+            around.text("NIX_PATH").as_deref(),
+            settings.get("nix-path"),
+            &around.home(),
+            &around.directory,
+        );
+        let named = around.variable("NIXOS_CONFIG");
+        let file = file(named.as_deref(), &search_path, &around.directory)?;
+        editor(around.text("EDITOR").as_deref(), &file)?
+    };
+    command.interactively(signals)
+}
+
+/// The file: what `NIXOS_CONFIG` names, else `<nixos-config>`, else that of /etc/nixos.
+///
+/// # Errors
+/// When it is not there.
+pub fn file(named: Option<&OsStr>, search_path: &SearchPath, directory: &Path) -> Result<PathBuf, Failure> {
+    let (path, reason) = if let Some(named) = named.filter(|named| !named.is_empty()) {
+        (directory.join(named), "NIXOS_CONFIG names it")
+    } else if let Some(found) = search_path.find("nixos-config") {
+        (found, "<nixos-config> names it")
+    } else if search_path.is_address("nixos-config") {
+        return Err(
+            Failure::new("<nixos-config> is an address, and no file of this machine")
+                .with_remedy("name a file: NIXOS_CONFIG=FILE"),
+        );
+    } else {
+        let reason = "neither NIXOS_CONFIG nor <nixos-config> names another file";
+        (PathBuf::from(DEFAULT), reason)
+    };
+    let path = if path.is_dir() { path.join("default.nix") } else { path };
+    if path.exists() {
+        return Ok(path);
+    }
+    Err(Failure::new(format!("there is no {}: {reason}", path.display()))
+        .with_remedy("name the file: NIXOS_CONFIG=FILE; a flake: --flake URI"))
+}
+
+/// The editor's command: `EDITOR` may have arguments, and quotes as in a shell. nixos-rebuild takes `code -w` for a
+/// program's name.
+///
+/// # Errors
+/// When a quote in it is not closed.
+pub fn editor(variable: Option<&str>, file: &Path) -> Result<Invocation, Failure> {
+    let text = variable.filter(|text| !text.trim().is_empty()).unwrap_or("nano");
+    let words = shlex::split(text);
+    let Some([program, arguments @ ..]) = words.as_deref() else {
+        return Err(
+            Failure::usage(format!("EDITOR={text}: this cannot be read as a command"))
+                .with_remedy("is a quote not closed?"),
+        );
+    };
+    Ok(Invocation::new(program).args(arguments).arg(file))
+}
+
+/// Opens the file in which a flake's configuration is, by Nix, which starts `EDITOR` itself.
+#[must_use]
+pub fn of_flake(flake: &Flake, flags: &NixFlags) -> Invocation {
+    Invocation::new("nix")
+        .args(FLAKES)
+        .arg("edit")
+        .args(flags.common.arguments_with_log_format())
+        .args(flags.evaluation.arguments())
+        .args(flags.build.nix_arguments())
+        .args(flake.flags.arguments())
+        .args(["--", &flake.installable()])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::flags::{EvaluationFlags, FlakeFlags};
+    use std::fs;
+
+    fn search_path(text: &str) -> SearchPath {
+        SearchPath::new(&[], Some(text), None, Path::new("/nonexistent"), Path::new("/"))
+    }
+
+    #[test]
+    fn the_variable_goes_before_the_search_path_and_a_directory_means_its_default() {
+        let place = tempfile::tempdir().unwrap();
+        let path = |name: &str| place.path().join(name);
+        fs::create_dir(path("directory")).unwrap();
+        for name in ["one.nix", "two.nix", "directory/default.nix"] {
+            fs::write(path(name), "").unwrap();
+        }
+        let search = search_path(&format!("nixos-config={}", path("two.nix").display()));
+        let here = place.path();
+        let found = |named: Option<&str>| file(named.map(OsStr::new), &search, here).unwrap();
+        assert_eq!(found(Some(path("one.nix").to_str().unwrap())), path("one.nix"));
+        assert_eq!(found(Some("one.nix")), path("one.nix"));
+        assert_eq!(found(Some("directory")), path("directory/default.nix"));
+        assert_eq!(found(Some("")), path("two.nix"));
+        assert_eq!(found(None), path("two.nix"));
+    }
+
+    #[test]
+    fn what_is_not_there_is_named() {
+        let place = tempfile::tempdir().unwrap();
+        let text = |named: Option<&Path>, search: &str| {
+            let named = named.map(Path::as_os_str);
+            file(named, &search_path(search), Path::new("/"))
+                .unwrap_err()
+                .to_string()
+        };
+        let missing = text(Some(place.path()), "");
+        let expected = format!(
+            "there is no {}: NIXOS_CONFIG names it",
+            place.path().join("default.nix").display()
+        );
+        assert_eq!(missing, expected);
+        assert!(text(None, "nixos-config=https://h/x.tar.gz").contains("is an address"));
+    }
+
+    #[test]
+    fn an_editor_may_have_arguments() {
+        for (variable, expected) in [
+            (Some("code -w"), "code -w '/my file'"),
+            (Some("'my editor' -n \"a b\""), "'my editor' -n 'a b' '/my file'"),
+            (Some(" "), "nano '/my file'"),
+            (None, "nano '/my file'"),
+        ] {
+            let command = editor(variable, Path::new("/my file")).unwrap();
+            assert_eq!(command.to_string(), expected);
+        }
+        for variable in ["'x", "# nothing"] {
+            assert_eq!(editor(Some(variable), Path::new("/x")).unwrap_err().code(), 2);
+        }
+    }
+
+    #[test]
+    fn a_flake_is_opened_by_nix() {
+        let flake = Flake {
+            reference: "/my flake".into(),
+            name: Some("pi".into()),
+            flags: FlakeFlags {
+                offline: true,
+                ..FlakeFlags::default()
+            },
+        };
+        let flags = NixFlags {
+            evaluation: EvaluationFlags {
+                include: Vec::new(),
+                show_trace: true,
+            },
+            ..NixFlags::default()
+        };
+        assert_eq!(
+            of_flake(&flake, &flags).to_string(),
+            "nix --extra-experimental-features 'nix-command flakes' edit --show-trace --offline -- \
+             '/my flake#nixosConfigurations.\"pi\"'"
+        );
+    }
+}
