@@ -7,13 +7,13 @@ use anyhow::Result;
 
 use crate::failure::Failure;
 use crate::nix_settings::NixSettings;
+use crate::plan::argv::FLAKES;
 use crate::plan::{Flake, NixFlags};
 use crate::process::Invocation;
 use crate::process::signals::Signals;
+use crate::sources::flakes::is_path;
 use crate::sources::search_path::SearchPath;
 use crate::surroundings::Surroundings;
-
-const FLAKES: [&str; 2] = ["--extra-experimental-features", "nix-command flakes"];
 
 /// Where NixOS has its configuration when nothing names another place.
 const DEFAULT: &str = "/etc/nixos";
@@ -24,7 +24,10 @@ const DEFAULT: &str = "/etc/nixos";
 /// When there is no such file, no such editor, or it ends with an error.
 pub fn open(flake: Option<&Flake>, flags: &NixFlags, around: &Surroundings, signals: &Signals) -> Result<()> {
     let command = if let Some(flake) = flake {
-        of_flake(flake, flags)
+        match file_of_flake(flake, &around.directory) {
+            Some(file) => editor(around.text("EDITOR").as_deref(), &file)?,
+            None => of_flake(flake, flags),
+        }
     } else {
         let settings = NixSettings::read(|name| around.variable(name));
         let search_path = SearchPath::new(
@@ -84,7 +87,21 @@ pub fn editor(variable: Option<&str>, file: &Path) -> Result<Invocation, Failure
     Ok(Invocation::new(program).args(arguments).arg(file))
 }
 
-/// Opens the file in which a flake's configuration is, by Nix, which starts `EDITOR` itself.
+/// The `flake.nix` of a flake that is a path, found as Nix finds it: there or in a directory above.
+///
+/// `nix edit`, which nixos-rebuild leaves it to, fails for every NixOS configuration ("cannot find position information").
+#[must_use]
+pub fn file_of_flake(flake: &Flake, directory: &Path) -> Option<PathBuf> {
+    let path = flake.reference.split('?').next().unwrap_or_default();
+    if !is_path(path) {
+        return None;
+    }
+    let place = directory.join(path).canonicalize().ok()?;
+    let files = place.ancestors().map(|directory| directory.join("flake.nix"));
+    files.into_iter().find(|file| file.exists())
+}
+
+/// Opens the file in which another flake's configuration is, by Nix, which starts `EDITOR` itself.
 #[must_use]
 pub fn of_flake(flake: &Flake, flags: &NixFlags) -> Invocation {
     Invocation::new("nix")
@@ -160,9 +177,32 @@ mod tests {
     }
 
     #[test]
-    fn a_flake_is_opened_by_nix() {
+    fn a_flake_that_is_here_is_opened_itself() {
+        let place = tempfile::tempdir().unwrap();
+        let root = place.path().canonicalize().unwrap();
+        fs::create_dir_all(root.join("flake/hosts")).unwrap();
+        fs::write(root.join("flake/flake.nix"), "").unwrap();
+        let found = |reference: &str, directory: &str| {
+            let flake = Flake {
+                reference: reference.into(),
+                name: None,
+                flags: FlakeFlags::default(),
+            };
+            file_of_flake(&flake, &root.join(directory))
+        };
+        let file = Some(root.join("flake/flake.nix"));
+        for (reference, directory) in [("", "flake"), (".", "flake/hosts"), ("./flake?submodules=1", ".")] {
+            assert_eq!(found(reference, directory), file, "{reference}");
+        }
+        for reference in ["github:me/x", "nixpkgs", "./none"] {
+            assert_eq!(found(reference, "flake"), None, "{reference}");
+        }
+    }
+
+    #[test]
+    fn another_flake_is_opened_by_nix() {
         let flake = Flake {
-            reference: "/my flake".into(),
+            reference: "github:me/x".into(),
             name: Some("pi".into()),
             flags: FlakeFlags {
                 offline: true,
@@ -179,7 +219,7 @@ mod tests {
         assert_eq!(
             of_flake(&flake, &flags).to_string(),
             "nix --extra-experimental-features 'nix-command flakes' edit --show-trace --offline -- \
-             '/my flake#nixosConfigurations.\"pi\"'"
+             'github:me/x#nixosConfigurations.\"pi\"'"
         );
     }
 }

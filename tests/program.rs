@@ -179,7 +179,7 @@ fn build_host_alone_evaluates_here() {
         calls[0]
     );
     // Through a relay of ours to the daemon there: path by path, nix-copy-closure takes long (nixpkgs#499820).
-    let copy = "nix --extra-experimental-features nix-command flakes copy --no-check-sigs --to unix:///tmp/rebuild.";
+    let copy = "nix --extra-experimental-features nix-command flakes --log-format internal-json copy --no-check-sigs --to unix:///tmp/rebuild.";
     assert!(calls[1].starts_with(copy), "{}", calls[1]);
     assert!(
         calls[1].ends_with(&format!("/nix-daemon --derivation {DRV}")),

@@ -80,11 +80,10 @@ impl CommonFlags {
         let of_copying = Self {
             verbose: self.verbose,
             quiet: self.quiet,
-            log_format: self.log_format.clone(),
             option: self.option.clone(),
             ..Self::default()
         };
-        of_copying.arguments_with_log_format()
+        of_copying.arguments()
     }
 
     /// As arguments of a Nix command that writes its log to the user.

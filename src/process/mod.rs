@@ -9,7 +9,7 @@ pub mod signals;
 
 use std::ffi::{OsStr, OsString};
 use std::fmt;
-use std::io::Write;
+use std::io::{BufRead, BufReader, Write};
 use std::os::fd::AsFd;
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -106,6 +106,25 @@ impl Invocation {
         self.wait_for(child, signals).map(|_| ())
     }
 
+    /// Runs to the end and hands over each line that the command writes to its stderr.
+    ///
+    /// # Errors
+    /// As [`Invocation::run`].
+    pub fn watch(&self, each: &mut dyn FnMut(&str), signals: &Signals) -> Result<()> {
+        let mut command = self.command();
+        command.stdin(Stdio::null()).stderr(Stdio::piped());
+        command.stdout(Stdio::from(std::io::stderr().as_fd().try_clone_to_owned()?));
+        let mut child = command.spawn().map_err(|error| self.not_started(&error))?;
+        let guard = signals.pass_on_to(child.id());
+        if let Some(stderr) = child.stderr.take() {
+            for line in BufReader::new(stderr).split(b'\n').map_while(std::io::Result::ok) {
+                each(&String::from_utf8_lossy(&line));
+            }
+        }
+        drop(guard);
+        self.wait_for(child, signals).map(|_| ())
+    }
+
     /// Runs to the end and gives what the command printed to its stdout.
     ///
     /// # Errors
@@ -127,19 +146,6 @@ impl Invocation {
             .stdout(Stdio::piped())
             .stderr(Stdio::null());
         self.finish(&mut command, signals)
-    }
-
-    /// Runs to the end on the user's own terminal: all three standard streams are ours.
-    ///
-    /// # Errors
-    /// As [`Invocation::run`], but a Ctrl-C is the command's own affair: only its exit status counts.
-    pub fn interactive(&self) -> Result<()> {
-        let status = self.command().status().map_err(|error| self.not_started(&error))?;
-        if status.success() {
-            Ok(())
-        } else {
-            Err(self.failed(status).into())
-        }
     }
 
     /// Runs to the end, heard by nobody: for what is tidied up at the end, when a signal may have come already.

@@ -12,12 +12,10 @@ use anyhow::{Context, Result};
 use serde_json::Value;
 
 use crate::cli::flags::{CommonFlags, FlakeFlags};
-use crate::plan::argv::version;
+use crate::plan::argv::{FLAKES, version};
 use crate::plan::{Configuration, Flake, NixFlags};
 use crate::process::Invocation;
 use crate::process::signals::Signals;
-
-const FLAKES: [&str; 2] = ["--extra-experimental-features", "nix-command flakes"];
 
 /// The first Nix whose `nix repl` takes `--expr` and `--file`.
 const TAKES_FLAGS_SINCE: (u32, u32) = (2, 10);

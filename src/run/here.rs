@@ -5,11 +5,13 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use tempfile::TempDir;
 
+use crate::host::Host;
 use crate::plan::argv::{self, Images, Link};
 use crate::plan::{Making, NixFlags, Outcome};
 use crate::process::Invocation;
 use crate::process::signals::Signals;
-use crate::progress::{Event, Observer};
+use crate::progress::nix_log::LogLine;
+use crate::progress::{Event, Observer, Phase};
 use crate::session::relay::Relay;
 use crate::store_path::StorePath;
 
@@ -78,12 +80,25 @@ impl<'a> Here<'a> {
         serde_json::from_slice(&output).context("Nix printed something else than the images")
     }
 
-    /// Sends a path through an open relay.
-    pub(super) fn send(&self, cargo: argv::Cargo, relay: &Relay, observer: &mut dyn Observer) -> Result<()> {
+    /// Sends a path to another machine, through a relay to its daemon.
+    pub(super) fn send(
+        &self,
+        cargo: argv::Cargo,
+        relay: &Relay,
+        receiver: &Host,
+        observer: &mut dyn Observer,
+    ) -> Result<()> {
         let command = argv::send(cargo, &relay.socket(), self.flags);
+        observer.see(Event::Phase(Phase::Receiving(Some(receiver.to_string()))));
         observer.see(Event::Detail(format!("$ {command}")));
         relay.open()?;
-        command.run(self.signals)
+        let mut each = |line: &str| {
+            observer.see(LogLine::parse(line).map_or_else(|| Event::Text(line.to_owned()), Event::Nix));
+            observer.see(Event::Received(relay.received()));
+        };
+        let sent = command.watch(&mut each, self.signals);
+        observer.see(Event::Phase(Phase::Done));
+        sent
     }
 }
 

@@ -194,7 +194,7 @@ impl Maker<'_> {
     ) -> Result<Option<Made>> {
         observer.see(Event::Detail(format!("derivation: {derivation}")));
         let relay = Relay::new(target::daemon_of(builder, self.ssh)?)?;
-        here.send(Cargo::Derivation(derivation), &relay, observer)
+        here.send(Cargo::Derivation(derivation), &relay, builder, observer)
             .with_context(|| format!("this machine → {builder}{}", said(&relay)))?;
         let built = self.build_at(derivation, builder, observer);
         drop(relay);
@@ -308,7 +308,7 @@ pub(super) fn send_to(
         .daemon(ssh)?
         .ok_or_else(|| Failure::new(format!("{host} has no Nix daemon")))?;
     let relay = Relay::new(daemon)?;
-    here.send(Cargo::Path(path), &relay, observer)
+    here.send(Cargo::Path(path), &relay, host, observer)
         .with_context(|| format!("this machine → {host}: nothing was changed there{}", said(&relay)))?;
     Ok(relay)
 }

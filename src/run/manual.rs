@@ -7,12 +7,13 @@ use clap::CommandFactory;
 
 use crate::cli::Arguments;
 use crate::process::Invocation;
+use crate::process::signals::Signals;
 
 /// Opens the manual page; where there is none, prints the help.
-pub(super) fn show() -> Result<()> {
+pub(super) fn show(signals: &Signals) -> Result<()> {
     if std::io::stdout().is_terminal() {
         let page = Invocation::new("man").args(["8", "rebuild"]);
-        if page.interactive().is_ok() {
+        if page.interactively(signals).is_ok() {
             return Ok(());
         }
     }

@@ -34,9 +34,9 @@ pub fn carry_out(plan: &Plan, around: &Surroundings, observer: &mut dyn Observer
             programs::require(deployment, around.variable("PATH").as_ref(), &around.directory)?;
             deploy::deploy(deployment, around, observer, signals)
         }
-        Task::Edit(reading) => open::in_editor(reading, around),
-        Task::Repl(reading) => open::in_repl(reading, signals),
+        Task::Edit(reading) => open::in_editor(reading, around, signals),
+        Task::Repl(reading) => open::in_repl(reading, around, signals),
         Task::ListGenerations { profile, json } => list::generations(profile, *json, signals),
-        Task::Manual => manual::show(),
+        Task::Manual => manual::show(signals),
     }
 }

@@ -194,7 +194,7 @@ fn with_target(user: u32) -> Stage {
 /// nixos-rebuild: nix-copy-closure, and four commands over ssh.
 #[test]
 fn a_third_machine() {
-    let copy = "nix --extra-experimental-features nix-command flakes copy --no-check-sigs --to RELAY SYSTEM";
+    let copy = "nix --extra-experimental-features nix-command flakes --log-format internal-json copy --no-check-sigs --to RELAY SYSTEM";
     for user in [0, 1000] {
         let stage = with_target(user);
         let sudo = if user == 0 { "" } else { " --sudo" };

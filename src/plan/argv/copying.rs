@@ -28,7 +28,7 @@ impl<'a> Cargo<'a> {
     }
 }
 
-/// Sends to the daemon at this socket: of whoever lends it, so that no signature is asked for.
+/// Sends to the daemon at this socket: of whoever lends it, so that no signature is asked for. We read the log ourselves.
 ///
 /// Not `nix-copy-closure --to`, which asks and sends path by path (nixpkgs#499820), and which a receiver takes only from
 /// trusted users (nixpkgs#299996).
@@ -38,7 +38,7 @@ pub fn send(cargo: Cargo, socket: &Path, flags: &NixFlags) -> Invocation {
     store.push(socket);
     let command = Invocation::new("nix")
         .args(FLAKES)
-        .args(["copy", "--no-check-sigs", "--to"])
+        .args(["--log-format", "internal-json", "copy", "--no-check-sigs", "--to"])
         .arg(store);
     finish(command, cargo, flags)
 }
@@ -121,6 +121,7 @@ mod tests {
     fn copying_gets_only_its_own_flags() {
         let path = path();
         let nix = "nix --extra-experimental-features 'nix-command flakes' copy --no-check-sigs";
+        let read = nix.replace(" copy ", " --log-format internal-json copy ");
         for (command, expected) in [
             (
                 bring(&path, &host("me@b"), &flags()),
@@ -132,11 +133,11 @@ mod tests {
             ),
             (
                 send(Cargo::Path(&path), Path::new("/tmp/x/nix-daemon"), &flags()),
-                format!("{nix} --to unix:///tmp/x/nix-daemon -s -v --option cores 1 {path}"),
+                format!("{read} --to unix:///tmp/x/nix-daemon -s -v --option cores 1 {path}"),
             ),
             (
                 send(Cargo::Derivation(&path), Path::new("/s"), &NixFlags::default()),
-                format!("{nix} --to unix:///s --derivation {path}"),
+                format!("{read} --to unix:///s --derivation {path}"),
             ),
             (
                 pass_on(

@@ -8,7 +8,7 @@ use crate::process::Invocation;
 use crate::store_path::StorePath;
 
 /// What Nix's new commands need where nobody has switched them on.
-pub(super) const FLAKES: [&str; 2] = ["--extra-experimental-features", "nix-command flakes"];
+pub const FLAKES: [&str; 2] = ["--extra-experimental-features", "nix-command flakes"];
 
 /// What a local build leaves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -162,7 +162,7 @@ fn nix_eval(installable: &str, own: &FlakeFlags, flags: &NixFlags) -> Invocation
 }
 
 /// For a command that evaluates a flake.
-pub(super) fn flake_arguments(own: &FlakeFlags, flags: &NixFlags) -> Vec<String> {
+fn flake_arguments(own: &FlakeFlags, flags: &NixFlags) -> Vec<String> {
     [
         flags.common.arguments_with_log_format(),
         flags.evaluation.arguments(),

@@ -3,7 +3,6 @@
 mod copying;
 mod images;
 mod making;
-mod reading;
 
 use std::path::Path;
 
@@ -12,8 +11,7 @@ use crate::store_path::StorePath;
 
 pub use copying::{Cargo, bring, fetch, pass_on, send};
 pub use images::{Images, images, images_there};
-pub use making::{Link, build, evaluate, evaluation_there, look_there, realise, track, version};
-pub use reading::{edit_flake, flake_metadata, repl, repl_of_flake};
+pub use making::{FLAKES, Link, build, evaluate, evaluation_there, look_there, realise, track, version};
 
 /// Updates one of root's channels.
 #[must_use]

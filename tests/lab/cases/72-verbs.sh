@@ -214,6 +214,17 @@ case_an_image() {
 	expect_equal "$output" "$result"
 }
 
+# The repl of Nix 2.8 takes neither an expression nor --file.
+case_repl_of_an_old_nix() {
+	need_hosts oldpi
+	fresh oldpi
+	status=0
+	output=$(lab on oldpi timeout 60 rebuild repl 2>"$CASE/errors" <<<'config.networking.hostName') || status=$?
+	errors=$(cat "$CASE/errors")
+	expect_status 0
+	expect_contains "$output" '"oldpi"'
+}
+
 # A channel of files, as nix-channel takes it.
 make_channel() { # DIRECTORY NAME VERSION
 	must_sh_on pi "mkdir -p '$1' && cd '$1' && rm -rf tree && mkdir -p 'tree/$2-$3'
@@ -272,6 +283,10 @@ case_edit() {
 	on pi env EDITOR=cat NIXOS_CONFIG=/nonexistent rebuild edit
 	expect_failure
 	expect_contains "$errors" "there is no /nonexistent"
+	# nix edit, to which nixos-rebuild leaves it, finds no NixOS configuration's place.
+	must_sh_on pi 'mkdir /srv/flake && echo "{ outputs = _: { }; } # a flake" >/srv/flake/flake.nix'
+	on pi env EDITOR=cat rebuild edit --flake /srv/flake
+	expect_contains "$output" "# a flake"
 	on pi env EDITOR=false rebuild edit
 	expect_status 1
 	expect_equal "$(calls_of pi)" ""
