@@ -1,8 +1,11 @@
 //! The password for becoming root: asked for once, held in memory, and written to the standard input of sessions only.
 
-use std::io::{BufRead, IsTerminal};
+use std::io::{self, BufRead, IsTerminal};
 
-use anyhow::{Context, Result};
+use anyhow::Result;
+use nix::sys::signal::Signal;
+
+use crate::failure::Interrupted;
 
 /// A password. It cannot be shown, and is overwritten when it is no longer needed.
 pub(super) struct Password(Vec<u8>);
@@ -12,7 +15,7 @@ impl Password {
     pub(super) fn ask(program: &str, who: &str) -> Result<Self> {
         let prompt = format!("[{program}] password for {who}: ");
         let text = if is_on_terminal() {
-            rpassword::prompt_password(prompt).context("the password cannot be read")?
+            rpassword::prompt_password(prompt).map_err(refused)?
         } else {
             let mut line = String::new();
             let length = std::io::stdin().lock().read_line(&mut line)?;
@@ -30,6 +33,15 @@ impl Password {
     pub(super) fn line(&self) -> Vec<u8> {
         [self.0.as_slice(), b"\n"].concat()
     }
+}
+
+/// Ctrl-C at the prompt is what it is everywhere.
+fn refused(error: io::Error) -> anyhow::Error {
+    if error.kind() == io::ErrorKind::Interrupted {
+        let signal = Signal::SIGINT as i32;
+        return Interrupted { signal }.into();
+    }
+    anyhow::Error::new(error).context("the password cannot be read")
 }
 
 /// Whether a person can be asked, and asked again.
