@@ -16,7 +16,7 @@ use crate::progress::{Event, Observer};
 use crate::ssh::{self, Ssh};
 
 /// For so long a machine may be away while it activates: its network starts anew.
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Between two attempts to connect again.
 const PAUSE: Duration = Duration::from_secs(2);

@@ -32,7 +32,8 @@ must_sh_on() { must lab on "$1" -- sh -euc "$2"; }
 start() {
 	ran="$* (in the background)"
 	set -m
-	"$@" >"$CASE/output" 2>"$CASE/errors" </dev/null &
+	# Files of its own: what is run meanwhile writes into the others.
+	"$@" >"$CASE/started-output" 2>"$CASE/started-errors" </dev/null &
 	started=$!
 	set +m
 }
@@ -45,6 +46,8 @@ finish() {
 	}
 	status=0
 	wait "$started" || status=$?
+	cp "$CASE/started-output" "$CASE/output"
+	cp "$CASE/started-errors" "$CASE/errors"
 	output=$(cat "$CASE/output")
 	errors=$(cat "$CASE/errors")
 }
@@ -93,7 +96,7 @@ prompted() { tail -c "+$(($1 + 1))" "$CASE/output" | grep -qaF -- "$2"; }
 within() { until_true "$@" >/dev/null 2>&1; }
 expect_within() { within "$@" || fail "not within $1 s: ${*:2}"; }
 # printed TEXT : so far, by what was started.
-printed() { grep -qF -- "$1" "$CASE/output" "$CASE/errors"; }
+printed() { grep -qF -- "$1" "$CASE/started-output" "$CASE/started-errors"; }
 
 # --- expecting ------------------------------------------------------------------------------------
 fail() {
