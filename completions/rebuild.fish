@@ -1,7 +1,7 @@
 complete -c rebuild -l eval-host -l eval-on -d 'Evaluate there, and build there too unless --build-host says otherwise' -r -f -a "(__fish_print_hostnames)"
 complete -c rebuild -l build-host -l build-on -d 'Build there; evaluate here unless --eval-host says otherwise' -r -f -a "(__fish_print_hostnames)"
 complete -c rebuild -l target-host -d 'Activate there; evaluate and build here unless the other two say otherwise' -r -f -a "(__fish_print_hostnames)"
-complete -c rebuild -s F -l flake -d 'A flake (default: the current directory) and one of its nixosConfigurations (default: this machine\'s name)' -r -F
+complete -c rebuild -s F -l flake -d 'A flake (default: the current directory) and one of its nixosConfigurations (default: the target\'s name)' -r -F
 complete -c rebuild -s f -l file -d 'A Nix file, or a directory with a default.nix, that evaluates to a configuration or a set of them' -r -F
 complete -c rebuild -s A -l attr -d 'Where in the file the configuration is; without --file in ./system.nix, <nixos-system> or /etc/nixos/system.nix' -r -f
 complete -c rebuild -s p -l profile-name -d 'Use the profile /nix/var/nix/profiles/system-profiles/NAME' -r -f
@@ -20,7 +20,7 @@ complete -c rebuild -s I -l include -d 'Add a path to the Nix search path: PATH 
 complete -c rebuild -l update-input -d 'Update one input in the lock file; may be given more than once' -r -f
 complete -c rebuild -l override-input -d 'Use another flake for an input; may be given more than once' -r -F
 complete -c rebuild -l builders -d 'Machines to which Nix may give builds' -r -f
-complete -c rebuild -l no-lend -d 'Fetch the result with nix-copy-closure; do not lend this machine\'s Nix daemon to the builder'
+complete -c rebuild -l no-lend -d 'Lend no Nix daemon to the builder: the result is fetched by a second connection'
 complete -c rebuild -l verify-eval -d 'With --eval-host: evaluate here as well, and go on only if both give the same derivation'
 complete -c rebuild -l no-flake -d 'No flake, even if there is an /etc/nixos/flake.nix'
 complete -c rebuild -l rollback -d 'Go back to the generation before the current one; nothing is built'

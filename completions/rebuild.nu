@@ -15,9 +15,9 @@ module completions {
     --build-host: string      # Build there; evaluate here unless --eval-host says otherwise
     --build-on: string        # Build there; evaluate here unless --eval-host says otherwise
     --target-host: string     # Activate there; evaluate and build here unless the other two say otherwise
-    --no-lend                 # Fetch the result with nix-copy-closure; do not lend this machine's Nix daemon to the builder
+    --no-lend                 # Lend no Nix daemon to the builder: the result is fetched by a second connection
     --verify-eval             # With --eval-host: evaluate here as well, and go on only if both give the same derivation
-    --flake(-F): path         # A flake (default: the current directory) and one of its nixosConfigurations (default: this machine's name)
+    --flake(-F): path         # A flake (default: the current directory) and one of its nixosConfigurations (default: the target's name)
     --no-flake                # No flake, even if there is an /etc/nixos/flake.nix
     --file(-f): path          # A Nix file, or a directory with a default.nix, that evaluates to a configuration or a set of them
     --attr(-A): string        # Where in the file the configuration is; without --file in ./system.nix, <nixos-system> or /etc/nixos/system.nix

@@ -123,7 +123,7 @@ pub struct RoleFlags {
     #[arg(long, value_name = "HOST", value_hint = ValueHint::Hostname)]
     pub target_host: Option<String>,
 
-    /// Fetch the result with nix-copy-closure; do not lend this machine's Nix daemon to the builder
+    /// Lend no Nix daemon to the builder: the result is fetched by a second connection
     #[arg(long)]
     pub no_lend: bool,
 
@@ -136,7 +136,7 @@ pub struct RoleFlags {
 #[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "Configuration")]
 pub struct ConfigurationFlags {
-    /// A flake (default: the current directory) and one of its nixosConfigurations (default: this machine's name)
+    /// A flake (default: the current directory) and one of its nixosConfigurations (default: the target's name)
     #[arg(long, short = 'F', value_name = "URI[#NAME]", value_hint = ValueHint::AnyPath, num_args = 0..=1, default_missing_value = ".", overrides_with = "no_flake", value_parser = no_verb)]
     pub flake: Option<String>,
 

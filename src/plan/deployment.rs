@@ -93,7 +93,7 @@ pub struct Activation {
 impl Deployment {
     pub(super) fn new(arguments: &Arguments, facts: &Facts, warnings: &mut Vec<String>) -> Result<Self, Failure> {
         let target = place(arguments.roles.target_host.as_deref(), facts)?.unwrap_or(Place::Here);
-        let outcome = outcome(arguments)?;
+        let outcome = outcome(arguments, facts)?;
         let origin = origin(arguments, facts, &target)?;
         let rights = rights(arguments, facts, &target, &outcome)?;
         let profile = profile(&arguments.activation.profile_name)?;
@@ -200,11 +200,11 @@ fn verify_evaluation(arguments: &Arguments, evaluator: &Place) -> Result<bool, F
     Ok(arguments.roles.verify_eval && evaluator.host().is_some())
 }
 
-fn outcome(arguments: &Arguments) -> Result<Outcome, Failure> {
+fn outcome(arguments: &Arguments, facts: &Facts) -> Result<Outcome, Failure> {
     let (action, sets_profile) = match arguments.verb {
         Verb::DryBuild => return without_specialisation(arguments, Outcome::DryBuild),
         Verb::Build => return without_specialisation(arguments, Outcome::Link),
-        Verb::BuildImage => return image(arguments),
+        Verb::BuildImage => return image(arguments, facts),
         Verb::Switch => ("switch", true),
         Verb::Boot => ("boot", true),
         Verb::Test => ("test", false),
@@ -240,13 +240,9 @@ fn without_specialisation(arguments: &Arguments, outcome: Outcome) -> Result<Out
     }
 }
 
-fn image(arguments: &Arguments) -> Result<Outcome, Failure> {
-    if arguments
-        .roles
-        .target_host
-        .as_deref()
-        .is_some_and(|host| !host.is_empty())
-    {
+fn image(arguments: &Arguments, facts: &Facts) -> Result<Outcome, Failure> {
+    let target = place(arguments.roles.target_host.as_deref(), facts)?;
+    if target.is_some_and(|target| target != Place::Here) {
         return Err(
             Failure::usage("build-image --target-host: an image is no system of a machine")
                 .with_remedy("leave --target-host out"),

@@ -14,6 +14,7 @@ use std::path::PathBuf;
 use crate::cli::flags::{BuildFlags, CommonFlags, CopyFlags, EvaluationFlags};
 use crate::cli::{Arguments, ConfigurationFlags, Verb};
 use crate::failure::Failure;
+use crate::host::Place;
 
 pub use configuration::{Configuration, Flake, Found, Subject};
 pub use deployment::{Activation, Channels, Deployment, Making, Origin, Outcome};
@@ -106,14 +107,14 @@ impl Plan {
         let task = match arguments.verb {
             Verb::Help => Task::Manual,
             Verb::ListGenerations => {
-                stays_here(arguments, "on it: ssh HOST rebuild list-generations")?;
+                stays_here(arguments, facts, "on it: ssh HOST rebuild list-generations")?;
                 Task::ListGenerations {
                     profile: profile(&arguments.activation.profile_name)?,
                     json: arguments.verbs.json,
                 }
             }
             Verb::Edit => {
-                stays_here(arguments, "leave it out: what is edited is here")?;
+                stays_here(arguments, facts, "leave it out: what is edited is here")?;
                 if let ConfigurationFlags { file: Some(_), .. } | ConfigurationFlags { attr: Some(_), .. } =
                     arguments.configuration
                 {
@@ -125,7 +126,11 @@ impl Plan {
                 Task::Edit(reading(arguments, facts)?)
             }
             Verb::Repl => {
-                stays_here(arguments, "leave it out: 'nix repl' evaluates here")?;
+                stays_here(arguments, facts, "leave it out: 'nix repl' evaluates here")?;
+                let evaluator = arguments.roles.eval_host.as_deref().unwrap_or_default();
+                if Place::parse(evaluator, &facts.own_name)?.host().is_some() {
+                    warnings.push(format!("'nix repl' evaluates on this machine, not on {evaluator}"));
+                }
                 Task::Repl(reading(arguments, facts)?)
             }
             _ => Task::Deploy(Box::new(Deployment::new(arguments, facts, &mut warnings)?)),
@@ -162,18 +167,18 @@ fn deprecated(arguments: &Arguments) -> Vec<String> {
 }
 
 /// An evaluator may be named all the same: it is in many an alias.
-fn stays_here(arguments: &Arguments, remedy: &str) -> Result<(), Failure> {
-    let named = |host: &Option<String>| host.as_deref().is_some_and(|host| !host.is_empty());
+fn stays_here(arguments: &Arguments, facts: &Facts, remedy: &str) -> Result<(), Failure> {
     let roles = [
         ("--build-host", &arguments.roles.build_host),
         ("--target-host", &arguments.roles.target_host),
     ];
-    match roles.into_iter().find(|(_, host)| named(host)) {
-        None => Ok(()),
-        Some((flag, _)) => {
-            Err(Failure::usage(format!("{flag}: this verb is of this machine alone")).with_remedy(remedy))
+    for (flag, host) in roles {
+        let text = host.as_deref().unwrap_or_default();
+        if Place::parse(text, &facts.own_name)?.host().is_some() {
+            return Err(Failure::usage(format!("{flag}: this verb is of this machine alone")).with_remedy(remedy));
         }
     }
+    Ok(())
 }
 
 fn reading(arguments: &Arguments, facts: &Facts) -> Result<Reading, Failure> {

@@ -299,8 +299,24 @@ fn what_is_of_this_machine_alone() {
         );
         for flag in ["--build-host", "--target-host"] {
             assert_eq!(plan_with(&format!("{verb} {flag} b"), &facts()).unwrap_err().code(), 2);
+            for here in ["localhost", "pi"] {
+                assert!(
+                    plan_with(&format!("{verb} {flag} {here}"), &facts()).is_ok(),
+                    "{verb} {flag} {here}"
+                );
+            }
         }
     }
+    assert!(plan_with("build-image --image-variant iso --target-host localhost", &facts()).is_ok());
+    // It would take a weak machine's memory without a word.
+    let warned = plan_with("repl --eval-on b", &facts()).unwrap().warnings;
+    assert_eq!(warned, ["'nix repl' evaluates on this machine, not on b"]);
+    assert!(
+        plan_with("repl --eval-on localhost", &facts())
+            .unwrap()
+            .warnings
+            .is_empty()
+    );
     assert_eq!(plan_with("edit --file x", &facts()).unwrap_err().code(), 2);
     assert_eq!(
         plan_with("build-image --target-host b", &facts()).unwrap_err().code(),

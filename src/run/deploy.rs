@@ -57,13 +57,25 @@ pub(super) fn deploy(
     }
 }
 
-/// A builder that is not the evaluator is logged in to more than once: for the derivation, and for the build. (So is the
-/// target, which sees to that itself.)
+/// Who is logged in to more than once: a builder that is not the evaluator, for the derivation and for the build; an
+/// evaluator that is asked for images first; and whoever sends by connections of Nix's own. (So is the target, which sees
+/// to that itself.)
 fn share(plan: &Deployment, ssh: &mut Ssh, signals: &Signals) -> Result<()> {
-    if let Origin::Made(Making { evaluator, builder, .. }) = &plan.origin {
-        if let Some(host) = builder.host().filter(|_| builder != evaluator) {
-            ssh.share(host, signals)?;
-        }
+    let Origin::Made(Making {
+        evaluator,
+        builder,
+        product,
+        ..
+    }) = &plan.origin
+    else {
+        return Ok(());
+    };
+    let asked_twice = matches!(product.kind, Kind::Image(_)) || !plan.flags.lend;
+    if let Some(host) = evaluator.host().filter(|_| asked_twice) {
+        ssh.share(host, signals)?;
+    }
+    if let Some(host) = builder.host().filter(|_| builder != evaluator) {
+        ssh.share(host, signals)?;
     }
     Ok(())
 }
@@ -73,6 +85,7 @@ fn wants(plan: &Deployment) -> Wants {
         rights: plan.rights,
         changes: plan.outcome.activation().is_some(),
         receives: plan.outcome.builds() && plan.origin != Origin::PreviousGeneration,
+        upgrades: plan.upgrade.is_some(),
     }
 }
 
@@ -128,7 +141,7 @@ impl Run<'_> {
         let real = std::fs::canonicalize(path)
             .with_context(|| format!("--store-path {}: it is not on this machine", path.display()))?;
         let system = StorePath::parse(&real.to_string_lossy())
-            .with_context(|| format!("--store-path {} is no store path", path.display()))?;
+            .map_err(|_| Failure::usage(format!("--store-path {}: this is no store path", path.display())))?;
         let relay: Option<Relay> = match &self.plan.target {
             Place::Here => None,
             Place::There(host) => {

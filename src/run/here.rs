@@ -89,17 +89,29 @@ impl<'a> Here<'a> {
         observer: &mut dyn Observer,
     ) -> Result<()> {
         let command = argv::send(cargo, &relay.socket(), self.flags);
-        observer.see(Event::Phase(Phase::Receiving(Some(receiver.to_string()))));
-        observer.see(Event::Detail(format!("$ {command}")));
-        relay.open()?;
-        let mut each = |line: &str| {
-            observer.see(LogLine::parse(line).map_or_else(|| Event::Text(line.to_owned()), Event::Nix));
-            observer.see(Event::Received(relay.received()));
-        };
-        let sent = command.watch(&mut each, self.signals);
-        observer.see(Event::Phase(Phase::Done));
-        sent
+        through(&command, relay, Some(receiver), observer, self.signals)
     }
+}
+
+/// Runs a command of Nix's that copies to the daemon behind a relay, and shows what arrives there: at the machine that is
+/// named, or here.
+pub(super) fn through(
+    command: &Invocation,
+    relay: &Relay,
+    receiver: Option<&Host>,
+    observer: &mut dyn Observer,
+    signals: &Signals,
+) -> Result<()> {
+    observer.see(Event::Phase(Phase::Receiving(receiver.map(Host::to_string))));
+    observer.see(Event::Detail(format!("$ {command}")));
+    relay.open()?;
+    let mut each = |line: &str| {
+        observer.see(LogLine::parse(line).map_or_else(|| Event::Text(line.to_owned()), Event::Nix));
+        observer.see(Event::Received(relay.received()));
+    };
+    let copied = command.watch(&mut each, signals);
+    observer.see(Event::Phase(Phase::Done));
+    copied
 }
 
 /// The one store path that a command printed; of a `result` link, where it leads.

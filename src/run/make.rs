@@ -5,7 +5,7 @@ use anyhow::{Context, Result};
 use tempfile::TempDir;
 
 use super::elsewhere::{Delivery, Errand};
-use super::here::Here;
+use super::here::{Here, through};
 use crate::daemon::Daemon;
 use crate::failure::Failure;
 use crate::host::{Host, Place};
@@ -105,22 +105,22 @@ impl Maker<'_> {
                 let relay = self.relay_to_target(evaluator, observer)?;
                 let delivery = self.delivery_to_target(evaluator, relay.as_ref());
                 let answer = errand.evaluate(self.goal(), expected, &delivery, observer, self.signals)?;
-                self.fetch(answer, evaluator, relay)
+                self.fetch(answer, evaluator, relay, observer)
             }
             Place::There(builder) => {
-                let relay = self.relay(Some(target::daemon_of(builder, self.ssh)?), observer);
-                let derivation =
-                    self.derivation_from(&errand, evaluator, Some(builder), relay.as_ref(), expected, observer)?;
+                let daemon = Some(target::daemon_of(builder, self.ssh)?);
+                let (derivation, held) =
+                    self.derivation_from(&errand, evaluator, Some(builder), daemon, expected, observer)?;
                 let built = self.build_at(&derivation, builder, observer);
-                drop(relay);
+                drop(held);
                 built
             }
             Place::Here => {
-                let relay = self.own_relay(observer)?;
-                let derivation = self.derivation_from(&errand, evaluator, None, relay.as_ref(), expected, observer)?;
+                let daemon = self.own_daemon()?;
+                let (derivation, held) = self.derivation_from(&errand, evaluator, None, daemon, expected, observer)?;
                 let here = self.here()?;
                 let built = here.realise(&derivation)?;
-                drop(relay);
+                drop(held);
                 self.bring_from_here(here, built, observer)
             }
         }
@@ -135,27 +135,31 @@ impl Maker<'_> {
         self.here()?.evaluate(self.making).map(Some)
     }
 
-    /// A derivation that was evaluated on one machine, brought to the one that builds it: `builder`, or this one.
+    /// A derivation that was evaluated on one machine, brought to the one that builds it: `builder`, or this one. What is
+    /// given with it holds it there.
     fn derivation_from(
         &self,
         errand: &Errand,
         evaluator: &Host,
         builder: Option<&Host>,
-        relay: Option<&Relay>,
+        daemon: Option<Daemon>,
         expected: Option<StorePath>,
         observer: &mut dyn Observer,
-    ) -> Result<StorePath> {
+    ) -> Result<(StorePath, Option<Relay>)> {
+        let relay = self.relay(daemon.clone(), observer);
         let delivery = Delivery {
-            relay,
+            relay: relay.as_ref(),
             receiver: builder,
             wanted: true,
         };
         let answer = errand.evaluate(Goal::Derivation, expected, &delivery, observer, self.signals)?;
         let derivation = answer.derivation.context("an evaluation without a derivation")?;
-        if !answer.delivered {
-            self.carry(Cargo::Derivation(&derivation), evaluator, builder)?;
-        }
-        Ok(derivation)
+        let held = if answer.delivered {
+            relay
+        } else {
+            self.carry(Cargo::Derivation(&derivation), evaluator, builder, daemon, observer)?
+        };
+        Ok((derivation, held))
     }
 
     /// The evaluator can do no more than build: this machine evaluates, after a warning.
@@ -206,7 +210,7 @@ impl Maker<'_> {
         let delivery = self.delivery_to_target(builder, relay.as_ref());
         let errand = self.errand(builder);
         let answer = errand.build(derivation, self.goal(), &delivery, observer, self.signals)?;
-        self.fetch(answer, builder, relay)
+        self.fetch(answer, builder, relay, observer)
     }
 
     /// Whether what is made there is needed on another machine.
@@ -230,12 +234,11 @@ impl Maker<'_> {
         Ok(self.relay(self.target.daemon(self.ssh)?, observer))
     }
 
-    fn own_relay(&self, observer: &mut dyn Observer) -> Result<Option<Relay>> {
-        let daemon = match self.place {
-            Place::Here => self.target.daemon(self.ssh)?,
-            Place::There(_) => Some(Daemon::own(self.around)),
-        };
-        Ok(self.relay(daemon, observer))
+    fn own_daemon(&self) -> Result<Option<Daemon>> {
+        match self.place {
+            Place::Here => self.target.daemon(self.ssh),
+            Place::There(_) => Ok(Some(Daemon::own(self.around))),
+        }
     }
 
     /// Nothing, where no daemon can or may be lent.
@@ -251,11 +254,25 @@ impl Maker<'_> {
     }
 
     /// Where the session could not bring the result, it is fetched.
-    fn fetch(&self, answer: Answer, maker: &Host, relay: Option<Relay>) -> Result<Option<Made>> {
+    fn fetch(
+        &self,
+        answer: Answer,
+        maker: &Host,
+        relay: Option<Relay>,
+        observer: &mut dyn Observer,
+    ) -> Result<Option<Made>> {
         let Some(path) = answer.result else { return Ok(None) };
-        if !answer.delivered && self.is_sent_on(maker) {
-            self.carry(Cargo::Path(&path), maker, self.place.host())?;
-        }
+        let relay = if answer.delivered || !self.is_sent_on(maker) {
+            relay
+        } else {
+            self.carry(
+                Cargo::Path(&path),
+                maker,
+                self.place.host(),
+                self.target.daemon(self.ssh)?,
+                observer,
+            )?
+        };
         Ok(Some(Made {
             path,
             _roots: None,
@@ -263,16 +280,34 @@ impl Maker<'_> {
         }))
     }
 
-    /// From one host to another, or to this machine, by Nix's own connections.
-    fn carry(&self, cargo: Cargo, from: &Host, to: Option<&Host>) -> Result<()> {
-        let (command, hop) = match to {
-            Some(to) => (argv::pass_on(cargo, from, to, self.flags), to.to_string()),
-            None => (argv::fetch(cargo.path(), from, self.flags), "this machine".to_owned()),
+    /// From one host to another, or to this machine, by a connection of Nix's own and through a relay of ours to the
+    /// receiver's daemon: so the receiving user need not be trusted if he can be root, and what has arrived is held
+    /// until the relay is dropped. Where there is no daemon at all, Nix here writes to its own store.
+    fn carry(
+        &self,
+        cargo: Cargo,
+        from: &Host,
+        to: Option<&Host>,
+        daemon: Option<Daemon>,
+        observer: &mut dyn Observer,
+    ) -> Result<Option<Relay>> {
+        let relay = daemon.and_then(|daemon| Relay::new(daemon).ok());
+        let hop = to.map_or_else(|| "this machine".to_owned(), Host::to_string);
+        let copied = match (&relay, to) {
+            (Some(relay), _) => {
+                let command = argv::pass_on(cargo, from, &relay.socket(), self.flags);
+                let command = self.ssh.for_nix(command, from)?;
+                through(&command, relay, to, observer, self.signals)
+                    .with_context(|| format!("{from} → {hop}: nothing was changed{}", said(relay)))
+            }
+            (None, None) => self
+                .ssh
+                .for_nix(argv::fetch(cargo.path(), from, self.flags), from)?
+                .run(self.signals)
+                .with_context(|| format!("{from} → {hop}: nothing was changed")),
+            (None, Some(to)) => Err(Failure::new(format!("{to} has no Nix daemon")).into()),
         };
-        self.ssh
-            .for_nix(command, from)?
-            .run(self.signals)
-            .with_context(|| format!("{from} → {hop}: nothing was changed"))
+        copied.map(|()| relay)
     }
 
     /// What was built here goes to the target, if that is another machine.

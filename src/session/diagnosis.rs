@@ -110,11 +110,11 @@ pub(super) fn failed(host: &Host, system: &str, stage: &str, code: u8) -> Failur
             )),
         ),
         "no-emulator" => (
-            format!("{host} has no emulator for {system}, this machine's system; nothing was built"),
+            format!("{host} has no emulator for {system}; nothing was built"),
             Some(emulation_remedy(system)),
         ),
         "no-platform" => (
-            format!("Nix on {host} does not build for {system}, this machine's system; nothing was built"),
+            format!("Nix on {host} does not build for {system}; nothing was built"),
             Some(emulation_remedy(system)),
         ),
         "probe" => (

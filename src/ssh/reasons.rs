@@ -35,9 +35,7 @@ pub fn no_session(host: &Host, code: u8, text: &str) -> Failure {
     {
         (
             format!("{host} cannot be reached"),
-            format!(
-                "is it on, and does sshd run there? try: ssh {host} true\nor evaluate here, this once: --eval-on localhost"
-            ),
+            format!("is it on, and does sshd run there? try: ssh {host} true"),
         )
     } else if code == 255 {
         (format!("ssh cannot connect to {host}"), format!("try: ssh {host} true"))

@@ -29,6 +29,8 @@ pub(super) struct Output {
     line: Vec<u8>,
     /// Whether another run made the change, which may want to hear of its end as well.
     is_anothers: bool,
+    /// Whether root's script has been seen to run: from then on an interrupt may come too late.
+    may_have_begun: bool,
 }
 
 impl Output {
@@ -95,7 +97,7 @@ impl Target {
                 }
                 Heard::Foreign => {
                     return Err(Failure::new(format!(
-                        "an activation goes on on {} that was started by something else",
+                        "an activation is under way on {} that was started by something else",
                         self.label()
                     ))
                     .with_remedy("nothing was changed; try again when it has ended")
@@ -131,8 +133,12 @@ impl Target {
         loop {
             match heard {
                 Err(error) if !output.is_anothers && error.is::<Interrupted>() => {
-                    let text = format!("the change goes on on {} by itself", self.label());
-                    observer.see(Event::Text(text));
+                    let on = self.label();
+                    observer.see(Event::Text(if output.may_have_begun {
+                        format!("the change goes on by itself on {on}: the next run says what it came to")
+                    } else {
+                        format!("nothing was changed on {on}")
+                    }));
                     return Err(error);
                 }
                 Ok(Heard::Broke { greeted, failure }) => {
@@ -180,12 +186,18 @@ impl Target {
                 Next::Reply(Reply::Foreign) => break Heard::Foreign,
                 Next::Reply(Reply::Unknown) => break Heard::Unknown,
                 Next::Reply(Reply::Missing(program)) => break Heard::Failed(self.missing(&program)),
-                Next::Reply(Reply::Root) => is_root = true,
+                Next::Reply(Reply::Root) => {
+                    is_root = true;
+                    output.may_have_begun = true;
+                }
                 Next::Reply(Reply::Left) if is_root => {
-                    break Heard::Failed(Failure::new(format!(
-                        "root's script on {} came to no end",
-                        self.label()
-                    )));
+                    break Heard::Failed(
+                        Failure::new(format!(
+                            "root's script on {} ended without a word: the change may have begun",
+                            self.label()
+                        ))
+                        .with_remedy("run the same command again: it says what the change came to"),
+                    );
                 }
                 Next::Reply(Reply::Left) => {
                     break Heard::Failed(self.refused("this user", session.last_words()));
@@ -214,7 +226,9 @@ impl Target {
         let on = self.label();
         let failure = match ending {
             Ending::Done => return Ok(()),
-            Ending::Profile(code) => Failure::new(format!("the profile on {on} could not be changed")).with_code(code),
+            Ending::Profile(code) => Failure::new(format!("the profile on {on} could not be changed"))
+                .with_remedy("nothing was activated; what Nix says stands above")
+                .with_code(code),
             Ending::Activation(code) => {
                 let failure = Failure::new(format!("{action} on {on} failed with exit status {code}")).with_code(code);
                 if code == 4 {

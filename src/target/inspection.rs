@@ -64,7 +64,12 @@ impl Target {
                         session.is_over();
                         return Ok(system);
                     }
-                    None => break Failure::new(format!("{on} does not find the system")),
+                    None => {
+                        break Failure::new(format!(
+                            "the system is not on {on} any more: was it collected meanwhile?"
+                        ))
+                        .with_remedy("nothing was changed; run the same command again");
+                    }
                 },
                 Reply::NoPrevious => {
                     break Failure::new(format!(
@@ -74,7 +79,10 @@ impl Target {
                 }
                 Reply::Lacks(file) => break no_system(system, profile, &file, &on),
                 Reply::NoSpecialisation => break no_specialisation(specialisation.unwrap_or_default(), &others),
-                Reply::Failed(stage) => break Failure::new(format!("{on} cannot look at the system ({stage})")),
+                Reply::Failed(stage) => {
+                    break Failure::new(format!("{on} cannot look at the system ({stage})"))
+                        .with_remedy("nothing was changed");
+                }
                 _ => {}
             }
         };

@@ -34,6 +34,8 @@ pub struct Wants {
     pub changes: bool,
     /// Whether [`Target::daemon`] will be used.
     pub receives: bool,
+    /// Whether [`Target::root_here`] will be used.
+    pub upgrades: bool,
 }
 
 /// What [`Target::inspect`] looks at.
@@ -108,7 +110,7 @@ impl Target {
         &self.name
     }
 
-    /// How store paths get there. Nothing, where there is no Nix daemon.
+    /// How store paths get there. Nothing, where there is no Nix.
     ///
     /// # Errors
     /// A word with a NUL byte in it.

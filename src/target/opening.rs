@@ -10,7 +10,7 @@ use super::text::{self, Task, program};
 use super::{Target, Wants};
 use crate::daemon::Daemon;
 use crate::failure::Failure;
-use crate::host::Place;
+use crate::host::{Host, Place};
 use crate::plan::{Elevation, Rights};
 use crate::process::quote::words;
 use crate::process::signals::Signals;
@@ -84,13 +84,16 @@ impl Target {
             name: seen.name,
             _first: place.host().map(|_| first),
         };
+        if let (Some(host), true, None) = (place.host(), wants.receives, &target.nix) {
+            return Err(no_nix(host).into());
+        }
         let elevates = target.rights.elevation != Elevation::None;
         if wants.changes && !is_root && !elevates {
             return Err(Failure::new(format!("{} is not root on {}", seen.user, target.label()))
                 .with_remedy("add --sudo, or log in as root there")
                 .into());
         }
-        if wants.changes || (wants.receives && elevates) {
+        if wants.changes || ((wants.receives || wants.upgrades) && elevates) {
             let mut session = target.become_root(&seen.user, ssh, observer, signals)?;
             if wants.changes {
                 target.hear_of_last(&mut session, observer, signals)?;
@@ -255,6 +258,15 @@ impl Target {
             ),
         }
     }
+}
+
+/// Said before the long work.
+fn no_nix(host: &Host) -> Failure {
+    Failure::new(format!(
+        "{host} has no Nix, or it is not where its users find it: nothing was done"
+    ))
+    .with_remedy(format!("try: ssh {host} nix-store --version"))
+    .with_code(127)
 }
 
 fn look(session: &mut Session, observer: &mut dyn Observer, signals: &Signals) -> Result<Option<Seen>> {

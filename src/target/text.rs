@@ -101,7 +101,7 @@ impl Elevating<'_> {
             script: script.into_bytes(),
             input: self.input(),
             after_go: root,
-            may_ask: check,
+            may_ask: self.has_terminal && self.password.is_none() && self.rights.elevation != Elevation::None,
         })
     }
 

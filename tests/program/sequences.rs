@@ -159,7 +159,7 @@ fn a_second_activation_changes_nothing() {
     stage.stub("systemctl", "exit 0");
     let run = stage.rebuild("switch");
     assert_eq!(run.code, 1, "{}", run.stderr);
-    assert!(run.stderr.contains("an activation goes on"), "{}", run.stderr);
+    assert!(run.stderr.contains("an activation is under way"), "{}", run.stderr);
     assert_eq!(calls(&stage).last().map(String::as_str), Some(LOCK));
 }
 

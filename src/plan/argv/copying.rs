@@ -34,27 +34,27 @@ impl<'a> Cargo<'a> {
 /// trusted users (nixpkgs#299996).
 #[must_use]
 pub fn send(cargo: Cargo, socket: &Path, flags: &NixFlags) -> Invocation {
-    let mut store = OsString::from("unix://");
-    store.push(socket);
-    let command = Invocation::new("nix")
-        .args(FLAKES)
-        .args(["--log-format", "internal-json", "copy", "--no-check-sigs", "--to"])
-        .arg(store);
-    finish(command, cargo, flags)
+    finish(copy().arg("--to").arg(store_of(socket)), cargo, flags)
 }
 
-/// Sends from one host to another, through this machine, which keeps nothing: where no daemon can be lent.
+/// The same from another host, which is asked by Nix's own ssh: where the daemon cannot be lent to that host itself. This
+/// machine keeps nothing of it. The port is ssh's to know (`Ssh::for_nix`).
 #[must_use]
-pub fn pass_on(cargo: Cargo, from: &Host, to: &Host, flags: &NixFlags) -> Invocation {
-    let store = |host: &Host| {
-        let destination = host.destination();
-        let address = destination.strip_prefix("ssh://").unwrap_or(destination);
-        format!("ssh://{address}")
-    };
-    let command = Invocation::new("nix")
-        .args(FLAKES)
-        .args(["copy", "--no-check-sigs", "--from", &store(from)]);
-    finish(command.args(["--to", &store(to)]), cargo, flags)
+pub fn pass_on(cargo: Cargo, from: &Host, socket: &Path, flags: &NixFlags) -> Invocation {
+    let (name, _) = from.without_port();
+    let command = copy().args(["--from".to_owned(), format!("ssh://{name}")]).arg("--to");
+    finish(command.arg(store_of(socket)), cargo, flags)
+}
+
+fn copy() -> Invocation {
+    let words = ["--log-format", "internal-json", "copy", "--no-check-sigs"];
+    Invocation::new("nix").args(FLAKES).args(words)
+}
+
+fn store_of(socket: &Path) -> OsString {
+    let mut store = OsString::from("unix://");
+    store.push(socket);
+    store
 }
 
 fn finish(command: Invocation, cargo: Cargo, flags: &NixFlags) -> Invocation {
@@ -67,7 +67,7 @@ fn finish(command: Invocation, cargo: Cargo, flags: &NixFlags) -> Invocation {
     }
 }
 
-/// Fetches from a host whose sshd forwards no socket.
+/// Fetches from a host whose sshd forwards no socket, to a machine that has no daemon.
 #[must_use]
 pub fn fetch(path: &StorePath, host: &Host, flags: &NixFlags) -> Invocation {
     nix_copy_closure("--from", path, host, flags)
@@ -120,8 +120,8 @@ mod tests {
     #[test]
     fn copying_gets_only_its_own_flags() {
         let path = path();
-        let nix = "nix --extra-experimental-features 'nix-command flakes' copy --no-check-sigs";
-        let read = nix.replace(" copy ", " --log-format internal-json copy ");
+        let nix =
+            "nix --extra-experimental-features 'nix-command flakes' --log-format internal-json copy --no-check-sigs";
         for (command, expected) in [
             (
                 bring(&path, &host("me@b"), &flags()),
@@ -133,20 +133,20 @@ mod tests {
             ),
             (
                 send(Cargo::Path(&path), Path::new("/tmp/x/nix-daemon"), &flags()),
-                format!("{read} --to unix:///tmp/x/nix-daemon -s -v --option cores 1 {path}"),
+                format!("{nix} --to unix:///tmp/x/nix-daemon -s -v --option cores 1 {path}"),
             ),
             (
                 send(Cargo::Derivation(&path), Path::new("/s"), &NixFlags::default()),
-                format!("{read} --to unix:///s --derivation {path}"),
+                format!("{nix} --to unix:///s --derivation {path}"),
             ),
             (
                 pass_on(
                     Cargo::Path(&path),
-                    &host("me@b"),
-                    &host("ssh://root@[fe80::1]:22"),
+                    &host("ssh://me@b:2222"),
+                    Path::new("/s"),
                     &NixFlags::default(),
                 ),
-                format!("{nix} --from ssh://me@b --to 'ssh://root@[fe80::1]:22' {path}"),
+                format!("{nix} --from ssh://me@b --to unix:///s {path}"),
             ),
         ] {
             assert_eq!(command.to_string(), expected);

@@ -3,8 +3,8 @@
 # program of that system (rb_probe, 400 bytes) is built by Nix: it tests the setting, the emulator, the sandbox and
 # /etc/nix/machines at once. /bin/sh as the builder would prove nothing: it is this machine's own.
 
-# attempt [OPTION...]: one build, with the flags of the real one, never of the same derivation twice. In the background and waited for, so that it can be
-# ended with the run.
+# attempt [OPTION...]: one build, with the flags of the real one, never of the same derivation twice. In the background
+# and waited for, so that it can be ended with the run.
 attempt() {
 	with_client_build_flags exec "$nix_bin/nix-build" --no-out-link --option substitute false "$@" --expr "
 		derivation {
@@ -43,11 +43,27 @@ probe_start() {
 	prober=$!
 }
 
+# find_platform: sets $platform to the system that $drv is for. Mostly it is the client's; but a client may make the
+# system of a machine with another CPU, or make its own by cross compilation, and then what was tried says nothing.
+find_platform() {
+	platform=$rb_system
+	# Where a derivation file has it, between the list of its sources and its builder.
+	grep -qF "],\"$rb_system\",\"" "$drv" || platform=$("$nix_bin/nix-store" --query --binding system "$drv" 2>/dev/null) ||
+		platform=$rb_system
+}
+
 # probe_end: ends the run with the reason if the answer is no; sets $emulation otherwise.
 probe_end() {
 	[ -z "$prober" ] || wait "$prober"
 	prober=
 	emulation=$(cat "$work/probe")
+	platform=$rb_system
+	[ "$rb_goal" = result ] || return 0
+	find_platform
+	if [ "$platform" != "$rb_system" ]; then
+		emulation=native
+		! is_presumed "$platform" || emulation=option
+	fi
 	[ "$emulation" = no ] || return 0
 	case $(cat "$work/probe-log") in
 	*'Exec format error'*) fail no-emulator 1 ;;
@@ -57,22 +73,26 @@ probe_end() {
 	fail probe 1
 }
 
+# is_presumed SYSTEM: whether it is not this machine's own and the kernel's word is that an emulator is registered, under
+# Debian's name for it or NixOS's.
+is_presumed() {
+	[ "$1" != "$native_system" ] || return 1
+	[ -e "/proc/sys/fs/binfmt_misc/qemu-${1%-*}" ] || [ -e "/proc/sys/fs/binfmt_misc/$1" ]
+}
+
 # with_presumed_platform_flags COMMAND...: for builds that the evaluation itself asks for, while the probe is not over.
-# The kernel's word is taken: an emulator is registered, under Debian's name for it or NixOS's.
 with_presumed_platform_flags() {
-	for entry in "qemu-${rb_system%-*}" "$rb_system"; do
-		if [ "$rb_system" != "$native_system" ] && [ -e "/proc/sys/fs/binfmt_misc/$entry" ]; then
-			"$@" --option extra-extra-platforms "$rb_system"
-			return
-		fi
-	done
-	"$@"
+	if is_presumed "$rb_system"; then
+		"$@" --option extra-extra-platforms "$rb_system"
+	else
+		"$@"
+	fi
 }
 
 # with_platform_flags COMMAND...
 with_platform_flags() {
 	if [ "$emulation" = option ]; then
-		"$@" --option extra-extra-platforms "$rb_system"
+		"$@" --option extra-extra-platforms "$platform"
 	else
 		"$@"
 	fi

@@ -226,7 +226,7 @@ case_without_forwarding() {
 	on pi rebuild switch --eval-on builder
 	expect_status 0
 	expect_equal "$(profile_of pi)" "$output"
-	expect_contains "$(calls_of pi)" "nix-copy-closure --from builder $output"
+	expect_contains "$(calls_of pi)" "--from ssh://builder --to unix://"
 	expect_no_evaluation pi
 }
 
@@ -236,7 +236,7 @@ case_no_lend() {
 	forget_calls pi
 	on pi rebuild switch --eval-on builder --no-lend
 	expect_status 0
-	expect_contains "$(calls_of pi)" "nix-copy-closure --from builder $output"
+	expect_contains "$(calls_of pi)" "--from ssh://builder --to unix://"
 }
 
 case_with_specialisations_and_an_odd_place() {

@@ -210,9 +210,32 @@ case_roles_without_forwarding() {
 	must_rebuild switch --eval-on builder --target-host target --no-lend
 	expect_switched target
 	expect_lacks_result pi
+	# Whom Nix does not trust, here or there, gets it through root's daemon all the same.
+	change_configuration "nothing is lent, for admin there"
+	must_rebuild switch --eval-on builder --target-host admin@target --sudo --no-lend
+	expect_switched target
+	change_configuration "nothing is lent, for admin here"
+	as pi admin rebuild switch --eval-on builder --sudo --no-lend
+	expect_status 0
+	result=$output
+	expect_switched pi
 	change_configuration "nothing is lent for a derivation"
 	must_rebuild switch --eval-on builder --build-on target --target-host target -j 2 --no-lend
 	expect_switched target
+}
+
+# A system for another CPU than the client's needs nothing of the emulation of the client's: the probe is of no interest.
+case_roles_a_system_for_the_builders_own_cpu() {
+	begin "cross compiled"
+	must_sh_on pi 'cat >/srv/native.nix <<END
+		{ config.system.build.toplevel = derivation { name = "native"; system = "x86_64-linux"; builder = "/bin/sh";
+		    args = [ "-c" "echo x >\$out" ]; }; }
+END'
+	must lab emulation off
+	on pi rebuild build --file /srv/native.nix --eval-on builder
+	lab emulation on
+	expect_status 0
+	expect_matches "$output" '-native$'
 }
 
 # Nix's own ssh has the user's options, quoted ones too, and the port.
@@ -226,7 +249,7 @@ case_roles_options_for_ssh() {
 	expect_status 0
 	result=$output
 	expect_switched pi
-	expect_contains "$(calls_of pi)" "nix-copy-closure --from builder $result"
+	expect_contains "$(calls_of pi)" "--from ssh://builder --to unix://"
 	on pi env NIX_SSHOPTS="-o User='builder" rebuild build --eval-on builder
 	expect_status 2
 	expect_contains "$errors" "NIX_SSHOPTS"

@@ -107,7 +107,7 @@ case_activation_of_somebody_else() {
 	before=$(profile_of pi)
 	on pi rebuild switch --eval-on builder
 	expect_failure
-	expect_contains "$errors" "an activation goes on on this machine"
+	expect_contains "$errors" "an activation is under way on this machine"
 	expect_equal "$(profile_of pi)" "$before"
 	must_on pi systemctl stop nixos-rebuild-switch-to-configuration.service
 }
