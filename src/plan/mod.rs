@@ -27,6 +27,8 @@ pub struct Facts {
     pub own_name: String,
     /// Whether the user is root.
     pub is_root: bool,
+    /// Whether somebody sits at a terminal who can be asked.
+    pub has_terminal: bool,
     /// What there is that may be the configuration.
     pub found: Found,
 }
@@ -136,6 +138,9 @@ impl Plan {
         );
         if arguments.activation.diff && shows_nothing {
             warnings.push("--diff: nothing is built, so there is nothing to compare".to_owned());
+        }
+        if arguments.activation.ask && !deployment::changes_the_system(arguments.verb) {
+            warnings.push("--ask: nothing is changed, so there is no question".to_owned());
         }
         Ok(Self { task, warnings })
     }
