@@ -43,19 +43,20 @@ fn table(group: &[Line]) -> Vec<String> {
     };
     let name_width = width(&|line| line.name.clone(), WIDEST_NAME);
     let versions_width = width(&|line| versions(line, false), WIDEST_VERSIONS);
+    let padding = |text: &str, width: usize| " ".repeat(width.saturating_sub(text.chars().count()));
     group
         .iter()
         .map(|line| {
-            let padding = |text: &str, width: usize| " ".repeat(width.saturating_sub(text.chars().count()));
+            let mut text = format!("  {}{}  ", line.name, padding(&line.name, name_width));
             let plain = versions(line, false);
-            let size = line.bytes.map_or_else(String::new, |bytes| signed(bytes, 2));
-            let text = format!(
-                "  {}{}  {}{}  {size}",
-                line.name,
-                padding(&line.name, name_width),
-                versions(line, true),
-                padding(&plain, versions_width)
-            );
+            if !plain.is_empty() || versions_width > 0 {
+                text.push_str(&versions(line, true));
+                text.push_str(&padding(&plain, versions_width));
+                text.push_str("  ");
+            }
+            if let Some(bytes) = line.bytes {
+                text.push_str(&signed(bytes, 2));
+            }
             text.trim_end().to_owned()
         })
         .collect()
@@ -207,6 +208,12 @@ closure: 3.16 MB → 208 MB (+205 MB)"
             text.ends_with(&format!("changed:\n  {long}  1 → 2\n  bc  1 → 2")),
             "{text}"
         );
+    }
+
+    #[test]
+    fn there_is_no_column_for_versions_that_nothing_has() {
+        let text = shown("etc: -20 KiB\nunits: +40 KiB", None);
+        assert!(text.ends_with("changed:\n  etc    -20 kB\n  units  +41 kB"), "{text}");
     }
 
     #[test]

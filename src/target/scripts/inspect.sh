@@ -19,10 +19,11 @@ previous_generation() {
 
 # compare SYSTEM: with the one that runs. Nix's lines go as they are, for each Nix writes them a little differently.
 compare() {
-	current=$(readlink -f /run/current-system) && [ -e "$current" ] || {
+	if [ ! -e /run/current-system ]; then
 		event no-current
 		return
-	}
+	fi
+	current=$(readlink -f /run/current-system)
 	find_nix
 	difference=$(compare_by_nix store diff-closures "$current" "$1") || {
 		event incomparable
