@@ -66,6 +66,8 @@ set edit:completion:arg-completer[rebuild] = {|@words|
             cand --upgrade 'Update root''s channel ''nixos'' first, and those with a file .update-on-nixos-rebuild'
             cand --upgrade-all 'Update all of root''s channels first'
             cand --diff 'Show which packages change'
+            cand -a 'Show which packages change, then ask whether to go on: before switch, boot and test'
+            cand --ask 'Show which packages change, then ask whether to go on: before switch, boot and test'
             cand --install-bootloader 'Install the boot loader again'
             cand --sudo 'As --elevate sudo'
             cand -S 'Ask for the password here, once, before the long work; as --elevate sudo if that is not given'

@@ -27,6 +27,7 @@ complete -c rebuild -l rollback -d 'Go back to the generation before the current
 complete -c rebuild -l upgrade -d 'Update root\'s channel \'nixos\' first, and those with a file .update-on-nixos-rebuild'
 complete -c rebuild -l upgrade-all -d 'Update all of root\'s channels first'
 complete -c rebuild -l diff -d 'Show which packages change'
+complete -c rebuild -s a -l ask -d 'Show which packages change, then ask whether to go on: before switch, boot and test'
 complete -c rebuild -l install-bootloader -d 'Install the boot loader again'
 complete -c rebuild -l sudo -d 'As --elevate sudo'
 complete -c rebuild -s S -l ask-elevate-password -l ask-sudo-password -d 'Ask for the password here, once, before the long work; as --elevate sudo if that is not given'

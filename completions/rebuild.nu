@@ -28,6 +28,7 @@ module completions {
     --upgrade                 # Update root's channel 'nixos' first, and those with a file .update-on-nixos-rebuild
     --upgrade-all             # Update all of root's channels first
     --diff                    # Show which packages change
+    --ask(-a)                 # Show which packages change, then ask whether to go on: before switch, boot and test
     --install-bootloader      # Install the boot loader again
     --elevate: string@"nu-complete rebuild elevate" # Become root by this program where the system is changed
     --sudo                    # As --elevate sudo

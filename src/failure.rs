@@ -86,6 +86,21 @@ impl fmt::Display for Interrupted {
 
 impl std::error::Error for Interrupted {}
 
+/// The user was asked and said no: what he is told, which is no error.
+///
+/// The exit status is 1 all the same, as that of apt, pacman or terraform: whoever writes `rebuild switch --ask && ...` wants
+/// what follows only after a change.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Declined(pub String);
+
+impl fmt::Display for Declined {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Declined {}
+
 /// The exit status for an error that nobody handled.
 #[must_use]
 pub fn exit_code(error: &anyhow::Error) -> u8 {
@@ -100,6 +115,9 @@ pub fn exit_code(error: &anyhow::Error) -> u8 {
 pub fn describe(error: &anyhow::Error) -> Option<String> {
     if error.is::<Interrupted>() {
         return None;
+    }
+    if let Some(Declined(text)) = error.downcast_ref::<Declined>() {
+        return Some(text.clone());
     }
     let mut text = format!("error: {error:#}");
     if let Some(remedy) = error.downcast_ref::<Failure>().and_then(Failure::remedy) {
@@ -125,6 +143,13 @@ mod tests {
             describe(&error).as_deref(),
             Some("error: client → builder: the link broke\n  try again")
         );
+    }
+
+    #[test]
+    fn a_no_is_no_error_and_no_success() {
+        let error = anyhow::Error::new(Declined("nothing was changed".into()));
+        assert_eq!(exit_code(&error), 1);
+        assert_eq!(describe(&error).as_deref(), Some("nothing was changed"));
     }
 
     #[test]

@@ -6,6 +6,7 @@
 
 pub mod cli;
 pub mod daemon;
+pub mod difference;
 pub mod edit;
 pub mod failure;
 pub mod generations;

@@ -3,6 +3,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+#[path = "program/changes.rs"]
+mod changes;
 #[path = "program/configurations.rs"]
 mod configurations;
 #[path = "program/sequences.rs"]

@@ -194,6 +194,10 @@ pub struct ActivationFlags {
     #[arg(long)]
     pub diff: bool,
 
+    /// Show which packages change, then ask whether to go on: before switch, boot and test
+    #[arg(long, short = 'a')]
+    pub ask: bool,
+
     /// Install the boot loader again
     #[arg(long)]
     pub install_bootloader: bool,

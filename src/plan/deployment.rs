@@ -25,6 +25,8 @@ pub struct Deployment {
     pub outcome: Outcome,
     /// Whether the packages that change are shown.
     pub diff: bool,
+    /// Whether the user is asked before the change.
+    pub ask: bool,
     /// The flags for Nix.
     pub flags: NixFlags,
 }
@@ -92,6 +94,7 @@ pub struct Activation {
 
 impl Deployment {
     pub(super) fn new(arguments: &Arguments, facts: &Facts, warnings: &mut Vec<String>) -> Result<Self, Failure> {
+        let ask = asks(arguments, facts)?;
         let target = place(arguments.roles.target_host.as_deref(), facts)?.unwrap_or(Place::Here);
         let outcome = outcome(arguments, facts)?;
         let origin = origin(arguments, facts, &target)?;
@@ -104,7 +107,8 @@ impl Deployment {
             rights,
             profile,
             outcome,
-            diff: arguments.activation.diff && arguments.verb != Verb::DryBuild,
+            diff: (arguments.activation.diff || arguments.activation.ask) && arguments.verb != Verb::DryBuild,
+            ask,
             flags: NixFlags::of(arguments),
         })
     }
@@ -124,6 +128,21 @@ impl Deployment {
         }
         hosts
     }
+}
+
+/// Whether something is different after this verb that a person may want to be asked about.
+pub(super) fn changes_the_system(verb: Verb) -> bool {
+    matches!(verb, Verb::Switch | Verb::Boot | Verb::Test)
+}
+
+/// Refused before the long work where nobody can answer after it.
+fn asks(arguments: &Arguments, facts: &Facts) -> Result<bool, Failure> {
+    let asks = arguments.activation.ask && changes_the_system(arguments.verb);
+    if asks && !facts.has_terminal {
+        return Err(Failure::usage("--ask: there is no terminal to ask on")
+            .with_remedy("run it at a terminal, or leave --ask out; to see what would change: rebuild build --diff"));
+    }
+    Ok(asks)
 }
 
 fn place(text: Option<&str>, facts: &Facts) -> Result<Option<Place>, Failure> {

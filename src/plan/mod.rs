@@ -28,6 +28,8 @@ pub struct Facts {
     pub own_name: String,
     /// Whether the user is root.
     pub is_root: bool,
+    /// Whether somebody sits at a terminal who can be asked.
+    pub has_terminal: bool,
     /// What there is that may be the configuration.
     pub found: Found,
 }
@@ -141,6 +143,16 @@ impl Plan {
         );
         if arguments.activation.diff && shows_nothing {
             warnings.push("--diff: nothing is built, so there is nothing to compare".to_owned());
+        }
+        let no_system = matches!(
+            arguments.verb,
+            Verb::BuildVm | Verb::BuildVmWithBootloader | Verb::BuildImage
+        );
+        if arguments.activation.diff && no_system {
+            warnings.push("--diff: what is built is no system to be compared with this one".to_owned());
+        }
+        if arguments.activation.ask && !deployment::changes_the_system(arguments.verb) {
+            warnings.push("--ask: nothing is changed, so there is no question".to_owned());
         }
         Ok(Self { task, warnings })
     }

@@ -6,6 +6,7 @@ fn facts() -> Facts {
     Facts {
         own_name: "pi".into(),
         is_root: true,
+        has_terminal: true,
         found: Found::default(),
     }
 }
@@ -357,6 +358,51 @@ fn old_names_are_taken_with_a_warning() {
             1
         );
     }
+}
+
+#[test]
+fn who_is_asked_sees_first_what_changes() {
+    let seen = |line: &str| deployment(line).map(|deployment| (deployment.diff, deployment.ask));
+    for line in [
+        "switch --ask",
+        "boot -a",
+        "test -a --target-host t",
+        "switch -a --rollback",
+    ] {
+        assert_eq!(seen(line), Ok((true, true)), "{line}");
+    }
+    assert_eq!(seen("switch --diff"), Ok((true, false)));
+    assert_eq!(seen("switch"), Ok((false, false)));
+}
+
+#[test]
+fn there_is_no_question_where_nothing_is_changed() {
+    let nobody = Facts {
+        has_terminal: false,
+        ..facts()
+    };
+    for (line, shown) in [("build -a", true), ("dry-activate -a", true), ("dry-build -a", false)] {
+        let plan = plan_with(line, &nobody).unwrap();
+        assert!(plan.warnings[0].starts_with("--ask: nothing is changed"), "{line}");
+        let Task::Deploy(deployment) = plan.task else {
+            unreachable!("{line}");
+        };
+        assert_eq!((deployment.diff, deployment.ask), (shown, false), "{line}");
+    }
+}
+
+#[test]
+fn a_question_that_nobody_can_answer_is_refused_before_the_work() {
+    let nobody = Facts {
+        has_terminal: false,
+        ..facts()
+    };
+    for line in ["switch --ask", "boot -a --eval-on b", "test -a --rollback"] {
+        let failure = plan_with(line, &nobody).unwrap_err();
+        assert_eq!(failure.code(), 2, "{line}");
+        assert!(failure.remedy().unwrap().contains("leave --ask out"), "{line}");
+    }
+    assert!(plan_with("switch --diff", &nobody).is_ok());
 }
 
 #[test]

@@ -6,18 +6,19 @@ use anyhow::{Context, Result};
 
 use super::here::Here;
 use super::make::{Made, Maker, send_to};
-use super::upgrade;
-use crate::failure::Failure;
+use super::{question, upgrade};
+use crate::difference::NextBoot;
+use crate::failure::{Declined, Failure};
 use crate::host::Place;
 use crate::plan::argv::{self, Images};
-use crate::plan::{Deployment, Kind, Making, Origin};
+use crate::plan::{Activation, Deployment, Kind, Making, Origin};
 use crate::process::signals::Signals;
-use crate::progress::Observer;
+use crate::progress::{Event, Observer, Phase};
 use crate::session::relay::Relay;
 use crate::ssh::Ssh;
 use crate::store_path::StorePath;
 use crate::surroundings::Surroundings;
-use crate::target::{self, Change, ProfileChange, Subject, Target, Wants};
+use crate::target::{self, Change, Inquiry, ProfileChange, Subject, Target, Wants};
 
 /// Does what the plan says. Prints the resulting path, and nothing else, to stdout.
 ///
@@ -159,20 +160,13 @@ impl Run<'_> {
     fn finish(&self, subject: &Subject, builder: Option<&Place>, observer: &mut dyn Observer) -> Result<()> {
         let activation = self.plan.outcome.activation();
         let rolls_back = matches!(subject, Subject::Previous(_));
-        let system = match subject {
-            Subject::System(system) if activation.is_none() && !self.plan.diff => (*system).clone(),
-            _ => {
-                let specialisation = activation.and_then(|activation| activation.specialisation.as_deref());
-                self.target.inspect(
-                    subject,
-                    specialisation,
-                    self.plan.diff,
-                    self.ssh,
-                    observer,
-                    self.signals,
-                )?
-            }
+        let (system, next_boot) = match subject {
+            Subject::System(system) if activation.is_none() && !self.plan.diff => ((*system).clone(), None),
+            _ => self.inspect(subject, activation, observer)?,
         };
+        if self.plan.ask {
+            self.ask(activation.map_or("", |activation| activation.action), observer)?;
+        }
         // From here on an interrupt is between two changes, not before them.
         self.signals.check()?;
         match activation {
@@ -195,8 +189,51 @@ impl Run<'_> {
                 self.target.change(&change, self.ssh, observer, self.signals)?;
             }
         }
+        if let (Some(next_boot), Some(activation)) = (next_boot, activation) {
+            let hint = next_boot.hint(activation.action, activation.specialisation.as_deref());
+            observer.see(Event::Text(hint));
+        }
+        // Last, for the path that ends this line goes to stdout.
         done("The new configuration is", system.as_str());
         Ok(())
+    }
+
+    /// Looks at the system and shows what it changes; what is left to say at the end is given back.
+    fn inspect(
+        &self,
+        subject: &Subject,
+        activation: Option<&Activation>,
+        observer: &mut dyn Observer,
+    ) -> Result<(StorePath, Option<NextBoot>)> {
+        let inquiry = Inquiry {
+            subject: subject.clone(),
+            specialisation: activation.and_then(|activation| activation.specialisation.as_deref()),
+            diff: self.plan.diff,
+            next_boot: activation.is_some_and(|activation| activation.action != "dry-activate"),
+        };
+        let inspection = self.target.inspect(&inquiry, self.ssh, observer, self.signals)?;
+        if let Some(difference) = &inspection.difference {
+            for line in difference.lines(inspection.system.as_str()) {
+                observer.see(Event::Text(line));
+            }
+        }
+        Ok((inspection.system, inspection.next_boot))
+    }
+
+    /// `--ask`: the last thing before the change.
+    fn ask(&self, action: &str, observer: &mut dyn Observer) -> Result<()> {
+        // What is live on the screen would be in the way.
+        observer.see(Event::Phase(Phase::Done));
+        let on = self.target.label();
+        let question = match action {
+            "boot" => format!("Make it the default for booting {on}?"),
+            "test" => format!("Activate it on {on}, until the next boot?"),
+            _ => format!("Activate it on {on}?"),
+        };
+        if question::ask(&question, self.signals)? {
+            return Ok(());
+        }
+        Err(Declined(format!("nothing was changed on {on}")).into())
     }
 
     fn link(&self, made: &Made, builder: &Place) -> Result<()> {

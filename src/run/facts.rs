@@ -1,5 +1,6 @@
 //! What of this machine decides over a plan, looked up.
 
+use std::io::IsTerminal;
 use std::path::Path;
 
 use crate::cli::Arguments;
@@ -18,6 +19,7 @@ pub fn facts(arguments: &Arguments, around: &Surroundings) -> Facts {
     Facts {
         own_name: around.own_name.clone(),
         is_root: nix::unistd::geteuid().is_root(),
+        has_terminal: std::io::stdin().is_terminal(),
         found: Found {
             // It can be a symlink to the flake's own.
             system_flake: std::fs::canonicalize(SYSTEM_FLAKE)

@@ -10,6 +10,7 @@ mod make;
 mod manual;
 mod open;
 mod programs;
+mod question;
 mod upgrade;
 
 use anyhow::Result;

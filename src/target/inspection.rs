@@ -8,42 +8,68 @@ use super::reply::Reply;
 use super::session::{Next, Session};
 use super::text::{self, Inspected};
 use super::{Subject, Target};
+use crate::difference::{Difference, NextBoot};
 use crate::failure::Failure;
 use crate::process::signals::Signals;
 use crate::progress::{Event, Observer};
 use crate::ssh::Ssh;
 use crate::store_path::StorePath;
 
+/// What is asked of the target before a change.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Inquiry<'a> {
+    /// What is looked at.
+    pub subject: Subject<'a>,
+    /// The specialisation that it must have.
+    pub specialisation: Option<&'a str>,
+    /// Whether it is compared with the system that runs.
+    pub diff: bool,
+    /// Whether it is compared with what was booted.
+    pub next_boot: bool,
+}
+
+/// What it answers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Inspection {
+    /// The system.
+    pub system: StorePath,
+    /// What differs from the system that runs, if that was asked and there is an answer.
+    pub difference: Option<Difference>,
+    /// What is not in use before a boot.
+    pub next_boot: Option<NextBoot>,
+}
+
 impl Target {
-    /// Finds the system and sees that it is one, and has the specialisation; `diff`: shows which packages change. Changes
-    /// nothing and needs no rights.
+    /// Finds the system and sees that it is one, and has the specialisation, and compares it. Changes nothing and needs no
+    /// rights.
     ///
     /// # Errors
-    /// When it is not what it should be.
+    /// When it is not what it should be. That it cannot be compared is no error, but a warning.
     pub fn inspect(
         &self,
-        subject: &Subject,
-        specialisation: Option<&str>,
-        diff: bool,
+        inquiry: &Inquiry,
         ssh: &Ssh,
         observer: &mut dyn Observer,
         signals: &Signals,
-    ) -> Result<StorePath> {
-        let (system, profile) = match subject {
+    ) -> Result<Inspection> {
+        let (system, profile) = match &inquiry.subject {
             Subject::System(system) => (system.as_str(), Path::new("")),
             Subject::Previous(profile) => ("", *profile),
         };
+        let specialisation = inquiry.specialisation.unwrap_or_default();
         let text = text::inspection(&Inspected {
             system,
             profile,
-            specialisation: specialisation.unwrap_or_default(),
-            diff,
+            specialisation,
+            diff: inquiry.diff,
+            next_boot: inquiry.next_boot,
             careless: self.careless,
         })?;
         let on = self.label();
         let mut session = Session::start(&self.place, ssh, &text, observer)?;
         let mut found = None;
         let mut others = Vec::new();
+        let (mut difference, mut next_boot): (Option<Difference>, _) = (None, None);
         let failure = loop {
             let reply = match session.next(observer, signals)? {
                 Next::Reply(reply) => reply,
@@ -59,10 +85,26 @@ impl Target {
                 Reply::Incomparable => {
                     observer.see(Event::Text(format!("warning: --diff: Nix on {on} does not compare")));
                 }
+                Reply::Compared(current) => difference = Some(Difference::with(current)),
+                Reply::Difference(line) => {
+                    if let Some(difference) = &mut difference {
+                        difference.hear(&line);
+                    }
+                }
+                Reply::Closure { bytes, system } => {
+                    if let Some(difference) = &mut difference {
+                        difference.measured(&system, bytes);
+                    }
+                }
+                Reply::NextBoot(answer) => next_boot = Some(answer),
                 Reply::Finished => match found.take() {
                     Some(system) => {
                         session.is_over();
-                        return Ok(system);
+                        return Ok(Inspection {
+                            system,
+                            difference,
+                            next_boot,
+                        });
                     }
                     None => {
                         break Failure::new(format!(
@@ -78,7 +120,7 @@ impl Target {
                     ));
                 }
                 Reply::Lacks(file) => break no_system(system, profile, &file, &on),
-                Reply::NoSpecialisation => break no_specialisation(specialisation.unwrap_or_default(), &others),
+                Reply::NoSpecialisation => break no_specialisation(specialisation, &others),
                 Reply::Failed(stage) => {
                     break Failure::new(format!("{on} cannot look at the system ({stage})"))
                         .with_remedy("nothing was changed");

@@ -21,6 +21,7 @@ use crate::ssh::Ssh;
 use crate::store_path::StorePath;
 use crate::surroundings::Surroundings;
 pub use here::RootHere;
+pub use inspection::{Inquiry, Inspection};
 use password::Password;
 use session::Session;
 use text::Elevating;
@@ -149,7 +150,8 @@ impl Target {
     }
 
     /// As messages name it.
-    fn label(&self) -> String {
+    #[must_use]
+    pub fn label(&self) -> String {
         match &self.place {
             Place::Here => "this machine".to_owned(),
             Place::There(host) => host.to_string(),

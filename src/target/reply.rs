@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use crate::difference::NextBoot;
+
 /// One line of a script.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Reply {
@@ -39,6 +41,14 @@ pub(super) enum Reply {
     NoCurrent,
     /// Nix did not compare.
     Incomparable,
+    /// It did, with this system, which runs.
+    Compared(String),
+    /// A line of what it says.
+    Difference(String),
+    /// The size of a system with all that it refers to, in bytes.
+    Closure { bytes: u64, system: String },
+    /// What is not in use before a boot.
+    NextBoot(NextBoot),
     /// The system.
     Found(String),
 
@@ -112,6 +122,13 @@ impl Reply {
             "no-specialisation" => Self::NoSpecialisation,
             "no-current" => Self::NoCurrent,
             "incomparable" => Self::Incomparable,
+            "compared" => Self::Compared(rest),
+            "difference" => Self::Difference(rest),
+            "closure" => Self::Closure {
+                bytes: word()?.parse().ok()?,
+                system: word()?,
+            },
+            "next-boot" => Self::NextBoot(NextBoot::parse(&rest)?),
             "found" => Self::Found(rest),
             "nothing" => Self::Nothing,
             "record" => Self::Record(Record {
@@ -178,6 +195,19 @@ mod tests {
                 "@rebuild has-specialisation on the go",
                 Some(Reply::HasSpecialisation("on the go".into())),
             ),
+            (
+                "@rebuild difference a: 1 → 2",
+                Some(Reply::Difference("a: 1 → 2".into())),
+            ),
+            (
+                "@rebuild closure 17 /nix/store/x",
+                Some(Reply::Closure {
+                    bytes: 17,
+                    system: "/nix/store/x".into(),
+                }),
+            ),
+            ("@rebuild closure /nix/store/x 17", None),
+            ("@rebuild next-boot - -", None),
             ("@rebuild ended", None),
             ("@rebuild else", None),
             ("root", None),

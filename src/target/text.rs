@@ -55,6 +55,7 @@ pub(super) struct Inspected<'a> {
     pub(super) profile: &'a Path,
     pub(super) specialisation: &'a str,
     pub(super) diff: bool,
+    pub(super) next_boot: bool,
     /// Whether a thing that is no system is taken for one.
     pub(super) careless: bool,
 }
@@ -66,6 +67,7 @@ pub(super) fn inspection(of: &Inspected) -> Result<Text, Failure> {
     script.set("rb_profile", of.profile)?;
     script.set("rb_specialisation", of.specialisation)?;
     script.set("rb_diff", yes(of.diff))?;
+    script.set("rb_next_boot", yes(of.next_boot))?;
     script.set("rb_careless", yes(of.careless))?;
     for part in [COMMON, NIX, include_str!("scripts/inspect.sh")] {
         script.text(part);

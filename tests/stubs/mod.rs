@@ -3,7 +3,7 @@
 
 use std::cell::RefCell;
 use std::fs;
-use std::io::Read;
+use std::io::{Read, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
@@ -37,7 +37,8 @@ hear_files() {
 "#;
 
 /// Runs a command in a root directory in which nothing of this machine can be changed that an activation changes, and in
-/// which there is a system to activate. `$1` is the stage, `$2` the system.
+/// which there is a system to activate, and another one that runs and was booted, with another kernel. `$1` is the stage, `$2`
+/// the system.
 const OWN_MACHINE: &str = r#"
 set -e
 stage=$1 system=$2
@@ -60,6 +61,18 @@ ln -s system-2-link "$root/nix/var/nix/profiles/system"
 for place in "$root$system" "$root$system/specialisation/quiet"; do
 	cp "$stage/bin/switch-to-configuration" "$place/bin/"
 done
+before=/nix/store/22222222222222222222222222222222-nixos-system-pi
+for version in 6.1.2 6.1.5; do
+	mkdir -p "$root/nix/store/linux-$version/lib/modules/$version"
+	: >"$root/nix/store/linux-$version/Image"
+done
+mkdir "$root$before"
+ln -s /nix/store/linux-6.1.2 "$root$before/kernel-modules"
+ln -s /nix/store/linux-6.1.2/Image "$root$before/kernel"
+ln -s /nix/store/linux-6.1.5 "$root$system/kernel-modules"
+ln -s /nix/store/linux-6.1.5/Image "$root$system/kernel"
+ln -s "$before" "$root/run/current-system"
+ln -s "$before" "$root/run/booted-system"
 exec /usr/sbin/chroot "$root" "$@"
 "#;
 
@@ -77,6 +90,13 @@ pub struct Run {
 }
 
 pub struct Running(Child);
+
+/// A run with a terminal.
+pub struct AtTerminal {
+    pub running: Running,
+    screen: fs::File,
+    seen: String,
+}
 
 impl Stage {
     pub fn new() -> Self {
@@ -216,6 +236,32 @@ impl Stage {
     }
 
     pub fn start(&self, arguments: &str) -> Running {
+        let mut command = self.command(arguments);
+        command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        Running(command.spawn().unwrap())
+    }
+
+    /// With a terminal to ask on; the result still goes elsewhere.
+    pub fn start_at_terminal(&self, arguments: &str) -> AtTerminal {
+        let terminal = nix::pty::openpty(None, None).unwrap();
+        let mut command = self.command(arguments);
+        command
+            .stdin(terminal.slave.try_clone().unwrap())
+            .stdout(Stdio::piped())
+            .stderr(terminal.slave);
+        let running = Running(command.spawn().unwrap());
+        drop(command);
+        AtTerminal {
+            running,
+            screen: terminal.master.into(),
+            seen: String::new(),
+        }
+    }
+
+    fn command(&self, arguments: &str) -> Command {
         let program = env!("CARGO_BIN_EXE_rebuild");
         let mut command = match self.own {
             None => Command::new(program),
@@ -239,10 +285,6 @@ impl Stage {
         command.args(arguments.split_whitespace()).current_dir(self.root.path());
         command.env_clear().envs(self.variables.borrow().iter().cloned());
         command
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped());
-        Running(command.spawn().unwrap())
     }
 
     pub fn rebuild(&self, arguments: &str) -> Run {
@@ -269,6 +311,37 @@ impl Stage {
     }
 }
 
+impl AtTerminal {
+    /// Until this is on the screen.
+    pub fn wait_for_text(&mut self, text: &str) {
+        while !self.seen.contains(text) {
+            assert!(self.read() > 0, "{text} never came: {}", self.seen);
+        }
+    }
+
+    pub fn types(&mut self, text: &str) {
+        self.screen.write_all(text.as_bytes()).unwrap();
+    }
+
+    /// What was on the screen is its stderr.
+    pub fn finish(mut self) -> Run {
+        // Linux says EIO when nobody has the other end any more.
+        while self.read() > 0 {}
+        let run = self.running.finish();
+        Run {
+            stderr: self.seen.replace('\r', ""),
+            ..run
+        }
+    }
+
+    fn read(&mut self) -> usize {
+        let mut bytes = [0; 4096];
+        let length = self.screen.read(&mut bytes).unwrap_or(0);
+        self.seen.push_str(&String::from_utf8_lossy(&bytes[..length]));
+        length
+    }
+}
+
 impl Running {
     pub fn signal(&mut self, name: &str) {
         let status = Command::new("kill")
@@ -286,7 +359,9 @@ impl Running {
             text
         });
         let mut stderr = Vec::new();
-        self.0.stderr.take().unwrap().read_to_end(&mut stderr).unwrap();
+        if let Some(mut pipe) = self.0.stderr.take() {
+            pipe.read_to_end(&mut stderr).unwrap();
+        }
         let code = self.0.wait().unwrap().code().unwrap_or(-1);
         Run {
             code,

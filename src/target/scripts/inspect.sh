@@ -17,15 +17,52 @@ previous_generation() {
 	[ "$found" -gt 0 ] && readlink -f "$rb_profile-$found-link"
 }
 
+# compare SYSTEM: with the one that runs. Nix's lines go as they are, for each Nix writes them a little differently.
 compare() {
 	if [ ! -e /run/current-system ]; then
 		event no-current
 		return
 	fi
+	current=$(readlink -f /run/current-system)
 	find_nix
-	printf '<<< /run/current-system\n>>> %s\n' "$1"
-	"$nix_bin/nix" --extra-experimental-features 'nix-command flakes' store diff-closures /run/current-system "$1" ||
+	difference=$(compare_by_nix store diff-closures "$current" "$1") || {
 		event incomparable
+		return
+	}
+	event compared "$current"
+	[ -z "$difference" ] || printf '%s\n' "$difference" | while IFS= read -r line; do event difference "$line"; done
+	# In the order of their names.
+	compare_by_nix path-info --closure-size "$current" "$1" | while read -r path size; do event closure "$size" "$path"; done
+}
+compare_by_nix() {
+	"$nix_bin/nix" --extra-experimental-features 'nix-command flakes' "$@"
+}
+
+# tell_next_boot SYSTEM: what of it is not in use before a boot, and the versions of the kernels, or - for each.
+tell_next_boot() {
+	booted=$(readlink -f /run/booted-system) && [ -d "$booted" ] || return 0
+	changed=''
+	for part in kernel kernel-modules initrd; do
+		[ "$(place_of "$booted/$part")" = "$(place_of "$1/$part")" ] || changed="$changed $part"
+	done
+	parameters=$(parameters_of "$booted")
+	[ "$parameters" = "$(parameters_of "$1")" ] || changed="$changed kernel-params"
+	# shellcheck disable=SC2086 # words
+	[ -z "$changed" ] || event next-boot "$(kernel_version "$booted")" "$(kernel_version "$1")" $changed
+}
+# A container's system has no kernel.
+place_of() {
+	[ ! -e "$1" ] || readlink -f "$1"
+}
+parameters_of() {
+	[ ! -r "$1/kernel-params" ] || cat "$1/kernel-params"
+}
+kernel_version() {
+	set -- "$1"/kernel-modules/lib/modules/*
+	case ${1##*/} in
+	'' | *[!A-Za-z0-9._+~-]*) set -- - - ;;
+	esac
+	if [ $# = 1 ]; then echo "${1##*/}"; else echo -; fi
 }
 
 inspect() {
@@ -54,6 +91,7 @@ inspect() {
 		return
 	fi
 	[ "$rb_diff" = no ] || compare "$system"
+	[ "$rb_next_boot" = no ] || tell_next_boot "$system${rb_specialisation:+/specialisation/$rb_specialisation}"
 	event found "$system"
 }
 

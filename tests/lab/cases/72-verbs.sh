@@ -163,7 +163,7 @@ case_diff() {
 	must_rebuild build --diff
 	expect_contains "$errors" "<<< /run/current-system"
 	expect_contains "$errors" ">>> $result"
-	expect_contains "$errors" "duck: "
+	expect_contains "$errors" $'\nadded:\n  duck'
 	must_sh_on pi 'rm /run/current-system'
 	must_rebuild test --diff
 	expect_contains "$errors" "/run/current-system"

@@ -12,5 +12,15 @@
   options.swapDevices = lib.mkOption { default = [ ]; };
   options.hardware = lib.mkOption { default = { }; type = lib.types.attrs; };
 
+  options.system.build.initialRamdisk = lib.mkOption { };
+
   config.boot.kernelPackages = lib.mkDefault { kernel = pkgs.linux config.boot.kernelVersion; };
+  config.system.build.initialRamdisk = pkgs.run "initrd-linux-${config.boot.kernelVersion}"
+    {
+      inherit (config.boot.kernelPackages) kernel;
+      settings = builtins.toJSON config.boot.initrd;
+    } ''
+    mkdir "$out"
+    echo "$kernel $settings" > "$out/initrd"
+  '';
 }

@@ -16,6 +16,7 @@ in
       pkgs.run "nixos-system-${config.networking.hostName}-${config.system.nixos.label}"
         {
           inherit (config.system.build) etc;
+          initrd = config.system.build.initialRamdisk;
           inherit (config.system) path;
           inherit (config.system.nixos) label;
           inherit (config.boot.kernelPackages) kernel;
@@ -34,6 +35,7 @@ in
         ln -s "$path" "$out/sw"
         ln -s "$kernel" "$out/kernel-modules"
         ln -s "$kernel/Image" "$out/kernel"
+        ln -s "$initrd/initrd" "$out/initrd"
         printf '#!%s sh\n' "$builder" > "$out/init"
         chmod 755 "$out/init"
 

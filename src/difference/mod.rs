@@ -1,0 +1,62 @@
+//! What a new system changes: the packages, as Nix compares two closures, and what of it is not in use before a boot. Plain
+//! values, made of what the target says; none of it is trusted not to play with the terminal.
+
+mod line;
+mod next_boot;
+mod shown;
+
+pub use next_boot::NextBoot;
+
+use line::Line;
+
+/// The difference between the running system and a new one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Difference {
+    /// The system that runs.
+    current: String,
+    changed: Vec<Line>,
+    added: Vec<Line>,
+    removed: Vec<Line>,
+    /// What Nix wrote and we cannot read.
+    unread: Vec<String>,
+    /// Systems and the sizes of their closures, in bytes.
+    sizes: Vec<(String, u64)>,
+}
+
+impl Difference {
+    /// None so far, with this system, which runs.
+    #[must_use]
+    pub fn with(current: String) -> Self {
+        Self {
+            current,
+            changed: Vec::new(),
+            added: Vec::new(),
+            removed: Vec::new(),
+            unread: Vec::new(),
+            sizes: Vec::new(),
+        }
+    }
+
+    /// Takes in a line of `nix store diff-closures`.
+    pub fn hear(&mut self, text: &str) {
+        match Line::parse(text) {
+            None => self.unread.push(shown::harmless(text)),
+            Some(line) => match (line.from.is_empty(), line.to.is_empty()) {
+                (true, false) => self.added.push(line),
+                (false, true) => self.removed.push(line),
+                _ => self.changed.push(line),
+            },
+        }
+    }
+
+    /// Takes in how large a system is, with all that it refers to.
+    pub fn measured(&mut self, system: &str, bytes: u64) {
+        self.sizes.push((system.to_owned(), bytes));
+    }
+
+    fn size_of(&self, system: &str) -> Option<u64> {
+        self.sizes
+            .iter()
+            .find_map(|(name, bytes)| (name == system).then_some(*bytes))
+    }
+}

@@ -1,0 +1,82 @@
+//! The question before a change (`--ask`).
+
+use std::fs::OpenOptions;
+use std::io::{self, BufRead, IsTerminal, Write};
+use std::sync::mpsc::channel;
+use std::thread;
+
+use anyhow::{Context, Result};
+use nix::sys::termios::{FlushArg, tcflush};
+
+use crate::failure::Interrupted;
+use crate::process::signals::Signals;
+
+enum Heard {
+    Line(io::Result<String>),
+    Signal(i32),
+}
+
+/// Asks on the terminal. Only a clear yes is one: Return alone, Ctrl-D and everything else are no.
+///
+/// # Errors
+/// A signal has come, Ctrl-C for one, or the terminal is gone.
+pub(super) fn ask(question: &str, signals: &Signals) -> Result<bool> {
+    let (sender, heard) = channel();
+    let _guard = signals.forward(sender.clone(), Heard::Signal);
+    signals.check()?;
+    // What was typed during the long work was no answer to this.
+    let _ = tcflush(io::stdin(), FlushArg::TCIFLUSH);
+    say(&format!("{question} [y/N] ")).context("the question cannot be asked")?;
+    // It may wait for ever, and a signal is not to.
+    thread::spawn(move || {
+        let mut line = String::new();
+        let answer = io::stdin().lock().read_line(&mut line).map(|_| line);
+        let _ = sender.send(Heard::Line(answer));
+    });
+    match heard.recv().context("nobody listens to the terminal")? {
+        Heard::Line(Ok(line)) => {
+            if !line.ends_with('\n') {
+                // Ctrl-D leaves the cursor where it is.
+                say("\n")?;
+            }
+            Ok(is_yes(&line))
+        }
+        Heard::Line(Err(error)) => Err(error).context("the answer cannot be read"),
+        Heard::Signal(signal) => {
+            let _ = say("\n");
+            Err(Interrupted { signal }.into())
+        }
+    }
+}
+
+/// Where a person sees it, be stderr a file or not.
+fn say(text: &str) -> io::Result<()> {
+    let mut stderr = io::stderr();
+    if stderr.is_terminal() {
+        return stderr.write_all(text.as_bytes());
+    }
+    OpenOptions::new()
+        .write(true)
+        .open("/dev/tty")?
+        .write_all(text.as_bytes())
+}
+
+fn is_yes(line: &str) -> bool {
+    let answer = line.trim();
+    answer.eq_ignore_ascii_case("y") || answer.eq_ignore_ascii_case("yes")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_clear_yes_is_one() {
+        for line in ["y\n", "Y\n", " yes \n", "YES\r\n"] {
+            assert!(is_yes(line), "{line:?}");
+        }
+        for line in ["", "\n", "n\n", "no\n", "yy\n", "ja\n", "y n\n", "yes!\n"] {
+            assert!(!is_yes(line), "{line:?}");
+        }
+    }
+}
