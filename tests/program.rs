@@ -7,6 +7,8 @@
 mod configurations;
 #[path = "program/sequences.rs"]
 mod sequences;
+#[path = "program/settings.rs"]
+mod settings;
 mod stubs;
 #[path = "program/targets.rs"]
 mod targets;

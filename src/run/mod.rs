@@ -10,6 +10,8 @@ mod make;
 mod manual;
 mod open;
 mod programs;
+mod reach;
+mod settings;
 mod upgrade;
 
 use anyhow::Result;
@@ -37,6 +39,7 @@ pub fn carry_out(plan: &Plan, around: &Surroundings, observer: &mut dyn Observer
         Task::Edit(reading) => open::in_editor(reading, around, signals),
         Task::Repl(reading) => open::in_repl(reading, around, signals),
         Task::ListGenerations { profile, json } => list::generations(profile, *json, signals),
+        Task::ShowSettings { settings, json } => settings::show(settings, *json),
         Task::Manual => manual::show(signals),
     }
 }

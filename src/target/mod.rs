@@ -21,6 +21,7 @@ use crate::ssh::Ssh;
 use crate::store_path::StorePath;
 use crate::surroundings::Surroundings;
 pub use here::RootHere;
+pub use opening::{Connection, reach};
 use password::Password;
 use session::Session;
 use text::Elevating;

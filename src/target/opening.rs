@@ -10,7 +10,7 @@ use super::text::{self, Task, program};
 use super::{Target, Wants};
 use crate::daemon::Daemon;
 use crate::failure::Failure;
-use crate::host::Place;
+use crate::host::{Host, Place};
 use crate::plan::{Elevation, Rights};
 use crate::process::quote::words;
 use crate::process::signals::Signals;
@@ -40,6 +40,24 @@ struct Seen {
 enum Attempt {
     Root(Session),
     Refused(Failure),
+}
+
+/// A connection that others share as long as it is kept.
+pub struct Connection(#[allow(dead_code, reason = "it is kept, not used")] Session);
+
+/// Logs in to a machine that will be needed later, to see that it can be.
+///
+/// # Errors
+/// There is no way in, or a signal has come.
+pub fn reach(host: &Host, ssh: &Ssh, observer: &mut dyn Observer, signals: &Signals) -> Result<Connection> {
+    observer.see(Event::Phase(Phase::Connecting(host.to_string())));
+    let mut session = Session::start(&Place::There(host.clone()), ssh, &text::look(), observer)?;
+    if look(&mut session, observer, signals)?.is_none() {
+        return Err(session.broken(observer).into());
+    }
+    session.is_over();
+    observer.see(Event::Phase(Phase::Done));
+    Ok(Connection(session))
 }
 
 impl Target {
