@@ -265,12 +265,12 @@ fn the_default_builder_that_is_off_ends_the_run_with_the_command_to_type() {
     ] {
         let stage = stage("{ \"evalHost\": \"builder\" }");
         unreachable(&stage, "builder", text);
-        let run = stage.rebuild("switch --profile-name=my$profile -v");
+        let run = stage.rebuild("build --profile-name=my$profile -v");
         assert_eq!((run.code, run.stdout.as_str()), (255, ""), "{}", run.stderr);
         assert!(run.stderr.contains(&format!("error: {message}")), "{}", run.stderr);
         assert!(
             run.stderr.ends_with(
-                "\n  rebuild switch '--profile-name=my$profile' -v --eval-host ''  evaluates and builds here, this once\n"
+                "\n  rebuild build '--profile-name=my$profile' -v --eval-host ''  evaluates and builds here, this once\n"
             ),
             "{}",
             run.stderr
