@@ -23,7 +23,7 @@ _rebuild() {
 
     case "${cmd}" in
         rebuild)
-            opts="-F -f -A -p -c -a -S -v -j -k -K -I -L -Q -s -h -V --eval-on --eval-host --build-on --build-host --target-host --no-lend --verify-eval --flake --no-flake --file --attr --profile-name --specialisation --rollback --store-path --upgrade --upgrade-all --diff --ask --install-bootloader --elevate --sudo --ask-sudo-password --ask-elevate-password --image-variant --json --verbose --quiet --max-jobs --cores --log-format --keep-going --keep-failed --fallback --repair --option --include --show-trace --accept-flake-config --refresh --impure --recreate-lock-file --no-update-lock-file --no-write-lock-file --no-registries --commit-lock-file --update-input --override-input --offline --no-net --builders --print-build-logs --no-link --no-build-output --substitute-on-destination --use-substitutes --no-reexec --debug --fast --use-remote-sudo --install-grub --no-ssh-tty --no-build-nix --help --version switch boot test build dry-build dry-activate build-vm build-vm-with-bootloader build-image edit repl list-generations help"
+            opts="-F -f -A -p -c -a -S -v -j -k -K -I -L -Q -s -h -V --eval-on --eval-host --build-on --build-host --target-host --if-unreachable --no-lend --verify-eval --flake --no-flake --file --attr --profile-name --specialisation --rollback --store-path --upgrade --upgrade-all --diff --ask --install-bootloader --elevate --sudo --ask-sudo-password --ask-elevate-password --image-variant --json --show-settings --lend --no-verify-eval --no-ask --no-diff --no-use-substitutes --verbose --quiet --max-jobs --cores --log-format --keep-going --keep-failed --fallback --repair --option --include --show-trace --accept-flake-config --refresh --impure --recreate-lock-file --no-update-lock-file --no-write-lock-file --no-registries --commit-lock-file --update-input --override-input --offline --no-net --builders --print-build-logs --no-link --no-build-output --substitute-on-destination --use-substitutes --no-reexec --debug --fast --use-remote-sudo --install-grub --no-ssh-tty --no-build-nix --help --version switch boot test build dry-build dry-activate build-vm build-vm-with-bootloader build-image edit repl list-generations help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -47,6 +47,13 @@ _rebuild() {
                     ;;
                 --target-host)
                     COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --if-unreachable)
+                    COMPREPLY=($(compgen -W "fail local" -- "${cur}"))
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o nospace
+                    fi
                     return 0
                     ;;
                 --flake)

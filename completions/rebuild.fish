@@ -1,6 +1,8 @@
 complete -c rebuild -l eval-host -l eval-on -d 'Evaluate there, and build there too unless --build-host says otherwise' -r -f -a "(__fish_print_hostnames)"
 complete -c rebuild -l build-host -l build-on -d 'Build there; evaluate here unless --eval-host says otherwise' -r -f -a "(__fish_print_hostnames)"
 complete -c rebuild -l target-host -d 'Activate there; evaluate and build here unless the other two say otherwise' -r -f -a "(__fish_print_hostnames)"
+complete -c rebuild -l if-unreachable -d 'If the evaluator or builder cannot be reached' -r -f -a "fail\t'End, and say what to type (default)'
+local\t'Evaluate and build here'"
 complete -c rebuild -s F -l flake -d 'A flake (default: the current directory) and one of its nixosConfigurations (default: the target\'s name)' -r -F
 complete -c rebuild -s f -l file -d 'A Nix file, or a directory with a default.nix, that evaluates to a configuration or a set of them' -r -F
 complete -c rebuild -s A -l attr -d 'Where in the file the configuration is; without --file in ./system.nix, <nixos-system> or /etc/nixos/system.nix' -r -f
@@ -31,7 +33,13 @@ complete -c rebuild -s a -l ask -d 'Show which packages change, then ask whether
 complete -c rebuild -l install-bootloader -d 'Install the boot loader again'
 complete -c rebuild -l sudo -d 'As --elevate sudo'
 complete -c rebuild -s S -l ask-elevate-password -l ask-sudo-password -d 'Ask for the password here, once, before the long work; as --elevate sudo if that is not given'
-complete -c rebuild -l json -d 'list-generations: as JSON'
+complete -c rebuild -l json -d 'list-generations, --show-settings: as JSON'
+complete -c rebuild -l show-settings -d 'Show what applies and where it came from, and do nothing else'
+complete -c rebuild -l lend -d 'The opposite of --no-lend'
+complete -c rebuild -l no-verify-eval -d 'The opposite of --verify-eval'
+complete -c rebuild -l no-ask -d 'The opposite of --ask'
+complete -c rebuild -l no-diff -d 'The opposite of --diff'
+complete -c rebuild -l no-use-substitutes -d 'The opposite of --use-substitutes'
 complete -c rebuild -s v -l verbose -d 'Say more; may be given more than once'
 complete -c rebuild -l quiet -d 'Say less; may be given more than once'
 complete -c rebuild -s k -l keep-going -d 'Go on with other builds after one has failed'

@@ -4,6 +4,10 @@ module completions {
     [ "switch" "boot" "test" "build" "dry-build" "dry-activate" "build-vm" "build-vm-with-bootloader" "build-image" "edit" "repl" "list-generations" "help" ]
   }
 
+  def "nu-complete rebuild if_unreachable" [] {
+    [ "fail" "local" ]
+  }
+
   def "nu-complete rebuild elevate" [] {
     [ "none" "sudo" "run0" "doas" ]
   }
@@ -15,6 +19,7 @@ module completions {
     --build-host: string      # Build there; evaluate here unless --eval-host says otherwise
     --build-on: string        # Build there; evaluate here unless --eval-host says otherwise
     --target-host: string     # Activate there; evaluate and build here unless the other two say otherwise
+    --if-unreachable: string@"nu-complete rebuild if_unreachable" # If the evaluator or builder cannot be reached
     --no-lend                 # Lend no Nix daemon to the builder: the result is fetched by a second connection
     --verify-eval             # With --eval-host: evaluate here as well, and go on only if both give the same derivation
     --flake(-F): path         # A flake (default: the current directory) and one of its nixosConfigurations (default: the target's name)
@@ -35,7 +40,13 @@ module completions {
     --ask-elevate-password(-S) # Ask for the password here, once, before the long work; as --elevate sudo if that is not given
     --ask-sudo-password       # Ask for the password here, once, before the long work; as --elevate sudo if that is not given
     --image-variant: string   # build-image: which image; without it, those that there are are listed
-    --json                    # list-generations: as JSON
+    --json                    # list-generations, --show-settings: as JSON
+    --show-settings           # Show what applies and where it came from, and do nothing else
+    --lend                    # The opposite of --no-lend
+    --no-verify-eval          # The opposite of --verify-eval
+    --no-ask                  # The opposite of --ask
+    --no-diff                 # The opposite of --diff
+    --no-use-substitutes      # The opposite of --use-substitutes
     --verbose(-v)             # Say more; may be given more than once
     --quiet                   # Say less; may be given more than once
     --max-jobs(-j): string    # Build at most so many derivations at once

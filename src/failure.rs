@@ -11,6 +11,7 @@ pub struct Failure {
     message: String,
     remedy: Option<String>,
     code: u8,
+    unreachable: Option<String>,
 }
 
 impl Failure {
@@ -20,6 +21,7 @@ impl Failure {
             message: message.into(),
             remedy: None,
             code: 1,
+            unreachable: None,
         }
     }
 
@@ -40,6 +42,19 @@ impl Failure {
     pub fn with_code(mut self, code: u8) -> Self {
         self.code = code;
         self
+    }
+
+    /// It is that this machine, by ssh's name of it, cannot be reached at all: nothing has been begun there.
+    #[must_use]
+    pub fn of_unreachable(mut self, destination: impl Into<String>) -> Self {
+        self.unreachable = Some(destination.into());
+        self
+    }
+
+    /// The machine that cannot be reached, if it is that.
+    #[must_use]
+    pub fn unreachable(&self) -> Option<&str> {
+        self.unreachable.as_deref()
     }
 
     /// The process's exit status.

@@ -1,6 +1,7 @@
 //! `rebuild`: nixos-rebuild for small machines.
 //!
-//! The way of a run: [`cli`] reads the command line, [`plan`] makes a plain value of it, [`run`] carries it out. Another
+//! The way of a run: [`cli`] reads the command line, [`settings`] say what it leaves unsaid, [`plan`] makes a plain value
+//! of both, [`run`] carries it out. Another
 //! machine's part goes through [`session`], with the files that [`sources`] found. What there is to see goes to
 //! [`progress`] as events; every process is started by [`process`]. `docs/design.md` says why.
 
@@ -18,6 +19,7 @@ pub mod progress;
 pub mod repl;
 pub mod run;
 pub mod session;
+pub mod settings;
 pub mod sources;
 pub mod ssh;
 pub mod store_path;

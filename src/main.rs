@@ -1,4 +1,4 @@
-//! The program: arguments, plan, carrying out, exit status.
+//! The program: arguments, settings, plan, carrying out, exit status.
 
 use std::process::ExitCode;
 
@@ -11,6 +11,7 @@ use rebuild::plan::Plan;
 use rebuild::process::signals::Signals;
 use rebuild::progress::{self, Verbosity};
 use rebuild::run;
+use rebuild::settings::Settings;
 use rebuild::surroundings::Surroundings;
 
 fn main() -> ExitCode {
@@ -28,14 +29,16 @@ fn main() -> ExitCode {
 fn rebuild(arguments: &Arguments) -> Result<()> {
     let signals = Signals::listen()?;
     let around = surroundings()?;
+    let settings = Settings::gather(arguments, &around)?;
     let mut observer = progress::observer(Verbosity::of(arguments));
     let facts = run::facts(arguments, &around);
-    let plan = Plan::new(arguments, &facts)?;
+    let plan = Plan::new(arguments, &settings, &facts)?;
     run::carry_out(&plan, &around, observer.as_mut(), &signals)
 }
 
 fn surroundings() -> Result<Surroundings> {
     Ok(Surroundings {
+        words: std::env::args_os().collect(),
         variables: std::env::vars_os().collect(),
         directory: std::env::current_dir()?,
         own_name: nix::unistd::gethostname()?.to_string_lossy().into_owned(),

@@ -5,6 +5,8 @@ use std::path::PathBuf;
 
 /// What of the process decides over a run: taken once, at its beginning.
 pub struct Surroundings {
+    /// The command line, as it was typed: program first.
+    pub words: Vec<OsString>,
     /// The environment variables.
     pub variables: Vec<(OsString, OsString)>,
     /// The current directory.

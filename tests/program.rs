@@ -9,6 +9,8 @@ mod changes;
 mod configurations;
 #[path = "program/sequences.rs"]
 mod sequences;
+#[path = "program/settings.rs"]
+mod settings;
 mod stubs;
 #[path = "program/targets.rs"]
 mod targets;

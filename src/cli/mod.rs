@@ -8,7 +8,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, ValueEnum, ValueHint};
 
-use crate::plan::Elevation;
+use crate::plan::{Elevation, Fallback};
 use flags::{BuildFlags, CommonFlags, CopyFlags, EvaluationFlags, FlakeFlags};
 
 /// What the user typed.
@@ -45,6 +45,10 @@ pub struct Arguments {
     /// Flags of single verbs.
     #[command(flatten)]
     pub verbs: VerbFlags,
+
+    /// What has to do with settings.
+    #[command(flatten)]
+    pub settings: SettingFlags,
 
     /// Flags that every Nix command understands.
     #[command(flatten)]
@@ -122,6 +126,10 @@ pub struct RoleFlags {
     /// Activate there; evaluate and build here unless the other two say otherwise
     #[arg(long, value_name = "HOST", value_hint = ValueHint::Hostname)]
     pub target_host: Option<String>,
+
+    /// If the evaluator or builder cannot be reached
+    #[arg(long, value_enum, value_name = "HOW")]
+    pub if_unreachable: Option<Fallback>,
 
     /// Lend no Nix daemon to the builder: the result is fetched by a second connection
     #[arg(long)]
@@ -228,9 +236,40 @@ pub struct VerbFlags {
     #[arg(long, value_name = "VARIANT")]
     pub image_variant: Option<String>,
 
-    /// list-generations: as JSON
+    /// list-generations, --show-settings: as JSON
     #[arg(long)]
     pub json: bool,
+}
+
+/// The settings themselves, and how one that a file or the environment turns on is turned off for this once; of a flag
+/// and its opposite the last one counts.
+#[allow(clippy::struct_excessive_bools, reason = "each is a flag")]
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Settings")]
+pub struct SettingFlags {
+    /// Show what applies and where it came from, and do nothing else
+    #[arg(long)]
+    pub show_settings: bool,
+
+    /// The opposite of --no-lend
+    #[arg(long, hide = true, overrides_with = "no_lend")]
+    pub lend: bool,
+
+    /// The opposite of --verify-eval
+    #[arg(long, hide = true, overrides_with = "verify_eval")]
+    pub no_verify_eval: bool,
+
+    /// The opposite of --ask
+    #[arg(long, hide = true, overrides_with = "ask")]
+    pub no_ask: bool,
+
+    /// The opposite of --diff
+    #[arg(long, hide = true, overrides_with = "diff")]
+    pub no_diff: bool,
+
+    /// The opposite of --use-substitutes
+    #[arg(long, hide = true, overrides_with = "use_substitutes")]
+    pub no_use_substitutes: bool,
 }
 
 /// Accepted for nixos-rebuild's sake.
@@ -330,6 +369,45 @@ mod tests {
         ] {
             let given = parse(line).unwrap().configuration;
             assert_eq!((given.flake.as_deref(), given.no_flake), (flake, no_flake), "{line}");
+        }
+    }
+
+    /// A setting is turned off for once in the same way, whichever it is.
+    #[test]
+    fn of_a_flag_and_its_opposite_the_last_one_counts() {
+        for (yes, no) in [
+            ("--no-lend", "--lend"),
+            ("--verify-eval", "--no-verify-eval"),
+            ("--diff", "--no-diff"),
+            ("-a", "--no-ask"),
+            ("-s", "--no-use-substitutes"),
+        ] {
+            let given = |line: &str| {
+                let Arguments {
+                    roles,
+                    activation,
+                    copy,
+                    settings,
+                    ..
+                } = parse(line).unwrap();
+                let flags = [
+                    roles.no_lend,
+                    roles.verify_eval,
+                    activation.diff,
+                    activation.ask,
+                    copy.use_substitutes,
+                ];
+                let opposites = [
+                    settings.lend,
+                    settings.no_verify_eval,
+                    settings.no_diff,
+                    settings.no_ask,
+                    settings.no_use_substitutes,
+                ];
+                (flags.contains(&true), opposites.contains(&true))
+            };
+            assert_eq!(given(&format!("build {yes} {no}")), (false, true), "{yes} {no}");
+            assert_eq!(given(&format!("build {no} {yes}")), (true, false), "{no} {yes}");
         }
     }
 

@@ -189,6 +189,14 @@ impl std::fmt::Display for Configuration {
 }
 
 impl Flake {
+    /// Whether this can be the value of `--flake`.
+    ///
+    /// # Errors
+    /// It cannot.
+    pub fn check(text: &str) -> Result<(), Failure> {
+        Self::parse(text, None, FlakeFlags::default()).map(|_| ())
+    }
+
     /// Reads `REFERENCE[#NAME]`; without a name it is the target's.
     fn parse(text: &str, target_name: Option<&str>, flags: FlakeFlags) -> Result<Self, Failure> {
         let (reference, name) = text.split_once('#').unwrap_or((text, ""));

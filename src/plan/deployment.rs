@@ -3,10 +3,11 @@
 use std::path::PathBuf;
 
 use super::product::check_name;
-use super::{Configuration, Elevation, Facts, Kind, NixFlags, Product, Rights, Subject, profile};
+use super::{Configuration, Elevation, Facts, IfUnreachable, Kind, NixFlags, Product, Rights, Subject, named, profile};
 use crate::cli::{Arguments, Verb};
 use crate::failure::Failure;
 use crate::host::{Host, Place};
+use crate::settings::{Key, Settings};
 
 /// A system comes to be, and then something is done with it.
 #[derive(Debug, PartialEq, Eq)]
@@ -15,6 +16,8 @@ pub struct Deployment {
     pub upgrade: Option<Channels>,
     /// Where the system comes from.
     pub origin: Origin,
+    /// What becomes of the run if the machine that is to make it cannot be reached.
+    pub if_unreachable: IfUnreachable,
     /// The machine that gets it.
     pub target: Place,
     /// What the user may do there.
@@ -93,23 +96,29 @@ pub struct Activation {
 }
 
 impl Deployment {
-    pub(super) fn new(arguments: &Arguments, facts: &Facts, warnings: &mut Vec<String>) -> Result<Self, Failure> {
-        let ask = asks(arguments, facts)?;
+    pub(super) fn new(
+        arguments: &Arguments,
+        settings: &Settings,
+        facts: &Facts,
+        warnings: &mut Vec<String>,
+    ) -> Result<Self, Failure> {
+        let ask = asks(arguments, settings, facts)?;
         let target = place(arguments.roles.target_host.as_deref(), facts)?.unwrap_or(Place::Here);
         let outcome = outcome(arguments, facts)?;
-        let origin = origin(arguments, facts, &target)?;
-        let rights = rights(arguments, facts, &target, &outcome)?;
+        let origin = origin(arguments, settings, facts, &target)?;
+        let rights = rights(arguments, settings, facts, &target, &outcome)?;
         let profile = profile(&arguments.activation.profile_name)?;
         Ok(Self {
             upgrade: upgrade(arguments, facts, rights, &origin, warnings)?,
+            if_unreachable: IfUnreachable::new(settings, &origin, &target),
             origin,
             target,
             rights,
             profile,
             outcome,
-            diff: (arguments.activation.diff || arguments.activation.ask) && arguments.verb != Verb::DryBuild,
+            diff: (settings.diff() || arguments.activation.ask || ask) && arguments.verb != Verb::DryBuild,
             ask,
-            flags: NixFlags::of(arguments),
+            flags: NixFlags::of(arguments, settings),
         })
     }
 
@@ -136,11 +145,13 @@ pub(super) fn changes_the_system(verb: Verb) -> bool {
 }
 
 /// Refused before the long work where nobody can answer after it.
-fn asks(arguments: &Arguments, facts: &Facts) -> Result<bool, Failure> {
-    let asks = arguments.activation.ask && changes_the_system(arguments.verb);
+fn asks(arguments: &Arguments, settings: &Settings, facts: &Facts) -> Result<bool, Failure> {
+    let asks = settings.ask() && changes_the_system(arguments.verb);
     if asks && !facts.has_terminal {
-        return Err(Failure::usage("--ask: there is no terminal to ask on")
-            .with_remedy("run it at a terminal, or leave --ask out; to see what would change: rebuild build --diff"));
+        return Err(Failure::usage("--ask: there is no terminal to ask on").with_remedy(
+            "run it at a terminal, or without the question: --no-ask
+to see what would change: rebuild build --diff",
+        ));
     }
     Ok(asks)
 }
@@ -154,7 +165,7 @@ fn verb_name(verb: Verb) -> String {
     value.map_or_else(String::new, |value| value.get_name().to_owned())
 }
 
-fn origin(arguments: &Arguments, facts: &Facts, target: &Place) -> Result<Origin, Failure> {
+fn origin(arguments: &Arguments, settings: &Settings, facts: &Facts, target: &Place) -> Result<Origin, Failure> {
     let (given, verb) = (&arguments.activation, arguments.verb);
     let meaningless = |flag: &str| Err(Failure::usage(format!("{flag} has no meaning for {}", verb_name(verb))));
     let activates = matches!(verb, Verb::Switch | Verb::Boot | Verb::Test | Verb::DryActivate);
@@ -170,18 +181,18 @@ fn origin(arguments: &Arguments, facts: &Facts, target: &Place) -> Result<Origin
         }
         return Ok(Origin::Path(path.clone()));
     }
-    let evaluator = place(arguments.roles.eval_host.as_deref(), facts)?.unwrap_or(Place::Here);
+    let evaluator = place(settings.eval_host(), facts)?.unwrap_or(Place::Here);
     // Who is named as the evaluator builds too.
-    let builder = place(arguments.roles.build_host.as_deref(), facts)?.unwrap_or_else(|| evaluator.clone());
+    let builder = place(settings.build_host(), facts)?.unwrap_or_else(|| evaluator.clone());
     let target_name = match target {
         Place::Here => Some(facts.own_name.as_str()),
         Place::There(_) => None,
     };
-    let flags = arguments.flake.clone();
+    let (given, flags) = (named(arguments, settings), arguments.flake.clone());
     Ok(Origin::Made(Making {
-        configuration: Configuration::choose(&arguments.configuration, flags, &facts.found, target_name)?,
+        configuration: Configuration::choose(&given, flags, &facts.found, target_name)?,
         product: product(arguments)?,
-        verify_evaluation: verify_evaluation(arguments, &evaluator)?,
+        verify_evaluation: verify_evaluation(settings, &evaluator)?,
         evaluator,
         builder,
     }))
@@ -209,14 +220,15 @@ fn product(arguments: &Arguments) -> Result<Product, Failure> {
 }
 
 /// Where `--eval-host` names this machine, there is nothing to compare: that is the evaluation here.
-fn verify_evaluation(arguments: &Arguments, evaluator: &Place) -> Result<bool, Failure> {
-    if arguments.roles.verify_eval && arguments.roles.eval_host.is_none() {
+fn verify_evaluation(settings: &Settings, evaluator: &Place) -> Result<bool, Failure> {
+    let is_typed = settings.is_typed(Key::VerifyEval);
+    if is_typed && settings.verify_eval() && settings.eval_host().is_none() {
         return Err(
             Failure::usage("--verify-eval compares with the evaluation on another machine, and none is named")
                 .with_remedy("name it: --eval-on HOST"),
         );
     }
-    Ok(arguments.roles.verify_eval && evaluator.host().is_some())
+    Ok(settings.verify_eval() && evaluator.host().is_some())
 }
 
 fn outcome(arguments: &Arguments, facts: &Facts) -> Result<Outcome, Failure> {
@@ -275,13 +287,17 @@ fn image(arguments: &Arguments, facts: &Facts) -> Result<Outcome, Failure> {
     Ok(if chosen { Outcome::Link } else { Outcome::ListImages })
 }
 
-fn rights(arguments: &Arguments, facts: &Facts, target: &Place, outcome: &Outcome) -> Result<Rights, Failure> {
+fn rights(
+    arguments: &Arguments,
+    settings: &Settings,
+    facts: &Facts,
+    target: &Place,
+    outcome: &Outcome,
+) -> Result<Rights, Failure> {
     let given = &arguments.rights;
-    let by_sudo = given.sudo || given.ask_elevate_password || arguments.other.use_remote_sudo;
-    let elevation = match given.elevate {
-        Some(elevation) => elevation,
-        None if by_sudo => Elevation::Sudo,
-        None => Elevation::None,
+    let elevation = match settings.elevate() {
+        Elevation::None if given.ask_elevate_password && given.elevate.is_none() => Elevation::Sudo,
+        elevation => elevation,
     };
     match elevation {
         Elevation::None if given.ask_elevate_password => {

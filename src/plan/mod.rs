@@ -8,6 +8,7 @@ mod elevation;
 mod product;
 #[cfg(test)]
 mod tests;
+mod unreachable;
 
 use std::path::PathBuf;
 
@@ -15,11 +16,13 @@ use crate::cli::flags::{BuildFlags, CommonFlags, CopyFlags, EvaluationFlags};
 use crate::cli::{Arguments, ConfigurationFlags, Verb};
 use crate::failure::Failure;
 use crate::host::Place;
+use crate::settings::Settings;
 
 pub use configuration::{Configuration, Flake, Found, Subject};
 pub use deployment::{Activation, Channels, Deployment, Making, Origin, Outcome};
 pub use elevation::{Elevation, Rights};
 pub use product::{Kind, Product};
+pub use unreachable::{Fallback, IfUnreachable};
 
 /// What of this machine and its user decides over the plan.
 #[derive(Debug, Clone)]
@@ -59,6 +62,13 @@ pub enum Task {
         /// As JSON, not as a table.
         json: bool,
     },
+    /// The settings that apply are shown.
+    ShowSettings {
+        /// The settings.
+        settings: Settings,
+        /// As JSON, not as a table.
+        json: bool,
+    },
     /// The manual is opened.
     Manual,
 }
@@ -88,25 +98,32 @@ pub struct NixFlags {
 }
 
 impl NixFlags {
-    fn of(arguments: &Arguments) -> Self {
+    fn of(arguments: &Arguments, settings: &Settings) -> Self {
         Self {
             common: arguments.common.clone(),
             evaluation: arguments.evaluation.clone(),
             build: arguments.build.clone(),
-            copy: arguments.copy.clone(),
-            lend: !arguments.roles.no_lend,
+            copy: CopyFlags {
+                use_substitutes: settings.use_substitutes(),
+            },
+            lend: settings.lend(),
         }
     }
 }
 
 impl Plan {
-    /// Decides everything that can be decided before the first command.
+    /// Decides everything that can be decided before the first command. Settings say what the command line leaves
+    /// unsaid; where they mean nothing they are no mistake, for they were not made for this command.
     ///
     /// # Errors
     /// What the command line asks for cannot be done: refused here, before anything is changed or even begun.
-    pub fn new(arguments: &Arguments, facts: &Facts) -> Result<Self, Failure> {
-        let mut warnings = deprecated(arguments);
+    pub fn new(arguments: &Arguments, settings: &Settings, facts: &Facts) -> Result<Self, Failure> {
+        let mut warnings = [settings.warnings().to_vec(), deprecated(arguments)].concat();
         let task = match arguments.verb {
+            _ if arguments.settings.show_settings => Task::ShowSettings {
+                settings: settings.clone(),
+                json: arguments.verbs.json,
+            },
             Verb::Help => Task::Manual,
             Verb::ListGenerations => {
                 stays_here(arguments, facts, "on it: ssh HOST rebuild list-generations")?;
@@ -125,7 +142,7 @@ impl Plan {
                             .with_remedy("leave --file and --attr out, or open the file itself"),
                     );
                 }
-                Task::Edit(reading(arguments, facts)?)
+                Task::Edit(reading(arguments, settings, facts)?)
             }
             Verb::Repl => {
                 stays_here(arguments, facts, "leave it out: 'nix repl' evaluates here")?;
@@ -133,9 +150,9 @@ impl Plan {
                 if Place::parse(evaluator, &facts.own_name)?.host().is_some() {
                     warnings.push(format!("'nix repl' evaluates on this machine, not on {evaluator}"));
                 }
-                Task::Repl(reading(arguments, facts)?)
+                Task::Repl(reading(arguments, settings, facts)?)
             }
-            _ => Task::Deploy(Box::new(Deployment::new(arguments, facts, &mut warnings)?)),
+            _ => Task::Deploy(Box::new(Deployment::new(arguments, settings, facts, &mut warnings)?)),
         };
         let shows_nothing = matches!(
             arguments.verb,
@@ -193,12 +210,20 @@ fn stays_here(arguments: &Arguments, facts: &Facts, remedy: &str) -> Result<(), 
     Ok(())
 }
 
-fn reading(arguments: &Arguments, facts: &Facts) -> Result<Reading, Failure> {
-    let flags = arguments.flake.clone();
+fn reading(arguments: &Arguments, settings: &Settings, facts: &Facts) -> Result<Reading, Failure> {
+    let (given, flags) = (named(arguments, settings), arguments.flake.clone());
     Ok(Reading {
-        configuration: Configuration::choose(&arguments.configuration, flags, &facts.found, Some(&facts.own_name))?,
-        flags: NixFlags::of(arguments),
+        configuration: Configuration::choose(&given, flags, &facts.found, Some(&facts.own_name))?,
+        flags: NixFlags::of(arguments, settings),
     })
+}
+
+/// What is named as the configuration.
+fn named(arguments: &Arguments, settings: &Settings) -> ConfigurationFlags {
+    ConfigurationFlags {
+        flake: settings.flake().map(str::to_owned),
+        ..arguments.configuration.clone()
+    }
 }
 
 fn profile(name: &str) -> Result<PathBuf, Failure> {

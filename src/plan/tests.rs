@@ -1,5 +1,8 @@
+mod settings;
+
 use super::*;
 use crate::host::{Host, Place};
+use crate::settings::tests::Places;
 use clap::Parser;
 
 fn facts() -> Facts {
@@ -19,9 +22,19 @@ fn user() -> Facts {
 }
 
 fn plan_with(line: &str, facts: &Facts) -> Result<Plan, Failure> {
+    plan_among(line, "", facts)
+}
+
+/// With this in the user's file of settings.
+fn plan_among(line: &str, user: &str, facts: &Facts) -> Result<Plan, Failure> {
     let words = line.split(' ').map(|word| if word == "''" { "" } else { word });
     let arguments = Arguments::try_parse_from(std::iter::once("rebuild").chain(words)).unwrap();
-    Plan::new(&arguments, facts)
+    let places = Places {
+        system: "",
+        user,
+        environment: &[],
+    };
+    Plan::new(&arguments, &Settings::of_places(&arguments, &places)?, facts)
 }
 
 fn deployment_with(line: &str, facts: &Facts) -> Result<Deployment, Failure> {
@@ -400,9 +413,13 @@ fn a_question_that_nobody_can_answer_is_refused_before_the_work() {
     for line in ["switch --ask", "boot -a --eval-on b", "test -a --rollback"] {
         let failure = plan_with(line, &nobody).unwrap_err();
         assert_eq!(failure.code(), 2, "{line}");
-        assert!(failure.remedy().unwrap().contains("leave --ask out"), "{line}");
+        assert!(failure.remedy().unwrap().contains("--no-ask"), "{line}");
     }
     assert!(plan_with("switch --diff", &nobody).is_ok());
+    // And by a setting, which can be taken back for once.
+    assert!(plan_among("switch", r#"{"ask": true}"#, &nobody).is_err());
+    assert!(plan_among("switch --no-ask", r#"{"ask": true}"#, &nobody).is_ok());
+    assert!(plan_among("build", r#"{"ask": true}"#, &nobody).is_ok());
 }
 
 #[test]

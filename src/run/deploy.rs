@@ -6,6 +6,7 @@ use anyhow::{Context, Result};
 
 use super::here::Here;
 use super::make::{Made, Maker, send_to};
+use super::reach::Reach;
 use super::{question, upgrade};
 use crate::difference::NextBoot;
 use crate::failure::{Declined, Failure};
@@ -31,6 +32,7 @@ pub(super) fn deploy(
     signals: &Signals,
 ) -> Result<()> {
     let mut ssh = Ssh::new(around)?;
+    plan.if_unreachable.hosts.iter().for_each(|host| ssh.hurry(host));
     share(plan, &mut ssh, signals)?;
     let target = Target::open(&plan.target, wants(plan), &mut ssh, around, observer, signals)?;
     if let Some(channels) = plan.upgrade {
@@ -51,7 +53,7 @@ pub(super) fn deploy(
                 configuration: making.configuration.clone().named(target.name()),
                 ..making.clone()
             };
-            run.made(&named, observer)
+            run.made(named, observer)
         }
         Origin::PreviousGeneration => run.finish(&Subject::Previous(&plan.profile), None, observer),
         Origin::Path(path) => run.given(path, observer),
@@ -99,22 +101,23 @@ struct Run<'a> {
 }
 
 impl Run<'_> {
-    fn made(&self, making: &Making, observer: &mut dyn Observer) -> Result<()> {
-        let maker = Maker {
-            making,
-            flags: &self.plan.flags,
-            outcome: &self.plan.outcome,
-            target: self.target,
-            place: &self.plan.target,
-            around: self.around,
-            ssh: self.ssh,
-            signals: self.signals,
-        };
-        let file = match &making.product.kind {
-            Kind::Image(variant) => choose(variant, maker.images(observer)?)?,
+    fn made(&self, mut making: Making, observer: &mut dyn Observer) -> Result<()> {
+        let mut reach = Reach::new(&self.plan.if_unreachable, &self.around.words);
+        let connections = reach.try_out(&mut making, self.ssh, observer, self.signals)?;
+        let file = match making.product.kind.clone() {
+            Kind::Image(variant) => {
+                let images = reach.first(&mut making, observer, &|making, observer| {
+                    self.maker(making).images(observer)
+                })?;
+                choose(&variant, images)?
+            }
             _ => None,
         };
-        let Some(made) = maker.make(observer)? else {
+        let made = reach.first(&mut making, observer, &|making, observer| {
+            self.maker(making).make(observer)
+        })?;
+        drop(connections);
+        let Some(made) = made else {
             return Ok(());
         };
         match &making.product.kind {
@@ -134,6 +137,19 @@ impl Run<'_> {
                 done("The disk image can be found in", &path.to_string_lossy());
                 Ok(())
             }
+        }
+    }
+
+    fn maker<'b>(&'b self, making: &'b Making) -> Maker<'b> {
+        Maker {
+            making,
+            flags: &self.plan.flags,
+            outcome: &self.plan.outcome,
+            target: self.target,
+            place: &self.plan.target,
+            around: self.around,
+            ssh: self.ssh,
+            signals: self.signals,
         }
     }
 

@@ -11,6 +11,8 @@ mod manual;
 mod open;
 mod programs;
 mod question;
+mod reach;
+mod settings;
 mod upgrade;
 
 use anyhow::Result;
@@ -38,6 +40,7 @@ pub fn carry_out(plan: &Plan, around: &Surroundings, observer: &mut dyn Observer
         Task::Edit(reading) => open::in_editor(reading, around, signals),
         Task::Repl(reading) => open::in_repl(reading, around, signals),
         Task::ListGenerations { profile, json } => list::generations(profile, *json, signals),
+        Task::ShowSettings { settings, json } => settings::show(settings, *json),
         Task::Manual => manual::show(signals),
     }
 }

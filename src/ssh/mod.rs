@@ -38,6 +38,8 @@ pub struct Ssh {
     path: Option<OsString>,
     /// The destinations whose connections are shared.
     shared: Vec<String>,
+    /// The destinations that may well be off, and are not waited for.
+    hasty: Vec<String>,
 }
 
 impl Ssh {
@@ -53,6 +55,7 @@ impl Ssh {
             place: OnceCell::new(),
             path: around.variable("PATH"),
             shared: Vec::new(),
+            hasty: Vec::new(),
         })
     }
 
@@ -68,6 +71,20 @@ impl Ssh {
         self.place()?;
         self.shared.push(destination);
         Ok(())
+    }
+
+    /// From now on this host is given up sooner if it does not answer: nobody has said just now that it is there.
+    pub fn hurry(&mut self, host: &Host) {
+        self.hasty.push(host.destination().to_owned());
+    }
+
+    /// How long ssh may try to connect, if the user does not say, in its own words.
+    fn patience(&self, host: &Host) -> &'static str {
+        if self.hasty.iter().any(|name| name == host.destination()) {
+            "ConnectTimeout=10"
+        } else {
+            "ConnectTimeout=20"
+        }
     }
 
     fn place(&self) -> Result<&Path> {
@@ -149,7 +166,7 @@ impl Ssh {
             "-a",
             "-x",
             "-o",
-            "ConnectTimeout=20",
+            self.patience(host),
             // A dead link is noticed within a minute and a half.
             "-o",
             "ServerAliveInterval=30",
@@ -236,6 +253,7 @@ mod tests {
 
     fn ssh(variables: &[(&str, &str)]) -> Result<Ssh, Failure> {
         Ssh::new(&Surroundings {
+            words: Vec::new(),
             variables: variables
                 .iter()
                 .map(|(name, value)| (name.into(), value.into()))
@@ -295,6 +313,20 @@ mod tests {
             |-o|ServerAliveCountMax=3|-o|ExitOnForwardFailure=no|-o|RemoteCommand=none|-R|/tmp/there:/tmp/here\
             |--|me@builder|exec /bin/sh -c 'eval \"$(dd bs=1234 count=1 iflag=fullblock 2>/dev/null)\"'";
         assert_eq!(words.join("|"), expected);
+    }
+
+    /// What the user says of it comes before.
+    #[test]
+    fn a_host_that_nobody_named_is_waited_for_less_long() {
+        let mut ssh = ssh(&[("NIX_SSHOPTS", "-o ConnectTimeout=60")]).unwrap();
+        let line = |ssh: &Ssh| {
+            let command = ssh.session(&host(), None, 1);
+            let words: Vec<_> = command.words().map(|word| word.to_string_lossy()).collect();
+            words.join(" ")
+        };
+        assert!(line(&ssh).starts_with("ssh -o ConnectTimeout=60 -T -a -x -o ConnectTimeout=20 "));
+        ssh.hurry(&host());
+        assert!(line(&ssh).starts_with("ssh -o ConnectTimeout=60 -T -a -x -o ConnectTimeout=10 "));
     }
 
     /// A login shell is its machine's own affair. Those that are not here are not tried, and named.

@@ -4,15 +4,30 @@ use crate::failure::Failure;
 use crate::host::Host;
 
 /// Why ssh ended before the other side had said a word, in words of ours; `text` is what ssh itself said.
+///
+/// If it could not connect at all, the failure says so ([`Failure::unreachable`]).
 #[must_use]
 pub fn no_session(host: &Host, code: u8, text: &str) -> Failure {
-    let name = host.name();
     let said = |part: &str| text.contains(part);
-    let (what, remedy) = if said("Could not resolve hostname") {
+    // Where the way leads over another host, more follows it.
+    let no_connection = text
+        .lines()
+        .find(|line| UNREACHABLE.iter().any(|part| line.contains(part)))
+        .filter(|_| code == 255);
+    let unknown = no_connection.and_then(|line| line.strip_prefix(UNKNOWN_NAME)?.split(':').next());
+    let not_reached = || {
+        (
+            format!("{host} cannot be reached"),
+            format!("is it on, and does sshd run there? try: ssh {host} true"),
+        )
+    };
+    let (what, remedy) = if let Some(name) = unknown {
         (
             format!("no machine is known by the name '{name}'"),
             format!("check the spelling, or name its address in ~/.ssh/config:\n  Host {name}\n    HostName ADDRESS"),
         )
+    } else if no_connection.is_some() {
+        not_reached()
     } else if said("Host key verification failed") {
         (
             format!("the host key of {host} is unknown or has changed"),
@@ -25,18 +40,15 @@ pub fn no_session(host: &Host, code: u8, text: &str) -> Failure {
         )
     } else if [
         "Connection refused",
-        "Connection timed out",
+        "timed out",
         "No route to host",
         "Network is unreachable",
-        "timed out",
     ]
-    .iter()
-    .any(|part| said(part))
+    .into_iter()
+    .any(said)
     {
-        (
-            format!("{host} cannot be reached"),
-            format!("is it on, and does sshd run there? try: ssh {host} true"),
-        )
+        // A ProxyCommand's words, whatever that is.
+        not_reached()
     } else if code == 255 {
         (format!("ssh cannot connect to {host}"), format!("try: ssh {host} true"))
     } else {
@@ -45,10 +57,29 @@ pub fn no_session(host: &Host, code: u8, text: &str) -> Failure {
             format!("its login shell may not start commands; try: ssh {host} /bin/sh -c true"),
         )
     };
-    let detail = text.lines().map(str::trim).rfind(|line| !line.is_empty());
+    let last = || text.lines().rfind(|line| !line.trim().is_empty());
+    let detail = no_connection.or_else(last).map(str::trim);
     let message = detail.map_or(what.clone(), |detail| format!("{what} ({detail})"));
-    Failure::new(message).with_remedy(remedy).with_code(code)
+    let failure = Failure::new(message).with_remedy(remedy).with_code(code);
+    if no_connection.is_some() {
+        failure.of_unreachable(host.destination())
+    } else {
+        failure
+    }
 }
+
+const UNKNOWN_NAME: &str = "ssh: Could not resolve hostname ";
+
+/// What ssh says where there was no connection, of the host or of one on the way to it (`ProxyJump`). What is said over
+/// a connection (keys, a kex that breaks off) is not among it.
+const UNREACHABLE: [&str; 4] = [
+    UNKNOWN_NAME,
+    // Refused, timed out, no route, network down, and a firewall's "Permission denied".
+    "ssh: connect to host ",
+    "Connection timed out during banner exchange",
+    // The jump host says it.
+    "open failed: connect failed: ",
+];
 
 #[cfg(test)]
 mod tests {
@@ -96,6 +127,57 @@ mod tests {
                 "{failure}"
             );
             assert_eq!(failure.code(), code);
+        }
+    }
+
+    /// With `ProxyJump` another name may be the unknown one.
+    #[test]
+    fn the_name_that_is_unknown_is_the_one_that_ssh_says() {
+        let text = "ssh: Could not resolve hostname jump: Name or service not known\r\nConnection closed by UNKNOWN port 65535";
+        assert_eq!(
+            no_session(&host(), 255, text).to_string(),
+            "no machine is known by the name 'jump' (ssh: Could not resolve hostname jump: Name or service not known)"
+        );
+    }
+
+    /// Only this may be answered with a machine that does it instead.
+    #[test]
+    fn unreachable_is_what_never_was_a_connection() {
+        for text in [
+            "ssh: Could not resolve hostname builder: Name or service not known",
+            "ssh: Could not resolve hostname builder: Temporary failure in name resolution",
+            "ssh: connect to host builder port 22: Connection refused",
+            "ssh: connect to host builder port 22: Connection timed out",
+            "ssh: connect to host builder port 22: No route to host",
+            "ssh: connect to host builder port 22: Network is unreachable",
+            "ssh: connect to host builder port 22: Permission denied",
+            "Connection timed out during banner exchange\nConnection to 192.0.2.1 port 22 timed out",
+            "channel 0: open failed: connect failed: No route to host\nstdio forwarding failed",
+            "ssh: connect to host jump port 22: Connection refused\nConnection closed by UNKNOWN port 65535",
+        ] {
+            let failure = no_session(&host(), 255, text);
+            assert_eq!(failure.unreachable(), Some("me@builder"), "{text}");
+            assert!(
+                failure.to_string().contains("cannot be reached") || failure.to_string().contains("is known by"),
+                "{failure}"
+            );
+            assert!(!failure.to_string().contains("UNKNOWN"), "{failure}");
+            // The status of a command over there that says the same.
+            assert_eq!(no_session(&host(), 1, text).unreachable(), None, "{text}");
+        }
+        for text in [
+            "",
+            "me@builder: Permission denied (publickey).",
+            "Host key verification failed.",
+            "kex_exchange_identification: Connection closed by remote host",
+            "Connection closed by 192.0.2.1 port 22",
+            "Connection reset by 192.0.2.1 port 22",
+            "client_loop: send disconnect: Broken pipe",
+            "Timeout, server builder not responding.",
+            "command-line line 0: Bad number",
+            "nc: connect to builder port 22 (tcp) failed: Connection refused",
+        ] {
+            assert_eq!(no_session(&host(), 255, text).unreachable(), None, "{text}");
         }
     }
 }

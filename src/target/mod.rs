@@ -22,6 +22,7 @@ use crate::store_path::StorePath;
 use crate::surroundings::Surroundings;
 pub use here::RootHere;
 pub use inspection::{Inquiry, Inspection};
+pub use opening::{Connection, reach};
 use password::Password;
 use session::Session;
 use text::Elevating;

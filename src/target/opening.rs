@@ -42,6 +42,24 @@ enum Attempt {
     Refused(Failure),
 }
 
+/// A connection that others share as long as it is kept.
+pub struct Connection(#[allow(dead_code, reason = "it is kept, not used")] Session);
+
+/// Logs in to a machine that will be needed later, to see that it can be.
+///
+/// # Errors
+/// There is no way in, or a signal has come.
+pub fn reach(host: &Host, ssh: &Ssh, observer: &mut dyn Observer, signals: &Signals) -> Result<Connection> {
+    observer.see(Event::Phase(Phase::Connecting(host.to_string())));
+    let mut session = Session::start(&Place::There(host.clone()), ssh, &text::look(), observer)?;
+    if look(&mut session, observer, signals)?.is_none() {
+        return Err(session.broken(observer).into());
+    }
+    session.is_over();
+    observer.see(Event::Phase(Phase::Done));
+    Ok(Connection(session))
+}
+
 impl Target {
     /// Logs in and looks, before the long work: who is there, whether this user may do what the run wants, and what the
     /// last change came to, if nobody has heard that. A change that goes on is waited for.

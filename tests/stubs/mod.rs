@@ -51,6 +51,12 @@ for entry in /*; do
 	elif [ -d "$entry" ] && [ "$entry" != /nix ]; then mkdir "$root$entry"; mount --rbind "$entry" "$root$entry"
 	fi
 done
+if [ -e "$stage/etc/rebuild.json" ]; then
+	mount -t tmpfs none "$root/etc"
+	cp /etc/passwd /etc/group "$root/etc/"
+	cp "$stage/etc/rebuild.json" "$root/etc/"
+	chmod 644 "$root/etc/rebuild.json"
+fi
 mount -t tmpfs none "$root/var/lib"
 mount -t tmpfs none "$root/run"
 mkdir -p "$root/run/systemd/system" "$root$system/bin" "$root$system/specialisation/quiet/bin" "$root/nix/var/nix/profiles"

@@ -1,0 +1,208 @@
+//! What becomes of a run whose evaluator or builder cannot be reached.
+
+use std::ffi::OsString;
+
+use anyhow::Result;
+
+use crate::failure::Failure;
+use crate::host::{Host, Place};
+use crate::plan::{Fallback, IfUnreachable, Making};
+use crate::process::quote::shell_word;
+use crate::process::signals::Signals;
+use crate::progress::{Event, Observer};
+use crate::ssh::Ssh;
+use crate::target::{self, Connection};
+
+/// The machines of which nobody knows yet whether they can be reached.
+pub(super) struct Reach<'a> {
+    untried: IfUnreachable,
+    /// The command line, as it was typed.
+    words: &'a [OsString],
+    /// Whether something has been done. From then on a machine that cannot be reached is a link that broke.
+    has_begun: bool,
+}
+
+impl<'a> Reach<'a> {
+    pub(super) fn new(rule: &IfUnreachable, words: &'a [OsString]) -> Self {
+        Self {
+            untried: rule.clone(),
+            words,
+            has_begun: false,
+        }
+    }
+
+    /// Logs in to those that would be heard of only after an evaluation here, which takes long. (Of the others the first
+    /// session itself says whether they can be reached.)
+    pub(super) fn try_out(
+        &mut self,
+        making: &mut Making,
+        ssh: &Ssh,
+        observer: &mut dyn Observer,
+        signals: &Signals,
+    ) -> Result<Vec<Connection>> {
+        let mut connections = Vec::new();
+        for host in late(making, &self.untried) {
+            match target::reach(&host, ssh, observer, signals) {
+                Ok(connection) => {
+                    self.untried.hosts.retain(|untried| *untried != host);
+                    connections.push(connection);
+                }
+                Err(error) => *making = self.without(making, error, observer)?,
+            }
+        }
+        Ok(connections)
+    }
+
+    /// Does what logs in for the first time; and once more without the machine that cannot be reached, where the plan has
+    /// that.
+    pub(super) fn first<T>(
+        &mut self,
+        making: &mut Making,
+        observer: &mut dyn Observer,
+        step: &dyn Fn(&Making, &mut dyn Observer) -> Result<T>,
+    ) -> Result<T> {
+        let done = match step(making, observer) {
+            Err(error) if !self.has_begun => {
+                *making = self.without(making, error, observer)?;
+                step(making, observer)
+            }
+            done => done,
+        };
+        self.has_begun = true;
+        done
+    }
+
+    /// The making without the machine that cannot be reached.
+    ///
+    /// # Errors
+    /// That very error, if it is another one or the plan has no other way; with the words to type.
+    fn without(&self, making: &Making, error: anyhow::Error, observer: &mut dyn Observer) -> Result<Making> {
+        let found = error
+            .downcast_ref::<Failure>()
+            .and_then(|failure| Some((failure, missing(making, failure)?)));
+        let Some((failure, host)) = found else {
+            return Err(error);
+        };
+        let less = making.without(&host);
+        let is_expected = self.untried.hosts.contains(&host);
+        if is_expected && self.untried.then == Fallback::Local {
+            let deeds = deeds(making, &less);
+            for line in format!("warning: {failure}\n  so this machine {deeds}").lines() {
+                observer.see(Event::Text(line.to_owned()));
+            }
+            return Ok(less);
+        }
+        let way_out = if is_expected {
+            self.command(making, &less)
+        } else if less.evaluator == making.evaluator {
+            "or build here, this once: --build-on localhost".to_owned()
+        } else {
+            "or evaluate here, this once: --eval-on localhost".to_owned()
+        };
+        let remedy = [failure.remedy(), Some(&way_out)]
+            .into_iter()
+            .flatten()
+            .collect::<Vec<_>>();
+        Err(failure.clone().with_remedy(remedy.join("\n")).into())
+    }
+
+    /// The command that does the same without the machine.
+    fn command(&self, making: &Making, less: &Making) -> String {
+        let mut flags = Vec::new();
+        if less.evaluator != making.evaluator {
+            flags.extend(["--eval-host", ""]);
+        }
+        // Whoever is named as the evaluator builds too.
+        let builder = less.builder.host().map_or("", Host::destination);
+        if less.evaluator == making.evaluator || less.builder != Place::Here {
+            flags.extend(["--build-host", builder]);
+        }
+        format!(
+            "{}  {} here, this once",
+            typed_with(self.words, &flags),
+            deeds(making, less)
+        )
+    }
+}
+
+/// The machines that come late: a builder after the evaluation, an evaluator after the evaluation with which it is
+/// compared.
+fn late(making: &Making, untried: &IfUnreachable) -> Vec<Host> {
+    let Making { evaluator, builder, .. } = making;
+    let evaluator_is_late = making.verify_evaluation;
+    let late = [
+        evaluator.host().filter(|_| evaluator_is_late),
+        builder.host().filter(|_| builder != evaluator),
+    ];
+    let late = late.into_iter().flatten();
+    late.filter(|host| untried.hosts.contains(host)).cloned().collect()
+}
+
+/// The evaluator or builder that the failure says cannot be reached.
+fn missing(making: &Making, failure: &Failure) -> Option<Host> {
+    let name = failure.unreachable()?;
+    let hosts = [making.evaluator.host(), making.builder.host()];
+    let mut hosts = hosts.into_iter().flatten();
+    hosts.find(|host| host.destination() == name).cloned()
+}
+
+/// What this machine does instead.
+fn deeds(making: &Making, less: &Making) -> &'static str {
+    match (less.evaluator != making.evaluator, less.builder != making.builder) {
+        (true, true) => "evaluates and builds",
+        (true, false) => "evaluates",
+        _ => "builds",
+    }
+}
+
+/// What was typed with more flags, which have the last word.
+fn typed_with(words: &[OsString], flags: &[&str]) -> String {
+    let (program, typed) = words
+        .split_first()
+        .map_or(("rebuild".into(), &[][..]), |(first, rest)| {
+            let name = std::path::Path::new(first).file_name();
+            (name.unwrap_or(first).to_owned(), rest)
+        });
+    // After it there are no flags.
+    let end = typed.iter().position(|word| word == "--").unwrap_or(typed.len());
+    let (before, after) = typed.split_at(end);
+    let flags: Vec<OsString> = flags.iter().map(Into::into).collect();
+    let all = std::iter::once(&program).chain(before).chain(&flags).chain(after);
+    // No argument of a process has a NUL byte.
+    let quoted = all.map(|word| shell_word(word).unwrap_or_default());
+    let words: Vec<String> = quoted.map(|word| String::from_utf8_lossy(&word).into_owned()).collect();
+    words.join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn typed(line: &[&str], flags: &[&str]) -> String {
+        let words: Vec<OsString> = line.iter().map(Into::into).collect();
+        typed_with(&words, flags)
+    }
+
+    #[test]
+    fn the_command_to_type_is_what_was_typed_and_a_flag() {
+        for (line, expected) in [
+            (&["rebuild", "switch"][..], "rebuild switch --eval-host ''"),
+            (
+                &[
+                    "/run/current-system/sw/bin/nixos-rebuild",
+                    "switch",
+                    "--flake",
+                    "/a b#c",
+                ],
+                "nixos-rebuild switch --flake '/a b#c' --eval-host ''",
+            ),
+            (
+                &["rebuild", "--diff", "--", "switch"],
+                "rebuild --diff --eval-host '' -- switch",
+            ),
+            (&[], "rebuild --eval-host ''"),
+        ] {
+            assert_eq!(typed(line, &["--eval-host", ""]), expected);
+        }
+    }
+}

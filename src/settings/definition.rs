@@ -1,0 +1,307 @@
+//! Which settings there are. From this one table come the files' schema, the variables, `--show-settings`, and the checks
+//! of the manual and of the NixOS module.
+
+use std::borrow::Cow;
+
+use super::kind::{Kind, Said, Value};
+use crate::cli::Arguments;
+
+/// A setting.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Key {
+    /// Who evaluates, and builds if nothing else is said.
+    EvalHost,
+    /// Who builds.
+    BuildHost,
+    /// What becomes of a run whose evaluator or builder cannot be reached.
+    Fallback,
+    /// Whether this machine's Nix daemon is lent to the builder.
+    Lend,
+    /// Whether evaluations are compared.
+    VerifyEval,
+    /// How the user becomes root.
+    Elevate,
+    /// Whether there is a question before an activation.
+    Ask,
+    /// Whether the packages that change are shown.
+    Diff,
+    /// Whether the receiving machine fetches what it can by itself.
+    UseSubstitutes,
+    /// The configuration, if it is a flake.
+    Flake,
+}
+
+/// What there is to know of a setting.
+pub struct Definition {
+    /// Which it is.
+    pub key: Key,
+    /// Its name in the files.
+    pub name: &'static str,
+    /// Its environment variable.
+    pub variable: &'static str,
+    /// The flags of the command line that say the same or the opposite.
+    pub flags: &'static [&'static str],
+    /// What it may be.
+    pub kind: Kind,
+    /// What applies if nobody says anything; nothing: see `about`.
+    pub default: Option<Value>,
+    /// One line for the manual.
+    pub about: &'static str,
+    /// What the command line says of it.
+    pub(super) typed: fn(&Arguments) -> Said,
+}
+
+const fn word(text: &'static str) -> Value {
+    Value::Text(Cow::Borrowed(text))
+}
+
+fn text(given: Option<&String>) -> Said {
+    given.map_or(Said::Nothing, |text| Said::This(Value::Text(text.clone().into())))
+}
+
+fn pair(yes: bool, no: bool) -> Said {
+    match (yes, no) {
+        (true, _) => Said::This(Value::Switch(true)),
+        (false, true) => Said::This(Value::Switch(false)),
+        (false, false) => Said::Nothing,
+    }
+}
+
+/// The name of an enumeration's value, as the command line and the files have it.
+fn name<T: clap::ValueEnum>(value: &T) -> Said {
+    value.to_possible_value().map_or(Said::Nothing, |value| {
+        Said::This(Value::Text(value.get_name().to_owned().into()))
+    })
+}
+
+fn elevate(arguments: &Arguments) -> Said {
+    match &arguments.rights.elevate {
+        Some(elevation) => name(elevation),
+        None if arguments.rights.sudo || arguments.other.use_remote_sudo => name(&crate::plan::Elevation::Sudo),
+        None => Said::Nothing,
+    }
+}
+
+/// Whatever else is named as the configuration takes a flake's place.
+fn flake(arguments: &Arguments) -> Said {
+    let given = &arguments.configuration;
+    let names = |text: &Option<String>| text.as_ref().is_some_and(|text| !text.is_empty());
+    match &given.flake {
+        None if given.no_flake || names(&given.file) || names(&given.attr) => Said::TheDefault,
+        flake => text(flake.as_ref()),
+    }
+}
+
+/// All settings, in the order in which they are shown.
+pub static ALL: [Definition; 10] = [
+    Definition {
+        key: Key::EvalHost,
+        name: "evalHost",
+        variable: "REBUILD_EVAL_HOST",
+        flags: &["--eval-host"],
+        kind: Kind::Host,
+        default: Some(word("")),
+        about: "The machine that evaluates, and builds too unless buildHost says otherwise",
+        typed: |arguments| text(arguments.roles.eval_host.as_ref()),
+    },
+    Definition {
+        key: Key::BuildHost,
+        name: "buildHost",
+        variable: "REBUILD_BUILD_HOST",
+        flags: &["--build-host"],
+        kind: Kind::Host,
+        default: None,
+        about: "The machine that builds, if it is not the one that evaluates",
+        typed: |arguments| text(arguments.roles.build_host.as_ref()),
+    },
+    Definition {
+        key: Key::Fallback,
+        name: "fallback",
+        variable: "REBUILD_FALLBACK",
+        flags: &["--if-unreachable"],
+        kind: Kind::Choice(&["fail", "local"]),
+        default: Some(word("fail")),
+        about: "If those cannot be reached: end, or evaluate and build on this machine",
+        typed: |arguments| arguments.roles.if_unreachable.as_ref().map_or(Said::Nothing, name),
+    },
+    Definition {
+        key: Key::Lend,
+        name: "lend",
+        variable: "REBUILD_LEND",
+        flags: &["--lend", "--no-lend"],
+        kind: Kind::Switch,
+        default: Some(Value::Switch(true)),
+        about: "Lend this machine's Nix daemon to the builder, for it to send the result",
+        typed: |arguments| pair(arguments.settings.lend, arguments.roles.no_lend),
+    },
+    Definition {
+        key: Key::VerifyEval,
+        name: "verifyEval",
+        variable: "REBUILD_VERIFY_EVAL",
+        flags: &["--verify-eval", "--no-verify-eval"],
+        kind: Kind::Switch,
+        default: Some(Value::Switch(false)),
+        about: "Evaluate here as well, and go on only if both give the same derivation",
+        typed: |arguments| pair(arguments.roles.verify_eval, arguments.settings.no_verify_eval),
+    },
+    Definition {
+        key: Key::Elevate,
+        name: "elevate",
+        variable: "REBUILD_ELEVATE",
+        flags: &["--elevate"],
+        kind: Kind::Choice(&["none", "sudo", "run0", "doas"]),
+        default: Some(word("none")),
+        about: "The program by which the user becomes root where the system is changed",
+        typed: elevate,
+    },
+    Definition {
+        key: Key::Ask,
+        name: "ask",
+        variable: "REBUILD_ASK",
+        flags: &["--ask", "--no-ask"],
+        kind: Kind::Switch,
+        default: Some(Value::Switch(false)),
+        about: "Ask before a system is activated",
+        typed: |arguments| pair(arguments.activation.ask, arguments.settings.no_ask),
+    },
+    Definition {
+        key: Key::Diff,
+        name: "diff",
+        variable: "REBUILD_DIFF",
+        flags: &["--diff", "--no-diff"],
+        kind: Kind::Switch,
+        default: Some(Value::Switch(false)),
+        about: "Show which packages change",
+        typed: |arguments| pair(arguments.activation.diff, arguments.settings.no_diff),
+    },
+    Definition {
+        key: Key::UseSubstitutes,
+        name: "useSubstitutes",
+        variable: "REBUILD_USE_SUBSTITUTES",
+        flags: &["--use-substitutes", "--no-use-substitutes"],
+        kind: Kind::Switch,
+        default: Some(Value::Switch(false)),
+        about: "Let the receiving machine fetch from its own substituters what they have",
+        typed: |arguments| pair(arguments.copy.use_substitutes, arguments.settings.no_use_substitutes),
+    },
+    Definition {
+        key: Key::Flake,
+        name: "flake",
+        variable: "REBUILD_FLAKE",
+        flags: &["--flake", "--no-flake"],
+        kind: Kind::Flake,
+        default: None,
+        about: "The flake that is the configuration; without it, it is looked for as nixos-rebuild does",
+        typed: flake,
+    },
+];
+
+/// What says which machine or profile is changed is said by each command: a setting that somebody has forgotten must not
+/// change a system elsewhere.
+const NEVER: [&str; 2] = ["targetHost", "profileName"];
+
+/// The setting of this name in a file.
+pub(super) fn by_name(name: &str) -> Option<&'static Definition> {
+    ALL.iter().find(|definition| definition.name == name)
+}
+
+/// The setting of this environment variable.
+pub(super) fn by_variable(name: &str) -> Option<&'static Definition> {
+    ALL.iter().find(|definition| definition.variable == name)
+}
+
+/// What may be meant by a name that is none, as the end of a message; `of` is what the known names are: all that they
+/// have in common is no likeness.
+pub(super) fn advice(unknown: &str, of: fn(&Definition) -> &'static str, in_common: &str) -> String {
+    let plain = |name: &str| {
+        let name = name.strip_prefix(in_common).unwrap_or(name);
+        name.replace(['-', '_'], "").to_lowercase()
+    };
+    if NEVER.iter().any(|name| plain(name) == plain(unknown)) {
+        return "which machine and profile are changed is said by each command".to_owned();
+    }
+    // Likeness as the command line's own parser has it.
+    let likeness = |definition: &Definition| strsim::jaro(&plain(unknown), &plain(of(definition)));
+    let nearest = ALL.iter().max_by(|a, b| likeness(a).total_cmp(&likeness(b)));
+    match nearest.filter(|definition| likeness(definition) > 0.7) {
+        Some(definition) => format!("did you mean {}?", of(definition)),
+        None => format!("there are: {}", ALL.iter().map(of).collect::<Vec<_>>().join(", ")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::{Elevation, Fallback};
+    use clap::{CommandFactory, ValueEnum};
+
+    #[test]
+    fn names_variables_and_flags_belong_together() {
+        let command = Arguments::command();
+        for definition in &ALL {
+            let words = definition.name.chars().fold(String::from("REBUILD_"), |text, c| {
+                text + if c.is_uppercase() { "_" } else { "" } + &c.to_uppercase().to_string()
+            });
+            assert_eq!(definition.variable, words);
+            for flag in definition.flags {
+                let is_known = command
+                    .get_arguments()
+                    .any(|argument| argument.get_long().is_some_and(|long| flag[2..] == *long));
+                assert!(is_known, "{flag}");
+            }
+        }
+    }
+
+    #[test]
+    fn every_setting_is_there_once() {
+        let mut keys: Vec<Key> = ALL.iter().map(|definition| definition.key).collect();
+        keys.sort_unstable();
+        keys.dedup();
+        assert_eq!(keys.len(), ALL.len());
+    }
+
+    /// What a file may choose is what the command line may choose.
+    #[test]
+    fn choices_are_those_of_the_command_line() {
+        fn names<T: ValueEnum>() -> Vec<String> {
+            let values = T::value_variants().iter().filter_map(ValueEnum::to_possible_value);
+            values.map(|value| value.get_name().to_owned()).collect()
+        }
+        for definition in &ALL {
+            let Kind::Choice(choices) = definition.kind else {
+                continue;
+            };
+            let expected = match definition.key {
+                Key::Fallback => names::<Fallback>(),
+                Key::Elevate => names::<Elevation>(),
+                other => unreachable!("{other:?}"),
+            };
+            assert_eq!(choices, expected);
+        }
+    }
+
+    #[test]
+    fn what_is_meant_by_a_wrong_name() {
+        let key = |name| advice(name, |definition| definition.name, "");
+        for (name, nearest) in [
+            ("evalHots", "evalHost"),
+            ("eval-host", "evalHost"),
+            ("EVAL_HOST", "evalHost"),
+            ("builHost", "buildHost"),
+            ("fallbak", "fallback"),
+            ("verify", "verifyEval"),
+            ("use-substitute", "useSubstitutes"),
+        ] {
+            assert_eq!(key(name), format!("did you mean {nearest}?"), "{name}");
+        }
+        assert!(key("xyz").starts_with("there are: evalHost, buildHost, "));
+        for name in ["targetHost", "target-host", "profileName"] {
+            assert!(key(name).contains("is said by each command"), "{name}");
+        }
+        let variable = |name| advice(name, |definition| definition.variable, "REBUILD_");
+        assert_eq!(variable("REBUILD_EVALHOST"), "did you mean REBUILD_EVAL_HOST?");
+        // That both begin in the same way is no likeness.
+        assert!(variable("REBUILD_XYZ").starts_with("there are: "));
+        assert!(variable("REBUILD_TARGET_HOST").contains("is said by each command"));
+    }
+}

@@ -1,0 +1,71 @@
+//! `--show-settings`.
+
+use std::fmt::Write as _;
+
+use serde_json::{Map, json};
+
+use super::definition::ALL;
+use super::kind::Value;
+use super::{Held, Key, Settings};
+
+impl Settings {
+    /// What applies and where it came from, a setting a line.
+    #[must_use]
+    pub fn table(&self) -> String {
+        let rows = ALL.iter().map(|definition| {
+            let (value, source) = self.shown(definition.key);
+            let value = value.map_or_else(|| "-".to_owned(), |value| plain(&value));
+            [definition.name.to_owned(), value, source]
+        });
+        let heading = ["setting", "value", "from"].map(str::to_owned);
+        let rows: Vec<[String; 3]> = std::iter::once(heading).chain(rows).collect();
+        let width = |column: usize| {
+            let widths = rows.iter().map(|row| row[column].chars().count());
+            widths.max().unwrap_or_default()
+        };
+        let (first, second) = (width(0), width(1));
+        rows.iter().fold(String::new(), |mut text, [name, value, source]| {
+            // Writing to a string cannot fail.
+            let _ = writeln!(text, "{name:first$}  {value:second$}  {source}");
+            text
+        })
+    }
+
+    /// The same as JSON: an object with `value` and `source` for each setting.
+    #[must_use]
+    pub fn json(&self) -> serde_json::Value {
+        let entries = ALL.iter().map(|definition| {
+            let (value, source) = self.shown(definition.key);
+            let value = value.as_ref().map_or(serde_json::Value::Null, Into::into);
+            (definition.name.to_owned(), json!({ "value": value, "source": source }))
+        });
+        entries.collect::<Map<_, _>>().into()
+    }
+
+    fn shown(&self, key: Key) -> (Option<Value>, String) {
+        let Held { value, source } = self.held(key);
+        // Whoever evaluates builds too.
+        if key == Key::BuildHost && value.is_none() {
+            return (self.held(Key::EvalHost).value, "evalHost".to_owned());
+        }
+        (value, source.to_string())
+    }
+}
+
+/// On one line, and as it can be typed; nothing, where it is this machine.
+fn plain(value: &Value) -> String {
+    match value {
+        Value::Text(text) if text.is_empty() => "''".to_owned(),
+        Value::Text(text) => text.chars().flat_map(visible).collect(),
+        Value::Switch(value) => value.to_string(),
+    }
+}
+
+/// What a terminal would act on is not shown as it is.
+fn visible(c: char) -> Vec<char> {
+    if c.is_control() {
+        c.escape_default().collect()
+    } else {
+        vec![c]
+    }
+}
