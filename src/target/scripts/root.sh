@@ -11,7 +11,9 @@
 #   starter  held by what starts it
 #   begun    is there when the job has begun
 #   status   what it came to: its part (profile, activation, done) and the exit status
-# $records/last names the latest. Whoever has heard how a job ended takes its directory away.
+#   heard    is there when its own run has heard how it ended
+# $records/last names the latest, until that. The directory is taken away by a later run, for another one may just be
+# following the same job.
 set -u
 umask 077
 exec 3<&0 </dev/null 2>&1
@@ -36,6 +38,10 @@ follow() {
 	while :; do
 		# In this order: what was written before the end is seen.
 		if is_running "$record"; then over=no; else over=yes; fi
+		[ -e "$record/log" ] || {
+			event unknown
+			return
+		}
 		size=$(($(wc -c <"$record/log")))
 		if [ "$size" -gt "$seen" ]; then
 			event chunk "$((size - seen))"
@@ -65,8 +71,20 @@ say_end() {
 forget_when_heard() {
 	IFS= read -r word <&3 || return 0
 	[ "$word" = heard ] || return 0
-	rm -rf "${records:?}/$1"
+	mark_heard "$1"
+}
+
+# mark_heard NAME
+mark_heard() {
+	[ ! -d "$records/$1" ] || : >"$records/$1/heard"
 	[ "$(last)" != "$1" ] || rm -f "$records/last"
+}
+
+# clean_up: what has been heard a minute ago, and what nobody came back for.
+clean_up() {
+	[ -d "$records" ] || return 0
+	find "$records" -mindepth 2 -maxdepth 2 -name heard -mmin +1 | while IFS= read -r mark; do rm -rf "${mark%/heard}"; done
+	find "$records" -mindepth 1 -maxdepth 1 -type d -mtime +7 | while IFS= read -r old; do rm -rf "$old"; done
 }
 
 last() {
@@ -75,6 +93,7 @@ last() {
 
 # tell_last: what the last job came to, if nobody has heard that.
 tell_last() {
+	clean_up
 	name=$(last)
 	if [ -z "$name" ] || [ ! -e "$records/$name/about" ]; then
 		event nothing
@@ -94,7 +113,7 @@ tell_last() {
 		forget_when_heard "$name"
 		;;
 	heard)
-		rm -rf "${records:?}/$name" "$records/last"
+		mark_heard "$name"
 		;;
 	esac
 }
@@ -129,8 +148,6 @@ change() {
 	else
 		by_systemd=no
 	fi
-	# What nobody came back for.
-	find "$records" -mindepth 1 -maxdepth 1 -type d -mtime +7 | while IFS= read -r old; do rm -rf "$old"; done
 	record=$records/$1
 	mkdir "$record"
 	: >"$record/log"
