@@ -1,213 +1,112 @@
-_rebuild() {
-    local i cur prev opts cmd
-    COMPREPLY=()
-    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
-        cur="$2"
-    else
-        cur="${COMP_WORDS[COMP_CWORD]}"
-    fi
-    prev="$3"
-    cmd=""
-    opts=""
+# Made of the definition of the command line by: UPDATE=1 cargo test --test generated
 
-    for i in "${COMP_WORDS[@]:0:COMP_CWORD}"
-    do
-        case "${cmd},${i}" in
-            ",$1")
-                cmd="rebuild"
-                ;;
-            *)
-                ;;
-        esac
-    done
-
-    case "${cmd}" in
-        rebuild)
-            opts="-F -f -A -p -c -a -S -v -j -k -K -I -L -Q -s -h -V --eval-on --eval-host --build-on --build-host --target-host --if-unreachable --no-lend --verify-eval --flake --no-flake --file --attr --profile-name --specialisation --rollback --store-path --upgrade --upgrade-all --diff --ask --install-bootloader --elevate --sudo --ask-sudo-password --ask-elevate-password --image-variant --json --show-settings --lend --no-verify-eval --no-ask --no-diff --no-use-substitutes --verbose --quiet --max-jobs --cores --log-format --keep-going --keep-failed --fallback --repair --option --include --show-trace --accept-flake-config --refresh --impure --recreate-lock-file --no-update-lock-file --no-write-lock-file --no-registries --commit-lock-file --update-input --override-input --offline --no-net --builders --print-build-logs --no-link --no-build-output --substitute-on-destination --use-substitutes --no-reexec --debug --fast --use-remote-sudo --install-grub --no-ssh-tty --no-build-nix --help --version switch boot test build dry-build dry-activate build-vm build-vm-with-bootloader build-image edit repl list-generations help"
-            if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
-                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
-                return 0
-            fi
-            case "${prev}" in
-                --eval-host)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --eval-on)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --build-host)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --build-on)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --target-host)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --if-unreachable)
-                    COMPREPLY=($(compgen -W "fail local" -- "${cur}"))
-                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
-                        compopt -o nospace
-                    fi
-                    return 0
-                    ;;
-                --flake)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                -F)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --file)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                -f)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --attr)
-                    COMPREPLY=("${cur}")
-                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
-                        compopt -o nospace
-                    fi
-                    return 0
-                    ;;
-                -A)
-                    COMPREPLY=("${cur}")
-                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
-                        compopt -o nospace
-                    fi
-                    return 0
-                    ;;
-                --profile-name)
-                    COMPREPLY=("${cur}")
-                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
-                        compopt -o nospace
-                    fi
-                    return 0
-                    ;;
-                -p)
-                    COMPREPLY=("${cur}")
-                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
-                        compopt -o nospace
-                    fi
-                    return 0
-                    ;;
-                --specialisation)
-                    COMPREPLY=("${cur}")
-                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
-                        compopt -o nospace
-                    fi
-                    return 0
-                    ;;
-                -c)
-                    COMPREPLY=("${cur}")
-                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
-                        compopt -o nospace
-                    fi
-                    return 0
-                    ;;
-                --store-path)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --elevate)
-                    COMPREPLY=($(compgen -W "none sudo run0 doas" -- "${cur}"))
-                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
-                        compopt -o nospace
-                    fi
-                    return 0
-                    ;;
-                --image-variant)
-                    COMPREPLY=("${cur}")
-                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
-                        compopt -o nospace
-                    fi
-                    return 0
-                    ;;
-                --max-jobs)
-                    COMPREPLY=("${cur}")
-                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
-                        compopt -o nospace
-                    fi
-                    return 0
-                    ;;
-                -j)
-                    COMPREPLY=("${cur}")
-                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
-                        compopt -o nospace
-                    fi
-                    return 0
-                    ;;
-                --cores)
-                    COMPREPLY=("${cur}")
-                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
-                        compopt -o nospace
-                    fi
-                    return 0
-                    ;;
-                --log-format)
-                    COMPREPLY=("${cur}")
-                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
-                        compopt -o nospace
-                    fi
-                    return 0
-                    ;;
-                --option)
-                    COMPREPLY=("${cur}")
-                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
-                        compopt -o nospace
-                    fi
-                    return 0
-                    ;;
-                --include)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                -I)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --update-input)
-                    COMPREPLY=("${cur}")
-                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
-                        compopt -o nospace
-                    fi
-                    return 0
-                    ;;
-                --override-input)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --builders)
-                    COMPREPLY=("${cur}")
-                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
-                        compopt -o nospace
-                    fi
-                    return 0
-                    ;;
-                *)
-                    COMPREPLY=()
-                    ;;
-            esac
-            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
-            return 0
-            ;;
+# What a flag's values are, and how many: to ask the program for, 'files', 'words' or 'free'.
+_rebuild_values() {
+    case $1 in
+        --eval-host | --eval-on) values=1 value='hosts' ;;
+        --build-host | --build-on) values=1 value='hosts' ;;
+        --target-host) values=1 value='hosts' ;;
+        --if-unreachable) values=1 value='words fail local' ;;
+        --flake | -F) values=1 value='configurations files' ;;
+        --file | -f) values=1 value='files' ;;
+        --attr | -A) values=1 value='free' ;;
+        --profile-name | -p) values=1 value='profiles' ;;
+        --specialisation | -c) values=1 value='specialisations' ;;
+        --store-path) values=1 value='generations files' ;;
+        --elevate) values=1 value='words none sudo run0 doas' ;;
+        --image-variant) values=1 value='free' ;;
+        --max-jobs | -j) values=1 value='free' ;;
+        --cores) values=1 value='free' ;;
+        --log-format) values=1 value='words bar bar-with-logs internal-json raw raw-with-logs' ;;
+        --option) values=2 value='free' ;;
+        --include | -I) values=1 value='files' ;;
+        --update-input) values=1 value='free' ;;
+        --override-input) values=2 value='files' ;;
+        --builders) values=1 value='free' ;;
+        *) return 1 ;;
     esac
 }
 
-if [[ "${BASH_VERSINFO[0]}" -eq 4 && "${BASH_VERSINFO[1]}" -ge 4 || "${BASH_VERSINFO[0]}" -gt 4 ]]; then
-    complete -F _rebuild -o nosort -o bashdefault -o default rebuild
-else
-    complete -F _rebuild -o bashdefault -o default rebuild
-fi
+# Asks the program. The command that is completed may be an alias, a link, or nixos-rebuild itself, which knows no such
+# question: so it is the last that is asked.
+_rebuild_ask() { # COMMAND KIND WORD
+    local program=$1 line
+    [[ $program == */rebuild && -x $program ]] || program=$(type -P rebuild || type -P "$1") || return
+    while IFS= read -r line; do
+        COMPREPLY+=("${line%%$'\t'*}")
+    done < <("$program" --candidates "$2" "$3" 2>/dev/null)
+}
 
-# For an alias or a link of this name.
-complete -p nixos-rebuild &>/dev/null || complete -F _rebuild -o bashdefault -o default nixos-rebuild
+_rebuild() {
+    local words=() rest=$COMP_LINE trimmed begin=0 typed values=0 value='' back word i
+    COMPREPLY=()
+
+    # readline takes words apart at = : and @, too. Where no blank is between, they are one.
+    for ((i = 0; i <= COMP_CWORD; i++)); do
+        trimmed=${rest#"${rest%%[![:space:]]*}"}
+        if ((i == 0)); then
+            words=("${COMP_WORDS[0]}")
+            rest=${COMP_LINE#*"${COMP_WORDS[0]}"}
+            continue
+        fi
+        if [[ $trimmed != "$rest" ]]; then
+            words+=('')
+            begin=$((${#COMP_LINE} - ${#trimmed}))
+        fi
+        words[${#words[@]} - 1]+=${COMP_WORDS[i]}
+        rest=${trimmed#"${COMP_WORDS[i]}"}
+    done
+    typed=${COMP_LINE:begin:COMP_POINT - begin}
+
+    if [[ $typed == --*=* ]]; then
+        _rebuild_values "${typed%%=*}" || return
+        typed=${typed#*=}
+    elif [[ $typed != -* ]]; then
+        for back in 1 2; do
+            ((${#words[@]} > back + 1)) || break
+            word=${words[${#words[@]} - 1 - back]}
+            if _rebuild_values "$word"; then
+                ((back <= values)) || value=''
+                break
+            fi
+        done
+    fi
+    typed=${typed#[\"\']}
+
+    case $value in
+        '')
+            local offered='switch boot test build dry-build dry-activate build-vm build-vm-with-bootloader build-image edit repl list-generations help'
+            for word in "${words[@]:1:${#words[@]}-2}"; do
+                [[ " $offered " != *" $word "* ]] || offered=
+            done
+            if [[ -z $offered || $typed == -* ]]; then
+                offered='--eval-host --eval-on --build-host --build-on --target-host --if-unreachable --no-lend --verify-eval --flake -F --no-flake --file -f --attr -A --profile-name -p --specialisation -c --rollback --store-path --upgrade --upgrade-all --diff --ask -a --install-bootloader --elevate --sudo --ask-elevate-password --ask-sudo-password -S --image-variant --json --show-settings --verbose -v --quiet --max-jobs -j --cores --log-format --keep-going -k --keep-failed -K --fallback --repair --option --include -I --show-trace --accept-flake-config --refresh --impure --recreate-lock-file --no-update-lock-file --no-write-lock-file --no-registries --commit-lock-file --update-input --override-input --offline --no-net --builders --print-build-logs -L --no-build-output --no-link -Q --use-substitutes --substitute-on-destination -s --no-reexec --debug --help -h --version -V'
+            fi
+            COMPREPLY=($(compgen -W "$offered" -- "$typed"))
+            ;;
+        words\ *) COMPREPLY=($(compgen -W "${value#words }" -- "$typed")) ;;
+        files) compopt -o bashdefault -o default ;;
+        free) ;;
+        *)
+            _rebuild_ask "$1" "${value% files}" "$typed"
+            if [[ $value == *' files' ]]; then
+                if [[ ${#COMPREPLY[@]} -eq 0 ]]; then
+                    compopt -o bashdefault -o default
+                else
+                    compopt -o filenames
+                    while IFS= read -r word; do
+                        COMPREPLY+=("$word")
+                    done < <(compgen -f -- "$typed")
+                fi
+            fi
+            ;;
+    esac
+    # readline has its own idea of what is to be replaced: the last of the parts.
+    rest=${typed%"$2"}
+    COMPREPLY=("${COMPREPLY[@]#"$rest"}")
+}
+
+complete -o nosort -F _rebuild rebuild
+# For an alias or a link of this name. Where nixos-rebuild itself is installed, its completion may have been loaded
+# already, and stays.
+complete -p nixos-rebuild &>/dev/null || complete -o nosort -F _rebuild nixos-rebuild

@@ -1,14 +1,29 @@
-complete -c rebuild -l eval-host -l eval-on -d 'Evaluate there, and build there too unless --build-host says otherwise' -r -f -a "(__fish_print_hostnames)"
-complete -c rebuild -l build-host -l build-on -d 'Build there; evaluate here unless --eval-host says otherwise' -r -f -a "(__fish_print_hostnames)"
-complete -c rebuild -l target-host -d 'Activate there; evaluate and build here unless the other two say otherwise' -r -f -a "(__fish_print_hostnames)"
+# Made of the definition of the command line by: UPDATE=1 cargo test --test generated
+
+# Asks the program. The command that is completed may be an alias, a link, or nixos-rebuild itself, which knows no such
+# question: so it is the last that is asked.
+function __rebuild_candidates --argument-names kind
+    set -l program (commandline -opc)[1]
+    if not string match -q '*/rebuild' -- $program; or not test -x "$program"
+        # fish puts 'rebuild' for the name of a link.
+        set program rebuild
+        command -q rebuild; or set program nixos-rebuild
+    end
+    set -l typed (commandline -ct | string replace -r '^--[^=]*=' '' | string unescape)
+    command $program --candidates $kind "$typed" 2>/dev/null
+end
+
+complete -c rebuild -l eval-host -l eval-on -d 'Evaluate there, and build there too unless --build-host says otherwise' -r -f -k -a "(__rebuild_candidates hosts)"
+complete -c rebuild -l build-host -l build-on -d 'Build there; evaluate here unless --eval-host says otherwise' -r -f -k -a "(__rebuild_candidates hosts)"
+complete -c rebuild -l target-host -d 'Activate there; evaluate and build here unless the other two say otherwise' -r -f -k -a "(__rebuild_candidates hosts)"
 complete -c rebuild -l if-unreachable -d 'If the evaluator or builder cannot be reached' -r -f -a "fail\t'End, and say what to type (default)'
 local\t'Evaluate and build here'"
-complete -c rebuild -s F -l flake -d 'A flake (default: the current directory) and one of its nixosConfigurations (default: the target\'s name)' -r -F
+complete -c rebuild -s F -l flake -d 'A flake (default: the current directory) and one of its nixosConfigurations (default: the target\'s name)' -r -F -k -a "(__rebuild_candidates configurations)"
 complete -c rebuild -s f -l file -d 'A Nix file, or a directory with a default.nix, that evaluates to a configuration or a set of them' -r -F
 complete -c rebuild -s A -l attr -d 'Where in the file the configuration is; without --file in ./system.nix, <nixos-system> or /etc/nixos/system.nix' -r -f
-complete -c rebuild -s p -l profile-name -d 'Use the profile /nix/var/nix/profiles/system-profiles/NAME' -r -f
-complete -c rebuild -s c -l specialisation -d 'Activate this specialisation of the configuration, or build its virtual machine or image' -r -f
-complete -c rebuild -l store-path -d 'Take a system that was built before; nothing is built' -r -F
+complete -c rebuild -s p -l profile-name -d 'Use the profile /nix/var/nix/profiles/system-profiles/NAME' -r -f -k -a "(__rebuild_candidates profiles)"
+complete -c rebuild -s c -l specialisation -d 'Activate this specialisation of the configuration, or build its virtual machine or image' -r -f -k -a "(__rebuild_candidates specialisations)"
+complete -c rebuild -l store-path -d 'Take a system that was built before; nothing is built' -r -F -k -a "(__rebuild_candidates generations)"
 complete -c rebuild -l elevate -d 'Become root by this program where the system is changed' -r -f -a "none\t'None: the user is root, or it is not needed'
 sudo\t'sudo or sudo-rs'
 run0\t'systemd\'s run0'
@@ -16,7 +31,11 @@ doas\t'doas'"
 complete -c rebuild -l image-variant -d 'build-image: which image; without it, those that there are are listed' -r -f
 complete -c rebuild -s j -l max-jobs -d 'Build at most so many derivations at once' -r -f
 complete -c rebuild -l cores -d 'Let each build use so many cores' -r -f
-complete -c rebuild -l log-format -d 'The format of Nix\'s log (local runs)' -r -f
+complete -c rebuild -l log-format -d 'The format of Nix\'s log (local runs)' -r -f -a "bar\t''
+bar-with-logs\t''
+internal-json\t''
+raw\t''
+raw-with-logs\t''"
 complete -c rebuild -l option -d 'Set a Nix option' -r -f
 complete -c rebuild -s I -l include -d 'Add a path to the Nix search path: PATH or NAME=PATH' -r -F
 complete -c rebuild -l update-input -d 'Update one input in the lock file; may be given more than once' -r -f

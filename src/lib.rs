@@ -5,6 +5,7 @@
 //! machine's part goes through [`session`], with the files that [`sources`] found. What there is to see goes to
 //! [`progress`] as events; every process is started by [`process`]. `docs/design.md` says why.
 
+pub mod candidates;
 pub mod cli;
 pub mod daemon;
 pub mod difference;

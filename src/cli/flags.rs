@@ -3,7 +3,32 @@
 //! The groups and which command gets them are nixos-rebuild's (`nixos-rebuild-ng`, `models.py`), less its mistakes:
 //! `--print-build-logs` and `--no-build-output` do not reach `nix-instantiate`, which rejects them.
 
+use clap::builder::{PossibleValue, StringValueParser, TypedValueParser};
 use clap::{ArgAction, Args, ValueHint};
+
+/// Those of Nix 2.34.
+const LOG_FORMATS: [&str; 5] = ["bar", "bar-with-logs", "internal-json", "raw", "raw-with-logs"];
+
+/// Words that the completions offer, where any other may be right, too: which there are depends on the Nix.
+#[derive(Debug, Clone, Copy)]
+struct Offered(&'static [&'static str]);
+
+impl TypedValueParser for Offered {
+    type Value = String;
+
+    fn parse_ref(
+        &self,
+        command: &clap::Command,
+        argument: Option<&clap::Arg>,
+        value: &std::ffi::OsStr,
+    ) -> Result<String, clap::Error> {
+        StringValueParser::new().parse_ref(command, argument, value)
+    }
+
+    fn possible_values(&self) -> Option<Box<dyn Iterator<Item = PossibleValue> + '_>> {
+        Some(Box::new(self.0.iter().map(PossibleValue::new)))
+    }
+}
 
 /// Flags that every Nix command understands.
 #[allow(clippy::struct_excessive_bools, reason = "each is a flag")]
@@ -27,7 +52,7 @@ pub struct CommonFlags {
     pub cores: Option<String>,
 
     /// The format of Nix's log (local runs)
-    #[arg(long, value_name = "FORMAT")]
+    #[arg(long, value_name = "FORMAT", value_parser = Offered(&LOG_FORMATS), hide_possible_values = true)]
     pub log_format: Option<String>,
 
     /// Go on with other builds after one has failed

@@ -1,0 +1,267 @@
+//! The names in a flake's `nixosConfigurations`, as they stand in its text.
+//!
+//! Nothing is evaluated: names that are computed are not found. Of the functions that make such a set, two are known
+//! that keep the names written beside them.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::PathBuf;
+
+use rnix::Root;
+use rnix::ast::{self, Attr, BinOpKind, Expr, HasEntry, InterpolPart};
+use rowan::ast::AstNode;
+
+use super::{Places, text_of};
+
+/// The configurations of the flake that is being typed, or of the one in the current directory: `REFERENCE#NAME`.
+pub fn configurations(typed: &str, places: &Places) -> Vec<String> {
+    let (reference, is_whole) = match typed.split_once('#') {
+        Some((reference, _)) => (reference, true),
+        None if typed.is_empty() => (".", false),
+        None => (typed, false),
+    };
+    let Some(file) = flake_file(reference, is_whole, places) else {
+        return Vec::new();
+    };
+    let names = names(&text_of(&file).unwrap_or_default());
+    names.into_iter().map(|name| format!("{reference}#{name}")).collect()
+}
+
+/// The `flake.nix` that a reference means, if it means one on this machine. One that may go on (`/etc/nix`) means the
+/// directory only; Nix itself looks in those above it, too.
+fn flake_file(reference: &str, is_whole: bool, places: &Places) -> Option<PathBuf> {
+    let schemes = ["path:", "git+file:"];
+    let path = schemes.iter().find_map(|scheme| reference.strip_prefix(scheme));
+    let looks_above = is_whole && path.is_none();
+    // A plain word is a name of the registry.
+    let path = path
+        .map(|path| path.strip_prefix("//").unwrap_or(path))
+        .or_else(|| (reference.is_empty() || reference.starts_with(['.', '/', '~'])).then_some(reference))?;
+    let directory = match path.strip_prefix('~') {
+        Some(rest) if rest.is_empty() || rest.starts_with('/') => places.home.join(rest.trim_start_matches('/')),
+        Some(_) => return None,
+        None => places.directory.join(path),
+    };
+    if !looks_above {
+        return Some(directory.join("flake.nix"));
+    }
+    let directory = fs::canonicalize(directory).ok()?;
+    for above in directory.ancestors() {
+        let file = above.join("flake.nix");
+        if file.exists() {
+            return Some(file);
+        }
+        if above.join(".git").exists() {
+            break;
+        }
+    }
+    None
+}
+
+/// The names that a flake's text gives to its `nixosConfigurations`. A text with errors gives what can be read.
+fn names(text: &str) -> BTreeSet<String> {
+    let root = Root::parse(text).syntax();
+    let mut names = BTreeSet::new();
+    for binding in root.descendants().filter_map(ast::AttrpathValue::cast) {
+        let Some(path) = binding.attrpath() else {
+            continue;
+        };
+        let path: Vec<Attr> = path.attrs().collect();
+        let Some(place) = path
+            .iter()
+            .position(|attr| name_of(attr).as_deref() == Some("nixosConfigurations"))
+        else {
+            continue;
+        };
+        match path.get(place + 1) {
+            Some(attr) => names.extend(name_of(attr)),
+            None => names.extend(binding.value().map(keys).unwrap_or_default()),
+        }
+    }
+    // These would have to be quoted, which --flake does not take.
+    names.retain(|name| !name.is_empty() && !name.contains(['#', '"']));
+    names
+}
+
+/// The names in a set that is written out.
+fn keys(set: Expr) -> Vec<String> {
+    match set {
+        Expr::AttrSet(set) => {
+            let bound = set
+                .attrpath_values()
+                .filter_map(|binding| binding.attrpath()?.attrs().next());
+            let inherited = set.inherits().flat_map(|inherit| inherit.attrs().collect::<Vec<_>>());
+            bound.chain(inherited).filter_map(|attr| name_of(&attr)).collect()
+        }
+        Expr::Paren(inner) => inner.expr().map(keys).unwrap_or_default(),
+        Expr::LetIn(inner) => inner.body().map(keys).unwrap_or_default(),
+        Expr::With(inner) => inner.body().map(keys).unwrap_or_default(),
+        Expr::Assert(inner) => inner.body().map(keys).unwrap_or_default(),
+        Expr::BinOp(both) if both.operator() == Some(BinOpKind::Update) => {
+            [both.lhs(), both.rhs()].into_iter().flatten().flat_map(keys).collect()
+        }
+        Expr::Apply(call) => keys_of_call(&call),
+        _ => Vec::new(),
+    }
+}
+
+/// `mapAttrs f { a = …; }` and `genAttrs [ "a" ] f`.
+fn keys_of_call(call: &ast::Apply) -> Vec<String> {
+    let Some(Expr::Apply(first)) = call.lambda() else {
+        return Vec::new();
+    };
+    let function = match first.lambda() {
+        Some(Expr::Ident(name)) => name.to_string(),
+        Some(Expr::Select(select)) => {
+            let last = select.attrpath().and_then(|path| path.attrs().last());
+            last.map(|attr| attr.to_string()).unwrap_or_default()
+        }
+        _ => return Vec::new(),
+    };
+    match (function.as_str(), first.argument(), call.argument()) {
+        ("mapAttrs", _, Some(set)) => keys(set),
+        ("genAttrs", Some(Expr::List(list)), _) => list
+            .items()
+            .filter_map(|item| match item {
+                Expr::Str(text) => whole(&text),
+                _ => None,
+            })
+            .collect(),
+        _ => Vec::new(),
+    }
+}
+
+fn name_of(attr: &Attr) -> Option<String> {
+    match attr {
+        Attr::Ident(name) => Some(name.to_string()),
+        Attr::Str(text) => whole(text),
+        Attr::Dynamic(_) => None,
+    }
+}
+
+/// A string without `${`.
+fn whole(text: &ast::Str) -> Option<String> {
+    match text.normalized_parts().as_slice() {
+        [InterpolPart::Literal(text)] => Some(text.clone()),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{ask, places, write};
+    use super::*;
+
+    fn of(outputs: &str) -> Vec<String> {
+        let text = format!("{{ inputs.a.url = \"x\"; outputs = {{ self, nixpkgs, ... }}@inputs: {outputs}; }}");
+        names(&text).into_iter().collect()
+    }
+
+    #[test]
+    fn names_that_are_written_out() {
+        for (outputs, expected) in [
+            (
+                "{ nixosConfigurations = { pi = f 1; box = { x = 2; }; }; }",
+                &["box", "pi"][..],
+            ),
+            ("{ nixosConfigurations.pi = f { a = 1; }; packages.x = 2; }", &["pi"]),
+            (
+                r#"{ nixosConfigurations."pi.lan" = 1; nixosConfigurations = rec { "b c" = 1; }; }"#,
+                &["b c", "pi.lan"],
+            ),
+            (
+                "let x = 1; in rec { nixosConfigurations = let y = 1; in { inherit pi; inherit (y) box; }; }",
+                &["box", "pi"],
+            ),
+            (
+                "{ nixosConfigurations = { a = 1; } // (with x; { b = 1; }) // import ./more.nix; }",
+                &["a", "b"],
+            ),
+            (
+                "lib.mkFlake { } { flake = { nixosConfigurations.a = 1; }; flake.nixosConfigurations.b = 1; }",
+                &["a", "b"],
+            ),
+            (
+                "let nixosConfigurations = { pi = 1; }; in { inherit nixosConfigurations; }",
+                &["pi"],
+            ),
+            (
+                r#"{ nixosConfigurations = nixpkgs.lib.genAttrs [ "a" "b" c ] (name: { x = 1; }); }"#,
+                &["a", "b"],
+            ),
+            (
+                "{ nixosConfigurations = builtins.mapAttrs (name: f) { a = 1; b = 2; }; }",
+                &["a", "b"],
+            ),
+        ] {
+            assert_eq!(of(outputs), expected, "{outputs}");
+        }
+    }
+
+    #[test]
+    fn computed_names_are_not_found() {
+        for outputs in [
+            "{ nixosConfigurations = import ./hosts inputs; }",
+            "{ nixosConfigurations = lib.listToAttrs (map f [ { name = \"a\"; } ]); }",
+            "{ nixosConfigurations.${name} = 1; }",
+            r#"{ nixosConfigurations."a-${x}" = 1; }"#,
+            "{ nixosConfigurations = lib.genAttrs names f; }",
+            "{ nixosModules.a = 1; x = self.nixosConfigurations.pi; }",
+            r#"{ nixosConfigurations."a\"b" = 1; nixosConfigurations."a#b" = 1; }"#,
+        ] {
+            assert_eq!(of(outputs), [""; 0], "{outputs}");
+        }
+    }
+
+    #[test]
+    fn a_text_with_errors_gives_what_can_be_read() {
+        assert_eq!(of("{ nixosConfigurations.pi = 1; x = "), ["pi"]);
+        assert_eq!(of(")("), [""; 0]);
+    }
+
+    #[test]
+    fn of_the_flake_that_is_being_typed() {
+        let (_root, places) = places();
+        let flake = |name: &str| format!("{{ outputs = _: {{ nixosConfigurations.{name} = 1; }}; }}");
+        write(&places.directory.join("flake.nix"), &flake("pi"));
+        write(&places.directory.join("sub/flake.nix"), &flake("sub"));
+        write(&places.directory.join("sub/deep/er/file"), "");
+        write(&places.directory.join("sub/own/.git"), "");
+        write(&places.home.join("nixos/flake.nix"), &flake("home"));
+        let absolute = places.home.join("nixos").display().to_string();
+        let of_absolute = format!("{absolute}#home");
+        for (typed, expected) in [
+            ("", &[".#pi"][..]),
+            (".", &[".#pi"]),
+            (".#", &[".#pi"]),
+            ("#", &["#pi"]),
+            (".#p", &[".#pi"]),
+            (".#x", &[]),
+            ("./sub", &["./sub#sub"]),
+            ("./sub/#", &["./sub/#sub"]),
+            ("path:./sub#", &["path:./sub#sub"]),
+            ("path:sub#", &["path:sub#sub"]),
+            ("~/nixos", &["~/nixos#home"]),
+            ("~/nixos#h", &["~/nixos#home"]),
+            ("~other/nixos#", &[]),
+            (&absolute, &[&of_absolute]),
+            (&format!("path:{absolute}#"), &[&format!("path:{of_absolute}")]),
+            (
+                &format!("git+file://{absolute}#"),
+                &[&format!("git+file://{of_absolute}")],
+            ),
+            // As Nix looks for it; but not while the directory is being typed, nor out of a repository.
+            ("./sub/deep/er#", &["./sub/deep/er#sub"]),
+            ("./sub/deep/er", &[]),
+            ("path:./sub/deep/er#", &[]),
+            ("./sub/own#", &[]),
+            // Of the registry, or of another machine.
+            ("sub#", &[]),
+            ("github:a/b#", &[]),
+            ("path:./sub?dir=x#", &[]),
+            ("/nonexistent#", &[]),
+        ] {
+            assert_eq!(ask(&places, &["configurations", typed]), expected, "{typed}");
+        }
+    }
+}

@@ -1,0 +1,79 @@
+//! Machines that ssh's files name.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+
+use super::Places;
+use super::ssh_files::{Machine, SshFiles};
+use crate::host::Place;
+
+/// Hosts, in the form that is being typed: `host`, `user@host` or `ssh://user@host:port`.
+pub fn hosts(typed: &str, places: &Places) -> BTreeSet<String> {
+    let scheme = ["ssh://", "ssh-ng://"]
+        .into_iter()
+        .find(|scheme| typed.starts_with(scheme));
+    let scheme = scheme.unwrap_or_default();
+    let rest = &typed[scheme.len()..];
+    let (user, begun) = rest.rfind('@').map_or(("", rest), |at| rest.split_at(at + 1));
+    let files = SshFiles::read(places);
+    // An address is seldom what one looks for in a list: it is completed, and not offered.
+    let configured = files.configured.into_iter().map(|name| Machine { name, port: None });
+    let known = files
+        .known
+        .into_iter()
+        .filter(|machine| !begun.is_empty() || machine.name.parse::<IpAddr>().is_err());
+    configured
+        .chain(known)
+        .filter_map(|machine| match machine.port {
+            None => Some(format!("{scheme}{user}{}", machine.name)),
+            // Only an address has room for a port.
+            Some(port) if !scheme.is_empty() => Some(format!("{scheme}{user}{}:{port}", machine.name)),
+            Some(_) => None,
+        })
+        .filter(|text| matches!(Place::parse(text, ""), Ok(Place::There(_))))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{ask, places, write};
+
+    #[test]
+    fn in_the_form_that_is_being_typed() {
+        let (_root, places) = places();
+        write(&places.home.join(".ssh/config"), "Host builder\nHost pi\n");
+        write(&places.home.join(".ssh/known_hosts"), "[bastion]:2222 ssh-ed25519 A\n");
+        for (typed, expected) in [
+            ("", &["builder", "pi"][..]),
+            ("me@", &["me@builder", "me@pi"]),
+            ("me@b", &["me@builder"]),
+            ("ssh://p", &["ssh://pi"]),
+            ("ssh://b", &["ssh://bastion:2222", "ssh://builder"]),
+            ("ssh-ng://me@bu", &["ssh-ng://me@builder"]),
+            ("me@lab@p", &["me@lab@pi"]),
+            ("http://b", &[]),
+            ("ssh:/", &[]),
+        ] {
+            assert_eq!(ask(&places, &["hosts", typed]), expected, "{typed}");
+        }
+    }
+
+    #[test]
+    fn known_addresses_are_completed_and_not_offered() {
+        let (_root, places) = places();
+        write(
+            &places.home.join(".ssh/known_hosts"),
+            "builder,192.168.7.2 ssh-ed25519 A\nfe80::1 ssh-ed25519 A\n",
+        );
+        assert_eq!(ask(&places, &["hosts", ""]), ["builder"]);
+        assert_eq!(ask(&places, &["hosts", "192"]), ["192.168.7.2"]);
+        assert_eq!(ask(&places, &["hosts", "fe"]), ["fe80::1"]);
+    }
+
+    #[test]
+    fn what_the_program_would_refuse_is_not_offered() {
+        let (_root, places) = places();
+        write(&places.home.join(".ssh/config"), "Host -oops a/b localhost fine\n");
+        assert_eq!(ask(&places, &["hosts"]), ["fine"]);
+    }
+}

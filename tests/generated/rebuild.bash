@@ -1,0 +1,92 @@
+
+# What a flag's values are, and how many: to ask the program for, 'files', 'words' or 'free'.
+_rebuild_values() {
+    case $1 in
+@rows@
+        *) return 1 ;;
+    esac
+}
+
+# Asks the program. The command that is completed may be an alias, a link, or nixos-rebuild itself, which knows no such
+# question: so it is the last that is asked.
+_rebuild_ask() { # COMMAND KIND WORD
+    local program=$1 line
+    [[ $program == */rebuild && -x $program ]] || program=$(type -P rebuild || type -P "$1") || return
+    while IFS= read -r line; do
+        COMPREPLY+=("${line%%$'\t'*}")
+    done < <("$program" --candidates "$2" "$3" 2>/dev/null)
+}
+
+_rebuild() {
+    local words=() rest=$COMP_LINE trimmed begin=0 typed values=0 value='' back word i
+    COMPREPLY=()
+
+    # readline takes words apart at = : and @, too. Where no blank is between, they are one.
+    for ((i = 0; i <= COMP_CWORD; i++)); do
+        trimmed=${rest#"${rest%%[![:space:]]*}"}
+        if ((i == 0)); then
+            words=("${COMP_WORDS[0]}")
+            rest=${COMP_LINE#*"${COMP_WORDS[0]}"}
+            continue
+        fi
+        if [[ $trimmed != "$rest" ]]; then
+            words+=('')
+            begin=$((${#COMP_LINE} - ${#trimmed}))
+        fi
+        words[${#words[@]} - 1]+=${COMP_WORDS[i]}
+        rest=${trimmed#"${COMP_WORDS[i]}"}
+    done
+    typed=${COMP_LINE:begin:COMP_POINT - begin}
+
+    if [[ $typed == --*=* ]]; then
+        _rebuild_values "${typed%%=*}" || return
+        typed=${typed#*=}
+    elif [[ $typed != -* ]]; then
+        for back in 1 2; do
+            ((${#words[@]} > back + 1)) || break
+            word=${words[${#words[@]} - 1 - back]}
+            if _rebuild_values "$word"; then
+                ((back <= values)) || value=''
+                break
+            fi
+        done
+    fi
+    typed=${typed#[\"\']}
+
+    case $value in
+        '')
+            local offered='@verbs@'
+            for word in "${words[@]:1:${#words[@]}-2}"; do
+                [[ " $offered " != *" $word "* ]] || offered=
+            done
+            if [[ -z $offered || $typed == -* ]]; then
+                offered='@flags@'
+            fi
+            COMPREPLY=($(compgen -W "$offered" -- "$typed"))
+            ;;
+        words\ *) COMPREPLY=($(compgen -W "${value#words }" -- "$typed")) ;;
+        files) compopt -o bashdefault -o default ;;
+        free) ;;
+        *)
+            _rebuild_ask "$1" "${value% files}" "$typed"
+            if [[ $value == *' files' ]]; then
+                if [[ ${#COMPREPLY[@]} -eq 0 ]]; then
+                    compopt -o bashdefault -o default
+                else
+                    compopt -o filenames
+                    while IFS= read -r word; do
+                        COMPREPLY+=("$word")
+                    done < <(compgen -f -- "$typed")
+                fi
+            fi
+            ;;
+    esac
+    # readline has its own idea of what is to be replaced: the last of the parts.
+    rest=${typed%"$2"}
+    COMPREPLY=("${COMPREPLY[@]#"$rest"}")
+}
+
+complete -o nosort -F _rebuild rebuild
+# For an alias or a link of this name. Where nixos-rebuild itself is installed, its completion may have been loaded
+# already, and stays.
+complete -p nixos-rebuild &>/dev/null || complete -o nosort -F _rebuild nixos-rebuild
