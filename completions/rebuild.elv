@@ -36,13 +36,13 @@ var rebuild-values = [
 ]
 
 var rebuild-verbs = [
-    [switch 'Build, make it the default for booting, and activate it now']
+    [switch 'Build, make it the default at boot, and activate it']
     [boot 'Build and make it the default for booting']
     [test 'Build and activate it now, until the next boot']
     [build 'Build and leave a link named ''result'' here']
     [dry-build 'Show what would be built or fetched']
     [dry-activate 'Build and show what activating it would change']
-    [build-vm 'Build a script that starts the system in a virtual machine']
+    [build-vm 'Build a script that runs it in a virtual machine']
     [build-vm-with-bootloader 'The same, with the boot loader']
     [build-image 'Build a disk image']
     [edit 'Open the configuration in an editor']

@@ -40,7 +40,7 @@ pub struct CommonFlags {
     pub verbose: u8,
 
     /// Say less; may be given more than once
-    #[arg(long, action = ArgAction::Count)]
+    #[arg(long, action = ArgAction::Count, hide_short_help = true)]
     pub quiet: u8,
 
     /// Build at most so many derivations at once
@@ -48,11 +48,11 @@ pub struct CommonFlags {
     pub max_jobs: Option<String>,
 
     /// Let each build use so many cores
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", hide_short_help = true)]
     pub cores: Option<String>,
 
     /// The format of Nix's log (local runs)
-    #[arg(long, value_name = "FORMAT", value_parser = Offered(&LOG_FORMATS), hide_possible_values = true)]
+    #[arg(long, value_name = "FORMAT", value_parser = Offered(&LOG_FORMATS), hide_possible_values = true, hide_short_help = true)]
     pub log_format: Option<String>,
 
     /// Go on with other builds after one has failed
@@ -60,15 +60,15 @@ pub struct CommonFlags {
     pub keep_going: bool,
 
     /// Keep the directory of a failed build
-    #[arg(long, short = 'K')]
+    #[arg(long, short = 'K', hide_short_help = true)]
     pub keep_failed: bool,
 
     /// Build what cannot be fetched
-    #[arg(long)]
+    #[arg(long, hide_short_help = true)]
     pub fallback: bool,
 
     /// Repair damaged store paths
-    #[arg(long)]
+    #[arg(long, hide_short_help = true)]
     pub repair: bool,
 
     /// Set a Nix option
@@ -159,11 +159,11 @@ impl EvaluationFlags {
 #[command(next_help_heading = "Flakes")]
 pub struct FlakeFlags {
     /// Accept the Nix settings that the flake asks for
-    #[arg(long)]
+    #[arg(long, hide_short_help = true)]
     pub accept_flake_config: bool,
 
     /// Look for new versions of what was fetched before
-    #[arg(long)]
+    #[arg(long, hide_short_help = true)]
     pub refresh: bool,
 
     /// Let the evaluation see the environment, <names> and files outside the flake
@@ -171,27 +171,27 @@ pub struct FlakeFlags {
     pub impure: bool,
 
     /// Make the lock file anew
-    #[arg(long)]
+    #[arg(long, hide_short_help = true)]
     pub recreate_lock_file: bool,
 
     /// Fail if the lock file would change
-    #[arg(long)]
+    #[arg(long, hide_short_help = true)]
     pub no_update_lock_file: bool,
 
     /// Do not write a changed lock file
-    #[arg(long)]
+    #[arg(long, hide_short_help = true)]
     pub no_write_lock_file: bool,
 
     /// Look up no flake by a name of the registries
-    #[arg(long)]
+    #[arg(long, hide_short_help = true)]
     pub no_registries: bool,
 
     /// Commit a changed lock file
-    #[arg(long)]
+    #[arg(long, hide_short_help = true)]
     pub commit_lock_file: bool,
 
     /// Update one input in the lock file; may be given more than once
-    #[arg(long, value_name = "INPUT", action = ArgAction::Append)]
+    #[arg(long, value_name = "INPUT", action = ArgAction::Append, hide_short_help = true)]
     pub update_input: Vec<String>,
 
     /// Use another flake for an input; may be given more than once
@@ -199,11 +199,11 @@ pub struct FlakeFlags {
     pub override_input: Vec<String>,
 
     /// Take what was fetched before as new enough, and use no substituters
-    #[arg(long)]
+    #[arg(long, hide_short_help = true)]
     pub offline: bool,
 
     /// As --offline
-    #[arg(long)]
+    #[arg(long, hide_short_help = true)]
     pub no_net: bool,
 }
 
@@ -245,7 +245,7 @@ impl FlakeFlags {
 #[command(next_help_heading = "Nix")]
 pub struct BuildFlags {
     /// Machines to which Nix may give builds
-    #[arg(long, value_name = "MACHINES")]
+    #[arg(long, value_name = "MACHINES", hide_short_help = true)]
     pub builders: Option<String>,
 
     /// Show the logs of builds
@@ -253,7 +253,7 @@ pub struct BuildFlags {
     pub print_build_logs: bool,
 
     /// Do not show the logs of builds
-    #[arg(long, short = 'Q', visible_alias = "no-link")]
+    #[arg(long, short = 'Q', visible_alias = "no-link", hide_short_help = true)]
     pub no_build_output: bool,
 }
 

@@ -17,13 +17,17 @@ use flags::{BuildFlags, CommonFlags, CopyFlags, EvaluationFlags, FlakeFlags};
     name = "rebuild",
     version,
     about = "nixos-rebuild for small machines: evaluate and build on a stronger host, switch here",
-    after_help = "rebuild switch --eval-on builder    evaluates and builds on 'builder', activates here",
+    override_usage = "rebuild VERB [OPTION...]",
+    help_template = template(),
+    after_help = "Nix's other flags, and what each of these means: rebuild help",
+    after_long_help = "",
     args_override_self = true,
     disable_help_flag = true
 )]
 pub struct Arguments {
     /// What to do
-    #[arg(value_enum, default_value_t = Verb::Help, hide_default_value = true)]
+    // The template lists them, with what they do, on a line each.
+    #[arg(value_enum, default_value_t = Verb::Help, hide_default_value = true, hide_short_help = true, hide_long_help = true)]
     pub verb: Verb,
 
     /// Who does what.
@@ -75,14 +79,15 @@ pub struct Arguments {
     pub other: OtherFlags,
 
     /// Print help
-    #[arg(short, long, help_heading = None, action = clap::ArgAction::Help)]
+    // A screen or two; whoever wants all has the manual.
+    #[arg(short, long, help_heading = None, action = clap::ArgAction::HelpShort)]
     help: Option<bool>,
 }
 
 /// What to do with the configuration; the words are nixos-rebuild's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Verb {
-    /// Build, make it the default for booting, and activate it now
+    /// Build, make it the default at boot, and activate it
     Switch,
     /// Build and make it the default for booting
     Boot,
@@ -95,7 +100,7 @@ pub enum Verb {
     DryBuild,
     /// Build and show what activating it would change
     DryActivate,
-    /// Build a script that starts the system in a virtual machine
+    /// Build a script that runs it in a virtual machine
     BuildVm,
     /// The same, with the boot loader
     BuildVmWithBootloader,
@@ -109,6 +114,17 @@ pub enum Verb {
     ListGenerations,
     /// Open the manual
     Help,
+}
+
+/// The help: the verbs, then the flags in groups.
+fn template() -> String {
+    let verbs = Verb::value_variants().iter().filter_map(ValueEnum::to_possible_value);
+    let lines = verbs.map(|verb| {
+        let help = verb.get_help().map(ToString::to_string).unwrap_or_default();
+        format!("  {:24}  {help}\n", verb.get_name())
+    });
+    let lines: String = lines.collect();
+    format!("{{about}}\n\n{{usage-heading}} {{usage}}\n\nVerbs:\n{lines}\n{{all-args}}{{after-help}}\n")
 }
 
 /// `--eval-host`, `--build-host`, `--target-host`, and how they are dealt with.
@@ -278,11 +294,11 @@ pub struct SettingFlags {
 #[command(next_help_heading = "Compatibility")]
 pub struct OtherFlags {
     /// Accepted: this program never builds and starts another version of itself
-    #[arg(long)]
+    #[arg(long, hide_short_help = true)]
     pub no_reexec: bool,
 
     /// Show what this program does, and not more of Nix
-    #[arg(long)]
+    #[arg(long, hide_short_help = true)]
     pub debug: bool,
 
     /// Old name of --no-reexec
@@ -408,6 +424,19 @@ mod tests {
             };
             assert_eq!(given(&format!("build {yes} {no}")), (false, true), "{yes} {no}");
             assert_eq!(given(&format!("build {no} {yes}")), (true, false), "{no} {yes}");
+        }
+    }
+
+    #[test]
+    fn the_help_is_short_and_fits_80_columns() {
+        for word in ["-h", "--help"] {
+            let help = parse(word).unwrap_err().to_string();
+            let verbs = help.split("\n\n").find(|part| part.starts_with("Verbs:")).unwrap();
+            assert_eq!(verbs.lines().count(), 1 + Verb::value_variants().len());
+            assert!(verbs.lines().all(|line| line.len() <= 80), "{verbs}");
+            assert!(help.contains("--eval-host") && help.contains("rebuild help"), "{help}");
+            // Nix's less common flags are the manual's.
+            assert!(!help.contains("--no-registries"), "{help}");
         }
     }
 

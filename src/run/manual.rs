@@ -17,6 +17,6 @@ pub(super) fn show(signals: &Signals) -> Result<()> {
             return Ok(());
         }
     }
-    Arguments::command().print_help()?;
+    Arguments::command().print_long_help()?;
     Ok(())
 }

@@ -21,6 +21,8 @@ fn options() -> String {
         if argument.get_id() == "verb" {
             return argument.hide(true);
         }
+        // The manual has all of them.
+        let argument = argument.hide_short_help(false);
         // The generator knows nothing of second names.
         let names = argument.get_visible_aliases().unwrap_or_default().join(", --");
         if names.is_empty() {
