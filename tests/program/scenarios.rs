@@ -10,6 +10,8 @@ mod flags;
 mod here;
 #[path = "scenarios_hosts.rs"]
 mod hosts;
+#[path = "scenarios_links.rs"]
+mod links;
 #[path = "scenarios_verbs.rs"]
 mod verbs;
 

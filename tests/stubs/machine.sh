@@ -9,7 +9,7 @@ mkdir -p "$root"
 mount -t tmpfs none "$root"
 for entry in /*; do
 	if [ -L "$entry" ]; then
-		cp -a "$entry" "$root$entry"
+		cp -P "$entry" "$root$entry"
 	elif [ -d "$entry" ] && [ "$entry" != /nix ]; then
 		mkdir "$root$entry"
 		mount --rbind "$entry" "$root$entry"
