@@ -3,20 +3,21 @@
 use super::{Scene, full};
 
 /// Each group, as it is written and as it is passed on.
-const COMMON: &str =
-    "-vv --max-jobs 3 --cores 2 --keep-going --keep-failed --fallback --repair --option a b --option c d";
-const OF_COPYING: &str = "-vv --option a b --option c d";
+const COMMON: &str = "-vv --quiet --quiet --max-jobs 3 --cores 2 --keep-going --keep-failed --fallback --repair --option a b --option c d";
+const OF_COPYING: &str = "-vv --quiet --quiet --option a b --option c d";
 const LOG: &str = "--log-format raw";
 const EVALUATION: &str = "-I x=/y -I z --show-trace";
 const BUILDERS: &str = "--builders ssh://m";
 const LOGS: &str = "--print-build-logs";
-const FLAKE: &str = "--offline --no-net --accept-flake-config --refresh --impure --no-update-lock-file \
-                     --no-write-lock-file --no-registries --update-input i --override-input n path:/n";
+const FLAKE: &str = "--offline --no-net --accept-flake-config --refresh --impure --recreate-lock-file \
+                     --no-update-lock-file --no-write-lock-file --no-registries --commit-lock-file --update-input i \
+                     --override-input n path:/n";
 
 const GIVEN: &str = "--impure -s -Q -L --builders ssh://m --show-trace -I x=/y --include z --log-format raw -v --option a b \
-                     --repair --fallback -K -k --cores 2 -j 3 -v --option c d --override-input n path:/n --update-input i \
-                     --no-registries --no-write-lock-file --no-update-lock-file --refresh --accept-flake-config --no-net \
-                     --offline";
+                     --repair --fallback -K -k --cores 2 --quiet -j 3 -v --option c d --quiet \
+                     --override-input n path:/n --update-input i --commit-lock-file --no-registries \
+                     --no-write-lock-file --no-update-lock-file --recreate-lock-file --refresh --accept-flake-config \
+                     --no-net --offline";
 
 /// The line without what is for flakes alone.
 fn classic() -> String {
@@ -35,7 +36,7 @@ const DELIVER: &str = "builder: nix --extra-experimental-features nix-command --
 const LINK: &str = "nix-store --realise SYSTEM --add-root LINK";
 
 #[test]
-fn of_what_is_no_flake() {
+fn each_command_of_a_file_gets_its_flags() {
     let all = classic();
     let toplevel = "<nixpkgs/nixos> --attr config.system.build.toplevel";
     check(
@@ -69,7 +70,7 @@ fn of_what_is_no_flake() {
 }
 
 #[test]
-fn of_a_flake() {
+fn each_command_of_a_flake_gets_its_flags() {
     let toplevel = ".#nixosConfigurations.\"pi\".config.system.build.toplevel";
     // Of a flake -Q is --no-link, as the other name of it is: for the build alone.
     check(
@@ -94,7 +95,7 @@ fn of_a_flake() {
 
 /// `nix-env`, `nix-channel` and the activation get none, and neither does what only looks or links.
 #[test]
-fn of_what_changes_a_system() {
+fn what_changes_a_system_gets_no_flags() {
     let scene = Scene::new();
     let run = scene.rebuild(&format!("switch --upgrade --diff {}", classic()));
     assert_eq!(run.code, 0, "{}", run.stderr);
@@ -114,7 +115,7 @@ fn of_what_changes_a_system() {
 
 /// The questions of `build-image` and `repl`, and `nix edit`.
 #[test]
-fn of_the_other_verbs() {
+fn each_command_of_the_other_verbs_gets_its_flags() {
     let scene = Scene::new();
     scene.stub("nix-instantiate", "echo '{\"variants\":[\"iso\"],\"file\":null}'");
     scene.stub(

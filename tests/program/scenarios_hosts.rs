@@ -25,7 +25,7 @@ fn left_on(scene: &Scene, host: &str) -> String {
 
 /// 2.3. The derivation goes there, the result comes back; neither needs trust (nixpkgs#299996).
 #[test]
-fn a_builder() {
+fn a_builder_gets_the_derivation_and_gives_the_result() {
     for (flake, evaluate) in [("", EVALUATE), (" --flake .#pi", EVALUATE_FLAKE)] {
         let scene = Scene::new();
         scene.makes(
@@ -95,7 +95,7 @@ fn a_builder_of_a_user_who_becomes_root() {
 
 /// 2.4, with every call of sudo: for the first look, for the daemon that takes the system, and for the change.
 #[test]
-fn a_target() {
+fn a_target_and_every_call_of_sudo() {
     let (lock, set) = (on_target(LOCK), on_target(SET));
     let scene = Scene::new();
     scene.makes(

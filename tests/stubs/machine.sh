@@ -42,7 +42,7 @@ chmod 777 "$profiles"
 
 if [ "$user" = 0 ]; then
 	exec /usr/sbin/chroot "$root" "$@"
-elif [ "$(cat /proc/self/uid_map | tr -s ' ')" = ' 0 0 4294967295' ]; then
+elif [ "$(tr -s ' ' </proc/self/uid_map)" = ' 0 0 4294967295' ]; then
 	exec /usr/sbin/chroot "$root" setpriv --reuid "$user" --regid "$user" --clear-groups "$@"
 else
 	# root is one user's name for himself, and there is no other.

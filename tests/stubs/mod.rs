@@ -53,7 +53,11 @@ const CONNECT: &str = r#"
 connect_to() (
 	cd "$STAGE"
 	for word; do case $word in unix://*) echo "${word#unix://}" >connect.new; mv connect.new connect ;; esac; done
-	until [ -e connected ]; do sleep 0.01; done
+	tries=0
+	until [ -e connected ]; do
+		[ "$((tries += 1))" -lt 2000 ] || exit 1
+		sleep 0.01
+	done
 	rm connected
 )
 "#;
