@@ -192,11 +192,11 @@ impl Stage {
         let place = self.path("").display().to_string();
         let place = place.trim_end_matches('/');
         let dispatch = format!(
-            "before='' host=''
+            "before='' host='' forward=''
              for word; do
                 case $before in
                 --) host=$word ;;
-                -R) ln -s \"${{word#*:}}\" \"${{word%%:*}}\" ;;
+                -R) forward=$word ;;
                 esac
                 before=$word
              done
@@ -210,6 +210,8 @@ impl Stage {
              echo >>\"$place/logins\"
              other=$place/login-$(($(wc -l <\"$place/logins\")))
              [ ! -e \"$other\" ] || . \"$other\"
+             # As sshd makes a socket there that leads here.
+             [ -z \"$forward\" ] || ln -s \"${{forward#*:}}\" \"${{forward%%:*}}\"
              cd \"$place/home\"
              HOME=$PWD PATH=$place/bin:/usr/bin:/bin exec sh -c 'eval \"$(cat \"$1\")\"' sh {place}/text.$$",
             names = names.join("|"),
