@@ -7,6 +7,8 @@
 mod changes;
 #[path = "program/configurations.rs"]
 mod configurations;
+#[path = "program/scenarios.rs"]
+mod scenarios;
 #[path = "program/sequences.rs"]
 mod sequences;
 #[path = "program/settings.rs"]
@@ -69,6 +71,8 @@ fn a_local_dry_build_prints_no_path() {
 fn a_program_that_is_not_there_is_said_before_the_long_work() {
     let stage = Stage::new();
     std::fs::remove_file(stage.path("bin/nix-env")).unwrap();
+    // Nothing of this machine, which may have Nix where it has its shell.
+    stage.variable("PATH", &stage.path("bin").display().to_string());
     let run = stage.rebuild("switch --eval-on builder");
     assert_eq!(run.code, 127);
     assert!(

@@ -58,10 +58,6 @@ fn of_making(making: &Making, plan: &Deployment) -> Vec<&'static str> {
     if making.verify_evaluation {
         programs.push(evaluates);
     }
-    // What is not sent to the daemon that is lent is copied by Nix here.
-    if !plan.flags.lend && !plan.hosts().is_empty() {
-        programs.push("nix");
-    }
     let is_linked = plan.outcome == Outcome::Link && plan.target == Place::Here;
     if is_linked && making.builder != Place::Here {
         programs.push("nix-store");

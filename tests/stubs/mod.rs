@@ -1,23 +1,35 @@
 //! A stage for the program: a directory of stand-ins that are all there is on `PATH` of ssh and Nix, a configuration,
 //! and a record of every call.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::fs;
 use std::io::{Read, Write};
 use std::os::unix::fs::PermissionsExt;
-use std::path::PathBuf;
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::thread;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
-/// What every stand-in begins with. `hear_*` and `say` are the other end of `src/session`.
+/// What every stand-in begins with. `hear_*` and `say` are the other end of `src/session`. A call is one write, so that two
+/// at a time do not mix; of a specialisation's program, which one it is is part of its name.
 const PRELUDE: &str = r#"#!/bin/sh
 cd "$STAGE"
 # Questions about the configuration, and ends of connections that were never shared: not worth a line.
 case "${0##*/}: $*" in ssh:*\ -G\ * | ssh:*\ -O\ *) exit ;; esac
-{ printf '%s' "${0##*/}"; [ $# = 0 ] || printf ' %s' "$@"; echo; } >>calls
+name=${0##*/}
+case $0 in
+*/specialisation/*) name=specialisation/${0#*/specialisation/} ;;
+*-old/bin/* | *-newer/bin/*) name=${0%/bin/*} name=${name##*-}/${0##*/} ;;
+esac
+call="$name${1+ $*}"
+case $call in *'
+'*) call=$(printf '%s' "$call" | tr '\n' ' ') ;; esac
+printf '%s\n' "$call" >>calls
 say() { echo "@rebuild $*"; }
 hear_script() {
 	for last in "$@"; do :; done
@@ -36,57 +48,32 @@ hear_files() {
 }
 "#;
 
-/// Runs a command in a root directory in which nothing of this machine can be changed that an activation changes, and in
-/// which there is a system to activate, and another one that runs and was booted, with another kernel. `$1` is the stage, `$2`
-/// the system.
-const OWN_MACHINE: &str = r#"
-set -e
-stage=$1 system=$2
-shift 2
-root=$stage/root
-mkdir -p "$root"
-mount -t tmpfs none "$root"
-for entry in /*; do
-	if [ -L "$entry" ]; then cp -a "$entry" "$root$entry"
-	elif [ -d "$entry" ] && [ "$entry" != /nix ]; then mkdir "$root$entry"; mount --rbind "$entry" "$root$entry"
-	fi
-done
-if [ -e "$stage/etc/rebuild.json" ]; then
-	mount -t tmpfs none "$root/etc"
-	cp /etc/passwd /etc/group "$root/etc/"
-	cp "$stage/etc/rebuild.json" "$root/etc/"
-	chmod 644 "$root/etc/rebuild.json"
-fi
-mount -t tmpfs none "$root/var/lib"
-mount -t tmpfs none "$root/run"
-mkdir -p "$root/run/systemd/system" "$root$system/bin" "$root$system/specialisation/quiet/bin" "$root/nix/var/nix/profiles"
-echo 26.05 >"$root$system/nixos-version"
-ln -s "$system" "$root/nix/var/nix/profiles/system-1-link"
-ln -s "$system" "$root/nix/var/nix/profiles/system-2-link"
-ln -s system-2-link "$root/nix/var/nix/profiles/system"
-for place in "$root$system" "$root$system/specialisation/quiet"; do
-	cp "$stage/bin/switch-to-configuration" "$place/bin/"
-done
-before=/nix/store/22222222222222222222222222222222-nixos-system-pi
-for version in 6.1.2 6.1.5; do
-	mkdir -p "$root/nix/store/linux-$version/lib/modules/$version"
-	: >"$root/nix/store/linux-$version/Image"
-done
-mkdir "$root$before"
-ln -s /nix/store/linux-6.1.2 "$root$before/kernel-modules"
-ln -s /nix/store/linux-6.1.2/Image "$root$before/kernel"
-ln -s /nix/store/linux-6.1.5 "$root$system/kernel-modules"
-ln -s /nix/store/linux-6.1.5/Image "$root$system/kernel"
-ln -s "$before" "$root/run/current-system"
-ln -s "$before" "$root/run/booted-system"
-exec /usr/sbin/chroot "$root" "$@"
+/// What a copy to a socket comes to: a connection (see [`Partner`]).
+const CONNECT: &str = r#"
+connect_to() (
+	cd "$STAGE"
+	for word; do case $word in unix://*) echo "${word#unix://}" >connect.new; mv connect.new connect ;; esac; done
+	tries=0
+	until [ -e connected ]; do
+		[ "$((tries += 1))" -lt 2000 ] || exit 1
+		sleep 0.01
+	done
+	rm connected
+)
 "#;
+
+/// See there.
+const OWN_MACHINE: &str = include_str!("machine.sh");
 
 pub struct Stage {
     root: TempDir,
     variables: RefCell<Vec<(String, String)>>,
     /// The system of a machine of its own, if it is one.
     own: Option<&'static str>,
+    /// Who runs the program there.
+    user: Cell<u32>,
+    /// What is on its stdin.
+    typed: RefCell<Option<String>>,
 }
 
 pub struct Run {
@@ -95,7 +82,11 @@ pub struct Run {
     pub stderr: String,
 }
 
-pub struct Running(Child);
+pub struct Running {
+    child: Child,
+    /// As long as it runs.
+    _partner: Option<Partner>,
+}
 
 /// A run with a terminal.
 pub struct AtTerminal {
@@ -111,6 +102,8 @@ impl Stage {
             root,
             variables: RefCell::default(),
             own: None,
+            user: Cell::new(0),
+            typed: RefCell::default(),
         };
         stage.write("bin/.keep", "");
         stage.write("home/.keep", "");
@@ -172,53 +165,90 @@ impl Stage {
         fs::read_to_string(self.path(name)).unwrap_or_default()
     }
 
+    /// Whoever types the command is no root, but this user.
+    pub fn typed_by(&self, user: u32) {
+        self.user.set(user);
+    }
+
+    /// What comes on the program's stdin, if anything.
+    pub fn typed(&self, text: &str) {
+        *self.typed.borrow_mut() = Some(text.to_owned());
+    }
+
+    fn prelude(&self) -> String {
+        // sudo takes the variable away.
+        format!("{PRELUDE}{CONNECT}").replace("$STAGE", &self.path("").display().to_string())
+    }
+
     /// A program of this name that notes its call and then does this.
     pub fn stub(&self, name: &str, does: &str) {
         let does = does.replace("hear_script", "hear_script \"$@\"");
-        self.write(&format!("bin/{name}"), &format!("{PRELUDE}{does}\n"));
+        self.write(&format!("bin/{name}"), &format!("{}{does}\n", self.prelude()));
         fs::set_permissions(self.path(&format!("bin/{name}")), fs::Permissions::from_mode(0o755)).unwrap();
     }
 
     /// A host of this name, besides what the stand-in for ssh does of others: what is sent there really runs, but with
     /// these stand-ins alone for what changes a system, whose calls are noted as `NAME: ...`. Its root directory is the
-    /// stage's directory of that name.
+    /// stage's, its user's home the stage's directory `NAME/home`.
     pub fn host(&self, name: &str, others: &str) {
-        self.stub("ssh", "");
-        let place = self.path(name).display().to_string();
+        self.hosts(&[name], others);
+    }
+
+    /// Several of them. Where there is a file `NAME/login-N`, the login of that number does what it says instead.
+    pub fn hosts(&self, names: &[&str], others: &str) {
+        let place = self.path("").display().to_string();
+        let place = place.trim_end_matches('/');
         let dispatch = format!(
-            "for word; do [ \"$before\" != -- ] || host=$word; before=$word; done
-             case $host in {name}) ;; *)
+            "before='' host='' forward=''
+             for word; do
+                case $before in
+                --) host=$word ;;
+                -R) forward=$word ;;
+                esac
+                before=$word
+             done
+             host=${{host#ssh://}} host=${{host#*@}} host=${{host%%:*}}
+             case $host in {names}) ;; *)
              {others}
              exit;; esac
              size=${{word#*bs=}}; size=${{size%% *}}
              dd bs=\"$size\" count=1 iflag=fullblock of=text.$$ 2>/dev/null
-             HOST={name} PATH={place}/bin:/usr/bin:/bin exec sh -c 'eval \"$(cat \"$1\")\"' sh text.$$"
-        )
-        .replace("hear_script", "hear_script \"$@\"");
-        self.write("bin/ssh", &format!("{PRELUDE}before='' host=''\n{dispatch}\n"));
-        for program in [
-            "nix-store",
-            "nix-env",
-            "nix-daemon",
-            "nix",
-            "systemd-run",
-            "sudo",
-            "run0",
-            "doas",
-            "systemctl",
-        ] {
-            self.stub_on(name, program, "");
+             place={place}/$host
+             echo >>\"$place/logins\"
+             other=$place/login-$(($(wc -l <\"$place/logins\")))
+             [ ! -e \"$other\" ] || . \"$other\"
+             # As sshd makes a socket there that leads here.
+             [ -z \"$forward\" ] || ln -s \"${{forward#*:}}\" \"${{forward%%:*}}\"
+             cd \"$place/home\"
+             HOME=$PWD PATH=$place/bin:/usr/bin:/bin exec sh -c 'eval \"$(cat \"$1\")\"' sh {place}/text.$$",
+            names = names.join("|"),
+        );
+        self.stub("ssh", &dispatch);
+        for name in names {
+            self.write(&format!("{name}/home/.keep"), "");
+            for program in [
+                "nix-store",
+                "nix-env",
+                "nix-daemon",
+                "nix",
+                "systemd-run",
+                "sudo",
+                "run0",
+                "doas",
+                "systemctl",
+            ] {
+                self.stub_on(name, program, "");
+            }
         }
     }
 
     /// A program of a host.
     pub fn stub_on(&self, host: &str, name: &str, does: &str) {
         let file = format!("{host}/bin/{name}");
-        let note = format!(
-            "{{ printf '{host}: %s' \"${{0##*/}}\"; [ $# = 0 ] || printf ' %s' \"$@\"; echo; }} >>{}",
-            self.path("calls").display()
-        );
-        self.write(&file, &format!("#!/bin/sh\n{note}\n{does}\n"));
+        let stage = self.path("").display().to_string();
+        let note = format!("printf '%s\\n' \"{host}: ${{0##*/}}${{1+ $*}}\" >>{stage}calls");
+        let connect = CONNECT.replace("$STAGE", &stage);
+        self.write(&file, &format!("#!/bin/sh\n{note}{connect}{does}\n"));
         fs::set_permissions(self.path(&file), fs::Permissions::from_mode(0o755)).unwrap();
     }
 
@@ -243,11 +273,20 @@ impl Stage {
 
     pub fn start(&self, arguments: &str) -> Running {
         let mut command = self.command(arguments);
-        command
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped());
-        Running(command.spawn().unwrap())
+        let stdin = self.typed.borrow().as_ref().map_or_else(Stdio::null, |text| {
+            self.write("typed", text);
+            fs::File::open(self.path("typed")).unwrap().into()
+        });
+        command.stdin(stdin).stdout(Stdio::piped()).stderr(Stdio::piped());
+        self.run(command)
+    }
+
+    fn run(&self, mut command: Command) -> Running {
+        let partner = self.own.map(|_| Partner::new(self.root.path()));
+        Running {
+            child: command.spawn().unwrap(),
+            _partner: partner,
+        }
     }
 
     /// With a terminal to ask on; the result still goes elsewhere.
@@ -258,17 +297,22 @@ impl Stage {
             .stdin(terminal.slave.try_clone().unwrap())
             .stdout(Stdio::piped())
             .stderr(terminal.slave);
-        let running = Running(command.spawn().unwrap());
-        drop(command);
         AtTerminal {
-            running,
+            running: self.run(command),
             screen: terminal.master.into(),
             seen: String::new(),
         }
     }
 
     fn command(&self, arguments: &str) -> Command {
-        let program = env!("CARGO_BIN_EXE_rebuild");
+        let mut program = PathBuf::from(env!("CARGO_BIN_EXE_rebuild"));
+        let user = self.user.get();
+        if user != 0 {
+            // Where the real one is may be no place for others.
+            fs::copy(&program, self.path("rebuild")).unwrap();
+            program = self.path("rebuild");
+            self.sh("chmod -R a+rwX .");
+        }
         let mut command = match self.own {
             None => Command::new(program),
             Some(system) => {
@@ -283,8 +327,8 @@ impl Stage {
                     .arg("--mount")
                     .args(flags)
                     .args(["sh", "-c", OWN_MACHINE, "own"]);
-                command.arg(self.root.path()).args([system, "/usr/bin/env", "-C"]);
-                command.arg(self.root.path()).arg(program);
+                command.arg(self.root.path()).args([system, &user.to_string()]);
+                command.args(["/usr/bin/env", "-C"]).arg(self.root.path()).arg(program);
                 command
             }
         };
@@ -348,27 +392,56 @@ impl AtTerminal {
     }
 }
 
+/// Connects to the sockets that stand-ins for `nix copy` name, and leaves them: a shell cannot.
+struct Partner(Arc<AtomicBool>, Option<JoinHandle<()>>);
+
+impl Partner {
+    fn new(place: &Path) -> Self {
+        let is_over = Arc::new(AtomicBool::new(false));
+        let (end, place) = (Arc::clone(&is_over), place.to_owned());
+        let thread = thread::spawn(move || {
+            while !end.load(Ordering::Relaxed) {
+                if let Ok(socket) = fs::read_to_string(place.join("connect")) {
+                    fs::remove_file(place.join("connect")).unwrap();
+                    UnixStream::connect(socket.trim_end()).unwrap();
+                    fs::write(place.join("connected"), "").unwrap();
+                }
+                thread::sleep(Duration::from_millis(5));
+            }
+        });
+        Self(is_over, Some(thread))
+    }
+}
+
+impl Drop for Partner {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+        let ended = self.1.take().unwrap().join();
+        assert!(ended.is_ok() || thread::panicking());
+    }
+}
+
 impl Running {
     pub fn signal(&mut self, name: &str) {
         let status = Command::new("kill")
-            .args([&format!("-{name}"), &self.0.id().to_string()])
+            .args([&format!("-{name}"), &self.child.id().to_string()])
             .status()
             .unwrap();
         assert!(status.success());
     }
 
     pub fn finish(mut self) -> Run {
-        let mut stdout = self.0.stdout.take().unwrap();
+        let mut stdout = self.child.stdout.take().unwrap();
         let reader = thread::spawn(move || {
             let mut text = String::new();
             stdout.read_to_string(&mut text).unwrap();
             text
         });
         let mut stderr = Vec::new();
-        if let Some(mut pipe) = self.0.stderr.take() {
+        if let Some(mut pipe) = self.child.stderr.take() {
             pipe.read_to_end(&mut stderr).unwrap();
         }
-        let code = self.0.wait().unwrap().code().unwrap_or(-1);
+        let code = self.child.wait().unwrap().code().unwrap_or(-1);
         Run {
             code,
             stdout: reader.join().unwrap(),

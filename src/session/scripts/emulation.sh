@@ -48,8 +48,10 @@ probe_start() {
 find_platform() {
 	platform=$rb_system
 	# Where a derivation file has it, between the list of its sources and its builder.
-	grep -qF "],\"$rb_system\",\"" "$drv" || platform=$("$nix_bin/nix-store" --query --binding system "$drv" 2>/dev/null) ||
-		platform=$rb_system
+	if [ -e "$drv" ] && ! grep -qF "],\"$rb_system\",\"" "$drv"; then
+		platform=$("$nix_bin/nix-store" --query --binding system "$drv" 2>/dev/null)
+		[ -n "$platform" ] || platform=$rb_system
+	fi
 }
 
 # probe_end: ends the run with the reason if the answer is no; sets $emulation otherwise.

@@ -245,10 +245,10 @@ case_upgrade() {
 	# The Pi may build nothing, and Nix takes the unpacking of a channel for a build; and what it fetched is new to it for
 	# an hour.
 	local settings=$'max-jobs = 2\ntarball-ttl = 0'
-	on pi env NIX_CONFIG="$settings" rebuild build --eval-on builder --upgrade
+	on pi env NIX_CONFIG="$settings" rebuild boot --eval-on builder --upgrade
 	expect_status 0
 	expect_file pi $channels/nixos/lab-version
-	# Once: nixos-rebuild does it again after its re-exec.
+	# Once: nixos-rebuild does it again after its re-exec, which it has for switch, boot and test.
 	expect_equal "$(channel_generation)" "channels-$(($(printf %s "$before" | tr -dc 0-9) + 1))-link"
 
 	must_sh_on pi 'echo "file:///srv/other other" >>/root/.nix-channels'

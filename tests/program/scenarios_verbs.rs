@@ -1,0 +1,220 @@
+//! The other verbs: section 2.10 of nixos-rebuild's contract.
+
+use super::{BUILD, LOCK, SEND, SET, Scene, check, full};
+use crate::SYSTEM;
+
+const CLASSIC: &str = "nix-build <nixpkgs/nixos> --attr config.system.build";
+const FLAKE: &str = "NIX build --print-out-paths .#nixosConfigurations.\"pi\".config.system.build";
+
+/// What is only built, or not even that, and what is left of it.
+#[test]
+fn builds() {
+    for (verb, what) in [
+        ("build", "toplevel"),
+        ("dry-build", "toplevel --dry-run"),
+        ("dry-run", "toplevel --dry-run"),
+        ("build-vm", "vm"),
+        ("build-vm-with-bootloader", "vmWithBootLoader"),
+    ] {
+        check(verb, &[&format!("{CLASSIC}.{what}")]);
+        check(&format!("{verb} --flake .#pi"), &[&format!("{FLAKE}.{what}")]);
+    }
+    // nixpkgs#558909
+    check(
+        "build-vm -c quiet",
+        &["nix-build <nixpkgs/nixos> --attr config.specialisation.quiet.configuration.system.build.vm"],
+    );
+}
+
+#[test]
+fn a_dry_activation_sets_no_profile() {
+    let activate = "switch-to-configuration dry-activate";
+    check("dry-activate", &[BUILD, LOCK, "UNIT", activate]);
+    let build = format!("{FLAKE}.toplevel --out-link ROOT");
+    check("dry-activate --flake .#pi", &[&build, LOCK, "UNIT", activate]);
+}
+
+/// One evaluation besides the build's, where nixos-rebuild has two, and with the search path, which it does not give them.
+#[test]
+fn an_image() {
+    let answer = "{\"variants\":[\"iso\",\"raw\"],\"file\":\"iso/x.iso\"}";
+    let question = "images: { variants = builtins.attrNames images; \
+                    file = if images ? \"iso\" then images.\"iso\".passthru.filePath or null else null; }";
+    let scene = Scene::new();
+    scene.stub("nix-instantiate", &format!("echo '{answer}'"));
+    let run = scene.makes(
+        "build-image --image-variant iso -I x=/y",
+        &[
+            &format!(
+                "nix-instantiate --eval --strict --json --expr let value = import <nixpkgs/nixos>; \
+                 set = if builtins.isFunction value then value {{ }} else value; \
+                 in ({question}) set.config.system.build.images -I x=/y"
+            ),
+            "nix-build <nixpkgs/nixos> --attr config.system.build.images.iso -I x=/y",
+        ],
+    );
+    assert_eq!(run.stdout, format!("{SYSTEM}/iso/x.iso\n"));
+
+    let scene = Scene::new();
+    scene.stub(
+        "nix",
+        &format!("case \" $* \" in *' eval '*) echo '{answer}' ;; *) echo {SYSTEM} ;; esac"),
+    );
+    let run = scene.makes(
+        "build-image --flake .#pi --image-variant iso --impure",
+        &[
+            &format!(
+                "NIX eval --json .#nixosConfigurations.\"pi\".config.system.build.images --apply {question} --impure"
+            ),
+            &format!("{FLAKE}.images.iso --impure"),
+        ],
+    );
+    assert_eq!(run.stdout, format!("{SYSTEM}/iso/x.iso\n"));
+
+    // Without a name, or with one that there is not, the list.
+    let run = scene.rebuild("build-image --flake .#pi --image-variant is");
+    assert_eq!(run.code, 2, "{}", run.stderr);
+    assert!(run.stderr.contains("iso\n    raw"), "{}", run.stderr);
+    assert_eq!(scene.calls().len(), 3);
+}
+
+/// Nix is asked for its version first, for older ones take other arguments.
+#[test]
+fn a_read_eval_print_loop() {
+    let scene = Scene::new();
+    scene.stub(
+        "nix",
+        "case \" $* \" in
+         *' --version '*) echo 'nix (Nix) 2.26.3' ;;
+         *' metadata '*) echo '{\"resolvedUrl\":\"git+file:///f\"}' ;;
+         esac",
+    );
+    scene.makes(
+        "repl -I x=/y",
+        &["nix --version", "NIX repl --file <nixpkgs/nixos> -I x=/y"],
+    );
+    scene.write("calls", "");
+    scene.makes(
+        "repl -f hosts.nix -A pi",
+        &["nix --version", "NIX repl --file hosts.nix pi"],
+    );
+
+    // Of a flake the address, for of a mere path Nix copies what git does not know (nixpkgs#545430).
+    scene.write("calls", "");
+    let run = scene.rebuild("repl --flake .#pi --override-input a b");
+    assert_eq!(run.code, 0, "{}", run.stderr);
+    let seen = scene.seen();
+    assert_eq!(
+        seen[..2],
+        ["nix --version", "NIX flake metadata --json . --override-input a b"].map(full)
+    );
+    let start = full("NIX repl --impure --expr let   flake = builtins.getFlake \"git+file:///f\";");
+    assert!(
+        seen[2].starts_with(&start) && seen[2].ends_with(" --override-input a b"),
+        "{}",
+        seen[2]
+    );
+    assert_eq!(seen.len(), 3);
+}
+
+/// nixos-rebuild takes `EDITOR` for one word, and starts `nix-instantiate` for every `edit`.
+#[test]
+fn an_editor() {
+    let scene = Scene::new();
+    scene.stub("my-editor", "");
+    scene.variable("EDITOR", "my-editor -w 'a b'");
+    let file = |name: &str| format!("my-editor -w a b {}", scene.path(name).display());
+    scene.makes("edit", &[&file("etc/nixos/configuration.nix")]);
+
+    scene.write("calls", "");
+    scene.variable("NIXOS_CONFIG", &scene.path("nixpkgs/nixos").display().to_string());
+    scene.makes("edit", &[&file("nixpkgs/nixos/default.nix")]);
+
+    // `nix edit` fails for every NixOS configuration, so it is left what is not here.
+    scene.write("calls", "");
+    scene.write("flake/flake.nix", "");
+    scene.makes("edit --flake ./flake#pi", &[&file("flake/flake.nix")]);
+    scene.write("calls", "");
+    scene.makes(
+        "edit --flake github:a/b#pi --refresh",
+        &["NIX edit --refresh -- github:a/b#nixosConfigurations.\"pi\""],
+    );
+}
+
+/// nixos-rebuild starts `nix-instantiate` first (nixpkgs#302267), and a program for each generation.
+#[test]
+fn a_list_of_generations_starts_nothing() {
+    let scene = Scene::new();
+    let run = scene.makes("list-generations --json", &[]);
+    let numbers: Vec<&str> = run
+        .stdout
+        .lines()
+        .filter(|line| line.contains("\"generation\""))
+        .collect();
+    assert_eq!(numbers.len(), 3, "{}", run.stdout);
+    assert!(numbers[0].contains('3'), "newest first: {}", run.stdout);
+    scene.typed_by(1000);
+    scene.makes("list-generations", &[]);
+}
+
+/// What was built before (nixpkgs#464490).
+#[test]
+fn a_store_path() {
+    check(
+        "boot --store-path SYSTEM",
+        &[LOCK, "UNIT", SET, "switch-to-configuration boot"],
+    );
+    check(
+        "test --store-path SYSTEM -c quiet",
+        &[LOCK, "UNIT", "specialisation/quiet/bin/switch-to-configuration test"],
+    );
+    let scene = Scene::new();
+    scene.makes(
+        "switch --store-path SYSTEM --target-host target",
+        &[
+            SEND,
+            &format!("target: {LOCK}"),
+            "target: UNIT",
+            &format!("target: {SET}"),
+            "switch-to-configuration switch",
+        ],
+    );
+    assert_eq!(scene.daemons(), ["target: nix-daemon --stdio"]);
+}
+
+/// On the machine that has both; nixos-rebuild looks for `/run/current-system` on this one.
+#[test]
+fn differences_are_shown_where_the_system_goes() {
+    let differ = "NIX store diff-closures RUNNING SYSTEM";
+    let measure = "NIX path-info --closure-size RUNNING SYSTEM";
+    check(
+        "switch --diff",
+        &[
+            BUILD,
+            differ,
+            measure,
+            LOCK,
+            "UNIT",
+            SET,
+            "switch-to-configuration switch",
+        ],
+    );
+    let scene = Scene::new();
+    scene.stub_on("target", "nix", "echo 'hello: 1 → 2'");
+    let run = scene.makes(
+        "test --diff --store-path SYSTEM --target-host target",
+        &[
+            SEND,
+            &format!("target: {differ}"),
+            &format!("target: {measure}"),
+            &format!("target: {LOCK}"),
+            "target: UNIT",
+            "switch-to-configuration test",
+        ],
+    );
+    let shown = format!("<<< /run/current-system\n>>> {SYSTEM}\nchanged:\n  hello  1 → 2\n");
+    assert!(run.stderr.contains(&shown), "{}", run.stderr);
+    assert_eq!(run.stdout, format!("{SYSTEM}\n"));
+    // Nothing is built, so there is nothing to compare.
+    check("dry-build --diff", &[&format!("{CLASSIC}.toplevel --dry-run")]);
+}
