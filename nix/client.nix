@@ -170,6 +170,11 @@ in
       ];
 
       environment.systemPackages = [ cfg.package ];
+      # Completions for shells that NixOS does not know of.
+      environment.pathsToLink = [
+        "/share/elvish"
+        "/share/nushell"
+      ];
 
       programs.rebuild.settings = {
         evalHost = mkIf (cfg.evalHost != null) (mkDefault cfg.evalHost);

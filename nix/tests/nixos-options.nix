@@ -17,6 +17,7 @@ in
     boot.binfmt.emulatedSystems = option (types.listOf types.str) [ ];
     environment.systemPackages = option (types.listOf types.package) [ ];
     environment.etc = set;
+    environment.pathsToLink = option (types.listOf types.str) [ ];
     nix.settings = set;
     programs.ssh.extraConfig = text;
     programs.ssh.knownHosts = set;

@@ -1,7 +1,7 @@
 #!/bin/bash
 # Makes the Debian roots of the lab and prints where one is:
 #
-#   roots.sh toolchain            Debian stable's Rust, in which the program is built and unit-tested
+#   roots.sh toolchain            Debian stable's Rust, in which the program is built and unit-tested, and its Nix
 #   roots.sh toolchain-arm64      the same, which makes arm64 programs
 #   roots.sh host SUITE ARCH      what a machine of the lab boots from
 #   roots.sh busybox              the arm64 busybox that builds and runs the miniature NixOS
@@ -52,7 +52,7 @@ make_root() {
 
 case ${1:-} in
 toolchain)
-	make_root toolchain --variant=minbase --include=$toolchain_packages $rust
+	make_root toolchain --variant=minbase --include=$toolchain_packages,nix-bin $rust
 	;;
 toolchain-arm64)
 	make_root toolchain-arm64 --variant=minbase --architectures=amd64,arm64 \
