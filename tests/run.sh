@@ -61,6 +61,7 @@ trap 'exit 143' TERM
 
 make_roots() {
 	tests/lab/roots.sh toolchain
+	[ "$part" = lab ] || tests/lab/roots.sh nix
 	[ "$part" = unit ] || {
 		tests/lab/roots.sh host trixie amd64
 		tests/lab/roots.sh busybox
@@ -86,7 +87,7 @@ if [ "$part" != lab ]; then
 	step "lints" "$toolchain" cargo clippy --all-targets --locked -- -D warnings
 	step "unit tests" "$toolchain" cargo test --locked
 	step "shell scripts" check_scripts
-	step "Nix files" "$toolchain" tests/nix-files.sh
+	step "Nix files" "$toolchain" --nix tests/nix-files.sh
 	step "emulation probes" "$toolchain" sh tests/probes.sh
 fi
 [ "$part" != unit ] || exit 0
