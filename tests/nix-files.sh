@@ -20,6 +20,7 @@ build-users-group ="
 
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
+export XDG_CACHE_HOME=$scratch/cache
 
 # read_result WHAT JSON : of { passed, failures }; a test without tests has failed.
 read_result() {
@@ -66,15 +67,11 @@ flake() {
 	rm -rf "$copy"
 	mkdir "$copy"
 	tar --exclude=./target --exclude=./.git -cf - . | tar -C "$copy" -xf -
-	flakes flake lock --override-input nixpkgs "path:$1" "path:$copy"
-	flakes eval --impure --json --file nix/tests/flake.nix --argstr path "$copy" >"$scratch/flake.json"
+	local flakes=(--extra-experimental-features "nix-command flakes" --option substituters "")
+	nix flake lock "${flakes[@]}" --offline --override-input nixpkgs "path:$1" "path:$copy" 2>"$scratch/errors" ||
+		{ cat "$scratch/errors" >&2; die "the flake cannot be locked to $1"; }
+	evaluate "${flakes[@]}" nix/tests/flake.nix --argstr path "$copy" >"$scratch/flake.json"
 	say "flake: $(cat "$scratch/flake.json")"
-}
-flakes() {
-	nix --extra-experimental-features 'nix-command flakes' --offline "$@" 2>"$scratch/errors" || {
-		cat "$scratch/errors" >&2
-		die "nix $*"
-	}
 }
 
 say "$(nix-instantiate --version)"
