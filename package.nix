@@ -26,11 +26,14 @@ rustPlatform.buildRustPackage {
 
   nativeBuildInputs = [ installShellFiles ];
   postInstall = ''
-    installManPage man/rebuild.8
+    installManPage man/*
     installShellCompletion --cmd rebuild \
       --bash completions/rebuild.bash \
       --zsh completions/_rebuild \
       --fish completions/rebuild.fish
+    # Not every nixpkgs knows these two shells here. Nushell reads its file by itself; in Elvish: use completions/rebuild
+    install -Dm644 completions/rebuild.nu -t $out/share/nushell/vendor/autoload
+    install -Dm644 completions/rebuild.elv -t $out/share/elvish/lib/completions
   '';
 
   meta = {

@@ -3,7 +3,7 @@
 # All tests, from a fresh clone on a Debian machine with nothing but git, as root:
 #
 #   tests/run.sh                      everything
-#   tests/run.sh unit                 formatting, lints, unit tests, shell scripts: no lab
+#   tests/run.sh unit                 formatting, lints, unit tests, shell scripts, Nix files: no lab
 #   tests/run.sh lab [CASE...]        build, then the lab's cases (all, a file of tests/lab/cases, or single ones)
 #
 # --keep leaves the lab up afterwards, for a look (tests/lab/lab.sh on pi).
@@ -61,6 +61,7 @@ trap 'exit 143' TERM
 
 make_roots() {
 	tests/lab/roots.sh toolchain
+	[ "$part" = lab ] || tests/lab/roots.sh nix
 	[ "$part" = unit ] || {
 		tests/lab/roots.sh host trixie amd64
 		tests/lab/roots.sh busybox
@@ -86,6 +87,7 @@ if [ "$part" != lab ]; then
 	step "lints" "$toolchain" cargo clippy --all-targets --locked -- -D warnings
 	step "unit tests" "$toolchain" cargo test --locked
 	step "shell scripts" check_scripts
+	step "Nix files" "$toolchain" --nix tests/nix-files.sh
 	step "emulation probes" "$toolchain" sh tests/probes.sh
 fi
 [ "$part" != unit ] || exit 0

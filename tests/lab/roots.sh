@@ -3,6 +3,7 @@
 #
 #   roots.sh toolchain            Debian stable's Rust, in which the program is built and unit-tested
 #   roots.sh toolchain-arm64      the same, which makes arm64 programs
+#   roots.sh nix                  Debian stable's Nix, for the repository's Nix files: unit tests want to find none
 #   roots.sh host SUITE ARCH      what a machine of the lab boots from
 #   roots.sh busybox              the arm64 busybox that builds and runs the miniature NixOS
 #
@@ -58,6 +59,9 @@ toolchain-arm64)
 	make_root toolchain-arm64 --variant=minbase --architectures=amd64,arm64 \
 		--include=$toolchain_packages,gcc-aarch64-linux-gnu,libc6-dev-arm64-cross,libstd-rust-dev:arm64 $rust
 	;;
+nix)
+	make_root nix --variant=minbase --include=nix-bin,ca-certificates $rust
+	;;
 host)
 	suite=$2 arch=$3
 	if [ "$arch" != amd64 ]; then
@@ -87,5 +91,5 @@ busybox)
 	done
 	die "Debian's busybox-static has no busybox where it used to be (in $root)"
 	;;
-*) die "roots.sh toolchain | host SUITE ARCH | busybox" ;;
+*) die "roots.sh toolchain | toolchain-arm64 | nix | host SUITE ARCH | busybox" ;;
 esac

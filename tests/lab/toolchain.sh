@@ -4,6 +4,9 @@
 # With --arm64, in one that can also build for a real Pi:
 #   toolchain.sh --arm64 cargo build --release --locked --target aarch64-unknown-linux-gnu
 #
+# With --nix, in one that has Nix and no Rust:
+#   toolchain.sh --nix tests/nix-files.sh
+#
 # The repository is the only part of this machine that is seen (and can be written to) there; cargo's
 # downloads and the target directory are kept in the lab's cache, so a second build is quick.
 set -euo pipefail
@@ -55,10 +58,10 @@ if [ "$1" = --inside ]; then
 	inside "$@"
 fi
 kind=toolchain
-if [ "$1" = --arm64 ]; then
-	kind=toolchain-arm64
-	shift
-fi
+case $1 in
+--arm64) kind=toolchain-arm64 && shift ;;
+--nix) kind=nix && shift ;;
+esac
 root=$("$LAB/roots.sh" $kind)
 scratch=/run/rebuild-lab/toolchain
 mkdir -p "$CACHE/cargo" "$CACHE/target" "$scratch"

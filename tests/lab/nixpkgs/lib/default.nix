@@ -22,7 +22,15 @@ let
     concatStrings = builtins.concatStringsSep "";
     concatMapStringsSep = separator: f: list: builtins.concatStringsSep separator (map f list);
     optionalString = condition: text: if condition then text else "";
+    hasPrefix = prefix: text: builtins.substring 0 (builtins.stringLength prefix) text == prefix;
     fileContents = file: builtins.head (builtins.match "(.*[^\n])?\n*" (builtins.readFile file));
+  };
+
+  # Which of two packages with the same file is seen in a profile; for what only reads them.
+  withPriority = priority: package: package // { meta = package.meta or { } // { inherit priority; }; };
+  meta = {
+    hiPrio = withPriority (-10);
+    lowPrio = withPriority 10;
   };
 
   modules = import ./modules.nix;
@@ -30,8 +38,8 @@ let
   version = builtins.readFile ../.version;
   suffix = builtins.readFile ../.version-suffix;
 in
-lists // attrsets // strings // modules // {
-  inherit lists attrsets strings modules;
+lists // attrsets // strings // modules // meta // {
+  inherit lists attrsets strings modules meta;
   inherit (builtins) isFunction isInt isBool functionArgs pathExists readFile trace seq;
   trivial = { release = version; versionSuffix = suffix; version = version + suffix; };
   version = version + suffix;

@@ -10,26 +10,32 @@ let
   mkOverride = priority: content: { _type = "override"; inherit priority content; };
   mkDefault = mkOverride 1000;
   mkForce = mkOverride 50;
+  mkOrder = priority: content: { _type = "order"; inherit priority content; };
+  mkBefore = mkOrder 500;
+  mkAfter = mkOrder 1500;
   mkOption = attributes: { _type = "option"; } // attributes;
   mkEnableOption = what: mkOption { default = false; type = types.bool; description = what; };
 
   is = type: value: isAttrs value && value._type or null == type;
   isPlain = value: isAttrs value && !(value ? _type) && !(value ? outPath) && value.type or null != "derivation";
 
-  # --- types: a name and a test; only `raw` merges differently ----------------------------------
+  # --- types: a name and a test; `raw` and `lines` merge differently -----------------------------
   type = name: check: { _type = "type"; inherit name check; };
   types = rec {
     str = type "string" isString;
-    lines = str;
+    lines = str // { join = "\n"; };
     int = type "signed integer" builtins.isInt;
+    port = type "16 bit unsigned integer" (value: builtins.isInt value && value >= 0 && value < 65536);
     bool = type "boolean" builtins.isBool;
+    enum = values: type "one of ${toString values}" (value: builtins.elem value values);
+    strMatching = pattern: type "string matching ${pattern}" (value: isString value && builtins.match pattern value != null);
     path = type "path" (value: isPath value || isString value || value ? outPath);
     package = type "package" (value: value ? outPath || isString value);
     anything = type "anything" (_: true);
     unspecified = anything;
     attrs = type "attribute set" isAttrs;
     attrsOf = _: attrs;
-    listOf = _: type "list" isList;
+    listOf = inner: type "list of ${inner.name}" (value: isList value && builtins.all inner.check value);
     nullOr = inner: type "null or ${inner.name}" (value: value == null || inner.check value);
     # Attributes whose values are kept apart, unmerged: each becomes the list of its definitions.
     rawAttrs = attrs // { raw = true; };
@@ -80,6 +86,7 @@ let
   push = wrap: value:
     if is "if" value then push (inner: wrap (mkIf value.condition inner)) value.content
     else if is "override" value then push (inner: wrap (mkOverride value.priority inner)) value.content
+    else if is "order" value then push (inner: wrap (mkOrder value.priority inner)) value.content
     else if is "merge" value then concatMap (push wrap) value.contents
     else [ (mapAttrs (_: wrap) value) ];
 
@@ -89,11 +96,15 @@ let
     else if is "merge" value then concatMap (discharge definition) value.contents
     else if is "override" value then
       map (inner: inner // { priority = value.priority; }) (discharge definition value.content)
+    else if is "order" value then
+      map (inner: inner // { order = value.priority; }) (discharge definition value.content)
     else [{ inherit value; inherit (definition) file; priority = definition.priority or 100; }];
 
   strongest = definitions:
     let least = foldl' (a: d: if d.priority < a then d.priority else a) 10000 definitions; in
     filter (d: d.priority == least) definitions;
+
+  sorted = builtins.sort (a: b: a.order or 1000 < b.order or 1000);
 
   show = path: builtins.concatStringsSep "." path;
 
@@ -126,7 +137,10 @@ let
       live = strongest (concatMap (d: discharge d d.value) definitions
         ++ (if option ? default then [{ value = option.default; file = "the default"; priority = 1500; }] else [ ]));
       # Lists and sets keep nothing of their default once they are defined, as in the real one.
-      value = merge (option.type.raw or false) path live;
+      value =
+        if option ? type.join && builtins.all (d: isString d.value) live
+        then builtins.concatStringsSep option.type.join (map (d: d.value) (sorted live))
+        else merge (option.type.raw or false) path (sorted live);
       check = option.type.check or (_: true);
     in
     if live == [ ] then throw "The option `${show path}' was accessed but has no value defined. Try setting the option."
@@ -166,5 +180,5 @@ let
     { inherit config options; };
 in
 {
-  inherit mkIf mkMerge mkOverride mkDefault mkForce mkOption mkEnableOption types evalModules;
+  inherit mkIf mkMerge mkOverride mkDefault mkForce mkOrder mkBefore mkAfter mkOption mkEnableOption types evalModules;
 }

@@ -1,0 +1,210 @@
+# The weak machine: the program, its settings, and how root's ssh reaches the builder.
+{
+  config,
+  lib,
+  options,
+  pkgs,
+  ...
+}:
+
+let
+  inherit (lib)
+    mkDefault
+    mkIf
+    mkMerge
+    mkOption
+    types
+    ;
+
+  cfg = config.programs.rebuild;
+  settings = lib.filterAttrs (_: value: value != null) cfg.settings;
+
+  # The one whose ssh entry this is. Where another machine builds, that one needs an entry of its own.
+  host = if cfg.settings.evalHost != null then cfg.settings.evalHost else cfg.settings.buildHost;
+  isPlainName = host != null && builtins.match "[A-Za-z0-9_.-]+" host != null;
+
+  sshOptions = {
+    inherit (cfg)
+      sshKey
+      sshHostName
+      sshPort
+      sshUser
+      hostKey
+      ;
+  };
+  sshOptionsGiven = builtins.attrNames (lib.filterAttrs (_: value: value != null) sshOptions);
+  hasEntry = sshOptionsGiven != [ ] && isPlainName;
+
+  line = keyword: value: lib.optional (value != null) "  ${keyword} ${toString value}";
+  # Before everything else: ssh takes the first value that it finds, so what is said of one host comes before what is
+  # said of all. The last line gives the text after this one back to all hosts.
+  sshEntry = lib.concatStringsSep "\n" (
+    [ "Host ${host}" ]
+    ++ line "HostName" cfg.sshHostName
+    ++ line "Port" cfg.sshPort
+    ++ line "User" cfg.sshUser
+    ++ line "IdentityFile" (if cfg.sshKey == null then null else "\"${cfg.sshKey}\"")
+    # So that the key is found whatever address or port the host has.
+    ++ line "HostKeyAlias" (if cfg.hostKey == null then null else host)
+    # Not for other users: they may not read root's key, and would be left without any.
+    ++ lib.optional (cfg.sshKey != null) "Match originalhost ${host} localuser root\n  IdentitiesOnly yes"
+    ++ [ "Host *" ]
+  );
+
+  # `nixos-rebuild` is this program, with its manual and completions. zsh's completion is for both names already.
+  asNixosRebuild = pkgs.runCommand "rebuild-as-nixos-rebuild" { } ''
+    share=${cfg.package}/share
+    mkdir -p $out/bin $out/share/man/man8 $out/share/bash-completion/completions $out/share/fish/vendor_completions.d
+    ln -s ${cfg.package}/bin/rebuild $out/bin/nixos-rebuild
+    for manual in $share/man/man8/rebuild.8*; do
+      ln -s $manual $out/share/man/man8/nixos-''${manual##*/}
+    done
+    ln -s $share/bash-completion/completions/rebuild.bash $out/share/bash-completion/completions/nixos-rebuild
+    echo 'complete -c nixos-rebuild -w rebuild' > $out/share/fish/vendor_completions.d/nixos-rebuild.fish
+  '';
+in
+{
+  options.programs.rebuild = {
+    enable = lib.mkEnableOption "rebuild, which lets a stronger machine evaluate and build this machine's system";
+
+    package = mkOption {
+      type = types.package;
+      default = pkgs.callPackage ../package.nix { };
+      defaultText = "pkgs.callPackage ./package.nix { }";
+      description = "The package of the program.";
+    };
+
+    replaceNixosRebuild = mkOption {
+      type = types.bool;
+      default = false;
+      description = ''
+        Whether the command `nixos-rebuild` is this program. What NixOS itself starts (`system.autoUpgrade`) stays what it
+        was.
+      '';
+    };
+
+    evalHost = mkOption {
+      type = types.nullOr types.str;
+      default = null;
+      example = "builder";
+      description = ''
+        The machine that evaluates and, unless `buildHost` names another, builds. The same as `settings.evalHost`.
+      '';
+    };
+
+    buildHost = mkOption {
+      type = types.nullOr types.str;
+      default = null;
+      example = "builder";
+      description = "The machine that builds. The same as `settings.buildHost`.";
+    };
+
+    sshKey = mkOption {
+      # No path: one that is written as such would be copied to the store, where everybody can read it.
+      type = types.nullOr (types.strMatching "[/~][^\"\n]*");
+      default = null;
+      example = "/root/.ssh/id_ed25519";
+      description = ''
+        The file of the private key for the connection to `evalHost` (or to `buildHost`, if that alone is set). It must be
+        there already, outside the store, readable by whoever calls the program and without a passphrase.
+      '';
+    };
+
+    sshHostName = mkOption {
+      type = types.nullOr (types.strMatching "[^[:space:]\"]+");
+      default = null;
+      example = "192.0.2.7";
+      description = "The host's address, if its name is not one that can be resolved.";
+    };
+
+    sshPort = mkOption {
+      type = types.nullOr types.port;
+      default = null;
+      example = 2222;
+      description = "The port of the host's sshd.";
+    };
+
+    sshUser = mkOption {
+      type = types.nullOr (types.strMatching "[^[:space:]\"@]+");
+      default = null;
+      example = "rebuild-builder";
+      description = "The user there. `services.rebuild-builder` makes one of the name `rebuild-builder`.";
+    };
+
+    hostKey = mkOption {
+      type = types.nullOr (types.strMatching "[a-z0-9@.-]+ [A-Za-z0-9+/=]+( [^\n]*)?");
+      default = null;
+      example = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIDPQXmEVMVLmeFRyafKMVWgPDkv8/uRBTwmcEDatZzMD";
+      description = ''
+        The host's public key, as in its /etc/ssh/ssh_host_ed25519_key.pub. With it the first connection asks nothing.
+      '';
+    };
+
+    settings = import ./settings.nix { inherit lib; };
+  };
+
+  config = mkIf cfg.enable (mkMerge [
+    {
+      assertions = [
+        {
+          assertion = sshOptionsGiven == [ ] || host != null;
+          message = ''
+            programs.rebuild: ${lib.concatStringsSep ", " sshOptionsGiven} would have no host to be for.
+            Set programs.rebuild.evalHost, to the name of the machine that evaluates and builds.
+          '';
+        }
+        {
+          assertion = sshOptionsGiven == [ ] || host == null || isPlainName;
+          message = ''
+            programs.rebuild: "${toString host}" is more than a host's name, so that ${lib.concatStringsSep ", " sshOptionsGiven} cannot be set for it.
+            Set the name alone, and beside it programs.rebuild.sshUser, sshPort and sshHostName.
+          '';
+        }
+        {
+          assertion = cfg.sshKey == null || !lib.hasPrefix builtins.storeDir cfg.sshKey;
+          message = ''
+            programs.rebuild.sshKey is in the Nix store, where every user can read it.
+            Put the private key elsewhere, and name that file as a string.
+          '';
+        }
+      ];
+
+      environment.systemPackages = [ cfg.package ];
+      # Completions for shells that NixOS does not know of.
+      environment.pathsToLink = [
+        "/share/elvish"
+        "/share/nushell"
+      ];
+
+      programs.rebuild.settings = {
+        evalHost = mkIf (cfg.evalHost != null) (mkDefault cfg.evalHost);
+        buildHost = mkIf (cfg.buildHost != null) (mkDefault cfg.buildHost);
+      };
+    }
+
+    (mkIf (settings != { }) {
+      environment.etc."rebuild.json".text = builtins.toJSON settings + "\n";
+    })
+
+    (mkIf hasEntry {
+      programs.ssh.extraConfig = lib.mkBefore sshEntry;
+    })
+
+    (mkIf (hasEntry && cfg.hostKey != null) {
+      programs.ssh.knownHosts.rebuild-builder = {
+        hostNames = [ host ];
+        publicKey = cfg.hostKey;
+      };
+    })
+
+    (mkIf cfg.replaceNixosRebuild (mkMerge [
+      {
+        # NixOS before 24.11 brings its own in any case; the stronger one wins in the system's profile.
+        environment.systemPackages = [ (lib.hiPrio asNixosRebuild) ];
+      }
+      (lib.optionalAttrs (options ? system.tools.nixos-rebuild) {
+        system.tools.nixos-rebuild.enable = mkDefault false;
+      })
+    ]))
+  ]);
+}

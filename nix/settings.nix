@@ -1,0 +1,57 @@
+# The keys of /etc/rebuild.json as options, by their names there; rebuild.json(5) says what each means.
+#
+# One that is null is not written, so that the program's own default holds.
+{ lib }:
+
+let
+  inherit (lib) mkOption types;
+
+  setting =
+    type: example: description:
+    mkOption {
+      type = types.nullOr type;
+      default = null;
+      inherit example description;
+    };
+in
+{
+  evalHost = setting types.str "builder" ''
+    The machine that evaluates, and that builds too unless `buildHost` names another: `--eval-host`.
+  '';
+
+  buildHost = setting types.str "builder" ''
+    The machine that builds: `--build-host`.
+  '';
+
+  fallback = setting (types.enum [ "fail" "local" ]) "local" ''
+    What to do when the evaluating machine cannot be reached: fail, or evaluate and build here.
+  '';
+
+  lend = setting types.bool false ''
+    Whether the builder may send the result through a socket of this machine's Nix daemon. `false` is `--no-lend`.
+  '';
+
+  verifyEval = setting types.bool true ''
+    Whether to evaluate here as well and compare: `--verify-eval`.
+  '';
+
+  elevate = setting (types.enum [ "none" "sudo" "run0" "doas" ]) "sudo" ''
+    How to become root for what changes the system: `--elevate`.
+  '';
+
+  ask = setting types.bool true ''
+    Whether to ask for confirmation before the system is changed.
+  '';
+
+  diff = setting types.bool true ''
+    Whether to show what changes between the running system and the new one: `--diff`.
+  '';
+
+  useSubstitutes = setting types.bool true ''
+    Whether the other machines fetch from their own substituters what they can: `--use-substitutes`.
+  '';
+
+  flake = setting types.str "/etc/nixos#pi" ''
+    The flake that holds this machine's configuration: `--flake`.
+  '';
+}

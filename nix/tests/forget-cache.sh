@@ -1,0 +1,92 @@
+#!/bin/bash
+# nix/forget-cache.sh with real directories, as the user of a builder: what stays, what goes.
+set -euo pipefail
+script=$(cd "$(dirname "$(readlink -f "$0")")/.." && pwd)/forget-cache.sh
+
+# Not as root, whom no mode stops: as one whose files are shut, in a directory of its own.
+if [ "$(id -u)" = 0 ]; then
+	directory=$(mktemp -d)
+	trap 'rm -rf "$directory"' EXIT
+	cp "$script" "$directory/forget-cache.sh"
+	cp "$0" "$directory/test"
+	chown -R 65534:65534 "$directory"
+	setpriv --reuid=65534 --regid=65534 --clear-groups -- bash "$directory/test" "$directory"
+	exit
+fi
+
+cd "$1"
+script=$PWD/forget-cache.sh
+cache=$PWD/cache
+passed=0
+
+# entry NAME KIB DAYS-AGO
+entry() {
+	mkdir -p "$cache/$1"
+	head -c "$(($2 * 1024))" /dev/zero >"$cache/$1/file"
+	chmod 000 "$cache/$1/file"
+	touch -d "$3 days ago" "$cache/$1"
+}
+
+fresh() {
+	[ ! -d cache ] || { chmod -R u+rwX cache && rm -r cache; }
+	mkdir cache
+}
+
+# expect WHAT NAME... : these are left of the entries, and nothing that is on its way out.
+expect() {
+	local left
+	left=$(cd "$cache" && find . -mindepth 2 \( -path './*/trees/*' -o -path './*/mirrors/*' -o -name nix-cache \) -prune -print | sort | tr '\n' ' ')
+	[ "$left" = "$(for name in "${@:2}"; do echo "./$name"; done | sort | tr '\n' ' ')" ] || { echo "forget-cache: $1: $left is left" >&2; exit 1; }
+	[ -z "$(find "$cache" -name '.forgotten*')" ] || { echo "forget-cache: $1: something is left on the way" >&2; exit 1; }
+	passed=$((passed + 1))
+}
+
+fresh
+entry pi/trees/old 1000 9
+entry pi/trees/new 1000 1
+entry zero/mirrors/middle 1000 5
+"$script" "$cache" 4M >/dev/null
+expect "all fits" pi/trees/old pi/trees/new zero/mirrors/middle
+"$script" "$cache" 2500K >/dev/null
+expect "the oldest goes, whosever it is" pi/trees/new zero/mirrors/middle
+"$script" "$cache" 1500K >/dev/null
+expect "the next oldest goes" pi/trees/new
+"$script" "$cache" 1K >/dev/null
+expect "nothing fits"
+
+fresh
+entry pi/mirrors/old 1000 9
+mkdir -p "$cache/pi/mirrors/new"
+ln "$cache/pi/mirrors/old/file" "$cache/pi/mirrors/new/file" 2>/dev/null ||
+	unshare --user --map-root-user ln "$cache/pi/mirrors/old/file" "$cache/pi/mirrors/new/file"
+"$script" "$cache" 1200K >/dev/null
+expect "a file with two names counts once" pi/mirrors/old pi/mirrors/new
+
+fresh
+entry pi/trees/shut 1000 1
+mkdir "$cache/pi/trees/shut/directory"
+chmod 000 "$cache/pi/trees/shut/directory"
+"$script" "$cache" 1K >/dev/null
+expect "what is shut goes as well"
+
+fresh
+entry pi/trees/old 1000 9
+mkdir "$cache/pi/run.12345678"
+"$script" "$cache" 1K >/dev/null
+expect "what a run uses stays" pi/trees/old
+touch -d '3 days ago' "$cache/pi/run.12345678"
+"$script" "$cache" 1K >/dev/null
+expect "what a killed run has left protects nothing"
+
+fresh
+entry pi/nix-cache 1000 0
+ln -s /nix/store/result "$cache/pi/result"
+touch -d '9 days ago' "$cache/pi"
+entry zero/trees/new 1000 5
+"$script" "$cache" 1500K >/dev/null
+expect "Nix's own cache is as old as the client's last run" zero/trees/new
+[ -L "$cache/pi/result" ] || { echo "forget-cache: the last result is forgotten" >&2; exit 1; }
+
+"$script" "$PWD/no-cache" 1K
+! "$script" "$cache" much 2>/dev/null || { echo "forget-cache: 'much' is a size" >&2; exit 1; }
+echo "forget-cache: $passed passed"

@@ -1,0 +1,473 @@
+# What the two modules make of their options: { passed = NUMBER; failures = [ TEXT... ]; }
+#
+# With nixpkgs' library of any release, or the miniature's of tests/lab. Nothing is built.
+{
+  lib,
+}:
+
+let
+  package = name: {
+    inherit name;
+    type = "derivation";
+    outPath = "/nix/store/00000000000000000000000000000000-${name}";
+  };
+  rebuild = package "rebuild";
+
+  pkgs = {
+    callPackage = _: _: rebuild;
+    runCommand =
+      name: _: script:
+      package name // { inherit script; };
+    stdenv.hostPlatform.system = "x86_64-linux";
+  }
+  // lib.listToAttrs (
+    map (name: lib.nameValuePair name (package name)) [
+      "coreutils"
+      "findutils"
+      "gawk"
+      "gitMinimal"
+      "util-linux"
+    ]
+  );
+
+  with' =
+    { hasTools ? true }:
+    configuration:
+    (lib.evalModules {
+      modules = [
+        (import ./nixos-options.nix hasTools)
+        ../../module.nix
+        configuration
+      ];
+      specialArgs = { inherit pkgs lib; };
+    }).config;
+  evaluated = with' { };
+
+  client = settings: evaluated { programs.rebuild = { enable = true; } // settings; };
+  builder = settings: evaluated { services.rebuild-builder = { enable = true; } // settings; };
+
+  failed = config: map (a: a.message) (lib.filter (a: !a.assertion) config.assertions);
+  json = config: builtins.fromJSON config.environment.etc."rebuild.json".text;
+  names = packages: map (p: p.name) packages;
+  # The words of an error are the library's; that it is one is ours.
+  isRefused = value: !(builtins.tryEval (builtins.deepSeq value true)).success;
+  contains = part: text: builtins.length (builtins.split part text) > 1;
+  holds = condition: {
+    expected = true;
+    actual = condition;
+  };
+
+  key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIDPQXmEVMVLmeFRyafKMVWgPDkv8/uRBTwmcEDatZzMD";
+
+  full = client {
+    evalHost = "builder";
+    sshKey = "/root/.ssh/id_builder";
+    sshHostName = "192.0.2.7";
+    sshPort = 2222;
+    sshUser = "rebuild-builder";
+    hostKey = key;
+  };
+
+  tests = {
+    "modules that are not enabled set nothing" =
+      let
+        config = evaluated { };
+      in
+      {
+        actual = {
+          inherit (config) assertions warnings users;
+          inherit (config.environment) etc systemPackages;
+          inherit (config.programs.ssh) extraConfig knownHosts;
+          sshd = config.services.openssh.enable;
+          services = config.systemd.services;
+        };
+        expected = {
+          assertions = [ ];
+          warnings = [ ];
+          users = {
+            users = { };
+            groups = { };
+          };
+          etc = { };
+          systemPackages = [ ];
+          extraConfig = "";
+          knownHosts = { };
+          sshd = false;
+          services = { };
+        };
+      };
+
+    "only what is set is written" = {
+      actual = json (client {
+        evalHost = "builder";
+      });
+      expected.evalHost = "builder";
+    };
+
+    "without settings there is no file" = {
+      actual = (client { }).environment.etc;
+      expected = { };
+    };
+
+    "every setting is written by its name" = {
+      actual = json (client {
+        buildHost = "strong";
+        settings = {
+          evalHost = "builder";
+          fallback = "local";
+          lend = false;
+          verifyEval = true;
+          elevate = "sudo";
+          ask = true;
+          diff = false;
+          useSubstitutes = true;
+          flake = "/etc/nixos#pi";
+        };
+      });
+      expected = {
+        evalHost = "builder";
+        buildHost = "strong";
+        fallback = "local";
+        lend = false;
+        verifyEval = true;
+        elevate = "sudo";
+        ask = true;
+        diff = false;
+        useSubstitutes = true;
+        flake = "/etc/nixos#pi";
+      };
+    };
+
+    "an unknown setting is refused" = holds (
+      isRefused (json (client { settings.evlHost = "builder"; }))
+    );
+
+    "a setting of another type is refused" = holds (
+      isRefused (json (client { settings.lend = "no"; }))
+    );
+
+    "a word that a setting does not know is refused" = holds (
+      isRefused (json (client { settings.fallback = "remote"; }))
+    );
+
+    "a key that is a path would end in the store and is refused" = holds (
+      isRefused (client {
+        evalHost = "builder";
+        sshKey = ./options.nix;
+      }).programs.ssh.extraConfig
+    );
+
+    "the whole entry for ssh, and its end" = {
+      actual = full.programs.ssh.extraConfig;
+      expected = ''
+        Host builder
+          HostName 192.0.2.7
+          Port 2222
+          User rebuild-builder
+          IdentityFile "/root/.ssh/id_builder"
+          HostKeyAlias builder
+        Match originalhost builder localuser root
+          IdentitiesOnly yes
+        Host *'';
+    };
+
+    "the host's key is known by the host's name" = {
+      actual = full.programs.ssh.knownHosts;
+      expected.rebuild-builder = {
+        hostNames = [ "builder" ];
+        publicKey = key;
+      };
+    };
+
+    "what is right has no failed assertion" = {
+      actual = failed full;
+      expected = [ ];
+    };
+
+    "an entry comes before what is said of all hosts" = {
+      actual =
+        (evaluated {
+          programs.rebuild = {
+            enable = true;
+            evalHost = "builder";
+            sshPort = 22;
+          };
+          programs.ssh.extraConfig = "User me";
+        }).programs.ssh.extraConfig;
+      expected = "Host builder\n  Port 22\nHost *\nUser me";
+    };
+
+    "the entry is the builder's where this machine evaluates" = {
+      actual =
+        (client {
+          buildHost = "strong";
+          sshUser = "me";
+        }).programs.ssh.extraConfig;
+      expected = "Host strong\n  User me\nHost *";
+    };
+
+    "without anything for ssh there is no entry" = {
+      actual = (client { evalHost = "me@builder"; }).programs.ssh.extraConfig;
+      expected = "";
+    };
+
+    "a key without a host is told" =
+      let
+        config = client { sshKey = "/root/.ssh/id"; };
+        messages = failed config;
+      in
+      holds (
+        builtins.length messages == 1
+        && contains "sshKey would have no host.*Set programs.rebuild.evalHost" (builtins.head messages)
+        && config.programs.ssh.extraConfig == ""
+      );
+
+    "a user in two places is told" =
+      let
+        messages = failed (client {
+          evalHost = "me@builder";
+          sshUser = "you";
+        });
+      in
+      holds (
+        builtins.length messages == 1 && contains "\"me@builder\" is more than a host" (builtins.head messages)
+      );
+
+    "a key in the store is told" = holds (
+      contains "every user can read it" (
+        builtins.concatStringsSep "" (
+          failed (client {
+            evalHost = "builder";
+            sshKey = "${builtins.storeDir}/x";
+          })
+        )
+      )
+    );
+
+    "nixos-rebuild stays what it is" =
+      let
+        config = client { };
+      in
+      {
+        actual = [
+          (names config.environment.systemPackages)
+          config.system.tools.nixos-rebuild.enable
+        ];
+        expected = [
+          [ "rebuild" ]
+          true
+        ];
+      };
+
+    "nixos-rebuild is this program" =
+      let
+        config = client { replaceNixosRebuild = true; };
+        replacement = builtins.head (
+          lib.filter (p: p.name == "rebuild-as-nixos-rebuild") config.environment.systemPackages
+        );
+      in
+      holds (
+        !config.system.tools.nixos-rebuild.enable
+        && replacement.meta.priority < 0
+        && contains "ln -s ${rebuild}/bin/rebuild .out/bin/nixos-rebuild\n" replacement.script
+      );
+
+    "nixos-rebuild is this program where NixOS cannot leave out its own" = {
+      actual = names (
+        (with' { hasTools = false; }) {
+          programs.rebuild = {
+            enable = true;
+            replaceNixosRebuild = true;
+          };
+        }
+      ).environment.systemPackages;
+      expected = [
+        "rebuild"
+        "rebuild-as-nixos-rebuild"
+      ];
+    };
+
+    "whoever wants both gets both" = holds (
+      (evaluated {
+        programs.rebuild = {
+          enable = true;
+          replaceNixosRebuild = true;
+        };
+        system.tools.nixos-rebuild.enable = true;
+      }).system.tools.nixos-rebuild.enable
+    );
+
+    "a builder" =
+      let
+        config = builder {
+          authorizedKeys = [
+            key
+            "from=\"192.0.2.*\" ${key}"
+          ];
+          emulatedSystems = [
+            "aarch64-linux"
+            "x86_64-linux"
+          ];
+          minFree = "5G";
+          maxFree = "20G";
+        };
+      in
+      {
+        actual = {
+          user = config.users.users.rebuild-builder;
+          inherit (config.users) groups;
+          binfmt = config.boot.binfmt.emulatedSystems;
+          nix = config.nix.settings;
+          sshd = config.services.openssh;
+          services = config.systemd.services;
+          packages = names config.environment.systemPackages;
+          failed = failed config;
+          inherit (config) warnings;
+        };
+        expected = {
+          user = {
+            isSystemUser = true;
+            group = "rebuild-builder";
+            description = "Evaluates and builds for clients of rebuild";
+            home = "/var/lib/rebuild-builder";
+            createHome = true;
+            shell = "/bin/sh";
+            openssh.authorizedKeys.keys = [
+              "restrict,pty,port-forwarding ${key}"
+              "restrict,pty,port-forwarding,from=\"192.0.2.*\" ${key}"
+            ];
+          };
+          groups.rebuild-builder = { };
+          # Its own system needs no emulator.
+          binfmt = [ "aarch64-linux" ];
+          nix = {
+            min-free = "5G";
+            max-free = "20G";
+          };
+          sshd = {
+            enable = true;
+            openFirewall = true;
+            settings = { };
+            extraConfig = ''
+              Match User rebuild-builder
+                DisableForwarding no
+                AllowStreamLocalForwarding yes
+                AllowTcpForwarding remote
+              Match All
+            '';
+          };
+          services = { };
+          packages = [ "gitMinimal" ];
+          failed = [ ];
+          warnings = [ ];
+        };
+      };
+
+    "another user is not made, and keeps its forwarding" =
+      let
+        config = builder {
+          user = "me";
+          restrictKeys = false;
+          authorizedKeys = [ key ];
+        };
+      in
+      {
+        actual = {
+          inherit (config.users) users groups;
+          inherit (config.services.openssh) extraConfig;
+        };
+        expected = {
+          users.me.openssh.authorizedKeys.keys = [ key ];
+          groups = { };
+          # sshd's own settings are its owner's affair.
+          extraConfig = "";
+        };
+      };
+
+    "a trusted user does not take root's place" = {
+      actual =
+        (builder {
+          trusted = true;
+          authorizedKeys = [ key ];
+        }).nix.settings;
+      expected.trusted-users = [
+        "root"
+        "rebuild-builder"
+      ];
+    };
+
+    "a bound for the cache is kept by a service of its user" =
+      let
+        service =
+          (builder {
+            maxCacheSize = "20G";
+            authorizedKeys = [ key ];
+          }).systemd.services.rebuild-builder-cache;
+      in
+      {
+        actual = {
+          inherit (service) startAt;
+          inherit (service.serviceConfig) Type User;
+          command = contains "^/bin/sh /.*forget-cache.sh /var/lib/rebuild-builder/.cache/rebuild 20G$" service.serviceConfig.ExecStart;
+        };
+        expected = {
+          startAt = "daily";
+          Type = "oneshot";
+          User = "rebuild-builder";
+          command = true;
+        };
+      };
+
+    "a size without a unit is refused" = holds (
+      isRefused (builder { maxCacheSize = "20"; }).systemd.services
+    );
+
+    "an upper limit alone is told" = {
+      actual = failed (builder { maxFree = "20G"; });
+      expected = [ "services.rebuild-builder.maxFree has no meaning without minFree: set both." ];
+    };
+
+    "a builder that nobody can log in to is told" =
+      let
+        warnings =
+          (evaluated {
+            services.rebuild-builder.enable = true;
+            services.openssh.settings.AllowUsers = [ "me" ];
+            security.allowUserNamespaces = false;
+          }).warnings;
+      in
+      {
+        actual = map (part: builtins.any (contains part) warnings) [
+          "no client can log in"
+          "AllowUsers in. Add \"rebuild-builder\" there"
+          "can then only build"
+        ];
+        expected = [
+          true
+          true
+          true
+        ];
+      };
+
+    "a user whom sshd lets in is no warning" = {
+      actual =
+        (evaluated {
+          services.rebuild-builder = {
+            enable = true;
+            authorizedKeys = [ key ];
+          };
+          services.openssh.settings.AllowUsers = [ "rebuild-builder" ];
+        }).warnings;
+      expected = [ ];
+    };
+  };
+
+  isFailed = name: tests.${name}.actual != tests.${name}.expected;
+  show = builtins.toJSON;
+in
+{
+  passed = builtins.length (lib.filter (name: !isFailed name) (builtins.attrNames tests));
+  failures = map (
+    name: "${name}\n  expected ${show tests.${name}.expected}\n  but saw  ${show tests.${name}.actual}"
+  ) (lib.filter isFailed (builtins.attrNames tests));
+}

@@ -1,0 +1,182 @@
+# The two modules in real NixOS, given a tree of nixpkgs: what they come to there, and the derivations of all that the
+# flake offers. Evaluated by tests/nix-files.sh; nothing is built.
+#
+# A small copy of nixpkgs gets stand-ins for what it lacks.
+{
+  nixpkgs,
+}:
+
+let
+  lib = import (nixpkgs + "/lib");
+  exists = path: builtins.pathExists (nixpkgs + path);
+
+  # The Haskell packages are the first to go, and with them the shell scripts' checker.
+  overlays =
+    lib.optional
+      (
+        builtins.stringLength (
+          builtins.readFile (nixpkgs + "/pkgs/development/haskell-modules/hackage-packages.nix")
+        ) < 1000
+      )
+      (
+        final: prev:
+        lib.genAttrs [ "shellcheck" "shellcheck-minimal" ] (
+          _: final.hello // { compiler.bootstrapAvailable = false; }
+        )
+      )
+    ++ map argumentsOf (
+      lib.filter exists [
+        "/pkgs/by-name/qe/qemu/package.nix"
+        "/nixos/lib/test-driver/default.nix"
+      ]
+    );
+  # Packages that a package insists on.
+  argumentsOf =
+    file: final: prev:
+    let
+      arguments = lib.functionArgs (import (nixpkgs + file));
+      missing = lib.filterAttrs (name: hasDefault: !hasDefault && !(prev ? ${name})) arguments;
+    in
+    builtins.mapAttrs (_: _: final.hello) missing;
+
+  moduleList = builtins.readFile (nixpkgs + "/nixos/modules/module-list.nix");
+  isListed = module: lib.hasInfix "\n  ./${module}\n" moduleList;
+  # A module that others count on: the module itself, or where that is gone its option.
+  needed =
+    module: option:
+    if isListed module then
+      { }
+    else if exists "/nixos/modules/${module}" then
+      nixpkgs + "/nixos/modules/${module}"
+    else
+      {
+        options = lib.setAttrByPath option (
+          lib.mkOption {
+            type = lib.types.anything;
+            default = { };
+          }
+        );
+      };
+  standIns = {
+    imports = [
+      (needed "virtualisation/hyperv-guest.nix" [ "virtualisation" "hypervGuest" ])
+      (needed "services/networking/connman.nix" [ "services" "connman" ])
+      (needed "virtualisation/qemu-guest-agent.nix" [ "services" "qemuGuest" ])
+      (needed "tasks/filesystems/overlayfs.nix" [ "virtualisation" "overlayfs" ])
+    ];
+    config.documentation.nixos.enable = false;
+  };
+
+  nixos =
+    system: configuration:
+    import (nixpkgs + "/nixos/lib/eval-config.nix") {
+      inherit system;
+      modules = [
+        ../../module.nix
+        standIns
+        configuration
+        {
+          nixpkgs = { inherit overlays; };
+          boot.loader.grub.enable = false;
+          fileSystems."/" = {
+            device = "/dev/disk/by-label/NIXOS";
+            fsType = "ext4";
+          };
+          system.stateVersion = lib.trivial.release;
+        }
+      ];
+    };
+
+  key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIDPQXmEVMVLmeFRyafKMVWgPDkv8/uRBTwmcEDatZzMD";
+  client = nixos "aarch64-linux" {
+    programs.rebuild = {
+      enable = true;
+      evalHost = "builder";
+      sshKey = "/root/.ssh/id_builder";
+      sshPort = 2222;
+      hostKey = key;
+      replaceNixosRebuild = true;
+      settings.verifyEval = true;
+    };
+  };
+  builder = nixos "x86_64-linux" {
+    services.rebuild-builder = {
+      enable = true;
+      authorizedKeys = [ "${key} root@pi" ];
+      emulatedSystems = [
+        "aarch64-linux"
+        "x86_64-linux"
+      ];
+      trusted = true;
+      maxCacheSize = "20G";
+      minFree = "5G";
+      maxFree = "20G";
+    };
+  };
+
+  failed =
+    evaluated: map (a: a.message) (lib.filter (a: !a.assertion) evaluated.config.assertions) ++ evaluated.config.warnings;
+  etc = client.config.environment.etc;
+  programs = map lib.getName client.config.environment.systemPackages;
+  there = builder.config;
+
+  tests = {
+    "the client has no failed assertion and no warning" = failed client == [ ];
+    "the builder has no failed assertion and no warning" = failed builder == [ ];
+    "the settings" = builtins.fromJSON etc."rebuild.json".text == {
+      evalHost = "builder";
+      verifyEval = true;
+    };
+    "ssh's configuration begins with the builder" =
+      lib.hasPrefix "Host builder\n  Port 2222\n" etc."ssh/ssh_config".text
+      && lib.hasInfix "\nHost *\n" etc."ssh/ssh_config".text;
+    "the builder is a known host" = lib.hasInfix "builder ${key}\n" etc."ssh/ssh_known_hosts".text;
+    "nixos-rebuild is this program's, and NixOS's own is left out where that can be" =
+      builtins.elem "rebuild-as-nixos-rebuild" programs
+      && !(
+        client.options ? system.tools.nixos-rebuild
+        && lib.any (name: builtins.elem name programs) [
+          "nixos-rebuild"
+          "nixos-rebuild-ng"
+        ]
+      );
+    "the key is the user's" = builtins.elem "restrict,pty,port-forwarding ${key} root@pi" there.users.users.rebuild-builder.openssh.authorizedKeys.keys;
+    "the user is a system user with a home" =
+      there.users.users.rebuild-builder.isSystemUser && there.users.users.rebuild-builder.createHome;
+    "sshd is open, and lets the user forward" =
+      builtins.elem 22 there.networking.firewall.allowedTCPPorts
+      && lib.hasInfix "Match User rebuild-builder\n" there.services.openssh.extraConfig;
+    "Nix knows the client's CPU, and the kernel has its emulator" =
+      builtins.elem "aarch64-linux" there.nix.settings.extra-platforms
+      && builtins.attrNames there.boot.binfmt.registrations == [ "aarch64-linux" ];
+    "Nix's bounds, and its trusted users" =
+      there.nix.settings.min-free == "5G"
+      && there.nix.settings.max-free == "20G"
+      && lib.unique there.nix.settings.trusted-users == [
+        "root"
+        "rebuild-builder"
+      ];
+    "a timer for the cache" =
+      lib.hasInfix "OnCalendar=daily" there.systemd.units."rebuild-builder-cache.timer".text
+      && lib.hasInfix "User=rebuild-builder" there.systemd.units."rebuild-builder-cache.service".text;
+  };
+
+  pkgs = import nixpkgs {
+    inherit overlays;
+    system = "x86_64-linux";
+  };
+in
+{
+  result = {
+    passed = builtins.length (lib.filter (x: x) (builtins.attrValues tests));
+    failures = builtins.attrNames (lib.filterAttrs (_: passed: !passed) tests);
+  };
+
+  # To be instantiated.
+  package = import ../.. { inherit pkgs; };
+  client = client.config.system.build.toplevel;
+  builder = builder.config.system.build.toplevel;
+  vm = (import ../vm-test { inherit pkgs; }).extend {
+    modules = [ { defaults = standIns; } ];
+  };
+}
