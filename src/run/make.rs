@@ -6,13 +6,14 @@ use tempfile::TempDir;
 
 use super::elsewhere::{Delivery, Errand};
 use super::here::Here;
+use super::nix_here;
 use crate::daemon::Daemon;
 use crate::failure::Failure;
 use crate::host::{Host, Place};
 use crate::plan::argv::{self, Cargo, Images};
 use crate::plan::{Kind, Making, NixFlags, Outcome};
 use crate::process::signals::Signals;
-use crate::progress::{Event, Observer};
+use crate::progress::{Event, Observer, Phase};
 use crate::session::relay::Relay;
 use crate::session::request::Goal;
 use crate::session::{Answer, CannotEvaluate};
@@ -48,12 +49,12 @@ impl Maker<'_> {
         match (evaluator, builder) {
             (Place::Here, Place::Here) => {
                 let here = self.here()?;
-                let built = here.build(self.making)?;
+                let built = here.build(self.making, observer)?;
                 self.bring_from_here(here, built, observer)
             }
             (Place::Here, Place::There(builder)) => {
                 let here = self.here()?;
-                let derivation = here.evaluate(self.making)?;
+                let derivation = here.evaluate(self.making, observer)?;
                 self.build_there(&here, &derivation, builder, observer)
             }
             (Place::There(evaluator), builder) => match self.evaluate_there(evaluator, builder, observer) {
@@ -70,20 +71,21 @@ impl Maker<'_> {
             _ => "",
         };
         let Place::There(evaluator) = &self.making.evaluator else {
-            return self.here()?.images(self.making, variant);
+            return self.here()?.images(self.making, variant, observer);
         };
         let command = argv::images_there(self.making, variant, self.flags);
         match self.errand(evaluator).ask(command, observer, self.signals) {
             Ok(answer) => serde_json::from_str(&answer.value.unwrap_or_default())
                 .with_context(|| format!("{evaluator} printed something else than the images")),
-            Err(error) if error.is::<CannotEvaluate>() => self.here()?.images(self.making, variant),
+            Err(error) if error.is::<CannotEvaluate>() => self.here()?.images(self.making, variant, observer),
             Err(error) => Err(error),
         }
     }
 
     fn here(&self) -> Result<Here<'_>> {
         let stays = *self.place == Place::Here && self.making.builder == Place::Here;
-        Here::new(self.flags, self.outcome, stays, self.signals)
+        let reads_log = nix_here::is_log_ours(Some(&self.making.configuration), self.flags, self.around);
+        Here::new(self.flags, self.outcome, reads_log, stays, self.signals)
     }
 
     fn errand<'b>(&'b self, host: &'b Host) -> Errand<'b> {
@@ -98,14 +100,14 @@ impl Maker<'_> {
     }
 
     fn evaluate_there(&self, evaluator: &Host, builder: &Place, observer: &mut dyn Observer) -> Result<Option<Made>> {
-        let expected = self.own_derivation()?;
+        let expected = self.own_derivation(observer)?;
         let errand = self.errand(evaluator);
         match builder {
             Place::There(builder) if builder == evaluator => {
                 let relay = self.relay_to_target(evaluator, observer)?;
                 let delivery = self.delivery_to_target(evaluator, relay.as_ref());
                 let answer = errand.evaluate(self.goal(), expected, &delivery, observer, self.signals)?;
-                self.fetch(answer, evaluator, relay)
+                self.fetch(answer, evaluator, relay, observer)
             }
             Place::There(builder) => {
                 let relay = self.relay(Some(target::daemon_of(builder, self.ssh)?), observer);
@@ -119,7 +121,7 @@ impl Maker<'_> {
                 let relay = self.own_relay(observer)?;
                 let derivation = self.derivation_from(&errand, evaluator, None, relay.as_ref(), expected, observer)?;
                 let here = self.here()?;
-                let built = here.realise(&derivation)?;
+                let built = here.realise(&derivation, observer)?;
                 drop(relay);
                 self.bring_from_here(here, built, observer)
             }
@@ -127,12 +129,12 @@ impl Maker<'_> {
     }
 
     /// For `--verify-eval`: what this machine itself makes of the configuration.
-    fn own_derivation(&self) -> Result<Option<StorePath>> {
+    fn own_derivation(&self, observer: &mut dyn Observer) -> Result<Option<StorePath>> {
         if !self.making.verify_evaluation {
             return Ok(None);
         }
-        eprintln!("evaluating here first, to compare...");
-        self.here()?.evaluate(self.making).map(Some)
+        observer.see(Event::Text("evaluating here first, to compare...".to_owned()));
+        self.here()?.evaluate(self.making, observer).map(Some)
     }
 
     /// A derivation that was evaluated on one machine, brought to the one that builds it: `builder`, or this one.
@@ -153,7 +155,7 @@ impl Maker<'_> {
         let answer = errand.evaluate(Goal::Derivation, expected, &delivery, observer, self.signals)?;
         let derivation = answer.derivation.context("an evaluation without a derivation")?;
         if !answer.delivered {
-            self.carry(Cargo::Derivation(&derivation), evaluator, builder)?;
+            self.carry(Cargo::Derivation(&derivation), evaluator, builder, observer)?;
         }
         Ok(derivation)
     }
@@ -174,11 +176,11 @@ impl Maker<'_> {
         let here = self.here()?;
         match builder {
             Place::Here => {
-                let built = here.build(self.making)?;
+                let built = here.build(self.making, observer)?;
                 self.bring_from_here(here, built, observer)
             }
             Place::There(builder) => {
-                let derivation = here.evaluate(self.making)?;
+                let derivation = here.evaluate(self.making, observer)?;
                 self.build_there(&here, &derivation, builder, observer)
             }
         }
@@ -206,7 +208,7 @@ impl Maker<'_> {
         let delivery = self.delivery_to_target(builder, relay.as_ref());
         let errand = self.errand(builder);
         let answer = errand.build(derivation, self.goal(), &delivery, observer, self.signals)?;
-        self.fetch(answer, builder, relay)
+        self.fetch(answer, builder, relay, observer)
     }
 
     /// Whether what is made there is needed on another machine.
@@ -251,10 +253,16 @@ impl Maker<'_> {
     }
 
     /// Where the session could not bring the result, it is fetched.
-    fn fetch(&self, answer: Answer, maker: &Host, relay: Option<Relay>) -> Result<Option<Made>> {
+    fn fetch(
+        &self,
+        answer: Answer,
+        maker: &Host,
+        relay: Option<Relay>,
+        observer: &mut dyn Observer,
+    ) -> Result<Option<Made>> {
         let Some(path) = answer.result else { return Ok(None) };
         if !answer.delivered && self.is_sent_on(maker) {
-            self.carry(Cargo::Path(&path), maker, self.place.host())?;
+            self.carry(Cargo::Path(&path), maker, self.place.host(), observer)?;
         }
         Ok(Some(Made {
             path,
@@ -264,15 +272,15 @@ impl Maker<'_> {
     }
 
     /// From one host to another, or to this machine, by Nix's own connections.
-    fn carry(&self, cargo: Cargo, from: &Host, to: Option<&Host>) -> Result<()> {
+    fn carry(&self, cargo: Cargo, from: &Host, to: Option<&Host>, observer: &mut dyn Observer) -> Result<()> {
+        observer.see(Event::Phase(Phase::Fetching(from.to_string())));
         let (command, hop) = match to {
             Some(to) => (argv::pass_on(cargo, from, to, self.flags), to.to_string()),
             None => (argv::fetch(cargo.path(), from, self.flags), "this machine".to_owned()),
         };
-        self.ssh
-            .for_nix(command, from)?
-            .run(self.signals)
-            .with_context(|| format!("{from} → {hop}: nothing was changed"))
+        let carried = self.ssh.for_nix(command, from)?.run(self.signals);
+        observer.see(Event::Phase(Phase::Done));
+        carried.with_context(|| format!("{from} → {hop}: nothing was changed"))
     }
 
     /// What was built here goes to the target, if that is another machine.

@@ -24,7 +24,7 @@ use crate::host::Host;
 use crate::process::exit_code;
 use crate::process::signals::Signals;
 use crate::progress::nix_log::LogLine;
-use crate::progress::{Event, Observer, Phase};
+use crate::progress::{Builder, Event, Observer, Phase};
 use crate::sources::archive::Amount;
 use crate::sources::mirror::Entry;
 use crate::ssh::{self, Ssh};
@@ -122,6 +122,7 @@ pub fn converse(
         rounds: Rounds::default(),
         named_refused: BTreeSet::new(),
         greeted: false,
+        sending: Sending::Nothing,
         copying: false,
         ended: None,
         ssh_text: String::new(),
@@ -178,6 +179,15 @@ fn is_broken_pipe(error: &anyhow::Error) -> bool {
     causes.any(|cause| cause.kind() == std::io::ErrorKind::BrokenPipe)
 }
 
+/// What is on its way to the other machine.
+enum Sending {
+    Nothing,
+    /// So many files.
+    Files(u64),
+    /// Store paths: nobody has counted what is in them.
+    Trees,
+}
+
 struct Conversation<'a> {
     host: &'a Host,
     system: &'a str,
@@ -197,6 +207,7 @@ struct Conversation<'a> {
     rounds: Rounds,
     named_refused: BTreeSet<PathBuf>,
     greeted: bool,
+    sending: Sending,
     copying: bool,
     /// The script's last word, once it has come.
     ended: Option<Reply>,
@@ -220,7 +231,10 @@ impl Conversation<'_> {
                     }
                 }
                 Ok(Heard::SshFellSilent) => self.ssh_is_silent = true,
-                Ok(Heard::Sent(Ok(amount))) => self.observer.see(Event::Sent(amount)),
+                Ok(Heard::Sent(Ok(amount))) => {
+                    self.sending = Sending::Nothing;
+                    self.observer.see(Event::Sent(amount));
+                }
                 Ok(Heard::Sent(Err(error))) => {
                     // That the other end is gone is known better from what it said last.
                     self.sending_error = Some(error).filter(|error| !is_broken_pipe(error));
@@ -230,11 +244,7 @@ impl Conversation<'_> {
                     self.say_farewell(inbox);
                     return Err(Interrupted { signal }.into());
                 }
-                Err(RecvTimeoutError::Timeout) => {
-                    if let (true, Some(relay)) = (self.copying, self.relay) {
-                        self.observer.see(Event::Received(relay.received()));
-                    }
-                }
+                Err(RecvTimeoutError::Timeout) => self.tell_amounts(),
                 Ok(Heard::StreamEnded) | Err(RecvTimeoutError::Disconnected) => break,
             }
         }
@@ -249,6 +259,21 @@ impl Conversation<'_> {
             }
         }
         self.conclude(code)
+    }
+
+    /// How much has gone and come so far, where something is under way.
+    fn tell_amounts(&mut self) {
+        if let (true, Some(relay)) = (self.copying, self.relay) {
+            self.observer.see(Event::Received(relay.received()));
+        }
+        if let Some(speaker) = &self.speaker {
+            let whole = match self.sending {
+                Sending::Nothing => return,
+                Sending::Files(number) => Some(number),
+                Sending::Trees => None,
+            };
+            self.observer.see(Event::Sending(speaker.sent(), whole));
+        }
     }
 
     /// After a signal: the other side is told, and has a moment to end what it does.
@@ -281,7 +306,7 @@ impl Conversation<'_> {
             }
             return Ok(());
         };
-        if matches!(log, LogLine::Message { level: 0, .. }) && self.answer.derivation.is_none() {
+        if self.answer.derivation.is_none() && log.is_error() {
             self.errors.push(log);
         } else {
             self.observer.see(Event::Nix(log));
@@ -301,6 +326,8 @@ impl Conversation<'_> {
                 {
                     self.observer.see(Event::Text(line.to_owned()));
                 }
+                let builder = Builder::there(self.host.destination(), &system, self.system);
+                self.observer.see(Event::Builder(builder));
                 let detail = format!("{}: Nix in {nix}, {system}", self.host);
                 self.observer.see(Event::Detail(detail));
             }
@@ -358,6 +385,7 @@ impl Conversation<'_> {
                 self.relay.context("nothing was lent, but something comes")?.open()?;
             }
             Reply::Copied => {
+                self.tell_amounts();
                 self.copying = false;
                 self.answer.delivered = true;
             }
@@ -393,6 +421,7 @@ impl Conversation<'_> {
             );
             self.observer.see(Event::Detail(format!("sending /nix/store/{shown}")));
         }
+        self.sending = Sending::Trees;
         self.say(Speech::Trees(names));
         Ok(())
     }
@@ -405,6 +434,11 @@ impl Conversation<'_> {
             return;
         };
         self.name_sent(&steps.added);
+        let files = steps
+            .added
+            .iter()
+            .filter(|(_, entry)| matches!(entry, Entry::Content { .. }));
+        self.sending = Sending::Files(files.count() as u64);
         self.say(Speech::Change(steps));
     }
 
@@ -435,6 +469,8 @@ impl Conversation<'_> {
         let (host, observer, importer) = (self.host, &mut self.observer, self.importer);
         let mut import = |path: &StorePath| {
             observer.see(Event::Text(format!("sending {path} with all that it depends on")));
+            // Its connection may ask something on the terminal.
+            observer.see(Event::Phase(Phase::Done));
             importer(path).with_context(|| format!("this machine → {host}"))
         };
         let next = match reply {
