@@ -198,7 +198,9 @@ impl Builds {
             ));
             lines.extend(build.log.iter().map(|line| format!("> {}", clean(line))));
         }
-        if let Some(command) = self.log_command(&build.derivation) {
+        // Of another machine's log, Nix there says how it is had there.
+        let is_said = plain.contains("For full logs") && self.builder.host.is_none();
+        if let Some(command) = self.log_command(&build.derivation).filter(|_| !is_said) {
             lines.push(format!("the whole log: {command}"));
         }
         self.failed.insert(build.derivation.clone());
@@ -312,6 +314,13 @@ mod tests {
             let lines = builds.explain(&format!("error: builder for '{DRV}' {error}"), shows_log);
             assert_eq!(lines, [format!("the whole log: nix-store --read-log {DRV}")]);
         }
+    }
+
+    #[test]
+    fn what_nix_says_of_a_log_is_not_said_again_here() {
+        let error = format!("'{DRV}' failed;\n last 2 log lines:\n > x\n For full logs, run:\n nix-store -l {DRV}");
+        assert!(with_log(Builder::default(), "", 3).explain(&error, true).is_empty());
+        assert_eq!(with_log(on("b", false), "", 3).explain(&error, true).len(), 1);
     }
 
     #[test]

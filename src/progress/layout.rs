@@ -91,6 +91,22 @@ fn row(left: &str, right: &str, width: usize) -> String {
     format!("{}  {right}", pad_str(&left, room, console::Alignment::Left, None))
 }
 
+/// A text in lines of a terminal's width, broken between words.
+pub(super) fn wrapped(text: &str, width: usize) -> String {
+    let mut lines: Vec<String> = Vec::new();
+    for word in text.split(' ') {
+        match lines.last_mut() {
+            Some(line) if measure_text_width(line) + 1 + measure_text_width(word) < width => {
+                line.push(' ');
+                line.push_str(word);
+            }
+            Some(_) => lines.push(format!("  {word}")),
+            None => lines.push(word.to_owned()),
+        }
+    }
+    lines.join("\n")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -152,6 +168,13 @@ mod tests {
         let shown = lines(&watch(30, start), 2, 40, start);
         assert_eq!(shown[1..], ["  30 builds"]);
         assert_eq!(lines(&watch(30, start), 200, 40, start).len(), 1 + MOST);
+    }
+
+    #[test]
+    fn a_long_line_is_broken_between_words() {
+        assert_eq!(wrapped("built 12; sent in 0.4 s", 80), "built 12; sent in 0.4 s");
+        assert_eq!(wrapped("built 12; sent in 0.4 s", 12), "built 12;\n  sent in\n  0.4 s");
+        assert_eq!(wrapped("unbreakable", 5), "unbreakable");
     }
 
     #[test]

@@ -60,6 +60,7 @@ impl Line {
         match self {
             Self::Text(text) => console::strip_ansi_codes(text).into_owned(),
             Self::Log { name, text } => format!("{name}> {text}"),
+            Self::Summary(text) => text.clone(),
         }
     }
 }

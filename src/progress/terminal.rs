@@ -93,8 +93,8 @@ impl Screen {
         let now = Instant::now();
         self.watch.tick(now);
         self.print();
-        let (height, width) = self.terminal.size_checked().unwrap_or((24, 80));
-        let lines = self.layout.lines(&self.watch, height.into(), width.into(), now);
+        let (height, width) = self.size();
+        let lines = self.layout.lines(&self.watch, height, width, now);
         while self.bars.len() > lines.len() {
             if let Some(bar) = self.bars.pop() {
                 bar.finish_and_clear();
@@ -127,6 +127,12 @@ impl Screen {
         });
     }
 
+    /// Lines and columns.
+    fn size(&self) -> (usize, usize) {
+        let (height, width) = self.terminal.size_checked().unwrap_or((24, 80));
+        (height.into(), width.into())
+    }
+
     fn clear(&mut self) {
         for bar in self.bars.drain(..) {
             bar.finish_and_clear();
@@ -137,8 +143,12 @@ impl Screen {
 
     fn coloured(&self, line: &Line) -> String {
         match line {
-            _ if !console::colors_enabled_stderr() => line.plain(),
-            Line::Text(text) => text.clone(),
+            Line::Text(text) if console::colors_enabled_stderr() => text.clone(),
+            Line::Text(_) => line.plain(),
+            Line::Summary(text) => {
+                let (_, width) = self.size();
+                super::layout::wrapped(text, width)
+            }
             Line::Log { name, text } => format!("{}> {text}", self.log_name.apply_to(name)),
         }
     }

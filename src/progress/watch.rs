@@ -24,6 +24,8 @@ pub(super) enum Line {
     Text(String),
     /// A line of a build's log, and the build's name.
     Log { name: String, text: String },
+    /// What all came to.
+    Summary(String),
 }
 
 /// Store paths that have come.
@@ -108,7 +110,8 @@ impl Watch {
             Event::Text(line) => text(line),
             Event::Detail(line) => self.said(1, line),
             Event::Nix(line) => self.nix(line, now),
-            Event::Finished { is_the_same } => self.said(0, self.summary(is_the_same)),
+            Event::Finished { .. } if self.verbosity.level < 0 => Vec::new(),
+            Event::Finished { is_the_same } => vec![Line::Summary(self.summary(is_the_same))],
         };
         if !lines.is_empty() {
             self.last_line = now;
