@@ -48,6 +48,19 @@ pub enum Event {
     },
 }
 
+impl Event {
+    /// A line that Nix has written, be it of its structured log or not. Nothing, if it is one of the log that means
+    /// nothing to us.
+    #[must_use]
+    pub fn of_nix(line: &str) -> Option<Self> {
+        match LogLine::parse(line) {
+            Some(line) => Some(Self::Nix(line)),
+            None if line.starts_with("@nix ") => None,
+            None => Some(Self::Text(line.to_owned())),
+        }
+    }
+}
+
 /// The parts of a run, in order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Phase {

@@ -238,6 +238,9 @@ impl Watch {
     /// Notes how far it is. To be called a few times a second.
     pub(super) fn tick(&mut self, now: Instant) {
         self.fetched.sample(now);
+        if matches!(self.phase, Some(Phase::Receiving(_))) {
+            self.transfer.sample(now);
+        }
     }
 
     /// How long the phase has been going on.

@@ -9,7 +9,6 @@ use crate::plan::argv::{self, Images, Link};
 use crate::plan::{Making, NixFlags, Outcome};
 use crate::process::Invocation;
 use crate::process::signals::Signals;
-use crate::progress::nix_log::LogLine;
 use crate::progress::{Event, Observer, Phase};
 use crate::session::relay::Relay;
 use crate::store_path::StorePath;
@@ -121,7 +120,9 @@ impl<'a> Here<'a> {
         observer.see(Event::Detail(format!("$ {command}")));
         relay.open()?;
         let mut each = |line: &str| {
-            observer.see(LogLine::parse(line).map_or_else(|| Event::Text(line.to_owned()), Event::Nix));
+            if let Some(event) = Event::of_nix(line) {
+                observer.see(event);
+            }
             observer.see(Event::Received(relay.received()));
         };
         let sent = command.watch(&mut each, self.signals);

@@ -33,33 +33,28 @@ pub(super) fn run(
     observer.see(Event::Phase(first.clone()));
     let mut builds = None;
     let mut each = |line: &str| {
-        let Some(line) = LogLine::parse(line) else {
-            if !line.starts_with("@nix ") {
-                observer.see(Event::Text(line.to_owned()));
-            }
-            return;
-        };
-        match &line {
-            LogLine::Start {
+        let Some(event) = Event::of_nix(line) else { return };
+        match &event {
+            Event::Nix(LogLine::Start {
                 id,
                 activity: Activity::Builds,
-            } => {
+            }) => {
                 builds = Some(*id);
                 observer.see(Event::Phase(Phase::Building));
             }
             // An evaluation may need builds, and go on after them.
-            LogLine::Stop { id } if builds == Some(*id) => observer.see(Event::Phase(first.clone())),
-            LogLine::Start {
+            Event::Nix(LogLine::Stop { id }) if builds == Some(*id) => observer.see(Event::Phase(first.clone())),
+            Event::Nix(LogLine::Start {
                 activity: Activity::Build { derivation, .. },
                 ..
-            } => {
+            }) => {
                 let wanted = system_of(Path::new(derivation));
                 let builder = wanted.map(|wanted| Builder::here(std::env::consts::ARCH, &wanted));
                 observer.see(Event::Builder(builder.unwrap_or_default()));
             }
             _ => {}
         }
-        observer.see(Event::Nix(line));
+        observer.see(event);
     };
     let output = command.capture_and_watch(&mut each, signals);
     observer.see(Event::Phase(Phase::Done));

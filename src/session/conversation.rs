@@ -219,7 +219,13 @@ struct Conversation<'a> {
 impl Conversation<'_> {
     /// Everything until the connection ends.
     fn hear_out(&mut self, inbox: &Receiver<Heard>) -> Result<()> {
+        let mut told = Instant::now();
         loop {
+            // Also while one line follows another: of a copy, Nix writes thousands.
+            if told.elapsed() >= TICK {
+                self.tell_amounts();
+                told = Instant::now();
+            }
             match inbox.recv_timeout(TICK) {
                 Ok(Heard::Line(line)) => self.line(&line)?,
                 Ok(Heard::Ssh(line)) => {
@@ -244,7 +250,7 @@ impl Conversation<'_> {
                     self.say_farewell(inbox);
                     return Err(Interrupted { signal }.into());
                 }
-                Err(RecvTimeoutError::Timeout) => self.tell_amounts(),
+                Err(RecvTimeoutError::Timeout) => {}
                 Ok(Heard::StreamEnded) | Err(RecvTimeoutError::Disconnected) => break,
             }
         }

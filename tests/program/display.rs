@@ -127,3 +127,19 @@ fn ctrl_c_ends_a_local_build() {
     assert_eq!((run.code, run.stdout.as_str()), (130, ""));
     assert!(!run.stderr.contains("error"), "{}", run.stderr);
 }
+
+/// What `builtins.trace` says has the level of an error, and an evaluation that is run again says it again.
+#[test]
+fn a_trace_of_an_evaluation_there_is_shown_once() {
+    let stage = Stage::new();
+    let trace = r#"echo '@nix {"action":"msg","level":0,"msg":"trace: hello"}'"#;
+    let evaluated = format!("say evaluated {DRV}");
+    stage.stub(
+        "ssh",
+        &good_session("say no-socket; say finished").replace(&evaluated, &format!("{trace}; {trace}\n{evaluated}")),
+    );
+    stage.stub("nix-copy-closure", "");
+    let run = stage.rebuild("build --eval-on builder --no-lend");
+    assert_eq!(run.code, 0, "{}", run.stderr);
+    assert_eq!(run.stderr.matches("trace: hello\n").count(), 1, "{}", run.stderr);
+}
