@@ -143,3 +143,24 @@ fn a_trace_of_an_evaluation_there_is_shown_once() {
     assert_eq!(run.code, 0, "{}", run.stderr);
     assert_eq!(run.stderr.matches("trace: hello\n").count(), 1, "{}", run.stderr);
 }
+
+/// The system profile of that machine is the system already; what runs there is not known.
+#[test]
+fn what_was_there_already_is_no_change() {
+    for (line, expected) in [
+        ("boot", "nothing changed; "),
+        ("boot --install-bootloader", "nothing was built; "),
+        ("boot -p trial", "nothing was built; "),
+        ("switch", "nothing was built; "),
+        ("test", "nothing was built; "),
+    ] {
+        let stage = Stage::own_machine(SYSTEM);
+        stage.stub("nix-build", &format!("echo {SYSTEM}"));
+        let run = stage.rebuild(line);
+        assert_eq!(run.code, 0, "{line}: {}", run.stderr);
+        let last: Vec<&str> = run.stderr.lines().rev().take(2).collect();
+        assert!(last[1].starts_with(expected), "{line}: {}", run.stderr);
+        assert!(last[1].contains(", activated in "), "{line}: {}", run.stderr);
+        assert_eq!(last[0], "Done. The new configuration is ", "{line}");
+    }
+}
