@@ -116,17 +116,24 @@ impl<'a> Here<'a> {
         observer: &mut dyn Observer,
     ) -> Result<()> {
         let command = argv::send(cargo, &relay.socket(), self.flags);
-        observer.see(Event::Phase(Phase::Receiving(Some(receiver.to_string()))));
         observer.see(Event::Detail(format!("$ {command}")));
         relay.open()?;
+        let mut passes = false;
         let mut each = |line: &str| {
+            // Not before: ssh may ask for a password until then.
+            if !passes && relay.received() > 0 {
+                passes = true;
+                observer.see(Event::Phase(Phase::Receiving(Some(receiver.to_string()))));
+            }
             if let Some(event) = Event::of_nix(line) {
                 observer.see(event);
             }
             observer.see(Event::Received(relay.received()));
         };
         let sent = command.watch(&mut each, self.signals);
-        observer.see(Event::Received(relay.received()));
+        if passes {
+            observer.see(Event::Received(relay.received()));
+        }
         observer.see(Event::Phase(Phase::Done));
         sent
     }

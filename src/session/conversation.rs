@@ -123,7 +123,7 @@ pub fn converse(
         named_refused: BTreeSet::new(),
         greeted: false,
         sending: Sending::Nothing,
-        copying: false,
+        copying: Copying::No,
         ended: None,
         ssh_text: String::new(),
         ssh_is_silent: false,
@@ -179,6 +179,15 @@ fn is_broken_pipe(error: &anyhow::Error) -> bool {
     causes.any(|cause| cause.kind() == std::io::ErrorKind::BrokenPipe)
 }
 
+/// Whether something comes from the other machine.
+#[derive(PartialEq, Eq)]
+enum Copying {
+    No,
+    /// It will, when the lent daemon is there: ssh may ask for a password until then.
+    Soon,
+    Now,
+}
+
 /// What is on its way to the other machine.
 enum Sending {
     Nothing,
@@ -208,7 +217,7 @@ struct Conversation<'a> {
     named_refused: BTreeSet<PathBuf>,
     greeted: bool,
     sending: Sending,
-    copying: bool,
+    copying: Copying,
     /// The script's last word, once it has come.
     ended: Option<Reply>,
     ssh_text: String,
@@ -226,7 +235,9 @@ impl Conversation<'_> {
                 self.tell_amounts();
                 told = Instant::now();
             }
-            match inbox.recv_timeout(TICK) {
+            let heard = inbox.recv_timeout(TICK);
+            self.hear_of_copying();
+            match heard {
                 Ok(Heard::Line(line)) => self.line(&line)?,
                 Ok(Heard::Ssh(line)) => {
                     self.ssh_text.push_str(&line);
@@ -267,9 +278,18 @@ impl Conversation<'_> {
         self.conclude(code)
     }
 
+    /// Whether the lent daemon is there, so that what comes now is said to be received.
+    fn hear_of_copying(&mut self) {
+        if self.copying == Copying::Soon && self.relay.is_some_and(|relay| relay.received() > 0) {
+            let receiver = self.receiver.map(Host::to_string);
+            self.observer.see(Event::Phase(Phase::Receiving(receiver)));
+            self.copying = Copying::Now;
+        }
+    }
+
     /// How much has gone and come so far, where something is under way.
     fn tell_amounts(&mut self) {
-        if let (true, Some(relay)) = (self.copying, self.relay) {
+        if let (Copying::Now, Some(relay)) = (&self.copying, self.relay) {
             self.observer.see(Event::Received(relay.received()));
         }
         if let Some(speaker) = &self.speaker {
@@ -385,14 +405,14 @@ impl Conversation<'_> {
                 self.answer.result = Some(StorePath::parse(&path)?);
             }
             Reply::Copying => {
-                let receiver = self.receiver.map(Host::to_string);
-                self.observer.see(Event::Phase(Phase::Receiving(receiver)));
-                self.copying = true;
+                self.observer.see(Event::Phase(Phase::Done));
+                self.copying = Copying::Soon;
                 self.relay.context("nothing was lent, but something comes")?.open()?;
             }
             Reply::Copied => {
+                self.hear_of_copying();
                 self.tell_amounts();
-                self.copying = false;
+                self.copying = Copying::No;
                 self.answer.delivered = true;
             }
             Reply::NoSocket => {
