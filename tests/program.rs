@@ -7,6 +7,8 @@
 mod changes;
 #[path = "program/configurations.rs"]
 mod configurations;
+#[path = "program/display.rs"]
+mod display;
 #[path = "program/scenarios.rs"]
 mod scenarios;
 #[path = "program/sequences.rs"]
@@ -48,11 +50,23 @@ fn a_local_build_is_one_command() {
     assert_eq!((run.code, run.stdout.as_str()), (0, format!("{SYSTEM}\n").as_str()));
     assert_eq!(
         stage.calls(),
-        ["nix-build <nixpkgs/nixos> --attr config.system.build.toplevel -I x=/y --show-trace"]
+        [
+            "nix-build <nixpkgs/nixos> --attr config.system.build.toplevel -I x=/y --show-trace --log-format internal-json"
+        ]
     );
+    let lines: Vec<&str> = run.stderr.lines().collect();
     assert_eq!(
-        run.stderr,
-        "building the system configuration...\nDone. The new configuration is "
+        (lines[0], lines[2]),
+        (
+            "building the system configuration...",
+            "Done. The new configuration is "
+        )
+    );
+    // Nothing of a log: this was no Nix.
+    assert!(
+        lines[1].starts_with("nothing was built; evaluated in ") && lines.len() == 3,
+        "{}",
+        run.stderr
     );
 }
 
@@ -62,7 +76,7 @@ fn a_local_dry_build_prints_no_path() {
     stage.stub("nix-build", "");
     let run = stage.rebuild("dry-build");
     assert_eq!((run.code, run.stdout.as_str()), (0, ""));
-    let expected = "nix-build <nixpkgs/nixos> --attr config.system.build.toplevel --dry-run";
+    let expected = "nix-build <nixpkgs/nixos> --attr config.system.build.toplevel --dry-run --log-format internal-json";
     assert_eq!(stage.calls(), [expected]);
 }
 
@@ -186,7 +200,7 @@ fn build_host_alone_evaluates_here() {
     let calls = stage.calls_but_of_daemons();
     assert!(
         calls[0].starts_with("nix-instantiate <nixpkgs/nixos> --attr config.system.build.toplevel --add-root /")
-            && calls[0].ends_with("/derivation --cores 2"),
+            && calls[0].ends_with("/derivation --cores 2 --log-format internal-json"),
         "{}",
         calls[0]
     );

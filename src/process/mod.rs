@@ -9,10 +9,11 @@ pub mod signals;
 
 use std::ffi::{OsStr, OsString};
 use std::fmt;
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::os::fd::AsFd;
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::thread;
 
 use anyhow::Result;
 use nix::sys::signal::{SigSet, Signal};
@@ -25,6 +26,8 @@ use signals::Signals;
 pub struct Invocation {
     program: OsString,
     arguments: Vec<OsString>,
+    /// Further arguments, of the way in which it is run: nobody would type them.
+    own_arguments: Vec<OsString>,
     environment: Environment,
 }
 
@@ -42,6 +45,7 @@ impl Invocation {
         Self {
             program: program.into(),
             arguments: Vec::new(),
+            own_arguments: Vec::new(),
             environment: Environment::Inherited(Vec::new()),
         }
     }
@@ -57,6 +61,14 @@ impl Invocation {
     #[must_use]
     pub fn args<T: Into<OsString>>(mut self, arguments: impl IntoIterator<Item = T>) -> Self {
         self.arguments.extend(arguments.into_iter().map(Into::into));
+        self
+    }
+
+    /// Arguments after all others that belong to the way in which we run it: they are no part of the command as it is
+    /// shown.
+    #[must_use]
+    pub fn own_args<T: Into<OsString>>(mut self, arguments: impl IntoIterator<Item = T>) -> Self {
+        self.own_arguments.extend(arguments.into_iter().map(Into::into));
         self
     }
 
@@ -125,6 +137,33 @@ impl Invocation {
         self.wait_for(child, signals).map(|_| ())
     }
 
+    /// Runs to the end, hands over each line that the command writes to its stderr, and gives what it printed to its
+    /// stdout.
+    ///
+    /// # Errors
+    /// As [`Invocation::run`].
+    pub fn capture_and_watch(&self, each: &mut dyn FnMut(&str), signals: &Signals) -> Result<Vec<u8>> {
+        let mut command = self.command();
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().map_err(|error| self.not_started(&error))?;
+        let guard = signals.pass_on_to(child.id());
+        let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
+        // Both at once: a pipe that is full would stop it.
+        let output = thread::spawn(move || {
+            let mut output = Vec::new();
+            stdout.map_or(Ok(0), |mut stdout| stdout.read_to_end(&mut output))?;
+            std::io::Result::Ok(output)
+        });
+        if let Some(stderr) = stderr {
+            for line in BufReader::new(stderr).split(b'\n').map_while(std::io::Result::ok) {
+                each(&String::from_utf8_lossy(&line));
+            }
+        }
+        drop(guard);
+        self.wait_for(child, signals)?;
+        Ok(output.join().unwrap_or_else(|_| Ok(Vec::new()))?)
+    }
+
     /// Runs to the end and gives what the command printed to its stdout.
     ///
     /// # Errors
@@ -188,7 +227,7 @@ impl Invocation {
 
     fn command(&self) -> Command {
         let mut command = Command::new(&self.program);
-        command.args(&self.arguments);
+        command.args(&self.arguments).args(&self.own_arguments);
         match &self.environment {
             Environment::Inherited(more) => command.envs(more.iter().cloned()),
             Environment::Only(all) => command.env_clear().envs(all.iter().cloned()),

@@ -64,9 +64,16 @@ impl Signals {
         }
     }
 
-    /// From now on until the guard is dropped, signals are passed on to this child process.
+    /// From now on until the guard is dropped, signals are passed on to this child process; one that came while it was
+    /// being started as well.
     pub(super) fn pass_on_to(&self, child: u32) -> ChildGuard {
-        self.locked().child = i32::try_from(child).ok().map(Pid::from_raw);
+        let mut state = self.locked();
+        state.child = i32::try_from(child).ok().map(Pid::from_raw);
+        let signal = state.first.and_then(|number| Signal::try_from(number).ok());
+        if let (Some(child), Some(signal)) = (state.child, signal) {
+            let _ = kill(child, signal);
+        }
+        drop(state);
         ChildGuard(self.clone())
     }
 

@@ -1,15 +1,25 @@
 //! What the user sees while a run goes on: a consumer of events. Whoever makes the events does not know what becomes of
 //! them, or whether there is a terminal at all.
 
+mod amounts;
+mod builds;
+mod layout;
 pub mod nix_log;
 pub mod plain;
+#[cfg(test)]
+mod recorded;
 pub mod terminal;
+mod times;
+mod transfer;
 mod watch;
+#[cfg(test)]
+mod watch_tests;
 
 use std::io::IsTerminal;
 
 use crate::cli::Arguments;
 use crate::sources::archive::Amount;
+pub use builds::Builder;
 use nix_log::LogLine;
 
 /// Something that happened.
@@ -17,8 +27,12 @@ use nix_log::LogLine;
 pub enum Event {
     /// The run has come to its next part.
     Phase(Phase),
-    /// Files have gone to the evaluator.
+    /// Of the files that go to the evaluator, so many have gone so far; and as many there are in all, where that is known.
+    Sending(Amount, Option<u64>),
+    /// These files have gone to the evaluator.
     Sent(Amount),
+    /// From now on, builds run there unless Nix says something else.
+    Builder(Builder),
     /// Of the result, so many bytes have arrived so far.
     Received(u64),
     /// A line of Nix's structured log.
@@ -27,6 +41,24 @@ pub enum Event {
     Text(String),
     /// Something that only those want to know who asked for more (`-v`).
     Detail(String),
+    /// The run has come to its end, and all is well.
+    Finished {
+        /// Whether the system is the one that was there already.
+        is_the_same: bool,
+    },
+}
+
+impl Event {
+    /// A line that Nix has written, be it of its structured log or not. Nothing, if it is one of the log that means
+    /// nothing to us.
+    #[must_use]
+    pub fn of_nix(line: &str) -> Option<Self> {
+        match LogLine::parse(line) {
+            Some(line) => Some(Self::Nix(line)),
+            None if line.starts_with("@nix ") => None,
+            None => Some(Self::Text(line.to_owned())),
+        }
+    }
 }
 
 /// The parts of a run, in order.
@@ -42,6 +74,15 @@ pub enum Phase {
     Building,
     /// What was made is received, by this machine or by the one that is named.
     Receiving(Option<String>),
+    /// What was made is fetched from this host by a connection of Nix's own, which may ask something on the terminal.
+    Fetching(String),
+    /// The system is activated.
+    Activating {
+        /// In `switch-to-configuration`'s word.
+        action: String,
+        /// The host, if it is not this machine.
+        host: Option<String>,
+    },
     /// All that took long is over.
     Done,
 }
@@ -72,11 +113,13 @@ impl Verbosity {
     }
 }
 
-/// The observer that fits standard error: a live line on a terminal, otherwise plain lines.
+/// The observer that fits standard error: a live display on a terminal, otherwise plain lines.
 #[must_use]
 pub fn observer(verbosity: Verbosity) -> Box<dyn Observer> {
-    let dumb = std::env::var_os("TERM").is_none_or(|term| term.is_empty() || term == "dumb");
-    if std::io::stderr().is_terminal() && !dumb && verbosity.level >= 0 {
+    let is_set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+    let is_dumb = std::env::var_os("TERM").is_none_or(|term| term.is_empty() || term == "dumb");
+    let is_plain = is_dumb || is_set("NO_COLOR") || is_set("CI") || verbosity.level < 0;
+    if std::io::stderr().is_terminal() && !is_plain {
         Box::new(terminal::Terminal::new(verbosity))
     } else {
         Box::new(plain::Plain::new(verbosity))

@@ -49,7 +49,10 @@ pub enum Activity {
     /// A store path is copied between stores.
     CopyPath(String),
     /// All paths of this copy together.
-    CopyPaths,
+    CopyPaths {
+        /// How many, where Nix says so at once: `nix copy`, in words. 0 is not known.
+        paths: u64,
+    },
     /// A file is fetched from an address.
     Fetch(String),
     /// A store path is fetched from a cache.
@@ -73,7 +76,11 @@ pub enum News {
         expected: u64,
         /// How many run now.
         running: u64,
+        /// How many came to nothing.
+        failed: u64,
     },
+    /// So many bytes of store paths are to be copied.
+    ExpectedBytes(u64),
 }
 
 impl LogLine {
@@ -101,13 +108,23 @@ impl LogLine {
     }
 }
 
+impl LogLine {
+    /// Whether it says why something failed. What `builtins.trace` says has the same level.
+    #[must_use]
+    pub fn is_error(&self) -> bool {
+        matches!(self, Self::Message { level: 0, text } if !console::strip_ansi_codes(text).starts_with("trace: "))
+    }
+}
+
 impl Activity {
     fn of(value: &Value) -> Self {
         let field = |index: usize| value["fields"][index].as_str().unwrap_or_default().to_owned();
         match value["type"].as_u64() {
             Some(100) => Self::CopyPath(field(0)),
             Some(101) => Self::Fetch(field(0)),
-            Some(103) => Self::CopyPaths,
+            Some(103) => Self::CopyPaths {
+                paths: number_in(value["text"].as_str().unwrap_or_default()),
+            },
             Some(104) => Self::Builds,
             Some(105) => Self::Build {
                 derivation: field(0),
@@ -130,10 +147,18 @@ impl News {
                 done: fields[0].as_u64()?,
                 expected: fields[1].as_u64()?,
                 running: fields[2].as_u64()?,
+                failed: fields[3].as_u64().unwrap_or(0),
             }),
+            // Of an activity of this type: 100 are copies of store paths.
+            106 if fields[0].as_u64()? == 100 => Some(Self::ExpectedBytes(fields[1].as_u64()?)),
             _ => None,
         }
     }
+}
+
+/// The number in `copying 31 paths`.
+fn number_in(text: &str) -> u64 {
+    text.split(' ').find_map(|word| word.parse().ok()).unwrap_or(0)
 }
 
 #[cfg(test)]
@@ -168,8 +193,27 @@ mod tests {
                         done: 1,
                         expected: 4,
                         running: 2,
+                        failed: 0,
                     },
                 }),
+            ),
+            (
+                r#"@nix {"action":"start","id":7,"level":3,"parent":0,"text":"copying 31 paths","type":103}"#,
+                Some(LogLine::Start {
+                    id: 7,
+                    activity: Activity::CopyPaths { paths: 31 },
+                }),
+            ),
+            (
+                r#"@nix {"action":"result","fields":[100,8389224],"id":7,"type":106}"#,
+                Some(LogLine::News {
+                    id: 7,
+                    news: News::ExpectedBytes(8_389_224),
+                }),
+            ),
+            (
+                r#"@nix {"action":"result","fields":[101,8389224],"id":7,"type":106}"#,
+                None,
             ),
             (
                 r#"@nix {"action":"result","fields":["line"],"id":7,"type":101}"#,

@@ -1,27 +1,66 @@
 //! Lines and nothing else: for files, pipes, CI and simple terminals.
 
-use super::watch::Watch;
+use std::io::Write;
+use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::watch::{Line, Watch};
 use super::{Event, Observer, Verbosity};
 
-/// Prints each line as it comes.
+/// How often it looks whether a sign of life is due.
+const TICK: Duration = Duration::from_secs(1);
+
+/// Prints each line as it comes, and after a long silence that it goes on.
 pub struct Plain {
-    watch: Watch,
+    watch: Arc<Mutex<Watch>>,
+    /// Whose end ends the thread.
+    _alive: Sender<()>,
 }
 
 impl Plain {
     /// For standard error.
     #[must_use]
     pub fn new(verbosity: Verbosity) -> Self {
-        Self {
-            watch: Watch::new(verbosity),
-        }
+        let watch = Arc::new(Mutex::new(Watch::new(verbosity, false, Instant::now())));
+        let (alive, end) = channel();
+        let shared = Arc::clone(&watch);
+        thread::spawn(move || {
+            while end.recv_timeout(TICK) == Err(RecvTimeoutError::Timeout) {
+                let mut watch = shared.lock().unwrap_or_else(PoisonError::into_inner);
+                let now = Instant::now();
+                watch.tick(now);
+                if let Some(line) = watch.heartbeat(now) {
+                    print(&line);
+                }
+            }
+        });
+        Self { watch, _alive: alive }
     }
 }
 
 impl Observer for Plain {
     fn see(&mut self, event: Event) {
-        for line in self.watch.see(event) {
-            eprintln!("{}", console::strip_ansi_codes(&line));
+        let mut watch = self.watch.lock().unwrap_or_else(PoisonError::into_inner);
+        for line in watch.see(event, Instant::now()) {
+            print(&line.plain());
+        }
+    }
+}
+
+fn print(line: &str) {
+    // Nobody need listen.
+    let _ = writeln!(std::io::stderr(), "{line}");
+}
+
+impl Line {
+    /// Without colours.
+    pub(super) fn plain(&self) -> String {
+        match self {
+            Self::Text(text) => console::strip_ansi_codes(text).into_owned(),
+            Self::Log { name, text } => format!("{name}> {text}"),
+            Self::Summary(text) => text.clone(),
         }
     }
 }

@@ -1,76 +1,155 @@
-//! A live line at the bottom of a terminal; what is printed for good scrolls above it.
+//! A live display at the bottom of a terminal; what is printed for good scrolls above it.
+//!
+//! Events change the state and no more: a thread draws it a few times a second. Of a copy of a few hundred megabytes Nix
+//! writes tens of thousands of lines.
 
-use std::time::Duration;
+use std::io::Write;
+use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
 
-use indicatif::{ProgressBar, ProgressStyle};
+use console::{Style, Term};
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use super::watch::Watch;
-use super::{Event, Observer, Phase, Verbosity};
+use super::layout::Layout;
+use super::watch::{Line, Watch};
+use super::{Event, Observer, Verbosity};
+
+/// How often it is drawn.
+const TICK: Duration = Duration::from_millis(100);
 
 /// Draws while something takes its time.
 pub struct Terminal {
+    screen: Arc<Mutex<Screen>>,
+    /// Whose end ends the thread.
+    _alive: Sender<()>,
+}
+
+struct Screen {
     watch: Watch,
-    line: Option<ProgressBar>,
+    layout: Layout,
+    log_name: Style,
+    terminal: Term,
+    /// The lines that are drawn, and what draws them.
+    display: MultiProgress,
+    bars: Vec<ProgressBar>,
+    /// Lines to be printed with the next drawing.
+    waiting: Vec<Line>,
 }
 
 impl Terminal {
     /// For standard error.
     #[must_use]
     pub fn new(verbosity: Verbosity) -> Self {
-        Self {
-            watch: Watch::new(verbosity),
-            line: None,
-        }
+        let screen = Screen {
+            watch: Watch::new(verbosity, true, Instant::now()),
+            layout: Layout::new(),
+            log_name: Style::new().for_stderr().magenta(),
+            terminal: Term::stderr(),
+            display: MultiProgress::with_draw_target(ProgressDrawTarget::stderr()),
+            bars: Vec::new(),
+            waiting: Vec::new(),
+        };
+        let screen = Arc::new(Mutex::new(screen));
+        let (alive, end) = channel();
+        let shared = Arc::clone(&screen);
+        thread::spawn(move || {
+            while end.recv_timeout(TICK) == Err(RecvTimeoutError::Timeout) {
+                lock(&shared).draw();
+            }
+        });
+        Self { screen, _alive: alive }
     }
+}
 
-    /// No line while ssh connects, for it may ask for a password there.
-    fn draws(&self) -> bool {
-        !matches!(self.watch.phase(), None | Some(Phase::Connecting(_) | Phase::Done))
-    }
+fn lock(screen: &Mutex<Screen>) -> MutexGuard<'_, Screen> {
+    screen.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Observer for Terminal {
     fn see(&mut self, event: Event) {
-        let mut lines = self.watch.see(event);
-        if !console::colors_enabled_stderr() {
-            for line in &mut lines {
-                *line = console::strip_ansi_codes(line).into_owned();
-            }
-        }
-        match (&self.line, self.draws()) {
-            (None, true) => self.line = Some(live_line()),
-            (Some(line), false) => {
-                line.finish_and_clear();
-                self.line = None;
-            }
-            _ => {}
-        }
-        match &self.line {
-            Some(line) => {
-                if !lines.is_empty() {
-                    line.suspend(|| lines.iter().for_each(|text| eprintln!("{text}")));
-                }
-                line.set_message(self.watch.status());
-            }
-            None => lines.iter().for_each(|text| eprintln!("{text}")),
+        let mut screen = lock(&self.screen);
+        let lines = screen.watch.see(event, Instant::now());
+        screen.waiting.extend(lines);
+        // Where nothing is live, somebody else may write next: before him.
+        if !screen.watch.is_going() {
+            screen.clear();
         }
     }
 }
 
 impl Drop for Terminal {
     fn drop(&mut self) {
-        if let Some(line) = &self.line {
-            line.finish_and_clear();
-        }
+        lock(&self.screen).clear();
     }
 }
 
-fn live_line() -> ProgressBar {
-    let style = ProgressStyle::with_template("{spinner} {wide_msg} {elapsed}");
-    let line = ProgressBar::new_spinner();
-    if let Ok(style) = style {
-        line.set_style(style);
+impl Screen {
+    fn draw(&mut self) {
+        if !self.watch.is_going() {
+            return;
+        }
+        let now = Instant::now();
+        self.watch.tick(now);
+        self.print();
+        let (height, width) = self.size();
+        let lines = self.layout.lines(&self.watch, height, width, now);
+        while self.bars.len() > lines.len() {
+            if let Some(bar) = self.bars.pop() {
+                bar.finish_and_clear();
+                self.display.remove(&bar);
+            }
+        }
+        while self.bars.len() < lines.len() {
+            let bar = ProgressBar::new_spinner();
+            if let Ok(style) = ProgressStyle::with_template("{msg}") {
+                bar.set_style(style);
+            }
+            self.bars.push(self.display.add(bar));
+        }
+        for (bar, line) in self.bars.iter().zip(lines) {
+            bar.set_message(line);
+        }
     }
-    line.enable_steady_tick(Duration::from_millis(120));
-    line
+
+    /// Prints what waits, above the display.
+    fn print(&mut self) {
+        if self.waiting.is_empty() {
+            return;
+        }
+        let lines = std::mem::take(&mut self.waiting);
+        let lines: Vec<String> = lines.iter().map(|line| self.coloured(line)).collect();
+        let text = lines.join("\n");
+        // Nobody need listen.
+        self.display.suspend(|| {
+            let _ = writeln!(std::io::stderr(), "{text}");
+        });
+    }
+
+    /// Lines and columns.
+    fn size(&self) -> (usize, usize) {
+        let (height, width) = self.terminal.size_checked().unwrap_or((24, 80));
+        (height.into(), width.into())
+    }
+
+    fn clear(&mut self) {
+        for bar in self.bars.drain(..) {
+            bar.finish_and_clear();
+            self.display.remove(&bar);
+        }
+        self.print();
+    }
+
+    fn coloured(&self, line: &Line) -> String {
+        match line {
+            Line::Text(text) if console::colors_enabled_stderr() => text.clone(),
+            Line::Text(_) => line.plain(),
+            Line::Summary(text) => {
+                let (_, width) = self.size();
+                super::layout::wrapped(text, width)
+            }
+            Line::Log { name, text } => format!("{}> {text}", self.log_name.apply_to(name)),
+        }
+    }
 }

@@ -1,179 +1,206 @@
-//! What events add up to: the lines to be printed for good, and the state that a live line shows.
+//! What events add up to: the lines to be printed for good, and the state that a live display shows.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
 
+use super::amounts::{count, elapsed, size, took};
+use super::builds::{self, Build, Builds};
 use super::nix_log::{Activity, LogLine, News};
+use super::times::{Part, Times};
+use super::transfer::Transfer;
 use super::{Event, Phase, Verbosity};
+use crate::sources::archive::Amount;
 
-/// As many lines of a build's log as are shown when it fails.
-const TAIL: usize = 25;
+/// After so long a silence, one who has no live display is told that it goes on.
+const SILENCE: Duration = Duration::from_secs(30);
 
-struct Build {
-    derivation: String,
-    phase: Option<String>,
-    log: VecDeque<String>,
+/// As many builds are named in a line.
+const NAMED: usize = 3;
+
+/// A line to be printed for good.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Line {
+    /// Text, perhaps of several lines and with colours.
+    Text(String),
+    /// A line of a build's log, and the build's name.
+    Log { name: String, text: String },
+    /// What all came to.
+    Summary(String),
 }
 
-/// The state of a run, made of its events.
+/// Store paths that have come.
+#[derive(Default)]
+struct Moved {
+    paths: u64,
+    bytes: u64,
+}
+
+impl Moved {
+    fn add(&mut self, transfer: &Transfer) {
+        self.paths += transfer.paths();
+        self.bytes += transfer.bytes();
+    }
+
+    fn describe(&self, verb: &str) -> Option<String> {
+        let paths = Some(self.paths).filter(|paths| *paths > 0)?;
+        Some(format!("{verb} {} ({})", count(paths, "path"), size(self.bytes)))
+    }
+}
+
+/// The state of a run, made of its events. It is told what time it is.
 pub(super) struct Watch {
     verbosity: Verbosity,
+    /// Whether what goes on is seen anyway, so that no line need say that it begins.
+    is_live: bool,
     phase: Option<Phase>,
-    running: BTreeMap<u64, Build>,
-    /// Logs of builds that have stopped: an error that speaks of one comes after.
-    stopped: BTreeMap<String, VecDeque<String>>,
-    totals: BTreeMap<u64, Whole>,
-    received: u64,
-}
-
-#[derive(Clone, Copy)]
-struct Whole {
-    is_builds: bool,
-    done: u64,
-    expected: u64,
+    times: Times,
+    builds: Builds,
+    /// From caches.
+    fetched: Transfer,
+    /// From the machine that made it, now.
+    transfer: Transfer,
+    /// What this machine received so, all together, and what others did.
+    received: Moved,
+    copied: Moved,
+    sending: Amount,
+    to_send: Option<u64>,
+    sent: Amount,
+    /// Messages that Nix gives again with each attempt of an evaluation.
+    said: BTreeSet<String>,
+    last_line: Instant,
 }
 
 impl Watch {
-    pub(super) fn new(verbosity: Verbosity) -> Self {
+    pub(super) fn new(verbosity: Verbosity, is_live: bool, now: Instant) -> Self {
         Self {
             verbosity,
+            is_live,
             phase: None,
-            running: BTreeMap::new(),
-            stopped: BTreeMap::new(),
-            totals: BTreeMap::new(),
-            received: 0,
+            times: Times::new(now),
+            builds: Builds::default(),
+            fetched: Transfer::default(),
+            transfer: Transfer::default(),
+            received: Moved::default(),
+            copied: Moved::default(),
+            sending: Amount::default(),
+            to_send: None,
+            sent: Amount::default(),
+            said: BTreeSet::new(),
+            last_line: now,
         }
-    }
-
-    pub(super) fn phase(&self) -> Option<&Phase> {
-        self.phase.as_ref()
     }
 
     /// Takes an event in; gives the lines to print for good.
-    pub(super) fn see(&mut self, event: Event) -> Vec<String> {
-        match event {
-            Event::Phase(phase) => {
-                let line = match &phase {
-                    Phase::Connecting(host) => Some(format!("connecting to {host}...")),
-                    _ => None,
-                };
-                self.phase = Some(phase);
-                line.filter(|_| self.verbosity.level >= 0).into_iter().collect()
-            }
-            Event::Sent(amount) if amount.files == 0 => Vec::new(),
-            Event::Sent(amount) => {
-                let line = format!("sent {} files, {}", amount.files, size(amount.bytes));
-                self.said(0, line)
-            }
-            Event::Received(bytes) => {
-                self.received = bytes;
+    pub(super) fn see(&mut self, event: Event, now: Instant) -> Vec<Line> {
+        let lines = match event {
+            Event::Phase(phase) => self.enter(phase, now),
+            Event::Sending(amount, whole) => {
+                (self.sending, self.to_send) = (amount, whole);
                 Vec::new()
             }
-            Event::Text(line) => vec![line],
-            Event::Detail(line) => self.said(1, line),
-            Event::Nix(line) => self.nix(line),
-        }
-    }
-
-    /// The live line of a terminal.
-    pub(super) fn status(&self) -> String {
-        match &self.phase {
-            None | Some(Phase::Done | Phase::Connecting(_)) => String::new(),
-            Some(Phase::Sending) => "sending the configuration".to_owned(),
-            Some(Phase::Evaluating) => "evaluating".to_owned(),
-            Some(Phase::Building) => self.building(),
-            Some(Phase::Receiving(receiver)) => {
-                let paths = self
-                    .whole(false)
-                    .map(|whole| format!("{} of {} paths, ", whole.done, whole.expected));
-                let what = receiver
-                    .as_ref()
-                    .map_or_else(|| "receiving".to_owned(), |name| format!("copying to {name}:"));
-                format!("{what} {}{}", paths.unwrap_or_default(), size(self.received))
+            Event::Sent(amount) => self.sent(amount),
+            Event::Builder(builder) => {
+                self.builds.builder = builder;
+                Vec::new()
             }
+            Event::Received(bytes) => {
+                self.transfer.count(bytes, now);
+                Vec::new()
+            }
+            Event::Text(line) => text(line),
+            Event::Detail(line) => self.said(1, line),
+            Event::Nix(line) => self.nix(line, now),
+            Event::Finished { .. } if self.verbosity.level < 0 => Vec::new(),
+            Event::Finished { is_the_same } => vec![Line::Summary(self.summary(is_the_same))],
+        };
+        if !lines.is_empty() {
+            self.last_line = now;
         }
+        lines
     }
 
-    fn building(&self) -> String {
-        let mut text = "building".to_owned();
-        if let Some(whole) = self.whole(true).filter(|whole| whole.expected > 0) {
-            text = format!("{text} {} of {}", whole.done, whole.expected);
+    fn enter(&mut self, phase: Phase, now: Instant) -> Vec<Line> {
+        let line = match &phase {
+            Phase::Connecting(host) => Some(format!("connecting to {host}...")),
+            Phase::Fetching(host) => Some(format!("fetching from {host}...")),
+            _ => None,
+        };
+        // An activation that is listened to again is still the same.
+        if self.phase.as_ref() != Some(&phase) {
+            self.times.enter(&phase, now);
+            if let Some(Phase::Receiving(receiver)) = self.phase.replace(phase) {
+                let transfer = std::mem::take(&mut self.transfer);
+                let moved = if receiver.is_none() {
+                    &mut self.received
+                } else {
+                    &mut self.copied
+                };
+                moved.add(&transfer);
+            }
+            self.last_line = now;
         }
-        let names: Vec<String> = self
-            .running
-            .values()
-            .map(|build| match &build.phase {
-                Some(phase) => format!("{} ({phase})", name(&build.derivation)),
-                None => name(&build.derivation).to_owned(),
-            })
-            .collect();
-        if names.is_empty() {
-            text
-        } else {
-            format!("{text}: {}", names.join(", "))
-        }
+        line.map_or_else(Vec::new, |line| self.said(0, line))
     }
 
-    fn whole(&self, is_builds: bool) -> Option<Whole> {
-        self.totals
-            .values()
-            .rev()
-            .find(|whole| whole.is_builds == is_builds)
-            .copied()
+    fn sent(&mut self, amount: Amount) -> Vec<Line> {
+        (self.sending, self.to_send) = (Amount::default(), None);
+        if amount.files == 0 {
+            return Vec::new();
+        }
+        self.sent.files += amount.files;
+        self.sent.bytes += amount.bytes;
+        self.said(0, format!("sent {}", files(amount)))
     }
 
-    fn said(&self, level: i16, line: String) -> Vec<String> {
+    fn said(&self, level: i16, line: String) -> Vec<Line> {
         if level <= self.verbosity.level {
-            vec![line]
+            text(line)
         } else {
             Vec::new()
         }
     }
 
-    fn nix(&mut self, line: LogLine) -> Vec<String> {
+    fn nix(&mut self, line: LogLine, now: Instant) -> Vec<Line> {
+        self.builds.see(&line, now);
+        let transfer = match self.phase {
+            Some(Phase::Receiving(_)) => &mut self.transfer,
+            _ => &mut self.fetched,
+        };
+        transfer.see(&line);
         match line {
             LogLine::Message { level, text } => self.message(level, text),
-            LogLine::Start { id, activity } => self.start(id, activity),
-            LogLine::Stop { id } => {
-                if let Some(build) = self.running.remove(&id) {
-                    self.stopped.insert(build.derivation, build.log);
-                }
-                self.totals.remove(&id);
-                Vec::new()
-            }
-            LogLine::News { id, news } => self.news(id, news),
+            LogLine::Start { activity, .. } => self.started(&activity),
+            LogLine::News {
+                id,
+                news: News::LogLine(line),
+            } => self.build_log(id, &line),
+            LogLine::News { .. } | LogLine::Stop { .. } => Vec::new(),
         }
     }
 
-    fn message(&mut self, level: i64, text: String) -> Vec<String> {
+    fn message(&mut self, level: i64, message: String) -> Vec<Line> {
         // What this machine's builder is told with every build and cannot help: it was asked whether it would take it.
-        let asked =
-            text.contains("ignoring the client-specified setting") || text.contains("you don't have permission to set");
+        let asked = message.contains("ignoring the client-specified setting")
+            || message.contains("you don't have permission to set");
         if level > 3 + i64::from(self.verbosity.level) || asked {
             return Vec::new();
         }
-        let mut lines = vec![text];
-        // Nix adds the end of the log to the error itself, unless it thinks that a log in JSON has shown it already.
-        if level == 0 && !lines[0].contains("log lines:") {
-            let failed = self
-                .stopped
-                .iter()
-                .chain(self.running.values().map(|build| (&build.derivation, &build.log)));
-            for (derivation, log) in failed {
-                if !log.is_empty() && !self.verbosity.build_logs && lines[0].contains(derivation.as_str()) {
-                    lines.push(format!(
-                        "the last {} lines of the log of {}:",
-                        log.len(),
-                        name(derivation)
-                    ));
-                    lines.extend(log.iter().map(|line| format!("> {line}")));
-                    break;
-                }
-            }
+        let is_evaluating = self.phase == Some(Phase::Evaluating);
+        if is_evaluating && level < 3 && !self.said.insert(message.clone()) {
+            return Vec::new();
         }
+        let explanation = if level == 0 {
+            self.builds.explain(&message, !self.verbosity.build_logs)
+        } else {
+            Vec::new()
+        };
+        let mut lines = text(message);
+        lines.extend(explanation.into_iter().map(Line::Text));
         lines
     }
 
-    fn start(&mut self, id: u64, activity: Activity) -> Vec<String> {
+    fn started(&self, activity: &Activity) -> Vec<Line> {
+        let usual = i16::from(self.is_live);
         match activity {
             Activity::Build { derivation, machine } => {
                 let on = if machine.is_empty() {
@@ -181,173 +208,181 @@ impl Watch {
                 } else {
                     format!(" on {machine}")
                 };
-                let line = format!("building {}{on}...", name(&derivation));
-                self.running.insert(
-                    id,
-                    Build {
-                        derivation,
-                        phase: None,
-                        log: VecDeque::new(),
-                    },
-                );
-                self.said(0, line)
+                self.said(usual, format!("building {}{on}...", builds::name(derivation)))
             }
-            Activity::Builds | Activity::CopyPaths => {
-                let is_builds = activity == Activity::Builds;
-                self.totals.insert(
-                    id,
-                    Whole {
-                        is_builds,
-                        done: 0,
-                        expected: 0,
-                    },
-                );
-                Vec::new()
-            }
-            Activity::Substitute(path) => self.said(0, format!("fetching {}...", name(&path))),
+            Activity::Substitute(path) => self.said(usual, format!("fetching {}...", builds::name(path))),
             Activity::Fetch(address) => self.said(1, format!("fetching {address}...")),
-            Activity::CopyPath(path) => self.said(1, format!("copying {}...", name(&path))),
-            Activity::Other(_) => Vec::new(),
+            Activity::CopyPath(path) => self.said(1, format!("copying {}...", builds::name(path))),
+            Activity::Builds | Activity::CopyPaths { .. } | Activity::Other(_) => Vec::new(),
         }
     }
 
-    fn news(&mut self, id: u64, news: News) -> Vec<String> {
-        match news {
-            News::LogLine(line) => {
-                let Some(build) = self.running.get_mut(&id) else {
-                    return Vec::new();
-                };
-                if self.verbosity.build_logs {
-                    return vec![format!("{}> {line}", name(&build.derivation))];
-                }
-                if build.log.len() == TAIL {
-                    build.log.pop_front();
-                }
-                build.log.push_back(line);
+    fn build_log(&self, id: u64, line: &str) -> Vec<Line> {
+        match self.builds.get(id).filter(|_| self.verbosity.build_logs) {
+            None => Vec::new(),
+            Some(build) => vec![Line::Log {
+                name: build.name().to_owned(),
+                text: builds::clean(line),
+            }],
+        }
+    }
+
+    /// Whether there is something to be seen live. Not while ssh connects, which may ask for a password.
+    pub(super) fn is_going(&self) -> bool {
+        !matches!(
+            self.phase,
+            None | Some(Phase::Connecting(_) | Phase::Fetching(_) | Phase::Done)
+        )
+    }
+
+    /// Notes how far it is. To be called a few times a second.
+    pub(super) fn tick(&mut self, now: Instant) {
+        self.fetched.sample(now);
+        if matches!(self.phase, Some(Phase::Receiving(_))) {
+            self.transfer.sample(now);
+        }
+    }
+
+    /// How long the phase has been going on.
+    pub(super) fn elapsed(&self, now: Instant) -> Duration {
+        self.times.elapsed(now)
+    }
+
+    /// What goes on, in one line.
+    pub(super) fn status(&self, now: Instant) -> String {
+        let on = |host: &Option<String>| host.as_ref().map_or(String::new(), |host| format!(" on {host}"));
+        let builder = on(&self.builds.builder.host);
+        match &self.phase {
+            None | Some(Phase::Done | Phase::Connecting(_)) => String::new(),
+            Some(Phase::Sending) => self.status_of_sending(),
+            Some(Phase::Evaluating) => format!("evaluating{builder}{}", self.status_of_fetching(now)),
+            Some(Phase::Building) => {
+                let counts = self
+                    .builds
+                    .counts()
+                    .map_or(String::new(), |counts| format!(" {counts}"));
+                format!("building{counts}{builder}{}", self.status_of_fetching(now))
             }
-            News::Phase(phase) => {
-                if let Some(build) = self.running.get_mut(&id) {
-                    build.phase = Some(phase);
+            Some(Phase::Receiving(receiver)) => {
+                let what = self.transfer.describe(now);
+                match receiver {
+                    None => format!("receiving {what}"),
+                    Some(name) => format!("copying to {name}: {what}"),
                 }
             }
-            News::Progress { done, expected, .. } => {
-                if let Some(whole) = self.totals.get_mut(&id) {
-                    (whole.done, whole.expected) = (done, expected);
-                }
+            Some(Phase::Fetching(host)) => format!("fetching from {host}"),
+            Some(Phase::Activating { action, host }) => format!("activating{} ({action})", on(host)),
+        }
+    }
+
+    fn status_of_sending(&self) -> String {
+        let what = "sending the configuration";
+        match (self.sending.files, self.to_send) {
+            (0, None) => what.to_owned(),
+            (_, None) => format!("{what}: {}", files(self.sending)),
+            (done, Some(whole)) => {
+                format!(
+                    "{what}: {done} of {}, {}",
+                    count(whole, "file"),
+                    size(self.sending.bytes)
+                )
             }
         }
-        Vec::new()
-    }
-}
-
-/// A store path without directory and hash; a derivation without `.drv`.
-fn name(path: &str) -> &str {
-    let base = path
-        .strip_prefix("/nix/store/")
-        .and_then(|base| base.get(33..))
-        .unwrap_or(path);
-    base.strip_suffix(".drv").unwrap_or(base)
-}
-
-fn size(bytes: u64) -> String {
-    indicatif::DecimalBytes(bytes).to_string()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const DRV: &str = "/nix/store/00000000000000000000000000000000-hello.drv";
-
-    fn build_log() -> Vec<Event> {
-        let start = LogLine::Start {
-            id: 1,
-            activity: Activity::Build {
-                derivation: DRV.into(),
-                machine: String::new(),
-            },
-        };
-        let lines = (1..=30).map(|n| LogLine::News {
-            id: 1,
-            news: News::LogLine(format!("line {n}")),
-        });
-        std::iter::once(start).chain(lines).map(Event::Nix).collect()
     }
 
-    fn error(text: &str) -> Event {
-        Event::Nix(LogLine::Message {
-            level: 0,
-            text: text.into(),
-        })
-    }
-
-    fn seen(verbosity: Verbosity, events: Vec<Event>) -> Vec<String> {
-        let mut watch = Watch::new(verbosity);
-        events.into_iter().flat_map(|event| watch.see(event)).collect()
-    }
-
-    #[test]
-    fn a_failed_build_shows_the_end_of_its_log() {
-        let mut events = build_log();
-        events.push(Event::Nix(LogLine::Stop { id: 1 }));
-        events.push(error(&format!("error: builder for '{DRV}' failed with exit code 1")));
-        let lines = seen(Verbosity::default(), events);
-        assert_eq!(lines[0], "building hello...");
-        assert_eq!(lines[2], "the last 25 lines of the log of hello:");
-        assert_eq!((lines[3].as_str(), lines[27].as_str()), ("> line 6", "> line 30"));
-    }
-
-    #[test]
-    fn a_log_that_nix_shows_itself_is_not_shown_twice() {
-        let mut events = build_log();
-        events.push(error(&format!(
-            "error: builder for '{DRV}' failed;\n last 10 log lines:\n > x"
-        )));
-        assert_eq!(seen(Verbosity::default(), events).len(), 2);
-    }
-
-    #[test]
-    fn build_logs_are_shown_when_asked_for() {
-        let verbosity = Verbosity {
-            level: 0,
-            build_logs: true,
-        };
-        let lines = seen(verbosity, build_log());
-        assert_eq!((lines.len(), lines[1].as_str()), (31, "hello> line 1"));
-    }
-
-    #[test]
-    fn quiet_keeps_errors_and_foreign_text() {
-        let quiet = Verbosity {
-            level: -1,
-            build_logs: false,
-        };
-        let mut events = build_log();
-        events.push(Event::Phase(Phase::Connecting("b".into())));
-        events.push(error("error: x"));
-        events.push(Event::Text("ssh says".into()));
-        assert_eq!(seen(quiet, events), ["error: x", "ssh says"]);
-    }
-
-    #[test]
-    fn the_live_line_counts_and_names() {
-        let mut watch = Watch::new(Verbosity::default());
-        watch.see(Event::Phase(Phase::Building));
-        for event in build_log() {
-            watch.see(event);
+    /// What comes from caches meanwhile.
+    fn status_of_fetching(&self, now: Instant) -> String {
+        if self.fetched.goes_on() {
+            format!(", fetching {}", self.fetched.describe(now))
+        } else {
+            String::new()
         }
-        watch.see(Event::Nix(LogLine::Start {
-            id: 2,
-            activity: Activity::Builds,
-        }));
-        watch.see(Event::Nix(LogLine::News {
-            id: 2,
-            news: News::Progress {
-                done: 3,
-                expected: 7,
-                running: 1,
-            },
-        }));
-        assert_eq!(watch.status(), "building 3 of 7: hello");
     }
+
+    /// The builds that run, the one that has been longest first.
+    pub(super) fn running(&self) -> Vec<&Build> {
+        match self.phase {
+            Some(Phase::Building | Phase::Evaluating) => self.builds.running(),
+            _ => Vec::new(),
+        }
+    }
+
+    /// A sign of life, if it is time for one.
+    pub(super) fn heartbeat(&mut self, now: Instant) -> Option<String> {
+        if !self.is_going() || self.verbosity.level < 0 || now.saturating_duration_since(self.last_line) < SILENCE {
+            return None;
+        }
+        self.last_line = now;
+        let running = self.running();
+        let names: Vec<&str> = running.iter().take(NAMED).map(|build| build.name()).collect();
+        let more = match running.len().saturating_sub(NAMED) {
+            0 => String::new(),
+            more => format!(" and {more} more"),
+        };
+        let names = if names.is_empty() {
+            String::new()
+        } else {
+            format!(": {}{more}", names.join(", "))
+        };
+        let elapsed = elapsed(self.elapsed(now));
+        Some(format!("still {}{names} ({elapsed})", self.status(now)))
+    }
+
+    /// What has changed, and how long each part took.
+    fn summary(&self, is_the_same: bool) -> String {
+        let mut fetched = Moved::default();
+        fetched.add(&self.fetched);
+        let built = Some(self.builds.built()).filter(|built| *built > 0);
+        let changes: Vec<String> = [
+            is_the_same.then(|| "nothing changed".to_owned()),
+            built.map(|built| format!("built {built}")),
+            fetched.describe("fetched"),
+            self.copied.describe("copied"),
+            self.received.describe("received"),
+        ]
+        .into_iter()
+        .flatten()
+        .collect();
+        let changes = if changes.is_empty() {
+            "nothing was built".to_owned()
+        } else {
+            changes.join(", ")
+        };
+        let building = match (built, fetched.paths) {
+            (None, 1..) => Some("fetched"),
+            (None, 0) => None,
+            _ => Some("built"),
+        };
+        let receiving = if self.copied.paths > 0 && self.received.paths == 0 {
+            "copied"
+        } else {
+            "received"
+        };
+        let parts = [
+            (Part::Sending, (self.sent.files > 0).then_some("sent")),
+            (Part::Evaluating, Some("evaluated")),
+            (Part::Building, building),
+            (Part::Receiving, Some(receiving)),
+            (Part::Activating, Some("activated")),
+        ];
+        let times: Vec<String> = parts
+            .into_iter()
+            .filter_map(|(part, verb)| Some((verb?, self.times.spent(part))))
+            .filter(|(_, spent)| !spent.is_zero())
+            .map(|(verb, spent)| format!("{verb} in {}", took(spent)))
+            .collect();
+        if times.is_empty() {
+            changes
+        } else {
+            format!("{changes}; {}", times.join(", "))
+        }
+    }
+}
+
+fn text(line: String) -> Vec<Line> {
+    vec![Line::Text(line)]
+}
+
+fn files(amount: Amount) -> String {
+    format!("{}, {}", count(amount.files, "file"), size(amount.bytes))
 }

@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 use super::here::Here;
 use super::make::{Made, Maker, send_to};
 use super::reach::Reach;
-use super::{question, upgrade};
+use super::{nix_here, question, upgrade};
 use crate::difference::NextBoot;
 use crate::failure::{Declined, Failure};
 use crate::host::Place;
@@ -124,6 +124,7 @@ impl Run<'_> {
             Kind::System => self.finish(&Subject::System(&made.path), Some(&making.builder), observer),
             Kind::Vm | Kind::VmWithBootLoader => {
                 self.link(&made, &making.builder)?;
+                observer.see(Event::Finished { is_the_same: false });
                 done(
                     "The virtual machine can be started by running",
                     &starter(made.path.as_path()),
@@ -134,6 +135,7 @@ impl Run<'_> {
                 self.link(&made, &making.builder)?;
                 let path = made.path.as_path();
                 let path = file.map_or_else(|| path.to_owned(), |file| path.join(file));
+                observer.see(Event::Finished { is_the_same: false });
                 done("The disk image can be found in", &path.to_string_lossy());
                 Ok(())
             }
@@ -162,7 +164,8 @@ impl Run<'_> {
         let relay: Option<Relay> = match &self.plan.target {
             Place::Here => None,
             Place::There(host) => {
-                let here = Here::new(&self.plan.flags, &self.plan.outcome, false, self.signals)?;
+                let reads_log = nix_here::is_log_ours(None, &self.plan.flags, self.around);
+                let here = Here::new(&self.plan.flags, &self.plan.outcome, reads_log, false, self.signals)?;
                 Some(send_to(&here, &system, self.target, self.ssh, host, observer)?)
             }
         };
@@ -185,6 +188,7 @@ impl Run<'_> {
         }
         // From here on an interrupt is between two changes, not before them.
         self.signals.check()?;
+        let mut is_the_same = false;
         match activation {
             None => self.link_system(&system, builder)?,
             Some(activation) => {
@@ -193,14 +197,17 @@ impl Run<'_> {
                     (true, false) => ProfileChange::Set(self.plan.profile.clone()),
                     (true, true) => ProfileChange::Rollback(self.plan.profile.clone()),
                 };
+                let activation = target::Activation {
+                    specialisation: activation.specialisation.clone(),
+                    action: activation.action,
+                    install_bootloader: activation.install_bootloader,
+                };
+                let set = (profile != ProfileChange::Keep).then_some(self.plan.profile.as_path());
+                is_the_same = self.target.has_all_of(&system, &activation, set);
                 let change = Change {
                     system: &system,
                     profile,
-                    activation: Some(target::Activation {
-                        specialisation: activation.specialisation.clone(),
-                        action: activation.action,
-                        install_bootloader: activation.install_bootloader,
-                    }),
+                    activation: Some(activation),
                 };
                 self.target.change(&change, self.ssh, observer, self.signals)?;
             }
@@ -209,6 +216,7 @@ impl Run<'_> {
             let hint = next_boot.hint(activation.action, activation.specialisation.as_deref());
             observer.see(Event::Text(hint));
         }
+        observer.see(Event::Finished { is_the_same });
         // Last, for the path that ends this line goes to stdout.
         done("The new configuration is", system.as_str());
         Ok(())

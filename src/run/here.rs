@@ -1,16 +1,14 @@
 //! Evaluating and building on this machine: Nix's own commands.
 
-use std::path::Path;
-
 use anyhow::{Context, Result};
 use tempfile::TempDir;
 
+use super::nix_here;
 use crate::host::Host;
 use crate::plan::argv::{self, Images, Link};
 use crate::plan::{Making, NixFlags, Outcome};
 use crate::process::Invocation;
 use crate::process::signals::Signals;
-use crate::progress::nix_log::LogLine;
 use crate::progress::{Event, Observer, Phase};
 use crate::session::relay::Relay;
 use crate::store_path::StorePath;
@@ -19,6 +17,8 @@ use crate::store_path::StorePath;
 pub(super) struct Here<'a> {
     flags: &'a NixFlags,
     outcome: &'a Outcome,
+    /// Whether Nix's log is read by us.
+    reads_log: bool,
     /// Whether the result is this machine's, and not only to be sent on.
     stays: bool,
     roots: TempDir,
@@ -26,10 +26,17 @@ pub(super) struct Here<'a> {
 }
 
 impl<'a> Here<'a> {
-    pub(super) fn new(flags: &'a NixFlags, outcome: &'a Outcome, stays: bool, signals: &'a Signals) -> Result<Self> {
+    pub(super) fn new(
+        flags: &'a NixFlags,
+        outcome: &'a Outcome,
+        reads_log: bool,
+        stays: bool,
+        signals: &'a Signals,
+    ) -> Result<Self> {
         Ok(Self {
             flags,
             outcome,
+            reads_log,
             stays,
             roots: tempfile::Builder::new().prefix("rebuild.").tempdir()?,
             signals,
@@ -42,41 +49,61 @@ impl<'a> Here<'a> {
     }
 
     /// Evaluates and builds. Nothing comes of a dry run.
-    pub(super) fn build(&self, making: &Making) -> Result<Option<StorePath>> {
-        let root = self.roots.path().join("result");
+    pub(super) fn build(&self, making: &Making, observer: &mut dyn Observer) -> Result<Option<StorePath>> {
         let subject = making.subject();
-        self.built(&|link| argv::build(&subject, self.flags, link), &root)
+        let command = |link: Link| argv::build(&subject, self.flags, link);
+        self.built(&command, &Phase::Evaluating, observer)
     }
 
     /// Builds what was evaluated elsewhere.
-    pub(super) fn realise(&self, derivation: &StorePath) -> Result<Option<StorePath>> {
-        let root = self.roots.path().join("result");
-        self.built(&|link| argv::realise(derivation, self.flags, link), &root)
+    pub(super) fn realise(&self, derivation: &StorePath, observer: &mut dyn Observer) -> Result<Option<StorePath>> {
+        let command = |link: Link| argv::realise(derivation, self.flags, link);
+        self.built(&command, &Phase::Building, observer)
     }
 
-    fn built(&self, command: &dyn Fn(Link) -> Invocation, root: &Path) -> Result<Option<StorePath>> {
+    fn built(
+        &self,
+        command: &dyn Fn(Link) -> Invocation,
+        first: &Phase,
+        observer: &mut dyn Observer,
+    ) -> Result<Option<StorePath>> {
+        let root = self.roots.path().join("result");
         let link = match self.outcome {
             Outcome::DryBuild => {
-                command(Link::DryRun).run(self.signals)?;
+                let output = self.output(command(Link::DryRun), first, observer)?;
+                for line in String::from_utf8_lossy(&output).lines() {
+                    observer.see(Event::Text(line.to_owned()));
+                }
                 return Ok(None);
             }
             Outcome::Link if self.stays => Link::Result,
-            _ => Link::Root(root),
+            _ => Link::Root(&root),
         };
-        let output = command(link).capture(self.signals)?;
+        let output = self.output(command(link), first, observer)?;
         store_path(&output).map(Some)
     }
 
+    /// What a command of Nix prints.
+    fn output(&self, command: Invocation, first: &Phase, observer: &mut dyn Observer) -> Result<Vec<u8>> {
+        if self.reads_log {
+            nix_here::run(command, first, observer, self.signals)
+        } else {
+            command.capture(self.signals)
+        }
+    }
+
     /// Evaluates.
-    pub(super) fn evaluate(&self, making: &Making) -> Result<StorePath> {
+    pub(super) fn evaluate(&self, making: &Making, observer: &mut dyn Observer) -> Result<StorePath> {
         let root = self.roots.path().join("derivation");
-        let output = argv::evaluate(&making.subject(), self.flags, &root).capture(self.signals)?;
+        let command = argv::evaluate(&making.subject(), self.flags, &root);
+        let output = self.output(command, &Phase::Evaluating, observer)?;
         store_path(&output)
     }
 
     /// Asks which images there are.
-    pub(super) fn images(&self, making: &Making, variant: &str) -> Result<Images> {
-        let output = argv::images(making, variant, self.flags).capture(self.signals)?;
+    pub(super) fn images(&self, making: &Making, variant: &str, observer: &mut dyn Observer) -> Result<Images> {
+        let command = argv::images(making, variant, self.flags);
+        let output = self.output(command, &Phase::Evaluating, observer)?;
         serde_json::from_slice(&output).context("Nix printed something else than the images")
     }
 
@@ -102,14 +129,24 @@ pub(super) fn through(
     observer: &mut dyn Observer,
     signals: &Signals,
 ) -> Result<()> {
-    observer.see(Event::Phase(Phase::Receiving(receiver.map(Host::to_string))));
     observer.see(Event::Detail(format!("$ {command}")));
     relay.open()?;
+    let mut passes = false;
     let mut each = |line: &str| {
-        observer.see(LogLine::parse(line).map_or_else(|| Event::Text(line.to_owned()), Event::Nix));
+        // Not before: ssh may ask for a password until then.
+        if !passes && relay.received() > 0 {
+            passes = true;
+            observer.see(Event::Phase(Phase::Receiving(receiver.map(Host::to_string))));
+        }
+        if let Some(event) = Event::of_nix(line) {
+            observer.see(event);
+        }
         observer.see(Event::Received(relay.received()));
     };
     let copied = command.watch(&mut each, signals);
+    if passes {
+        observer.see(Event::Received(relay.received()));
+    }
     observer.see(Event::Phase(Phase::Done));
     copied
 }

@@ -6,13 +6,14 @@ use tempfile::TempDir;
 
 use super::elsewhere::{Delivery, Errand};
 use super::here::{Here, through};
+use super::nix_here;
 use crate::daemon::Daemon;
 use crate::failure::Failure;
 use crate::host::{Host, Place};
 use crate::plan::argv::{self, Cargo, Images};
 use crate::plan::{Kind, Making, NixFlags, Outcome};
 use crate::process::signals::Signals;
-use crate::progress::{Event, Observer};
+use crate::progress::{Event, Observer, Phase};
 use crate::session::relay::Relay;
 use crate::session::request::Goal;
 use crate::session::{Answer, CannotEvaluate};
@@ -48,12 +49,12 @@ impl Maker<'_> {
         match (evaluator, builder) {
             (Place::Here, Place::Here) => {
                 let here = self.here()?;
-                let built = here.build(self.making)?;
+                let built = here.build(self.making, observer)?;
                 self.bring_from_here(here, built, observer)
             }
             (Place::Here, Place::There(builder)) => {
                 let here = self.here()?;
-                let derivation = here.evaluate(self.making)?;
+                let derivation = here.evaluate(self.making, observer)?;
                 self.build_there(&here, &derivation, builder, observer)
             }
             (Place::There(evaluator), builder) => match self.evaluate_there(evaluator, builder, observer) {
@@ -70,20 +71,21 @@ impl Maker<'_> {
             _ => "",
         };
         let Place::There(evaluator) = &self.making.evaluator else {
-            return self.here()?.images(self.making, variant);
+            return self.here()?.images(self.making, variant, observer);
         };
         let command = argv::images_there(self.making, variant, self.flags);
         match self.errand(evaluator).ask(command, observer, self.signals) {
             Ok(answer) => serde_json::from_str(&answer.value.unwrap_or_default())
                 .with_context(|| format!("{evaluator} printed something else than the images")),
-            Err(error) if error.is::<CannotEvaluate>() => self.here()?.images(self.making, variant),
+            Err(error) if error.is::<CannotEvaluate>() => self.here()?.images(self.making, variant, observer),
             Err(error) => Err(error),
         }
     }
 
     fn here(&self) -> Result<Here<'_>> {
         let stays = *self.place == Place::Here && self.making.builder == Place::Here;
-        Here::new(self.flags, self.outcome, stays, self.signals)
+        let reads_log = nix_here::is_log_ours(Some(&self.making.configuration), self.flags, self.around);
+        Here::new(self.flags, self.outcome, reads_log, stays, self.signals)
     }
 
     fn errand<'b>(&'b self, host: &'b Host) -> Errand<'b> {
@@ -98,7 +100,7 @@ impl Maker<'_> {
     }
 
     fn evaluate_there(&self, evaluator: &Host, builder: &Place, observer: &mut dyn Observer) -> Result<Option<Made>> {
-        let expected = self.own_derivation()?;
+        let expected = self.own_derivation(observer)?;
         let errand = self.errand(evaluator);
         match builder {
             Place::There(builder) if builder == evaluator => {
@@ -119,7 +121,7 @@ impl Maker<'_> {
                 let daemon = self.own_daemon()?;
                 let (derivation, held) = self.derivation_from(&errand, evaluator, None, daemon, expected, observer)?;
                 let here = self.here()?;
-                let built = here.realise(&derivation)?;
+                let built = here.realise(&derivation, observer)?;
                 drop(held);
                 self.bring_from_here(here, built, observer)
             }
@@ -127,12 +129,12 @@ impl Maker<'_> {
     }
 
     /// For `--verify-eval`: what this machine itself makes of the configuration.
-    fn own_derivation(&self) -> Result<Option<StorePath>> {
+    fn own_derivation(&self, observer: &mut dyn Observer) -> Result<Option<StorePath>> {
         if !self.making.verify_evaluation {
             return Ok(None);
         }
-        eprintln!("evaluating here first, to compare...");
-        self.here()?.evaluate(self.making).map(Some)
+        observer.see(Event::Text("evaluating here first, to compare...".to_owned()));
+        self.here()?.evaluate(self.making, observer).map(Some)
     }
 
     /// A derivation that was evaluated on one machine, brought to the one that builds it: `builder`, or this one. What is
@@ -178,11 +180,11 @@ impl Maker<'_> {
         let here = self.here()?;
         match builder {
             Place::Here => {
-                let built = here.build(self.making)?;
+                let built = here.build(self.making, observer)?;
                 self.bring_from_here(here, built, observer)
             }
             Place::There(builder) => {
-                let derivation = here.evaluate(self.making)?;
+                let derivation = here.evaluate(self.making, observer)?;
                 self.build_there(&here, &derivation, builder, observer)
             }
         }
@@ -300,11 +302,13 @@ impl Maker<'_> {
                 through(&command, relay, to, observer, self.signals)
                     .with_context(|| format!("{from} → {hop}: nothing was changed{}", said(relay)))
             }
-            (None, None) => self
-                .ssh
-                .for_nix(argv::fetch(cargo.path(), from, self.flags), from)?
-                .run(self.signals)
-                .with_context(|| format!("{from} → {hop}: nothing was changed")),
+            (None, None) => {
+                observer.see(Event::Phase(Phase::Fetching(from.to_string())));
+                let command = self.ssh.for_nix(argv::fetch(cargo.path(), from, self.flags), from)?;
+                let fetched = command.run(self.signals);
+                observer.see(Event::Phase(Phase::Done));
+                fetched.with_context(|| format!("{from} → {hop}: nothing was changed"))
+            }
             (None, Some(to)) => Err(Failure::new(format!("{to} has no Nix daemon")).into()),
         };
         copied.map(|()| relay)

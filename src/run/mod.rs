@@ -8,6 +8,7 @@ mod here;
 mod list;
 mod make;
 mod manual;
+mod nix_here;
 mod open;
 mod programs;
 mod question;

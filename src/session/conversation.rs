@@ -24,7 +24,7 @@ use crate::host::Host;
 use crate::process::exit_code;
 use crate::process::signals::Signals;
 use crate::progress::nix_log::LogLine;
-use crate::progress::{Event, Observer, Phase};
+use crate::progress::{Builder, Event, Observer, Phase};
 use crate::sources::archive::Amount;
 use crate::sources::mirror::Entry;
 use crate::ssh::{self, Ssh};
@@ -122,7 +122,8 @@ pub fn converse(
         rounds: Rounds::default(),
         named_refused: BTreeSet::new(),
         greeted: false,
-        copying: false,
+        sending: Sending::Nothing,
+        copying: Copying::No,
         ended: None,
         ssh_text: String::new(),
         ssh_is_silent: false,
@@ -178,6 +179,24 @@ fn is_broken_pipe(error: &anyhow::Error) -> bool {
     causes.any(|cause| cause.kind() == std::io::ErrorKind::BrokenPipe)
 }
 
+/// Whether something comes from the other machine.
+#[derive(PartialEq, Eq)]
+enum Copying {
+    No,
+    /// It will, when the lent daemon is there: ssh may ask for a password until then.
+    Soon,
+    Now,
+}
+
+/// What is on its way to the other machine.
+enum Sending {
+    Nothing,
+    /// So many files.
+    Files(u64),
+    /// Store paths: nobody has counted what is in them.
+    Trees,
+}
+
 struct Conversation<'a> {
     host: &'a Host,
     system: &'a str,
@@ -197,7 +216,8 @@ struct Conversation<'a> {
     rounds: Rounds,
     named_refused: BTreeSet<PathBuf>,
     greeted: bool,
-    copying: bool,
+    sending: Sending,
+    copying: Copying,
     /// The script's last word, once it has come.
     ended: Option<Reply>,
     ssh_text: String,
@@ -208,8 +228,16 @@ struct Conversation<'a> {
 impl Conversation<'_> {
     /// Everything until the connection ends.
     fn hear_out(&mut self, inbox: &Receiver<Heard>) -> Result<()> {
+        let mut told = Instant::now();
         loop {
-            match inbox.recv_timeout(TICK) {
+            // Also while one line follows another: of a copy, Nix writes thousands.
+            if told.elapsed() >= TICK {
+                self.tell_amounts();
+                told = Instant::now();
+            }
+            let heard = inbox.recv_timeout(TICK);
+            self.hear_of_copying();
+            match heard {
                 Ok(Heard::Line(line)) => self.line(&line)?,
                 Ok(Heard::Ssh(line)) => {
                     self.ssh_text.push_str(&line);
@@ -220,7 +248,10 @@ impl Conversation<'_> {
                     }
                 }
                 Ok(Heard::SshFellSilent) => self.ssh_is_silent = true,
-                Ok(Heard::Sent(Ok(amount))) => self.observer.see(Event::Sent(amount)),
+                Ok(Heard::Sent(Ok(amount))) => {
+                    self.sending = Sending::Nothing;
+                    self.observer.see(Event::Sent(amount));
+                }
                 Ok(Heard::Sent(Err(error))) => {
                     // That the other end is gone is known better from what it said last.
                     self.sending_error = Some(error).filter(|error| !is_broken_pipe(error));
@@ -230,11 +261,7 @@ impl Conversation<'_> {
                     self.say_farewell(inbox);
                     return Err(Interrupted { signal }.into());
                 }
-                Err(RecvTimeoutError::Timeout) => {
-                    if let (true, Some(relay)) = (self.copying, self.relay) {
-                        self.observer.see(Event::Received(relay.received()));
-                    }
-                }
+                Err(RecvTimeoutError::Timeout) => {}
                 Ok(Heard::StreamEnded) | Err(RecvTimeoutError::Disconnected) => break,
             }
         }
@@ -249,6 +276,30 @@ impl Conversation<'_> {
             }
         }
         self.conclude(code)
+    }
+
+    /// Whether the lent daemon is there, so that what comes now is said to be received.
+    fn hear_of_copying(&mut self) {
+        if self.copying == Copying::Soon && self.relay.is_some_and(|relay| relay.received() > 0) {
+            let receiver = self.receiver.map(Host::to_string);
+            self.observer.see(Event::Phase(Phase::Receiving(receiver)));
+            self.copying = Copying::Now;
+        }
+    }
+
+    /// How much has gone and come so far, where something is under way.
+    fn tell_amounts(&mut self) {
+        if let (Copying::Now, Some(relay)) = (&self.copying, self.relay) {
+            self.observer.see(Event::Received(relay.received()));
+        }
+        if let Some(speaker) = &self.speaker {
+            let whole = match self.sending {
+                Sending::Nothing => return,
+                Sending::Files(number) => Some(number),
+                Sending::Trees => None,
+            };
+            self.observer.see(Event::Sending(speaker.sent(), whole));
+        }
     }
 
     /// After a signal: the other side is told, and has a moment to end what it does.
@@ -281,7 +332,7 @@ impl Conversation<'_> {
             }
             return Ok(());
         };
-        if matches!(log, LogLine::Message { level: 0, .. }) && self.answer.derivation.is_none() {
+        if self.answer.derivation.is_none() && log.is_error() {
             self.errors.push(log);
         } else {
             self.observer.see(Event::Nix(log));
@@ -301,6 +352,8 @@ impl Conversation<'_> {
                 {
                     self.observer.see(Event::Text(line.to_owned()));
                 }
+                let builder = Builder::there(self.host.destination(), &system, self.system);
+                self.observer.see(Event::Builder(builder));
                 let detail = format!("{}: Nix in {nix}, {system}", self.host);
                 self.observer.see(Event::Detail(detail));
             }
@@ -352,13 +405,14 @@ impl Conversation<'_> {
                 self.answer.result = Some(StorePath::parse(&path)?);
             }
             Reply::Copying => {
-                let receiver = self.receiver.map(Host::to_string);
-                self.observer.see(Event::Phase(Phase::Receiving(receiver)));
-                self.copying = true;
+                self.observer.see(Event::Phase(Phase::Done));
+                self.copying = Copying::Soon;
                 self.relay.context("nothing was lent, but something comes")?.open()?;
             }
             Reply::Copied => {
-                self.copying = false;
+                self.hear_of_copying();
+                self.tell_amounts();
+                self.copying = Copying::No;
                 self.answer.delivered = true;
             }
             Reply::NoSocket => {
@@ -393,6 +447,7 @@ impl Conversation<'_> {
             );
             self.observer.see(Event::Detail(format!("sending /nix/store/{shown}")));
         }
+        self.sending = Sending::Trees;
         self.say(Speech::Trees(names));
         Ok(())
     }
@@ -405,6 +460,11 @@ impl Conversation<'_> {
             return;
         };
         self.name_sent(&steps.added);
+        let files = steps
+            .added
+            .iter()
+            .filter(|(_, entry)| matches!(entry, Entry::Content { .. }));
+        self.sending = Sending::Files(files.count() as u64);
         self.say(Speech::Change(steps));
     }
 
@@ -435,6 +495,8 @@ impl Conversation<'_> {
         let (host, observer, importer) = (self.host, &mut self.observer, self.importer);
         let mut import = |path: &StorePath| {
             observer.see(Event::Text(format!("sending {path} with all that it depends on")));
+            // Its connection may ask something on the terminal.
+            observer.see(Event::Phase(Phase::Done));
             importer(path).with_context(|| format!("this machine → {host}"))
         };
         let next = match reply {

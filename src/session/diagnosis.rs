@@ -90,10 +90,8 @@ pub(super) fn not_copied(host: &Host, receiver: Option<&Host>, complaint: Option
 pub(super) fn failed(host: &Host, system: &str, stage: &str, code: u8) -> Failure {
     let (message, remedy) = match stage {
         "evaluation" => (format!("the evaluation on {host} failed"), None),
-        "build" => (
-            format!("the build on {host} failed"),
-            Some(format!("for a whole log: ssh {host} nix-store -l DERIVATION")),
-        ),
+        // The command for the log has been shown with it.
+        "build" => (format!("the build on {host} failed"), None),
         "no-nix" => (
             format!("{host} has no Nix, or it is not where its users find it"),
             Some(format!(

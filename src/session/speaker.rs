@@ -15,7 +15,7 @@ use anyhow::Result;
 
 use super::frames::FrameWriter;
 use super::sources::Steps;
-use crate::sources::archive::{self, Amount};
+use crate::sources::archive::{self, Amount, Counter};
 
 /// Something to be said.
 pub(super) enum Speech {
@@ -33,6 +33,7 @@ pub(super) enum Speech {
 pub(super) struct Speaker {
     speeches: Sender<Speech>,
     silenced: Arc<AtomicBool>,
+    counter: Arc<Counter>,
 }
 
 impl Speaker {
@@ -44,8 +45,19 @@ impl Speaker {
             stdin,
             silenced: Arc::clone(&silenced),
         };
-        thread::spawn(move || speak(BufWriter::new(output), &incoming, report));
-        Self { speeches, silenced }
+        let counter = Arc::<Counter>::default();
+        let shared = Arc::clone(&counter);
+        thread::spawn(move || speak(BufWriter::new(output), &incoming, &shared, report));
+        Self {
+            speeches,
+            silenced,
+            counter,
+        }
+    }
+
+    /// How much has gone of the stream of files that is under way.
+    pub(super) fn sent(&self) -> Amount {
+        self.counter.amount()
     }
 
     /// Says this after all that is to be said already.
@@ -79,15 +91,23 @@ impl Write for Output {
     }
 }
 
-fn speak(mut output: BufWriter<Output>, incoming: &Receiver<Speech>, report: impl Fn(Result<Amount>)) {
+fn speak(
+    mut output: BufWriter<Output>,
+    incoming: &Receiver<Speech>,
+    counter: &Counter,
+    report: impl Fn(Result<Amount>),
+) {
     for speech in incoming {
         let result = match speech {
             Speech::Bytes(bytes) => output.write_all(&bytes).map(|()| None).map_err(Into::into),
-            Speech::Change(steps) => change(&mut output, &steps).map(Some),
+            Speech::Change(steps) => change(&mut output, &steps, counter).map(Some),
             Speech::Text(bytes) => framed(&mut output, |frames| Ok(frames.write_all(&bytes)?)).map(|()| None),
             Speech::Trees(names) => {
                 let store = Path::new("/nix/store");
-                framed(&mut output, |frames| archive::write_trees(&names, store, frames)).map(Some)
+                framed(&mut output, |frames| {
+                    archive::write_trees(&names, store, frames, counter)
+                })
+                .map(Some)
             }
         };
         match result.and_then(|amount| Ok(output.flush().map(|()| amount)?)) {
@@ -105,7 +125,7 @@ fn speak(mut output: BufWriter<Output>, incoming: &Receiver<Speech>, report: imp
     }
 }
 
-fn change<W: Write>(output: &mut W, steps: &Steps) -> Result<Amount> {
+fn change<W: Write>(output: &mut W, steps: &Steps, counter: &Counter) -> Result<Amount> {
     if let Some(paths) = &steps.removed {
         framed(output, |frames| {
             for path in paths {
@@ -114,7 +134,7 @@ fn change<W: Write>(output: &mut W, steps: &Steps) -> Result<Amount> {
             Ok(())
         })?;
     }
-    framed(output, |frames| archive::write_entries(&steps.added, frames))
+    framed(output, |frames| archive::write_entries(&steps.added, frames, counter))
 }
 
 fn framed<W: Write, T>(output: &mut W, write: impl FnOnce(&mut FrameWriter<&mut W>) -> Result<T>) -> Result<T> {

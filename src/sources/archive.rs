@@ -5,6 +5,7 @@ use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use anyhow::{Context, Result};
 use tar::{Builder, EntryType, Header};
@@ -20,12 +21,35 @@ pub struct Amount {
     pub bytes: u64,
 }
 
+/// How much of a stream there is so far, for whoever looks on.
+#[derive(Debug, Default)]
+pub struct Counter {
+    files: AtomicU64,
+    bytes: AtomicU64,
+}
+
+impl Counter {
+    /// So much.
+    #[must_use]
+    pub fn amount(&self) -> Amount {
+        Amount {
+            files: self.files.load(Ordering::Relaxed),
+            bytes: self.bytes.load(Ordering::Relaxed),
+        }
+    }
+
+    fn set(&self, amount: Amount) {
+        self.files.store(amount.files, Ordering::Relaxed);
+        self.bytes.store(amount.bytes, Ordering::Relaxed);
+    }
+}
+
 /// Writes what is to be there of each path under its name, less the first `/`.
 ///
 /// # Errors
 /// A file that cannot be read or has changed since it was collected, or a stream that cannot be written.
-pub fn write_entries(entries: &[(PathBuf, Entry)], to: impl Write) -> Result<Amount> {
-    let mut archive = Archive::new(to);
+pub fn write_entries(entries: &[(PathBuf, Entry)], to: impl Write, counter: &Counter) -> Result<Amount> {
+    let mut archive = Archive::new(to, counter);
     for (path, entry) in entries {
         let name = path.strip_prefix("/").unwrap_or(path);
         if name != Path::new("") {
@@ -41,8 +65,8 @@ pub fn write_entries(entries: &[(PathBuf, Entry)], to: impl Write) -> Result<Amo
 ///
 /// # Errors
 /// As [`write_items`].
-pub fn write_trees(names: &[impl AsRef<OsStr>], store: &Path, to: impl Write) -> Result<Amount> {
-    let mut archive = Archive::new(to);
+pub fn write_trees(names: &[impl AsRef<OsStr>], store: &Path, to: impl Write, counter: &Counter) -> Result<Amount> {
+    let mut archive = Archive::new(to, counter);
     for name in names {
         let path = store.join(name.as_ref());
         archive
@@ -52,17 +76,26 @@ pub fn write_trees(names: &[impl AsRef<OsStr>], store: &Path, to: impl Write) ->
     archive.finish()
 }
 
-struct Archive<W: Write> {
+struct Archive<'a, W: Write> {
     tar: Builder<W>,
     amount: Amount,
+    counter: &'a Counter,
 }
 
-impl<W: Write> Archive<W> {
-    fn new(to: W) -> Self {
+impl<'a, W: Write> Archive<'a, W> {
+    fn new(to: W, counter: &'a Counter) -> Self {
+        counter.set(Amount::default());
         Self {
             tar: Builder::new(to),
             amount: Amount::default(),
+            counter,
         }
+    }
+
+    fn count(&mut self, bytes: u64) {
+        self.amount.files += 1;
+        self.amount.bytes += bytes;
+        self.counter.set(self.amount);
     }
 
     fn finish(self) -> Result<Amount> {
@@ -111,8 +144,7 @@ impl<W: Write> Archive<W> {
                         "it has changed while it was read: run the same command again",
                     ));
                 }
-                self.amount.files += 1;
-                self.amount.bytes += bytes.len() as u64;
+                self.count(bytes.len() as u64);
                 self.bytes(name, &bytes, if *executable { OWNERS } else { 0o600 }, *mtime)
             }
             Entry::Content { .. } => self.file(path, name),
@@ -140,8 +172,7 @@ impl<W: Write> Archive<W> {
         let executable = metadata.permissions().mode() & 0o100 != 0;
         let mode = if executable { OWNERS } else { 0o600 };
         let mut header = header(EntryType::Regular, mode, metadata.mtime(), metadata.len());
-        self.amount.files += 1;
-        self.amount.bytes += metadata.len();
+        self.count(metadata.len());
         // The header has promised so many bytes: a file that changes meanwhile is cut or filled up.
         let exactly = file.chain(io::repeat(0)).take(metadata.len());
         self.tar.append_data(&mut header, name, exactly)
@@ -197,8 +228,9 @@ mod tests {
         std::os::unix::fs::symlink("nowhere/at all", tree.join("link")).unwrap();
 
         let mut stream = Vec::new();
-        let amount = write_trees(&["tree"], source.path(), &mut stream).unwrap();
-        assert_eq!(amount.files, 6);
+        let counter = Counter::default();
+        let amount = write_trees(&["tree"], source.path(), &mut stream, &counter).unwrap();
+        assert_eq!((amount.files, counter.amount()), (6, amount));
         let target = unpack(&stream);
         let target = target.path().join("tree");
         for name in ["two words", "-rf", "line\nbreak", "ünïcode", &format!("{long}/{long}")] {
@@ -221,6 +253,7 @@ mod tests {
                 },
             )],
             Vec::new(),
+            &Counter::default(),
         )
         .unwrap_err();
         assert_eq!(error.to_string(), "cannot send /nonexistent/x");

@@ -12,7 +12,7 @@ use super::text::Task;
 use super::{Change, Target};
 use crate::failure::{Failure, Interrupted};
 use crate::process::signals::Signals;
-use crate::progress::{Event, Observer};
+use crate::progress::{Event, Observer, Phase};
 use crate::ssh::{self, Ssh};
 
 /// For so long a machine may be away while it activates: its network starts anew.
@@ -88,7 +88,10 @@ impl Target {
             let name = ssh::new_name()?;
             let mut output = Output::default();
             match self.see_through(&Task::Change(&name, change), &name, &mut output, ssh, observer, signals)? {
-                Heard::Ended(ending) => return self.conclude(action, ending),
+                Heard::Ended(ending) => {
+                    observer.see(Event::Phase(Phase::Done));
+                    return self.conclude(action, ending);
+                }
                 Heard::Busy(other) => {
                     let text = format!("another change of {} goes on: waiting for its end", self.label());
                     observer.see(Event::Text(text));
@@ -171,6 +174,13 @@ impl Target {
         signals: &Signals,
     ) -> Result<Heard> {
         let text = self.elevating().task(task, false, self.systemd_run)?;
+        let phase = match task {
+            Task::Change(_, change) => change.activation.as_ref().map(|activation| Phase::Activating {
+                action: activation.action.to_owned(),
+                host: self.place.host().map(|host| host.destination().to_owned()),
+            }),
+            _ => None,
+        };
         let mut session = Session::start(&self.place, ssh, &text, observer)?;
         let (mut greeted, mut is_root) = (false, false);
         let heard = loop {
@@ -189,6 +199,10 @@ impl Target {
                 Next::Reply(Reply::Root) => {
                     is_root = true;
                     output.may_have_begun = true;
+                    // Not before: a prompt for a password may have been on this terminal.
+                    if let Some(phase) = &phase {
+                        observer.see(Event::Phase(phase.clone()));
+                    }
                 }
                 Next::Reply(Reply::Left) if is_root => {
                     break Heard::Failed(

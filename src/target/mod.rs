@@ -86,6 +86,8 @@ pub struct Activation {
 pub struct Target {
     place: Place,
     name: String,
+    /// The system that ran at the beginning, and that of the system profile.
+    current: [String; 2],
     /// How this user becomes root: not at all if that is what he is.
     rights: Rights,
     password: Option<Password>,
@@ -139,6 +141,20 @@ impl Target {
         let is_here = self.place == Place::Here;
         let rights = if is_root { Rights::default() } else { rights };
         RootHere::new(rights, self.password.as_ref().filter(|_| is_here), around)
+    }
+
+    /// Whether such a change leaves everything as it was at the beginning, as far as that is known. `profile` is the one
+    /// that is set, if one is.
+    #[must_use]
+    pub fn has_all_of(&self, system: &StorePath, activation: &Activation, profile: Option<&Path>) -> bool {
+        let [running, booted] = self.current.each_ref().map(|path| path == system.as_str());
+        let is_set = profile.is_none_or(|profile| booted && profile == Path::new("/nix/var/nix/profiles/system"));
+        let is_activated = match activation.action {
+            "boot" => true,
+            "switch" | "test" => running && activation.specialisation.is_none(),
+            _ => false,
+        };
+        is_set && is_activated && !activation.install_bootloader
     }
 
     fn elevating(&self) -> Elevating<'_> {

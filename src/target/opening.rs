@@ -34,6 +34,7 @@ struct Seen {
     user: String,
     uid: u32,
     nix: Option<std::path::PathBuf>,
+    current: [String; 2],
 }
 
 /// What became of an attempt to be root.
@@ -100,6 +101,7 @@ impl Target {
             careless: around.is_set(CARELESS),
             nix: seen.nix,
             name: seen.name,
+            current: seen.current,
             _first: place.host().map(|_| first),
         };
         if let (Some(host), true, None) = (place.host(), wants.receives, &target.nix) {
@@ -136,6 +138,7 @@ impl Target {
             systemd_run: false,
             careless: around.is_set(CARELESS),
             nix: None,
+            current: Default::default(),
             _first: None,
         }
     }
@@ -294,6 +297,7 @@ fn look(session: &mut Session, observer: &mut dyn Observer, signals: &Signals) -
             Next::Reply(Reply::Host(name)) => seen.name = name,
             Next::Reply(Reply::User(name)) => seen.user = name,
             Next::Reply(Reply::Nix(directory)) => seen.nix = directory,
+            Next::Reply(Reply::Current(current)) => seen.current = current,
             Next::Reply(Reply::Hello { uid }) => {
                 seen.uid = uid;
                 return Ok(Some(seen));

@@ -13,6 +13,8 @@ pub(super) enum Reply {
     User(String),
     /// The directory of Nix's programs, if there are any.
     Nix(Option<PathBuf>),
+    /// The system that runs, and the one of the system profile; empty, where there is none.
+    Current([String; 2]),
     /// The script runs, as this user.
     Hello { uid: u32 },
     /// It has said all.
@@ -107,6 +109,10 @@ impl Reply {
             "host" => Self::Host(rest),
             "user" => Self::User(rest),
             "nix" => Self::Nix(Some(PathBuf::from(rest)).filter(|path| path.is_absolute())),
+            "current" => {
+                let (running, booted) = rest.split_once(' ').unwrap_or((&rest, ""));
+                Self::Current([running.to_owned(), booted.to_owned()])
+            }
             "hello" => Self::Hello {
                 uid: rest.parse().ok()?,
             },
@@ -187,6 +193,14 @@ mod tests {
         for (line, reply) in [
             ("@rebuild hello 1000", Some(Reply::Hello { uid: 1000 })),
             ("@rebuild nix ", Some(Reply::Nix(None))),
+            (
+                "@rebuild current /x /y",
+                Some(Reply::Current(["/x".into(), "/y".into()])),
+            ),
+            (
+                "@rebuild current  /y",
+                Some(Reply::Current([String::new(), "/y".into()])),
+            ),
             ("@rebuild nix /bin", Some(Reply::Nix(Some("/bin".into())))),
             ("@rebuild record ab switch /nix/store/x 12", Some(Reply::Record(record))),
             ("@rebuild ended activation 4", Some(Reply::Ended(Ending::Activation(4)))),

@@ -19,7 +19,7 @@ fn a_flake_is_built_by_one_command() {
         [
             "nix --extra-experimental-features nix-command flakes build --print-out-paths \
              .#nixosConfigurations.\"pi\".config.system.build.toplevel --print-build-logs --impure \
-             --override-input nixpkgs path:/n"
+             --override-input nixpkgs path:/n --log-format internal-json"
         ]
     );
 }
@@ -40,7 +40,7 @@ fn build_host_evaluates_a_flake_here() {
     assert_eq!(
         calls[0],
         "nix --extra-experimental-features nix-command flakes eval --raw \
-             /x#nixosConfigurations.\"pi\".config.system.build.toplevel.drvPath --cores 2 --impure"
+             /x#nixosConfigurations.\"pi\".config.system.build.toplevel.drvPath --cores 2 --impure --log-format internal-json"
     );
     assert!(
         calls[1].contains(" copy --no-check-sigs --to unix:///tmp/rebuild."),

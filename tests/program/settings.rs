@@ -37,7 +37,7 @@ const UNKNOWN: &str = "ssh: Could not resolve hostname builder: Name or service 
 const TIMED_OUT: &str = "ssh: connect to host builder port 22: Connection timed out";
 const NO_KEY: &str = "builder: Permission denied (publickey).";
 
-const LOCAL_BUILD: &str = "nix-build <nixpkgs/nixos> --attr config.system.build.toplevel";
+const LOCAL_BUILD: &str = "nix-build <nixpkgs/nixos> --attr config.system.build.toplevel --log-format internal-json";
 
 fn programs(stage: &Stage) -> Vec<String> {
     let calls = stage.calls();

@@ -11,6 +11,7 @@ nix_bin=$(
 	printf %s "$nix_bin"
 ) || nix_bin=''
 event nix "$nix_bin"
+event current "$(readlink -f /run/current-system || :)" "$(readlink -f /nix/var/nix/profiles/system || :)"
 event hello "$(id -u)"
 
 # The connection stays as long as the client holds it, for the commands that share it.

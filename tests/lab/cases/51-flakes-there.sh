@@ -601,7 +601,7 @@ case_flake_there_a_second_run_sends_nothing() {
 		after <<<'echo marker-of-another >deep/one'
 		must_sh_on pi "cd /srv/again && rebuild dry-build --eval-on builder -v --flake $reference"
 		expect_equal "$(grep -e '^sending /' -e 'files, ' "$CASE/errors")" "sending /srv/again/deep/one
-sent 1 files, 18 B"
+sent 1 file, 18 B"
 		after <<<'git checkout -q .'
 	done
 }

@@ -1,0 +1,363 @@
+//! The builds of a run: what runs, how many there are, and what the failed ones said last.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::time::Instant;
+
+use super::nix_log::{Activity, LogLine, News};
+use crate::process::quote::shell_word;
+
+/// As many lines of a build's log as are shown when it fails.
+const TAIL: usize = 25;
+
+/// As long a line is kept of a log: some builds write whole files into one.
+const LONGEST: usize = 2_000;
+
+/// Where builds run that Nix says nothing else of.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Builder {
+    /// The machine, by ssh's name of it; this one if there is none.
+    pub host: Option<String>,
+    /// Whether it emulates the CPU that is built for.
+    pub emulates: bool,
+}
+
+impl Builder {
+    /// Another machine, of this system of its own, that builds for `wanted`.
+    #[must_use]
+    pub fn there(host: &str, own: &str, wanted: &str) -> Self {
+        Self {
+            host: Some(host.to_owned()),
+            emulates: is_foreign(own, wanted),
+        }
+    }
+
+    /// This machine.
+    #[must_use]
+    pub fn here(own: &str, wanted: &str) -> Self {
+        Self {
+            host: None,
+            emulates: is_foreign(own, wanted),
+        }
+    }
+}
+
+/// Whether a machine has to emulate a CPU to build for a system.
+fn is_foreign(own: &str, wanted: &str) -> bool {
+    let cpu = |system: &str| match system.split('-').next().unwrap_or(system) {
+        // Their CPUs' own modes.
+        "i486" | "i586" | "i686" | "x86" => "x86_64".to_owned(),
+        "armv6l" | "armv7l" | "arm" => "aarch64".to_owned(),
+        other => other.to_owned(),
+    };
+    cpu(own) != cpu(wanted)
+}
+
+/// A build that runs.
+pub(super) struct Build {
+    derivation: String,
+    /// What Nix calls the part of it that goes on, as `buildPhase`.
+    pub(super) phase: Option<String>,
+    /// The machine, unless it is this one.
+    pub(super) host: Option<String>,
+    /// Whether the CPU that it is for is emulated.
+    pub(super) is_emulated: bool,
+    pub(super) began: Instant,
+    log: VecDeque<String>,
+}
+
+impl Build {
+    pub(super) fn name(&self) -> &str {
+        name(&self.derivation)
+    }
+}
+
+/// All of them.
+#[derive(Default)]
+pub(super) struct Builds {
+    pub(super) builder: Builder,
+    running: BTreeMap<u64, Build>,
+    /// Builds that have stopped: an error that speaks of one comes before that or after.
+    stopped: BTreeMap<String, Build>,
+    /// Those of which the log was shown.
+    failed: BTreeSet<String>,
+    /// Nix's counts, by the activities that are such a whole: done, expected, failed.
+    wholes: BTreeMap<u64, [u64; 3]>,
+}
+
+impl Builds {
+    /// Takes in what it is about.
+    pub(super) fn see(&mut self, line: &LogLine, now: Instant) {
+        match line {
+            LogLine::Start { id, activity } => match activity {
+                Activity::Build { derivation, machine } => self.begin(*id, derivation, machine, now),
+                Activity::Builds => {
+                    self.wholes.insert(*id, [0; 3]);
+                }
+                _ => {}
+            },
+            LogLine::News { id, news } => self.news(*id, news),
+            LogLine::Stop { id } => {
+                if let Some(build) = self.running.remove(id) {
+                    self.stopped.insert(build.derivation.clone(), build);
+                }
+                self.wholes.remove(id);
+            }
+            LogLine::Message { .. } => {}
+        }
+    }
+
+    fn begin(&mut self, id: u64, derivation: &str, machine: &str, now: Instant) {
+        let is_sent_on = !machine.is_empty();
+        let build = Build {
+            derivation: derivation.to_owned(),
+            phase: None,
+            host: if is_sent_on {
+                Some(machine_name(machine))
+            } else {
+                self.builder.host.clone()
+            },
+            // What another machine is that Nix sends a build to, nobody says.
+            is_emulated: self.builder.emulates && !is_sent_on,
+            began: now,
+            log: VecDeque::new(),
+        };
+        self.running.insert(id, build);
+    }
+
+    fn news(&mut self, id: u64, news: &News) {
+        match news {
+            News::LogLine(line) => {
+                if let Some(build) = self.running.get_mut(&id) {
+                    if build.log.len() == TAIL {
+                        build.log.pop_front();
+                    }
+                    build.log.push_back(line.chars().take(LONGEST).collect());
+                }
+            }
+            News::Phase(phase) => {
+                if let Some(build) = self.running.get_mut(&id) {
+                    build.phase = Some(phase.clone());
+                }
+            }
+            News::Progress {
+                done, expected, failed, ..
+            } => {
+                if let Some(whole) = self.wholes.get_mut(&id) {
+                    *whole = [*done, *expected, *failed];
+                }
+            }
+            News::ExpectedBytes(_) => {}
+        }
+    }
+
+    /// A build that runs.
+    pub(super) fn get(&self, id: u64) -> Option<&Build> {
+        self.running.get(&id)
+    }
+
+    /// Those that run, the one that has been longest first.
+    pub(super) fn running(&self) -> Vec<&Build> {
+        let mut running: Vec<&Build> = self.running.values().collect();
+        running.sort_by_key(|build| build.began);
+        running
+    }
+
+    /// `3 of 7`, as far as Nix says; and how many failed, if some did.
+    pub(super) fn counts(&self) -> Option<String> {
+        let mut wholes = self.wholes.values().rev();
+        let [done, expected, failed] = wholes.find(|[_, expected, _]| *expected > 0)?;
+        let failed = match failed {
+            0 => String::new(),
+            failed => format!(", {failed} failed"),
+        };
+        Some(format!("{done} of {expected}{failed}"))
+    }
+
+    /// How many derivations were built.
+    pub(super) fn built(&self) -> u64 {
+        let built = self.stopped.keys().filter(|name| !self.failed.contains(*name));
+        built.count() as u64
+    }
+
+    /// What is said with an error of Nix's: the last lines of the log that it speaks of, and the command for the rest. Each
+    /// build once.
+    pub(super) fn explain(&mut self, error: &str, shows_log: bool) -> Vec<String> {
+        let plain = console::strip_ansi_codes(error);
+        let all = self.running.values().chain(self.stopped.values());
+        let found = all
+            .filter(|build| !build.log.is_empty() && plain.contains(build.derivation.as_str()))
+            .find(|build| !self.failed.contains(&build.derivation));
+        let Some(build) = found else { return Vec::new() };
+        let mut lines = Vec::new();
+        // Nix adds the end of the log to the error itself, unless it thinks that a log in JSON has shown it already.
+        if shows_log && !plain.contains("log lines:") {
+            lines.push(format!(
+                "the last {} of the log of {}:",
+                super::amounts::count(build.log.len() as u64, "line"),
+                build.name()
+            ));
+            lines.extend(build.log.iter().map(|line| format!("> {}", clean(line))));
+        }
+        // Of another machine's log, Nix there says how it is had there.
+        let is_said = plain.contains("For full logs") && self.builder.host.is_none();
+        if let Some(command) = self.log_command(&build.derivation).filter(|_| !is_said) {
+            lines.push(format!("the whole log: {command}"));
+        }
+        self.failed.insert(build.derivation.clone());
+        lines
+    }
+
+    /// What shows a build's whole log. It is kept where Nix was told to build, wherever that sent the build on to; every
+    /// version of Nix knows the command.
+    fn log_command(&self, derivation: &str) -> Option<String> {
+        let quoted = |word: &str| String::from_utf8(shell_word(word).ok()?).ok();
+        let derivation = quoted(derivation)?;
+        match &self.builder.host {
+            None => Some(format!("nix-store --read-log {derivation}")),
+            // The login shell there reads the words a second time.
+            Some(host) => {
+                let (host, derivation) = (quoted(host)?, quoted(&derivation)?);
+                Some(format!("ssh {host} nix-store --read-log {derivation}"))
+            }
+        }
+    }
+}
+
+/// A store path without directory and hash; a derivation without `.drv`.
+pub(super) fn name(path: &str) -> &str {
+    let base = path
+        .strip_prefix("/nix/store/")
+        .and_then(|base| base.get(33..))
+        .unwrap_or(path);
+    base.strip_suffix(".drv").unwrap_or(base)
+}
+
+/// A line of a log as it can stand on a screen: without what moves the cursor there.
+pub(super) fn clean(line: &str) -> String {
+    let line = line.trim_end_matches('\r');
+    // A line that was written over several times is what it was at the end.
+    let last = line.rsplit('\r').next().unwrap_or(line);
+    let plain = console::strip_ansi_codes(last).replace('\t', "    ");
+    plain.chars().filter(|c| !c.is_control()).collect()
+}
+
+/// The host in a store's address, as `ssh-ng://user@host?key=value`.
+fn machine_name(address: &str) -> String {
+    let rest = address.split_once("://").map_or(address, |(_, rest)| rest);
+    let rest = rest.split('?').next().unwrap_or(rest);
+    rest.rsplit('@').next().unwrap_or(rest).to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DRV: &str = "/nix/store/00000000000000000000000000000000-hello.drv";
+
+    fn with_log(builder: Builder, machine: &str, lines: usize) -> Builds {
+        let mut builds = Builds {
+            builder,
+            ..Builds::default()
+        };
+        let now = Instant::now();
+        let activity = Activity::Build {
+            derivation: DRV.into(),
+            machine: machine.into(),
+        };
+        builds.see(&LogLine::Start { id: 1, activity }, now);
+        for number in 1..=lines {
+            let news = News::LogLine(format!("line {number}"));
+            builds.see(&LogLine::News { id: 1, news }, now);
+        }
+        builds
+    }
+
+    fn on(host: &str, emulates: bool) -> Builder {
+        Builder {
+            host: Some(host.into()),
+            emulates,
+        }
+    }
+
+    #[test]
+    fn a_failed_build_shows_the_end_of_its_log_once_and_where_the_rest_is() {
+        let error = format!("error: builder for '\u{1b}[35;1m{DRV}\u{1b}[0m' failed with exit code 1");
+        let mut builds = with_log(Builder::default(), "", 30);
+        let lines = builds.explain(&error, true);
+        assert_eq!(lines[0], "the last 25 lines of the log of hello:");
+        assert_eq!((lines[1].as_str(), lines[25].as_str()), ("> line 6", "> line 30"));
+        assert_eq!(lines[26..], [format!("the whole log: nix-store --read-log {DRV}")]);
+        assert!(builds.explain(&error, true).is_empty());
+        builds.see(&LogLine::Stop { id: 1 }, Instant::now());
+        assert!(builds.explain(&error, true).is_empty());
+        assert_eq!(builds.built(), 0);
+    }
+
+    #[test]
+    fn the_log_of_another_machine_is_there() {
+        let mut builds = with_log(on("me@builder", false), "ssh://third", 1);
+        builds.see(&LogLine::Stop { id: 1 }, Instant::now());
+        assert_eq!(
+            builds.explain(&format!("Cannot build '{DRV}'."), true),
+            [
+                "the last 1 line of the log of hello:".to_owned(),
+                "> line 1".to_owned(),
+                format!("the whole log: ssh me@builder nix-store --read-log {DRV}"),
+            ]
+        );
+    }
+
+    #[test]
+    fn a_log_that_was_shown_is_not_shown_again() {
+        for (error, shows_log) in [("failed;\n last 10 log lines:\n > x", true), ("failed", false)] {
+            let mut builds = with_log(Builder::default(), "", 3);
+            let lines = builds.explain(&format!("error: builder for '{DRV}' {error}"), shows_log);
+            assert_eq!(lines, [format!("the whole log: nix-store --read-log {DRV}")]);
+        }
+    }
+
+    #[test]
+    fn what_nix_says_of_a_log_is_not_said_again_here() {
+        let error = format!("'{DRV}' failed;\n last 2 log lines:\n > x\n For full logs, run:\n nix-store -l {DRV}");
+        assert!(with_log(Builder::default(), "", 3).explain(&error, true).is_empty());
+        assert_eq!(with_log(on("b", false), "", 3).explain(&error, true).len(), 1);
+    }
+
+    #[test]
+    fn an_error_of_something_else_explains_nothing() {
+        let mut builds = with_log(Builder::default(), "", 3);
+        assert!(builds.explain("error: 1 dependencies failed", true).is_empty());
+        let mut silent = with_log(Builder::default(), "", 0);
+        assert!(silent.explain(&format!("error: '{DRV}' failed"), true).is_empty());
+    }
+
+    #[test]
+    fn what_nix_sends_on_is_not_known_to_be_emulated() {
+        let builds = with_log(on("builder", true), "", 0);
+        let build = builds.get(1).unwrap();
+        assert_eq!((build.host.as_deref(), build.is_emulated), (Some("builder"), true));
+        let builds = with_log(on("builder", true), "ssh-ng://me@third?ssh-key=/k", 0);
+        let build = builds.get(1).unwrap();
+        assert_eq!((build.host.as_deref(), build.is_emulated), (Some("third"), false));
+    }
+
+    #[test]
+    fn what_is_emulated() {
+        for (own, wanted, expected) in [
+            ("x86_64-linux", "aarch64-linux", true),
+            ("x86_64-linux", "x86_64-linux", false),
+            ("x86_64-linux", "i686-linux", false),
+            ("aarch64-linux", "armv7l-linux", false),
+            ("x86_64-linux", "armv7l-linux", true),
+        ] {
+            assert_eq!(Builder::there("b", own, wanted).emulates, expected, "{own} {wanted}");
+        }
+    }
+
+    #[test]
+    fn lines_of_a_log_move_no_cursor() {
+        assert_eq!(clean("\u{1b}[2K\u{1b}[31mred\u{1b}[0m\r"), "red");
+        assert_eq!(clean(" 10%\r 90%\r100%"), "100%");
+        assert_eq!(clean("a\tb\u{8}"), "a    b");
+    }
+}

@@ -1,0 +1,195 @@
+//! The live display as text: a line for what goes on, and one for each build that runs. None is wider than the terminal.
+
+use std::time::{Duration, Instant};
+
+use console::{Style, measure_text_width, pad_str, truncate_str};
+
+use super::amounts::elapsed;
+use super::builds::Build;
+use super::watch::Watch;
+
+/// As many builds have a line, where there is room.
+const MOST: usize = 8;
+
+/// In place of what does not fit.
+const CUT: &str = "…";
+
+/// What says that it is alive.
+const FRAMES: [&str; 10] = ["⠋", "⠙", "⠹", "⠸", "⠼", "⠴", "⠦", "⠧", "⠇", "⠏"];
+
+/// How long each of them stands.
+const FRAME: Duration = Duration::from_millis(100);
+
+/// How it is drawn.
+pub(super) struct Layout {
+    verb: Style,
+    mark: Style,
+    faint: Style,
+}
+
+impl Layout {
+    /// For a terminal; with colours unless the user wants none.
+    pub(super) fn new() -> Self {
+        Self {
+            verb: Style::new().for_stderr().cyan().bold(),
+            mark: Style::new().for_stderr().yellow(),
+            faint: Style::new().for_stderr().dim(),
+        }
+    }
+
+    /// The display for a terminal of this size, line by line.
+    pub(super) fn lines(&self, watch: &Watch, height: usize, width: usize, now: Instant) -> Vec<String> {
+        // The last column makes some terminals go on to the next line.
+        let width = width.saturating_sub(1);
+        let since = watch.elapsed(now);
+        let frame = since.as_millis() / FRAME.as_millis() % FRAMES.len() as u128;
+        let frame = FRAMES[usize::try_from(frame).unwrap_or(0)];
+        let status = watch.status(now);
+        let (verb, rest) = status
+            .find(' ')
+            .map_or((status.as_str(), ""), |end| status.split_at(end));
+        let verb = self.verb.apply_to(verb);
+        let mut lines = vec![row(&format!("{frame} {verb}{rest}"), &elapsed(since), width)];
+        let running = watch.running();
+        let room = MOST.min((height / 3).max(1));
+        let shown = if running.len() > room { room - 1 } else { running.len() };
+        lines.extend(running.iter().take(shown).map(|build| self.build(build, width, now)));
+        match running.len() - shown {
+            0 => {}
+            more if shown == 0 => lines.push(row(&format!("  {more} builds"), "", width)),
+            more => lines.push(row(&format!("  and {more} more"), "", width)),
+        }
+        lines
+    }
+
+    fn build(&self, build: &Build, width: usize, now: Instant) -> String {
+        let mut left = format!("  {}", build.name());
+        if let Some(phase) = &build.phase {
+            left = format!("{left} {}", self.faint.apply_to(format!("({phase})")));
+        }
+        let mut right = Vec::new();
+        if build.is_emulated {
+            right.push(self.mark.apply_to("emulated").to_string());
+        }
+        right.extend(build.host.clone());
+        right.push(elapsed(now.saturating_duration_since(build.began)));
+        row(&left, &right.join("  "), width)
+    }
+}
+
+/// A text at the left end and one at the right, which is the last to be cut.
+fn row(left: &str, right: &str, width: usize) -> String {
+    let right = truncate_str(right, width, CUT);
+    let room = width.saturating_sub(measure_text_width(&right) + 2);
+    if right.is_empty() {
+        return truncate_str(left, width, CUT).into_owned();
+    }
+    if room == 0 {
+        return right.into_owned();
+    }
+    let left = truncate_str(left, room, CUT);
+    format!("{}  {right}", pad_str(&left, room, console::Alignment::Left, None))
+}
+
+/// A text in lines of a terminal's width, broken between words.
+pub(super) fn wrapped(text: &str, width: usize) -> String {
+    let mut lines: Vec<String> = Vec::new();
+    for word in text.split(' ') {
+        match lines.last_mut() {
+            Some(line) if measure_text_width(line) + 1 + measure_text_width(word) < width => {
+                line.push(' ');
+                line.push_str(word);
+            }
+            Some(_) => lines.push(format!("  {word}")),
+            None => lines.push(word.to_owned()),
+        }
+    }
+    lines.join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::progress::nix_log::{Activity, LogLine, News};
+    use crate::progress::{Builder, Event, Phase, Verbosity};
+
+    /// So many builds that have begun a second after one another.
+    fn watch(builds: u64, start: Instant) -> Watch {
+        let mut watch = Watch::new(Verbosity::default(), true, start);
+        watch.see(Event::Phase(Phase::Building), start);
+        watch.see(
+            Event::Builder(Builder {
+                host: Some("builder".into()),
+                emulates: true,
+            }),
+            start,
+        );
+        for id in 0..builds {
+            let activity = Activity::Build {
+                derivation: format!("/nix/store/00000000000000000000000000000000-hello-{id}.drv"),
+                machine: if id == 1 { "ssh://third".into() } else { String::new() },
+            };
+            let line = LogLine::Start { id, activity };
+            watch.see(Event::Nix(line), start + Duration::from_secs(id));
+        }
+        watch
+    }
+
+    fn lines(watch: &Watch, height: usize, width: usize, now: Instant) -> Vec<String> {
+        let lines = Layout::new().lines(watch, height, width, now);
+        lines
+            .iter()
+            .map(|line| console::strip_ansi_codes(line).into_owned())
+            .collect()
+    }
+
+    #[test]
+    fn each_build_has_a_line_with_its_phase_its_host_and_its_time() {
+        let start = Instant::now();
+        let mut watch = watch(2, start);
+        let news = News::Phase("buildPhase".into());
+        watch.see(Event::Nix(LogLine::News { id: 0, news }), start);
+        assert_eq!(
+            lines(&watch, 24, 61, start + Duration::from_secs(90)),
+            [
+                "⠋ building on builder                             1 min 30 s",
+                "  hello-0 (buildPhase)         emulated  builder  1 min 30 s",
+                "  hello-1                                  third  1 min 29 s",
+            ]
+        );
+    }
+
+    #[test]
+    fn no_more_builds_than_there_is_room_for() {
+        let start = Instant::now();
+        let shown = lines(&watch(30, start), 15, 40, start);
+        assert_eq!(shown.len(), 6);
+        assert_eq!(shown[5], "  and 26 more");
+        let shown = lines(&watch(30, start), 2, 40, start);
+        assert_eq!(shown[1..], ["  30 builds"]);
+        assert_eq!(lines(&watch(30, start), 200, 40, start).len(), 1 + MOST);
+    }
+
+    #[test]
+    fn a_long_line_is_broken_between_words() {
+        assert_eq!(wrapped("built 12; sent in 0.4 s", 80), "built 12; sent in 0.4 s");
+        assert_eq!(wrapped("built 12; sent in 0.4 s", 12), "built 12;\n  sent in\n  0.4 s");
+        assert_eq!(wrapped("unbreakable", 5), "unbreakable");
+    }
+
+    #[test]
+    fn nothing_is_wider_than_the_terminal() {
+        let start = Instant::now();
+        let watch = watch(3, start);
+        for width in [2, 3, 5, 10, 20, 40, 80] {
+            for line in lines(&watch, 24, width, start + Duration::from_secs(4_000)) {
+                assert!(
+                    measure_text_width(&line) <= width.saturating_sub(1),
+                    "{width}: {line:?}"
+                );
+            }
+        }
+        let narrow = lines(&watch, 24, 30, start);
+        assert_eq!(narrow[1], "  he…  emulated  builder  0 s");
+    }
+}

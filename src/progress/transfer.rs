@@ -1,0 +1,236 @@
+//! Store paths on their way: how many, how much, how fast, how long still.
+//!
+//! Nix 2.26 and later tell the totals of a copy; 2.8 tells the number of paths, in the words of its activity, and only of
+//! what it fetches from caches the bytes. Where the bytes pass through us, they are counted here.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::{Duration, Instant};
+
+use super::amounts::{count, elapsed, size, size_of};
+use super::nix_log::{Activity, LogLine, News};
+
+/// The rate is that of the last few seconds.
+const WINDOW: Duration = Duration::from_secs(5);
+
+/// Between two samples of it.
+const STEP: Duration = Duration::from_millis(250);
+
+/// One way of store paths: from caches, or from the machine that made them.
+#[derive(Default)]
+pub(super) struct Transfer {
+    /// Nix's counts: paths done and expected, by the activities that are such a whole.
+    wholes: BTreeMap<u64, (u64, u64)>,
+    /// Bytes expected, by the activity that says so.
+    expected: BTreeMap<u64, u64>,
+    /// The paths under way, with their bytes so far.
+    under_way: BTreeMap<u64, u64>,
+    paths: u64,
+    bytes: u64,
+    /// Bytes counted outside of Nix.
+    counted: Option<u64>,
+    samples: VecDeque<(Instant, u64)>,
+}
+
+impl Transfer {
+    /// Takes in what it is about.
+    pub(super) fn see(&mut self, line: &LogLine) {
+        match line {
+            LogLine::Start { id, activity } => match activity {
+                Activity::CopyPaths { paths } => {
+                    self.wholes.insert(*id, (0, *paths));
+                }
+                Activity::CopyPath(_) => {
+                    self.under_way.insert(*id, 0);
+                }
+                _ => {}
+            },
+            LogLine::News { id, news } => match news {
+                News::Progress { done, expected, .. } => {
+                    if let Some(whole) = self.wholes.get_mut(id) {
+                        *whole = (*done, *expected);
+                    } else if let Some(bytes) = self.under_way.get_mut(id) {
+                        *bytes = *done;
+                    }
+                }
+                News::ExpectedBytes(bytes) => {
+                    self.expected.insert(*id, *bytes);
+                }
+                _ => {}
+            },
+            LogLine::Stop { id } => {
+                if let Some(bytes) = self.under_way.remove(id) {
+                    self.paths += 1;
+                    self.bytes += bytes;
+                }
+            }
+            LogLine::Message { .. } => {}
+        }
+    }
+
+    /// So many bytes have come through so far, by our own count.
+    pub(super) fn count(&mut self, bytes: u64, now: Instant) {
+        self.counted = Some(bytes);
+        self.sample(now);
+    }
+
+    /// Notes how far it is, for the rate.
+    pub(super) fn sample(&mut self, now: Instant) {
+        let bytes = self.bytes();
+        if self
+            .samples
+            .back()
+            .is_some_and(|(last, _)| now.saturating_duration_since(*last) < STEP)
+        {
+            return;
+        }
+        self.samples.push_back((now, bytes));
+        while self.samples.len() > 2
+            && self
+                .samples
+                .front()
+                .is_some_and(|(first, _)| now.saturating_duration_since(*first) > WINDOW)
+        {
+            self.samples.pop_front();
+        }
+    }
+
+    /// Paths that have come.
+    pub(super) fn paths(&self) -> u64 {
+        self.paths
+    }
+
+    /// Bytes that have come.
+    pub(super) fn bytes(&self) -> u64 {
+        let by_nix = self.bytes + self.under_way.values().sum::<u64>();
+        self.counted.unwrap_or(by_nix)
+    }
+
+    /// Whether something is still to come.
+    pub(super) fn goes_on(&self) -> bool {
+        !self.under_way.is_empty() || self.whole().is_some_and(|(done, expected)| done < expected)
+    }
+
+    /// As much as is known: `12 of 31 paths, 4.2 of 8.4 MB, 1.2 MB/s, 3 s left`.
+    pub(super) fn describe(&self, now: Instant) -> String {
+        let mut parts = Vec::new();
+        match self.whole() {
+            Some((done, expected)) => parts.push(format!("{done} of {}", count(expected, "path"))),
+            None if self.paths > 0 => parts.push(count(self.paths, "path")),
+            None => {}
+        }
+        let bytes = self.bytes();
+        let expected = self.expected_bytes();
+        match expected {
+            // Our own count has a few bytes of the protocol in it.
+            Some(expected) => parts.push(size_of(bytes.min(expected), expected)),
+            None if bytes > 0 || parts.is_empty() => parts.push(size(bytes)),
+            None => {}
+        }
+        if let Some(rate) = self.rate(now).filter(|rate| *rate > 0) {
+            parts.push(format!("{}/s", size(rate)));
+            if let Some(left) = expected.and_then(|expected| expected.checked_sub(bytes)) {
+                if left > 0 {
+                    let seconds = left.div_ceil(rate);
+                    parts.push(format!("{} left", elapsed(Duration::from_secs(seconds))));
+                }
+            }
+        }
+        parts.join(", ")
+    }
+
+    /// The last that Nix counts: a worker's own, with nothing in it, may come before.
+    fn whole(&self) -> Option<(u64, u64)> {
+        let mut wholes = self.wholes.values().rev();
+        let (done, expected) = wholes.find(|(_, expected)| *expected > 0)?;
+        Some(((*done).max(self.paths).min(*expected), *expected))
+    }
+
+    fn expected_bytes(&self) -> Option<u64> {
+        self.expected.values().rev().find(|bytes| **bytes > 0).copied()
+    }
+
+    /// In bytes per second. Not before there is something to go by.
+    fn rate(&self, now: Instant) -> Option<u64> {
+        let (first, before) = self.samples.front()?;
+        let span = now.saturating_duration_since(*first);
+        if span < Duration::from_secs(1) {
+            return None;
+        }
+        let bytes = u128::from(self.bytes().saturating_sub(*before));
+        u64::try_from(bytes * 1_000 / span.as_millis()).ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn started(id: u64, activity: Activity) -> LogLine {
+        LogLine::Start { id, activity }
+    }
+
+    fn progress(id: u64, done: u64, expected: u64) -> LogLine {
+        LogLine::News {
+            id,
+            news: News::Progress {
+                done,
+                expected,
+                running: 1,
+                failed: 0,
+            },
+        }
+    }
+
+    #[test]
+    fn paths_bytes_rate_and_what_is_left() {
+        let start = Instant::now();
+        let at = |millis| start + Duration::from_millis(millis);
+        let mut transfer = Transfer::default();
+        assert!(!transfer.goes_on());
+        transfer.see(&started(7, Activity::CopyPaths { paths: 31 }));
+        transfer.see(&LogLine::News {
+            id: 7,
+            news: News::ExpectedBytes(8_000_000),
+        });
+        transfer.count(0, at(0));
+        assert_eq!(transfer.describe(at(0)), "0 of 31 paths, 0.0 of 8.0 MB");
+        for step in 1..=20 {
+            transfer.count(step * 100_000, at(step * 100));
+        }
+        transfer.see(&progress(7, 12, 31));
+        assert_eq!(
+            transfer.describe(at(2_000)),
+            "12 of 31 paths, 2.0 of 8.0 MB, 1.0 MB/s, 6 s left"
+        );
+        assert!(transfer.goes_on());
+        // It stands still: the rate goes down, and nothing is divided by nothing.
+        transfer.count(2_000_000, at(60_000));
+        transfer.count(2_000_000, at(70_000));
+        assert_eq!(transfer.describe(at(71_000)), "12 of 31 paths, 2.0 of 8.0 MB");
+    }
+
+    #[test]
+    fn without_totals_there_is_no_time_left() {
+        let start = Instant::now();
+        let mut transfer = Transfer::default();
+        transfer.see(&started(2, Activity::CopyPath("/nix/store/x".into())));
+        transfer.count(0, start);
+        transfer.count(3_000_000, start + Duration::from_secs(2));
+        transfer.see(&LogLine::Stop { id: 2 });
+        assert_eq!(
+            transfer.describe(start + Duration::from_secs(2)),
+            "1 path, 3.0 MB, 1.5 MB/s"
+        );
+    }
+
+    #[test]
+    fn without_our_own_count_nix_bytes_are_added_up() {
+        let mut transfer = Transfer::default();
+        for id in [1, 2] {
+            transfer.see(&started(id, Activity::CopyPath("/nix/store/x".into())));
+            transfer.see(&progress(id, 1_000, 5_000));
+        }
+        transfer.see(&LogLine::Stop { id: 1 });
+        assert_eq!((transfer.paths(), transfer.bytes()), (1, 2_000));
+    }
+}

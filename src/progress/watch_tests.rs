@@ -1,0 +1,271 @@
+//! Events in, lines and state out; the clock is a value.
+
+use std::time::{Duration, Instant};
+
+use super::nix_log::{Activity, LogLine, News};
+use super::watch::{Line, Watch};
+use super::{Builder, Event, Phase, Verbosity};
+use crate::sources::archive::Amount;
+
+struct Run {
+    watch: Watch,
+    start: Instant,
+    now: Instant,
+    lines: Vec<String>,
+}
+
+impl Run {
+    fn new(level: i16, is_live: bool) -> Self {
+        let start = Instant::now();
+        let verbosity = Verbosity {
+            level,
+            build_logs: false,
+        };
+        Self {
+            watch: Watch::new(verbosity, is_live, start),
+            start,
+            now: start,
+            lines: Vec::new(),
+        }
+    }
+
+    fn at(mut self, seconds: u64) -> Self {
+        self.now = self.start + Duration::from_secs(seconds);
+        self
+    }
+
+    fn see(mut self, event: Event) -> Self {
+        let lines = self.watch.see(event, self.now);
+        self.lines.extend(lines.iter().map(Line::plain));
+        self
+    }
+
+    fn phase(self, phase: Phase) -> Self {
+        self.see(Event::Phase(phase))
+    }
+
+    fn start(self, id: u64, activity: Activity) -> Self {
+        self.see(Event::Nix(LogLine::Start { id, activity }))
+    }
+
+    fn stop(self, id: u64) -> Self {
+        self.see(Event::Nix(LogLine::Stop { id }))
+    }
+
+    fn build(self, id: u64) -> Self {
+        self.start(
+            id,
+            Activity::Build {
+                derivation: format!("/nix/store/00000000000000000000000000000000-hello-{id}.drv"),
+                machine: String::new(),
+            },
+        )
+    }
+
+    fn counts(self, id: u64, done: u64, expected: u64) -> Self {
+        self.see(Event::Nix(LogLine::News {
+            id,
+            news: News::Progress {
+                done,
+                expected,
+                running: 1,
+                failed: 0,
+            },
+        }))
+    }
+
+    fn message(self, level: i64, text: &str) -> Self {
+        let text = text.to_owned();
+        self.see(Event::Nix(LogLine::Message { level, text }))
+    }
+
+    fn status(&self) -> String {
+        self.watch.status(self.now)
+    }
+
+    fn beat(&mut self, seconds: u64) -> Option<String> {
+        self.watch.heartbeat(self.start + Duration::from_secs(seconds))
+    }
+}
+
+fn on_builder() -> Event {
+    Event::Builder(Builder::there("builder", "x86_64-linux", "aarch64-linux"))
+}
+
+fn amount(files: u64, bytes: u64) -> Amount {
+    Amount { files, bytes }
+}
+
+#[test]
+fn what_goes_on_in_one_line() {
+    let run = Run::new(0, true).phase(Phase::Sending);
+    assert_eq!(run.status(), "sending the configuration");
+    let run = run.see(Event::Sending(amount(12, 40_000), Some(812)));
+    assert_eq!(run.status(), "sending the configuration: 12 of 812 files, 40.0 kB");
+    let run = run.see(Event::Sending(amount(1, 40_000), None));
+    assert_eq!(run.status(), "sending the configuration: 1 file, 40.0 kB");
+    let run = run.see(on_builder()).phase(Phase::Evaluating);
+    assert_eq!(run.status(), "evaluating on builder");
+    let run = run.phase(Phase::Building).start(2, Activity::Builds).counts(2, 3, 7);
+    assert_eq!(run.status(), "building 3 of 7 on builder");
+    let run = run.start(3, Activity::CopyPaths { paths: 0 }).counts(3, 1, 5);
+    assert_eq!(run.status(), "building 3 of 7 on builder, fetching 1 of 5 paths");
+    let run = run.phase(Phase::Receiving(None)).see(Event::Received(4_200_000));
+    assert_eq!(run.status(), "receiving 4.2 MB");
+    let run = run.phase(Phase::Receiving(Some("target".into())));
+    assert_eq!(run.status(), "copying to target: 0 B");
+    let run = run.phase(Phase::Activating {
+        action: "switch".into(),
+        host: Some("target".into()),
+    });
+    assert_eq!(run.status(), "activating on target (switch)");
+    assert!(run.watch.is_going());
+    assert!(!run.phase(Phase::Done).watch.is_going());
+}
+
+/// ssh may ask for a password there.
+#[test]
+fn nothing_is_live_while_somebody_may_ask() {
+    for phase in [Phase::Connecting("b".into()), Phase::Fetching("b".into())] {
+        assert!(!Run::new(0, true).phase(phase).watch.is_going());
+    }
+}
+
+#[test]
+fn a_long_silence_ends_with_a_sign_of_life() {
+    let mut run = Run::new(0, false).phase(Phase::Evaluating);
+    assert_eq!(run.beat(29), None);
+    assert_eq!(run.beat(30).as_deref(), Some("still evaluating (30 s)"));
+    assert_eq!(run.beat(59), None);
+    assert_eq!(run.beat(90).as_deref(), Some("still evaluating (1 min 30 s)"));
+    // What is said is a sign of life as well.
+    let run = run.at(100).message(3, "something");
+    let mut run = run.see(on_builder()).at(110).phase(Phase::Building);
+    assert_eq!(run.beat(130), None);
+    run = run.at(120).start(9, Activity::Builds).counts(9, 3, 7).build(1);
+    assert_eq!(
+        run.beat(170).as_deref(),
+        Some("still building 3 of 7 on builder: hello-1 (1 min)")
+    );
+    for id in 2..=5 {
+        run = run.at(170 + id).build(id);
+    }
+    assert_eq!(
+        run.beat(230).as_deref(),
+        Some("still building 3 of 7 on builder: hello-1, hello-2, hello-3 and 2 more (2 min)")
+    );
+}
+
+#[test]
+fn no_sign_of_life_while_it_connects_or_for_the_quiet() {
+    let mut run = Run::new(0, false).phase(Phase::Connecting("b".into()));
+    assert_eq!(run.beat(100), None);
+    let mut run = Run::new(-1, false).phase(Phase::Building);
+    assert_eq!(run.beat(100), None);
+}
+
+#[test]
+fn what_is_seen_live_is_not_said_as_well() {
+    for (is_live, expected) in [(true, 0), (false, 2)] {
+        let run = Run::new(0, is_live)
+            .phase(Phase::Building)
+            .build(1)
+            .start(2, Activity::Substitute("/nix/store/x".into()));
+        assert_eq!(run.lines.len(), expected);
+    }
+}
+
+/// An evaluation that is run again says the same things again.
+#[test]
+fn a_message_of_an_evaluation_is_shown_once() {
+    let run = Run::new(0, true)
+        .phase(Phase::Evaluating)
+        .message(0, "trace: hello")
+        .message(1, "warning: x")
+        .phase(Phase::Sending)
+        .phase(Phase::Evaluating)
+        .message(0, "trace: hello")
+        .message(1, "warning: x")
+        .message(1, "warning: y")
+        .message(4, "for -v only");
+    assert_eq!(run.lines, ["trace: hello", "warning: x", "warning: y"]);
+}
+
+#[test]
+fn the_end_says_what_changed_and_how_long_each_part_took() {
+    let run = Run::new(0, false)
+        .phase(Phase::Connecting("builder".into()))
+        .at(2)
+        .phase(Phase::Sending)
+        .see(Event::Sent(amount(3, 1_500)))
+        .at(3)
+        .phase(Phase::Evaluating)
+        .at(8)
+        .phase(Phase::Building)
+        .build(1)
+        .build(2)
+        .stop(1)
+        .stop(2)
+        .at(70)
+        .phase(Phase::Receiving(None))
+        .start(3, Activity::CopyPath("/nix/store/x".into()))
+        .stop(3)
+        .see(Event::Received(4_200_000))
+        .at(71)
+        .phase(Phase::Done)
+        .at(80)
+        .phase(Phase::Activating {
+            action: "switch".into(),
+            host: None,
+        })
+        .at(82)
+        .phase(Phase::Done)
+        .see(Event::Finished { is_the_same: false });
+    assert_eq!(
+        run.lines,
+        [
+            "connecting to builder...",
+            "sent 3 files, 1.5 kB",
+            "building hello-1...",
+            "building hello-2...",
+            "built 2, received 1 path (4.2 MB); sent in 1.0 s, evaluated in 5.0 s, built in 1 min 2 s, \
+             received in 1.0 s, activated in 2.0 s",
+        ]
+    );
+}
+
+#[test]
+fn the_end_of_what_was_there_already() {
+    let run = |is_the_same| {
+        Run::new(0, false)
+            .phase(Phase::Evaluating)
+            .at(2)
+            .phase(Phase::Building)
+            .at(3)
+            .phase(Phase::Done)
+            .see(Event::Finished { is_the_same })
+            .lines
+    };
+    assert_eq!(run(true), ["nothing changed; evaluated in 2.0 s"]);
+    assert_eq!(run(false), ["nothing was built; evaluated in 2.0 s"]);
+    let quiet = Run::new(-1, false).see(Event::Finished { is_the_same: true });
+    assert!(quiet.lines.is_empty());
+}
+
+#[test]
+fn what_went_to_another_machine_was_copied() {
+    let run = Run::new(0, true)
+        .phase(Phase::Receiving(Some("builder".into())))
+        .start(1, Activity::CopyPath("/nix/store/x.drv".into()))
+        .stop(1)
+        .see(Event::Received(2_000))
+        .at(1)
+        .phase(Phase::Receiving(Some("target".into())))
+        .start(2, Activity::CopyPath("/nix/store/x".into()))
+        .stop(2)
+        .see(Event::Received(3_000))
+        .at(3)
+        .phase(Phase::Done)
+        .see(Event::Finished { is_the_same: false });
+    assert_eq!(run.lines, ["copied 2 paths (5.0 kB); copied in 3.0 s"]);
+}

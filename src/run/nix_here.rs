@@ -1,0 +1,166 @@
+//! Nix's commands on this machine, as the display hears them.
+
+use std::io::IsTerminal;
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+
+use crate::nix_settings::NixSettings;
+use crate::plan::{Configuration, Flake, NixFlags};
+use crate::process::Invocation;
+use crate::process::signals::Signals;
+use crate::progress::nix_log::{Activity, LogLine};
+use crate::progress::{Builder, Event, Observer, Phase};
+use crate::sources::flakes;
+use crate::surroundings::Surroundings;
+
+/// Makes Nix write its log for us.
+const LOG_FORMAT: [&str; 2] = ["--log-format", "internal-json"];
+
+/// Runs a command of Nix and shows what its log says; gives what it prints. `first` is what it does first: from the
+/// first build on, it builds.
+///
+/// # Errors
+/// As [`Invocation::run`].
+pub(super) fn run(
+    command: Invocation,
+    first: &Phase,
+    observer: &mut dyn Observer,
+    signals: &Signals,
+) -> Result<Vec<u8>> {
+    let command = command.own_args(LOG_FORMAT);
+    observer.see(Event::Builder(Builder::default()));
+    observer.see(Event::Phase(first.clone()));
+    let mut builds = None;
+    let mut each = |line: &str| {
+        let Some(event) = Event::of_nix(line) else { return };
+        match &event {
+            Event::Nix(LogLine::Start {
+                id,
+                activity: Activity::Builds,
+            }) => {
+                builds = Some(*id);
+                observer.see(Event::Phase(Phase::Building));
+            }
+            // An evaluation may need builds, and go on after them.
+            Event::Nix(LogLine::Stop { id }) if builds == Some(*id) => observer.see(Event::Phase(first.clone())),
+            Event::Nix(LogLine::Start {
+                activity: Activity::Build { derivation, .. },
+                ..
+            }) => {
+                let wanted = system_of(Path::new(derivation));
+                let builder = wanted.map(|wanted| Builder::here(std::env::consts::ARCH, &wanted));
+                observer.see(Event::Builder(builder.unwrap_or_default()));
+            }
+            _ => {}
+        }
+        observer.see(event);
+    };
+    let output = command.capture_and_watch(&mut each, signals);
+    observer.see(Event::Phase(Phase::Done));
+    output
+}
+
+/// The system that a derivation is for: in its file, the first text of its own after the three lists.
+fn system_of(derivation: &Path) -> Option<String> {
+    let text = std::fs::read(derivation).ok()?;
+    let start = text.windows(3).position(|bytes| bytes == b"],\"")? + 3;
+    let length = text[start..].iter().position(|byte| *byte == b'"')?;
+    String::from_utf8(text[start..start + length].to_owned()).ok()
+}
+
+/// Whether Nix's log is ours to read: not if the user has asked for a format, and not if Nix may have to ask him
+/// something, which it does not do while it writes for us.
+pub(super) fn is_log_ours(configuration: Option<&Configuration>, flags: &NixFlags, around: &Surroundings) -> bool {
+    if flags.common.log_format.is_some() {
+        return false;
+    }
+    let Some(Configuration::Flake(flake)) = configuration else {
+        return true;
+    };
+    let is_anybody_here = std::io::stdin().is_terminal() && std::io::stderr().is_terminal();
+    let accepts = || {
+        let given = flags.common.setting("accept-flake-config").map(str::to_owned);
+        let set = || {
+            NixSettings::read(|name| around.variable(name))
+                .get("accept-flake-config")
+                .map(str::to_owned)
+        };
+        flake.flags.accept_flake_config || given.or_else(set).as_deref() == Some("true")
+    };
+    !is_anybody_here || accepts() || !wants_settings(flake, &around.directory)
+}
+
+/// Whether a flake asks for settings, or may: of one on another machine it is not known yet.
+fn wants_settings(flake: &Flake, directory: &Path) -> bool {
+    let text = place(&flake.reference, directory).and_then(|place| std::fs::read_to_string(place).ok());
+    text.is_none_or(|text| text.contains("nixConfig"))
+}
+
+/// The `flake.nix` of a flake on this machine.
+fn place(reference: &str, directory: &Path) -> Option<PathBuf> {
+    if flakes::is_elsewhere(reference) {
+        return None;
+    }
+    let (path, query) = reference.split_once('?').unwrap_or((reference, ""));
+    let inside = query.split('&').find_map(|pair| pair.strip_prefix("dir="));
+    let path = ["path:", "git+file:", "file:"]
+        .iter()
+        .find_map(|scheme| path.strip_prefix(scheme))
+        .unwrap_or(path);
+    let path = directory.join(path.strip_prefix("//").unwrap_or(path));
+    let path = inside.map_or_else(|| path.clone(), |inside| path.join(inside));
+    // Nix looks for it in the directories above as well.
+    path.ancestors()
+        .map(|place| place.join("flake.nix"))
+        .find(|file| file.exists())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_system_stands_after_the_lists() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(
+            file.path(),
+            r#"Derive([("out","/nix/store/x-y","","")],[("/nix/store/a.drv",["out"]),("/nix/store/b.drv",["out"])],["/nix/store/s"],"aarch64-linux","/bin/sh",["-c","],\"no"],[("name","y")])"#,
+        )
+        .unwrap();
+        assert_eq!(system_of(file.path()).as_deref(), Some("aarch64-linux"));
+        assert_eq!(system_of(Path::new("/nonexistent.drv")), None);
+    }
+
+    #[test]
+    fn which_flakes_ask() {
+        let directory = tempfile::tempdir().unwrap();
+        let write = |name: &str, text: &str| {
+            std::fs::create_dir_all(directory.path().join(name)).unwrap();
+            std::fs::write(directory.path().join(name).join("flake.nix"), text).unwrap();
+        };
+        write("plain/sub/deeper", "");
+        std::fs::remove_file(directory.path().join("plain/sub/deeper/flake.nix")).unwrap();
+        write("plain", "{ outputs = _: { }; }");
+        write("asking", "{ nixConfig.bash-prompt = \"x\"; outputs = _: { }; }");
+        let root = directory.path().display();
+        for (reference, expected) in [
+            (format!("{root}/plain"), false),
+            ("./plain".to_owned(), false),
+            ("plain/sub/deeper".to_owned(), false),
+            (format!("path:{root}/plain?narHash=x"), false),
+            (format!("git+file://{root}/plain"), false),
+            (format!("{root}/asking"), true),
+            (format!("path:{root}?dir=asking"), true),
+            ("github:owner/repository".to_owned(), true),
+            ("git+ssh://host/path".to_owned(), true),
+        ] {
+            let flake = Flake {
+                reference: reference.clone(),
+                name: None,
+                flags: crate::cli::flags::FlakeFlags::default(),
+            };
+            assert_eq!(wants_settings(&flake, directory.path()), expected, "{reference}");
+        }
+    }
+}
