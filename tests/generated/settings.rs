@@ -1,7 +1,8 @@
 //! The pages beside the program that say which settings there are.
 
 use std::fs;
-use std::io::Write as _;
+
+use rebuild::settings::Kind;
 
 use super::path;
 
@@ -9,11 +10,7 @@ use super::path;
 #[test]
 fn the_pages_of_settings_have_every_setting() {
     for (page, beginning) in [("man/rebuild.json.5", "\n.B "), ("nix/settings.nix", "\n  ")] {
-        let Ok(text) = fs::read_to_string(path(page)) else {
-            // Not by eprintln, which cargo hides when all went well.
-            let _ = writeln!(std::io::stderr(), "skipped: there is no {page} yet");
-            continue;
-        };
+        let text = fs::read_to_string(path(page)).unwrap();
         for definition in &rebuild::settings::ALL {
             let entry = format!("{beginning}{}", definition.name);
             let is_there = text.match_indices(&entry).any(|(place, _)| {
@@ -29,4 +26,31 @@ fn the_pages_of_settings_have_every_setting() {
             );
         }
     }
+}
+
+/// The NixOS module writes nothing that the program would refuse.
+#[test]
+fn the_nixos_module_has_no_other_settings_and_their_words() {
+    let module = fs::read_to_string(path("nix/settings.nix")).unwrap();
+    let (_, options) = module.split_once("\nin\n{\n").unwrap();
+    let mut seen = Vec::new();
+    // "  evalHost = setting types.str "builder" ''"
+    for line in options.lines() {
+        let Some((name, kind)) = line.split_once(" = setting ") else {
+            continue;
+        };
+        let name = name.trim();
+        let definition = rebuild::settings::ALL.iter().find(|definition| definition.name == name);
+        let expected = match definition
+            .unwrap_or_else(|| panic!("the program has no setting {name}"))
+            .kind
+        {
+            Kind::Host | Kind::Flake => "types.str ".to_owned(),
+            Kind::Switch => "types.bool ".to_owned(),
+            Kind::Choice(words) => format!("(types.enum [ \"{}\" ]) ", words.join("\" \"")),
+        };
+        assert!(kind.starts_with(&expected), "{name} is {kind}, not {expected}");
+        seen.push(name);
+    }
+    assert_eq!(seen.len(), rebuild::settings::ALL.len(), "{seen:?}");
 }
