@@ -3,6 +3,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+#[path = "program/bad_days.rs"]
+mod bad_days;
 #[path = "program/changes.rs"]
 mod changes;
 #[path = "program/configurations.rs"]
@@ -270,100 +272,6 @@ fn the_users_ssh_options_are_respected() {
     );
 }
 
-#[test]
-fn every_way_of_not_connecting_has_its_message_and_changes_nothing() {
-    for (text, expected) in [
-        (
-            "ssh: Could not resolve hostname builder: Name or service not known",
-            "no machine is known by the name 'builder'",
-        ),
-        (
-            "ssh: connect to host builder port 22: Connection refused",
-            "builder cannot be reached",
-        ),
-        (
-            "builder: Permission denied (publickey).",
-            "builder refuses this user's keys",
-        ),
-        (
-            "Host key verification failed.",
-            "the host key of builder is unknown or has changed",
-        ),
-    ] {
-        let stage = Stage::new();
-        stage.stub("ssh", &format!("echo '{text}' >&2; exit 255"));
-        let run = stage.rebuild("switch --eval-on builder");
-        assert_eq!((run.code, run.stdout.as_str()), (255, ""), "{text}");
-        assert!(run.stderr.contains(&format!("error: {expected}")), "{}", run.stderr);
-        assert_eq!(stage.calls().len(), 1);
-    }
-}
-
-#[test]
-fn a_builder_without_nix_is_named() {
-    let stage = Stage::new();
-    stage.stub("ssh", "hear_script; say failed no-nix 127; exit 127");
-    let run = stage.rebuild("switch --eval-on builder");
-    assert_eq!(run.code, 127);
-    assert!(run.stderr.contains("error: builder has no Nix"), "{}", run.stderr);
-}
-
-#[test]
-fn a_link_that_breaks_is_never_a_no() {
-    for after in ["", "say receiving none", &good_session("exit 255")] {
-        let stage = Stage::new();
-        stage.stub(
-            "ssh",
-            &format!(
-                "hear_script\nsay hello /usr/bin x\n{}\nexit 255",
-                after.trim_start_matches("hear_script")
-            ),
-        );
-        let run = stage.rebuild("switch --eval-on builder --no-lend");
-        assert_eq!(run.code, 255, "{after}: {}", run.stderr);
-        assert!(
-            run.stderr
-                .contains("the connection to builder broke, nothing was changed here"),
-            "{}",
-            run.stderr
-        );
-        assert_eq!(stage.calls().len(), 1, "{after}");
-    }
-}
-
-/// With more to send than a pipe holds, the writing fails as well: that is the same broken link.
-#[test]
-fn a_link_that_breaks_while_files_go_is_the_same() {
-    let stage = Stage::new();
-    stage.write("etc/nixos/big", &"x".repeat(3_000_000));
-    stage.write("etc/nixos/hardware.nix", "{ big = ./big; }");
-    stage.stub(
-        "ssh",
-        "hear_script; say hello /usr/bin x; say receiving none; sleep 0.3; exit 255",
-    );
-    let run = stage.rebuild("switch --eval-on builder --no-lend");
-    assert_eq!(run.code, 255);
-    assert!(run.stderr.contains("the connection to builder broke"), "{}", run.stderr);
-}
-
-/// A file that cannot be read is another matter, and has its name in the message.
-#[test]
-fn a_file_that_vanishes_is_named() {
-    let stage = Stage::new();
-    let file = stage.path("etc/nixos/hardware.nix");
-    stage.stub(
-        "ssh",
-        &format!(
-            "hear_script; say hello /usr/bin x; rm {}; say receiving none; hear_files; read -r x",
-            file.display()
-        ),
-    );
-    let run = stage.rebuild("switch --eval-on builder --no-lend");
-    assert_eq!(run.code, 1);
-    let expected = format!("this machine → builder: cannot send {}: No such file", file.display());
-    assert!(run.stderr.contains(&expected), "{}", run.stderr);
-}
-
 /// An evaluation error about a file that is here brings the file; the error is not shown.
 #[test]
 fn a_file_that_no_literal_names_is_sent_when_it_is_missed() {
@@ -469,21 +377,6 @@ fn an_evaluation_error_is_nix_own_text_and_code() {
     );
 }
 
-/// Both streams at once, more than any pipe holds.
-#[test]
-fn a_flood_on_both_streams_does_not_hang() {
-    let stage = Stage::new();
-    stage.stub(
-        "ssh",
-        &good_session("yes 'a line of text' | head -c 400000 >&2 & yes 'another line' | head -c 400000; wait; say no-socket; say finished"),
-    );
-    stage.stub("nix-copy-closure", "");
-    stage.stub("nix-store", "");
-    let run = stage.rebuild("build --eval-on builder --no-lend");
-    assert_eq!(run.code, 0);
-    assert!(run.stderr.len() > 700_000, "{}", run.stderr.len());
-}
-
 #[test]
 fn ctrl_c_tells_the_other_side_and_ends_with_130() {
     let stage = Stage::new();
@@ -500,37 +393,6 @@ fn ctrl_c_tells_the_other_side_and_ends_with_130() {
     assert_eq!((run.code, run.stdout.as_str()), (130, ""));
     assert_eq!(stage.read("heard"), "heard cancel\n");
     assert_eq!(stage.calls().len(), 1);
-}
-
-#[test]
-fn a_builder_that_does_not_answer_a_ctrl_c_is_left() {
-    let stage = Stage::new();
-    stage.stub(
-        "ssh",
-        "hear_script; say hello /usr/bin x; : >talking; trap '' TERM; sleep 60",
-    );
-    let mut child = stage.start("switch --eval-on builder");
-    stage.wait_for("talking");
-    let begin = Instant::now();
-    child.signal("INT");
-    assert_eq!(child.finish().code, 130);
-    assert!(begin.elapsed() < Duration::from_secs(10));
-}
-
-/// The answer of a builder is text from another machine.
-#[test]
-fn a_result_that_is_no_store_path_is_refused() {
-    for path in ["/etc", "/nix/store/../../etc", "--option", "/nix/store/.links"] {
-        let stage = Stage::new();
-        stage.stub(
-            "ssh",
-            &good_session("say no-socket; say finished").replace(SYSTEM, path),
-        );
-        let run = stage.rebuild("switch --eval-on builder --no-lend");
-        assert_eq!(run.code, 1, "{path}: {}", run.stderr);
-        assert!(run.stderr.contains("is not a store path"), "{}", run.stderr);
-        assert_eq!(stage.calls().len(), 1);
-    }
 }
 
 #[test]

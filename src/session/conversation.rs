@@ -1,32 +1,32 @@
 //! The talk itself: says what is to be said, hears what comes, and knows at each point what that means.
 
+mod outgoing;
+
 use std::collections::BTreeSet;
 use std::ffi::OsString;
-use std::io::{BufRead, BufReader, Read};
 use std::path::PathBuf;
 use std::process::Child;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
-use std::thread;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 
 use super::diagnosis;
-use super::named::{refused, shown};
+use super::listening::{Heard, listen};
 use super::relay::Relay;
-use super::reply::{Has, Reply};
+use super::reply::Reply;
 use super::request::{Request, exports};
 use super::rounds::{Next, Rounds};
 use super::sources::Sources;
 use super::speaker::{Speaker, Speech};
+use outgoing::Sending;
+
 use crate::failure::{Failure, Interrupted};
 use crate::host::Host;
 use crate::process::exit_code;
 use crate::process::signals::Signals;
 use crate::progress::nix_log::LogLine;
 use crate::progress::{Builder, Event, Observer, Phase};
-use crate::sources::archive::Amount;
-use crate::sources::mirror::Entry;
 use crate::ssh::{self, Ssh};
 use crate::store_path::StorePath;
 
@@ -35,9 +35,6 @@ const FAREWELL: Duration = Duration::from_secs(5);
 
 /// How often a live display hears of the bytes received.
 const TICK: Duration = Duration::from_millis(200);
-
-/// As many files are named, of those that were asked for at once.
-const MOST_NAMED: usize = 10;
 
 /// What came of it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -66,15 +63,6 @@ pub struct Peer<'a> {
     pub own_nix: &'a dyn Fn() -> Option<String>,
     /// Brings a store path there with all that it depends on.
     pub importer: &'a dyn Fn(&StorePath) -> Result<()>,
-}
-
-enum Heard {
-    Line(Vec<u8>),
-    StreamEnded,
-    Ssh(String),
-    SshFellSilent,
-    Sent(Result<Amount>),
-    Signal(i32),
 }
 
 /// Carries out a request on another machine.
@@ -135,45 +123,6 @@ pub fn converse(
     result.map(|()| talk.answer)
 }
 
-/// Starts the threads that turn everything that can happen into one stream.
-fn listen(child: &mut Child, sender: Sender<Heard>) -> Result<Speaker> {
-    let (Some(stdin), Some(stdout), Some(stderr)) = (child.stdin.take(), child.stdout.take(), child.stderr.take())
-    else {
-        anyhow::bail!("ssh was started without pipes");
-    };
-    let reports = sender.clone();
-    let speaker = Speaker::start(stdin, move |amount| {
-        let _ = reports.send(Heard::Sent(amount));
-    });
-    let texts = sender.clone();
-    thread::spawn(move || {
-        lines(stderr, |line| {
-            texts
-                .send(Heard::Ssh(String::from_utf8_lossy(&line).into_owned()))
-                .is_ok()
-        });
-        let _ = texts.send(Heard::SshFellSilent);
-    });
-    thread::spawn(move || {
-        lines(stdout, |line| sender.send(Heard::Line(line)).is_ok());
-        let _ = sender.send(Heard::StreamEnded);
-    });
-    Ok(speaker)
-}
-
-/// Calls `each` for every line until it says no or there are no more.
-fn lines(stream: impl Read, mut each: impl FnMut(Vec<u8>) -> bool) {
-    let mut reader = BufReader::new(stream);
-    let mut line = Vec::new();
-    while reader.read_until(b'\n', &mut line).is_ok_and(|length| length > 0) {
-        let end = line.iter().rposition(|byte| !b"\n\r".contains(byte));
-        line.truncate(end.map_or(0, |last| last + 1));
-        if !each(std::mem::take(&mut line)) {
-            break;
-        }
-    }
-}
-
 fn is_broken_pipe(error: &anyhow::Error) -> bool {
     let mut causes = error.chain().filter_map(|cause| cause.downcast_ref::<std::io::Error>());
     causes.any(|cause| cause.kind() == std::io::ErrorKind::BrokenPipe)
@@ -186,15 +135,6 @@ enum Copying {
     /// It will, when the lent daemon is there: ssh may ask for a password until then.
     Soon,
     Now,
-}
-
-/// What is on its way to the other machine.
-enum Sending {
-    Nothing,
-    /// So many files.
-    Files(u64),
-    /// Store paths: nobody has counted what is in them.
-    Trees,
 }
 
 struct Conversation<'a> {
@@ -270,7 +210,10 @@ impl Conversation<'_> {
         // ssh's own last words may still be under way; not for long, though a process of its own may hold its stderr.
         while !self.ssh_is_silent {
             match inbox.recv_timeout(TICK) {
-                Ok(Heard::Ssh(line)) => self.ssh_text.push_str(&line),
+                Ok(Heard::Ssh(line)) => {
+                    self.ssh_text.push_str(&line);
+                    self.ssh_text.push('\n');
+                }
                 Ok(Heard::SshFellSilent) | Err(_) => self.ssh_is_silent = true,
                 Ok(_) => {}
             }
@@ -424,70 +367,6 @@ impl Conversation<'_> {
             Reply::Done | Reply::Failed { .. } => self.ended = Some(reply),
         }
         Ok(())
-    }
-
-    fn say(&self, speech: Speech) {
-        if let Some(speaker) = &self.speaker {
-            speaker.say(speech);
-        }
-    }
-
-    /// The store paths that the other side lacks: only such as we have offered.
-    fn send_trees(&mut self, names: Vec<String>) -> Result<()> {
-        if names.is_empty() {
-            return Ok(());
-        }
-        let names: Vec<OsString> = names.into_iter().map(Into::into).collect();
-        for name in &names {
-            let shown = name.to_string_lossy();
-            anyhow::ensure!(
-                self.sources.collection.trees().contains(name),
-                "{} asks for {shown}, which it was not offered",
-                self.host
-            );
-            self.observer.see(Event::Detail(format!("sending /nix/store/{shown}")));
-        }
-        self.sending = Sending::Trees;
-        self.say(Speech::Trees(names));
-        Ok(())
-    }
-
-    fn send_files(&mut self, has: Has) {
-        self.name_refused();
-        let Some(steps) = self.sources.change(has) else {
-            let detail = format!("{} has the configuration's files already", self.host);
-            self.observer.see(Event::Detail(detail));
-            return;
-        };
-        self.name_sent(&steps.added);
-        let files = steps
-            .added
-            .iter()
-            .filter(|(_, entry)| matches!(entry, Entry::Content { .. }));
-        self.sending = Sending::Files(files.count() as u64);
-        self.say(Speech::Change(steps));
-    }
-
-    fn name_sent(&mut self, added: &[(PathBuf, Entry)]) {
-        let files = added.iter().filter(|(_, entry)| matches!(entry, Entry::Content { .. }));
-        for (number, (path, _)) in files.enumerate() {
-            let line = format!("sending {}", shown(path));
-            // What no literal names is sent because the other side asks for it: that is to be seen.
-            self.observer.see(if self.rounds.has_begun() && number < MOST_NAMED {
-                Event::Text(line)
-            } else {
-                Event::Detail(line)
-            });
-        }
-    }
-
-    fn name_refused(&mut self) {
-        for (path, refusal) in self.sources.collection.take_refused() {
-            if !self.named_refused.insert(path.clone()) {
-                continue;
-            }
-            self.observer.see(Event::Text(refused(&path, refusal, self.host)));
-        }
     }
 
     fn after_round(&mut self, reply: &Reply) -> Result<()> {

@@ -11,6 +11,7 @@
 mod conversation;
 mod diagnosis;
 mod frames;
+mod listening;
 mod missing;
 mod named;
 pub mod relay;

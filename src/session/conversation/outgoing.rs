@@ -1,0 +1,91 @@
+//! What is said and sent to the other machine, and what the user is told of it.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use anyhow::Result;
+
+use super::Conversation;
+use crate::progress::Event;
+use crate::session::named::{refused, shown};
+use crate::session::reply::Has;
+use crate::session::speaker::Speech;
+use crate::sources::mirror::Entry;
+
+/// As many files are named, of those that were asked for at once.
+const MOST_NAMED: usize = 10;
+
+/// What is on its way to the other machine.
+pub(super) enum Sending {
+    Nothing,
+    /// So many files.
+    Files(u64),
+    /// Store paths: nobody has counted what is in them.
+    Trees,
+}
+
+impl Conversation<'_> {
+    pub(super) fn say(&self, speech: Speech) {
+        if let Some(speaker) = &self.speaker {
+            speaker.say(speech);
+        }
+    }
+
+    /// The store paths that the other side lacks: only such as we have offered.
+    pub(super) fn send_trees(&mut self, names: Vec<String>) -> Result<()> {
+        if names.is_empty() {
+            return Ok(());
+        }
+        let names: Vec<OsString> = names.into_iter().map(Into::into).collect();
+        for name in &names {
+            let shown = name.to_string_lossy();
+            anyhow::ensure!(
+                self.sources.collection.trees().contains(name),
+                "{} asks for {shown}, which it was not offered",
+                self.host
+            );
+            self.observer.see(Event::Detail(format!("sending /nix/store/{shown}")));
+        }
+        self.sending = Sending::Trees;
+        self.say(Speech::Trees(names));
+        Ok(())
+    }
+
+    pub(super) fn send_files(&mut self, has: Has) {
+        self.name_refused();
+        let Some(steps) = self.sources.change(has) else {
+            let detail = format!("{} has the configuration's files already", self.host);
+            self.observer.see(Event::Detail(detail));
+            return;
+        };
+        self.name_sent(&steps.added);
+        let files = steps
+            .added
+            .iter()
+            .filter(|(_, entry)| matches!(entry, Entry::Content { .. }));
+        self.sending = Sending::Files(files.count() as u64);
+        self.say(Speech::Change(steps));
+    }
+
+    fn name_sent(&mut self, added: &[(PathBuf, Entry)]) {
+        let files = added.iter().filter(|(_, entry)| matches!(entry, Entry::Content { .. }));
+        for (number, (path, _)) in files.enumerate() {
+            let line = format!("sending {}", shown(path));
+            // What no literal names is sent because the other side asks for it: that is to be seen.
+            self.observer.see(if self.rounds.has_begun() && number < MOST_NAMED {
+                Event::Text(line)
+            } else {
+                Event::Detail(line)
+            });
+        }
+    }
+
+    pub(super) fn name_refused(&mut self) {
+        for (path, refusal) in self.sources.collection.take_refused() {
+            if !self.named_refused.insert(path.clone()) {
+                continue;
+            }
+            self.observer.see(Event::Text(refused(&path, refusal, self.host)));
+        }
+    }
+}
