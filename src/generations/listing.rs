@@ -1,12 +1,11 @@
 //! All generations of a profile. What a generation alone knows of itself, its own program is asked for.
 
-use std::io;
 use std::path::Path;
 use std::thread;
 
 use anyhow::{Result, anyhow};
 
-use super::{Generation, Link, UNKNOWN, date, links, read, reviser};
+use super::{Generation, Link, links, read, reviser};
 use crate::failure::Failure;
 use crate::process::Invocation;
 use crate::process::signals::Signals;
@@ -38,15 +37,6 @@ pub fn list(profile: &Path, signals: &Signals) -> Result<Vec<Generation>> {
     Ok(generations.concat())
 }
 
-/// Numbers and dates only, newest first: no program is started, so a shell may ask for it while one types.
-///
-/// # Errors
-/// When there is no such profile.
-pub fn dates(profile: &Path) -> io::Result<Vec<(u64, String)>> {
-    let dated = |link: &Link| (link.number, date(&link.path).unwrap_or_else(|| UNKNOWN.to_owned()));
-    Ok(links(profile)?.iter().map(dated).collect())
-}
-
 fn some(links: &[Link], signals: &Signals) -> Result<Vec<Generation>> {
     links
         .iter()
@@ -65,6 +55,7 @@ fn some(links: &[Link], signals: &Signals) -> Result<Vec<Generation>> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::UNKNOWN;
     use super::*;
     use std::fs;
     use std::os::unix::fs::{PermissionsExt, symlink};
@@ -116,19 +107,6 @@ mod tests {
                 (0, "abc", false),
             ]
         );
-    }
-
-    #[test]
-    fn numbers_and_dates_alone_start_nothing() {
-        let place = tempfile::tempdir().unwrap();
-        let trap = format!("#!/bin/sh\ntouch {}/ran", place.path().display());
-        let profile = profile(place.path(), &[&trap, &trap]);
-        symlink("/nonexistent/system", place.path().join("my-test-7-link")).unwrap();
-        let dates = dates(&profile).unwrap();
-        assert_eq!(dates.iter().map(|(number, _)| *number).collect::<Vec<_>>(), [7, 1, 0]);
-        assert_eq!(dates[0].1, UNKNOWN);
-        assert_eq!(dates[1].1.len(), "2026-11-24 08:30:00".len());
-        assert!(!place.path().join("ran").exists());
     }
 
     #[test]

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use chrono::{DateTime, Local};
 use serde::Serialize;
 
-pub use listing::{dates, list};
+pub use listing::list;
 pub use table::table;
 
 /// One generation, by nixos-rebuild's names. What cannot be read is `Unknown` or nothing.
