@@ -93,7 +93,7 @@ var rebuild-flags = [
     [--max-jobs 'Build at most so many derivations at once']
     [-j 'Build at most so many derivations at once']
     [--cores 'Let each build use so many cores']
-    [--log-format 'The format of Nix''s log (local runs)']
+    [--log-format 'The format of the log: raw has plain lines, and those that end in -with-logs the logs of builds']
     [--keep-going 'Go on with other builds after one has failed']
     [-k 'Go on with other builds after one has failed']
     [--keep-failed 'Keep the directory of a failed build']

@@ -31,7 +31,7 @@ doas\t'doas'"
 complete -c rebuild -l image-variant -d 'build-image: which image; without it, those that there are are listed' -r -f
 complete -c rebuild -s j -l max-jobs -d 'Build at most so many derivations at once' -r -f
 complete -c rebuild -l cores -d 'Let each build use so many cores' -r -f
-complete -c rebuild -l log-format -d 'The format of Nix\'s log (local runs)' -r -f -a "bar\t''
+complete -c rebuild -l log-format -d 'The format of the log: raw has plain lines, and those that end in -with-logs the logs of builds' -r -f -a "bar\t''
 bar-with-logs\t''
 internal-json\t''
 raw\t''

@@ -88,7 +88,7 @@ module completions {
     --quiet                   # Say less; may be given more than once
     --max-jobs(-j): string    # Build at most so many derivations at once
     --cores: string           # Let each build use so many cores
-    --log-format: string@"nu-complete rebuild log_format" # The format of Nix's log (local runs)
+    --log-format: string@"nu-complete rebuild log_format" # The format of the log: raw has plain lines, and those that end in -with-logs the logs of builds
     --keep-going(-k)          # Go on with other builds after one has failed
     --keep-failed(-K)         # Keep the directory of a failed build
     --fallback                # Build what cannot be fetched
@@ -166,7 +166,7 @@ module completions {
     --quiet                   # Say less; may be given more than once
     --max-jobs(-j): string    # Build at most so many derivations at once
     --cores: string           # Let each build use so many cores
-    --log-format: string@"nu-complete rebuild log_format" # The format of Nix's log (local runs)
+    --log-format: string@"nu-complete rebuild log_format" # The format of the log: raw has plain lines, and those that end in -with-logs the logs of builds
     --keep-going(-k)          # Go on with other builds after one has failed
     --keep-failed(-K)         # Keep the directory of a failed build
     --fallback                # Build what cannot be fetched

@@ -51,7 +51,7 @@ pub struct CommonFlags {
     #[arg(long, value_name = "N", hide_short_help = true)]
     pub cores: Option<String>,
 
-    /// The format of Nix's log (local runs)
+    /// The format of the log: raw has plain lines, and those that end in -with-logs the logs of builds
     #[arg(long, value_name = "FORMAT", value_parser = Offered(&LOG_FORMATS), hide_possible_values = true, hide_short_help = true)]
     pub log_format: Option<String>,
 

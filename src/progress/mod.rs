@@ -100,15 +100,21 @@ pub struct Verbosity {
     pub level: i16,
     /// Show build logs as they come.
     pub build_logs: bool,
+    /// Lines and nothing live, even on a terminal.
+    pub plain: bool,
 }
 
 impl Verbosity {
-    /// What the user asked for.
+    /// What the user asked for. Of Nix's log formats we have the lines of `raw`, the live display of all others, and the
+    /// logs of those that end in `-with-logs`.
     #[must_use]
     pub fn of(arguments: &Arguments) -> Self {
+        let format = arguments.common.log_format.as_deref().unwrap_or_default();
+        let logs = arguments.build.print_build_logs || format.ends_with("-with-logs");
         Self {
             level: i16::from(arguments.common.verbose) - i16::from(arguments.common.quiet),
-            build_logs: arguments.build.print_build_logs && !arguments.build.no_build_output,
+            build_logs: logs && !arguments.build.no_build_output,
+            plain: format.starts_with("raw"),
         }
     }
 }
@@ -118,10 +124,31 @@ impl Verbosity {
 pub fn observer(verbosity: Verbosity) -> Box<dyn Observer> {
     let is_set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
     let is_dumb = std::env::var_os("TERM").is_none_or(|term| term.is_empty() || term == "dumb");
-    let is_plain = is_dumb || is_set("NO_COLOR") || is_set("CI") || verbosity.level < 0;
+    let is_plain = is_dumb || is_set("NO_COLOR") || is_set("CI") || verbosity.level < 0 || verbosity.plain;
     if std::io::stderr().is_terminal() && !is_plain {
         Box::new(terminal::Terminal::new(verbosity))
     } else {
         Box::new(plain::Plain::new(verbosity))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser;
+
+    #[test]
+    fn a_log_format_says_how_it_is_shown() {
+        let seen = |line: &str| {
+            let words = std::iter::once("rebuild").chain(line.split(' '));
+            let Verbosity { build_logs, plain, .. } = Verbosity::of(&Arguments::parse_from(words));
+            (build_logs, plain)
+        };
+        assert_eq!(seen("build"), (false, false));
+        assert_eq!(seen("build --log-format raw"), (false, true));
+        assert_eq!(seen("build --log-format=raw-with-logs"), (true, true));
+        assert_eq!(seen("build --log-format bar-with-logs"), (true, false));
+        assert_eq!(seen("build -L"), (true, false));
+        assert_eq!(seen("build -L -Q"), (false, false));
     }
 }

@@ -108,6 +108,7 @@ fn a_build_whose_log_is_asked_for() {
     let verbosity = Verbosity {
         level: 0,
         build_logs: true,
+        ..Verbosity::default()
     };
     for (version, log) in logs!("build") {
         let lines = play(log, Phase::Building, verbosity).lines;
@@ -170,6 +171,7 @@ fn quiet_shows_errors_alone() {
     let quiet = Verbosity {
         level: -1,
         build_logs: false,
+        ..Verbosity::default()
     };
     for (version, log) in logs!("build") {
         let seen = play(log, Phase::Building, quiet);

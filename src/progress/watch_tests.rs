@@ -20,6 +20,7 @@ impl Run {
         let verbosity = Verbosity {
             level,
             build_logs: false,
+            ..Verbosity::default()
         };
         Self {
             watch: Watch::new(verbosity, is_live, start),
