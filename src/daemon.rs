@@ -25,6 +25,8 @@ pub enum Daemon {
         command: Invocation,
         /// What it reads first: a script, a password.
         first: Vec<u8>,
+        /// Whether it may ask for a password on this machine's terminal.
+        may_ask: bool,
     },
 }
 

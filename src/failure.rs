@@ -51,6 +51,13 @@ impl Failure {
         self
     }
 
+    /// The machine had been reached before: that it cannot be now is a link that broke.
+    #[must_use]
+    pub fn after_being_reached(mut self) -> Self {
+        self.unreachable = None;
+        self
+    }
+
     /// The machine that cannot be reached, if it is that.
     #[must_use]
     pub fn unreachable(&self) -> Option<&str> {

@@ -186,6 +186,7 @@ impl Maker<'_> {
             Place::There(builder) => {
                 let derivation = here.evaluate(self.making, observer)?;
                 self.build_there(&here, &derivation, builder, observer)
+                    .map_err(link_broke)
             }
         }
     }
@@ -350,6 +351,14 @@ pub(super) fn send_to(
     here.send(Cargo::Path(path), &relay, host, observer)
         .with_context(|| format!("this machine → {host}: nothing was changed there{}", said(&relay)))?;
     Ok(relay)
+}
+
+/// Of a machine that has been talked to before: nothing else is done instead.
+fn link_broke(error: anyhow::Error) -> anyhow::Error {
+    match error.downcast::<Failure>() {
+        Ok(failure) => failure.after_being_reached().into(),
+        Err(error) => error,
+    }
 }
 
 /// What the other end said when a transfer failed.

@@ -78,9 +78,13 @@ impl Relay {
                 let path = path.clone();
                 Box::new(move || to_socket(&path, &kept))
             }
-            Daemon::Command { command, first } => {
+            Daemon::Command {
+                command,
+                first,
+                may_ask,
+            } => {
                 // At once: it may have to log in first.
-                let (daemon, candidate) = StdioDaemon::start(command, first)?;
+                let (daemon, candidate) = StdioDaemon::start(command, first, *may_ask)?;
                 *lock(&kept) = Some(Connection::Command(daemon));
                 Box::new(move || candidate.become_daemon())
             }
@@ -238,6 +242,7 @@ mod tests {
         Relay::new(Daemon::Command {
             command,
             first: first.to_vec(),
+            may_ask: false,
         })
         .unwrap()
     }

@@ -29,7 +29,7 @@ pub(super) struct Output {
     line: Vec<u8>,
     /// Whether another run made the change, which may want to hear of its end as well.
     is_anothers: bool,
-    /// Whether root's script has been seen to run: from then on an interrupt may come too late.
+    /// Whether root's script has been sent: from then on an interrupt may come too late.
     may_have_begun: bool,
 }
 
@@ -154,7 +154,7 @@ impl Target {
                         away = Some((Instant::now() + PATIENCE, output.length));
                     }
                     if away.is_some_and(|(end, _)| Instant::now() > end) {
-                        return Err(self.out_of_patience(&failure).into());
+                        return Err(self.out_of_patience(&failure, output.may_have_begun).into());
                     }
                 }
                 other => return other,
@@ -173,7 +173,7 @@ impl Target {
         observer: &mut dyn Observer,
         signals: &Signals,
     ) -> Result<Heard> {
-        let text = self.elevating().task(task, false, self.systemd_run)?;
+        let text = self.elevating().task(task, self.systemd_run)?;
         let phase = match task {
             Task::Change(_, change) => change.activation.as_ref().map(|activation| Phase::Activating {
                 action: activation.action.to_owned(),
@@ -184,7 +184,9 @@ impl Target {
         let mut session = Session::start(&self.place, ssh, &text, observer)?;
         let (mut greeted, mut is_root) = (false, false);
         let heard = loop {
-            match session.next(observer, signals)? {
+            let next = session.next(observer, signals);
+            output.may_have_begun |= session.has_gone_on();
+            match next? {
                 Next::Output(bytes) => output.take(&bytes, observer),
                 Next::Reply(Reply::Hello { .. }) => greeted = true,
                 Next::Reply(Reply::Ended(ending)) => {
@@ -198,7 +200,6 @@ impl Target {
                 Next::Reply(Reply::Missing(program)) => break Heard::Failed(self.missing(&program)),
                 Next::Reply(Reply::Root) => {
                     is_root = true;
-                    output.may_have_begun = true;
                     // Not before: a prompt for a password may have been on this terminal.
                     if let Some(phase) = &phase {
                         observer.see(Event::Phase(phase.clone()));
@@ -213,7 +214,7 @@ impl Target {
                         .with_remedy("run the same command again: it says what the change came to"),
                     );
                 }
-                Next::Reply(Reply::Left) => {
+                Next::Reply(Reply::Refused | Reply::Left) => {
                     break Heard::Failed(self.refused("this user", session.last_words()));
                 }
                 Next::Reply(_) => {}
@@ -227,13 +228,19 @@ impl Target {
         Ok(heard)
     }
 
-    fn out_of_patience(&self, failure: &Failure) -> Failure {
-        Failure::new(format!(
-            "{} does not come back ({failure}): the change goes on there by itself",
-            self.label()
-        ))
-        .with_remedy("run the same command again to see what it came to")
-        .with_code(255)
+    fn out_of_patience(&self, failure: &Failure, may_have_begun: bool) -> Failure {
+        let label = self.label();
+        let message = if may_have_begun {
+            format!("{label} does not come back ({failure}): the change goes on there by itself")
+        } else {
+            format!("{label} does not come back ({failure}): nothing was changed there")
+        };
+        let remedy = if may_have_begun {
+            "run the same command again to see what it came to"
+        } else {
+            "run the same command again"
+        };
+        Failure::new(message).with_remedy(remedy).with_code(255)
     }
 
     fn conclude(&self, action: &str, ending: Ending) -> Result<()> {

@@ -6,6 +6,8 @@ mod here;
 mod inspection;
 mod opening;
 mod password;
+#[cfg(test)]
+mod records_tests;
 mod reply;
 mod session;
 mod text;
@@ -130,6 +132,7 @@ impl Target {
         Ok(Some(Daemon::Command {
             command: session::command(&self.place, ssh, text.script.len()),
             first: [text.script, text.input].concat(),
+            may_ask: text.may_ask && is_here,
         }))
     }
 
@@ -191,5 +194,6 @@ pub fn daemon_of(host: &Host, ssh: &Ssh) -> Result<Daemon> {
     Ok(Daemon::Command {
         command: ssh.session(host, None, text.script.len()),
         first: text.script,
+        may_ask: false,
     })
 }

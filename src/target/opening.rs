@@ -173,9 +173,7 @@ impl Target {
     }
 
     fn try_root(&self, user: &str, ssh: &Ssh, observer: &mut dyn Observer, signals: &Signals) -> Result<Attempt> {
-        let text = self
-            .elevating()
-            .task(&Task::Tell, self.password.is_some(), self.systemd_run)?;
+        let text = self.elevating().task(&Task::Tell, self.systemd_run)?;
         let mut session = Session::start(&self.place, ssh, &text, observer)?;
         session.is_quiet = true;
         loop {

@@ -65,7 +65,8 @@ pub(super) struct Session {
     host: Option<Host>,
     child: Child,
     speeches: Option<Sender<Vec<u8>>>,
-    after_go: Vec<u8>,
+    /// What is said when it is ready for that; nothing any more, once it has been.
+    after_go: Option<Vec<u8>>,
     inbox: Receiver<Heard>,
     greeted: bool,
     /// How long it may take to end by itself.
@@ -114,7 +115,7 @@ impl Session {
             host: place.host().cloned(),
             child,
             speeches: Some(speeches),
-            after_go: [GO.as_bytes(), b"\n", &text.after_go].concat(),
+            after_go: Some([GO.as_bytes(), b"\n", &text.after_go].concat()),
             inbox,
             greeted: false,
             patience: Duration::ZERO,
@@ -146,7 +147,7 @@ impl Session {
             match self.inbox.recv_timeout(TICK) {
                 Ok(Heard::Line(line)) => {
                     if line == READY.as_bytes() {
-                        let words = std::mem::take(&mut self.after_go);
+                        let words = self.after_go.take().unwrap_or_default();
                         self.say(&words);
                         continue;
                     }
@@ -188,6 +189,11 @@ impl Session {
         if self.greeted && !self.is_quiet {
             observer.see(Event::Text(line.to_owned()));
         }
+    }
+
+    /// Whether root has been told what to do, so that it may be doing that.
+    pub(super) fn has_gone_on(&self) -> bool {
+        self.after_go.is_none()
     }
 
     /// The last of what was said and was no event.

@@ -14,6 +14,7 @@ use crate::process::script::Script;
 const COMMON: &str = include_str!("scripts/common.sh");
 const NIX: &str = include_str!("../session/scripts/nix.sh");
 const ELEVATE: &str = include_str!("scripts/elevate.sh");
+const GENERATIONS: &str = include_str!("scripts/generations.sh");
 
 /// How this user becomes root.
 pub(super) struct Elevating<'a> {
@@ -69,7 +70,7 @@ pub(super) fn inspection(of: &Inspected) -> Result<Text, Failure> {
     script.set("rb_diff", yes(of.diff))?;
     script.set("rb_next_boot", yes(of.next_boot))?;
     script.set("rb_careless", yes(of.careless))?;
-    for part in [COMMON, NIX, include_str!("scripts/inspect.sh")] {
+    for part in [COMMON, NIX, GENERATIONS, include_str!("scripts/inspect.sh")] {
         script.text(part);
     }
     Ok(Text {
@@ -81,8 +82,9 @@ pub(super) fn inspection(of: &Inspected) -> Result<Text, Failure> {
 }
 
 impl Elevating<'_> {
-    /// A task for root. `check`: see first whether there is a way to root.
-    pub(super) fn task(&self, task: &Task, check: bool, systemd_run: bool) -> Result<Text, Failure> {
+    /// A task for root. Where there is a password, it is seen first whether that is taken, each time: it may not be any more
+    /// after hours, and sudo would then wait for another one.
+    pub(super) fn task(&self, task: &Task, systemd_run: bool) -> Result<Text, Failure> {
         let root = root(task, systemd_run)?;
         let mut script = self.begin()?;
         let (system, install) = match task {
@@ -94,7 +96,7 @@ impl Elevating<'_> {
         };
         script.set("rb_system", system)?;
         script.set("rb_install_bootloader", if install { "1" } else { "0" })?;
-        script.set("rb_check", yes(check))?;
+        script.set("rb_check", yes(self.password.is_some()))?;
         script.set("rb_root_size", root.len().to_string())?;
         for part in [COMMON, ELEVATE, include_str!("scripts/as-root.sh")] {
             script.text(part);
@@ -103,7 +105,7 @@ impl Elevating<'_> {
             script: script.into_bytes(),
             input: self.input(),
             after_go: root,
-            may_ask: self.has_terminal && self.password.is_none() && self.rights.elevation != Elevation::None,
+            may_ask: self.may_ask(),
         })
     }
 
@@ -123,8 +125,13 @@ impl Elevating<'_> {
                 self.input()
             },
             after_go: Vec::new(),
-            may_ask: false,
+            may_ask: self.may_ask(),
         })
+    }
+
+    /// Whether a person may be asked for the password on this machine's terminal.
+    fn may_ask(&self) -> bool {
+        self.has_terminal && self.password.is_none() && self.rights.elevation != Elevation::None
     }
 
     fn begin(&self) -> Result<Script, Failure> {
@@ -155,7 +162,7 @@ impl Elevating<'_> {
 }
 
 /// Root's script.
-fn root(task: &Task, systemd_run: bool) -> Result<Vec<u8>, Failure> {
+pub(super) fn root(task: &Task, systemd_run: bool) -> Result<Vec<u8>, Failure> {
     let mut script = Script::default();
     script.set("rb_systemd_run", yes(systemd_run))?;
     match task {
@@ -198,8 +205,9 @@ fn job(change: &Change) -> Result<Vec<u8>, Failure> {
     }
     script.set("rb_activated", &activated)?;
     script.set("rb_action", change.activation.as_ref().map_or("", |it| it.action))?;
-    script.text(NIX);
-    script.text(include_str!("scripts/job.sh"));
+    for part in [NIX, GENERATIONS, include_str!("scripts/job.sh")] {
+        script.text(part);
+    }
     Ok(script.into_bytes())
 }
 

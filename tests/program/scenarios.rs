@@ -162,7 +162,14 @@ impl Scene {
     /// daemon, which is whenever the other side connects, is in [`Scene::daemons`].
     pub fn seen(&self) -> Vec<String> {
         let calls = self.calls().into_iter();
-        let calls = calls.filter(|call| !call.starts_with("ssh ") && !is_question(call) && !is_daemon(call));
+        let calls =
+            calls.filter(|call| !call.starts_with("ssh ") && !is_question(call) && !is_daemon(call) && !is_check(call));
+        calls.map(|call| self.shorter(&call)).collect()
+    }
+
+    /// What only sees whether a password is taken: before each command of root's.
+    pub fn checks(&self) -> Vec<String> {
+        let calls = self.calls().into_iter().filter(|call| is_check(call));
         calls.map(|call| self.shorter(&call)).collect()
     }
 
@@ -238,6 +245,10 @@ impl Scene {
         );
         run
     }
+}
+
+fn is_check(call: &str) -> bool {
+    call.contains("sudo ") && call.ends_with(" true")
 }
 
 fn is_daemon(call: &str) -> bool {

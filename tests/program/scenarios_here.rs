@@ -1,6 +1,6 @@
 //! Of this machine alone: sections 2.1, 2.2, 2.5 to 2.7 and 2.9 of nixos-rebuild's contract.
 
-use super::{BUILD, LOCK, SET, Scene, check};
+use super::{BUILD, LOCK, SET, Scene, check, full};
 
 const SWITCH: &str = "switch-to-configuration switch";
 
@@ -77,19 +77,9 @@ fn a_password_for_sudo() {
     scene.typed("secret\n");
     scene.variable("NIX_SUDOOPTS", "-H");
     let sudo = "sudo --prompt= --stdin -H BECOME";
-    scene.makes(
-        "switch -S",
-        &[
-            "sudo --prompt= --stdin -H CLEAN NIXOS_INSTALL_BOOTLOADER=0 true",
-            sudo,
-            BUILD,
-            sudo,
-            LOCK,
-            "UNIT",
-            SET,
-            SWITCH,
-        ],
-    );
+    scene.makes("switch -S", &[sudo, BUILD, sudo, LOCK, "UNIT", SET, SWITCH]);
+    let check = full("sudo --prompt= --stdin -H CLEAN NIXOS_INSTALL_BOOTLOADER=0 true");
+    assert_eq!(scene.checks(), vec![check; 2]);
 }
 
 /// nixos-rebuild has run0 (nixpkgs#512018), doas is ours.

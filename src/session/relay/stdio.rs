@@ -36,9 +36,14 @@ pub(super) struct Candidate {
 }
 
 impl StdioDaemon {
-    /// Starts it, and says what comes first.
-    pub(super) fn start(command: &Invocation, first: &[u8]) -> Result<(Self, Candidate)> {
-        let mut child = command.converse()?;
+    /// Starts it, and says what comes first. One that may ask on the terminal hears Ctrl-C: sudo alone can give the terminal
+    /// its echo back.
+    pub(super) fn start(command: &Invocation, first: &[u8], may_ask: bool) -> Result<(Self, Candidate)> {
+        let mut child = if may_ask {
+            command.converse_interruptibly()?
+        } else {
+            command.converse()?
+        };
         let streams = (child.stdin.take(), child.stdout.take(), child.stderr.take());
         let (Some(mut stdin), Some(stdout), Some(stderr)) = streams else {
             anyhow::bail!("a command was started without pipes");

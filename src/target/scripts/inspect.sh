@@ -2,21 +2,6 @@
 # Finds the system that is meant and sees that it is one. It changes nothing and needs no rights.
 exec 2>&1 </dev/null
 
-# previous_generation: the generation of $rb_profile with the highest number below the current one's.
-previous_generation() {
-	current=$(readlink "$rb_profile") || return 1
-	number=${current%-link}
-	number=${number##*-}
-	found=0
-	for link in "$rb_profile"-*-link; do
-		other=${link%-link}
-		other=${other##*-}
-		case $other in '' | *[!0-9]*) continue ;; esac
-		if [ "$other" -lt "$number" ] && [ "$other" -gt "$found" ]; then found=$other; fi
-	done
-	[ "$found" -gt 0 ] && readlink -f "$rb_profile-$found-link"
-}
-
 # compare SYSTEM: with the one that runs. Nix's lines go as they are, for each Nix writes them a little differently.
 compare() {
 	if [ ! -e /run/current-system ]; then

@@ -29,6 +29,11 @@ change_profile() {
 		"$nix_bin/nix-env" -p "$rb_profile" --set "$rb_system"
 		;;
 	rollback)
+		# Before it is gone back to: somebody may have made another generation meanwhile.
+		[ "$(previous_generation)" = "$rb_system" ] || {
+			echo "$rb_profile has been changed by somebody else: $rb_system is not the generation before the current one now"
+			return 1
+		}
 		find_nix
 		"$nix_bin/nix-env" --rollback -p "$rb_profile" || return
 		[ "$(readlink -f "$rb_profile")" = "$rb_system" ] || {

@@ -38,8 +38,9 @@ follow() {
 	while :; do
 		# In this order: what was written before the end is seen.
 		if is_running "$record"; then over=no; else over=yes; fi
+		# Heard by its own run and taken away, or by somebody else.
 		[ -e "$record/log" ] || {
-			event unknown
+			event lost
 			return
 		}
 		size=$(($(wc -c <"$record/log")))
@@ -74,17 +75,29 @@ forget_when_heard() {
 	mark_heard "$1"
 }
 
-# mark_heard NAME
+# mark_heard NAME. Another run may be writing its own name at this moment.
 mark_heard() {
+	lock_records
 	[ ! -d "$records/$1" ] || : >"$records/$1/heard"
 	[ "$(last)" != "$1" ] || rm -f "$records/last"
+	exec 7>&-
 }
 
-# clean_up: what has been heard a minute ago, and what nobody came back for.
+# lock_records: one run at a time that asks, starts or forgets; until descriptor 7 is closed.
+lock_records() {
+	mkdir -p "$records"
+	exec 7>>"$records/changing"
+	flock 7
+}
+
+# clean_up: what has been heard a minute ago, and what nobody came back for; but never what runs, for a clock that was
+# just set right makes everything old.
 clean_up() {
 	[ -d "$records" ] || return 0
-	find "$records" -mindepth 2 -maxdepth 2 -name heard -mmin +1 | while IFS= read -r mark; do rm -rf "${mark%/heard}"; done
-	find "$records" -mindepth 1 -maxdepth 1 -type d -mtime +7 | while IFS= read -r old; do rm -rf "$old"; done
+	{
+		find "$records" -mindepth 2 -maxdepth 2 -name heard -mmin +1 | sed 's:/heard$::'
+		find "$records" -mindepth 1 -maxdepth 1 -type d -mtime +7
+	} | while IFS= read -r old; do is_running "$old" || rm -rf "$old"; done
 }
 
 last() {
@@ -118,11 +131,17 @@ tell_last() {
 	esac
 }
 
-# follow_again NAME OFFSET: after the connection broke.
+# follow_again NAME OFFSET: after the connection broke. If the change has not come here yet, it may be on its way still; its
+# directory keeps it from beginning when nobody expects it any more.
 follow_again() {
 	if [ ! -e "$records/$1/about" ]; then
-		event unknown
-		return
+		lock_records
+		if [ ! -e "$records/$1/about" ]; then
+			mkdir -p "$records/$1"
+			event unknown
+			return
+		fi
+		exec 7>&-
 	fi
 	follow "$1" "$2"
 	forget_when_heard "$1"
@@ -130,10 +149,7 @@ follow_again() {
 
 # change NAME: starts the job, if no other runs.
 change() {
-	mkdir -p "$records"
-	# One that asks and starts at a time; the job is not to hold this one.
-	exec 7>>"$records/changing"
-	flock 7
+	lock_records
 	name=$(last)
 	if [ -n "$name" ] && is_running "$records/$name"; then
 		event busy "$name"
@@ -149,22 +165,26 @@ change() {
 		by_systemd=no
 	fi
 	record=$records/$1
-	mkdir "$record"
+	mkdir "$record" || {
+		event unknown
+		return
+	}
+	# From the first moment on, for whoever asks sees the name below as soon as it is written.
+	exec 8>>"$record/starter"
+	flock 8
 	: >"$record/log"
 	printf '%s' "$rb_job" >"$record/job"
 	printf '%s %s %s\n' "${rb_action:-profile}" "$rb_system" "$(date +%s)" >"$record/about"
 	printf '%s\n' "$1" >"$records/last"
 	# After a power cut this is what tells.
 	sync "$record/about" "$record" "$records/last" "$records" 2>/dev/null || :
-	exec 8>>"$record/starter"
-	flock 8
 	if [ "$by_systemd" = yes ]; then
 		set -- systemd-run -E LOCALE_ARCHIVE -E NIXOS_INSTALL_BOOTLOADER -E NIXOS_NO_CHECK --collect --no-ask-password \
 			--pipe --quiet --service-type=exec --unit="$unit" /bin/sh "$record/job" "$record" "$PATH"
 	else
 		set -- /bin/sh "$record/job" "$record" "$PATH"
 	fi
-	# A session of its own: no terminal's hang-up or Ctrl-C is meant for it.
+	# A session of its own: no terminal's hang-up or Ctrl-C is meant for it. It does not hold the lock of all records.
 	setsid "$@" >>"$record/log" 2>&1 3<&- 7>&- &
 	exec 7>&- 8>&-
 	event begun

@@ -600,7 +600,7 @@ case_flake_there_a_second_run_sends_nothing() {
 		expect_lacks "$errors" "sending /"
 		after <<<'echo marker-of-another >deep/one'
 		must_sh_on pi "cd /srv/again && rebuild dry-build --eval-on builder -v --flake $reference"
-		expect_equal "$(grep -e '^sending /' -e 'files, ' "$CASE/errors")" "sending /srv/again/deep/one
+		expect_equal "$(grep -e '^sending /' -e '^sent ' "$CASE/errors")" "sending /srv/again/deep/one
 sent 1 file, 18 B"
 		after <<<'git checkout -q .'
 	done

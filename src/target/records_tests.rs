@@ -1,0 +1,196 @@
+//! Root's script and its job, run for real with records in a directory of their own: what becomes of two runs at once, of
+//! clocks that jump, and of connections that break at bad moments.
+
+use std::fs;
+use std::io::Write;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use tempfile::TempDir;
+
+use super::text::{Task, root};
+use super::{Activation, Change, ProfileChange};
+use crate::store_path::StorePath;
+
+const SYSTEM: &str = "/nix/store/00000000000000000000000000000000-nixos-system-pi";
+
+/// A machine's records, and programs that stand before its own.
+struct Machine {
+    place: TempDir,
+}
+
+impl Machine {
+    fn new() -> Self {
+        let place = tempfile::tempdir().unwrap();
+        for name in ["bin", "records"] {
+            fs::create_dir(place.path().join(name)).unwrap();
+        }
+        Self { place }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.place.path().join(name)
+    }
+
+    fn program(&self, name: &str, text: &str) {
+        let path = self.path("bin").join(name);
+        fs::write(&path, format!("#!/bin/sh\n{text}\n")).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+    }
+
+    fn script(&self, task: &Task) -> String {
+        let text = String::from_utf8(root(task, false).unwrap()).unwrap();
+        let text = text.replace("/var/lib/rebuild", &self.path("records").to_string_lossy());
+        text.replace(SYSTEM, &self.path("system").to_string_lossy())
+    }
+
+    /// What the script says.
+    fn runs(&self, task: &Task, words: &str) -> String {
+        let path = format!("{}:{}", self.path("bin").display(), std::env::var("PATH").unwrap());
+        let mut child = Command::new("sh")
+            .args(["-c", &self.script(task)])
+            .env("PATH", path)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        child.stdin.take().unwrap().write_all(words.as_bytes()).unwrap();
+        String::from_utf8(child.wait_with_output().unwrap().stdout).unwrap()
+    }
+
+    /// Its system: activation is this text.
+    fn activates(&self, text: &str) {
+        let place = self.path("system/bin");
+        fs::create_dir_all(&place).unwrap();
+        let program = place.join("switch-to-configuration");
+        fs::write(&program, format!("#!/bin/sh\n{text}\n")).unwrap();
+        fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+    }
+}
+
+fn with_change(profile: ProfileChange, then: impl FnOnce(&Change)) {
+    let system = StorePath::parse(SYSTEM).unwrap();
+    then(&Change {
+        system: &system,
+        profile,
+        activation: Some(Activation {
+            specialisation: None,
+            action: "test",
+            install_bootloader: false,
+        }),
+    });
+}
+
+#[test]
+fn a_change_comes_to_its_end_and_is_remembered_until_that_is_heard() {
+    let machine = Machine::new();
+    machine.activates("echo activating; exit 4");
+    with_change(ProfileChange::Keep, |change| {
+        let said = machine.runs(&Task::Change("one", change), "");
+        assert!(said.contains("activating\n@rebuild ended activation 4\n"), "{said}");
+    });
+    let said = machine.runs(&Task::Tell, "heard\n");
+    assert!(said.contains("@rebuild ended activation 4\n"), "{said}");
+    assert!(machine.runs(&Task::Tell, "").contains("@rebuild nothing\n"));
+}
+
+/// On a slow disk this takes seconds.
+#[test]
+fn a_change_that_is_just_being_written_down_runs_for_whoever_asks() {
+    let machine = Machine::new();
+    machine.activates("");
+    fs::write(machine.path("tell"), machine.script(&Task::Tell)).unwrap();
+    let told = machine.path("told");
+    machine.program(
+        "sync",
+        &format!("sh {} </dev/null >{}", machine.path("tell").display(), told.display()),
+    );
+    with_change(ProfileChange::Keep, |change| {
+        machine.runs(&Task::Change("one", change), "heard\n");
+    });
+    let told = fs::read_to_string(told).unwrap();
+    assert!(told.contains("@rebuild running\n"), "{told}");
+}
+
+/// A Pi has no clock of its own: the time may jump by years while it activates.
+#[test]
+fn a_record_of_what_runs_is_never_too_old() {
+    let machine = Machine::new();
+    let tell = machine.path("tell");
+    fs::write(&tell, machine.script(&Task::Tell)).unwrap();
+    let told = machine.path("told");
+    machine.activates(&format!(
+        "touch -d '9 days ago' {}/*; sh {} </dev/null >{}",
+        machine.path("records").display(),
+        tell.display(),
+        told.display(),
+    ));
+    with_change(ProfileChange::Keep, |change| {
+        let said = machine.runs(&Task::Change("one", change), "heard\n");
+        assert!(said.contains("@rebuild ended activation 0\n"), "{said}");
+    });
+    let told = fs::read_to_string(told).unwrap();
+    assert!(told.contains("@rebuild running\n"), "{told}");
+    // And what does not run is.
+    fs::create_dir(machine.path("records/left")).unwrap();
+    let mut touch = Command::new("touch");
+    touch.args(["-d", "9 days ago"]).arg(machine.path("records/left"));
+    assert!(touch.status().unwrap().success());
+    machine.runs(&Task::Tell, "");
+    assert!(!machine.path("records/left").exists());
+}
+
+/// The client has said that nothing was changed.
+#[test]
+fn a_change_that_comes_after_its_run_was_given_up_does_not_begin() {
+    let machine = Machine::new();
+    machine.activates(&format!("touch {}", machine.path("activated").display()));
+    assert!(
+        machine
+            .runs(&Task::Follow("late", 0), "")
+            .contains("@rebuild unknown\n")
+    );
+    with_change(ProfileChange::Keep, |change| {
+        let said = machine.runs(&Task::Change("late", change), "");
+        assert!(said.contains("@rebuild unknown\n"), "{said}");
+    });
+    assert!(!machine.path("activated").exists());
+}
+
+/// Whoever hears of one change does not take the next one's name away.
+#[test]
+fn what_is_heard_is_one_change_and_no_other() {
+    let machine = Machine::new();
+    machine.activates("");
+    with_change(ProfileChange::Keep, |change| {
+        machine.runs(&Task::Change("one", change), "");
+        machine.runs(&Task::Change("two", change), "");
+    });
+    machine.runs(&Task::Follow("one", 0), "heard\n");
+    let said = machine.runs(&Task::Tell, "");
+    assert!(said.contains("@rebuild record two test"), "{said}");
+}
+
+/// Somebody has made another generation meanwhile.
+#[test]
+fn a_profile_that_would_go_back_to_something_else_stays() {
+    let machine = Machine::new();
+    machine.activates("");
+    let nix_env = machine.path("nix-env-was-called");
+    for name in ["nix-env", "nix-store"] {
+        machine.program(name, &format!("touch {}", nix_env.display()));
+    }
+    let profile = machine.path("profile");
+    let link = |number: u32, to: &Path| symlink(to, machine.path(&format!("profile-{number}-link"))).unwrap();
+    link(1, &machine.path("system"));
+    link(2, Path::new("/two"));
+    link(3, Path::new("/three"));
+    symlink("profile-3-link", &profile).unwrap();
+    with_change(ProfileChange::Rollback(profile.clone()), |change| {
+        let said = machine.runs(&Task::Change("one", change), "");
+        assert!(said.contains("has been changed by somebody else"), "{said}");
+        assert!(said.contains("@rebuild ended profile 1\n"), "{said}");
+    });
+    assert!(!nix_env.exists());
+}
