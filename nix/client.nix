@@ -35,6 +35,9 @@ let
   sshOptionsGiven = builtins.attrNames (lib.filterAttrs (_: value: value != null) sshOptions);
   hasEntry = sshOptionsGiven != [ ] && isPlainName;
 
+  isRootsKey = cfg.sshKey != null && lib.hasPrefix "/root/" cfg.sshKey;
+  identity = line "IdentityFile" (if cfg.sshKey == null then null else "\"${cfg.sshKey}\"");
+
   line = keyword: value: lib.optional (value != null) "  ${keyword} ${toString value}";
   # Before everything else: ssh takes the first value that it finds, so what is said of one host comes before what is
   # said of all. The last line gives the text after this one back to all hosts.
@@ -43,11 +46,13 @@ let
     ++ line "HostName" cfg.sshHostName
     ++ line "Port" cfg.sshPort
     ++ line "User" cfg.sshUser
-    ++ line "IdentityFile" (if cfg.sshKey == null then null else "\"${cfg.sshKey}\"")
+    ++ lib.optionals (!isRootsKey) identity
     # So that the key is found whatever address or port the host has.
     ++ line "HostKeyAlias" (if cfg.hostKey == null then null else host)
     # Not for other users: they may not read root's key, and would be left without any.
-    ++ lib.optional (cfg.sshKey != null) "Match originalhost ${host} localuser root\n  IdentitiesOnly yes"
+    ++ lib.optionals (cfg.sshKey != null) (
+      [ "Match originalhost ${host} localuser root" ] ++ lib.optionals isRootsKey identity ++ [ "  IdentitiesOnly yes" ]
+    )
     ++ [ "Host *" ]
   );
 
@@ -168,6 +173,11 @@ in
           '';
         }
       ];
+
+      warnings = lib.optional (isRootsKey && !(builtins.elem cfg.settings.elevate [ null "none" ])) ''
+        programs.rebuild: with settings.elevate users connect as themselves, but only root can read ${cfg.sshKey}. They need a
+        key of their own for the host, or write `sudo rebuild`.
+      '';
 
       environment.systemPackages = [ cfg.package ];
       # Completions for shells that NixOS does not know of.

@@ -24,7 +24,7 @@ in
   '';
 
   fallback = setting (types.enum [ "fail" "local" ]) "local" ''
-    What to do when the evaluating machine cannot be reached: fail, or evaluate and build here.
+    What to do when the machine that evaluates or builds cannot be reached: fail, or do it here.
   '';
 
   lend = setting types.bool false ''

@@ -164,11 +164,40 @@ let
           HostName 192.0.2.7
           Port 2222
           User rebuild-builder
-          IdentityFile "/root/.ssh/id_builder"
           HostKeyAlias builder
+        Match originalhost builder localuser root
+          IdentityFile "/root/.ssh/id_builder"
+          IdentitiesOnly yes
+        Host *'';
+    };
+
+    "a key that is not root's is every user's" = {
+      actual =
+        (client {
+          evalHost = "builder";
+          sshKey = "~/.ssh/id_builder";
+        }).programs.ssh.extraConfig;
+      expected = ''
+        Host builder
+          IdentityFile "~/.ssh/id_builder"
         Match originalhost builder localuser root
           IdentitiesOnly yes
         Host *'';
+    };
+
+    "users who become root cannot use root's key" = {
+      actual = map builtins.length [
+        (client {
+          evalHost = "builder";
+          sshKey = "/root/.ssh/id_builder";
+          settings.elevate = "sudo";
+        }).warnings
+        full.warnings
+      ];
+      expected = [
+        1
+        0
+      ];
     };
 
     "the host's key is known by the host's name" = {

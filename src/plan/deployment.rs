@@ -317,7 +317,7 @@ fn rights(
     if is_here && elevation == Elevation::None && matches!(outcome, Outcome::Activate(_)) {
         // It would fail all the same, but after the long work.
         return Err(Failure::new("only root can activate a configuration")
-            .with_remedy("rebuild --sudo ...\nor, to see whether it builds: rebuild build ..."));
+            .with_remedy("sudo rebuild ..., or rebuild --sudo ... if this user's own ssh key is to be used\nto see whether it builds: rebuild build ..."));
     }
     Ok(Rights {
         elevation,

@@ -300,6 +300,10 @@ impl Conversation<'_> {
                 let detail = format!("{}: Nix in {nix}, {system}", self.host);
                 self.observer.see(Event::Detail(detail));
             }
+            Reply::Platform { wanted, own } => {
+                let builder = Builder::there(self.host.destination(), &own, &wanted);
+                self.observer.see(Event::Builder(builder));
+            }
             Reply::Way(way) => {
                 if let Some(text) = diagnosis::unusual(self.host, way) {
                     self.observer.see(Event::Text(text));

@@ -104,6 +104,7 @@ pub(super) fn failed(host: &Host, system: &str, stage: &str, code: u8) -> Failur
             ),
             Some(format!(
                 "see what Nix says there: ssh {host} nix-store --verify-path /nix/store/x\n\
+                 on Debian only members of nix-users may: adduser USER nix-users\n\
                  if Nix is another user's alone, log in as that one, or install it for all users (with the daemon)"
             )),
         ),

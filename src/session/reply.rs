@@ -57,6 +57,13 @@ pub enum Reply {
     Copying,
     /// It has come.
     Copied,
+    /// What is built is for another system than the client's.
+    Platform {
+        /// That one.
+        wanted: String,
+        /// The other machine's own.
+        own: String,
+    },
     /// No daemon can be reached from there: what was made is to be fetched.
     NoSocket,
     /// All is done.
@@ -137,6 +144,10 @@ impl Reply {
                 "none" => Has::Nothing,
                 _ => return None,
             }),
+            "platform" => Self::Platform {
+                wanted: word()?,
+                own: word()?,
+            },
             "need" => Self::Need(words.map(str::to_owned).collect()),
             "evaluating" => Self::Evaluating,
             "evaluation-failed" => Self::EvaluationFailed {

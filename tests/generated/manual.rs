@@ -43,7 +43,8 @@ fn options() -> String {
         match line.strip_prefix(".SH ") {
             Some("OPTIONS") | None => section.push_str(line),
             Some(group) => {
-                let (first, rest) = group.split_at(1);
+                // Of several words, it is in quotes.
+                let (first, rest) = group.split_at(if group.starts_with('"') { 2 } else { 1 });
                 write!(section, ".SS {first}{}", rest.to_lowercase()).unwrap();
             }
         }

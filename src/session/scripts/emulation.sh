@@ -63,6 +63,7 @@ probe_end() {
 	[ "$rb_goal" = result ] || return 0
 	find_platform
 	if [ "$platform" != "$rb_system" ]; then
+		event platform "$platform" "$native_system"
 		emulation=native
 		! is_presumed "$platform" || emulation=option
 	fi
