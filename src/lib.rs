@@ -14,6 +14,7 @@ pub mod failure;
 pub mod generations;
 pub mod host;
 pub mod nix_settings;
+pub mod output;
 pub mod plan;
 pub mod process;
 pub mod progress;

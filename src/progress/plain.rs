@@ -1,6 +1,5 @@
 //! Lines and nothing else: for files, pipes, CI and simple terminals.
 
-use std::io::Write;
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
@@ -8,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use super::watch::{Line, Watch};
 use super::{Event, Observer, Verbosity};
+use crate::output;
 
 /// How often it looks whether a sign of life is due.
 const TICK: Duration = Duration::from_secs(1);
@@ -32,7 +32,7 @@ impl Plain {
                 let now = Instant::now();
                 watch.tick(now);
                 if let Some(line) = watch.heartbeat(now) {
-                    print(&line);
+                    output::say(&line);
                 }
             }
         });
@@ -44,14 +44,9 @@ impl Observer for Plain {
     fn see(&mut self, event: Event) {
         let mut watch = self.watch.lock().unwrap_or_else(PoisonError::into_inner);
         for line in watch.see(event, Instant::now()) {
-            print(&line.plain());
+            output::say(&line.plain());
         }
     }
-}
-
-fn print(line: &str) {
-    // Nobody need listen.
-    let _ = writeln!(std::io::stderr(), "{line}");
 }
 
 impl Line {

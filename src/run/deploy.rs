@@ -11,6 +11,7 @@ use super::{nix_here, question, upgrade};
 use crate::difference::NextBoot;
 use crate::failure::{Declined, Failure};
 use crate::host::Place;
+use crate::output;
 use crate::plan::argv::{self, Images};
 use crate::plan::{Activation, Deployment, Kind, Making, Origin};
 use crate::process::signals::Signals;
@@ -39,7 +40,7 @@ pub(super) fn deploy(
         let root = target.root_here(plan.rights, nix::unistd::geteuid().is_root(), around)?;
         upgrade::channels(channels, &root, signals)?;
     }
-    eprintln!("building the system configuration...");
+    output::say("building the system configuration...");
     let run = Run {
         plan,
         target: &target,
@@ -128,16 +129,14 @@ impl Run<'_> {
                 done(
                     "The virtual machine can be started by running",
                     &starter(made.path.as_path()),
-                );
-                Ok(())
+                )
             }
             Kind::Image(_) => {
                 self.link(&made, &making.builder)?;
                 let path = made.path.as_path();
                 let path = file.map_or_else(|| path.to_owned(), |file| path.join(file));
                 observer.see(Event::Finished { is_the_same: false });
-                done("The disk image can be found in", &path.to_string_lossy());
-                Ok(())
+                done("The disk image can be found in", &path.to_string_lossy())
             }
         }
     }
@@ -218,8 +217,7 @@ impl Run<'_> {
         }
         observer.see(Event::Finished { is_the_same });
         // Last, for the path that ends this line goes to stdout.
-        done("The new configuration is", system.as_str());
-        Ok(())
+        done("The new configuration is", system.as_str())
     }
 
     /// Looks at the system and shows what it changes; what is left to say at the end is given back.
@@ -305,9 +303,12 @@ fn starter(result: &Path) -> String {
 }
 
 /// The last line: the path alone goes to stdout.
-fn done(text: &str, path: &str) {
-    eprint!("Done. {text} ");
-    println!("{path}");
+fn done(text: &str, path: &str) -> Result<()> {
+    output::begin(&format!("Done. {text} "));
+    output::result(&format!("{path}\n")).map_err(|failure| {
+        output::say("");
+        failure.with_remedy(format!("all else was done. {text} {path}")).into()
+    })
 }
 
 #[cfg(test)]

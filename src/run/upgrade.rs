@@ -4,6 +4,7 @@ use std::path::Path;
 
 use anyhow::Result;
 
+use crate::output;
 use crate::plan::{Channels, argv};
 use crate::process::signals::Signals;
 use crate::target::RootHere;
@@ -18,12 +19,12 @@ const MARK: &str = ".update-on-nixos-rebuild";
 pub(super) fn channels(channels: Channels, root: &RootHere, signals: &Signals) -> Result<()> {
     let names = chosen(channels, Path::new(CHANNELS));
     if names.is_empty() {
-        eprintln!("warning: root has no channel to update: see nix-channel --list");
+        output::say("warning: root has no channel to update: see nix-channel --list");
     }
     for name in names {
         if let Err(error) = root.run(&argv::update_channel(&name), signals) {
             signals.check()?;
-            eprintln!("warning: channel {name}: {error:#}");
+            output::say(&format!("warning: channel {name}: {error:#}"));
         }
     }
     Ok(())

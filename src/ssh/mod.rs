@@ -344,7 +344,7 @@ mod tests {
                 .stdin(std::process::Stdio::piped())
                 .stdout(std::process::Stdio::piped());
             let Ok(mut child) = pipes.spawn() else {
-                eprintln!("{shell} is not here: not tried");
+                crate::output::say(&format!("{shell} is not here: not tried"));
                 continue;
             };
             let input = [script.as_slice(), b"what follows\nand more\n"].concat();

@@ -341,6 +341,13 @@ impl Stage {
         self.start(arguments).finish()
     }
 
+    /// With its output there.
+    pub fn rebuild_into(&self, arguments: &str, stdout: impl Into<Stdio>, stderr: impl Into<Stdio>) -> Run {
+        let mut command = self.command(arguments);
+        command.stdin(Stdio::null()).stdout(stdout).stderr(stderr);
+        self.run(command).finish()
+    }
+
     /// What a shell prints in the stage's directory.
     pub fn sh(&self, command: &str) -> String {
         let output = Command::new("sh")
@@ -431,10 +438,12 @@ impl Running {
     }
 
     pub fn finish(mut self) -> Run {
-        let mut stdout = self.child.stdout.take().unwrap();
+        let stdout = self.child.stdout.take();
         let reader = thread::spawn(move || {
             let mut text = String::new();
-            stdout.read_to_string(&mut text).unwrap();
+            if let Some(mut stdout) = stdout {
+                stdout.read_to_string(&mut text).unwrap();
+            }
             text
         });
         let mut stderr = Vec::new();
