@@ -12,6 +12,7 @@ pub mod difference;
 pub mod edit;
 pub mod failure;
 pub mod generations;
+pub mod harmless;
 pub mod host;
 pub mod nix_settings;
 pub mod output;

@@ -4,8 +4,10 @@
 use std::io::{self, ErrorKind, Write};
 
 use crate::failure::Failure;
+use crate::harmless::{self, Colours};
 
-/// Says a line to the person at the keyboard. Nobody need listen.
+/// Says a line, or several, to the person at the keyboard: in colours where they are wanted, and harmless whoever they are
+/// from. Nobody need listen.
 pub fn say(line: &str) {
     // One write, so that lines of several threads do not mix.
     begin(&format!("{line}\n"));
@@ -13,7 +15,12 @@ pub fn say(line: &str) {
 
 /// The same for what goes on in the same line.
 pub fn begin(text: &str) {
-    let _ = io::stderr().write_all(text.as_bytes());
+    let colours = if console::colors_enabled_stderr() {
+        Colours::Kept
+    } else {
+        Colours::Dropped
+    };
+    let _ = io::stderr().write_all(harmless::text(text, colours).as_bytes());
 }
 
 /// Prints the result. A reader that has gone had enough of it.

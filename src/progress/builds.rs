@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Instant;
 
 use super::nix_log::{Activity, LogLine, News};
+use crate::harmless::{self, Colours};
 use crate::process::quote::shell_word;
 
 /// As many lines of a build's log as are shown when it fails.
@@ -196,7 +197,12 @@ impl Builds {
                 super::amounts::count(build.log.len() as u64, "line"),
                 build.name()
             ));
-            lines.extend(build.log.iter().map(|line| format!("> {}", clean(line))));
+            lines.extend(
+                build
+                    .log
+                    .iter()
+                    .map(|line| format!("> {}", harmless::text(line, Colours::Dropped))),
+            );
         }
         // Of another machine's log, Nix there says how it is had there.
         let is_said = plain.contains("For full logs") && self.builder.host.is_none();
@@ -230,15 +236,6 @@ pub(super) fn name(path: &str) -> &str {
         .and_then(|base| base.get(33..))
         .unwrap_or(path);
     base.strip_suffix(".drv").unwrap_or(base)
-}
-
-/// A line of a log as it can stand on a screen: without what moves the cursor there.
-pub(super) fn clean(line: &str) -> String {
-    let line = line.trim_end_matches('\r');
-    // A line that was written over several times is what it was at the end.
-    let last = line.rsplit('\r').next().unwrap_or(line);
-    let plain = console::strip_ansi_codes(last).replace('\t', "    ");
-    plain.chars().filter(|c| !c.is_control()).collect()
 }
 
 /// The host in a store's address, as `ssh-ng://user@host?key=value`.
@@ -352,12 +349,5 @@ mod tests {
         ] {
             assert_eq!(Builder::there("b", own, wanted).emulates, expected, "{own} {wanted}");
         }
-    }
-
-    #[test]
-    fn lines_of_a_log_move_no_cursor() {
-        assert_eq!(clean("\u{1b}[2K\u{1b}[31mred\u{1b}[0m\r"), "red");
-        assert_eq!(clean(" 10%\r 90%\r100%"), "100%");
-        assert_eq!(clean("a\tb\u{8}"), "a    b");
     }
 }

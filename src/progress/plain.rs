@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use super::watch::{Line, Watch};
 use super::{Event, Observer, Verbosity};
+use crate::harmless::{self, Colours};
 use crate::output;
 
 /// How often it looks whether a sign of life is due.
@@ -53,7 +54,7 @@ impl Line {
     /// Without colours.
     pub(super) fn plain(&self) -> String {
         match self {
-            Self::Text(text) => console::strip_ansi_codes(text).into_owned(),
+            Self::Text(text) => harmless::text(text, Colours::Dropped),
             Self::Log { name, text } => format!("{name}> {text}"),
             Self::Summary(text) => text.clone(),
         }

@@ -14,6 +14,7 @@ use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use super::layout::Layout;
 use super::watch::{Line, Watch};
 use super::{Event, Observer, Verbosity};
+use crate::harmless::{self, Colours};
 use crate::output;
 
 /// How often it is drawn.
@@ -140,7 +141,7 @@ impl Screen {
 
     fn coloured(&self, line: &Line) -> String {
         match line {
-            Line::Text(text) if console::colors_enabled_stderr() => text.clone(),
+            Line::Text(text) if console::colors_enabled_stderr() => harmless::text(text, Colours::Kept),
             Line::Text(_) => line.plain(),
             Line::Summary(text) => {
                 let (_, width) = self.size();

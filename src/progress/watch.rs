@@ -9,6 +9,7 @@ use super::nix_log::{Activity, LogLine, News};
 use super::times::{Part, Times};
 use super::transfer::Transfer;
 use super::{Event, Phase, Verbosity};
+use crate::harmless::{self, Colours};
 use crate::sources::archive::Amount;
 
 /// After so long a silence, one who has no live display is told that it goes on.
@@ -221,8 +222,8 @@ impl Watch {
         match self.builds.get(id).filter(|_| self.verbosity.build_logs) {
             None => Vec::new(),
             Some(build) => vec![Line::Log {
-                name: build.name().to_owned(),
-                text: builds::clean(line),
+                name: harmless::name(build.name()),
+                text: harmless::text(line, Colours::Dropped),
             }],
         }
     }

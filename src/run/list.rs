@@ -5,6 +5,7 @@ use std::path::Path;
 use anyhow::Result;
 
 use crate::generations;
+use crate::harmless::{self, Colours};
 use crate::output;
 use crate::process::signals::Signals;
 
@@ -14,7 +15,8 @@ pub(super) fn generations(profile: &Path, json: bool, signals: &Signals) -> Resu
     let text = if json {
         serde_json::to_string_pretty(&all)? + "\n"
     } else {
-        generations::table(&all)
+        // Versions and names are those of files of the systems.
+        harmless::text(&generations::table(&all), Colours::Dropped)
     };
     Ok(output::result(&text)?)
 }

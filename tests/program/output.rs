@@ -3,8 +3,8 @@
 use std::fs::File;
 use std::process::Stdio;
 
-use crate::SYSTEM;
 use crate::stubs::Stage;
+use crate::{DRV, SYSTEM, good_session};
 
 /// The end of a pipe whose other end is closed.
 fn pipe_of_nobody() -> Stdio {
@@ -65,4 +65,67 @@ fn a_result_that_cannot_be_printed_is_said() {
         let expected = "error: the result could not be printed: No space left on device (os error 28)\n";
         assert_eq!(run.stderr, expected, "{line}");
     }
+}
+
+/// What would fill the clipboard, clear the screen and take another title, where a terminal heard it.
+const ORDERS: &str = r"\033]52;c;aGk=\007\033[2J\033]0;title\007\302\2332K\342\200\256";
+
+/// Nix lets colours through, and nothing else; so does a run, whoever says it.
+#[test]
+fn other_machines_give_the_terminal_no_orders() {
+    let json = ORDERS
+        .replace(r"\033", r"\\u001b")
+        .replace(r"\007", r"\\u0007")
+        .replace(r"\302\233", r"\\u009b")
+        .replace(r"\342\200\256", r"\\u202e");
+    let log = format!(
+        r#"printf 'line{ORDERS}\n'
+           printf 'ssh{ORDERS}\n' >&2
+           printf '@nix {{"action":"msg","level":1,"msg":"message \\u001b[31mred\\u001b[0m{json}"}}\n'
+           printf '@nix {{"action":"start","fields":["{DRV}{json}","{json}",1,1],"id":2,"level":3,"text":"","type":105}}\n'
+           printf '@nix {{"action":"result","fields":["phase{json}"],"id":2,"type":104}}\n'
+           printf '@nix {{"action":"result","fields":["log{json}"],"id":2,"type":101}}\n'
+           sleep 0.5"#
+    );
+    let session = good_session("say no-socket; say finished").replace("say building", &format!("say building\n{log}"));
+    for (terminal, line) in [
+        ("dumb", "build --eval-on builder --no-lend -L"),
+        ("xterm", "build --eval-on builder --no-lend -L"),
+        ("xterm", "build --eval-on builder --no-lend -L -vv"),
+    ] {
+        let stage = Stage::new();
+        stage.stub("ssh", &session);
+        stage.stub("nix-copy-closure", "");
+        stage.variable("TERM", terminal);
+        let run = stage.start_at_terminal(line).finish();
+        assert_eq!(run.code, 0, "{}", run.stderr);
+        for what in ["line", "ssh", "message", "log"] {
+            assert!(run.stderr.contains(what), "{terminal}: {what}: {:?}", run.stderr);
+        }
+        for order in ["\u{1b}]", "\u{1b}[2J", "\u{7}", "\u{9b}", "\u{202e}"] {
+            assert!(!run.stderr.contains(order), "{terminal}: {order:?}: {:?}", run.stderr);
+        }
+        assert_eq!(
+            run.stderr.contains("\u{1b}[31mred\u{1b}[0m"),
+            terminal == "xterm",
+            "{:?}",
+            run.stderr
+        );
+    }
+}
+
+/// What an error quotes is of elsewhere, too.
+#[test]
+fn an_error_gives_the_terminal_no_orders() {
+    let stage = Stage::new();
+    let session = good_session("").replace("say need", &format!(r"printf '@rebuild need {ORDERS}x\n'"));
+    stage.stub("ssh", &session);
+    let run = stage.rebuild("build --eval-on builder --no-lend");
+    assert_eq!(run.code, 1);
+    assert!(
+        run.stderr
+            .ends_with("error: builder asks for x, which it was not offered\n"),
+        "{:?}",
+        run.stderr
+    );
 }
