@@ -19,6 +19,10 @@ const PLAIN: &str = "\u{1b}[0m";
 /// they are wanted. A line that was written over is what it was at last.
 #[must_use]
 pub fn text(text: &str, colours: Colours) -> String {
+    // Of most, all is.
+    if !text.chars().any(|c| !matches!(c, '\t' | '\n') && acts(c)) {
+        return text.to_owned();
+    }
     let mut shown = String::with_capacity(text.len());
     let mut is_coloured = false;
     for (number, line) in text.split('\n').enumerate() {

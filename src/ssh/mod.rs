@@ -1,6 +1,7 @@
 //! The connection to another machine, and what its failures mean.
 
 mod reasons;
+mod said;
 mod stand_in;
 
 use std::cell::OnceCell;
@@ -18,6 +19,7 @@ use crate::process::signals::Signals;
 use crate::surroundings::Surroundings;
 
 pub use reasons::no_session;
+pub use said::Said;
 
 /// Replaces the options with which we share connections (nixpkgs#538973).
 const DEFAULTS: &str = "NIXOS_REBUILD_SSH_DEFAULT_OPTS";

@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::process::Stdio;
+use std::time::{Duration, Instant};
 
 use crate::stubs::Stage;
 use crate::{DRV, SYSTEM, good_session};
@@ -128,4 +129,67 @@ fn an_error_gives_the_terminal_no_orders() {
         "{:?}",
         run.stderr
     );
+}
+
+/// Nobody reads the screen (Ctrl-S, a slow line): the other machine waits, and does not fill this one's memory.
+#[test]
+fn what_nobody_reads_is_not_kept_in_memory() {
+    let stage = Stage::new();
+    let flood = "yes \"$(printf %01000d 0)\" | head -n 20000; : >flooded; say no-socket; say finished";
+    stage.stub("ssh", &good_session(&format!(": >talking; {flood}")));
+    stage.stub("nix-copy-closure", "");
+    let child = stage.start("build --eval-on builder --no-lend");
+    stage.wait_for("talking");
+    std::thread::sleep(Duration::from_secs(1));
+    assert!(!stage.path("flooded").exists());
+    let used = child.memory();
+    assert!(used < 30_000_000, "{used} bytes");
+    let run = child.finish();
+    assert_eq!(run.code, 0);
+    assert!(run.stderr.len() > 20_000_000, "{}", run.stderr.len());
+}
+
+/// Ctrl-C does not wait for its turn behind what is to be shown.
+#[test]
+fn an_interrupt_overtakes_what_is_to_be_shown() {
+    let stage = Stage::new();
+    stage.stub(
+        "ssh",
+        &good_session(
+            ": >talking; yes 'a line of a log' & read -r word; kill $!; echo \"heard $word\" >heard; exit 130",
+        ),
+    );
+    let mut child = stage.start("build --eval-on builder --no-lend");
+    stage.wait_for("talking");
+    std::thread::sleep(Duration::from_millis(300));
+    let begin = Instant::now();
+    child.signal("INT");
+    assert_eq!(child.finish().code, 130);
+    assert!(begin.elapsed() < Duration::from_secs(4), "{:?}", begin.elapsed());
+    assert_eq!(stage.read("heard"), "heard cancel\n");
+}
+
+/// ssh says more after the end than any pipe or queue holds: its end is waited for all the same.
+#[test]
+fn last_words_of_any_length_hold_up_nothing() {
+    let last_words = "exec >&-; yes 'last words' | head -n 100000 >&2";
+    let stage = Stage::new();
+    stage.stub(
+        "ssh",
+        &good_session(&format!("say no-socket; say finished; {last_words}")),
+    );
+    stage.stub("nix-copy-closure", "");
+    assert_eq!(stage.rebuild("build --eval-on builder --no-lend").code, 0);
+    stage.stub("ssh", &format!("hear_script; {last_words}; exit 255"));
+    stage.stub("nix", "");
+    stage.stub("nix-build", "");
+    for line in [
+        "build --eval-on builder",
+        "switch --target-host target --sudo",
+        "switch --target-host root@target --eval-on target",
+    ] {
+        let run = stage.rebuild(line);
+        assert_eq!(run.code, 255, "{line}");
+        assert!(run.stderr.len() < 2_000_000, "{line}: {}", run.stderr.len());
+    }
 }
