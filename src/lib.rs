@@ -9,6 +9,7 @@ pub mod candidates;
 pub mod cli;
 pub mod daemon;
 pub mod difference;
+pub mod directory;
 pub mod edit;
 pub mod failure;
 pub mod generations;

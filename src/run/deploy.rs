@@ -9,6 +9,7 @@ use super::make::{Made, Maker, send_to};
 use super::reach::Reach;
 use super::{nix_here, question, upgrade};
 use crate::difference::NextBoot;
+use crate::directory;
 use crate::failure::{Declined, Failure};
 use crate::host::Place;
 use crate::output;
@@ -289,17 +290,12 @@ fn choose(variant: &str, images: Images) -> Result<Option<String>, Failure> {
 
 /// The program that starts a virtual machine.
 fn starter(result: &Path) -> String {
-    let programs = std::fs::read_dir(result.join("bin")).into_iter().flatten().flatten();
-    let mut names = programs.map(|entry| entry.path().to_string_lossy().into_owned());
-    let is_starter = |name: &String| {
-        name.rsplit('/')
-            .next()
-            .is_some_and(|name| name.starts_with("run-") && name.ends_with("-vm"))
-    };
+    let programs = result.join("bin");
+    let mut names = directory::names(&programs).into_iter();
+    let starter = names.find(|name| name.starts_with("run-") && name.ends_with("-vm"));
     // On another machine it cannot be seen from here.
-    names
-        .find(is_starter)
-        .unwrap_or_else(|| result.to_string_lossy().into_owned())
+    let path = starter.map_or_else(|| result.to_owned(), |name| programs.join(name));
+    path.to_string_lossy().into_owned()
 }
 
 /// The last line: the path alone goes to stdout.

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use anyhow::Result;
 
+use crate::directory;
 use crate::output;
 use crate::plan::{Channels, argv};
 use crate::process::signals::Signals;
@@ -31,14 +32,11 @@ pub(super) fn channels(channels: Channels, root: &RootHere, signals: &Signals) -
 }
 
 fn chosen(channels: Channels, directory: &Path) -> Vec<String> {
-    let entries = std::fs::read_dir(directory).into_iter().flatten().flatten();
-    let mut names: Vec<String> = entries
-        .filter(|entry| entry.path().is_dir())
-        .filter(|entry| channels == Channels::All || entry.file_name() == "nixos" || entry.path().join(MARK).exists())
-        .map(|entry| entry.file_name().to_string_lossy().into_owned())
-        .collect();
-    names.sort();
-    names
+    let is_chosen = |name: &String| {
+        let place = directory.join(name);
+        place.is_dir() && (channels == Channels::All || name == "nixos" || place.join(MARK).exists())
+    };
+    directory::names(directory).into_iter().filter(is_chosen).collect()
 }
 
 #[cfg(test)]

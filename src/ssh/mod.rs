@@ -254,15 +254,7 @@ mod tests {
     }
 
     fn ssh(variables: &[(&str, &str)]) -> Result<Ssh, Failure> {
-        Ssh::new(&Surroundings {
-            words: Vec::new(),
-            variables: variables
-                .iter()
-                .map(|(name, value)| (name.into(), value.into()))
-                .collect(),
-            directory: "/".into(),
-            own_name: "pi".into(),
-        })
+        Ssh::new(&Surroundings::with(variables))
     }
 
     /// nixpkgs#538973
