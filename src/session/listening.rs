@@ -21,7 +21,7 @@ pub(super) enum Heard {
 }
 
 /// So much may wait until it is shown. Then the other machine waits: whoever stops the screen is not to lose memory by it.
-const WAITING: usize = 1_024;
+const WAITING: usize = 256;
 
 /// Starts the threads that turn everything that can happen into one stream.
 ///
