@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::harmless::{self, Colours};
+
 /// A failure whose text is meant for the user: what failed and where, what to do about it, and the exit status.
 ///
 /// It travels inside [`anyhow::Error`], so that a reason can be wrapped around it on the way up; `main` looks for it
@@ -132,14 +134,16 @@ pub fn exit_code(error: &anyhow::Error) -> u8 {
     error.downcast_ref::<Failure>().map_or(1, Failure::code)
 }
 
-/// The error as it is shown: the reasons from the outermost inwards, then the remedy. Nothing for an interrupt.
+/// The error as it is shown: the reasons from the outermost inwards, then the remedy. Nothing for an interrupt. What it
+/// quotes of other machines and files is harmless.
 #[must_use]
 pub fn describe(error: &anyhow::Error) -> Option<String> {
     if error.is::<Interrupted>() {
         return None;
     }
+    let harmless = |text: String| harmless::text(&text.replace('\r', " "), Colours::Dropped);
     if let Some(Declined(text)) = error.downcast_ref::<Declined>() {
-        return Some(text.clone());
+        return Some(harmless(text.clone()));
     }
     let mut text = format!("error: {error:#}");
     if let Some(remedy) = error.downcast_ref::<Failure>().and_then(Failure::remedy) {
@@ -148,7 +152,7 @@ pub fn describe(error: &anyhow::Error) -> Option<String> {
             text.push_str(line);
         }
     }
-    Some(text)
+    Some(harmless(text))
 }
 
 #[cfg(test)]
@@ -164,6 +168,16 @@ mod tests {
         assert_eq!(
             describe(&error).as_deref(),
             Some("error: client → builder: the link broke\n  try again")
+        );
+    }
+
+    #[test]
+    fn what_an_error_quotes_is_harmless() {
+        let failure =
+            Failure::new("no '\u{1b}]0;title\u{7}x\rerror: y\u{9b}\u{202e}'").with_remedy("try\n\u{1b}[2Jthis");
+        assert_eq!(
+            describe(&failure.into()).as_deref(),
+            Some("error: no 'x error: y'\n  try\n  this")
         );
     }
 

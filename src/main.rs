@@ -1,6 +1,5 @@
 //! The program: arguments, settings, plan, carrying out, exit status.
 
-use std::io::Write as _;
 use std::process::ExitCode;
 
 use anyhow::Result;
@@ -9,6 +8,7 @@ use clap::Parser;
 use rebuild::candidates::{self, Places};
 use rebuild::cli::Arguments;
 use rebuild::failure::{describe, exit_code};
+use rebuild::output;
 use rebuild::plan::Plan;
 use rebuild::process::signals::Signals;
 use rebuild::progress::{self, Verbosity};
@@ -20,14 +20,14 @@ fn main() -> ExitCode {
     let mut words = std::env::args_os().skip(1);
     if words.next().is_some_and(|word| word == candidates::QUESTION) {
         // A shell that no longer listens does not mind.
-        let _ = std::io::stdout().write_all(candidates::answer(words, &Places::here()).as_bytes());
+        let _ = output::result(&candidates::answer(words, &Places::here()));
         return ExitCode::SUCCESS;
     }
     match rebuild(&Arguments::parse()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             if let Some(text) = describe(&error) {
-                eprintln!("{text}");
+                output::say(&text);
             }
             ExitCode::from(exit_code(&error))
         }

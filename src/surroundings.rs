@@ -16,6 +16,18 @@ pub struct Surroundings {
 }
 
 impl Surroundings {
+    /// Those of a test: these variables, and nothing of this process.
+    #[cfg(test)]
+    pub(crate) fn with(variables: &[(&str, &str)]) -> Self {
+        let variables = variables.iter().map(|(name, value)| (name.into(), value.into()));
+        Self {
+            words: Vec::new(),
+            variables: variables.collect(),
+            directory: "/".into(),
+            own_name: "pi".into(),
+        }
+    }
+
     /// One environment variable.
     #[must_use]
     pub fn variable(&self, name: &str) -> Option<OsString> {

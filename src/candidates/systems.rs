@@ -1,10 +1,10 @@
 //! What there is of systems on this machine: profiles, generations, specialisations.
 
 use std::collections::BTreeSet;
-use std::fs;
 use std::path::Path;
 
 use super::{Candidate, Places};
+use crate::directory::names;
 use crate::generations;
 
 /// The profiles for systems.
@@ -46,13 +46,6 @@ pub fn generations(profiles: &Path) -> Vec<Candidate> {
         })
     });
     candidates.collect()
-}
-
-fn names(directory: &Path) -> BTreeSet<String> {
-    let entries = fs::read_dir(directory).into_iter().flatten().flatten();
-    entries
-        .filter_map(|entry| entry.file_name().into_string().ok())
-        .collect()
 }
 
 #[cfg(test)]

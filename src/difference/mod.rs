@@ -7,6 +7,7 @@ mod shown;
 
 pub use next_boot::NextBoot;
 
+use crate::harmless::{self, Colours};
 use line::Line;
 
 /// The difference between the running system and a new one.
@@ -40,7 +41,7 @@ impl Difference {
     /// Takes in a line of `nix store diff-closures`.
     pub fn hear(&mut self, text: &str) {
         match Line::parse(text) {
-            None => self.unread.push(shown::harmless(text)),
+            None => self.unread.push(harmless::text(text, Colours::Dropped)),
             Some(line) => match (line.from.is_empty(), line.to.is_empty()) {
                 (true, false) => self.added.push(line),
                 (false, true) => self.removed.push(line),

@@ -11,6 +11,8 @@ use std::path::{Path, PathBuf};
 use chrono::{DateTime, Local};
 use serde::Serialize;
 
+use crate::directory::names;
+
 pub use listing::list;
 pub use table::table;
 
@@ -92,7 +94,7 @@ pub fn read(link: &Link, revision: Option<String>) -> Generation {
             .next()
             .unwrap_or_else(|| UNKNOWN.to_owned()),
         configuration_revision: revision.unwrap_or_else(|| UNKNOWN.to_owned()),
-        specialisations: names(&system.join("specialisation")),
+        specialisations: names(&system.join("specialisation")).into_iter().collect(),
         current: link.is_current,
     }
 }
@@ -109,15 +111,6 @@ fn date(system: &Path) -> Option<String> {
     let made = fs::metadata(system).ok()?;
     let time = DateTime::from_timestamp(made.ctime(), 0)?;
     Some(time.with_timezone(&Local).format("%Y-%m-%d %H:%M:%S").to_string())
-}
-
-fn names(directory: &Path) -> Vec<String> {
-    let entries = fs::read_dir(directory).into_iter().flatten().flatten();
-    let mut names: Vec<String> = entries
-        .map(|entry| entry.file_name().to_string_lossy().into_owned())
-        .collect();
-    names.sort();
-    names
 }
 
 #[cfg(test)]

@@ -21,22 +21,15 @@ use nix::sys::signal::{SigSet, Signal};
 use crate::failure::Failure;
 use signals::Signals;
 
-/// A command to be run: its words, and its environment where that is not ours.
+/// A command to be run: its words, and what its environment has besides ours.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Invocation {
     program: OsString,
     arguments: Vec<OsString>,
     /// Further arguments, of the way in which it is run: nobody would type them.
     own_arguments: Vec<OsString>,
-    environment: Environment,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum Environment {
-    /// Ours, and these on top.
-    Inherited(Vec<(OsString, OsString)>),
-    /// These and no others.
-    Only(Vec<(OsString, OsString)>),
+    /// On top of ours.
+    variables: Vec<(OsString, OsString)>,
 }
 
 impl Invocation {
@@ -46,7 +39,7 @@ impl Invocation {
             program: program.into(),
             arguments: Vec::new(),
             own_arguments: Vec::new(),
-            environment: Environment::Inherited(Vec::new()),
+            variables: Vec::new(),
         }
     }
 
@@ -75,15 +68,7 @@ impl Invocation {
     /// One more environment variable.
     #[must_use]
     pub fn env(mut self, name: impl Into<OsString>, value: impl Into<OsString>) -> Self {
-        let (Environment::Inherited(variables) | Environment::Only(variables)) = &mut self.environment;
-        variables.push((name.into(), value.into()));
-        self
-    }
-
-    /// No environment variable but those added after this.
-    #[must_use]
-    pub fn clean_env(mut self) -> Self {
-        self.environment = Environment::Only(Vec::new());
+        self.variables.push((name.into(), value.into()));
         self
     }
 
@@ -228,10 +213,7 @@ impl Invocation {
     fn command(&self) -> Command {
         let mut command = Command::new(&self.program);
         command.args(&self.arguments).args(&self.own_arguments);
-        match &self.environment {
-            Environment::Inherited(more) => command.envs(more.iter().cloned()),
-            Environment::Only(all) => command.env_clear().envs(all.iter().cloned()),
-        };
+        command.envs(self.variables.iter().cloned());
         command
     }
 

@@ -4,13 +4,17 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Instant;
 
 use super::nix_log::{Activity, LogLine, News};
+use crate::harmless::{self, Colours};
 use crate::process::quote::shell_word;
 
 /// As many lines of a build's log as are shown when it fails.
 const TAIL: usize = 25;
 
 /// As long a line is kept of a log: some builds write whole files into one.
-const LONGEST: usize = 2_000;
+const LONGEST: usize = 500;
+
+/// As many stopped builds are kept with their logs: an error that speaks of one comes soon after its end.
+const MOST_STOPPED: usize = 32;
 
 /// Where builds run that Nix says nothing else of.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -76,8 +80,10 @@ impl Build {
 pub(super) struct Builds {
     pub(super) builder: Builder,
     running: BTreeMap<u64, Build>,
-    /// Builds that have stopped: an error that speaks of one comes before that or after.
-    stopped: BTreeMap<String, Build>,
+    /// The last builds that have stopped: an error that speaks of one comes before that or after.
+    stopped: VecDeque<Build>,
+    /// The derivations of all that have stopped.
+    all_stopped: BTreeSet<String>,
     /// Those of which the log was shown.
     failed: BTreeSet<String>,
     /// Nix's counts, by the activities that are such a whole: done, expected, failed.
@@ -98,7 +104,11 @@ impl Builds {
             LogLine::News { id, news } => self.news(*id, news),
             LogLine::Stop { id } => {
                 if let Some(build) = self.running.remove(id) {
-                    self.stopped.insert(build.derivation.clone(), build);
+                    if self.stopped.len() == MOST_STOPPED {
+                        self.stopped.pop_front();
+                    }
+                    self.all_stopped.insert(build.derivation.clone());
+                    self.stopped.push_back(build);
                 }
                 self.wholes.remove(id);
             }
@@ -131,7 +141,7 @@ impl Builds {
                     if build.log.len() == TAIL {
                         build.log.pop_front();
                     }
-                    build.log.push_back(line.chars().take(LONGEST).collect());
+                    build.log.push_back(cut(line));
                 }
             }
             News::Phase(phase) => {
@@ -175,7 +185,7 @@ impl Builds {
 
     /// How many derivations were built.
     pub(super) fn built(&self) -> u64 {
-        let built = self.stopped.keys().filter(|name| !self.failed.contains(*name));
+        let built = self.all_stopped.iter().filter(|name| !self.failed.contains(*name));
         built.count() as u64
     }
 
@@ -183,7 +193,7 @@ impl Builds {
     /// build once.
     pub(super) fn explain(&mut self, error: &str, shows_log: bool) -> Vec<String> {
         let plain = console::strip_ansi_codes(error);
-        let all = self.running.values().chain(self.stopped.values());
+        let all = self.running.values().chain(&self.stopped);
         let found = all
             .filter(|build| !build.log.is_empty() && plain.contains(build.derivation.as_str()))
             .find(|build| !self.failed.contains(&build.derivation));
@@ -196,7 +206,12 @@ impl Builds {
                 super::amounts::count(build.log.len() as u64, "line"),
                 build.name()
             ));
-            lines.extend(build.log.iter().map(|line| format!("> {}", clean(line))));
+            lines.extend(
+                build
+                    .log
+                    .iter()
+                    .map(|line| format!("> {}", harmless::text(line, Colours::Dropped))),
+            );
         }
         // Of another machine's log, Nix there says how it is had there.
         let is_said = plain.contains("For full logs") && self.builder.host.is_none();
@@ -232,13 +247,12 @@ pub(super) fn name(path: &str) -> &str {
     base.strip_suffix(".drv").unwrap_or(base)
 }
 
-/// A line of a log as it can stand on a screen: without what moves the cursor there.
-pub(super) fn clean(line: &str) -> String {
-    let line = line.trim_end_matches('\r');
-    // A line that was written over several times is what it was at the end.
-    let last = line.rsplit('\r').next().unwrap_or(line);
-    let plain = console::strip_ansi_codes(last).replace('\t', "    ");
-    plain.chars().filter(|c| !c.is_control()).collect()
+/// A line as it is kept.
+fn cut(line: &str) -> String {
+    match line.char_indices().nth(LONGEST) {
+        None => line.to_owned(),
+        Some((end, _)) => format!("{}…", &line[..end]),
+    }
 }
 
 /// The host in a store's address, as `ssh-ng://user@host?key=value`.
@@ -316,6 +330,41 @@ mod tests {
         }
     }
 
+    /// A small machine may watch thousands of builds.
+    #[test]
+    fn of_stopped_builds_only_the_last_logs_are_kept() {
+        let derivation = |id: u64| format!("/nix/store/00000000000000000000000000000000-hello-{id}.drv");
+        let mut builds = Builds::default();
+        let now = Instant::now();
+        for id in 1..=300 {
+            let activity = Activity::Build {
+                derivation: derivation(id),
+                machine: String::new(),
+            };
+            builds.see(&LogLine::Start { id, activity }, now);
+            for _ in 0..40 {
+                let news = News::LogLine("é".repeat(2_000));
+                builds.see(&LogLine::News { id, news }, now);
+            }
+            builds.see(&LogLine::Stop { id }, now);
+        }
+        assert_eq!(builds.built(), 300);
+        let kept: usize = builds
+            .stopped
+            .iter()
+            .flat_map(|build| &build.log)
+            .map(String::capacity)
+            .sum();
+        assert!(kept < 2_000_000, "{kept}");
+        let mut explained = |id| builds.explain(&format!("error: builder for '{}' failed", derivation(id)), true);
+        assert!(explained(1).is_empty());
+        let lines = explained(300);
+        assert_eq!(lines[0], "the last 25 lines of the log of hello-300:");
+        assert_eq!(lines[25], format!("> {}…", "é".repeat(LONGEST)));
+        assert_eq!(explained(301 - MOST_STOPPED as u64).len(), 27);
+        assert_eq!(builds.built(), 298);
+    }
+
     #[test]
     fn what_nix_says_of_a_log_is_not_said_again_here() {
         let error = format!("'{DRV}' failed;\n last 2 log lines:\n > x\n For full logs, run:\n nix-store -l {DRV}");
@@ -352,12 +401,5 @@ mod tests {
         ] {
             assert_eq!(Builder::there("b", own, wanted).emulates, expected, "{own} {wanted}");
         }
-    }
-
-    #[test]
-    fn lines_of_a_log_move_no_cursor() {
-        assert_eq!(clean("\u{1b}[2K\u{1b}[31mred\u{1b}[0m\r"), "red");
-        assert_eq!(clean(" 10%\r 90%\r100%"), "100%");
-        assert_eq!(clean("a\tb\u{8}"), "a    b");
     }
 }

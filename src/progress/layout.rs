@@ -7,6 +7,7 @@ use console::{Style, measure_text_width, pad_str, truncate_str};
 use super::amounts::elapsed;
 use super::builds::Build;
 use super::watch::Watch;
+use crate::harmless;
 
 /// As many builds have a line, where there is room.
 const MOST: usize = 8;
@@ -63,15 +64,17 @@ impl Layout {
     }
 
     fn build(&self, build: &Build, width: usize, now: Instant) -> String {
-        let mut left = format!("  {}", build.name());
+        // All three are Nix's words, and it repeats those of other machines.
+        let mut left = format!("  {}", harmless::name(build.name()));
         if let Some(phase) = &build.phase {
+            let phase = harmless::name(phase);
             left = format!("{left} {}", self.faint.apply_to(format!("({phase})")));
         }
         let mut right = Vec::new();
         if build.is_emulated {
             right.push(self.mark.apply_to("emulated").to_string());
         }
-        right.extend(build.host.clone());
+        right.extend(build.host.as_deref().map(harmless::name));
         right.push(elapsed(now.saturating_duration_since(build.began)));
         row(&left, &right.join("  "), width)
     }

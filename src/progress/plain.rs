@@ -1,6 +1,5 @@
 //! Lines and nothing else: for files, pipes, CI and simple terminals.
 
-use std::io::Write;
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
@@ -8,6 +7,8 @@ use std::time::{Duration, Instant};
 
 use super::watch::{Line, Watch};
 use super::{Event, Observer, Verbosity};
+use crate::harmless::{self, Colours};
+use crate::output;
 
 /// How often it looks whether a sign of life is due.
 const TICK: Duration = Duration::from_secs(1);
@@ -32,7 +33,7 @@ impl Plain {
                 let now = Instant::now();
                 watch.tick(now);
                 if let Some(line) = watch.heartbeat(now) {
-                    print(&line);
+                    output::say(&line);
                 }
             }
         });
@@ -44,21 +45,16 @@ impl Observer for Plain {
     fn see(&mut self, event: Event) {
         let mut watch = self.watch.lock().unwrap_or_else(PoisonError::into_inner);
         for line in watch.see(event, Instant::now()) {
-            print(&line.plain());
+            output::say(&line.plain());
         }
     }
-}
-
-fn print(line: &str) {
-    // Nobody need listen.
-    let _ = writeln!(std::io::stderr(), "{line}");
 }
 
 impl Line {
     /// Without colours.
     pub(super) fn plain(&self) -> String {
         match self {
-            Self::Text(text) => console::strip_ansi_codes(text).into_owned(),
+            Self::Text(text) => harmless::text(text, Colours::Dropped),
             Self::Log { name, text } => format!("{name}> {text}"),
             Self::Summary(text) => text.clone(),
         }

@@ -3,7 +3,6 @@
 //! Events change the state and no more: a thread draws it a few times a second. Of a copy of a few hundred megabytes Nix
 //! writes tens of thousands of lines.
 
-use std::io::Write;
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
@@ -15,6 +14,8 @@ use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use super::layout::Layout;
 use super::watch::{Line, Watch};
 use super::{Event, Observer, Verbosity};
+use crate::harmless::{self, Colours};
+use crate::output;
 
 /// How often it is drawn.
 const TICK: Duration = Duration::from_millis(100);
@@ -121,10 +122,7 @@ impl Screen {
         let lines = std::mem::take(&mut self.waiting);
         let lines: Vec<String> = lines.iter().map(|line| self.coloured(line)).collect();
         let text = lines.join("\n");
-        // Nobody need listen.
-        self.display.suspend(|| {
-            let _ = writeln!(std::io::stderr(), "{text}");
-        });
+        self.display.suspend(|| output::say(&text));
     }
 
     /// Lines and columns.
@@ -143,7 +141,7 @@ impl Screen {
 
     fn coloured(&self, line: &Line) -> String {
         match line {
-            Line::Text(text) if console::colors_enabled_stderr() => text.clone(),
+            Line::Text(text) if console::colors_enabled_stderr() => harmless::text(text, Colours::Kept),
             Line::Text(_) => line.plain(),
             Line::Summary(text) => {
                 let (_, width) = self.size();

@@ -9,10 +9,14 @@ use super::nix_log::{Activity, LogLine, News};
 use super::times::{Part, Times};
 use super::transfer::Transfer;
 use super::{Event, Phase, Verbosity};
+use crate::harmless::{self, Colours};
 use crate::sources::archive::Amount;
 
 /// After so long a silence, one who has no live display is told that it goes on.
 const SILENCE: Duration = Duration::from_secs(30);
+
+/// What took less is said to have taken 0.0 s: not worth a word, where something took longer.
+const BRIEF: Duration = Duration::from_millis(100);
 
 /// As many builds are named in a line.
 const NAMED: usize = 3;
@@ -221,8 +225,8 @@ impl Watch {
         match self.builds.get(id).filter(|_| self.verbosity.build_logs) {
             None => Vec::new(),
             Some(build) => vec![Line::Log {
-                name: build.name().to_owned(),
-                text: builds::clean(line),
+                name: harmless::name(build.name()),
+                text: harmless::text(line, Colours::Dropped),
             }],
         }
     }
@@ -365,10 +369,12 @@ impl Watch {
             (Part::Receiving, Some(receiving)),
             (Part::Activating, Some("activated")),
         ];
-        let times: Vec<String> = parts
+        let parts = parts
             .into_iter()
-            .filter_map(|(part, verb)| Some((verb?, self.times.spent(part))))
-            .filter(|(_, spent)| !spent.is_zero())
+            .filter_map(|(part, verb)| Some((verb?, self.times.spent(part))));
+        let longest = parts.clone().map(|(_, spent)| spent).max().unwrap_or_default();
+        let times: Vec<String> = parts
+            .filter(|(_, spent)| !spent.is_zero() && (*spent >= BRIEF || longest < BRIEF))
             .map(|(verb, spent)| format!("{verb} in {}", took(spent)))
             .collect();
         if times.is_empty() {

@@ -253,6 +253,25 @@ fn the_end_of_what_was_there_already() {
     assert!(quiet.lines.is_empty());
 }
 
+/// 0.0 s is worth a word where nothing took longer.
+#[test]
+fn the_end_names_no_part_that_took_no_time() {
+    let run = |evaluating: u64, activating: u64| {
+        let mut run = Run::new(0, false).phase(Phase::Evaluating);
+        run.now += Duration::from_millis(evaluating);
+        let mut run = run.phase(Phase::Activating {
+            action: "switch".into(),
+            host: None,
+        });
+        run.now += Duration::from_millis(activating);
+        let run = run.phase(Phase::Done).see(Event::Finished { is_the_same: true });
+        run.lines[0].clone()
+    };
+    assert_eq!(run(99, 100), "nothing changed; activated in 0.1 s");
+    assert_eq!(run(100, 99), "nothing changed; evaluated in 0.1 s");
+    assert_eq!(run(99, 99), "nothing changed; evaluated in 0.0 s, activated in 0.0 s");
+}
+
 #[test]
 fn what_went_to_another_machine_was_copied() {
     let run = Run::new(0, true)

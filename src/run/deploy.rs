@@ -9,8 +9,10 @@ use super::make::{Made, Maker, send_to};
 use super::reach::Reach;
 use super::{nix_here, question, upgrade};
 use crate::difference::NextBoot;
+use crate::directory;
 use crate::failure::{Declined, Failure};
 use crate::host::Place;
+use crate::output;
 use crate::plan::argv::{self, Images};
 use crate::plan::{Activation, Deployment, Kind, Making, Origin};
 use crate::process::signals::Signals;
@@ -39,7 +41,7 @@ pub(super) fn deploy(
         let root = target.root_here(plan.rights, nix::unistd::geteuid().is_root(), around)?;
         upgrade::channels(channels, &root, signals)?;
     }
-    eprintln!("building the system configuration...");
+    output::say("building the system configuration...");
     let run = Run {
         plan,
         target: &target,
@@ -128,16 +130,14 @@ impl Run<'_> {
                 done(
                     "The virtual machine can be started by running",
                     &starter(made.path.as_path()),
-                );
-                Ok(())
+                )
             }
             Kind::Image(_) => {
                 self.link(&made, &making.builder)?;
                 let path = made.path.as_path();
                 let path = file.map_or_else(|| path.to_owned(), |file| path.join(file));
                 observer.see(Event::Finished { is_the_same: false });
-                done("The disk image can be found in", &path.to_string_lossy());
-                Ok(())
+                done("The disk image can be found in", &path.to_string_lossy())
             }
         }
     }
@@ -218,8 +218,7 @@ impl Run<'_> {
         }
         observer.see(Event::Finished { is_the_same });
         // Last, for the path that ends this line goes to stdout.
-        done("The new configuration is", system.as_str());
-        Ok(())
+        done("The new configuration is", system.as_str())
     }
 
     /// Looks at the system and shows what it changes; what is left to say at the end is given back.
@@ -291,23 +290,21 @@ fn choose(variant: &str, images: Images) -> Result<Option<String>, Failure> {
 
 /// The program that starts a virtual machine.
 fn starter(result: &Path) -> String {
-    let programs = std::fs::read_dir(result.join("bin")).into_iter().flatten().flatten();
-    let mut names = programs.map(|entry| entry.path().to_string_lossy().into_owned());
-    let is_starter = |name: &String| {
-        name.rsplit('/')
-            .next()
-            .is_some_and(|name| name.starts_with("run-") && name.ends_with("-vm"))
-    };
+    let programs = result.join("bin");
+    let mut names = directory::names(&programs).into_iter();
+    let starter = names.find(|name| name.starts_with("run-") && name.ends_with("-vm"));
     // On another machine it cannot be seen from here.
-    names
-        .find(is_starter)
-        .unwrap_or_else(|| result.to_string_lossy().into_owned())
+    let path = starter.map_or_else(|| result.to_owned(), |name| programs.join(name));
+    path.to_string_lossy().into_owned()
 }
 
 /// The last line: the path alone goes to stdout.
-fn done(text: &str, path: &str) {
-    eprint!("Done. {text} ");
-    println!("{path}");
+fn done(text: &str, path: &str) -> Result<()> {
+    output::begin(&format!("Done. {text} "));
+    output::result(&format!("{path}\n")).map_err(|failure| {
+        output::say("");
+        failure.with_remedy(format!("all else was done. {text} {path}")).into()
+    })
 }
 
 #[cfg(test)]

@@ -5,15 +5,18 @@ use std::path::Path;
 use anyhow::Result;
 
 use crate::generations;
+use crate::harmless::{self, Colours};
+use crate::output;
 use crate::process::signals::Signals;
 
 /// Prints the profile's generations: they are the result, so to stdout.
 pub(super) fn generations(profile: &Path, json: bool, signals: &Signals) -> Result<()> {
     let all = generations::list(profile, signals)?;
-    if json {
-        println!("{}", serde_json::to_string_pretty(&all)?);
+    let text = if json {
+        serde_json::to_string_pretty(&all)? + "\n"
     } else {
-        print!("{}", generations::table(&all));
-    }
-    Ok(())
+        // Versions and names are those of files of the systems.
+        harmless::text(&generations::table(&all), Colours::Dropped)
+    };
+    Ok(output::result(&text)?)
 }

@@ -20,6 +20,7 @@ use anyhow::Result;
 
 pub use facts::facts;
 
+use crate::output;
 use crate::plan::{Plan, Task};
 use crate::process::signals::Signals;
 use crate::progress::Observer;
@@ -31,7 +32,7 @@ use crate::surroundings::Surroundings;
 /// What failed.
 pub fn carry_out(plan: &Plan, around: &Surroundings, observer: &mut dyn Observer, signals: &Signals) -> Result<()> {
     for warning in &plan.warnings {
-        eprintln!("warning: {warning}");
+        output::say(&format!("warning: {warning}"));
     }
     match &plan.task {
         Task::Deploy(deployment) => {

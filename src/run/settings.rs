@@ -2,14 +2,15 @@
 
 use anyhow::Result;
 
+use crate::output;
 use crate::settings::Settings;
 
 /// Prints what applies: it is the result, so to stdout. Nothing is started for it.
 pub(super) fn show(settings: &Settings, json: bool) -> Result<()> {
-    if json {
-        println!("{}", serde_json::to_string_pretty(&settings.json())?);
+    let text = if json {
+        serde_json::to_string_pretty(&settings.json())? + "\n"
     } else {
-        print!("{}", settings.table());
-    }
-    Ok(())
+        settings.table()
+    };
+    Ok(output::result(&text)?)
 }

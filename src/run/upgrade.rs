@@ -4,6 +4,8 @@ use std::path::Path;
 
 use anyhow::Result;
 
+use crate::directory;
+use crate::output;
 use crate::plan::{Channels, argv};
 use crate::process::signals::Signals;
 use crate::target::RootHere;
@@ -18,26 +20,23 @@ const MARK: &str = ".update-on-nixos-rebuild";
 pub(super) fn channels(channels: Channels, root: &RootHere, signals: &Signals) -> Result<()> {
     let names = chosen(channels, Path::new(CHANNELS));
     if names.is_empty() {
-        eprintln!("warning: root has no channel to update: see nix-channel --list");
+        output::say("warning: root has no channel to update: see nix-channel --list");
     }
     for name in names {
         if let Err(error) = root.run(&argv::update_channel(&name), signals) {
             signals.check()?;
-            eprintln!("warning: channel {name}: {error:#}");
+            output::say(&format!("warning: channel {name}: {error:#}"));
         }
     }
     Ok(())
 }
 
 fn chosen(channels: Channels, directory: &Path) -> Vec<String> {
-    let entries = std::fs::read_dir(directory).into_iter().flatten().flatten();
-    let mut names: Vec<String> = entries
-        .filter(|entry| entry.path().is_dir())
-        .filter(|entry| channels == Channels::All || entry.file_name() == "nixos" || entry.path().join(MARK).exists())
-        .map(|entry| entry.file_name().to_string_lossy().into_owned())
-        .collect();
-    names.sort();
-    names
+    let is_chosen = |name: &String| {
+        let place = directory.join(name);
+        place.is_dir() && (channels == Channels::All || name == "nixos" || place.join(MARK).exists())
+    };
+    directory::names(directory).into_iter().filter(is_chosen).collect()
 }
 
 #[cfg(test)]

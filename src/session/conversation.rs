@@ -7,6 +7,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::Child;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
@@ -27,7 +28,7 @@ use crate::process::exit_code;
 use crate::process::signals::Signals;
 use crate::progress::nix_log::LogLine;
 use crate::progress::{Builder, Event, Observer, Phase};
-use crate::ssh::{self, Ssh};
+use crate::ssh::{self, Said, Ssh};
 use crate::store_path::StorePath;
 
 /// How long the other side may take to end what it does after a Ctrl-C here.
@@ -35,6 +36,12 @@ const FAREWELL: Duration = Duration::from_secs(5);
 
 /// How often a live display hears of the bytes received.
 const TICK: Duration = Duration::from_millis(200);
+
+/// How long its last words may keep ssh from ending, before it is looked at again.
+const LAST: Duration = Duration::from_millis(5);
+
+/// How long a signal may wait for us while nothing else happens.
+const PULSE: Duration = Duration::from_millis(100);
 
 /// What came of it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -85,11 +92,11 @@ pub fn converse(
     observer.see(Event::Phase(Phase::Connecting(host.to_string())));
     observer.see(Event::Detail(format!("$ {command}")));
 
-    let (sender, inbox) = channel();
-    let listener = signals.forward(sender.clone(), Heard::Signal);
+    let (sender, interrupts) = channel();
+    let listener = signals.forward(sender, |signal| signal);
     signals.check()?;
     let mut child = command.converse()?;
-    let speaker = listen(&mut child, sender)?;
+    let (speaker, inbox) = listen(&mut child)?;
     speaker.say(Speech::Bytes(script));
 
     let mut talk = Conversation {
@@ -113,11 +120,11 @@ pub fn converse(
         sending: Sending::Nothing,
         copying: Copying::No,
         ended: None,
-        ssh_text: String::new(),
+        ssh_said: Said::default(),
         ssh_is_silent: false,
         sending_error: None,
     };
-    let result = talk.hear_out(&inbox);
+    let result = talk.hear_out(&inbox, &interrupts);
     drop(listener);
     talk.observer.see(Event::Phase(Phase::Done));
     result.map(|()| talk.answer)
@@ -160,28 +167,31 @@ struct Conversation<'a> {
     copying: Copying,
     /// The script's last word, once it has come.
     ended: Option<Reply>,
-    ssh_text: String,
+    ssh_said: Said,
     ssh_is_silent: bool,
     sending_error: Option<anyhow::Error>,
 }
 
 impl Conversation<'_> {
     /// Everything until the connection ends.
-    fn hear_out(&mut self, inbox: &Receiver<Heard>) -> Result<()> {
+    fn hear_out(&mut self, inbox: &Receiver<Heard>, interrupts: &Receiver<i32>) -> Result<()> {
         let mut told = Instant::now();
         loop {
+            if let Ok(signal) = interrupts.try_recv() {
+                self.say_farewell(inbox, interrupts);
+                return Err(Interrupted { signal }.into());
+            }
             // Also while one line follows another: of a copy, Nix writes thousands.
             if told.elapsed() >= TICK {
                 self.tell_amounts();
                 told = Instant::now();
             }
-            let heard = inbox.recv_timeout(TICK);
+            let heard = inbox.recv_timeout(PULSE);
             self.hear_of_copying();
             match heard {
                 Ok(Heard::Line(line)) => self.line(&line)?,
                 Ok(Heard::Ssh(line)) => {
-                    self.ssh_text.push_str(&line);
-                    self.ssh_text.push('\n');
+                    self.ssh_said.hear(&line);
                     // Before the greeting this is the reason for a failure, which will be said in our words.
                     if self.greeted {
                         self.observer.see(Event::Text(line));
@@ -197,28 +207,42 @@ impl Conversation<'_> {
                     self.sending_error = Some(error).filter(|error| !is_broken_pipe(error));
                     self.speaker = None;
                 }
-                Ok(Heard::Signal(signal)) => {
-                    self.say_farewell(inbox);
-                    return Err(Interrupted { signal }.into());
-                }
                 Err(RecvTimeoutError::Timeout) => {}
                 Ok(Heard::StreamEnded) | Err(RecvTimeoutError::Disconnected) => break,
             }
         }
         self.speaker = None;
-        let code = exit_code(self.child.wait()?);
-        // ssh's own last words may still be under way; not for long, though a process of its own may hold its stderr.
-        while !self.ssh_is_silent {
-            match inbox.recv_timeout(TICK) {
-                Ok(Heard::Ssh(line)) => {
-                    self.ssh_text.push_str(&line);
-                    self.ssh_text.push('\n');
-                }
-                Ok(Heard::SshFellSilent) | Err(_) => self.ssh_is_silent = true,
-                Ok(_) => {}
-            }
-        }
+        let code = self.last_words(inbox)?;
         self.conclude(code)
+    }
+
+    /// ssh's exit status, and what it says before that.
+    fn last_words(&mut self, inbox: &Receiver<Heard>) -> Result<u8> {
+        let status = loop {
+            if let Some(status) = self.child.try_wait()? {
+                break status;
+            }
+            // It does not end while nobody listens to it.
+            if self.ssh_is_silent {
+                thread::sleep(LAST);
+            } else {
+                self.last_word(inbox, LAST);
+            }
+        };
+        // Its words may still be under way; not for long, though a process of its own may hold its stderr.
+        while !self.ssh_is_silent && self.last_word(inbox, TICK) {}
+        Ok(exit_code(status))
+    }
+
+    /// One of them; whether there may be more.
+    fn last_word(&mut self, inbox: &Receiver<Heard>, patience: Duration) -> bool {
+        match inbox.recv_timeout(patience) {
+            Ok(Heard::Ssh(line)) => self.ssh_said.hear(&line),
+            Ok(Heard::SshFellSilent) | Err(RecvTimeoutError::Disconnected) => self.ssh_is_silent = true,
+            Ok(_) => {}
+            Err(RecvTimeoutError::Timeout) => return false,
+        }
+        true
     }
 
     /// Whether the lent daemon is there, so that what comes now is said to be received.
@@ -246,17 +270,17 @@ impl Conversation<'_> {
     }
 
     /// After a signal: the other side is told, and has a moment to end what it does.
-    fn say_farewell(&mut self, inbox: &Receiver<Heard>) {
+    fn say_farewell(&mut self, inbox: &Receiver<Heard>, interrupts: &Receiver<i32>) {
         if let Some(speaker) = self.speaker.take() {
             speaker.cancel();
         }
         // Who has not said hello has begun nothing, and ssh may be asking for a password.
         let deadline = Instant::now() + if self.greeted { FAREWELL } else { Duration::ZERO };
-        loop {
-            let left = deadline.saturating_duration_since(Instant::now());
-            match inbox.recv_timeout(left) {
-                Ok(Heard::StreamEnded | Heard::Signal(_)) | Err(_) => break,
-                Ok(_) => {}
+        // What it still says is for nobody, but must not be in its way. A second signal is impatience.
+        while Instant::now() < deadline && interrupts.try_recv().is_err() {
+            match inbox.recv_timeout(PULSE) {
+                Ok(Heard::StreamEnded) | Err(RecvTimeoutError::Disconnected) => break,
+                Ok(_) | Err(RecvTimeoutError::Timeout) => {}
             }
         }
         let _ = self.child.kill();
@@ -289,7 +313,8 @@ impl Conversation<'_> {
                 self.greeted = true;
                 // What ssh has said until now was no reason for a failure after all.
                 for line in self
-                    .ssh_text
+                    .ssh_said
+                    .text()
                     .lines()
                     .filter(|line| !line.contains("remote port forwarding failed"))
                 {
@@ -452,7 +477,7 @@ impl Conversation<'_> {
             .with_remedy("run the same command again: what was built there is kept")
             .with_code(255)
             .into()),
-            _ => Err(ssh::no_session(self.host, code.max(1), &self.ssh_text).into()),
+            _ => Err(ssh::no_session(self.host, code.max(1), self.ssh_said.text()).into()),
         }
     }
 }

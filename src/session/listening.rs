@@ -1,8 +1,9 @@
-//! Everything that can happen while another machine works, as one stream.
+//! Everything that can happen while another machine works, as one stream. A signal is none of it: it does not wait behind
+//! what is still to be shown.
 
 use std::io::{BufRead, BufReader, Read};
 use std::process::Child;
-use std::sync::mpsc::Sender;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
 
 use anyhow::Result;
@@ -17,15 +18,20 @@ pub(super) enum Heard {
     Ssh(String),
     SshFellSilent,
     Sent(Result<Amount>),
-    Signal(i32),
 }
 
+/// So much may wait until it is shown. Then the other machine waits: whoever stops the screen is not to lose memory by it.
+const WAITING: usize = 256;
+
 /// Starts the threads that turn everything that can happen into one stream.
-pub(super) fn listen(child: &mut Child, sender: Sender<Heard>) -> Result<Speaker> {
+///
+/// They end with their streams, or soon after the receiver is gone: nobody waits for them.
+pub(super) fn listen(child: &mut Child) -> Result<(Speaker, Receiver<Heard>)> {
     let (Some(stdin), Some(stdout), Some(stderr)) = (child.stdin.take(), child.stdout.take(), child.stderr.take())
     else {
         anyhow::bail!("ssh was started without pipes");
     };
+    let (sender, inbox): (SyncSender<Heard>, _) = sync_channel(WAITING);
     let reports = sender.clone();
     let speaker = Speaker::start(stdin, move |amount| {
         let _ = reports.send(Heard::Sent(amount));
@@ -43,7 +49,7 @@ pub(super) fn listen(child: &mut Child, sender: Sender<Heard>) -> Result<Speaker
         lines(stdout, |line| sender.send(Heard::Line(line)).is_ok());
         let _ = sender.send(Heard::StreamEnded);
     });
-    Ok(speaker)
+    Ok((speaker, inbox))
 }
 
 /// Calls `each` for every line until it says no or there are no more.

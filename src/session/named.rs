@@ -2,19 +2,13 @@
 
 use std::path::Path;
 
+use crate::harmless;
 use crate::host::Host;
 use crate::sources::collect::Refusal;
 
-/// A path for the screen, on which a name must do nothing.
+/// A path for the screen.
 pub(super) fn shown(path: &Path) -> String {
-    let plain = |c: char| {
-        if c.is_control() {
-            c.escape_default().to_string()
-        } else {
-            c.to_string()
-        }
-    };
-    path.to_string_lossy().chars().map(plain).collect()
+    harmless::name(&path.to_string_lossy())
 }
 
 /// What is said of something that `host` does not get.
@@ -29,15 +23,5 @@ pub(super) fn refused(path: &Path, refusal: Refusal, host: &Host) -> String {
         Refusal::TheEvaluators => {
             format!("warning: the configuration names {path}: the evaluation on {host} sees that of {host}")
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_name_does_nothing_to_the_screen() {
-        assert_eq!(shown(Path::new("/a b/\u{1b}[2Jé\nx")), "/a b/\\u{1b}[2Jé\\nx");
     }
 }

@@ -99,11 +99,11 @@ mod tests {
             .current_dir(directory.path())
             .output();
         let Ok(output) = output else {
-            eprintln!("strace is not here: not tried");
+            crate::output::say("strace is not here: not tried");
             return;
         };
         if output.stderr.starts_with(b"strace: ") {
-            eprintln!("strace may not trace here: not tried");
+            crate::output::say("strace may not trace here: not tried");
             return;
         }
         let real = directory.path().canonicalize().unwrap().join(name);

@@ -7,6 +7,7 @@ use serde_json::{Map, json};
 use super::definition::ALL;
 use super::kind::Value;
 use super::{Held, Key, Settings};
+use crate::harmless;
 
 impl Settings {
     /// What applies and where it came from, a setting a line.
@@ -56,16 +57,7 @@ impl Settings {
 fn plain(value: &Value) -> String {
     match value {
         Value::Text(text) if text.is_empty() => "''".to_owned(),
-        Value::Text(text) => text.chars().flat_map(visible).collect(),
+        Value::Text(text) => harmless::name(text),
         Value::Switch(value) => value.to_string(),
-    }
-}
-
-/// What a terminal would act on is not shown as it is.
-fn visible(c: char) -> Vec<char> {
-    if c.is_control() {
-        c.escape_default().collect()
-    } else {
-        vec![c]
     }
 }

@@ -292,17 +292,7 @@ fn as_json_each_has_a_value_and_a_source() {
 
 #[test]
 fn where_the_users_file_is() {
-    let file = |variables: &[(&str, &str)]| {
-        users_file(&Surroundings {
-            words: Vec::new(),
-            variables: variables
-                .iter()
-                .map(|(name, value)| (name.into(), value.into()))
-                .collect(),
-            directory: "/".into(),
-            own_name: "pi".into(),
-        })
-    };
+    let file = |variables: &[(&str, &str)]| users_file(&Surroundings::with(variables));
     let home = ("HOME", "/home/me");
     assert_eq!(file(&[home]), Some("/home/me/.config/rebuild.json".into()));
     assert_eq!(file(&[home, ("XDG_CONFIG_HOME", "/c")]), Some("/c/rebuild.json".into()));

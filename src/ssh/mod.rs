@@ -1,6 +1,7 @@
 //! The connection to another machine, and what its failures mean.
 
 mod reasons;
+mod said;
 mod stand_in;
 
 use std::cell::OnceCell;
@@ -18,6 +19,7 @@ use crate::process::signals::Signals;
 use crate::surroundings::Surroundings;
 
 pub use reasons::no_session;
+pub use said::Said;
 
 /// Replaces the options with which we share connections (nixpkgs#538973).
 const DEFAULTS: &str = "NIXOS_REBUILD_SSH_DEFAULT_OPTS";
@@ -252,15 +254,7 @@ mod tests {
     }
 
     fn ssh(variables: &[(&str, &str)]) -> Result<Ssh, Failure> {
-        Ssh::new(&Surroundings {
-            words: Vec::new(),
-            variables: variables
-                .iter()
-                .map(|(name, value)| (name.into(), value.into()))
-                .collect(),
-            directory: "/".into(),
-            own_name: "pi".into(),
-        })
+        Ssh::new(&Surroundings::with(variables))
     }
 
     /// nixpkgs#538973
@@ -344,7 +338,7 @@ mod tests {
                 .stdin(std::process::Stdio::piped())
                 .stdout(std::process::Stdio::piped());
             let Ok(mut child) = pipes.spawn() else {
-                eprintln!("{shell} is not here: not tried");
+                crate::output::say(&format!("{shell} is not here: not tried"));
                 continue;
             };
             let input = [script.as_slice(), b"what follows\nand more\n"].concat();

@@ -6,6 +6,7 @@ use anyhow::Result;
 use nix::sys::signal::Signal;
 
 use crate::failure::Interrupted;
+use crate::harmless;
 
 /// A password. It cannot be shown, and is overwritten when it is no longer needed.
 pub(super) struct Password(Vec<u8>);
@@ -13,7 +14,7 @@ pub(super) struct Password(Vec<u8>);
 impl Password {
     /// Asks on the terminal; where there is none, takes a line of stdin.
     pub(super) fn ask(program: &str, who: &str) -> Result<Self> {
-        let prompt = format!("[{program}] password for {who}: ");
+        let prompt = format!("[{program}] password for {}: ", harmless::name(who));
         let text = if is_on_terminal() {
             rpassword::prompt_password(prompt).map_err(refused)?
         } else {

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::process::{Child, ChildStdin};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender, channel, sync_channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -18,7 +18,7 @@ use crate::host::{Host, Place};
 use crate::process::signals::Signals;
 use crate::process::{Invocation, exit_code};
 use crate::progress::{Event, Observer};
-use crate::ssh::{self, Ssh};
+use crate::ssh::{self, Said, Ssh};
 
 /// How long a signal may wait for us.
 const TICK: Duration = Duration::from_millis(100);
@@ -26,15 +26,22 @@ const TICK: Duration = Duration::from_millis(100);
 /// How long the processes of a session may take to end when they are told to.
 const FAREWELL: Duration = Duration::from_secs(2);
 
+/// How long its last words may keep a session from ending, before it is looked at again.
+const LAST: Duration = Duration::from_millis(5);
+
 /// As many lines of what was said are kept, for an error's sake.
 const KEPT: usize = 20;
+
+/// So many lines or pieces of output may wait until they are shown. Then the other side waits: whoever stops the screen is
+/// not to lose memory by it.
+const WAITING: usize = 64;
 
 /// What the other side does next.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Next {
     /// It says something.
     Reply(Reply),
-    /// Output of a change, as it is.
+    /// A piece of a change's output, as it is.
     Output(Vec<u8>),
     /// It says no more: the script has come to its end, or the link broke.
     End,
@@ -72,7 +79,7 @@ pub(super) struct Session {
     /// How long it may take to end by itself.
     patience: Duration,
     /// What ssh itself said.
-    ssh_text: String,
+    ssh_said: Said,
     ssh_is_silent: bool,
     /// The last lines that were no events.
     said: VecDeque<String>,
@@ -104,7 +111,7 @@ impl Session {
         else {
             anyhow::bail!("a session was started without pipes");
         };
-        let (sender, inbox) = channel();
+        let (sender, inbox) = sync_channel(WAITING);
         let texts = sender.clone();
         thread::spawn(move || listen_to_ssh(stderr, &texts));
         thread::spawn(move || listen(stdout, &sender));
@@ -119,7 +126,7 @@ impl Session {
             inbox,
             greeted: false,
             patience: Duration::ZERO,
-            ssh_text: String::new(),
+            ssh_said: Said::default(),
             ssh_is_silent: false,
             said: VecDeque::new(),
             is_quiet: false,
@@ -184,8 +191,7 @@ impl Session {
 
     /// Before the greeting this is the reason for a failure, which will be said in our words.
     fn ssh_said(&mut self, line: &str, observer: &mut dyn Observer) {
-        self.ssh_text.push_str(line);
-        self.ssh_text.push('\n');
+        self.ssh_said.hear(line);
         if self.greeted && !self.is_quiet {
             observer.see(Event::Text(line.to_owned()));
         }
@@ -205,17 +211,23 @@ impl Session {
     /// Why there is nothing more to hear, though there should be.
     pub(super) fn broken(mut self, observer: &mut dyn Observer) -> Failure {
         self.speeches = None;
-        let code = self.child.wait().map_or(1, exit_code);
-        // ssh's own last words may still be under way; not for long, though a process of its own may hold its stderr.
-        while !self.ssh_is_silent {
-            match self.inbox.recv_timeout(TICK) {
-                Ok(Heard::Ssh(line)) => self.ssh_said(&line, observer),
-                Ok(Heard::SshFellSilent) | Err(_) => self.ssh_is_silent = true,
-                Ok(_) => {}
+        let code = loop {
+            match self.child.try_wait() {
+                Ok(Some(status)) => break exit_code(status),
+                Ok(None) => {}
+                Err(_) => break 1,
             }
-        }
+            // It does not end while nobody listens to it.
+            if self.ssh_is_silent {
+                thread::sleep(LAST);
+            } else {
+                self.last_word(LAST, observer);
+            }
+        };
+        // ssh's own last words may still be under way; not for long, though a process of its own may hold its stderr.
+        while !self.ssh_is_silent && self.last_word(TICK, observer) {}
         match &self.host {
-            Some(host) if !self.greeted => ssh::no_session(host, code.max(1), &self.ssh_text),
+            Some(host) if !self.greeted => ssh::no_session(host, code.max(1), self.ssh_said.text()),
             Some(host) => Failure::new(format!("the connection to {host} broke"))
                 .with_remedy("run the same command again")
                 .with_code(255),
@@ -225,9 +237,22 @@ impl Session {
         }
     }
 
-    /// All has been heard that was to be heard.
+    /// One of them; whether there may be more.
+    fn last_word(&mut self, patience: Duration, observer: &mut dyn Observer) -> bool {
+        match self.inbox.recv_timeout(patience) {
+            Ok(Heard::Ssh(line)) => self.ssh_said(&line, observer),
+            Ok(Heard::SshFellSilent) | Err(RecvTimeoutError::Disconnected) => self.ssh_is_silent = true,
+            Ok(_) => {}
+            Err(RecvTimeoutError::Timeout) => return false,
+        }
+        true
+    }
+
+    /// All has been heard that was to be heard. What is still said is for nobody, but must not be in the way of its end, or
+    /// of those who share its connection.
     pub(super) fn is_over(&mut self) {
         self.patience = FAREWELL;
+        self.inbox = sync_channel(0).1;
     }
 }
 
@@ -257,38 +282,102 @@ fn speak(mut stdin: ChildStdin, incoming: &Receiver<Vec<u8>>) {
     }
 }
 
-fn listen(stdout: impl Read, sender: &Sender<Heard>) {
+/// To the end of the stream, though nobody hear it any more: who writes must come to his end.
+fn listen<R: Read>(stdout: R, sender: &SyncSender<Heard>) {
     let mut reader = BufReader::new(stdout);
     let mut line = Vec::new();
     while reader.read_until(b'\n', &mut line).is_ok_and(|length| length > 0) {
         let end = line.iter().rposition(|byte| !b"\n\r".contains(byte));
         line.truncate(end.map_or(0, |last| last + 1));
-        let heard = match chunk(&line) {
-            None => Heard::Line(std::mem::take(&mut line)),
-            Some(length) => {
-                let mut bytes = Vec::new();
-                line.clear();
-                // Of what the link breaks in, as much as has come.
-                let _ = (&mut reader).take(length).read_to_end(&mut bytes);
-                Heard::Output(bytes)
-            }
-        };
-        if sender.send(heard).is_err() {
-            return;
+        if let Some(length) = chunk(&line) {
+            pass_on(&mut reader, length, sender);
+        } else {
+            let _ = sender.send(Heard::Line(std::mem::take(&mut line)));
         }
+        line.clear();
     }
     let _ = sender.send(Heard::Ended);
 }
 
-fn listen_to_ssh(stderr: impl Read, sender: &Sender<Heard>) {
+/// Output of this length, in pieces as they come. Of what the link breaks in, as much as has come.
+fn pass_on(reader: &mut impl BufRead, length: u64, sender: &SyncSender<Heard>) {
+    let mut reader = reader.take(length);
+    while let Ok(piece) = reader.fill_buf() {
+        let length = piece.len();
+        if length == 0 {
+            return;
+        }
+        let _ = sender.send(Heard::Output(piece.to_owned()));
+        reader.consume(length);
+    }
+}
+
+/// To the end as well: a connection that others share must not hang on its words.
+fn listen_to_ssh<R: Read>(stderr: R, sender: &SyncSender<Heard>) {
     let mut reader = BufReader::new(stderr);
     let mut line = Vec::new();
     while reader.read_until(b'\n', &mut line).is_ok_and(|length| length > 0) {
         let text = String::from_utf8_lossy(&line).trim_end().to_owned();
         line.clear();
-        if sender.send(Heard::Ssh(text)).is_err() {
-            return;
-        }
+        let _ = sender.send(Heard::Ssh(text));
     }
     let _ = sender.send(Heard::SshFellSilent);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::net::UnixStream;
+
+    /// A change may say more than a small machine holds.
+    #[test]
+    fn output_is_passed_on_in_pieces_as_it_comes() {
+        let (mut far, near) = UnixStream::pair().unwrap();
+        let (sender, inbox) = sync_channel(WAITING);
+        thread::spawn(move || listen(near, &sender));
+        let mut output = Vec::new();
+        let hear = |output: &mut Vec<u8>| match inbox.recv_timeout(Duration::from_secs(10)).unwrap() {
+            Heard::Output(bytes) => {
+                assert!(bytes.len() <= 64 << 10);
+                output.extend(bytes);
+                true
+            }
+            Heard::Line(line) => {
+                assert_eq!(line, b"@rebuild finished");
+                false
+            }
+            _ => panic!("something else"),
+        };
+        far.write_all(b"@rebuild chunk 1000005\nfirst").unwrap();
+        while output.len() < 5 {
+            hear(&mut output);
+        }
+        let rest = thread::spawn(move || {
+            far.write_all(&vec![b'\n'; 1_000_000]).unwrap();
+            far.write_all(b"@rebuild finished\n@rebuild chunk 10\nbroken").unwrap();
+        });
+        while hear(&mut output) {}
+        assert_eq!(output.len(), 1_000_005);
+        output.clear();
+        while output.len() < 6 {
+            hear(&mut output);
+        }
+        assert_eq!(output, b"broken");
+        rest.join().unwrap();
+        assert!(matches!(inbox.recv().unwrap(), Heard::Ended));
+    }
+
+    /// Who shares the connection of a session that is over must not hang on its words.
+    #[test]
+    fn a_session_that_nobody_hears_can_come_to_its_end() {
+        for listen in [listen::<UnixStream>, listen_to_ssh::<UnixStream>] {
+            let (mut far, near) = UnixStream::pair().unwrap();
+            let (sender, inbox) = sync_channel(WAITING);
+            let listener = thread::spawn(move || listen(near, &sender));
+            drop(inbox);
+            far.write_all(&b"words\n".repeat(100_000)).unwrap();
+            drop(far);
+            listener.join().unwrap();
+        }
+    }
 }

@@ -156,11 +156,13 @@ fn what_was_there_already_is_no_change() {
     ] {
         let stage = Stage::own_machine(SYSTEM);
         stage.stub("nix-build", &format!("echo {SYSTEM}"));
+        // So long that it is worth a word.
+        stage.stub("switch-to-configuration", "sleep 0.2");
         let run = stage.rebuild(line);
         assert_eq!(run.code, 0, "{line}: {}", run.stderr);
         let last: Vec<&str> = run.stderr.lines().rev().take(2).collect();
         assert!(last[1].starts_with(expected), "{line}: {}", run.stderr);
-        assert!(last[1].contains(", activated in "), "{line}: {}", run.stderr);
+        assert!(last[1].contains(" activated in 0."), "{line}: {}", run.stderr);
         assert_eq!(last[0], "Done. The new configuration is ", "{line}");
     }
 }

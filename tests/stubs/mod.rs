@@ -341,6 +341,13 @@ impl Stage {
         self.start(arguments).finish()
     }
 
+    /// With its output there.
+    pub fn rebuild_into(&self, arguments: &str, stdout: impl Into<Stdio>, stderr: impl Into<Stdio>) -> Run {
+        let mut command = self.command(arguments);
+        command.stdin(Stdio::null()).stdout(stdout).stderr(stderr);
+        self.run(command).finish()
+    }
+
     /// What a shell prints in the stage's directory.
     pub fn sh(&self, command: &str) -> String {
         let output = Command::new("sh")
@@ -422,6 +429,13 @@ impl Drop for Partner {
 }
 
 impl Running {
+    /// As many bytes it holds in memory.
+    pub fn memory(&self) -> usize {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+        line.trim().trim_end_matches(" kB").parse::<usize>().unwrap() * 1024
+    }
+
     pub fn signal(&mut self, name: &str) {
         let status = Command::new("kill")
             .args([&format!("-{name}"), &self.child.id().to_string()])
@@ -431,10 +445,12 @@ impl Running {
     }
 
     pub fn finish(mut self) -> Run {
-        let mut stdout = self.child.stdout.take().unwrap();
+        let stdout = self.child.stdout.take();
         let reader = thread::spawn(move || {
             let mut text = String::new();
-            stdout.read_to_string(&mut text).unwrap();
+            if let Some(mut stdout) = stdout {
+                stdout.read_to_string(&mut text).unwrap();
+            }
             text
         });
         let mut stderr = Vec::new();

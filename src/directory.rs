@@ -1,0 +1,33 @@
+//! What is in a directory, by name.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+
+/// The names in a directory, in order; none, if there is no such directory. Those that are no text are passed over: none of
+/// Nix's are, and no command of ours could take them.
+#[must_use]
+pub fn names(directory: &Path) -> BTreeSet<String> {
+    let entries = fs::read_dir(directory).into_iter().flatten().flatten();
+    entries
+        .filter_map(|entry| entry.file_name().into_string().ok())
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt;
+
+    #[test]
+    fn names_are_in_order_and_text() {
+        let place = tempfile::tempdir().unwrap();
+        for name in ["b", ".a", "c d"] {
+            fs::write(place.path().join(name), "").unwrap();
+        }
+        fs::create_dir(place.path().join(OsStr::from_bytes(b"\xff"))).unwrap();
+        assert_eq!(Vec::from_iter(names(place.path())), [".a", "b", "c d"]);
+        assert!(names(Path::new("/nonexistent")).is_empty());
+    }
+}
