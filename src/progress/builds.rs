@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Instant;
 
 use super::nix_log::{Activity, LogLine, News};
+use crate::host::Place;
 use crate::process::quote::shell_word;
 
 /// As many lines of a build's log as are shown when it fails.
@@ -216,8 +217,9 @@ impl Builds {
             None => Some(format!("nix-store --read-log {derivation}")),
             // The login shell there reads the words a second time.
             Some(host) => {
-                let (host, derivation) = (quoted(host)?, quoted(&derivation)?);
-                Some(format!("ssh {host} nix-store --read-log {derivation}"))
+                let ssh = Place::parse(host, "").ok()?.host()?.words_for_ssh();
+                let derivation = quoted(&derivation)?;
+                Some(format!("ssh {ssh} nix-store --read-log {derivation}"))
             }
         }
     }
