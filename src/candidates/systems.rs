@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
-use super::{Candidate, Places};
+use super::{Candidate, Places, is_harmless};
 use crate::generations;
 
 /// The profiles for systems.
@@ -52,6 +52,7 @@ fn names(directory: &Path) -> BTreeSet<String> {
     let entries = fs::read_dir(directory).into_iter().flatten().flatten();
     entries
         .filter_map(|entry| entry.file_name().into_string().ok())
+        .filter(|name| is_harmless(name, "+"))
         .collect()
 }
 
