@@ -361,7 +361,7 @@ mod tests {
         Some(format!("{} {} {}", value("user "), value("hostname "), value("port ")))
     }
 
-    /// By our own command line, and by the one that Nix makes of its address (as seen with 2.8, 2.26 and 2.34: without the
+    /// By our own command line, and by the one that Nix makes of its address (as seen with 2.26 and 2.34: without the
     /// brackets, the options after it).
     #[test]
     fn the_real_ssh_understands_every_form_of_a_host() {
