@@ -54,7 +54,14 @@ in
       type = types.listOf (types.strMatching "[^\n]*[^[:space:]]");
       default = [ ];
       example = [ "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIDPQXmEVMVLmeFRyafKMVWgPDkv8/uRBTwmcEDatZzMD root@pi" ];
-      description = "The public keys of the clients' root, lines as in `authorized_keys`.";
+      description = ''
+        The public keys of the clients' root, lines as in `authorized_keys`.
+
+        All of them log in as the same user, so each client must trust the others: one of them could take the socket that
+        another lends, or change the files that are kept for it, which is as much as root on that other client. A client
+        that is not to be trusted so far needs a user of its own: this module makes only one, so add that user to
+        `users.users` by hand, with the client's key.
+      '';
     };
 
     restrictKeys = mkOption {

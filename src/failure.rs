@@ -46,10 +46,10 @@ impl Failure {
         self
     }
 
-    /// It is that this machine, by ssh's name of it, cannot be reached at all: nothing has been begun there.
+    /// It is that this machine, as a host is shown, cannot be reached at all: nothing has been begun there.
     #[must_use]
-    pub fn of_unreachable(mut self, destination: impl Into<String>) -> Self {
-        self.unreachable = Some(destination.into());
+    pub fn of_unreachable(mut self, host: impl Into<String>) -> Self {
+        self.unreachable = Some(host.into());
         self
     }
 

@@ -1,44 +1,107 @@
 //! Hosts as the user names them, and which of them is this one.
 
 use std::fmt;
+use std::net::Ipv6Addr;
 
 use crate::failure::Failure;
 
-/// Another machine, in the words that ssh takes: `[user@]host` or `ssh://[user@]host[:port]`.
+/// What a host may look like, for messages.
+const FORMS: &str = "a host is [user@]host or ssh://[user@]host[:port], an IPv6 address stands in brackets";
+
+/// Another machine, as the user names it. Two of them are the same if user, name and port are.
+///
+/// The parts are kept apart, for everybody wants them in another form: ssh takes no brackets, not even in an `ssh://` of
+/// its own, and Nix takes no IPv6 address without them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Host {
-    destination: String,
+    user: Option<String>,
+    /// A name that ssh knows or an address. An IPv6 one has no brackets, and its zone follows a plain `%`.
+    name: String,
+    port: Option<u16>,
 }
 
 impl Host {
-    /// ssh's destination argument.
+    /// ssh's destination argument, which has no port: `[user@]host`.
     #[must_use]
-    pub fn destination(&self) -> &str {
-        &self.destination
+    pub fn destination(&self) -> String {
+        self.with_user(&self.name)
     }
 
-    /// The destination as `nix-copy-closure` takes it, which knows no port, and the port.
+    /// The port, if one is named.
     #[must_use]
-    pub fn without_port(&self) -> (&str, Option<&str>) {
-        let Some(rest) = self.destination.strip_prefix("ssh://") else {
-            return (&self.destination, None);
+    pub fn port(&self) -> Option<u16> {
+        self.port
+    }
+
+    /// The name without user and port, for messages.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The host as Nix takes it, after `ssh://` or by `nix-copy-closure`; [`Host::options_for_nix`] has the rest.
+    #[must_use]
+    pub fn address_for_nix(&self) -> String {
+        let name = match ipv6(&self.name) {
+            Some((address, _)) => format!("[{address}]"),
+            None => self.name.clone(),
         };
-        match rest.rsplit_once(':') {
-            Some((host, port)) if port.chars().all(|c| c.is_ascii_digit()) => (host, Some(port)),
-            _ => (rest, None),
+        if self.has_user_for_option() {
+            name
+        } else {
+            self.with_user(&name)
         }
     }
 
-    /// The name without user, scheme and port, for messages.
+    /// The options of the ssh that Nix starts for what has no place in an address of every Nix.
+    ///
+    /// Zones: 2.26 hands `%25` on to ssh as it is, and `nix-copy-closure` of 2.34 takes nothing else. Users: `a@b@host` is
+    /// no address to any of them, and 2.26 knows no `%40`.
     #[must_use]
-    pub fn name(&self) -> &str {
-        bare_name(&self.destination)
+    pub fn options_for_nix(&self) -> Vec<String> {
+        let mut words = Vec::new();
+        if let Some((_, Some(_))) = ipv6(&self.name) {
+            // In a HostName, % begins what ssh replaces.
+            words.extend(["-o".to_owned(), format!("HostName={}", self.name.replace('%', "%%"))]);
+        }
+        if let Some(user) = self.user.as_ref().filter(|_| self.has_user_for_option()) {
+            words.extend(["-l".to_owned(), user.clone()]);
+        }
+        words
+    }
+
+    /// The words with which a user of ssh names it, for messages: `-p 2222 me@builder`.
+    #[must_use]
+    pub fn words_for_ssh(&self) -> String {
+        let port = self.port.map(|port| format!("-p {port} ")).unwrap_or_default();
+        port + &self.destination()
+    }
+
+    fn with_user(&self, name: &str) -> String {
+        match &self.user {
+            Some(user) => format!("{user}@{name}"),
+            None => name.to_owned(),
+        }
+    }
+
+    fn has_user_for_option(&self) -> bool {
+        let is_odd = |c: char| !c.is_ascii_alphanumeric() && !"._-".contains(c);
+        self.user.as_ref().is_some_and(|user| user.contains(is_odd))
     }
 }
 
 impl fmt::Display for Host {
+    /// In a form that [`Place::parse`] reads, the shortest.
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(&self.destination)
+        let Some(port) = self.port else {
+            return formatter.write_str(&self.destination());
+        };
+        let name = match ipv6(&self.name) {
+            Some((address, Some(zone))) => format!("[{address}%25{zone}]"),
+            Some((address, None)) => format!("[{address}]"),
+            None => self.name.clone(),
+        };
+        write!(formatter, "ssh://{}:{port}", self.with_user(&name))
     }
 }
 
@@ -55,38 +118,46 @@ impl Place {
     /// Reads the value of a host flag.
     ///
     /// The empty string, `localhost` and this machine's own name mean [`Place::Here`], as long as no user or port is
-    /// named with them (nixpkgs#211459). `ssh-ng://` is the same host as `ssh://`: the name of Nix's protocol has no
-    /// meaning here.
+    /// named with them (nixpkgs#211459). `ssh-ng://` is the same host as `ssh://`, and as without either: the name of
+    /// Nix's protocol has no meaning here.
     ///
     /// # Errors
     /// When the text is nothing that ssh takes as a host.
     pub fn parse(text: &str, own_name: &str) -> Result<Self, Failure> {
-        let own_short = own_name.split('.').next().unwrap_or(own_name);
-        if ["", "localhost", own_name, own_short].contains(&text) {
+        if text.is_empty() {
             return Ok(Self::Here);
         }
-        let (scheme, rest) = match text.split_once("://") {
-            Some(("ssh" | "ssh-ng", rest)) => ("ssh://", rest),
+        let (is_uri, rest) = match text.split_once("://") {
+            Some(("ssh" | "ssh-ng", rest)) => (true, rest),
             Some((scheme, _)) => {
-                return Err(Failure::usage(format!("host '{text}': cannot connect by {scheme}://"))
-                    .with_remedy("a host is [user@]host or ssh://[user@]host[:port]"));
+                return Err(Failure::usage(format!("host '{text}': cannot connect by {scheme}://")).with_remedy(FORMS));
             }
-            None => ("", text),
+            None => (false, text),
         };
-        let name = bare_name(rest);
-        let odd = |c: char| c.is_whitespace() || c.is_control() || c == '/';
-        if name.is_empty() || rest.starts_with('-') || name.starts_with('-') || rest.contains(odd) {
-            return Err(Failure::usage(format!("host '{text}' is not a host name"))
-                .with_remedy("a host is [user@]host or ssh://[user@]host[:port]"));
+        let no_host = || Failure::usage(format!("host '{text}' is not a host name")).with_remedy(FORMS);
+        let (user, address) = match rest.rsplit_once('@') {
+            Some((user, address)) => (Some(user), address),
+            None => (None, rest),
+        };
+        let (name, port) = split(address).ok_or_else(no_host)?;
+        if !user.is_none_or(is_user) || !(ipv6(&name).is_some() || is_name(&name)) {
+            return Err(no_host());
         }
-        // ssh takes brackets around an IPv6 address in its URIs only.
-        let rest = if scheme.is_empty() {
-            rest.replace(['[', ']'], "")
-        } else {
-            rest.to_owned()
-        };
+        let read = |port: &str| port.parse().ok().filter(|port| *port != 0).ok_or_else(no_host);
+        let port = port.map(read).transpose()?;
+        if port.is_some() && !is_uri {
+            // To ssh it would be a part of the name.
+            let failure = Failure::usage(format!("host '{text}': a port has no place there"));
+            return Err(failure.with_remedy(format!("write ssh://{text}")));
+        }
+        let own_short = own_name.split('.').next().unwrap_or(own_name);
+        if user.is_none() && port.is_none() && ["localhost", own_name, own_short].contains(&name.as_str()) {
+            return Ok(Self::Here);
+        }
         Ok(Self::There(Host {
-            destination: format!("{scheme}{rest}"),
+            user: user.map(str::to_owned),
+            name,
+            port,
         }))
     }
 
@@ -100,17 +171,55 @@ impl Place {
     }
 }
 
-fn bare_name(destination: &str) -> &str {
-    let rest = destination.strip_prefix("ssh://").unwrap_or(destination);
-    let rest = rest.rsplit_once('@').map_or(rest, |(_, host)| host);
-    if let Some(inner) = rest.strip_prefix('[') {
-        return inner.split(']').next().unwrap_or(inner);
+/// The name and the port. Brackets are for an IPv6 address alone.
+fn split(address: &str) -> Option<(String, Option<&str>)> {
+    if let Some((inner, port)) = address.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+        let name = decoded(inner).filter(|name| ipv6(name).is_some())?;
+        let port = if port.is_empty() {
+            None
+        } else {
+            Some(port.strip_prefix(':')?)
+        };
+        return Some((name, port));
     }
-    match rest.split_once(':') {
-        // More than one colon: an IPv6 address, not a port.
-        Some((host, port)) if !port.contains(':') => host,
-        _ => rest,
+    if let Some(name) = decoded(address) {
+        return Some((name, None));
     }
+    Some(match address.split_once(':') {
+        Some((name, port)) => (name.to_owned(), Some(port)),
+        None => (address.to_owned(), None),
+    })
+}
+
+/// An IPv6 address whose zone may follow a `%25`, with a plain `%`. Also where there are no brackets, as nixos-rebuild.
+fn decoded(address: &str) -> Option<String> {
+    let (bare, zone) = ipv6(address)?;
+    let zone = zone.map(|zone| zone.strip_prefix("25").filter(|rest| !rest.is_empty()).unwrap_or(zone));
+    Some(zone.map_or(bare.to_owned(), |zone| format!("{bare}%{zone}")))
+}
+
+/// An IPv6 address and its zone, the name or number of a network interface here.
+fn ipv6(text: &str) -> Option<(&str, Option<&str>)> {
+    let (address, zone) = match text.split_once('%') {
+        Some((address, zone)) => (address, Some(zone)),
+        None => (text, None),
+    };
+    let is_zone = |zone: &str| !zone.is_empty() && zone.chars().all(|c| c.is_ascii_alphanumeric() || "._-".contains(c));
+    (address.parse::<Ipv6Addr>().is_ok() && zone.is_none_or(is_zone)).then_some((address, zone))
+}
+
+/// What a shell would act on. OpenSSH refuses it from 9.6 on, for a `ProxyCommand` may have the name in it.
+const FOR_SHELLS: &str = "'\"`$;&<>|(){}";
+
+fn is_name(text: &str) -> bool {
+    let odd = |c: char| c.is_whitespace() || c.is_control() || "/\\%[]:".contains(c) || FOR_SHELLS.contains(c);
+    !text.is_empty() && !text.starts_with('-') && !text.contains(odd)
+}
+
+/// In a URI, `%` would begin a coded character. No user has one in its name.
+fn is_user(text: &str) -> bool {
+    let odd = |c: char| c.is_whitespace() || c.is_control() || "/%:".contains(c) || FOR_SHELLS.contains(c);
+    !text.is_empty() && !text.starts_with('-') && !text.ends_with('\\') && !text.contains(odd)
 }
 
 #[cfg(test)]
@@ -121,44 +230,102 @@ mod tests {
         Place::parse(text, "pi.lan")
     }
 
+    fn host(text: &str) -> Host {
+        parse(text).unwrap().host().unwrap().clone()
+    }
+
     #[test]
     fn this_machine_by_any_of_its_names() {
-        for text in ["", "localhost", "pi", "pi.lan"] {
+        for text in ["", "localhost", "pi", "pi.lan", "ssh://localhost", "ssh-ng://pi"] {
             assert_eq!(parse(text), Ok(Place::Here), "{text}");
         }
     }
 
     #[test]
-    fn another_user_here_is_another_place() {
-        assert!(matches!(parse("root@localhost"), Ok(Place::There(_))));
+    fn another_user_or_port_here_is_another_place() {
+        for text in ["root@localhost", "ssh://localhost:2222"] {
+            assert!(matches!(parse(text), Ok(Place::There(_))), "{text}");
+        }
     }
 
+    /// What is typed, the user, the name and the port.
+    const HOSTS: [(&str, Option<&str>, &str, Option<u16>); 19] = [
+        ("builder", None, "builder", None),
+        ("me@builder", Some("me"), "builder", None),
+        ("me@lab@builder", Some("me@lab"), "builder", None),
+        ("10.0.0.1", None, "10.0.0.1", None),
+        ("ssh://builder", None, "builder", None),
+        ("ssh-ng://builder", None, "builder", None),
+        ("ssh://me@builder:2222", Some("me"), "builder", Some(2222)),
+        ("::1", None, "::1", None),
+        ("me@fe80::1%eth0", Some("me"), "fe80::1%eth0", None),
+        ("[::1]", None, "::1", None),
+        ("me@[::1]", Some("me"), "::1", None),
+        ("[fe80::1%eth0]", None, "fe80::1%eth0", None),
+        ("[fe80::1%25eth0]", None, "fe80::1%eth0", None),
+        ("fe80::1%25eth0", None, "fe80::1%eth0", None),
+        // The interface of this number.
+        ("[fe80::1%25]", None, "fe80::1%25", None),
+        ("ssh://[::1]", None, "::1", None),
+        ("ssh://[::1]:22", None, "::1", Some(22)),
+        (
+            "ssh-ng://me@[fe80::1%25eth0]:2222",
+            Some("me"),
+            "fe80::1%eth0",
+            Some(2222),
+        ),
+        ("ssh://fe80::1", None, "fe80::1", None),
+    ];
+
     #[test]
-    fn hosts_as_ssh_takes_them() {
-        for (text, destination, name) in [
-            ("builder", "builder", "builder"),
-            ("me@builder", "me@builder", "builder"),
-            ("ssh://me@builder:2222", "ssh://me@builder:2222", "builder"),
-            ("ssh-ng://builder", "ssh://builder", "builder"),
-            ("me@[fe80::1%eth0]", "me@fe80::1%eth0", "fe80::1%eth0"),
-            ("ssh://[fe80::1]:22", "ssh://[fe80::1]:22", "fe80::1"),
-        ] {
-            let place = parse(text).unwrap();
-            let host = place.host().unwrap();
-            assert_eq!(host.destination(), destination);
-            assert_eq!(host.name(), name);
+    fn user_name_and_port_apart() {
+        for (text, user, name, port) in HOSTS {
+            let host = host(text);
+            assert_eq!(host.user.as_deref(), user, "{text}");
+            assert_eq!((host.name(), host.port()), (name, port), "{text}");
+            // What is shown can be typed.
+            assert_eq!(parse(&host.to_string()), Ok(Place::There(host)), "{text}");
         }
     }
 
     #[test]
-    fn ports_apart() {
-        for (text, expected) in [
-            ("me@builder", ("me@builder", None)),
-            ("ssh://me@builder", ("me@builder", None)),
-            ("ssh://me@builder:2222", ("me@builder", Some("2222"))),
-            ("ssh://[fe80::1]:22", ("[fe80::1]", Some("22"))),
+    fn the_same_machine_in_other_words() {
+        for (one, other) in [
+            ("b", "ssh://b"),
+            ("b", "ssh-ng://b"),
+            ("me@b", "ssh://me@b"),
+            ("::1", "ssh://[::1]"),
+            ("[fe80::1%25eth0]", "ssh://[fe80::1%eth0]"),
         ] {
-            assert_eq!(parse(text).unwrap().host().unwrap().without_port(), expected);
+            assert_eq!(parse(one), parse(other));
+        }
+        // The port may be another one in ~/.ssh/config.
+        for (one, other) in [("b", "ssh://b:22"), ("b", "me@b"), ("b", "b.lan")] {
+            assert_ne!(parse(one), parse(other));
+        }
+    }
+
+    #[test]
+    fn in_the_words_of_others() {
+        for (text, shown, ssh, nix, options) in [
+            ("ssh://me@builder", "me@builder", "me@builder", "me@builder", ""),
+            ("ssh://b:2222", "ssh://b:2222", "-p 2222 b", "b", ""),
+            ("me@[::1]", "me@::1", "me@::1", "me@[::1]", ""),
+            ("ssh://me@[::1]:22", "ssh://me@[::1]:22", "-p 22 me@::1", "me@[::1]", ""),
+            (
+                "ssh://[fe80::1%eth0]:22",
+                "ssh://[fe80::1%25eth0]:22",
+                "-p 22 fe80::1%eth0",
+                "[fe80::1]",
+                "-o HostName=fe80::1%%eth0",
+            ),
+            ("me@lab@b", "me@lab@b", "me@lab@b", "b", "-l me@lab"),
+        ] {
+            let host = host(text);
+            assert_eq!(host.to_string(), shown);
+            assert_eq!(host.words_for_ssh(), ssh);
+            assert_eq!(host.address_for_nix(), nix);
+            assert_eq!(host.options_for_nix().join(" "), options);
         }
     }
 
@@ -168,14 +335,44 @@ mod tests {
             "-oProxyCommand=x",
             "a b",
             "me@",
+            "@b",
             "me@-x",
+            "-l@b",
             "http://builder",
             "ssh://",
+            "ssh://me@",
             "a/b",
             "a\nb",
+            "ssh://b:",
+            "ssh://b:0",
+            "ssh://b:65536",
+            "ssh://b:ssh",
+            "b:/etc",
+            "b:ssh",
+            "ssh://[::1]x",
+            "ssh://[::1]:",
+            "ssh://[::1",
+            "[builder]",
+            "[]",
+            "fe80::1%",
+            "fe80::1%a b",
+            "b%25eth0",
+            "me%40lab@b",
+            "me:secret@b",
+            "$(touch x)",
+            "b;x",
+            "`x`@b",
         ] {
-            let failure = parse(text).unwrap_err();
+            let failure = parse(text).expect_err(text);
             assert_eq!(failure.code(), 2, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_port_needs_an_address_of_its_own() {
+        for text in ["b:2222", "me@b:2222", "[::1]:22"] {
+            let failure = parse(text).unwrap_err();
+            assert_eq!(failure.remedy(), Some(format!("write ssh://{text}").as_str()));
         }
     }
 }

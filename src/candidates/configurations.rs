@@ -11,7 +11,7 @@ use rnix::Root;
 use rnix::ast::{self, Attr, BinOpKind, Expr, HasEntry, InterpolPart};
 use rowan::ast::AstNode;
 
-use super::{Places, text_of};
+use super::{Places, is_harmless, text_of};
 
 /// The configurations of the flake that is being typed, or of the one in the current directory: `REFERENCE#NAME`.
 pub fn configurations(typed: &str, places: &Places) -> Vec<String> {
@@ -78,8 +78,9 @@ fn names(text: &str) -> BTreeSet<String> {
             None => names.extend(binding.value().map(keys).unwrap_or_default()),
         }
     }
-    // These would have to be quoted, which --flake does not take.
-    names.retain(|name| !name.is_empty() && !name.contains(['#', '"']));
+    // The flake may be anybody's, and not every shell quotes what it is offered. (A ' is in many a Nix name, and at worst
+    // leaves a quote open.)
+    names.retain(|name| is_harmless(name, "'+"));
     names
 }
 
@@ -166,8 +167,8 @@ mod tests {
             ),
             ("{ nixosConfigurations.pi = f { a = 1; }; packages.x = 2; }", &["pi"]),
             (
-                r#"{ nixosConfigurations."pi.lan" = 1; nixosConfigurations = rec { "b c" = 1; }; }"#,
-                &["b c", "pi.lan"],
+                r#"{ nixosConfigurations."pi.lan" = 1; nixosConfigurations = rec { pi' = 1; "x86+1" = 1; }; }"#,
+                &["pi'", "pi.lan", "x86+1"],
             ),
             (
                 "let x = 1; in rec { nixosConfigurations = let y = 1; in { inherit pi; inherit (y) box; }; }",
@@ -210,6 +211,32 @@ mod tests {
             r#"{ nixosConfigurations."a\"b" = 1; nixosConfigurations."a#b" = 1; }"#,
         ] {
             assert_eq!(of(outputs), [""; 0], "{outputs}");
+        }
+    }
+
+    /// A flake that was cloned from somewhere is a stranger's.
+    #[test]
+    fn names_with_a_meaning_for_shells_are_not_offered() {
+        for name in [
+            "$(touch PWNED)",
+            "q;touch PWNED",
+            "`x`",
+            "a b",
+            "a|b",
+            "a>b",
+            "a&b",
+            "a*",
+            "~a",
+            "a\\\\b",
+            "!!",
+            "{a,b}",
+            "--sudo",
+            "a\\u001b[2J",
+            "ü",
+            "",
+        ] {
+            let outputs = format!("{{ nixosConfigurations = {{ \"{name}\" = 1; pi = 1; }}; }}");
+            assert_eq!(of(&outputs), ["pi"], "{name}");
         }
     }
 

@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
-use super::Places;
 use super::ssh_files::{Machine, SshFiles};
+use super::{Places, is_harmless};
 use crate::host::Place;
 
 /// Hosts, in the form that is being typed: `host`, `user@host` or `ssh://user@host:port`.
@@ -24,11 +24,21 @@ pub fn hosts(typed: &str, places: &Places) -> BTreeSet<String> {
         .filter(|machine| !begun.is_empty() || machine.name.parse::<IpAddr>().is_err());
     configured
         .chain(known)
-        .filter_map(|machine| match machine.port {
-            None => Some(format!("{scheme}{user}{}", machine.name)),
-            // Only an address has room for a port.
-            Some(port) if !scheme.is_empty() => Some(format!("{scheme}{user}{}:{port}", machine.name)),
-            Some(_) => None,
+        // Not every shell quotes what it is offered.
+        .filter(|machine| is_harmless(&machine.name, ":%") && machine.port.iter().all(|port| is_harmless(port, "")))
+        .filter_map(|machine| {
+            let is_in_brackets = !scheme.is_empty() && machine.name.contains(':');
+            let name = if is_in_brackets {
+                format!("[{}]", machine.name.replace('%', "%25"))
+            } else {
+                machine.name
+            };
+            match machine.port {
+                None => Some(format!("{scheme}{user}{name}")),
+                // Only an address has room for a port.
+                Some(port) if !scheme.is_empty() => Some(format!("{scheme}{user}{name}:{port}")),
+                Some(_) => None,
+            }
         })
         .filter(|text| matches!(Place::parse(text, ""), Ok(Place::There(_))))
         .collect()
@@ -71,9 +81,38 @@ mod tests {
     }
 
     #[test]
+    fn ipv6_addresses_as_the_program_takes_them() {
+        let (_root, places) = places();
+        write(
+            &places.home.join(".ssh/known_hosts"),
+            "[fe80::1%eth0]:2222 ssh-ed25519 A\n[::1]:2222,::2 ssh-ed25519 A\n",
+        );
+        assert_eq!(
+            ask(&places, &["hosts", "ssh://["]),
+            ["ssh://[::1]:2222", "ssh://[::2]", "ssh://[fe80::1%25eth0]:2222"]
+        );
+        assert_eq!(ask(&places, &["hosts", "::"]), ["::2"]);
+    }
+
+    #[test]
     fn what_the_program_would_refuse_is_not_offered() {
         let (_root, places) = places();
-        write(&places.home.join(".ssh/config"), "Host -oops a/b localhost fine\n");
+        write(&places.home.join(".ssh/config"), "Host -oops a/b localhost fine a:22\n");
         assert_eq!(ask(&places, &["hosts"]), ["fine"]);
+    }
+
+    #[test]
+    fn names_with_a_meaning_for_shells_are_not_offered() {
+        let (_root, places) = places();
+        write(
+            &places.home.join(".ssh/config"),
+            "Host $(id) `id` a;id fine a|b 'a b' a&b ~x {a,b} a#b\n",
+        );
+        write(
+            &places.home.join(".ssh/known_hosts"),
+            "$(reboot) ssh-ed25519 A\n[b]:$(id) ssh-ed25519 A\n[c]:1;id ssh-ed25519 A\n",
+        );
+        assert_eq!(ask(&places, &["hosts"]), ["fine"]);
+        assert_eq!(ask(&places, &["hosts", "ssh://"]), ["ssh://fine"]);
     }
 }

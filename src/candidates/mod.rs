@@ -161,6 +161,13 @@ fn plain(texts: impl IntoIterator<Item = String>) -> Vec<Candidate> {
     candidates.collect()
 }
 
+/// Whether a name that stands in some file may be offered: of letters, digits and a few signs, it means itself in every
+/// shell, be it quoted or not, and is no flag. `more` are the other signs that its kind may have.
+fn is_harmless(name: &str, more: &str) -> bool {
+    let harmless = |c: char| c.is_ascii_alphanumeric() || "_.-".contains(c) || more.contains(c);
+    !name.is_empty() && !name.starts_with('-') && name.chars().all(harmless)
+}
+
 /// A file's text, if it is a file: a pipe would keep us waiting.
 fn text_of(path: &Path) -> Option<String> {
     let found = fs::metadata(path).ok()?;
@@ -244,9 +251,22 @@ mod tests {
     #[test]
     fn names_with_odd_characters_are_left_out() {
         let (_root, places) = places();
-        for name in ["fine", "a\tb", "a\nb"] {
+        let odd = [
+            "a\tb",
+            "a\nb",
+            "a b",
+            "$(touch PWNED)",
+            "q;touch PWNED",
+            "`x`",
+            "a'b",
+            "-x",
+            "*",
+        ];
+        for name in odd.iter().chain(&["fine", "x86+1"]) {
             write(&places.profiles.join("system-profiles").join(name), "");
+            write(&places.system.join("specialisation").join(name), "");
         }
-        assert_eq!(ask(&places, &["profiles"]), ["fine", "system"]);
+        assert_eq!(ask(&places, &["profiles"]), ["fine", "system", "x86+1"]);
+        assert_eq!(ask(&places, &["specialisations"]), ["fine", "x86+1"]);
     }
 }

@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use super::{Candidate, Places};
-use crate::directory::names;
+use super::{Candidate, Places, is_harmless};
+use crate::directory;
 use crate::generations;
 
 /// The profiles for systems.
@@ -46,6 +46,12 @@ pub fn generations(profiles: &Path) -> Vec<Candidate> {
         })
     });
     candidates.collect()
+}
+
+/// What of a directory's names may be offered to a shell.
+fn names(place: &Path) -> BTreeSet<String> {
+    let names = directory::names(place).into_iter();
+    names.filter(|name| is_harmless(name, "+")).collect()
 }
 
 #[cfg(test)]

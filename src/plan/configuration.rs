@@ -105,7 +105,7 @@ impl Configuration {
         if let Some(directory) = found.system_flake.as_ref().filter(|_| may_be_flake) {
             return Ok(Self::Flake(Flake {
                 reference: directory.to_string_lossy().into_owned(),
-                name: target_name.map(own),
+                name: target_name.map(|name| own(name, "this machine")).transpose()?,
                 flags,
             }));
         }
@@ -164,13 +164,17 @@ impl Configuration {
         Subject::Expression { file, attribute }
     }
 
-    /// The same with the target's host name for a name, if it has none.
-    #[must_use]
-    pub fn named(mut self, target_name: &str) -> Self {
+    /// The same with the target's host name for a name, if it has none; `target` is the target, for messages.
+    ///
+    /// # Errors
+    /// The host name, which is whatever that machine says, can be no name of a configuration.
+    pub fn named(mut self, target_name: &str, target: &str) -> Result<Self, Failure> {
         if let Self::Flake(flake) = &mut self {
-            flake.name.get_or_insert_with(|| own(target_name));
+            if flake.name.is_none() {
+                flake.name = Some(own(target_name, target)?);
+            }
         }
-        self
+        Ok(self)
     }
 }
 
@@ -200,7 +204,7 @@ impl Flake {
     /// Reads `REFERENCE[#NAME]`; without a name it is the target's.
     fn parse(text: &str, target_name: Option<&str>, flags: FlakeFlags) -> Result<Self, Failure> {
         let (reference, name) = text.split_once('#').unwrap_or((text, ""));
-        if name.contains(['#', '"']) {
+        if !is_name(name) {
             return Err(
                 Failure::usage(format!("--flake '{text}': '{name}' is no name of a configuration"))
                     .with_remedy("write REFERENCE#NAME, the name as in nixosConfigurations.NAME, without quotes"),
@@ -210,7 +214,7 @@ impl Flake {
         Ok(Self {
             reference: reference.to_owned(),
             name: if name.is_empty() {
-                target_name.map(own)
+                target_name.map(|name| own(name, "this machine")).transpose()?
             } else {
                 Some(name.to_owned())
             },
@@ -226,9 +230,19 @@ impl Flake {
     }
 }
 
-fn own(host_name: &str) -> String {
+/// The name that a machine's host name is.
+fn own(host_name: &str, machine: &str) -> Result<String, Failure> {
+    if !is_name(host_name) {
+        let message = format!("the host name of {machine}, '{host_name}', is no name of a configuration");
+        return Err(Failure::usage(message).with_remedy("name the configuration: --flake URI#NAME"));
+    }
     let name = if host_name.is_empty() { NAMELESS } else { host_name };
-    name.to_owned()
+    Ok(name.to_owned())
+}
+
+/// Whether it can stand between the quotes of [`Flake::installable`].
+fn is_name(text: &str) -> bool {
+    !text.contains(['#', '"']) && !text.contains(char::is_control)
 }
 
 /// Nix would read it as one.
@@ -425,8 +439,33 @@ mod tests {
             Configuration::choose(&arguments.configuration, flags, &Found::default(), name).unwrap()
         };
         assert_ne!(choose(None), flake(".", "target"));
-        assert_eq!(choose(None).named("target"), flake(".", "target"));
-        assert_eq!(choose(Some("pi")).named("target"), flake(".", "pi"));
-        assert_eq!(choose(None).named(""), flake(".", "default"));
+        assert_eq!(choose(None).named("target", "b"), Ok(flake(".", "target")));
+        assert_eq!(choose(Some("pi")).named("target", "b"), Ok(flake(".", "pi")));
+        assert_eq!(choose(None).named("", "b"), Ok(flake(".", "default")));
+        // Whatever it calls itself where it is not asked.
+        assert_eq!(choose(Some("pi")).named("a\"b", "b"), Ok(flake(".", "pi")));
+    }
+
+    #[test]
+    fn a_host_name_that_would_be_more_than_a_name_is_refused() {
+        let choose = |found: &Found, given: &[&str], name| {
+            let arguments = Arguments::try_parse_from(["rebuild", "build"].iter().chain(given)).unwrap();
+            Configuration::choose(&arguments.configuration, FlakeFlags::default(), found, name)
+        };
+        let unnamed = choose(&Found::default(), &["--flake", "."], None);
+        for name in ["a\".x.\"b", "a#b", "a\nb"] {
+            let there = unnamed.clone().unwrap().named(name, "me@target").unwrap_err();
+            assert!(there.to_string().contains("the host name of me@target, "), "{there}");
+            for here in [
+                choose(&Found::default(), &["--flake", "."], Some(name)),
+                choose(&all(), &[], Some(name)),
+            ] {
+                let here = here.unwrap_err();
+                assert!(here.to_string().contains("the host name of this machine, "), "{here}");
+                assert_eq!((here.code(), there.code()), (2, 2));
+                assert!(here.remedy().is_some_and(|remedy| remedy.contains("--flake URI#NAME")));
+            }
+            assert_eq!(choose(&all(), &["--flake", ".#pi"], Some(name)), Ok(flake(".", "pi")));
+        }
     }
 }

@@ -44,6 +44,7 @@ pub enum Channels {
 }
 
 /// Where a system comes from.
+#[allow(clippy::large_enum_variant, reason = "there is one in a run")]
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Origin {
     /// It is evaluated and built.

@@ -5,6 +5,7 @@ pub mod argv;
 mod configuration;
 mod deployment;
 mod elevation;
+pub mod expression;
 mod product;
 #[cfg(test)]
 mod tests;

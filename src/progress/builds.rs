@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use super::nix_log::{Activity, LogLine, News};
 use crate::harmless::{self, Colours};
+use crate::host::Place;
 use crate::process::quote::shell_word;
 
 /// As many lines of a build's log as are shown when it fails.
@@ -231,8 +232,9 @@ impl Builds {
             None => Some(format!("nix-store --read-log {derivation}")),
             // The login shell there reads the words a second time.
             Some(host) => {
-                let (host, derivation) = (quoted(host)?, quoted(&derivation)?);
-                Some(format!("ssh {host} nix-store --read-log {derivation}"))
+                let ssh = Place::parse(host, "").ok()?.host()?.words_for_ssh();
+                let derivation = quoted(&derivation)?;
+                Some(format!("ssh {ssh} nix-store --read-log {derivation}"))
             }
         }
     }

@@ -13,6 +13,7 @@ use serde_json::Value;
 
 use crate::cli::flags::{CommonFlags, FlakeFlags};
 use crate::plan::argv::{FLAKES, version};
+use crate::plan::expression::of_file;
 use crate::plan::{Configuration, Flake, NixFlags};
 use crate::process::Invocation;
 use crate::process::signals::Signals;
@@ -55,7 +56,7 @@ pub fn open(configuration: &Configuration, flags: &NixFlags, directory: &Path, s
         Load::File {
             file,
             attribute: Some(attribute),
-        } => (expression::of_file(&file, &attribute, directory), None),
+        } => (of_file(&file, &attribute, Some(directory)), None),
         Load::Expression(text, own) => (text, Some(own)),
     };
     // It is read again at each `:r`, so it stays until the end.

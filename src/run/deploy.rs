@@ -52,7 +52,7 @@ pub(super) fn deploy(
     match &plan.origin {
         Origin::Made(making) => {
             let named = Making {
-                configuration: making.configuration.clone().named(target.name()),
+                configuration: making.configuration.clone().named(target.name(), &target.label())?,
                 ..making.clone()
             };
             run.made(named, observer)

@@ -203,14 +203,8 @@ impl<'a> Errand<'a> {
         let directory = self.around.directory.to_string_lossy();
         let variable = |name| self.around.text(name).unwrap_or_default();
         let (config, path) = (variable("NIXOS_CONFIG"), variable("NIX_PATH"));
-        let what = [
-            self.host.destination(),
-            &configuration,
-            &directory,
-            &include,
-            &config,
-            &path,
-        ];
+        let host = self.host.to_string();
+        let what = [host.as_str(), &configuration, &directory, &include, &config, &path];
         Record::new(&cache.join("rebuild"), &what)
     }
 

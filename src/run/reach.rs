@@ -113,9 +113,9 @@ impl<'a> Reach<'a> {
             flags.extend(["--eval-host", ""]);
         }
         // Whoever is named as the evaluator builds too.
-        let builder = less.builder.host().map_or("", Host::destination);
+        let builder = less.builder.host().map(Host::to_string).unwrap_or_default();
         if less.evaluator == making.evaluator || less.builder != Place::Here {
-            flags.extend(["--build-host", builder]);
+            flags.extend(["--build-host", &builder]);
         }
         format!(
             "{}  {} here, this once",
@@ -143,7 +143,7 @@ fn missing(making: &Making, failure: &Failure) -> Option<Host> {
     let name = failure.unreachable()?;
     let hosts = [making.evaluator.host(), making.builder.host()];
     let mut hosts = hosts.into_iter().flatten();
-    hosts.find(|host| host.destination() == name).cloned()
+    hosts.find(|host| host.to_string() == name).cloned()
 }
 
 /// What this machine does instead.

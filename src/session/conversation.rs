@@ -320,13 +320,13 @@ impl Conversation<'_> {
                 {
                     self.observer.see(Event::Text(line.to_owned()));
                 }
-                let builder = Builder::there(self.host.destination(), &system, self.system);
+                let builder = Builder::there(&self.host.to_string(), &system, self.system);
                 self.observer.see(Event::Builder(builder));
                 let detail = format!("{}: Nix in {nix}, {system}", self.host);
                 self.observer.see(Event::Detail(detail));
             }
             Reply::Platform { wanted, own } => {
-                let builder = Builder::there(self.host.destination(), &own, &wanted);
+                let builder = Builder::there(&self.host.to_string(), &own, &wanted);
                 self.observer.see(Event::Builder(builder));
             }
             Reply::Way(way) => {

@@ -66,7 +66,7 @@ pub(super) fn untraced(host: &Host, version: &str) -> String {
 /// `complaint` is what the receiving end said.
 #[must_use]
 pub(super) fn not_copied(host: &Host, receiver: Option<&Host>, complaint: Option<String>, code: u8) -> Failure {
-    let to = receiver.map_or("this machine", Host::destination);
+    let to = receiver.map_or_else(|| "this machine".to_owned(), Host::to_string);
     let said = complaint.map_or_else(String::new, |text| format!(" ({text})"));
     let remedy = match receiver {
         None => {
@@ -88,6 +88,7 @@ pub(super) fn not_copied(host: &Host, receiver: Option<&Host>, complaint: Option
 /// The failure for a part of the script (`fail` in `scripts/`). Nix's own messages have been shown before it.
 #[must_use]
 pub(super) fn failed(host: &Host, system: &str, stage: &str, code: u8) -> Failure {
+    let ssh = host.words_for_ssh();
     let (message, remedy) = match stage {
         "evaluation" => (format!("the evaluation on {host} failed"), None),
         // The command for the log has been shown with it.
@@ -95,7 +96,7 @@ pub(super) fn failed(host: &Host, system: &str, stage: &str, code: u8) -> Failur
         "no-nix" => (
             format!("{host} has no Nix, or it is not where its users find it"),
             Some(format!(
-                "install it there (nixos.org/download), then try: ssh {host} nix-store --version"
+                "install it there (nixos.org/download), then try: ssh {ssh} nix-store --version"
             )),
         ),
         "no-daemon" => (
@@ -103,7 +104,7 @@ pub(super) fn failed(host: &Host, system: &str, stage: &str, code: u8) -> Failur
                 "the user of {host} may not use the Nix there: no daemon lets it in, and it does not own the store"
             ),
             Some(format!(
-                "see what Nix says there: ssh {host} nix-store --verify-path /nix/store/x\n\
+                "see what Nix says there: ssh {ssh} nix-store --verify-path /nix/store/x\n\
                  on Debian only members of nix-users may: adduser USER nix-users\n\
                  if Nix is another user's alone, log in as that one, or install it for all users (with the daemon)"
             )),

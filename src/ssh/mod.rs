@@ -38,10 +38,10 @@ pub struct Ssh {
     place: OnceCell<TempDir>,
     /// The user's `PATH`.
     path: Option<OsString>,
-    /// The destinations whose connections are shared.
-    shared: Vec<String>,
-    /// The destinations that may well be off, and are not waited for.
-    hasty: Vec<String>,
+    /// The hosts whose connections are shared.
+    shared: Vec<Host>,
+    /// The hosts that may well be off, and are not waited for.
+    hasty: Vec<Host>,
 }
 
 impl Ssh {
@@ -66,23 +66,22 @@ impl Ssh {
     /// # Errors
     /// When there is no place for its socket, or a signal has come.
     pub fn share(&mut self, host: &Host, signals: &Signals) -> Result<()> {
-        let destination = host.destination().to_owned();
-        if self.defaults.is_some() || self.shared.contains(&destination) || self.is_shared_by_user(host, signals)? {
+        if self.defaults.is_some() || self.shared.contains(host) || self.is_shared_by_user(host, signals)? {
             return Ok(());
         }
         self.place()?;
-        self.shared.push(destination);
+        self.shared.push(host.clone());
         Ok(())
     }
 
     /// From now on this host is given up sooner if it does not answer: nobody has said just now that it is there.
     pub fn hurry(&mut self, host: &Host) {
-        self.hasty.push(host.destination().to_owned());
+        self.hasty.push(host.clone());
     }
 
     /// How long ssh may try to connect, if the user does not say, in its own words.
     fn patience(&self, host: &Host) -> &'static str {
-        if self.hasty.iter().any(|name| name == host.destination()) {
+        if self.hasty.contains(host) {
             "ConnectTimeout=10"
         } else {
             "ConnectTimeout=20"
@@ -104,8 +103,8 @@ impl Ssh {
     /// What ssh itself says of its configuration for a host. Nothing is connected for it.
     fn is_shared_by_user(&self, host: &Host, signals: &Signals) -> Result<bool> {
         let question = Invocation::new("ssh")
-            .args(&self.own)
-            .args(["-T", "-G", "--", host.destination()]);
+            .args(self.own(host))
+            .args(["-T", "-G", "--", &host.destination()]);
         let Ok(answer) = question.quietly(signals) else {
             signals.check()?;
             return Ok(false);
@@ -115,16 +114,24 @@ impl Ssh {
         Ok(path.is_some_and(|path| path != "none"))
     }
 
-    /// The options of every command for this host: the user's come first, and of two ssh counts the first.
+    /// What the user says of the connections to this host. Of two, ssh counts the first.
+    ///
+    /// So the port that is typed with the host comes before everything: it is of this host, while `NIX_SSHOPTS` is for all
+    /// of a run, and for other commands, too. Nobody's habit is hurt, for nixos-rebuild's hosts have no port. A user in
+    /// `NIX_SSHOPTS` counts before the host's, as with ssh itself and nixos-rebuild. (The ssh that Nix starts has it the
+    /// other way round, for it gets the host first. So it is with nixos-rebuild, too.)
+    fn own(&self, host: &Host) -> Vec<String> {
+        let port = host.port().map(|port| ["-p".to_owned(), port.to_string()]);
+        port.into_iter().flatten().chain(self.own.iter().cloned()).collect()
+    }
+
+    /// The options of every command for this host: the user's come first.
     #[must_use]
     pub fn options(&self, host: &Host) -> Vec<String> {
-        let mut words = self.own.clone();
+        let mut words = self.own(host);
         if let Some(defaults) = &self.defaults {
             words.extend(defaults.iter().cloned());
-        } else if let (Some(place), true) = (
-            self.place.get(),
-            self.shared.iter().any(|name| name == host.destination()),
-        ) {
+        } else if let (Some(place), true) = (self.place.get(), self.shared.contains(host)) {
             words.extend(["-o".into(), "ControlMaster=auto".into()]);
             words.extend(["-o".into(), format!("ControlPath={}/ssh-%C", place.path().display())]);
             words.extend(["-o".into(), "ControlPersist=60".into()]);
@@ -132,7 +139,7 @@ impl Ssh {
         words
     }
 
-    /// A command of Nix's own that connects to this host: by our options and connections.
+    /// A command of Nix's own that connects to this host ([`Host::address_for_nix`]): by our options and connections.
     ///
     /// Nix takes them from `NIX_SSHOPTS`, which older ones split at every blank, quoted or not; options with blanks in
     /// them come to ssh by a program of ours that is found in its place.
@@ -140,10 +147,7 @@ impl Ssh {
     /// # Errors
     /// When there is no ssh, or no place for that program.
     pub fn for_nix(&self, command: Invocation, host: &Host) -> Result<Invocation> {
-        let mut options = self.options(host);
-        if let (_, Some(port)) = host.without_port() {
-            options.extend(["-p".to_owned(), port.to_owned()]);
-        }
+        let options = self.options_for_nix(host);
         if options.iter().all(|word| stand_in::is_one_word_to_nix(word)) {
             let text = options.join(" ");
             return Ok(if text.is_empty() {
@@ -156,6 +160,12 @@ impl Ssh {
         let others = self.path.iter().flat_map(std::env::split_paths);
         let path = std::env::join_paths(std::iter::once(directory).chain(others))?;
         Ok(command.env("NIX_SSHOPTS", "").env("PATH", path))
+    }
+
+    fn options_for_nix(&self, host: &Host) -> Vec<String> {
+        let mut options = self.options(host);
+        options.extend(host.options_for_nix());
+        options
     }
 
     /// The command for one session, on whose stdin a script of so many bytes comes first. `forward` is a socket there and
@@ -188,7 +198,7 @@ impl Ssh {
         }
         // The script comes on stdin, for the login shell may be one that cannot read it: fish, csh and nushell
         // understand just this line in the same way. dd, because head may take more than it gives.
-        command.args(["--", host.destination()]).arg(start(script_length))
+        command.args(["--", &host.destination()]).arg(start(script_length))
     }
 }
 
@@ -280,7 +290,11 @@ mod tests {
         assert_eq!(of("", "b"), command);
         assert_eq!(
             of("-i key", "ssh://b:2222"),
-            command.clone().env("NIX_SSHOPTS", "-i key -p 2222")
+            command.clone().env("NIX_SSHOPTS", "-p 2222 -i key")
+        );
+        assert_eq!(
+            of("-4", "[fe80::1%25eth0]"),
+            command.clone().env("NIX_SSHOPTS", "-4 -o HostName=fe80::1%%eth0")
         );
     }
 
@@ -289,7 +303,7 @@ mod tests {
         let mut ssh = ssh(&[("NIX_SSHOPTS", "-4")]).unwrap();
         assert_eq!(ssh.options(&host()), ["-4"]);
         ssh.place().unwrap();
-        ssh.shared.push("me@builder".into());
+        ssh.shared.push(host());
         let expected = format!(
             "-4 -o ControlMaster=auto -o ControlPath={}/ssh-%C -o ControlPersist=60",
             ssh.place().unwrap().display()
@@ -321,6 +335,74 @@ mod tests {
         assert!(line(&ssh).starts_with("ssh -o ConnectTimeout=60 -T -a -x -o ConnectTimeout=20 "));
         ssh.hurry(&host());
         assert!(line(&ssh).starts_with("ssh -o ConnectTimeout=60 -T -a -x -o ConnectTimeout=10 "));
+    }
+
+    /// What the ssh that is here makes of such a command line.
+    fn understood(words: &[String]) -> Option<String> {
+        let mut command = std::process::Command::new("ssh");
+        command.args(["-F", "none", "-G"]).args(words);
+        let Ok(output) = command.stdin(std::process::Stdio::null()).output() else {
+            crate::output::say("ssh is not here: not tried");
+            return None;
+        };
+        assert!(output.status.success(), "{words:?}: {output:?}");
+        let text = String::from_utf8(output.stdout).unwrap();
+        let value = |name: &str| {
+            text.lines()
+                .find_map(|line| line.strip_prefix(name))
+                .unwrap_or_default()
+        };
+        Some(format!("{} {} {}", value("user "), value("hostname "), value("port ")))
+    }
+
+    /// By our own command line, and by the one that Nix makes of its address (as seen with 2.26 and 2.34: without the
+    /// brackets, the options after it).
+    #[test]
+    fn the_real_ssh_understands_every_form_of_a_host() {
+        for (options, text, expected) in [
+            ("-l x", "builder", "x builder 22"),
+            ("", "me@builder", "me builder 22"),
+            ("", "me@lab@builder", "me@lab builder 22"),
+            ("-l x", "ssh://builder", "x builder 22"),
+            ("-l x", "ssh-ng://builder", "x builder 22"),
+            ("", "ssh://me@builder:2222", "me builder 2222"),
+            ("", "me@10.0.0.1", "me 10.0.0.1 22"),
+            ("", "me@::1", "me ::1 22"),
+            ("-l x", "[::1]", "x ::1 22"),
+            ("", "me@[::1]", "me ::1 22"),
+            ("", "me@fe80::1%eth0", "me fe80::1%eth0 22"),
+            ("", "me@[fe80::1%25eth0]", "me fe80::1%eth0 22"),
+            ("-l x", "ssh://[::1]", "x ::1 22"),
+            ("-l x", "ssh://[::1]:2222", "x ::1 2222"),
+            ("", "ssh-ng://me@[fe80::1%25eth0]:2222", "me fe80::1%eth0 2222"),
+            // What is typed with the host counts.
+            ("-p 33 -l x", "ssh://builder:2222", "x builder 2222"),
+            ("-o Port=33 -l x", "ssh://[::1]:2222", "x ::1 2222"),
+            ("-p 33 -l x", "ssh://builder", "x builder 33"),
+        ] {
+            let ssh = ssh(&[("NIX_SSHOPTS", options), ("PATH", "/usr/bin:/bin")]).unwrap();
+            let place = Place::parse(text, "pi").unwrap();
+            let host = place.host().unwrap();
+            let command = ssh.session(host, None, 1);
+            let words: Vec<_> = command
+                .words()
+                .skip(1)
+                .map(|word| word.to_str().unwrap().to_owned())
+                .collect();
+            let Some(seen) = understood(&words) else { return };
+            assert_eq!(seen, expected, "{text}");
+
+            let mut words = vec![host.address_for_nix().replace(['[', ']'], ""), "-x".to_owned()];
+            words.extend(ssh.options_for_nix(host));
+            assert_eq!(understood(&words).unwrap(), expected, "{text}, by Nix");
+        }
+        let with_user = ssh(&[("NIX_SSHOPTS", "-l x")]).unwrap().session(&host(), None, 1);
+        let words: Vec<_> = with_user
+            .words()
+            .skip(1)
+            .map(|word| word.to_str().unwrap().to_owned())
+            .collect();
+        assert_eq!(understood(&words).unwrap(), "x builder 22");
     }
 
     /// A login shell is its machine's own affair. Those that are not here are not tried, and named.

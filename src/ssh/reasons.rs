@@ -9,6 +9,7 @@ use crate::host::Host;
 #[must_use]
 pub fn no_session(host: &Host, code: u8, text: &str) -> Failure {
     let said = |part: &str| text.contains(part);
+    let ssh = host.words_for_ssh();
     // Where the way leads over another host, more follows it.
     let no_connection = text
         .lines()
@@ -18,7 +19,7 @@ pub fn no_session(host: &Host, code: u8, text: &str) -> Failure {
     let not_reached = || {
         (
             format!("{host} cannot be reached"),
-            format!("is it on, and does sshd run there? try: ssh {host} true"),
+            format!("is it on, and does sshd run there? try: ssh {ssh} true"),
         )
     };
     let (what, remedy) = if let Some(name) = unknown {
@@ -31,12 +32,12 @@ pub fn no_session(host: &Host, code: u8, text: &str) -> Failure {
     } else if said("Host key verification failed") {
         (
             format!("the host key of {host} is unknown or has changed"),
-            format!("look at it once, as the user that runs rebuild: ssh {host}"),
+            format!("look at it once, as the user that runs rebuild: ssh {ssh}"),
         )
     } else if said("Permission denied") {
         (
             format!("{host} refuses this user's keys"),
-            format!("as the user that runs rebuild: ssh-copy-id {host}\nand then try: ssh {host} true"),
+            format!("as the user that runs rebuild: ssh-copy-id {ssh}\nand then try: ssh {ssh} true"),
         )
     } else if [
         "Connection refused",
@@ -50,11 +51,11 @@ pub fn no_session(host: &Host, code: u8, text: &str) -> Failure {
         // A ProxyCommand's words, whatever that is.
         not_reached()
     } else if code == 255 {
-        (format!("ssh cannot connect to {host}"), format!("try: ssh {host} true"))
+        (format!("ssh cannot connect to {host}"), format!("try: ssh {ssh} true"))
     } else {
         (
             format!("{host} does not run our script"),
-            format!("its login shell may not start commands; try: ssh {host} /bin/sh -c true"),
+            format!("its login shell may not start commands; try: ssh {ssh} /bin/sh -c true"),
         )
     };
     let last = || text.lines().rfind(|line| !line.trim().is_empty());
@@ -62,7 +63,7 @@ pub fn no_session(host: &Host, code: u8, text: &str) -> Failure {
     let message = detail.map_or(what.clone(), |detail| format!("{what} ({detail})"));
     let failure = Failure::new(message).with_remedy(remedy).with_code(code);
     if no_connection.is_some() {
-        failure.of_unreachable(host.destination())
+        failure.of_unreachable(host.to_string())
     } else {
         failure
     }

@@ -177,7 +177,7 @@ impl Target {
         let phase = match task {
             Task::Change(_, change) => change.activation.as_ref().map(|activation| Phase::Activating {
                 action: activation.action.to_owned(),
-                host: self.place.host().map(|host| host.destination().to_owned()),
+                host: self.place.host().map(ToString::to_string),
             }),
             _ => None,
         };

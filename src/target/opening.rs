@@ -281,10 +281,11 @@ impl Target {
 
 /// Said before the long work.
 fn no_nix(host: &Host) -> Failure {
+    let ssh = host.words_for_ssh();
     Failure::new(format!(
         "{host} has no Nix, or it is not where its users find it: nothing was done"
     ))
-    .with_remedy(format!("try: ssh {host} nix-store --version"))
+    .with_remedy(format!("try: ssh {ssh} nix-store --version"))
     .with_code(127)
 }
 

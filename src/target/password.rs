@@ -1,4 +1,7 @@
 //! The password for becoming root: asked for once, held in memory, and written to the standard input of sessions only.
+//!
+//! It is in no argument, environment or file. That is what keeps it from other users; in the memory of this process, which
+//! root and its user can read anyway, it is not hidden.
 
 use std::io::{self, BufRead, IsTerminal};
 
@@ -8,7 +11,10 @@ use nix::sys::signal::Signal;
 use crate::failure::Interrupted;
 use crate::harmless;
 
-/// A password. It cannot be shown, and is overwritten when it is no longer needed.
+/// A password. It has no `Debug`, so that it comes into no message.
+///
+/// Only this copy is overwritten in the end: those that were made of it for a session's input stay in freed memory, and
+/// so may what the prompt read it into.
 pub(super) struct Password(Vec<u8>);
 
 impl Password {

@@ -139,7 +139,7 @@ fn each_command_of_the_other_verbs_gets_its_flags() {
         (
             format!("build-image --image-variant iso {}", classic()),
             0,
-            format!("images {COMMON} {EVALUATION} {BUILDERS}"),
+            format!("\"images\" ]) {COMMON} {EVALUATION} {BUILDERS}"),
         ),
         (
             format!("build-image --image-variant iso --flake .#pi {GIVEN}"),

@@ -260,6 +260,21 @@ fn a_flake_without_a_name_has_the_target_s() {
     }
 }
 
+/// A machine may call itself what it likes.
+#[test]
+fn a_host_name_that_is_no_name_of_a_configuration_is_refused() {
+    let scene = Scene::new();
+    scene.stub_on("target", "uname", "echo 'a\".x'");
+    let run = scene.rebuild("switch --flake . --target-host target");
+    assert_eq!(run.code, 2, "{}", run.stderr);
+    assert!(
+        run.stderr.contains("the host name of target, 'a\".x', is no name") && run.stderr.contains("--flake URI#NAME"),
+        "{}",
+        run.stderr
+    );
+    assert_eq!(scene.seen(), [""; 0]);
+}
+
 /// 2.6. The profile is the target's. nixos-rebuild wants it here as well, and takes the highest other generation.
 #[test]
 fn a_target_rolls_back_by_its_own_profile() {

@@ -46,9 +46,10 @@ fn an_image() {
         "build-image --image-variant iso -I x=/y",
         &[
             &format!(
-                "nix-instantiate --eval --strict --json --expr let value = import <nixpkgs/nixos>; \
-                 set = if builtins.isFunction value then value {{ }} else value; \
-                 in ({question}) set.config.system.build.images -I x=/y"
+                "nix-instantiate --eval --strict --json --expr ({question}) (let call = value: \
+                 if builtins.isFunction value then value {{ }} else value; in builtins.foldl' (value: name: \
+                 (call value).${{name}}) (import (builtins.findFile builtins.nixPath \"nixpkgs/nixos\")) \
+                 [ \"config\" \"system\" \"build\" \"images\" ]) -I x=/y"
             ),
             "nix-build <nixpkgs/nixos> --attr config.system.build.images.iso -I x=/y",
         ],

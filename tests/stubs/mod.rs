@@ -207,7 +207,7 @@ impl Stage {
                 esac
                 before=$word
              done
-             host=${{host#ssh://}} host=${{host#*@}} host=${{host%%:*}}
+             host=${{host#*@}}
              case $host in {names}) ;; *)
              {others}
              exit;; esac

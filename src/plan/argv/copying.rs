@@ -41,8 +41,8 @@ pub fn send(cargo: Cargo, socket: &Path, flags: &NixFlags) -> Invocation {
 /// machine keeps nothing of it. The port is ssh's to know (`Ssh::for_nix`).
 #[must_use]
 pub fn pass_on(cargo: Cargo, from: &Host, socket: &Path, flags: &NixFlags) -> Invocation {
-    let (name, _) = from.without_port();
-    let command = copy().args(["--from".to_owned(), format!("ssh://{name}")]).arg("--to");
+    let store = format!("ssh://{}", from.address_for_nix());
+    let command = copy().args(["--from".to_owned(), store]).arg("--to");
     finish(command.arg(store_of(socket)), cargo, flags)
 }
 
@@ -82,10 +82,11 @@ pub fn bring(path: &StorePath, host: &Host, flags: &NixFlags) -> Invocation {
 /// It has no port in its hosts (`run` gives it one, in `NIX_SSHOPTS`). `--repair` is not for it: it takes that for the
 /// host's name.
 fn nix_copy_closure(direction: &str, path: &StorePath, host: &Host, flags: &NixFlags) -> Invocation {
-    let (destination, _) = host.without_port();
-    Invocation::new("nix-copy-closure")
-        .args(flags.copy.arguments())
-        .args([direction, destination, path.as_str()])
+    Invocation::new("nix-copy-closure").args(flags.copy.arguments()).args([
+        direction,
+        &host.address_for_nix(),
+        path.as_str(),
+    ])
 }
 
 #[cfg(test)]
@@ -147,6 +148,20 @@ mod tests {
                     &NixFlags::default(),
                 ),
                 format!("{nix} --from ssh://me@b --to unix:///s {path}"),
+            ),
+            // The zone is in `Ssh::for_nix`.
+            (
+                pass_on(
+                    Cargo::Path(&path),
+                    &host("ssh://me@[fe80::1%25eth0]:2222"),
+                    Path::new("/s"),
+                    &NixFlags::default(),
+                ),
+                format!("{nix} --from 'ssh://me@[fe80::1]' --to unix:///s {path}"),
+            ),
+            (
+                bring(&path, &host("me@::1"), &NixFlags::default()),
+                format!("nix-copy-closure --to 'me@[::1]' {path}"),
             ),
         ] {
             assert_eq!(command.to_string(), expected);

@@ -3,6 +3,7 @@
 use serde::Deserialize;
 
 use super::making::FLAKES;
+use crate::plan::expression::{of_file, string};
 use crate::plan::{Making, NixFlags, Subject};
 use crate::process::Invocation;
 
@@ -39,12 +40,7 @@ fn question(making: &Making, variant: &str, flags: &NixFlags) -> Vec<String> {
     .concat();
     match making.configuration.subject(&making.product.images()) {
         Subject::Expression { file, attribute } => {
-            let expression = format!(
-                "let value = import {}; set = if builtins.isFunction value then value {{ }} else value; \
-                 in ({}) set.{attribute}",
-                path_expression(file),
-                selection(variant)
-            );
+            let expression = format!("({}) ({})", selection(variant), of_file(file, &attribute, None));
             [
                 owned(&["nix-instantiate", "--eval", "--strict", "--json", "--expr"]),
                 vec![expression],
@@ -67,32 +63,13 @@ fn question(making: &Making, variant: &str, flags: &NixFlags) -> Vec<String> {
     }
 }
 
-/// A function from all images to [`Images`]. The variant's name has no character that would end it (`plan::product`).
+/// A function from all images to [`Images`].
 fn selection(variant: &str) -> String {
+    let variant = string(variant);
     format!(
         "images: {{ variants = builtins.attrNames images; \
-         file = if images ? \"{variant}\" then images.\"{variant}\".passthru.filePath or null else null; }}"
+         file = if images ? {variant} then images.{variant}.passthru.filePath or null else null; }}"
     )
-}
-
-/// A file as `nix-build` takes it, in a Nix expression.
-fn path_expression(file: &str) -> String {
-    if file.starts_with('<') || file.contains("://") {
-        return if file.contains("://") {
-            format!("(builtins.fetchTarball \"{file}\")")
-        } else {
-            file.to_owned()
-        };
-    }
-    let quoted: String = file
-        .chars()
-        .flat_map(|c| if "\"\\$".contains(c) { vec!['\\', c] } else { vec![c] })
-        .collect();
-    if file.starts_with('/') {
-        format!("(/. + \"{quoted}\")")
-    } else {
-        format!("(./. + \"/{quoted}\")")
-    }
 }
 
 #[cfg(test)]
@@ -125,14 +102,16 @@ mod tests {
             },
             ..NixFlags::default()
         };
-        let command = images(&making(Configuration::Classic), "iso", &flags).to_string();
+        let words = images_there(&making(Configuration::Classic), "iso", &flags);
         assert_eq!(
-            command,
-            "nix-instantiate --eval --strict --json --expr 'let value = import <nixpkgs/nixos>; \
-             set = if builtins.isFunction value then value { } else value; \
-             in (images: { variants = builtins.attrNames images; \
+            words.join(" "),
+            "nix-instantiate --eval --strict --json --expr \
+             (images: { variants = builtins.attrNames images; \
              file = if images ? \"iso\" then images.\"iso\".passthru.filePath or null else null; }) \
-             set.config.system.build.images' -I 'nixpkgs=/n'"
+             (let call = value: if builtins.isFunction value then value { } else value; in \
+             builtins.foldl' (value: name: (call value).${name}) \
+             (import (builtins.findFile builtins.nixPath \"nixpkgs/nixos\")) \
+             [ \"config\" \"system\" \"build\" \"images\" ]) -I nixpkgs=/n"
         );
         let flake = Configuration::Flake(Flake {
             reference: "/f".into(),
@@ -150,17 +129,5 @@ mod tests {
             ) && command.ends_with("-I 'nixpkgs=/n' --impure"),
             "{command}"
         );
-    }
-
-    #[test]
-    fn files_of_any_name() {
-        for (file, expected) in [
-            ("<nixpkgs/nixos>", "<nixpkgs/nixos>"),
-            ("/a b/x.nix", "(/. + \"/a b/x.nix\")"),
-            ("dir", "(./. + \"/dir\")"),
-            ("../${x}", "(./. + \"/../\\${x}\")"),
-        ] {
-            assert_eq!(path_expression(file), expected);
-        }
     }
 }

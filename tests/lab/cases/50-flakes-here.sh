@@ -143,7 +143,7 @@ case_flake_build_host() {
 	make_flake /srv/config pi other
 	must_rebuild build --flake /srv/config#other --build-on builder -L -Q --no-write-lock-file
 	expect_contains "$calls" "$NEW_NIX eval --raw /srv/config#nixosConfigurations.\"other\".$TOPLEVEL.drvPath"
-	expect_contains "$calls" "$NEW_NIX --log-format internal-json copy --no-check-sigs --to unix:///tmp/rebuild."
+	expect_contains "$calls" "$NEW_NIX copy --no-check-sigs --to unix:///tmp/rebuild."
 	expect_lacks "$calls" "nix-copy-closure --from"
 	expect_lacks "$calls" "$NEW_NIX build"
 	expect_equal "$(lab on pi readlink /root/result </dev/null)" "$result"
