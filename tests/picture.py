@@ -39,7 +39,9 @@ def style_of(style, theme):
 def line_of(text, theme, classes):
     """A line of the screen as SVG, each piece of one style at its place."""
     pieces, column = [], 0
-    for segment in Console(width=1000, color_system="truecolor").render(Text.from_ansi(text, end="")):
+    for segment in Console(width=1000, color_system="truecolor").render(text):
+        if segment.text == "\n":
+            continue
         width, shown = segment.cell_length, segment.text.strip(" ")
         if shown:
             at = EDGE + CELL * (column + len(segment.text) - len(segment.text.lstrip(" ")))
@@ -56,7 +58,9 @@ def main(out, columns, theme_name, frames):
     for frame in frames:
         begin, _, path = frame.partition("=")
         with open(path, encoding="utf-8") as file:
-            rows = [line_of(row, theme, classes) for row in file.read().rstrip("\n").split("\n")]
+            # As one text: what a line begins with is what the one before it ended with.
+            screen = Text.from_ansi(file.read().rstrip("\n"))
+        rows = [line_of(row, theme, classes) for row in screen.split("\n", allow_blank=True)]
         uses = []
         for number, row in enumerate(rows):
             if row:

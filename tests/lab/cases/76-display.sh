@@ -13,7 +13,7 @@ configure() {
 # The lines of all screens seen that were live: from the spinner down.
 live_lines() { awk -v mark="$SPINNER" '/^--$/ { live = 0; next } $0 ~ "^" mark " " { live = 1 } live' "$frames"; }
 # expect_seen EXTENDED-REGULAR-EXPRESSION : on some screen, in a live line.
-expect_seen() { live_lines | grep -aqE -- "$1" || fail "was never seen live: $1
+expect_seen() { live_lines | grep -aE -- "$1" >/dev/null || fail "was never seen live: $1
 $(live_lines | sort -u | head -n 60)"; }
 # None goes on in the next line, and there is one display at a time.
 expect_live_lines_fit() { # COLUMNS
@@ -38,7 +38,7 @@ case_display_on_a_terminal() {
 	local columns
 	for columns in 120 80 56; do
 		configure "$columns columns" "lab.slowBuild = 3; lab.bulkMegabytes = 150; lab.salt = \"$columns\";" \
-			"a-program-with-quite-a-long-name-$columns-1.0" "b-$columns"
+			"a-program-with-quite-a-long-name-1.$columns" "b-$columns"
 		at_screen "$columns" pi root rebuild switch --eval-on builder --diff
 		screen_ends 120
 		expect_status 0
@@ -54,7 +54,7 @@ case_display_on_a_terminal() {
 		expect_matches "$text" 'connecting to builder\.\.\. '
 		expect_matches "$text" 'sent [0-9]+ files?, [0-9.]+ k?B '
 		expect_matches "$text" "these [0-9]+ derivations will be built: "
-		expect_matches "$text" "added: .*a-program-with-quite-a-long-name-$columns 1.0"
+		expect_matches "$text" "(added|changed): .*a-program-with-quite-a-long-name [^ ]*( → )?1\.$columns"
 		expect_matches "$text" "built [0-9]+, received [0-9]+ paths \\([0-9.]+ MB\\); (sent in [0-9.]+ s, )?evaluated in [0-9.]+ s, built in [0-9.]+ s, received in [0-9.]+ s, activated in [0-9.]+ s "
 		expect_contains "$output" "Done. The new configuration is"
 		expect_contains "$output" "$(profile_of pi)"
@@ -133,10 +133,13 @@ case_display_of_build_logs() {
 
 # The end of its log, and a command for all of it that works as it stands.
 expect_explained() { # NAME OF-THE-LOG
-	expect_matches "$seen" $'\nthe last [0-9]+ lines? of the log of '"$1"$':\n> '
-	expect_contains "$seen" $'\n> '"$2"$'\n'
+	# By Nix itself, or by us where it does not.
+	expect_matches "$seen" $'\n(the last [0-9]+ lines? of the log of '"$1"$':\n>|error: [^\n]*'"$1"$'.drv[^\n]*\n *(Reason: [^\n]*\n *Output paths:\n[^>]*\n *)?[Ll]ast [0-9]+ log lines:\n *>) '
+	expect_matches "$seen" $'\n *> '"$2"$'\n'
 	local command
-	command=$(printf '%s\n' "$seen" | sed -n "s/^ *the whole log: \(.*-$1\.drv.*\)/\1/p")
+	# One command, for here.
+	command=$(printf '%s\n' "$seen" | sed -n -e "s/^ *the whole log: \(.*-$1\.drv.*\)/\1/p" -e '/For full logs, run:/{n;p}' |
+		grep -e "-$1\.drv" | sed 's/^ *//')
 	expect_different "$command" ""
 	expect_equal "$(printf '%s\n' "$command" | wc -l)" 1
 	sh_on pi "$command"
@@ -249,7 +252,7 @@ expect_sensible_counts() {
 	built=$(sed -n 's/^built \([0-9]*\)[,;].*/\1/p' "$CASE/output")
 	[ "${built:-0}" -ge 4 ] || fail "expected some builds in the last line"
 	# Nix 2.34 expects one more for a moment.
-	live_lines | sed -nE "s/^$SPINNER building ([0-9]+) of ([0-9]+).*/\1 \2/p" | sort -u >"$CASE/counts"
+	live_lines | sed -nE "s/^$SPINNER building ([0-9]+) of ([0-9]+).*/\2 \3/p" | sort -u >"$CASE/counts"
 	[ -s "$CASE/counts" ] || fail "no count was ever seen: $(live_lines | sort -u)"
 	most=$(cut -d' ' -f2 "$CASE/counts" | sort -n | tail -n 1)
 	awk -v built="$built" '$1 > $2 || $2 > built + 1 { exit 1 }' "$CASE/counts" ||
@@ -274,6 +277,8 @@ case_display_of_other_clients() {
 	need_hosts oldpi newpi
 	fresh oldpi newpi builder
 	local client
+	# Nix 2.8 asks its own program for a builder under another name, which the lab has put away.
+	must_on oldpi ln -s nix /usr/lib/nix-real/build-remote
 	for client in oldpi newpi; do
 		configure "$client" "lab.slowBuild = 2;" one two three
 		at_screen 80 $client root rebuild build -j 2
