@@ -61,9 +61,7 @@ fn each_command_of_a_file_gets_its_flags() {
     check(
         &format!("build --target-host target {all}"),
         &[
-            format!(
-                "nix-build {toplevel} --out-link ROOT {COMMON} {LOG} {EVALUATION} {BUILDERS} --no-build-output"
-            ),
+            format!("nix-build {toplevel} --out-link ROOT {COMMON} {LOG} {EVALUATION} {BUILDERS} --no-build-output"),
             format!("NIX copy --no-check-sigs --to RELAY -s {OF_COPYING} SYSTEM"),
         ],
     );
