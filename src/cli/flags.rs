@@ -1,7 +1,7 @@
 //! Nix's own flags, in groups: a group goes to the commands that take all of it and to no others.
 //!
 //! The groups and which command gets them are nixos-rebuild's (`nixos-rebuild-ng`, `models.py`), less its mistakes:
-//! `--print-build-logs` and `--no-build-output` do not reach `nix-instantiate`, which rejects them.
+//! `--print-build-logs` and `--no-build-output` do not reach those commands that reject them.
 
 use clap::builder::{PossibleValue, StringValueParser, TypedValueParser};
 use clap::{ArgAction, Args, ValueHint};
@@ -258,10 +258,10 @@ pub struct BuildFlags {
 }
 
 impl BuildFlags {
-    /// As arguments of `nix-build`.
+    /// As arguments of `nix-build`. No version of it has `--print-build-logs`: it shows logs unless it is told not to.
     #[must_use]
     pub fn nix_build_arguments(&self) -> Vec<String> {
-        let mut words = Words(self.nix_arguments());
+        let mut words = Words(self.realise_arguments());
         words.flag("--no-build-output", self.no_build_output);
         words.0
     }
@@ -393,7 +393,7 @@ mod tests {
     }
 
     #[test]
-    fn log_flags_reach_nix_build_only() {
+    fn log_flags_reach_those_that_know_them() {
         let flags = BuildFlags {
             builders: Some("ssh://x".into()),
             print_build_logs: true,
@@ -401,6 +401,9 @@ mod tests {
         };
         assert_eq!(flags.realise_arguments(), ["--builders", "ssh://x"]);
         assert_eq!(flags.nix_arguments(), ["--builders", "ssh://x", "--print-build-logs"]);
-        assert_eq!(flags.nix_build_arguments().len(), 4);
+        assert_eq!(
+            flags.nix_build_arguments(),
+            ["--builders", "ssh://x", "--no-build-output"]
+        );
     }
 }

@@ -240,6 +240,22 @@ impl Builds {
     }
 }
 
+/// Nix's error without its advice how a log is had, which is about the machine that it runs on.
+pub(super) fn without_advice(error: &str) -> String {
+    let mut lines = error.lines();
+    let mut kept = Vec::new();
+    while let Some(line) = lines.next() {
+        let plain = console::strip_ansi_codes(line);
+        if !plain.contains("For full logs, run") {
+            kept.push(line);
+        } else if plain.trim_end().ends_with(':') {
+            // The command has a line of its own.
+            lines.next();
+        }
+    }
+    kept.join("\n")
+}
+
 /// A store path without directory and hash; a derivation without `.drv`.
 pub(super) fn name(path: &str) -> &str {
     let base = path
@@ -372,6 +388,23 @@ mod tests {
         let error = format!("'{DRV}' failed;\n last 2 log lines:\n > x\n For full logs, run:\n nix-store -l {DRV}");
         assert!(with_log(Builder::default(), "", 3).explain(&error, true).is_empty());
         assert_eq!(with_log(on("b", false), "", 3).explain(&error, true).len(), 1);
+    }
+
+    #[test]
+    fn what_another_machines_nix_advises_is_left_out() {
+        for (error, expected) in [
+            (
+                "error: builder for 'x' failed;\n  last 1 log lines:\n  > y\n  For full logs, run:\n    \u{1b}[1mnix-store -l x\u{1b}[0m",
+                "error: builder for 'x' failed;\n  last 1 log lines:\n  > y",
+            ),
+            (
+                "failed;\n  > y\n  For full logs, run '\u{1b}[1mnix log x\u{1b}[0m'.\nmore",
+                "failed;\n  > y\nmore",
+            ),
+            ("error: no", "error: no"),
+        ] {
+            assert_eq!(without_advice(error), expected);
+        }
     }
 
     #[test]

@@ -94,17 +94,17 @@ fn row(left: &str, right: &str, width: usize) -> String {
     format!("{}  {right}", pad_str(&left, room, console::Alignment::Left, None))
 }
 
-/// A text in lines of a terminal's width, broken between words.
+/// A text in lines of a terminal's width, broken between its parts: after a comma or a semicolon.
 pub(super) fn wrapped(text: &str, width: usize) -> String {
     let mut lines: Vec<String> = Vec::new();
-    for word in text.split(' ') {
+    for part in text.split_inclusive([',', ';']).map(str::trim_start) {
         match lines.last_mut() {
-            Some(line) if measure_text_width(line) + 1 + measure_text_width(word) < width => {
+            Some(line) if measure_text_width(line) + 1 + measure_text_width(part) < width => {
                 line.push(' ');
-                line.push_str(word);
+                line.push_str(part);
             }
-            Some(_) => lines.push(format!("  {word}")),
-            None => lines.push(word.to_owned()),
+            Some(_) => lines.push(format!("  {part}")),
+            None => lines.push(part.to_owned()),
         }
     }
     lines.join("\n")
@@ -174,9 +174,13 @@ mod tests {
     }
 
     #[test]
-    fn a_long_line_is_broken_between_words() {
+    fn a_long_line_is_broken_between_its_parts() {
         assert_eq!(wrapped("built 12; sent in 0.4 s", 80), "built 12; sent in 0.4 s");
-        assert_eq!(wrapped("built 12; sent in 0.4 s", 12), "built 12;\n  sent in\n  0.4 s");
+        assert_eq!(wrapped("built 12; sent in 0.4 s", 20), "built 12;\n  sent in 0.4 s");
+        assert_eq!(
+            wrapped("built 12, received 4 paths (1.0 MB); sent in 0.4 s, built in 5.0 s", 40),
+            "built 12, received 4 paths (1.0 MB);\n  sent in 0.4 s, built in 5.0 s"
+        );
         assert_eq!(wrapped("unbreakable", 5), "unbreakable");
     }
 

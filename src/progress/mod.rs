@@ -3,6 +3,7 @@
 
 mod amounts;
 mod builds;
+mod echo;
 mod layout;
 pub mod nix_log;
 pub mod plain;

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use console::{Style, Term};
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
+use super::echo::Echo;
 use super::layout::Layout;
 use super::watch::{Line, Watch};
 use super::{Event, Observer, Verbosity};
@@ -32,6 +33,7 @@ struct Screen {
     layout: Layout,
     log_name: Style,
     terminal: Term,
+    echo: Echo,
     /// The lines that are drawn, and what draws them.
     display: MultiProgress,
     bars: Vec<ProgressBar>,
@@ -48,6 +50,7 @@ impl Terminal {
             layout: Layout::new(),
             log_name: Style::new().for_stderr().magenta(),
             terminal: Term::stderr(),
+            echo: Echo::default(),
             display: MultiProgress::with_draw_target(ProgressDrawTarget::stderr()),
             bars: Vec::new(),
             waiting: Vec::new(),
@@ -102,6 +105,7 @@ impl Screen {
                 self.display.remove(&bar);
             }
         }
+        self.echo.hold(std::io::stderr());
         while self.bars.len() < lines.len() {
             let bar = ProgressBar::new_spinner();
             if let Ok(style) = ProgressStyle::with_template("{msg}") {
@@ -136,6 +140,7 @@ impl Screen {
             bar.finish_and_clear();
             self.display.remove(&bar);
         }
+        self.echo.release(std::io::stderr());
         self.print();
     }
 

@@ -198,6 +198,11 @@ impl Watch {
         } else {
             Vec::new()
         };
+        let message = if explanation.is_empty() || self.builds.builder.host.is_none() {
+            message
+        } else {
+            builds::without_advice(&message)
+        };
         let mut lines = text(message);
         lines.extend(explanation.into_iter().map(Line::Text));
         lines

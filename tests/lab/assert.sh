@@ -92,6 +92,63 @@ type_keys() {
 }
 prompted() { tail -c "+$(($1 + 1))" "$CASE/output" | grep -qaF -- "$2"; }
 
+# at_screen COLUMNS HOST USER COMMAND... : starts it at a terminal of 24 lines, which tmux draws. One at a time.
+#   screen [-J]       what stands there now and what has scrolled off; with -J a line that went on in the next one is one
+#   screen_shows TEXT
+#   press KEY...      by tmux's names: C-c, Enter, y
+#   screen_ends [SECONDS]
+#                     waits for the end; leaves $status, $output (the screen), and in $frames a file of all that was seen, a
+#                     screen after the other, with `--` between them. The terminal has to be as it was.
+# What a live line begins with; no set of characters, which are bytes to some programs.
+SPINNER='(⠋|⠙|⠹|⠸|⠼|⠴|⠦|⠧|⠇|⠏)'
+at_screen() {
+	local columns=$1 host=$2 user=$3
+	shift 3
+	ran="on $host as $user, on a screen of $columns columns: $*"
+	frames=$CASE/frames
+	: >"$frames"
+	rm -f "$CASE/screen-status"
+	# It outlives the command, which may have left something: a hidden cursor. Ctrl-C is not for it.
+	# shellcheck disable=SC2016 # its own
+	on_screen -f /dev/null new-session -d -x "$columns" -y 24 env TERM=xterm-256color \
+		bash -c 'trap : INT; "${@:2}"; echo $? >"$1"; exec sleep 600' screen "$CASE/screen-status" \
+		"$LAB/lab.sh" on "$host" -u "$user" -- "$@" ';' set -g status off ';' resize-window -x "$columns" -y 24
+}
+on_screen() { tmux -S "$CASE/tmux" "$@"; }
+screen() { on_screen capture-pane -p -S - "$@" | awk '{ sub(/[ \t]+$/, "") } $0 == "" { blank++; next } { while (blank) { print ""; blank-- } print }'; }
+screen_shows() { screen | grep -qF -- "$1"; }
+press() { on_screen send-keys "$@"; }
+screen_ends() {
+	local deadline=$((SECONDS + ${1:-60})) terminal
+	until [ -s "$CASE/screen-status" ]; do
+		[ "$SECONDS" -lt "$deadline" ] || {
+			screen >"$CASE/output"
+			on_screen kill-server
+			fail "it did not end within ${1:-60} s"
+		}
+		screen >"$CASE/frame"
+		cmp -s "$CASE/frame" "$CASE/last-frame" || { cat "$CASE/frame" && echo --; } >>"$frames"
+		mv "$CASE/frame" "$CASE/last-frame"
+		sleep 0.05
+	done
+	status=$(cat "$CASE/screen-status")
+	# tmux reads what was written last.
+	within 5 tmux_has_read
+	screen -J >"$CASE/output"
+	output=$(cat "$CASE/output")
+	errors=
+	: >"$CASE/errors"
+	terminal=$(on_screen display-message -p 'cursor #{cursor_flag}, at #{cursor_x}, alternate #{alternate_on}')
+	on_screen kill-server
+	expect_equal "$terminal" "cursor 1, at 0, alternate 0"
+	expect_equal "$(grep -aE "$SPINNER" "$CASE/output" || true)" ""
+}
+tmux_has_read() {
+	screen >"$CASE/frame"
+	sleep 0.2
+	screen | cmp -s "$CASE/frame" -
+}
+
 # within SECONDS COMMAND... : until it succeeds, asked in small steps.
 within() { until_true "$@" >/dev/null 2>&1; }
 expect_within() { within "$@" || fail "not within $1 s: ${*:2}"; }

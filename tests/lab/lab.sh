@@ -16,6 +16,7 @@
 #   lab.sh cable HOST out|in       pull the host's network cable, plug it in again
 #   lab.sh link HOST HOST out|silent|in
 #                                  two hosts that do not reach each other ("No route to host", or no answer at all), and again
+#   lab.sh slow HOST RATE|full     how fast the host can send, as tc has it: 16mbit
 #   lab.sh cut HOST                stop the host as when the power is cut
 #   lab.sh start HOST              boot it again, with the files it had
 #   lab.sh pid HOST                its PID 1, as this machine numbers it
@@ -71,6 +72,7 @@ reset() {
 		[ -e "$STATE/run/$host/layer" ] || die "$host was never up"
 		new_host "$host" "$(cat "$STATE/run/$host/layer")"
 		cable "$host" in
+		slow "$host" full
 		reach_again "$host"
 	done
 	for host in "$@"; do wait_for_host "$host"; done
@@ -183,6 +185,16 @@ cable() {
 	ip -n "$SWITCH" link set "to-$1" $state
 }
 
+slow() {
+	check_hosts "$1"
+	local of=("$(network_of "$1")" tc qdisc)
+	if [ "$2" = full ]; then
+		ip netns exec "${of[@]}" delete dev eth0 root 2>/dev/null || true
+	else
+		ip netns exec "${of[@]}" replace dev eth0 root tbf rate "$2" burst 64kb latency 200ms
+	fi
+}
+
 # link HOST HOST out|silent|in : only between these two, in both directions.
 link() {
 	local from to
@@ -243,6 +255,8 @@ status) status ;;
 nixconf) nixconf "$@" ;;
 emulation) "$LAB/binfmt.sh" "$1" ;;
 cable) cable "$@" ;;
+slow) [ $# = 2 ] || usage
+	slow "$@" ;;
 link) [ $# = 3 ] || usage
 	link "$@" ;;
 cut) check_hosts "$1" && lock_lab && kill_host "$1" ;;

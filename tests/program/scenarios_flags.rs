@@ -42,13 +42,13 @@ fn each_command_of_a_file_gets_its_flags() {
     check(
         &format!("build {all}"),
         &[format!(
-            "nix-build {toplevel} {COMMON} {LOG} {EVALUATION} {BUILDERS} {LOGS} --no-build-output"
+            "nix-build {toplevel} {COMMON} {LOG} {EVALUATION} {BUILDERS} --no-build-output"
         )],
     );
     check(
         &format!("build --build-host builder {all}"),
         &[
-            // nixos-rebuild sends -L and -Q as well, which nix-instantiate rejects.
+            // nixos-rebuild sends -L and -Q as well, which nix-instantiate rejects; and -L to nix-build, which does.
             format!("nix-instantiate {toplevel} --add-root ROOT {COMMON} {LOG} {EVALUATION} {BUILDERS}"),
             // --repair is no flag of copying; nixos-rebuild's nix-copy-closure takes it for the host.
             format!("NIX copy --no-check-sigs --to RELAY -s {OF_COPYING} --derivation DRV"),
@@ -61,9 +61,7 @@ fn each_command_of_a_file_gets_its_flags() {
     check(
         &format!("build --target-host target {all}"),
         &[
-            format!(
-                "nix-build {toplevel} --out-link ROOT {COMMON} {LOG} {EVALUATION} {BUILDERS} {LOGS} --no-build-output"
-            ),
+            format!("nix-build {toplevel} --out-link ROOT {COMMON} {LOG} {EVALUATION} {BUILDERS} --no-build-output"),
             format!("NIX copy --no-check-sigs --to RELAY -s {OF_COPYING} SYSTEM"),
         ],
     );

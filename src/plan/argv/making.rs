@@ -211,11 +211,11 @@ mod tests {
         assert_eq!(
             build(&Configuration::Classic.subject(SYSTEM), &flags(), root()).to_string(),
             "nix-build '<nixpkgs/nixos>' --attr config.system.build.toplevel --out-link /t/result -v --repair --log-format raw \
-             -I 'nixpkgs=/my nixpkgs' --show-trace --builders '' --print-build-logs"
+             -I 'nixpkgs=/my nixpkgs' --show-trace --builders ''"
         );
     }
 
-    /// nixos-rebuild sends `--print-build-logs` to nix-instantiate, which rejects it.
+    /// nixos-rebuild sends `--print-build-logs` to nix-instantiate and nix-build, which reject it.
     #[test]
     fn an_evaluation_gets_no_flag_of_build_logs() {
         assert_eq!(
