@@ -49,8 +49,11 @@ impl Layout {
         let (verb, rest) = status
             .find(' ')
             .map_or((status.as_str(), ""), |end| status.split_at(end));
-        let verb = self.verb.apply_to(verb);
-        let mut lines = vec![row(&format!("{frame} {verb}{rest}"), &elapsed(since), width)];
+        let elapsed = elapsed(since);
+        // The frame, and three blanks.
+        let room = width.saturating_sub(measure_text_width(verb) + measure_text_width(&elapsed) + 4);
+        let (verb, rest) = (self.verb.apply_to(verb), fitting(rest, room));
+        let mut lines = vec![row(&format!("{frame} {verb}{rest}"), &elapsed, width)];
         let running = watch.running();
         let room = MOST.min((height / 3).max(1));
         let shown = if running.len() > room { room - 1 } else { running.len() };
@@ -78,6 +81,18 @@ impl Layout {
         right.push(elapsed(now.saturating_duration_since(build.began)));
         row(&left, &right.join("  "), width)
     }
+}
+
+/// As much of a list, in whole parts, as there is room for.
+fn fitting(list: &str, room: usize) -> &str {
+    let mut list = list;
+    while measure_text_width(list) > room {
+        let Some((shorter, _)) = list.rsplit_once(", ") else {
+            break;
+        };
+        list = shorter;
+    }
+    list
 }
 
 /// A text at the left end and one at the right, which is the last to be cut.
@@ -182,6 +197,20 @@ mod tests {
             "built 12, received 4 paths (1.0 MB);\n  sent in 0.4 s, built in 5.0 s"
         );
         assert_eq!(wrapped("unbreakable", 5), "unbreakable");
+    }
+
+    #[test]
+    fn what_has_no_room_is_left_out_in_whole_parts() {
+        let list = " 3 of 6 paths, 4.0 of 5.0 MB, 1.1 MB/s, 2 s left";
+        for (room, expected) in [
+            (48, list),
+            (47, " 3 of 6 paths, 4.0 of 5.0 MB, 1.1 MB/s"),
+            (37, " 3 of 6 paths, 4.0 of 5.0 MB"),
+            (20, " 3 of 6 paths"),
+            (3, " 3 of 6 paths"),
+        ] {
+            assert_eq!(fitting(list, room), expected, "{room}");
+        }
     }
 
     #[test]
