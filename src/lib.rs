@@ -1,9 +1,9 @@
 //! `rebuild`: nixos-rebuild for small machines.
 //!
 //! The way of a run: [`cli`] reads the command line, [`settings`] say what it leaves unsaid, [`plan`] makes a plain value
-//! of both, [`run`] carries it out. Another
-//! machine's part goes through [`session`], with the files that [`sources`] found. What there is to see goes to
-//! [`progress`] as events; every process is started by [`process`]. `docs/design.md` says why.
+//! of both, [`run`] carries it out. Another machine's part goes through [`session`], with the files that [`sources`] found;
+//! what is changed is a [`target`]. What there is to see goes to [`progress`] as events; every process is started by
+//! [`process`], every line printed by [`output`]. `docs/design.md` says why.
 
 pub mod candidates;
 pub mod cli;
