@@ -1,6 +1,6 @@
 #!/bin/bash
 [ -n "${BASH_VERSION-}" ] || exec bash "$0" "$@" # for: sh tests/…
-# Shows `rebuild switch --eval-on builder` on two machines made for it, from a fresh clone on a Debian
+# Shows `rebuild switch --eval-on builder --diff` on two machines made for it, from a fresh clone on a Debian
 # machine, as root:
 #
 #   tests/demo.sh              builds the program and the machines, shows it, takes them away
@@ -68,13 +68,13 @@ type_on_pi 'readlink -f /nix/var/nix/profiles/system /run/current-system'
 type_on_pi 'nix-env --list-generations -p /nix/var/nix/profiles/system'
 type_on_pi 'cat /etc/motd'
 
-tell "A change to its configuration:"
-type_on_pi "sed -i 's/Welcome to/This was evaluated and built elsewhere for/' /etc/nixos/configuration.nix"
-type_on_pi 'cat /etc/nixos/configuration.nix'
+tell "A change to its configuration, another message and another package:"
+type_on_pi "sed -i 's/Welcome to/This was evaluated and built elsewhere for/; s/cow/duck-1.2/; s/moo/quack/' /etc/nixos/configuration.nix"
+type_on_pi "tail -n +7 /etc/nixos/configuration.nix"
 
 tell "One command. The builder is an x86-64 machine, reached by ssh and nothing else:"
 type_on_pi ': >/var/log/nix-calls # from here on, every Nix command of the Pi is noted'
-type_on_pi 'time rebuild switch --eval-on builder'
+type_on_pi 'time rebuild switch --eval-on builder --diff'
 
 tell "All that its own Nix commands were asked to do (no evaluation, no build):"
 type_on_pi 'cat /var/log/nix-calls'
@@ -83,11 +83,11 @@ tell "What the Pi runs now:"
 type_on_pi 'readlink -f /nix/var/nix/profiles/system /run/current-system'
 type_on_pi 'nix-env --list-generations -p /nix/var/nix/profiles/system'
 type_on_pi 'cat /etc/motd'
-type_on_pi 'hello'
+type_on_pi 'duck-1.2; hello'
 type_on_pi 'cat /run/current-system/system; echo'
 
-tell "How it was activated:"
-type_on_pi 'cat /var/log/activation'
+tell "How it was activated, by a job of the machine's own that no broken link would stop:"
+type_on_pi 'grep -v ^env /var/log/activation'
 
 if [ $shell = yes ]; then
 	tell "A shell on the Pi (exit ends it):"
