@@ -9,7 +9,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on fails")]
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 #[path = "generated/bash.rs"]
 mod bash;
@@ -32,8 +32,10 @@ mod terminal;
 #[path = "generated/zsh.rs"]
 mod zsh;
 
+/// Of this checkout, as cargo says it when it runs the tests: one that was compiled in may be of another checkout that shares
+/// the target directory.
 fn path(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join(name)
+    PathBuf::from(std::env::var_os("CARGO_MANIFEST_DIR").unwrap()).join(name)
 }
 
 /// The file has this text; with UPDATE=1 it gets it.

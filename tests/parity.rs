@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use clap::{CommandFactory, Parser, ValueEnum};
 use rebuild::cli::{Arguments, Verb};
@@ -23,8 +23,13 @@ const FLAGS: &str = "--verbose|-v|--quiet|--max-jobs 2|-j 2|--cores 2|--log-form
     --use-remote-sudo|--ask-elevate-password|-S|--ask-sudo-password|--no-reexec|--fast|--image-variant x|--diff|--json|\
     --debug|--install-grub|--no-ssh-tty|--no-build-nix";
 
+/// This checkout, as cargo says it when it runs the tests.
+fn root() -> PathBuf {
+    PathBuf::from(std::env::var_os("CARGO_MANIFEST_DIR").unwrap())
+}
+
 fn page() -> String {
-    fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/nixos-rebuild.md")).unwrap()
+    fs::read_to_string(root().join("docs/nixos-rebuild.md")).unwrap()
 }
 
 /// The words in backticks in the first column of the tables under a heading.
@@ -107,7 +112,7 @@ fn every_defect_has_its_tests() {
         .skip(1)
         .collect();
     assert!(table.len() >= 16, "{} defects", table.len());
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let root = root();
     let mut sources = String::new();
     for directory in ["src", "tests"] {
         read_all(&root.join(directory), &mut sources);
