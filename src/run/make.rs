@@ -294,7 +294,10 @@ impl Maker<'_> {
         daemon: Option<Daemon>,
         observer: &mut dyn Observer,
     ) -> Result<Option<Relay>> {
-        let relay = daemon.and_then(|daemon| Relay::new(daemon).ok());
+        let relay = match (daemon.map(Relay::new).transpose(), to) {
+            (Err(error), Some(_)) => return Err(error),
+            (relay, _) => relay.ok().flatten(),
+        };
         let hop = to.map_or_else(|| "this machine".to_owned(), Host::to_string);
         let copied = match (&relay, to) {
             (Some(relay), _) => {
@@ -353,15 +356,33 @@ pub(super) fn send_to(
     Ok(relay)
 }
 
-/// Of a machine that has been talked to before: nothing else is done instead.
+/// Of a machine that has been talked to before: that it cannot be reached now is a link that broke, and nothing else is
+/// done instead. All other errors stay as they are.
 fn link_broke(error: anyhow::Error) -> anyhow::Error {
-    match error.downcast::<Failure>() {
-        Ok(failure) => failure.after_being_reached().into(),
-        Err(error) => error,
+    let failure = error.downcast_ref::<Failure>();
+    match failure.filter(|failure| failure.unreachable().is_some()) {
+        Some(failure) => failure.clone().after_being_reached().into(),
+        None => error,
     }
 }
 
 /// What the other end said when a transfer failed.
 fn said(relay: &Relay) -> String {
     relay.complaint().map_or_else(String::new, |text| format!(" ({text})"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Otherwise `--if-unreachable local` would evaluate here a second time, after the long work.
+    #[test]
+    fn a_machine_that_was_reached_is_not_unreachable_later() {
+        let failure = Failure::new("b cannot be reached").of_unreachable("b").with_code(255);
+        let error = link_broke(anyhow::Error::from(failure).context("this machine → b"));
+        let failure = error.downcast_ref::<Failure>().unwrap();
+        assert_eq!((failure.unreachable(), failure.code()), (None, 255));
+        let other = anyhow::Error::from(Failure::new("no space")).context("this machine → b");
+        assert_eq!(format!("{:#}", link_broke(other)), "this machine → b: no space");
+    }
 }

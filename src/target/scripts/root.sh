@@ -10,7 +10,7 @@
 #   lock     held by the job as long as it lives
 #   starter  held by what starts it
 #   begun    is there when the job has begun
-#   status   what it came to: its part (profile, activation, done) and the exit status
+#   status   what it came to: its part (profile, activation, finished) and the exit status
 #   heard    is there when its own run has heard how it ended
 # $records/last names the latest, until that. The directory is taken away by a later run, for another one may just be
 # following the same job.
