@@ -6,9 +6,11 @@
 //! - [`sources`]: which of our files are to be there, and which are there already;
 //! - [`rounds`]: when there is more to be sent;
 //! - [`reply`]: what comes from there;
+//! - [`course`]: what may be said when, and when all has been;
 //! - [`relay`]: our Nix daemon, lent for the transfer of the result.
 
 mod conversation;
+mod course;
 mod diagnosis;
 mod frames;
 mod listening;

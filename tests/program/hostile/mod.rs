@@ -16,7 +16,9 @@
 //! the same. `memory` is the most that the program held when the play called `weigh`.
 
 mod ends;
+mod floods;
 mod refusals;
+mod silences;
 
 use std::time::Duration;
 
