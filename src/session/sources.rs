@@ -120,9 +120,11 @@ impl Sources {
         }
     }
 
-    /// A file that the evaluation did not read.
+    /// A file that the evaluation did not read. It is one of those that were sent, or nothing.
     pub(super) fn hear_unread(&mut self, path: PathBuf) {
-        self.unread.insert(path);
+        if self.collection.mirror().entries.contains_key(&path) {
+            self.unread.insert(path);
+        }
     }
 
     /// The environment for the evaluation.

@@ -54,7 +54,7 @@ pub fn reach(host: &Host, ssh: &Ssh, observer: &mut dyn Observer, signals: &Sign
     observer.see(Event::Phase(Phase::Connecting(host.to_string())));
     let mut session = Session::start(&Place::There(host.clone()), ssh, &text::look(), observer)?;
     if look(&mut session, observer, signals)?.is_none() {
-        return Err(session.broken(observer).into());
+        return Err(session.broken(observer, signals)?.into());
     }
     session.is_over();
     observer.see(Event::Phase(Phase::Done));
@@ -85,7 +85,7 @@ impl Target {
         }
         let mut first = Session::start(place, ssh, &text::look(), observer)?;
         let Some(seen) = look(&mut first, observer, signals)? else {
-            return Err(first.broken(observer).into());
+            return Err(first.broken(observer, signals)?.into());
         };
         first.is_over();
         let is_root = seen.uid == 0;
@@ -191,7 +191,7 @@ impl Target {
                     return Ok(Attempt::Refused(self.refused(user, session.last_words())));
                 }
                 Next::Reply(_) | Next::Output(_) => {}
-                Next::End => return Err(session.broken(observer).into()),
+                Next::End => return Err(session.broken(observer, signals)?.into()),
             }
         }
     }
@@ -297,6 +297,10 @@ fn look(session: &mut Session, observer: &mut dyn Observer, signals: &Signals) -
             Next::Reply(Reply::User(name)) => seen.user = name,
             Next::Reply(Reply::Nix(directory)) => seen.nix = directory,
             Next::Reply(Reply::Current(current)) => seen.current = current,
+            // It is the last that the script says, so that all else has been.
+            Next::Reply(Reply::Hello { .. }) if seen.name.is_empty() || seen.user.is_empty() => {
+                return Err(session.out_of_turn("says 'hello'").into());
+            }
             Next::Reply(Reply::Hello { uid }) => {
                 seen.uid = uid;
                 return Ok(Some(seen));
