@@ -31,7 +31,7 @@ use crate::process::lines::Line;
 use crate::process::signals::Signals;
 use crate::progress::nix_log::LogLine;
 use crate::progress::{Builder, Event, Observer, Phase};
-use crate::ssh::{Awaited, Patience, Said, Ssh};
+use crate::ssh::{self, Awaited, Patience, Said, Ssh};
 use crate::store_path::StorePath;
 
 /// How often a live display hears of the bytes received.
@@ -100,7 +100,7 @@ pub fn converse(
     signals.check()?;
     let mut child = Companion::new(command.converse()?);
     let (speaker, inbox) = listen(&mut child)?;
-    speaker.say(Speech::Bytes(script));
+    speaker.say(Speech::Bytes(ssh::opening(&script)));
 
     let mut talk = Conversation {
         host,

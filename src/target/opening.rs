@@ -87,6 +87,9 @@ impl Target {
         let Some(seen) = look(&mut first, observer, signals)? else {
             return Err(first.broken(observer, signals)?.into());
         };
+        if seen.name.is_empty() || seen.user.is_empty() {
+            return Err(first.out_of_turn("says 'hello' before its name").into());
+        }
         first.is_over();
         let is_root = seen.uid == 0;
         let mut target = Self {
@@ -297,10 +300,6 @@ fn look(session: &mut Session, observer: &mut dyn Observer, signals: &Signals) -
             Next::Reply(Reply::User(name)) => seen.user = name,
             Next::Reply(Reply::Nix(directory)) => seen.nix = directory,
             Next::Reply(Reply::Current(current)) => seen.current = current,
-            // It is the last that the script says, so that all else has been.
-            Next::Reply(Reply::Hello { .. }) if seen.name.is_empty() || seen.user.is_empty() => {
-                return Err(session.out_of_turn("says 'hello'").into());
-            }
             Next::Reply(Reply::Hello { uid }) => {
                 seen.uid = uid;
                 return Ok(Some(seen));

@@ -162,7 +162,7 @@ impl Session {
             said: VecDeque::new(),
             is_quiet: false,
         };
-        session.say(&text.script);
+        session.say(&ssh::opening(&text.script));
         session.say(&text.input);
         Ok(session)
     }

@@ -13,12 +13,12 @@ const HONEST: &str = "evaluated; built; say no-socket; say finished";
 fn a_line_without_end_costs_little_on_either_stream() {
     for acts in [
         // Before the greeting, as text, as an error of Nix's, and as one of ssh's own lines.
-        format!("flood 600000000; echo; weigh; greet; {HONEST}"),
+        format!("flood 100000000; echo; weigh; greet; {HONEST}"),
         format!("greet; flood 600000000; echo; weigh; {HONEST}"),
         format!(
-            "greet; printf '@nix {{\"action\":\"msg\",\"level\":0,\"msg\":\"'; flood 600000000; echo '\"}}'; weigh; {HONEST}"
+            "greet; printf '@nix {{\"action\":\"msg\",\"level\":0,\"msg\":\"'; flood 100000000; echo '\"}}'; weigh; {HONEST}"
         ),
-        format!("greet; flood 600000000 >&2; echo >&2; weigh; {HONEST}"),
+        format!("greet; flood 100000000 >&2; echo >&2; weigh; {HONEST}"),
     ] {
         let play = Play::new("D18", &format!("hear_script; {acts}"));
         let run = play.ends(BUILD);
@@ -70,7 +70,7 @@ fn a_long_error_is_shown_cut() {
 fn a_long_event_is_not_taken() {
     for event in ["built $SYSTEM", "lock-line x", "need x", "looked /x", "value x"] {
         let acts =
-            format!("hear_script; greet; printf '%s' \"@rebuild {event}\"; flood 600000000; echo; exec sleep 1000");
+            format!("hear_script; greet; printf '%s' \"@rebuild {event}\"; flood 20000000; echo; exec sleep 1000");
         Play::new("D18", &acts).fails(BUILD, "out of turn");
     }
 }

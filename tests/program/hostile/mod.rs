@@ -74,7 +74,6 @@ impl Play {
 
     /// In bytes.
     pub fn memory(&self) -> usize {
-        eprintln!("MEM {} {}", self.line, self.stage.read("memory"));
         self.stage.read("memory").trim().parse::<usize>().unwrap() * 1024
     }
 
