@@ -245,11 +245,7 @@ impl Conversation<'_> {
 
     /// Says that we wait, and for what, when that takes long.
     fn be_patient(&mut self) -> Result<()> {
-        let awaited = if self.greeted {
-            Awaited::Beginning
-        } else {
-            Awaited::Greeting
-        };
+        let awaited = if self.greeted { Awaited::More } else { Awaited::Greeting };
         if let Some(patience) = &mut self.patience {
             let words = patience.words(self.host, awaited, Instant::now())?;
             for line in words.iter().flat_map(|words| words.lines()) {

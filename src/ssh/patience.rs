@@ -30,7 +30,7 @@ pub enum Awaited {
     /// That our script runs.
     Greeting,
     /// What comes after that.
-    Beginning,
+    More,
 }
 
 impl Patience {
@@ -61,8 +61,10 @@ impl Patience {
                  if that waits as well, a login file of that user (.bashrc) waits for something. Ctrl-C ends this",
                 trial(host)
             ),
-            (Awaited::Beginning, 1) => format!("waiting for {host}: it has answered, but does not begin yet"),
-            (Awaited::Beginning, _) => format!("still waiting for {host}: it does not begin. Ctrl-C ends this"),
+            (Awaited::More, 1) => format!("waiting for {host}: it has answered, and is silent since"),
+            (Awaited::More, _) => {
+                format!("still waiting for {host}: it has answered, and is silent since. Ctrl-C ends this")
+            }
         };
         Ok(Some(words))
     }
@@ -95,7 +97,7 @@ mod tests {
         let place = Place::parse("ssh://me@builder:2222", "pi").unwrap();
         let host = place.host().unwrap();
         let begin = Instant::now();
-        for (awaited, end) in [(Awaited::Greeting, true), (Awaited::Beginning, false)] {
+        for (awaited, end) in [(Awaited::Greeting, true), (Awaited::More, false)] {
             let mut patience = Patience::new(begin);
             let mut said = Vec::new();
             let mut failure = None;

@@ -105,7 +105,7 @@ pub(super) struct Session {
     after_go: Option<Vec<u8>>,
     inbox: Receiver<(Heard, Taken)>,
     greeted: bool,
-    /// For another machine, until it has greeted.
+    /// For another machine's next word, until root does there what takes long.
     waiting: Option<Patience>,
     /// How long it may take to end by itself.
     patience: Duration,
@@ -210,10 +210,13 @@ impl Session {
         let whole = Some(&line.bytes).filter(|_| line.gap.is_none());
         let reply = whole.and_then(|bytes| Reply::parse(bytes));
         let reply = reply.ok_or_else(|| self.misspoken(&line.bytes))?;
-        if matches!(reply, Reply::Hello { .. }) {
-            self.greeted = true;
-            self.waiting = None;
-        }
+        self.greeted |= matches!(reply, Reply::Hello { .. });
+        self.waiting = match reply {
+            // What takes long from now on is seen.
+            Reply::Root | Reply::Begun | Reply::Running => None,
+            _ if self.waiting.is_some() => Some(Patience::new(Instant::now())),
+            _ => None,
+        };
         Ok(reply)
     }
 
@@ -236,7 +239,8 @@ impl Session {
     /// Says that we wait, when that takes long.
     fn be_patient(&mut self, observer: &mut dyn Observer) -> Result<()> {
         if let (Some(host), Some(waiting)) = (&self.host, &mut self.waiting) {
-            let words = waiting.words(host, Awaited::Greeting, Instant::now())?;
+            let awaited = if self.greeted { Awaited::More } else { Awaited::Greeting };
+            let words = waiting.words(host, awaited, Instant::now())?;
             for line in words.iter().flat_map(|words| words.lines()) {
                 observer.see(Event::Text(line.to_owned()));
             }

@@ -7,6 +7,9 @@ expect_no_run() {
 	expect_equal "$output" ""
 }
 
+builder_builds() { lab on builder sh -c 'ps -eo args | grep -v grep | grep -q "sleep 1$"' </dev/null; }
+builder_is_idle() { ! lab on builder pgrep -x "nix-store|dd" </dev/null && ! builder_builds; }
+
 # .bashrc is read for a command that sshd starts (Debian's bash), and its stdin is what is meant for our script.
 case_a_login_file_that_reads() {
 	fresh
@@ -28,7 +31,7 @@ case_an_sshd_that_stands_still() {
 	fresh
 	must_sh_on pi "sed -i 's/system.stateVersion/lab.slowBuild = 600; &/' /etc/nixos/configuration.nix"
 	start lab on pi -- rebuild build --eval-on builder
-	expect_within 30 lab on builder pgrep -x sleep
+	expect_within 30 builder_builds
 	must_on builder pkill -STOP "sshd-session|sshd"
 	interrupt
 	finish 15
@@ -36,14 +39,14 @@ case_an_sshd_that_stands_still() {
 	expect_no_run
 	must_on builder pkill -CONT "sshd-session|sshd"
 	# What it was told meanwhile, or that nobody is there any more, ends it.
-	expect_within 10 sh -c "! '$LAB/lab.sh' on builder pgrep -x 'sleep|nix-store'"
+	expect_within 10 builder_is_idle
 }
 
 # The Pi has not the memory that such a line would take.
 case_a_build_that_prints_one_long_line() {
 	fresh
 	# shellcheck disable=SC2016 # Nix's and the build's own
-	must_sh_on pi 'sed -i '\''s|system.stateVersion|environment.etc.long.source = pkgs.run "long-line" { } "printf first; dd if=/dev/zero bs=1048576 count=200 2>/dev/null \| tr \\"\\\\000\\" x; echo last; echo made > $out"; &|'\'' /etc/nixos/configuration.nix'
+	must_sh_on pi 'sed -i '\''s|system.stateVersion|environment.etc.long.source = pkgs.run "long-line" { } "printf first; dd if=/dev/zero bs=1048576 count=100 2>/dev/null \| tr \\"\\\\000\\" x; echo last; echo made > $out"; &|'\'' /etc/nixos/configuration.nix'
 	must_sh_on pi 'ulimit -v 400000; rebuild build --eval-on builder -L'
 	expect_contains "$errors" "long-line> firstxxxx"
 	expect_contains "$errors" " bytes are left out here] ... x"

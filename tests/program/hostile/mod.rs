@@ -19,6 +19,7 @@ mod ends;
 mod floods;
 mod refusals;
 mod silences;
+mod targets;
 
 use std::time::Duration;
 

@@ -61,7 +61,7 @@ fn a_silent_builder_is_waited_for_with_a_word() {
         (": >here; exec sleep 1000", "waiting for builder: no answer yet\n"),
         (
             "hear_script; say hello /usr/bin x; : >here; exec sleep 1000",
-            "waiting for builder: it has answered, but does not begin yet\n",
+            "waiting for builder: it has answered, and is silent since\n",
         ),
     ] {
         let play = Play::new("E21", acts);
