@@ -369,7 +369,7 @@ impl Conversation<'_> {
                 self.observer.see(Event::Detail(format!("derivation: {derivation}")));
                 let derivation = StorePath::parse(&derivation)?;
                 anyhow::ensure!(
-                    derivation.as_str().ends_with(".drv"),
+                    derivation.as_path().extension().is_some_and(|kind| kind == "drv"),
                     "{} evaluates to {derivation}, which is no derivation",
                     self.host
                 );

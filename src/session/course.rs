@@ -13,10 +13,17 @@ struct Demand {
     /// Whether that may write a lock file.
     locks: bool,
     goal: Goal,
-    /// Whether what is made goes anywhere.
-    delivers: bool,
-    /// Whether a daemon was lent for that.
-    lends: bool,
+    delivery: Delivery,
+}
+
+/// What becomes of what is made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Delivery {
+    Stays,
+    /// It is fetched afterwards.
+    Fetched,
+    /// It may go to a daemon that was lent for it.
+    Sent,
 }
 
 /// How far the other machine is.
@@ -71,8 +78,11 @@ impl Course {
                 evaluates: evaluation.is_some(),
                 locks: evaluation.is_some_and(|evaluation| evaluation.lock.is_some()),
                 goal: request.goal,
-                delivers: request.deliver,
-                lends: request.socket.is_some(),
+                delivery: match &request.socket {
+                    _ if !request.deliver => Delivery::Stays,
+                    None => Delivery::Fetched,
+                    Some(_) => Delivery::Sent,
+                },
             },
             at: At::Start,
         }
@@ -115,7 +125,7 @@ impl Course {
 
     /// Where this leads, if it leads anywhere.
     fn step(&self, reply: &Reply) -> Option<At> {
-        let Demand { goal, lends, .. } = self.demand;
+        let Demand { goal, delivery, .. } = self.demand;
         Some(match (self.at, reply) {
             (At::Start, Reply::Hello { .. }) if self.demand.evaluates => At::Files(Round::Closed),
             (At::Start, Reply::Hello { .. }) => At::Made,
@@ -128,7 +138,7 @@ impl Course {
             (At::Evaluating(Round::Closed), Reply::Evaluated(_)) if goal != Goal::Value => At::Made,
             (At::Made, Reply::Building) if matches!(goal, Goal::Result | Goal::DryRun) => At::Building,
             (At::Building, Reply::Built(_)) if goal == Goal::Result => At::Built,
-            (_, Reply::Copying) if lends && self.is_to_be_delivered() => At::Copying,
+            (_, Reply::Copying) if delivery == Delivery::Sent && self.is_to_be_delivered() => At::Copying,
             (_, Reply::NoSocket) if self.is_to_be_delivered() => At::Delivered,
             (At::Copying, Reply::Copied) => At::Delivered,
             (_, Reply::Done) if self.is_done() => At::Over,
@@ -138,15 +148,14 @@ impl Course {
 
     /// Whether what is asked for has been made, and is to go.
     fn is_to_be_delivered(&self) -> bool {
-        self.demand.delivers && self.at == self.demand.made()
+        self.demand.delivery != Delivery::Stays && self.at == self.demand.made()
     }
 
     /// Whether everything that was asked for has been said.
     fn is_done(&self) -> bool {
-        let last = if self.demand.delivers {
-            At::Delivered
-        } else {
-            self.demand.made()
+        let last = match self.demand.delivery {
+            Delivery::Stays => self.demand.made(),
+            Delivery::Fetched | Delivery::Sent => At::Delivered,
         };
         self.at == last
     }
@@ -154,7 +163,7 @@ impl Course {
 
 impl Demand {
     /// Where that has been said which is asked for.
-    fn made(&self) -> At {
+    fn made(self) -> At {
         match self.goal {
             Goal::Result => At::Built,
             Goal::DryRun => At::Building,
@@ -174,8 +183,7 @@ mod tests {
             evaluates,
             locks: true,
             goal,
-            delivers,
-            lends: delivers,
+            delivery: if delivers { Delivery::Sent } else { Delivery::Stays },
         };
         Course { demand, at: At::Start }
     }
@@ -361,6 +369,19 @@ mod tests {
                 "{words}"
             );
         }
+    }
+
+    /// Only to a daemon that was lent.
+    #[test]
+    fn what_is_fetched_is_not_sent() {
+        let built = format!("{FILES}, evaluated P, building, built P");
+        let mut fetched = course(Goal::Result, true, true);
+        fetched.demand.delivery = Delivery::Fetched;
+        assert_eq!(
+            talk(&mut fetched, &format!("{built}, copying")).as_deref(),
+            Some("copying")
+        );
+        assert_eq!(talk(&mut fetched, "no-socket, finished"), None);
     }
 
     #[test]

@@ -31,6 +31,16 @@ const BUILDER: &str = include_str!("../../stubs/hostile-builder.sh");
 /// No play takes longer, on a busy machine.
 const LIMIT: Duration = Duration::from_secs(60);
 
+/// Plays that mostly wait.
+pub fn at_once<T: Send>(plays: impl IntoIterator<Item = T>, each: impl Fn(T) + Sync) {
+    let each = &each;
+    std::thread::scope(|scope| {
+        for play in plays {
+            scope.spawn(move || each(play));
+        }
+    });
+}
+
 pub struct Play {
     line: &'static str,
     pub stage: Stage,
@@ -47,9 +57,9 @@ impl Play {
     /// The run, whatever comes of it, but it comes to an end and leaves no ssh.
     pub fn run(&self, arguments: &str) -> Run {
         let run = self.stage.start(arguments).finish_within(LIMIT);
-        let run = run.unwrap_or_else(|| panic!("{}: {arguments} hangs", self.line));
+        assert!(run.is_some(), "{}: {arguments} hangs", self.line);
         self.no_ssh_is_left();
-        run
+        run.unwrap()
     }
 
     pub fn fails(&self, arguments: &str, text: &str) -> Run {

@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::LIMIT;
+use super::{LIMIT, at_once};
 use crate::SYSTEM;
 use crate::stubs::{Run, Running, Stage};
 
@@ -46,9 +46,10 @@ fn no_ssh_is_left(stage: &Stage, acts: &str) {
 }
 
 fn finish(running: Running, stage: &Stage, acts: &str) -> Run {
-    let run = running.finish_within(LIMIT).unwrap_or_else(|| panic!("{acts} hangs"));
+    let run = running.finish_within(LIMIT);
+    assert!(run.is_some(), "{acts} hangs");
     no_ssh_is_left(stage, acts);
-    run
+    run.unwrap()
 }
 
 fn fails(login: usize, acts: &str, text: &str) -> (Stage, Run) {
@@ -99,10 +100,10 @@ fn an_end_of_what_was_not_begun_is_none() {
 /// The twin of the builder's.
 #[test]
 fn an_ssh_that_stays_is_ended() {
-    for acts in [":", "say host target; say user root"] {
+    at_once([":", "say host target; say user root"], |acts| {
         let acts = format!("{acts}; exec sleep 1000 >&- 2>&-");
         fails(LOOK, &acts, "closed the connection, and ssh did not end");
-    }
+    });
 }
 
 #[test]
