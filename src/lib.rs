@@ -18,6 +18,7 @@ pub mod host;
 pub mod nix_settings;
 pub mod output;
 pub mod plan;
+pub mod private;
 pub mod process;
 pub mod progress;
 pub mod repl;

@@ -386,6 +386,7 @@ impl Conversation<'_> {
                 self.tell_amounts();
                 self.copying = Copying::No;
                 self.answer.delivered = true;
+                self.hang_up();
             }
             Reply::NoSocket => {
                 if self.relay.is_some() {
@@ -393,9 +394,19 @@ impl Conversation<'_> {
                     self.observer.see(Event::Detail(detail));
                 }
             }
-            Reply::Done | Reply::Failed { .. } => self.ended = Some(reply),
+            Reply::Done | Reply::Failed { .. } => {
+                self.hang_up();
+                self.ended = Some(reply);
+            }
         }
         Ok(())
+    }
+
+    /// Nothing more comes to the lent daemon.
+    fn hang_up(&self) {
+        if let Some(relay) = self.relay {
+            relay.hang_up();
+        }
     }
 
     fn after_round(&mut self, reply: &Reply) -> Result<()> {
