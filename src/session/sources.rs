@@ -14,6 +14,7 @@ use crate::sources::environment::Environment;
 use crate::sources::mirror::{Entry, Mirror};
 use crate::sources::record::{Kept, Record};
 use crate::sources::search_path::SearchPath;
+use crate::store_path::StorePath;
 
 /// What is sent, and the memory of what was.
 #[derive(Debug)]
@@ -122,7 +123,11 @@ impl Sources {
 
     /// A file that the evaluation did not read.
     pub(super) fn hear_unread(&mut self, path: PathBuf) {
-        self.unread.insert(path);
+        // Only what was sent can have been read, or not.
+        let sent = self.collection.mirror().entries.get(&path);
+        if matches!(sent, Some(Entry::Content { .. })) {
+            self.unread.insert(path);
+        }
     }
 
     /// The environment for the evaluation.
@@ -136,6 +141,13 @@ impl Sources {
             ))
             .with_remedy("evaluate here: --eval-on ''\nthe build can be there all the same: --build-on")
         })
+    }
+
+    /// Whether an evaluation over there can know of a store path that it asks for.
+    pub(super) fn may_ask_for(&mut self, path: &StorePath) -> bool {
+        let variables = self.environment().unwrap_or_default();
+        let values: Vec<&[u8]> = variables.iter().map(|(_, value)| value.as_encoded_bytes()).collect();
+        self.collection.may_ask_for(path, &values)
     }
 
     /// A line of the lock file as it is over there, after the evaluation.
