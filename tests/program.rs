@@ -11,6 +11,8 @@ mod changes;
 mod configurations;
 #[path = "program/display.rs"]
 mod display;
+#[path = "program/hostile/mod.rs"]
+mod hostile;
 #[path = "program/output.rs"]
 mod output;
 #[path = "program/scenarios.rs"]

@@ -444,6 +444,22 @@ impl Running {
         assert!(status.success());
     }
 
+    /// Nothing, if it has not come to its end by then; it is killed.
+    pub fn finish_within(self, limit: Duration) -> Option<Run> {
+        let (over, end) = std::sync::mpsc::channel::<()>();
+        let id = self.child.id().to_string();
+        let watchdog = thread::spawn(move || {
+            let hangs = end.recv_timeout(limit) == Err(std::sync::mpsc::RecvTimeoutError::Timeout);
+            if hangs {
+                Command::new("kill").args(["-KILL", &id]).status().unwrap();
+            }
+            hangs
+        });
+        let run = self.finish();
+        drop(over);
+        (!watchdog.join().unwrap()).then_some(run)
+    }
+
     pub fn finish(mut self) -> Run {
         let stdout = self.child.stdout.take();
         let reader = thread::spawn(move || {
