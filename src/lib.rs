@@ -30,3 +30,4 @@ pub mod ssh;
 pub mod store_path;
 pub mod surroundings;
 pub mod target;
+pub mod written;
