@@ -14,6 +14,7 @@ use anyhow::{Context, Result};
 
 use super::diagnosis;
 use super::listening::{Heard, listen};
+use super::named::shown;
 use super::relay::Relay;
 use super::reply::Reply;
 use super::request::{Request, exports};
@@ -358,17 +359,20 @@ impl Conversation<'_> {
             Reply::LockLine(line) => self.sources.hear_lock(&line),
             Reply::Evaluated(derivation) => {
                 self.errors.clear();
-                self.sources.keep()?;
+                self.sources.keep();
+                self.keep_lock()?;
                 self.observer.see(Event::Detail(format!("derivation: {derivation}")));
                 let derivation = StorePath::parse(&derivation)?;
                 if let Some(own) = self.expected.filter(|own| **own != derivation) {
-                    return Err(diagnosis::differs(self.host, own, &derivation).into());
+                    let unchanged = diagnosis::unchanged(self.sources.changed_file());
+                    return Err(diagnosis::differs(self.host, own, &derivation, &unchanged).into());
                 }
                 self.answer.derivation = Some(derivation);
             }
             Reply::Value(value) => {
                 self.errors.clear();
-                self.sources.keep()?;
+                self.sources.keep();
+                self.keep_lock()?;
                 self.answer.value = Some(value);
             }
             Reply::Building => self.observer.see(Event::Phase(Phase::Building)),
@@ -379,7 +383,10 @@ impl Conversation<'_> {
             Reply::Copying => {
                 self.observer.see(Event::Phase(Phase::Done));
                 self.copying = Copying::Soon;
-                self.relay.context("nothing was lent, but something comes")?.open()?;
+                let relay = self.relay.context("nothing was lent, but something comes");
+                relay
+                    .and_then(Relay::open)
+                    .with_context(|| format!("{} → the lent daemon", self.host))?;
             }
             Reply::Copied => {
                 self.hear_of_copying();
@@ -398,6 +405,15 @@ impl Conversation<'_> {
                 self.hang_up();
                 self.ended = Some(reply);
             }
+        }
+        Ok(())
+    }
+
+    /// A lock file that has come is written, which is said: of all that a run without a switch does, it alone stays.
+    fn keep_lock(&mut self) -> Result<()> {
+        if let Some(path) = self.sources.keep_lock()? {
+            let text = format!("wrote {}: the inputs as {} locks them", shown(&path), self.host);
+            self.observer.see(Event::Text(text));
         }
         Ok(())
     }
@@ -462,12 +478,15 @@ impl Conversation<'_> {
                 Err(diagnosis::CannotEvaluate::new(self.host).into())
             }
             Some(Reply::Failed { stage, code }) => {
-                self.sources.keep_lock()?;
+                self.keep_lock()?;
                 let failure = match stage.as_str() {
                     "copy" => {
                         diagnosis::not_copied(self.host, self.receiver, self.relay.and_then(Relay::complaint), code)
                     }
-                    _ => diagnosis::failed(self.host, self.system, &stage, code),
+                    _ => {
+                        let unchanged = diagnosis::unchanged(self.sources.changed_file());
+                        diagnosis::failed(self.host, self.system, &stage, code, &unchanged)
+                    }
                 };
                 let own = (stage == "evaluation").then(self.own_nix).flatten();
                 let older = own.and_then(|own| diagnosis::older(self.host, &self.their_nix, &own));
@@ -482,8 +501,9 @@ impl Conversation<'_> {
                 Err(error.context(format!("this machine → {}", self.host)))
             }
             _ if self.greeted => Err(Failure::new(format!(
-                "the connection to {} broke, nothing was changed here",
-                self.host
+                "the connection to {} broke, {}",
+                self.host,
+                diagnosis::unchanged(self.sources.changed_file())
             ))
             .with_remedy("run the same command again: what was built there is kept")
             .with_code(255)

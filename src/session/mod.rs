@@ -4,6 +4,7 @@
 //! - [`request`]: what is asked for, as the text that runs there;
 //! - [`frames`], [`speaker`]: what goes there;
 //! - [`sources`]: which of our files are to be there, and which are there already;
+//! - [`lock`]: the flake's lock file, which comes back;
 //! - [`rounds`]: when there is more to be sent;
 //! - [`reply`]: what comes from there;
 //! - [`relay`]: our Nix daemon, lent for the transfer of the result.
@@ -12,6 +13,7 @@ mod conversation;
 mod diagnosis;
 mod frames;
 mod listening;
+pub mod lock;
 mod missing;
 mod named;
 pub mod relay;
