@@ -1,19 +1,20 @@
 //! The talk itself: says what is to be said, hears what comes, and knows at each point what that means.
 
+mod ending;
+mod held;
 mod outgoing;
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::path::PathBuf;
-use std::process::Child;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
-use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 
+use super::course::Course;
 use super::diagnosis;
-use super::listening::{Heard, listen};
+use super::listening::{Heard, Inbox, listen};
 use super::named::shown;
 use super::relay::Relay;
 use super::reply::Reply;
@@ -21,28 +22,27 @@ use super::request::{Request, exports};
 use super::rounds::{Next, Rounds};
 use super::sources::Sources;
 use super::speaker::{Speaker, Speech};
+use held::Held;
 use outgoing::Sending;
 
-use crate::failure::{Failure, Interrupted};
+use crate::failure::Interrupted;
 use crate::host::Host;
-use crate::process::exit_code;
+use crate::process::companion::Companion;
+use crate::process::lines::Line;
 use crate::process::signals::Signals;
 use crate::progress::nix_log::LogLine;
 use crate::progress::{Builder, Event, Observer, Phase};
-use crate::ssh::{self, Said, Ssh};
+use crate::ssh::{Awaited, Patience, Said, Ssh};
 use crate::store_path::StorePath;
-
-/// How long the other side may take to end what it does after a Ctrl-C here.
-const FAREWELL: Duration = Duration::from_secs(5);
 
 /// How often a live display hears of the bytes received.
 const TICK: Duration = Duration::from_millis(200);
 
-/// How long its last words may keep ssh from ending, before it is looked at again.
-const LAST: Duration = Duration::from_millis(5);
-
 /// How long a signal may wait for us while nothing else happens.
 const PULSE: Duration = Duration::from_millis(100);
+
+/// What an event of the script begins with.
+const EVENT: &[u8] = b"@rebuild ";
 
 /// What came of it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -96,7 +96,7 @@ pub fn converse(
     let (sender, interrupts) = channel();
     let listener = signals.forward(sender, |signal| signal);
     signals.check()?;
-    let mut child = command.converse()?;
+    let mut child = Companion::new(command.converse()?);
     let (speaker, inbox) = listen(&mut child)?;
     speaker.say(Speech::Bytes(script));
 
@@ -113,11 +113,13 @@ pub fn converse(
         own_nix: peer.own_nix,
         their_nix: String::new(),
         observer,
+        course: Course::new(request),
         answer: Answer::default(),
-        errors: Vec::new(),
+        errors: Held::default(),
         rounds: Rounds::default(),
         named_refused: BTreeSet::new(),
         greeted: false,
+        patience: Some(Patience::new(Instant::now())),
         sending: Sending::Nothing,
         copying: Copying::No,
         ended: None,
@@ -136,6 +138,21 @@ fn is_broken_pipe(error: &anyhow::Error) -> bool {
     causes.any(|cause| cause.kind() == std::io::ErrorKind::BrokenPipe)
 }
 
+/// A line as one of Nix's log, if it is one, and as text. Of one that was too long a message's beginning is a message still.
+fn read(line: Line) -> (Option<LogLine>, String) {
+    let beginning = line
+        .gap
+        .map(|(place, _)| String::from_utf8_lossy(&line.bytes[..place]).into_owned() + " ...\"}");
+    let text = line.into_text();
+    let log = LogLine::parse(&text).or_else(|| LogLine::parse(beginning.as_ref()?));
+    match log {
+        None if beginning.is_some() && text.starts_with("@nix ") => {
+            (None, "(a line of Nix's log is left out: it is too long)".to_owned())
+        }
+        log => (log, text),
+    }
+}
+
 /// Whether something comes from the other machine.
 #[derive(PartialEq, Eq)]
 enum Copying {
@@ -149,7 +166,7 @@ struct Conversation<'a> {
     host: &'a Host,
     system: &'a str,
     expected: Option<&'a StorePath>,
-    child: Child,
+    child: Companion,
     speaker: Option<Speaker>,
     sources: &'a mut Sources,
     relay: Option<&'a Relay>,
@@ -158,12 +175,15 @@ struct Conversation<'a> {
     own_nix: &'a dyn Fn() -> Option<String>,
     their_nix: String,
     observer: &'a mut dyn Observer,
+    course: Course,
     answer: Answer,
     /// Errors of the evaluation, held back because more files may make up for them.
-    errors: Vec<LogLine>,
+    errors: Held,
     rounds: Rounds,
     named_refused: BTreeSet<PathBuf>,
     greeted: bool,
+    /// Until its work begins.
+    patience: Option<Patience>,
     sending: Sending,
     copying: Copying,
     /// The script's last word, once it has come.
@@ -175,7 +195,7 @@ struct Conversation<'a> {
 
 impl Conversation<'_> {
     /// Everything until the connection ends.
-    fn hear_out(&mut self, inbox: &Receiver<Heard>, interrupts: &Receiver<i32>) -> Result<()> {
+    fn hear_out(&mut self, inbox: &Inbox, interrupts: &Receiver<i32>) -> Result<()> {
         let mut told = Instant::now();
         loop {
             if let Ok(signal) = interrupts.try_recv() {
@@ -187,10 +207,11 @@ impl Conversation<'_> {
                 self.tell_amounts();
                 told = Instant::now();
             }
-            let heard = inbox.recv_timeout(PULSE);
+            self.be_patient()?;
+            let heard = inbox.next(PULSE);
             self.hear_of_copying();
             match heard {
-                Ok(Heard::Line(line)) => self.line(&line)?,
+                Ok(Heard::Line(line)) => self.line(line)?,
                 Ok(Heard::Ssh(line)) => {
                     self.ssh_said.hear(&line);
                     // Before the greeting this is the reason for a failure, which will be said in our words.
@@ -213,37 +234,24 @@ impl Conversation<'_> {
             }
         }
         self.speaker = None;
-        let code = self.last_words(inbox)?;
+        let code = self.last_words(inbox, interrupts)?;
         self.conclude(code)
     }
 
-    /// ssh's exit status, and what it says before that.
-    fn last_words(&mut self, inbox: &Receiver<Heard>) -> Result<u8> {
-        let status = loop {
-            if let Some(status) = self.child.try_wait()? {
-                break status;
-            }
-            // It does not end while nobody listens to it.
-            if self.ssh_is_silent {
-                thread::sleep(LAST);
-            } else {
-                self.last_word(inbox, LAST);
-            }
+    /// Says that we wait, and for what, when that takes long.
+    fn be_patient(&mut self) -> Result<()> {
+        let awaited = if self.greeted {
+            Awaited::Beginning
+        } else {
+            Awaited::Greeting
         };
-        // Its words may still be under way; not for long, though a process of its own may hold its stderr.
-        while !self.ssh_is_silent && self.last_word(inbox, TICK) {}
-        Ok(exit_code(status))
-    }
-
-    /// One of them; whether there may be more.
-    fn last_word(&mut self, inbox: &Receiver<Heard>, patience: Duration) -> bool {
-        match inbox.recv_timeout(patience) {
-            Ok(Heard::Ssh(line)) => self.ssh_said.hear(&line),
-            Ok(Heard::SshFellSilent) | Err(RecvTimeoutError::Disconnected) => self.ssh_is_silent = true,
-            Ok(_) => {}
-            Err(RecvTimeoutError::Timeout) => return false,
+        if let Some(patience) = &mut self.patience {
+            let words = patience.words(self.host, awaited, Instant::now())?;
+            for line in words.iter().flat_map(|words| words.lines()) {
+                self.observer.see(Event::Text(line.to_owned()));
+            }
         }
-        true
+        Ok(())
     }
 
     /// Whether the lent daemon is there, so that what comes now is said to be received.
@@ -270,33 +278,15 @@ impl Conversation<'_> {
         }
     }
 
-    /// After a signal: the other side is told, and has a moment to end what it does.
-    fn say_farewell(&mut self, inbox: &Receiver<Heard>, interrupts: &Receiver<i32>) {
-        if let Some(speaker) = self.speaker.take() {
-            speaker.cancel();
+    fn line(&mut self, line: Line) -> Result<()> {
+        if line.bytes.starts_with(EVENT) {
+            return self.event(&line);
         }
-        // Who has not said hello has begun nothing, and ssh may be asking for a password.
-        let deadline = Instant::now() + if self.greeted { FAREWELL } else { Duration::ZERO };
-        // What it still says is for nobody, but must not be in its way. A second signal is impatience.
-        while Instant::now() < deadline && interrupts.try_recv().is_err() {
-            match inbox.recv_timeout(PULSE) {
-                Ok(Heard::StreamEnded) | Err(RecvTimeoutError::Disconnected) => break,
-                Ok(_) | Err(RecvTimeoutError::Timeout) => {}
-            }
-        }
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-
-    fn line(&mut self, line: &[u8]) -> Result<()> {
-        if let Some(reply) = Reply::parse(line) {
-            return self.reply(reply);
-        }
-        let line = String::from_utf8_lossy(line).into_owned();
-        let Some(log) = LogLine::parse(&line) else {
+        let (log, text) = read(line);
+        let Some(log) = log else {
             // A login shell that greets everybody is not worth a line.
-            if self.greeted && !line.starts_with("@nix ") {
-                self.observer.see(Event::Text(line));
+            if self.greeted && !text.starts_with("@nix ") {
+                self.observer.see(Event::Text(text));
             }
             return Ok(());
         };
@@ -308,10 +298,20 @@ impl Conversation<'_> {
         Ok(())
     }
 
+    /// What says that it is an event of the script. It counts only if it is one, whole, and of what was asked for.
+    fn event(&mut self, line: &Line) -> Result<()> {
+        let reply = Some(line).filter(|line| line.gap.is_none());
+        match reply.and_then(|line| Reply::parse(&line.bytes)) {
+            Some(reply) if self.course.hears(&reply) => self.reply(reply),
+            _ => Err(diagnosis::out_of_turn(self.host, &line.bytes, &self.unchanged()).into()),
+        }
+    }
+
     fn reply(&mut self, reply: Reply) -> Result<()> {
         match reply {
             Reply::Hello { nix, system } => {
                 self.greeted = true;
+                self.patience = Some(Patience::new(Instant::now()));
                 // What ssh has said until now was no reason for a failure after all.
                 for line in self
                     .ssh_said
@@ -336,6 +336,7 @@ impl Conversation<'_> {
                 }
             }
             Reply::Receiving(has) => {
+                self.patience = None;
                 self.observer.see(Event::Phase(Phase::Sending));
                 self.send_files(has);
             }
@@ -358,24 +359,31 @@ impl Conversation<'_> {
             Reply::Unread(path) => self.sources.hear_unread(path),
             Reply::LockLine(line) => self.sources.hear_lock(&line),
             Reply::Evaluated(derivation) => {
-                self.errors.clear();
+                self.errors = Held::default();
                 self.sources.keep();
                 self.keep_lock()?;
                 self.observer.see(Event::Detail(format!("derivation: {derivation}")));
                 let derivation = StorePath::parse(&derivation)?;
+                anyhow::ensure!(
+                    derivation.as_str().ends_with(".drv"),
+                    "{} evaluates to {derivation}, which is no derivation",
+                    self.host
+                );
                 if let Some(own) = self.expected.filter(|own| **own != derivation) {
-                    let unchanged = diagnosis::unchanged(self.sources.changed_file());
-                    return Err(diagnosis::differs(self.host, own, &derivation, &unchanged).into());
+                    return Err(diagnosis::differs(self.host, own, &derivation, &self.unchanged()).into());
                 }
                 self.answer.derivation = Some(derivation);
             }
             Reply::Value(value) => {
-                self.errors.clear();
+                self.errors = Held::default();
                 self.sources.keep();
                 self.keep_lock()?;
                 self.answer.value = Some(value);
             }
-            Reply::Building => self.observer.see(Event::Phase(Phase::Building)),
+            Reply::Building => {
+                self.patience = None;
+                self.observer.see(Event::Phase(Phase::Building));
+            }
             Reply::Built(path) => {
                 self.observer.see(Event::Detail(format!("built: {path}")));
                 self.answer.result = Some(StorePath::parse(&path)?);
@@ -418,6 +426,11 @@ impl Conversation<'_> {
         Ok(())
     }
 
+    /// What is said of this machine when the run has failed.
+    fn unchanged(&self) -> String {
+        diagnosis::unchanged(self.sources.changed_file())
+    }
+
     /// Nothing more comes to the lent daemon.
     fn hang_up(&self) {
         if let Some(relay) = self.relay {
@@ -435,13 +448,14 @@ impl Conversation<'_> {
             importer(path).with_context(|| format!("this machine → {host}"))
         };
         let next = match reply {
-            Reply::EvaluationFailed { .. } => self.rounds.after_failure(self.sources, &errors, &mut import)?,
-            _ => self.rounds.after_look(self.sources, &errors, &mut import)?,
+            Reply::EvaluationFailed { .. } => self.rounds.after_failure(self.sources, errors.errors(), &mut import)?,
+            _ => self.rounds.after_look(self.sources, errors.errors(), &mut import)?,
         };
+        self.course.answered(next);
         let mut line = OsString::from(next.word());
         if let (Next::GiveUp, Reply::EvaluationFailed { code }) = (next, reply) {
-            for error in errors {
-                self.observer.see(Event::Nix(error));
+            for event in errors.into_events() {
+                self.observer.see(event);
             }
             for text in self.rounds.unsaid_errors() {
                 self.observer.see(Event::Text(text));
@@ -465,50 +479,5 @@ impl Conversation<'_> {
             self.say(Speech::Text(environment));
         }
         Ok(())
-    }
-
-    /// The connection has ended with ssh's exit status `code`.
-    fn conclude(&mut self, code: u8) -> Result<()> {
-        for error in std::mem::take(&mut self.errors) {
-            self.observer.see(Event::Nix(error));
-        }
-        match self.ended.take() {
-            Some(Reply::Done) => Ok(()),
-            Some(Reply::Failed { stage, .. }) if stage == diagnosis::NO_NAMESPACES => {
-                Err(diagnosis::CannotEvaluate::new(self.host).into())
-            }
-            Some(Reply::Failed { stage, code }) => {
-                self.keep_lock()?;
-                let failure = match stage.as_str() {
-                    "copy" => {
-                        diagnosis::not_copied(self.host, self.receiver, self.relay.and_then(Relay::complaint), code)
-                    }
-                    _ => {
-                        let unchanged = diagnosis::unchanged(self.sources.changed_file());
-                        diagnosis::failed(self.host, self.system, &stage, code, &unchanged)
-                    }
-                };
-                let own = (stage == "evaluation").then(self.own_nix).flatten();
-                let older = own.and_then(|own| diagnosis::older(self.host, &self.their_nix, &own));
-                Err(match older {
-                    Some(remedy) => failure.with_remedy(remedy),
-                    None => failure,
-                }
-                .into())
-            }
-            _ if self.sending_error.is_some() && self.greeted => {
-                let error = self.sending_error.take().unwrap_or_else(|| anyhow::anyhow!("unknown"));
-                Err(error.context(format!("this machine → {}", self.host)))
-            }
-            _ if self.greeted => Err(Failure::new(format!(
-                "the connection to {} broke, {}",
-                self.host,
-                diagnosis::unchanged(self.sources.changed_file())
-            ))
-            .with_remedy("run the same command again: what was built there is kept")
-            .with_code(255)
-            .into()),
-            _ => Err(ssh::no_session(self.host, code.max(1), self.ssh_said.text()).into()),
-        }
     }
 }

@@ -7,9 +7,11 @@
 //! - [`lock`]: the flake's lock file, which comes back;
 //! - [`rounds`]: when there is more to be sent;
 //! - [`reply`]: what comes from there;
+//! - [`course`]: what may be said when, and when all has been;
 //! - [`relay`]: our Nix daemon, lent for the transfer of the result.
 
 mod conversation;
+mod course;
 mod diagnosis;
 mod frames;
 mod listening;

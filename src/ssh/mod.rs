@@ -1,5 +1,6 @@
 //! The connection to another machine, and what its failures mean.
 
+mod patience;
 mod reasons;
 mod said;
 mod stand_in;
@@ -19,6 +20,7 @@ use crate::process::quote::words;
 use crate::process::signals::Signals;
 use crate::surroundings::Surroundings;
 
+pub use patience::{Awaited, Patience};
 pub use reasons::no_session;
 pub use said::Said;
 

@@ -95,7 +95,7 @@ fn once() {
     let running = play.stage.start(BUILD);
     let run = running.finish_within(LIMIT).unwrap();
     assert!(run.code > 0);
-    assert!(run.stderr.contains("builder") && run.stderr.contains("was lent already"), "{}", run.stderr);
+    assert!(run.stderr.contains("builder says 'copying' out of turn"), "{}", run.stderr);
     assert_eq!(end(&play, daemon), ["", "end"]);
 }
 

@@ -17,9 +17,11 @@
 
 mod asks;
 mod ends;
+mod floods;
 mod lent;
 mod lock;
 mod refusals;
+mod silences;
 
 use std::time::Duration;
 
