@@ -53,7 +53,9 @@ fn beside(path: &Path, mode: u32) -> io::Result<NamedTempFile> {
 }
 
 fn directory_of(path: &Path) -> &Path {
-    path.parent().filter(|parent| *parent != Path::new("")).unwrap_or(Path::new("."))
+    path.parent()
+        .filter(|parent| *parent != Path::new(""))
+        .unwrap_or(Path::new("."))
 }
 
 /// Where links lead, be something there or not.
@@ -180,9 +182,16 @@ mod tests {
 
     fn replaced(file: &Path, before: &str) -> Output {
         let own = std::env::current_exe().unwrap();
-        let words = ["--ignored", "--exact", "written::tests::replaces_the_file_that_is_named"];
+        let words = [
+            "--ignored",
+            "--exact",
+            "written::tests::replaces_the_file_that_is_named",
+        ];
         let mut command = Command::new("sh");
-        command.args(["-c", &format!("{before}; exec \"$@\""), "sh"]).arg(own).args(words);
+        command
+            .args(["-c", &format!("{before}; exec \"$@\""), "sh"])
+            .arg(own)
+            .args(words);
         command.env("FILE", file).output().unwrap()
     }
 

@@ -78,9 +78,9 @@ impl Lock {
         if self.is_taken || (self.heard.is_empty() && !self.is_too_large) {
             return Ok(None);
         }
-        let text = self.text().map_err(|reason| {
-            self.failure(&format!("what came as {} cannot be it: {reason}", self.path.display()))
-        })?;
+        let text = self
+            .text()
+            .map_err(|reason| self.failure(&format!("what came as {} cannot be it: {reason}", self.path.display())))?;
         let now = fs::read(&self.path).ok();
         if now != self.former {
             return Err(self
@@ -158,7 +158,10 @@ mod tests {
             let mut lock = Lock::of(place.path(), Renewed::All);
             hear(&mut lock, text);
             let error = lock.keep().unwrap_err().to_string();
-            assert!(error.contains("cannot be it") && error.ends_with("it is as it was"), "{error}");
+            assert!(
+                error.contains("cannot be it") && error.ends_with("it is as it was"),
+                "{error}"
+            );
             assert!(lock.heard.len() <= LARGEST + 1);
         }
         assert_eq!(fs::read(&path).unwrap(), b"former");

@@ -324,7 +324,9 @@ impl Collection {
         if !is_nix || !is_there || !self.scanned.insert(known_as.to_owned()) {
             return Vec::new();
         }
-        let Ok(bytes) = opening::read(place) else { return Vec::new() };
+        let Ok(bytes) = opening::read(place) else {
+            return Vec::new();
+        };
         let found = Literals::of(&String::from_utf8_lossy(&bytes));
         self.asked.names.extend(found.asked.names);
         self.asked.computes_names |= found.asked.computes_names;

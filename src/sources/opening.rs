@@ -64,7 +64,11 @@ fn open_with(path: &Path, more: OFlag) -> io::Result<(File, Metadata)> {
 
 fn regular(file: File) -> io::Result<(File, Metadata)> {
     let data = file.metadata()?;
-    if data.is_file() { Ok((file, data)) } else { Err(no_file()) }
+    if data.is_file() {
+        Ok((file, data))
+    } else {
+        Err(no_file())
+    }
 }
 
 fn no_file() -> io::Error {

@@ -59,7 +59,10 @@ impl SearchPath {
     /// Whether the user has given the name a meaning of its own (`-I NAME=PATH`).
     #[must_use]
     pub fn is_given(&self, name: &str) -> bool {
-        let below = |prefix: &str| name.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+        let below = |prefix: &str| {
+            name.strip_prefix(prefix)
+                .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        };
         self.entries
             .iter()
             .any(|entry| !entry.prefix.is_empty() && below(&entry.prefix))

@@ -127,12 +127,8 @@ impl Conversation<'_> {
         if !self.greeted {
             return ssh::no_session(self.host, code.max(1), self.ssh_said.text());
         }
-        Failure::new(format!(
-            "the connection to {} broke, {}",
-            self.host,
-            self.unchanged()
-        ))
-        .with_remedy("run the same command again: what was built there is kept")
-        .with_code(255)
+        Failure::new(format!("the connection to {} broke, {}", self.host, self.unchanged()))
+            .with_remedy("run the same command again: what was built there is kept")
+            .with_code(255)
     }
 }

@@ -120,7 +120,10 @@ impl Collection {
 
 /// Whether a text has a store path's name in it.
 fn mentions(text: &[u8], path: &StorePath) -> bool {
-    let name = Path::new(path.as_str()).file_name().unwrap_or_default().as_encoded_bytes();
+    let name = Path::new(path.as_str())
+        .file_name()
+        .unwrap_or_default()
+        .as_encoded_bytes();
     !name.is_empty() && text.windows(name.len()).any(|part| part == name)
 }
 

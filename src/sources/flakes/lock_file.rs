@@ -18,7 +18,15 @@ const VERSIONS: std::ops::RangeInclusive<u64> = 5..=7;
 
 /// What says where a locked input is, and which one.
 const IDENTITY: [&str; 9] = [
-    "type", "host", "owner", "repo", "url", "rev", "narHash", "dir", "submodules",
+    "type",
+    "host",
+    "owner",
+    "repo",
+    "url",
+    "rev",
+    "narHash",
+    "dir",
+    "submodules",
 ];
 
 /// What of a flake's inputs the user wants to be locked anew.
@@ -44,7 +52,9 @@ impl LockFile {
             return Err("it is too large".to_owned());
         }
         let lock: Value = serde_json::from_slice(bytes).map_err(|error| format!("it is no JSON: {error}"))?;
-        let known = lock["version"].as_u64().is_some_and(|version| VERSIONS.contains(&version));
+        let known = lock["version"]
+            .as_u64()
+            .is_some_and(|version| VERSIONS.contains(&version));
         if !known {
             return Err("it has no version that is known".to_owned());
         }
@@ -101,7 +111,9 @@ impl LockFile {
             return Err(format!("flake.nix and it do not have the same inputs: '{name}'"));
         }
         for (name, named) in inputs {
-            let Some(node) = self.root()["inputs"][name].as_str() else { continue };
+            let Some(node) = self.root()["inputs"][name].as_str() else {
+                continue;
+            };
             if !named.is_meant_by(&self.node(node)["original"]) {
                 return Err(format!("its '{name}' is not the one of flake.nix"));
             }
@@ -122,7 +134,8 @@ fn check_node(name: &str, node: &Value, is_root: bool, nodes: &Map<String, Value
         _ => false,
     };
     let inputs = &node["inputs"];
-    if !(node.is_object() && (inputs.is_null() || inputs.is_object())) || !inputs_of(node).all(|(_, input)| is_sound(input))
+    if !(node.is_object() && (inputs.is_null() || inputs.is_object()))
+        || !inputs_of(node).all(|(_, input)| is_sound(input))
     {
         return Err(format!("its node '{name}' is none"));
     }
@@ -142,7 +155,10 @@ fn check_node(name: &str, node: &Value, is_root: bool, nodes: &Map<String, Value
 /// Whether something can be locked to this. Of names that the registries know, and of archives, which may lead on to
 /// another address, nothing can be said.
 fn is_of(locked: &Value, original: &Value) -> bool {
-    let same = |keys: &[&str]| keys.iter().all(|key| original[key].is_null() || locked[key] == original[key]);
+    let same = |keys: &[&str]| {
+        keys.iter()
+            .all(|key| original[key].is_null() || locked[key] == original[key])
+    };
     match original["type"].as_str() {
         Some("github" | "gitlab" | "sourcehut") => {
             same(&["type", "owner", "repo", "rev"]) && locked["host"] == original["host"]
@@ -270,7 +286,15 @@ mod tests {
 
     #[test]
     fn what_is_none() {
-        for text in ["", "{}", "[]", "null", "\"x\"", "{ \"version\": 7 }", "{\"nodes\":{},\"root\":\"root\",\"version\":7}"] {
+        for text in [
+            "",
+            "{}",
+            "[]",
+            "null",
+            "\"x\"",
+            "{ \"version\": 7 }",
+            "{\"nodes\":{},\"root\":\"root\",\"version\":7}",
+        ] {
             assert!(LockFile::parse(text.as_bytes()).is_err(), "{text}");
         }
         assert!(LockFile::parse(&vec![b' '; LARGEST + 1]).is_err());

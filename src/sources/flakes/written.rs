@@ -115,7 +115,10 @@ pub(super) fn named_inputs(text: &str) -> Option<Vec<(String, Named)>> {
 
 /// Whether anything in the text may be `inputs`.
 fn says_inputs(flake: &ast::AttrSet) -> bool {
-    flake.syntax().children().any(|child| child.text().to_string().trim_start().starts_with("inputs"))
+    flake
+        .syntax()
+        .children()
+        .any(|child| child.text().to_string().trim_start().starts_with("inputs"))
 }
 
 /// A set's literals, as JSON.

@@ -72,18 +72,31 @@ fn by_other_words_for_a_path() {
     let way = |path: &str| format!("$STAGE/{path}");
     for text in [
         format!("error: opening file '{}': Permission denied", way("home/.bash_history")),
-        format!("error: opening file '{}': Permission denied", way("etc/nixos/../private/key")),
-        format!("error: opening file '/proc/self/root{}': Permission denied", way("home/.bash_history")),
-        format!("error: opening file '/.elsewhere{}': Permission denied", way("home/.bash_history")),
+        format!(
+            "error: opening file '{}': Permission denied",
+            way("etc/nixos/../private/key")
+        ),
+        format!(
+            "error: opening file '/proc/self/root{}': Permission denied",
+            way("home/.bash_history")
+        ),
+        format!(
+            "error: opening file '/.elsewhere{}': Permission denied",
+            way("home/.bash_history")
+        ),
         format!("error: opening file '{}': Permission denied", way("public/link")),
-        format!("error: opening file '{}': Permission denied", way("public/way/.bash_history")),
+        format!(
+            "error: opening file '{}': Permission denied",
+            way("public/way/.bash_history")
+        ),
         format!("error: could not find repository at '{}'", way("home/.bash_history/..")),
         format!("error: could not find repository at '{}'", way("public")),
     ] {
         let play = asks(&[text.clone(), text.clone()]);
         play.stage.write("public/.git/HEAD", "x");
         play.stage.write("public/.git/commondir", "../../home");
-        play.stage.sh("ln -s ../home/.bash_history public/link; ln -s ../home public/way");
+        play.stage
+            .sh("ln -s ../home/.bash_history public/link; ln -s ../home public/way");
         play.fails(SWITCH, "the evaluation on");
         assert!(!is_sent(&play), "{text}");
     }

@@ -21,9 +21,13 @@ const FORWARD: &str = "before=''
     until_there() { until [ -e \"$1\" ]; do sleep 0.01; done; }";
 
 fn play(acts: &str) -> (Play, JoinHandle<Vec<String>>) {
-    let play = Play::new("D17", &format!("{FORWARD}\nhear_script; greet; evaluated; built; {acts}"));
+    let play = Play::new(
+        "D17",
+        &format!("{FORWARD}\nhear_script; greet; evaluated; built; {acts}"),
+    );
     let socket = play.stage.path("daemon");
-    play.stage.variable("NIX_DAEMON_SOCKET_PATH", &socket.display().to_string());
+    play.stage
+        .variable("NIX_DAEMON_SOCKET_PATH", &socket.display().to_string());
     let listener = UnixListener::bind(socket).unwrap();
     (play, thread::spawn(move || daemon(&listener)))
 }
@@ -95,7 +99,11 @@ fn once() {
     let running = play.stage.start(BUILD);
     let run = running.finish_within(LIMIT).unwrap();
     assert!(run.code > 0);
-    assert!(run.stderr.contains("builder says 'copying' out of turn"), "{}", run.stderr);
+    assert!(
+        run.stderr.contains("builder says 'copying' out of turn"),
+        "{}",
+        run.stderr
+    );
     assert_eq!(end(&play, daemon), ["", "end"]);
 }
 

@@ -70,5 +70,9 @@ fn an_honest_one() {
     assert_eq!(play.stage.read("flake/flake.lock"), EMPTY);
     // The same once more is no news.
     let run = play.fails(&line(&play, ""), "broke, nothing was changed here");
-    assert!(!run.stderr.contains("wrote ") && !run.stderr.contains("here but"), "{}", run.stderr);
+    assert!(
+        !run.stderr.contains("wrote ") && !run.stderr.contains("here but"),
+        "{}",
+        run.stderr
+    );
 }

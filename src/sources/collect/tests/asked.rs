@@ -72,7 +72,10 @@ fn a_lookup_that_the_configuration_does_not_have_is_refused_by_name() {
         found.take_refused().into_iter().collect::<Vec<_>>(),
         [(PathBuf::from("<extra/open.nix>"), Refusal::Unnamed)]
     );
-    assert_eq!(shut(&found, &root).iter().filter(|path| path.contains("extra")).count(), 0);
+    assert_eq!(
+        shut(&found, &root).iter().filter(|path| path.contains("extra")).count(),
+        0
+    );
 }
 
 /// Where the configuration names one thing of an entry, it has not named the next, if that is private.
@@ -188,7 +191,15 @@ fn pipes_and_devices_are_never_opened() {
         for name in ["commondir", "index", "HEAD"] {
             symlink("/dev/zero", place.join("repository/.git").join(name)).unwrap();
         }
-        for name in ["pipe", "pipe.nix", ".git", ".git/config", "endless.nix", "repository/.git", ""] {
+        for name in [
+            "pipe",
+            "pipe.nix",
+            ".git",
+            ".git/config",
+            "endless.nix",
+            "repository/.git",
+            "",
+        ] {
             found.add_asked(&place.join(name));
         }
         found.add_asked(Path::new("/dev/tty"));
@@ -209,7 +220,14 @@ fn what_is_swapped_meanwhile_is_not_sent() {
         symlink(secret.parent().unwrap(), path.parent().unwrap()).unwrap();
     };
     // Large ones are known by what the file system says of them.
-    for (swap, size) in [(link, 1), (pipe, 1), (way, 1), (link, 2 << 20), (pipe, 2 << 20), (way, 2 << 20)] {
+    for (swap, size) in [
+        (link, 1),
+        (pipe, 1),
+        (way, 1),
+        (link, 2 << 20),
+        (pipe, 2 << 20),
+        (way, 2 << 20),
+    ] {
         let (root, mut found) = stage();
         let path = root.path().join("root/shared/secret");
         fs::create_dir(path.parent().unwrap()).unwrap();
@@ -252,10 +270,7 @@ fn a_store_path_is_given_only_to_who_can_know_of_it() {
     assert!(!found.may_ask_for(&path(named), &[]));
     found.add_asked(&root.path().join("etc/nixos/path.nix"));
     assert!(found.may_ask_for(&path(named), &[]));
-    found
-        .mirror
-        .entries
-        .insert(linked.into(), Entry::Shut(Kind::Directory));
+    found.mirror.entries.insert(linked.into(), Entry::Shut(Kind::Directory));
     assert!(found.may_ask_for(&path(linked), &[]));
     assert!(found.may_ask_for(&path(unknown), &[unknown.as_bytes()]));
     found.take_refused();
