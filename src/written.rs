@@ -177,7 +177,7 @@ mod tests {
     #[ignore = "run by the tests below, without room"]
     fn replaces_the_file_that_is_named() {
         let path = PathBuf::from(std::env::var_os("FILE").unwrap());
-        replace(&path, &[b'x'; 100_000]).unwrap();
+        replace(&path, &vec![b'x'; 100_000]).unwrap();
     }
 
     fn replaced(file: &Path, before: &str) -> Output {

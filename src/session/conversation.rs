@@ -388,21 +388,8 @@ impl Conversation<'_> {
                 self.observer.see(Event::Detail(format!("built: {path}")));
                 self.answer.result = Some(StorePath::parse(&path)?);
             }
-            Reply::Copying => {
-                self.observer.see(Event::Phase(Phase::Done));
-                self.copying = Copying::Soon;
-                let relay = self.relay.context("nothing was lent, but something comes");
-                relay
-                    .and_then(Relay::open)
-                    .with_context(|| format!("{} → the lent daemon", self.host))?;
-            }
-            Reply::Copied => {
-                self.hear_of_copying();
-                self.tell_amounts();
-                self.copying = Copying::No;
-                self.answer.delivered = true;
-                self.hang_up();
-            }
+            Reply::Copying => self.begin_copying()?,
+            Reply::Copied => self.end_copying(),
             Reply::NoSocket => {
                 if self.relay.is_some() {
                     let detail = format!("{} does not forward sockets: fetching the result instead", self.host);
@@ -429,6 +416,23 @@ impl Conversation<'_> {
     /// What is said of this machine when the run has failed.
     fn unchanged(&self) -> String {
         diagnosis::unchanged(self.sources.changed_file())
+    }
+
+    fn begin_copying(&mut self) -> Result<()> {
+        self.observer.see(Event::Phase(Phase::Done));
+        self.copying = Copying::Soon;
+        let relay = self.relay.context("nothing was lent, but something comes");
+        relay
+            .and_then(Relay::open)
+            .with_context(|| format!("{} → the lent daemon", self.host))
+    }
+
+    fn end_copying(&mut self) {
+        self.hear_of_copying();
+        self.tell_amounts();
+        self.copying = Copying::No;
+        self.answer.delivered = true;
+        self.hang_up();
     }
 
     /// Nothing more comes to the lent daemon.

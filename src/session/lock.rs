@@ -80,20 +80,21 @@ impl Lock {
         }
         let text = self
             .text()
-            .map_err(|reason| self.failure(&format!("what came as {} cannot be it: {reason}", self.path.display())))?;
+            .map_err(|reason| failure(&format!("what came as {} cannot be it: {reason}", self.path.display())))?;
         let now = fs::read(&self.path).ok();
         if now != self.former {
-            return Err(self
-                .failure(&format!("{} has changed during the evaluation", self.path.display()))
-                .with_remedy("run the same command again")
-                .into());
+            return Err(
+                failure(&format!("{} has changed during the evaluation", self.path.display()))
+                    .with_remedy("run the same command again")
+                    .into(),
+            );
         }
         self.is_taken = true;
         if now.is_some_and(|now| now == text.as_bytes()) {
             return Ok(None);
         }
         written::replace(&self.path, text.as_bytes())
-            .map_err(|error| self.failure(&format!("cannot write {}: {error}", self.path.display())))?;
+            .map_err(|error| failure(&format!("cannot write {}: {error}", self.path.display())))?;
         self.is_changed = true;
         Ok(Some(self.path.clone()))
     }
@@ -107,10 +108,10 @@ impl Lock {
         lock.follows_on(former.as_ref(), &self.flake, &self.renewed)?;
         Ok(lock.text())
     }
+}
 
-    fn failure(&self, message: &str) -> Failure {
-        Failure::new(format!("{message}; it is as it was"))
-    }
+fn failure(message: &str) -> Failure {
+    Failure::new(format!("{message}; it is as it was"))
 }
 
 #[cfg(test)]

@@ -90,7 +90,7 @@ impl Relay {
     pub fn open(&self) -> Result<()> {
         let listener = self.lend()?;
         let shared = Arc::clone(&self.shared);
-        let connect: Box<dyn FnOnce(&Shared) -> io::Result<Ends> + Send> = match &self.daemon {
+        let connect: Connect = match &self.daemon {
             Daemon::Socket(path) => {
                 let path = path.clone();
                 Box::new(move |shared| to_socket(&path, shared))
@@ -175,6 +175,9 @@ impl Drop for Relay {
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+/// Reaches the daemon, when somebody wants it.
+type Connect = Box<dyn FnOnce(&Shared) -> io::Result<Ends> + Send>;
 
 /// The ways from the daemon and to it.
 type Ends = (Box<dyn Read + Send>, Box<dyn Write + Send>);

@@ -258,6 +258,6 @@ pub(super) mod tests {
         assert_eq!(real, expected.map(|name| fs::canonicalize(path(name)).unwrap()));
         assert_eq!(directories(&path("main/.git")).len(), 2);
         write("other/.git", "gitdir: ..\n");
-        assert_eq!(directories(&path("other/.git")), [PathBuf::new(); 0]);
+        assert!(directories(&path("other/.git")).is_empty());
     }
 }
