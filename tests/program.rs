@@ -154,7 +154,7 @@ fn a_remote_run_is_one_ssh_and_then_what_it_could_not_do() {
     assert!(calls[0].starts_with(start), "{}", calls[0]);
     let rest = "/ssh-%C -o ControlPersist=60 -T -a -x -o ConnectTimeout=20 -o ServerAliveInterval=30 \
                 -o ServerAliveCountMax=3 -o ExitOnForwardFailure=no -o RemoteCommand=none -- me@builder \
-                exec /bin/sh -c 'eval \"$(dd bs=";
+                exec /bin/sh -c 'while IFS= read -r line; do case $line in \"@rebuild script\") eval \"$(dd bs=";
     assert!(calls[0].contains(rest), "{}", calls[0]);
     assert_eq!(calls[1], format!("nix-copy-closure -s --from me@builder {SYSTEM}"));
     let link = stage.path("result");

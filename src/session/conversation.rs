@@ -6,7 +6,7 @@ mod outgoing;
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
@@ -32,7 +32,7 @@ use crate::process::lines::Line;
 use crate::process::signals::Signals;
 use crate::progress::nix_log::LogLine;
 use crate::progress::{Builder, Event, Observer, Phase};
-use crate::ssh::{Awaited, Patience, Said, Ssh};
+use crate::ssh::{self, Awaited, Patience, Said, Ssh};
 use crate::store_path::StorePath;
 
 /// How often a live display hears of the bytes received.
@@ -40,6 +40,9 @@ const TICK: Duration = Duration::from_millis(200);
 
 /// How long a signal may wait for us while nothing else happens.
 const PULSE: Duration = Duration::from_millis(100);
+
+/// So many directories an evaluation sees that are neither ours nor the other machine's (`scripts/view.sh`), at most.
+const BESIDE: usize = 1000;
 
 /// What an event of the script begins with.
 const EVENT: &[u8] = b"@rebuild ";
@@ -98,7 +101,7 @@ pub fn converse(
     signals.check()?;
     let mut child = Companion::new(command.converse()?);
     let (speaker, inbox) = listen(&mut child)?;
-    speaker.say(Speech::Bytes(script));
+    speaker.say(Speech::Bytes(ssh::opening(&script)));
 
     let mut talk = Conversation {
         host,
@@ -117,6 +120,7 @@ pub fn converse(
         answer: Answer::default(),
         errors: Held::default(),
         rounds: Rounds::default(),
+        may_have_looked: 0,
         named_refused: BTreeSet::new(),
         greeted: false,
         patience: Some(Patience::new(Instant::now())),
@@ -180,6 +184,8 @@ struct Conversation<'a> {
     /// Errors of the evaluation, held back because more files may make up for them.
     errors: Held,
     rounds: Rounds,
+    /// Of as many paths it may say in this round that it has looked at them.
+    may_have_looked: usize,
     named_refused: BTreeSet<PathBuf>,
     greeted: bool,
     /// Until its work begins.
@@ -341,7 +347,11 @@ impl Conversation<'_> {
                 self.send_files(has);
             }
             Reply::Need(names) => self.send_trees(names)?,
-            Reply::Evaluating => self.observer.see(Event::Phase(Phase::Evaluating)),
+            Reply::Evaluating => {
+                // Each is one of those that it has by name, or a mount of the view.
+                self.may_have_looked = self.sources.collection.mirror().entries.len() + BESIDE;
+                self.observer.see(Event::Phase(Phase::Evaluating));
+            }
             Reply::EvaluationFailed { .. } | Reply::LookedAround => self.after_round(&reply)?,
             Reply::Nix(version) => {
                 let detail = format!("{}: Nix {version}", self.host);
@@ -354,7 +364,7 @@ impl Conversation<'_> {
                     self.observer.see(Event::Text(line.to_owned()));
                 }
             }
-            Reply::Looked(path) => self.sources.collection.add_asked(&path),
+            Reply::Looked(path) => self.looked(&path),
             Reply::Timeless => self.rounds.cannot_look(),
             Reply::Unread(path) => self.sources.hear_unread(path),
             Reply::LockLine(line) => self.sources.hear_lock(&line),
@@ -402,6 +412,14 @@ impl Conversation<'_> {
             }
         }
         Ok(())
+    }
+
+    /// What nobody has sent by name, nobody has looked at: whoever tells of more is not listened to.
+    fn looked(&mut self, path: &Path) {
+        if let Some(left) = self.may_have_looked.checked_sub(1) {
+            self.may_have_looked = left;
+            self.sources.collection.add_asked(path);
+        }
     }
 
     /// A lock file that has come is written, which is said: of all that a run without a switch does, it alone stays.

@@ -110,11 +110,9 @@ impl Sources {
         }
     }
 
-    /// A file that the evaluation did not read.
+    /// A file that the evaluation did not read. It is one of those that were sent, or nothing.
     pub(super) fn hear_unread(&mut self, path: PathBuf) {
-        // Only what was sent can have been read, or not.
-        let sent = self.collection.mirror().entries.get(&path);
-        if matches!(sent, Some(Entry::Content { .. })) {
+        if self.collection.mirror().entries.contains_key(&path) {
             self.unread.insert(path);
         }
     }

@@ -170,7 +170,7 @@ impl Ssh {
         options
     }
 
-    /// The command for one session, on whose stdin a script of so many bytes comes first. `forward` is a socket there and
+    /// The command for one session, on whose stdin a script of so many bytes comes first ([`opening`]). `forward` is a socket there and
     /// the socket of ours to which it leads.
     #[must_use]
     pub fn session(&self, host: &Host, forward: Option<(&Path, &Path)>, script_length: usize) -> Invocation {
@@ -227,12 +227,28 @@ impl Drop for Ssh {
     }
 }
 
+/// The line after which the script comes.
+const SCRIPT: &str = "@rebuild script";
+
+/// So many empty lines come before it. A login file may read a line of what is meant for the script (`read answer` in
+/// .bashrc): it gets one of them.
+const SPARE: usize = 16;
+
 /// The command line that the login shell over there gets.
 fn start(script_length: usize) -> String {
-    format!("exec /bin/sh -c 'eval \"$(dd bs={script_length} count=1 iflag=fullblock 2>/dev/null)\"'")
+    format!(
+        "exec /bin/sh -c 'while IFS= read -r line; do case $line in \"{SCRIPT}\") \
+         eval \"$(dd bs={script_length} count=1 iflag=fullblock 2>/dev/null)\"; exit;; esac; done'"
+    )
 }
 
-/// The same for this machine: a command that runs a script of so many bytes, which it reads from its stdin.
+/// What such a command reads to run this script.
+#[must_use]
+pub fn opening(script: &[u8]) -> Vec<u8> {
+    [&[b'\n'; SPARE], SCRIPT.as_bytes(), b"\n", script].concat()
+}
+
+/// The same for this machine: a command that runs a script of so many bytes, which it reads from its stdin ([`opening`]).
 #[must_use]
 pub fn here(script_length: usize) -> Invocation {
     Invocation::new("/bin/sh").arg("-c").arg(start(script_length))
@@ -321,7 +337,8 @@ mod tests {
         let words: Vec<_> = command.words().map(|word| word.to_string_lossy()).collect();
         let expected = "ssh|-p|22|-o|ProxyCommand=a b|-T|-a|-x|-o|ConnectTimeout=20|-o|ServerAliveInterval=30\
             |-o|ServerAliveCountMax=3|-o|ExitOnForwardFailure=no|-o|RemoteCommand=none|-R|/tmp/there:/tmp/here\
-            |--|me@builder|exec /bin/sh -c 'eval \"$(dd bs=1234 count=1 iflag=fullblock 2>/dev/null)\"'";
+            |--|me@builder|exec /bin/sh -c 'while IFS= read -r line; do case $line in \"@rebuild script\") \
+            eval \"$(dd bs=1234 count=1 iflag=fullblock 2>/dev/null)\"; exit;; esac; done'";
         assert_eq!(words.join("|"), expected);
     }
 
@@ -425,7 +442,7 @@ mod tests {
                 crate::output::say(&format!("{shell} is not here: not tried"));
                 continue;
             };
-            let input = [script.as_slice(), b"what follows\nand more\n"].concat();
+            let input = [opening(script).as_slice(), b"what follows\nand more\n"].concat();
             std::io::Write::write_all(&mut child.stdin.take().unwrap(), &input).unwrap();
             let output = child.wait_with_output().unwrap();
             assert_eq!(String::from_utf8_lossy(&output.stdout), "2 what follows\n", "{shell}");
@@ -433,6 +450,29 @@ mod tests {
             tried += 1;
         }
         assert!(tried >= 2);
+    }
+
+    /// `read` in a .bashrc, which bash reads for a command that sshd starts.
+    #[test]
+    fn what_a_login_file_reads_is_not_the_script() {
+        let script = b"echo it runs";
+        for (reads, expected) in [
+            ("", "it runs\n"),
+            ("read -r x; echo \"<$x>\"; ", "<>\nit runs\n"),
+            ("read -r x; read -r x; read -n 1 x; ", "it runs\n"),
+            // All that there is: then there is no script, and no hang.
+            ("cat >/dev/null; ", ""),
+        ] {
+            let mut command = std::process::Command::new("bash");
+            command.arg("-c").arg(format!("{reads}{}", start(script.len())));
+            let pipes = command
+                .stdin(std::process::Stdio::piped())
+                .stdout(std::process::Stdio::piped());
+            let mut child = pipes.spawn().unwrap();
+            std::io::Write::write_all(&mut child.stdin.take().unwrap(), &opening(script)).unwrap();
+            let output = child.wait_with_output().unwrap();
+            assert_eq!(String::from_utf8_lossy(&output.stdout), expected, "{reads}");
+        }
     }
 
     #[test]

@@ -103,7 +103,7 @@ fn a_flood_on_both_streams_does_not_hang() {
     let stage = Stage::new();
     stage.stub(
         "ssh",
-        &good_session("yes 'a line of text' | head -c 400000 >&2 & yes 'a line wit' | head -c 400000; wait; say no-socket; say finished"),
+        &good_session("yes 'a line of text' | head -c 400000 >&2 & yes 'a line wi' | head -c 400000; wait; say no-socket; say finished"),
     );
     stage.stub("nix-copy-closure", "");
     stage.stub("nix-store", "");

@@ -47,5 +47,11 @@ hear_answer() {
 # flood BYTES: so many of one line, without its end.
 flood() { head -c "$1" /dev/zero | tr '\0' x; }
 
+# many NUMBER BYTES BEGINNING END: so many lines of more than so many bytes, each another one.
+many() {
+	pad=$(flood "$2")
+	seq "$1" | sed "s|.*|$3&$pad$4|"
+}
+
 # weigh: notes the most memory that the program has held so far, in KiB.
 weigh() { sed -n 's/^VmHWM:[^0-9]*\([0-9]*\) kB/\1/p' "/proc/$PPID/status" >memory; }

@@ -34,6 +34,7 @@ say() { echo "@rebuild $*"; }
 hear_script() {
 	for last in "$@"; do :; done
 	size=${last#*bs=}
+	until read -r line && [ "$line" = '@rebuild script' ]; do :; done
 	dd bs="${size%% *}" count=1 iflag=fullblock of=script.$$ 2>/dev/null
 	# A Nix daemon takes what comes (src/daemon.rs), whatever else this machine does.
 	if grep -q 'nix-daemon" --stdio' script.$$; then
@@ -212,6 +213,7 @@ impl Stage {
              {others}
              exit;; esac
              size=${{word#*bs=}}; size=${{size%% *}}
+             until read -r line && [ \"$line\" = '@rebuild script' ]; do :; done
              dd bs=\"$size\" count=1 iflag=fullblock of=text.$$ 2>/dev/null
              place={place}/$host
              echo >>\"$place/logins\"
