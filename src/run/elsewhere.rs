@@ -111,11 +111,12 @@ impl<'a> Errand<'a> {
             &self.settings,
         )?;
         let environment = Environment(self.around.variables.clone());
-        let mut sources = Sources::new(collection, environment, self.record(), lock.clone());
+        let lock_path = lock.as_ref().map(|lock| lock.path().to_owned());
+        let mut sources = Sources::new(collection, environment, self.record(), lock);
         let evaluation = Evaluation {
             command,
             look,
-            lock,
+            lock: lock_path,
             registry: gather::registry(self.around),
             environment: sources.environment()?,
             settings: self.settings.of_evaluation(),

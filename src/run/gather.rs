@@ -5,11 +5,13 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 
-use crate::cli::flags::EvaluationFlags;
+use crate::cli::flags::{EvaluationFlags, FlakeFlags};
 use crate::failure::Failure;
 use crate::nix_settings::NixSettings;
 use crate::plan::{Configuration, Flake};
+use crate::session::lock::Lock;
 use crate::sources::collect::Collection;
+use crate::sources::flakes::lock_file::Renewed;
 use crate::sources::flakes::{Flakes, Registry, is_elsewhere, is_path};
 use crate::sources::search_path::SearchPath;
 use crate::surroundings::Surroundings;
@@ -19,7 +21,7 @@ pub(super) struct Gathered {
     /// The files.
     pub collection: Collection,
     /// The flake's lock file, which the evaluation may write.
-    pub lock: Option<PathBuf>,
+    pub lock: Option<Lock>,
 }
 
 /// The files that the configuration begins with.
@@ -134,7 +136,7 @@ fn named_flake(
     flake: &Flake,
     around: &Surroundings,
     of_all: Option<&Path>,
-) -> Result<Option<PathBuf>> {
+) -> Result<Option<Lock>> {
     let of_user = registry_of_user(around);
     // What a flake's settings and its names mean to this user. Of an address elsewhere, no name is asked.
     let registries = [Some(of_user.as_path()), of_all].into_iter().flatten();
@@ -155,9 +157,20 @@ fn named_flake(
     if is_path(&flake.reference) && !place.join("flake.nix").exists() {
         return Err(Failure::new(format!("there is no flake.nix in {}", place.display())).into());
     }
-    // Where it really is, if it is a link.
-    let lock = place.join("flake.lock");
-    Ok(Some(fs::canonicalize(&lock).unwrap_or(lock)))
+    Ok(renewed(&flake.flags).map(|renewed| Lock::of(&place, renewed)))
+}
+
+/// What of the flake's inputs may be locked anew; nothing, if the evaluation may not write a lock file at all
+/// (`--override-input` implies that).
+fn renewed(flags: &FlakeFlags) -> Option<Renewed> {
+    let writes = !flags.no_write_lock_file && !flags.no_update_lock_file && flags.override_input.is_empty();
+    writes.then(|| {
+        if flags.recreate_lock_file {
+            Renewed::All
+        } else {
+            Renewed::These(flags.update_input.iter().cloned().collect())
+        }
+    })
 }
 
 /// The settings of flakes that this user has allowed.

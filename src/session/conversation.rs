@@ -15,6 +15,7 @@ use anyhow::{Context, Result};
 use super::course::Course;
 use super::diagnosis;
 use super::listening::{Heard, Inbox, listen};
+use super::named::shown;
 use super::relay::Relay;
 use super::reply::Reply;
 use super::request::{Request, exports};
@@ -304,7 +305,7 @@ impl Conversation<'_> {
         let reply = Some(line).filter(|line| line.gap.is_none());
         match reply.and_then(|line| Reply::parse(&line.bytes)) {
             Some(reply) if self.course.hears(&reply) => self.reply(reply),
-            _ => Err(diagnosis::out_of_turn(self.host, &line.bytes).into()),
+            _ => Err(diagnosis::out_of_turn(self.host, &line.bytes, &self.unchanged()).into()),
         }
     }
 
@@ -365,7 +366,8 @@ impl Conversation<'_> {
             Reply::LockLine(line) => self.sources.hear_lock(&line),
             Reply::Evaluated(derivation) => {
                 self.errors = Held::default();
-                self.sources.keep()?;
+                self.sources.keep();
+                self.keep_lock()?;
                 self.observer.see(Event::Detail(format!("derivation: {derivation}")));
                 let derivation = StorePath::parse(&derivation)?;
                 anyhow::ensure!(
@@ -374,13 +376,14 @@ impl Conversation<'_> {
                     self.host
                 );
                 if let Some(own) = self.expected.filter(|own| **own != derivation) {
-                    return Err(diagnosis::differs(self.host, own, &derivation).into());
+                    return Err(diagnosis::differs(self.host, own, &derivation, &self.unchanged()).into());
                 }
                 self.answer.derivation = Some(derivation);
             }
             Reply::Value(value) => {
                 self.errors = Held::default();
-                self.sources.keep()?;
+                self.sources.keep();
+                self.keep_lock()?;
                 self.answer.value = Some(value);
             }
             Reply::Building => {
@@ -391,24 +394,18 @@ impl Conversation<'_> {
                 self.observer.see(Event::Detail(format!("built: {path}")));
                 self.answer.result = Some(StorePath::parse(&path)?);
             }
-            Reply::Copying => {
-                self.observer.see(Event::Phase(Phase::Done));
-                self.copying = Copying::Soon;
-                self.relay.context("nothing was lent, but something comes")?.open()?;
-            }
-            Reply::Copied => {
-                self.hear_of_copying();
-                self.tell_amounts();
-                self.copying = Copying::No;
-                self.answer.delivered = true;
-            }
+            Reply::Copying => self.begin_copying()?,
+            Reply::Copied => self.end_copying(),
             Reply::NoSocket => {
                 if self.relay.is_some() {
                     let detail = format!("{} does not forward sockets: fetching the result instead", self.host);
                     self.observer.see(Event::Detail(detail));
                 }
             }
-            Reply::Done | Reply::Failed { .. } => self.ended = Some(reply),
+            Reply::Done | Reply::Failed { .. } => {
+                self.hang_up();
+                self.ended = Some(reply);
+            }
         }
         Ok(())
     }
@@ -418,6 +415,44 @@ impl Conversation<'_> {
         if let Some(left) = self.may_have_looked.checked_sub(1) {
             self.may_have_looked = left;
             self.sources.collection.add_asked(path);
+        }
+    }
+
+    /// A lock file that has come is written, which is said: of all that a run without a switch does, it alone stays.
+    fn keep_lock(&mut self) -> Result<()> {
+        if let Some(path) = self.sources.keep_lock()? {
+            let text = format!("wrote {}: the inputs as {} locks them", shown(&path), self.host);
+            self.observer.see(Event::Text(text));
+        }
+        Ok(())
+    }
+
+    /// What is said of this machine when the run has failed.
+    fn unchanged(&self) -> String {
+        diagnosis::unchanged(self.sources.changed_file())
+    }
+
+    fn begin_copying(&mut self) -> Result<()> {
+        self.observer.see(Event::Phase(Phase::Done));
+        self.copying = Copying::Soon;
+        let relay = self.relay.context("nothing was lent, but something comes");
+        relay
+            .and_then(Relay::open)
+            .with_context(|| format!("{} → the lent daemon", self.host))
+    }
+
+    fn end_copying(&mut self) {
+        self.hear_of_copying();
+        self.tell_amounts();
+        self.copying = Copying::No;
+        self.answer.delivered = true;
+        self.hang_up();
+    }
+
+    /// Nothing more comes to the lent daemon.
+    fn hang_up(&self) {
+        if let Some(relay) = self.relay {
+            relay.hang_up();
         }
     }
 

@@ -1,7 +1,9 @@
 //! What a run that ended over there means for the user: the script names the part that failed, this says what to do.
 
 use std::fmt;
+use std::path::Path;
 
+use super::named::shown;
 use super::reply::Way;
 use crate::failure::Failure;
 use crate::harmless;
@@ -86,9 +88,19 @@ pub(super) fn not_copied(host: &Host, receiver: Option<&Host>, complaint: Option
     .with_code(code)
 }
 
-/// The failure for a part of the script (`fail` in `scripts/`). Nix's own messages have been shown before it.
+/// What is said of this machine when a run has failed, of whose files one may have been written all the same.
 #[must_use]
-pub(super) fn failed(host: &Host, system: &str, stage: &str, code: u8) -> Failure {
+pub(super) fn unchanged(written: Option<&Path>) -> String {
+    written.map_or_else(
+        || "nothing was changed here".to_owned(),
+        |path| format!("nothing was changed here but {}", shown(path)),
+    )
+}
+
+/// The failure for a part of the script (`fail` in `scripts/`). Nix's own messages have been shown before it; `unchanged`
+/// is what the function of that name says.
+#[must_use]
+pub(super) fn failed(host: &Host, system: &str, stage: &str, code: u8, unchanged: &str) -> Failure {
     let ssh = host.words_for_ssh();
     let (message, remedy) = match stage {
         "evaluation" => (format!("the evaluation on {host} failed"), None),
@@ -123,7 +135,7 @@ pub(super) fn failed(host: &Host, system: &str, stage: &str, code: u8) -> Failur
             Some(emulation_remedy(system)),
         ),
         "link" => (
-            format!("the connection to {host} broke, nothing was changed here"),
+            format!("the connection to {host} broke, {unchanged}"),
             Some("run the same command again: what has arrived there is kept".to_owned()),
         ),
         "unpack" => (
@@ -148,12 +160,12 @@ const QUOTED: usize = 100;
 
 /// The failure of a machine that says what nobody asked for, or not yet, or twice.
 #[must_use]
-pub(super) fn out_of_turn(host: &Host, line: &[u8]) -> Failure {
+pub(super) fn out_of_turn(host: &Host, line: &[u8], unchanged: &str) -> Failure {
     let text = String::from_utf8_lossy(&line[..line.len().min(QUOTED)]).into_owned();
     let said = text.strip_prefix("@rebuild ").unwrap_or(&text);
     let more = if line.len() > QUOTED { "..." } else { "" };
     Failure::new(format!(
-        "{host} says '{}{more}' out of turn: that is not taken, and nothing was changed here",
+        "{host} says '{}{more}' out of turn: that is not taken, and {unchanged}",
         harmless::name(said)
     ))
     .with_remedy(format!(
@@ -178,9 +190,9 @@ pub(super) fn older(host: &Host, theirs: &str, own: &str) -> Option<String> {
 
 /// The failure of `--verify-eval`.
 #[must_use]
-pub(super) fn differs(host: &Host, own: &StorePath, theirs: &StorePath) -> Failure {
+pub(super) fn differs(host: &Host, own: &StorePath, theirs: &StorePath, unchanged: &str) -> Failure {
     Failure::new(format!(
-        "{host} evaluates to another system than this machine; nothing was changed here\n  here:  {own}\n  there: {theirs}"
+        "{host} evaluates to another system than this machine; {unchanged}\n  here:  {own}\n  there: {theirs}"
     ))
     .with_remedy(format!(
         "compare them: nix-copy-closure --from {host} {theirs}; nix-diff {own} {theirs}\n\
@@ -223,7 +235,7 @@ mod tests {
                     continue;
                 };
                 if code.starts_with(|c: char| c == '"' || c.is_ascii_digit()) {
-                    let message = failed(place.host().unwrap(), "aarch64-linux", stage, 1).to_string();
+                    let message = failed(place.host().unwrap(), "aarch64-linux", stage, 1, "").to_string();
                     assert!(!message.ends_with(')'), "{stage}: {message}");
                 }
             }
@@ -285,7 +297,7 @@ mod tests {
     #[test]
     fn the_remedy_for_a_missing_cpu_is_the_line_to_add() {
         let place = Place::parse("builder", "pi").unwrap();
-        let failure = failed(place.host().unwrap(), "aarch64-linux", "no-platform", 1);
+        let failure = failed(place.host().unwrap(), "aarch64-linux", "no-platform", 1, "");
         let remedy = failure.remedy().unwrap();
         assert!(remedy.contains("boot.binfmt.emulatedSystems = [ \"aarch64-linux\" ];"));
         assert!(remedy.contains("extra-platforms = aarch64-linux"));

@@ -4,6 +4,7 @@
 //! - [`request`]: what is asked for, as the text that runs there;
 //! - [`frames`], [`speaker`]: what goes there;
 //! - [`sources`]: which of our files are to be there, and which are there already;
+//! - [`lock`]: the flake's lock file, which comes back;
 //! - [`rounds`]: when there is more to be sent;
 //! - [`reply`]: what comes from there;
 //! - [`course`]: what may be said when, and when all has been;
@@ -14,6 +15,7 @@ mod course;
 mod diagnosis;
 mod frames;
 mod listening;
+pub mod lock;
 mod missing;
 mod named;
 pub mod relay;

@@ -159,12 +159,14 @@ impl Rounds {
                 Missing::Fetched => sources.collection.add_offered(),
                 Missing::Path(path) => add(&mut sources.collection, &path),
                 Missing::Repository(path) => sources.collection.add_asked(&path.join(".git")),
-                Missing::Lookup(name) => _ = sources.collection.add_lookup(&name),
+                Missing::Lookup(name) => sources.collection.add_asked_lookup(&name),
                 Missing::StorePath(path) => {
                     let path = StorePath::parse(&path.to_string_lossy()).ok();
                     let here = path.filter(|path| Path::new(path.as_str()).exists());
-                    if let Some(path) = here.filter(|path| self.imported.insert(path.to_string())) {
+                    let new = here.filter(|path| !self.imported.contains(path.as_str()));
+                    if let Some(path) = new.filter(|path| sources.may_ask_for(path)) {
                         import(&path)?;
+                        self.imported.insert(path.to_string());
                     }
                 }
             }

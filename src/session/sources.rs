@@ -4,8 +4,9 @@ use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 
+use super::lock::Lock;
 use super::reply::Has;
 use super::request::Need;
 use crate::failure::Failure;
@@ -14,6 +15,7 @@ use crate::sources::environment::Environment;
 use crate::sources::mirror::{Entry, Mirror};
 use crate::sources::record::{Kept, Record};
 use crate::sources::search_path::SearchPath;
+use crate::store_path::StorePath;
 
 /// What is sent, and the memory of what was.
 #[derive(Debug)]
@@ -41,18 +43,10 @@ pub(super) struct Steps {
     pub added: Vec<(PathBuf, Entry)>,
 }
 
-/// The lock file of the flake that is evaluated.
-#[derive(Debug)]
-struct Lock {
-    path: PathBuf,
-    heard: String,
-    is_written: bool,
-}
-
 impl Sources {
     /// For an evaluation whose files are recorded there.
     #[must_use]
-    pub fn new(mut collection: Collection, environment: Environment, record: Record, lock: Option<PathBuf>) -> Self {
+    pub fn new(mut collection: Collection, environment: Environment, record: Record, lock: Option<Lock>) -> Self {
         let kept = record.read();
         collection.remember(&kept);
         let base = kept.mirror;
@@ -62,11 +56,7 @@ impl Sources {
             unread: BTreeSet::new(),
             record: Some(record),
             base,
-            lock: lock.map(|path| Lock {
-                path,
-                heard: String::new(),
-                is_written: false,
-            }),
+            lock,
         }
     }
 
@@ -140,19 +130,22 @@ impl Sources {
         })
     }
 
+    /// Whether an evaluation over there can know of a store path that it asks for.
+    pub(super) fn may_ask_for(&mut self, path: &StorePath) -> bool {
+        let variables = self.environment().unwrap_or_default();
+        let values: Vec<&[u8]> = variables.iter().map(|(_, value)| value.as_encoded_bytes()).collect();
+        self.collection.may_ask_for(path, &values)
+    }
+
     /// A line of the lock file as it is over there, after the evaluation.
     pub(super) fn hear_lock(&mut self, line: &str) {
         if let Some(lock) = &mut self.lock {
-            lock.heard.push_str(line);
-            lock.heard.push('\n');
+            lock.hear(line);
         }
     }
 
-    /// After a whole evaluation: what it needed is to be remembered, and its lock file kept.
-    ///
-    /// # Errors
-    /// As [`Sources::keep_lock`].
-    pub(super) fn keep(&mut self) -> Result<()> {
+    /// After a whole evaluation: what it needed is to be remembered.
+    pub(super) fn keep(&mut self) {
         if let Some(record) = &self.record {
             let mirror = self.collection.mirror().clone();
             let contents = mirror
@@ -167,30 +160,26 @@ impl Sources {
             };
             record.write(&Kept { mirror, unread });
         }
-        self.keep_lock()
     }
 
     /// A lock file that the evaluation has written is to be here, as it would be after an evaluation here, even if it
-    /// failed later.
+    /// failed later. Gives its path if there is news in it.
     ///
     /// # Errors
-    /// The lock file cannot be written.
-    pub(super) fn keep_lock(&mut self) -> Result<()> {
-        let Some(lock) = self.lock.as_mut().filter(|lock| !lock.heard.is_empty()) else {
-            return Ok(());
-        };
-        let text = std::mem::take(&mut lock.heard);
-        // What it is goes into a file that Nix reads: nothing else than such a file is taken.
-        serde_json::from_str::<serde::de::IgnoredAny>(&text).context("what came as flake.lock is none")?;
-        std::fs::write(&lock.path, text).with_context(|| format!("cannot write {}", lock.path.display()))?;
-        lock.is_written = true;
-        Ok(())
+    /// As [`Lock::keep`].
+    pub(super) fn keep_lock(&mut self) -> Result<Option<PathBuf>> {
+        self.lock.as_mut().map_or(Ok(None), Lock::keep)
     }
 
-    /// The lock file, if it was written.
+    /// What of this machine's files the evaluation has changed.
+    #[must_use]
+    pub(super) fn changed_file(&self) -> Option<&Path> {
+        self.lock.as_ref().filter(|lock| lock.is_changed()).map(Lock::path)
+    }
+
+    /// The lock file, if it was written, be it the same as before.
     #[must_use]
     pub fn written_lock(&self) -> Option<&Path> {
-        let lock = self.lock.as_ref().filter(|lock| lock.is_written)?;
-        Some(&lock.path)
+        self.lock.as_ref().filter(|lock| lock.is_taken()).map(Lock::path)
     }
 }

@@ -1,7 +1,7 @@
 //! Files as a tar stream.
 
 use std::ffi::OsStr;
-use std::fs::{self, File};
+use std::fs;
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
@@ -11,6 +11,7 @@ use anyhow::{Context, Result};
 use tar::{Builder, EntryType, Header};
 
 use super::mirror::{Entry, Identity, Kind};
+use super::opening;
 
 /// How much of a stream there was.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -138,7 +139,7 @@ impl<'a, W: Write> Archive<'a, W> {
                 mtime,
                 identity: identity @ Identity::Digest(_),
             } => {
-                let bytes = fs::read(path)?;
+                let bytes = opening::read(path)?;
                 if Identity::of_bytes(&bytes) != *identity {
                     return Err(io::Error::other(
                         "it has changed while it was read: run the same command again",
@@ -167,8 +168,7 @@ impl<'a, W: Write> Archive<'a, W> {
     }
 
     fn file(&mut self, path: &Path, name: &Path) -> io::Result<()> {
-        let file = File::open(path)?;
-        let metadata = file.metadata()?;
+        let (file, metadata) = opening::open(path)?;
         let executable = metadata.permissions().mode() & 0o100 != 0;
         let mode = if executable { OWNERS } else { 0o600 };
         let mut header = header(EntryType::Regular, mode, metadata.mtime(), metadata.len());

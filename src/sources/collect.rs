@@ -1,5 +1,6 @@
 //! What an evaluation elsewhere needs of this machine's files, followed from the ones that it starts with.
 
+mod lookups;
 mod names;
 mod places;
 mod repository;
@@ -14,6 +15,7 @@ use super::environment::Asked;
 use super::guard;
 use super::literals::Literals;
 use super::mirror::{Entry, Identity, Kind, Mirror, READ_WHOLE};
+use super::opening;
 use super::record::Kept;
 use super::search_path::SearchPath;
 use names::{clean, in_store, resolve_file, with_default};
@@ -50,6 +52,10 @@ pub enum Refusal {
     Private,
     /// The evaluation sees the other machine's.
     TheEvaluators,
+    /// A `<name>` that the configuration does not have, as far as it is known here.
+    Unnamed,
+    /// A store path that is named in nothing that was sent.
+    UnnamedStorePath,
 }
 
 /// The files for one evaluation. They keep their absolute paths on the other side; symlinks stay symlinks, because Nix
@@ -66,6 +72,8 @@ pub struct Collection {
     /// Store paths that may be had if they cannot be fetched from elsewhere.
     offered: BTreeSet<PathBuf>,
     asked: Asked,
+    /// The `<names>` that stand in the configuration's files.
+    lookups: BTreeSet<String>,
     refused: BTreeMap<PathBuf, Refusal>,
     /// Directories that the configuration names, itself and by what it looks up: what is in them may be asked for.
     own: BTreeSet<PathBuf>,
@@ -87,6 +95,7 @@ impl Collection {
             trees: BTreeSet::new(),
             offered: BTreeSet::new(),
             asked: Asked::default(),
+            lookups: BTreeSet::new(),
             refused: BTreeMap::new(),
             own: BTreeSet::new(),
             asked_for: false,
@@ -235,52 +244,9 @@ impl Collection {
         )
     }
 
-    /// Adds what a name in angle brackets stands for. A package collection is read here and there and everywhere, and goes
-    /// as a whole; anything else is a part of the configuration. Says whether there is such a thing.
-    pub fn add_lookup(&mut self, name: &str) -> bool {
-        let first = name.split('/').next().unwrap_or(name);
-        // A prefix may itself have a slash in it (-I a/b=/c).
-        let Some(path) = self.search_path.find(first).or_else(|| self.search_path.find(name)) else {
-            return false;
-        };
-        let path = clean(&path);
-        let Some(place) = self.walk(&path) else { return false };
-        if in_store(&place) {
-            return true;
-        }
-        if place.is_dir() && (first == "nixpkgs" || place.join("pkgs/top-level").is_dir()) {
-            if self.scanned.insert(place.clone()) {
-                self.own.insert(place.clone());
-                self.add_whole(&place);
-            }
-            return true;
-        }
-        if place.is_dir() && !guard::is_too_much(&place, &self.home) {
-            self.own.insert(place);
-        }
-        if let Some(path) = self.search_path.find(name) {
-            for path in with_default(path) {
-                self.add_configuration(&path);
-            }
-        }
-        true
-    }
-
     /// Whether a directory may go as a whole: the configuration names it, or everybody may read it.
     fn may_add(&self, directory: &Path) -> bool {
         !self.asked_for || self.is_own(directory) || guard::is_listed_for_all(directory)
-    }
-
-    /// What `<name>` stands for here.
-    #[must_use]
-    pub fn find(&self, name: &str) -> Option<PathBuf> {
-        self.search_path.find(name)
-    }
-
-    /// Whether `<name>` is an address, which the evaluator fetches.
-    #[must_use]
-    pub fn is_address(&self, name: &str) -> bool {
-        self.search_path.is_address(name)
     }
 
     /// What is to be there.
@@ -358,12 +324,14 @@ impl Collection {
         if !is_nix || !is_there || !self.scanned.insert(known_as.to_owned()) {
             return Vec::new();
         }
-        let Ok(bytes) = fs::read(place) else { return Vec::new() };
+        let Ok(bytes) = opening::read(place) else {
+            return Vec::new();
+        };
         let found = Literals::of(&String::from_utf8_lossy(&bytes));
         self.asked.names.extend(found.asked.names);
         self.asked.computes_names |= found.asked.computes_names;
         for name in &found.lookups {
-            self.add_lookup(name);
+            self.add_named_lookup(name);
         }
         for text in found.strings.iter().map(Path::new) {
             // A file that both machines have would be read without anybody noticing that it is the wrong one.
@@ -396,7 +364,10 @@ impl Collection {
             return;
         }
         // What cannot be read stays shut: here, too, the evaluation would fail at it.
-        let Ok(data) = fs::metadata(path) else { return };
+        let Ok(data) = fs::symlink_metadata(path) else { return };
+        if !data.is_file() {
+            return;
+        }
         let Ok(known_by) = identify(path, &data) else { return };
         self.mirror.entries.insert(
             path.to_owned(),

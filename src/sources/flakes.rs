@@ -3,6 +3,7 @@
 //!
 //! What Nix can fetch from elsewhere, the evaluator fetches: the lock file says what it has to be.
 
+pub mod lock_file;
 mod locked;
 mod written;
 

@@ -2,10 +2,14 @@
 //! there.
 
 use std::ffi::OsStr;
-use std::fs;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path, PathBuf};
+
+use super::opening;
+
+/// One that is larger, in bytes, is not read: some eight million files.
+const LARGEST_INDEX: u64 = 1 << 30;
 
 /// What git tracks, by names that are relative to the root.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -18,7 +22,7 @@ pub(super) struct Tracked {
 
 /// What an index lists. Nothing if it is of a kind that is not known here.
 pub(super) fn tracked(index: &Path) -> Option<Tracked> {
-    match fs::read(index) {
+    match opening::read_at_most(index, LARGEST_INDEX) {
         Ok(bytes) => parse(&bytes),
         // Before the first `git add`.
         Err(error) if error.kind() == io::ErrorKind::NotFound => Some(Tracked::default()),
@@ -32,10 +36,10 @@ pub(super) fn directories(git: &Path) -> Vec<PathBuf> {
     let mut found: Vec<PathBuf> = Vec::new();
     let mut waiting = vec![named(git)];
     while let Some(directory) = waiting.pop() {
-        if !directory.is_dir() || found.contains(&directory) {
+        if !is_gits(&directory) || found.contains(&directory) {
             continue;
         }
-        let text = |name: &str| fs::read(directory.join(name)).unwrap_or_default();
+        let text = |name: &str| opening::read_short(&directory.join(name)).unwrap_or_default();
         if let Some(line) = lines(&text("commondir")).first() {
             waiting.push(directory.join(line));
         }
@@ -47,9 +51,15 @@ pub(super) fn directories(git: &Path) -> Vec<PathBuf> {
     found
 }
 
+/// Whether a directory looks like one of git's: a repository's or a worktree's, or objects. All that is in it is sent, and
+/// anybody can write a `.git` that names another.
+fn is_gits(directory: &Path) -> bool {
+    ["HEAD", "pack"].iter().any(|name| directory.join(name).exists())
+}
+
 /// The directory that a `.git` is, or names: `gitdir: PATH`.
 fn named(git: &Path) -> PathBuf {
-    let text = fs::read(git).unwrap_or_default();
+    let text = opening::read_short(git).unwrap_or_default();
     let target = text.strip_prefix(b"gitdir: ").map(lines);
     match target.as_deref() {
         Some([line, ..]) => git.parent().unwrap_or(Path::new("/")).join(line),
@@ -141,6 +151,7 @@ fn offset(rest: &mut &[u8]) -> Option<usize> {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
+    use std::fs;
 
     /// An index of version 2.
     pub(in crate::sources) fn index(entries: &[(&str, u32)]) -> Vec<u8> {
@@ -237,11 +248,16 @@ pub(super) mod tests {
             "/nowhere\n../../../lender/.git/objects\n",
         );
         write("lender/.git/objects/12/34", "x");
+        write("lender/.git/objects/pack/x.pack", "x");
+        write("main/.git/HEAD", "x");
+        write("main/.git/worktrees/tree/HEAD", "x");
         write("tree/.git", "gitdir: ../main/.git/worktrees/tree\n");
         let found = directories(&path("tree/.git"));
         let real: Vec<_> = found.iter().map(|path| fs::canonicalize(path).unwrap()).collect();
         let expected = ["main/.git/worktrees/tree", "main/.git", "lender/.git/objects"];
         assert_eq!(real, expected.map(|name| fs::canonicalize(path(name)).unwrap()));
         assert_eq!(directories(&path("main/.git")).len(), 2);
+        write("other/.git", "gitdir: ..\n");
+        assert!(directories(&path("other/.git")).is_empty());
     }
 }

@@ -3,13 +3,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
 use std::fmt::Write;
-use std::fs::{self, Metadata};
+use std::fs::Metadata;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
+
+use super::opening;
 
 /// What is there of one path.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -84,7 +86,7 @@ impl Identity {
         ))
     }
 
-    /// By the digest if the file is small enough to be read for it.
+    /// By the digest if the file, to which no link leads, is small enough to be read for it.
     ///
     /// # Errors
     /// A file that cannot be read.
@@ -92,7 +94,7 @@ impl Identity {
         if data.len() > READ_WHOLE {
             return Ok(Self::of_metadata(data));
         }
-        fs::read(path).map(|bytes| Self::of_bytes(&bytes))
+        opening::read(path).map(|bytes| Self::of_bytes(&bytes))
     }
 }
 

@@ -7,6 +7,7 @@
 //! - [`flakes`]: what of this machine a flake consists of;
 //! - `git`: what git knows of a repository;
 //! - [`mirror`]: what is there of them on the other machine, as a value;
+//! - `opening`: files that may not be what they were a moment ago;
 //! - [`record`]: what the last evaluation needed, kept for the next;
 //! - [`archive`]: files as a tar stream.
 
@@ -18,5 +19,6 @@ mod git;
 mod guard;
 pub mod literals;
 pub mod mirror;
+mod opening;
 pub mod record;
 pub mod search_path;

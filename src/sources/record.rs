@@ -4,13 +4,13 @@
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::fs;
-use std::io::Write;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
 use super::mirror::{Mirror, hexadecimal};
+use crate::written;
 
 /// As many records as are kept, of all hosts and configurations.
 const MOST_RECORDS: usize = 32;
@@ -90,10 +90,7 @@ impl Record {
             return Ok(());
         }
         fs::create_dir_all(directory)?;
-        // Under its name when it is whole.
-        let mut file = tempfile::NamedTempFile::new_in(directory)?;
-        file.write_all(bytes)?;
-        file.persist(&self.file)?;
+        written::keep(&self.file, bytes)?;
         forget_oldest(directory)
     }
 }

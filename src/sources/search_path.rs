@@ -56,6 +56,18 @@ impl SearchPath {
         self.entries.iter().find_map(|entry| entry.find(name))
     }
 
+    /// Whether the user has given the name a meaning of its own (`-I NAME=PATH`).
+    #[must_use]
+    pub fn is_given(&self, name: &str) -> bool {
+        let below = |prefix: &str| {
+            name.strip_prefix(prefix)
+                .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        };
+        self.entries
+            .iter()
+            .any(|entry| !entry.prefix.is_empty() && below(&entry.prefix))
+    }
+
     /// Whether an address has this name for a prefix; the evaluator will look there.
     #[must_use]
     pub fn is_address(&self, name: &str) -> bool {
@@ -82,7 +94,13 @@ impl Entry {
             let rest = name.strip_prefix(&self.prefix)?;
             rest.strip_prefix('/').or_else(|| rest.is_empty().then_some(rest))?
         };
-        let path = if rest.is_empty() { own.clone() } else { own.join(rest) };
+        let mut path = own.clone().into_os_string();
+        if !rest.is_empty() {
+            // As text, as Nix does: a rest that begins with a slash leads nowhere else.
+            path.push("/");
+            path.push(rest);
+        }
+        let path = PathBuf::from(path);
         path.exists().then_some(path)
     }
 }

@@ -14,6 +14,7 @@ use tempfile::TempDir;
 
 use crate::failure::Failure;
 use crate::host::Host;
+use crate::private;
 use crate::process::Invocation;
 use crate::process::quote::words;
 use crate::process::signals::Signals;
@@ -93,8 +94,7 @@ impl Ssh {
     fn place(&self) -> Result<&Path> {
         if self.place.get().is_none() {
             // Not in TMPDIR, which may be too long for a socket's address.
-            let directory = tempfile::Builder::new().prefix("rebuild.").tempdir_in("/tmp")?;
-            let _ = self.place.set(directory);
+            let _ = self.place.set(private::directory(Path::new("/tmp"))?);
         }
         self.place
             .get()

@@ -90,7 +90,7 @@ impl Conversation<'_> {
                 Err(diagnosis::CannotEvaluate::new(self.host).into())
             }
             Some(Reply::Failed { stage, code }) => {
-                self.sources.keep_lock()?;
+                self.keep_lock()?;
                 Err(self.failed(&stage, code.get()).into())
             }
             _ if self.sending_error.is_some() && self.greeted => {
@@ -104,7 +104,7 @@ impl Conversation<'_> {
     fn failed(&self, stage: &str, code: u8) -> Failure {
         let failure = match stage {
             "copy" => diagnosis::not_copied(self.host, self.receiver, self.relay.and_then(Relay::complaint), code),
-            _ => diagnosis::failed(self.host, self.system, stage, code),
+            _ => diagnosis::failed(self.host, self.system, stage, code, &self.unchanged()),
         };
         let own = (stage == "evaluation").then(self.own_nix).flatten();
         match own.and_then(|own| diagnosis::older(self.host, &self.their_nix, &own)) {
@@ -117,8 +117,9 @@ impl Conversation<'_> {
     fn broke(&self, code: Option<u8>) -> Failure {
         let Some(code) = code else {
             return Failure::new(format!(
-                "{} closed the connection without a last word, and ssh did not end: it was ended. Nothing was changed here",
-                self.host
+                "{} closed the connection without a last word, and ssh did not end: it was ended, {}",
+                self.host,
+                self.unchanged()
             ))
             .with_remedy("run the same command again: what was built there is kept")
             .with_code(255);
@@ -126,11 +127,8 @@ impl Conversation<'_> {
         if !self.greeted {
             return ssh::no_session(self.host, code.max(1), self.ssh_said.text());
         }
-        Failure::new(format!(
-            "the connection to {} broke, nothing was changed here",
-            self.host
-        ))
-        .with_remedy("run the same command again: what was built there is kept")
-        .with_code(255)
+        Failure::new(format!("the connection to {} broke, {}", self.host, self.unchanged()))
+            .with_remedy("run the same command again: what was built there is kept")
+            .with_code(255)
     }
 }

@@ -58,6 +58,11 @@ impl Collection {
             self.refused.insert(directory.to_owned(), Refusal::Secret);
             return false;
         }
+        // The evaluation sees that of the other machine, and here it is long.
+        if directory == Path::new("/nix/store") {
+            self.refused.insert(directory.to_owned(), Refusal::TheEvaluators);
+            return false;
+        }
         // Names are told of any other directory: whoever asks for one must hear whether it is there.
         let Ok(children) = fs::read_dir(directory) else {
             return false;

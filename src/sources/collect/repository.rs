@@ -94,7 +94,7 @@ impl Collection {
             self.asked.names.extend(found.asked.names);
             self.asked.computes_names |= found.asked.computes_names;
             for name in &found.lookups {
-                self.add_lookup(name);
+                self.add_named_lookup(name);
             }
             for path in found.paths {
                 match path.strip_prefix("~/") {

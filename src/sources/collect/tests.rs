@@ -1,3 +1,5 @@
+mod asked;
+
 use super::*;
 use std::os::unix::fs::symlink;
 use tempfile::TempDir;

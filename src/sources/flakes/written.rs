@@ -46,6 +46,81 @@ pub(super) fn inputs(text: &str) -> Vec<Input> {
     found
 }
 
+/// What stands in the text of one of the flake's own inputs.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Named {
+    /// `url = "..."`.
+    Reference(String),
+    /// Nothing: the registries know the name.
+    Name(String),
+    /// Something else.
+    Other,
+}
+
+impl Named {
+    /// Whether the attributes of a reference can be its. Forges' references and bare names are read here; of others,
+    /// nothing is said.
+    pub(super) fn is_meant_by(&self, original: &Value) -> bool {
+        match self {
+            Self::Name(name) => original["type"] == "indirect" && original["id"] == name.as_str(),
+            Self::Reference(text) => forge_in(text).is_none_or(|[forge, owner, repo]| {
+                original["type"] == forge && original["owner"] == owner && original["repo"] == repo
+            }),
+            Self::Other => true,
+        }
+    }
+}
+
+/// `github:OWNER/REPO...`
+fn forge_in(reference: &str) -> Option<[&str; 3]> {
+    let (scheme, rest) = reference.split_once(':')?;
+    let path = rest.split(['?', '#']).next()?;
+    let mut parts = path.split('/');
+    let found = [scheme, parts.next()?, parts.next()?];
+    (["github", "gitlab", "sourcehut"].contains(&scheme) && !path.contains('%')).then_some(found)
+}
+
+/// The flake's own inputs by their names, and those that `outputs` takes besides. Nothing, if the text is no flake of
+/// which that can be read here.
+pub(super) fn named_inputs(text: &str) -> Option<Vec<(String, Named)>> {
+    let root = Root::parse(text);
+    let Some(Expr::AttrSet(flake)) = root.tree().expr().filter(|_| root.errors().is_empty()) else {
+        return None;
+    };
+    let whole = value_of(&flake);
+    let inputs = match &whole["inputs"] {
+        Value::Object(inputs) => inputs.clone(),
+        Value::Null if !says_inputs(&flake) => Map::new(),
+        _ => return None,
+    };
+    let mut found: Vec<(String, Named)> = Vec::new();
+    for (name, input) in inputs.iter().filter(|(name, _)| *name != "self") {
+        let is_bare = ["url", "type", "follows"].iter().all(|key| input.get(key).is_none());
+        found.push((
+            name.clone(),
+            match input["url"].as_str() {
+                Some(url) => Named::Reference(url.to_owned()),
+                None if is_bare && input.is_object() => Named::Name(name.clone()),
+                None => Named::Other,
+            },
+        ));
+    }
+    for name in arguments(&flake) {
+        if name != "self" && !inputs.contains_key(&name) {
+            found.push((name.clone(), Named::Name(name)));
+        }
+    }
+    Some(found)
+}
+
+/// Whether anything in the text may be `inputs`.
+fn says_inputs(flake: &ast::AttrSet) -> bool {
+    flake
+        .syntax()
+        .children()
+        .any(|child| child.text().to_string().trim_start().starts_with("inputs"))
+}
+
 /// A set's literals, as JSON.
 fn value_of(set: &ast::AttrSet) -> Value {
     let mut value = Value::Object(Map::new());

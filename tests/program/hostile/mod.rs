@@ -15,8 +15,11 @@
 //! and no ssh is left. It gives the run for what must hold besides. `ends` is the same for what comes to a good end all
 //! the same. `memory` is the most that the program held when the play called `weigh`.
 
+mod asks;
 mod ends;
 mod floods;
+mod lent;
+mod lock;
 mod refusals;
 mod silences;
 mod targets;
