@@ -14,6 +14,7 @@ mod frames;
 mod listening;
 mod missing;
 mod named;
+mod promise;
 pub mod relay;
 mod reply;
 pub mod request;

@@ -2,16 +2,24 @@
 # From a derivation to its output, and from there to where it is needed.
 
 realise() {
+	obey_settings
 	with_client_build_flags with_platform_flags exec "$nix_bin/nix-store" --log-format internal-json --realise "$@"
 }
 
-# build: sets $out. The result stays rooted here until the same client's next one, so that it can be fetched again.
+# build: sets $out. The result is rooted here under its derivation's name, which only runs of the same derivation share,
+# and stays so for a while (forget_results), so that it can be fetched again.
 build() {
 	event building
-	attend realise "$drv" --add-root "$state/result" >/dev/null
+	kept=results/${drv##*/}
+	echo "$kept" | claim
+	mkdir -p "$state/$kept"
+	attend realise "$drv" --add-root "$state/$kept/result" >"$work/roots"
 	[ "$code" -eq 0 ] || fail build "$code"
-	out=$(readlink "$state/result")
+	# The first of those that it made. The client compares what that is with what the derivation promises, as here Nix does.
+	out=$(readlink "$(head -n 1 "$work/roots")")
+	"$nix_bin/nix-store" --query --outputs "$drv" | grep -qxF -e "$out" || fail result 1
 	event built "$out"
+	forget_results
 }
 
 build_dry() {
