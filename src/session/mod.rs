@@ -11,6 +11,8 @@
 mod conversation;
 mod diagnosis;
 mod frames;
+#[cfg(test)]
+mod kept_tests;
 mod listening;
 mod missing;
 mod named;

@@ -351,36 +351,6 @@ mod tests {
         assert!(!in_shell("printf %s \"$rb_environment\"").contains("BASH_FUNC"));
     }
 
-    /// What is kept there is bounded: by number, and store paths also by size, the ones used last first.
-    #[test]
-    fn the_oldest_are_forgotten() {
-        let directory = tempfile::tempdir().unwrap();
-        let script = format!(
-            "{}\nown() {{ \"$@\"; }}\nstate=$PWD work=$PWD/run.1 rb_most_kept=1500
-             mkdir -p trees mirrors run.1/forgotten; : >run.1/claims
-             for n in 1 2 3 4; do
-               mkdir trees/$n mirrors/$n; head -c 600000 /dev/zero >trees/$n/f
-               touch -d \"2026-01-0$n\" trees/$n mirrors/$n
-             done
-             forget_old mirrors 3; forget_much; ls mirrors trees
-             rb_most_kept=1; forget_much; ls trees
-             mkdir nix-cache; head -c 600000 /dev/zero >nix-cache/f; rb_most_kept=700; forget_nix_cache; ls -d nix-cache
-             rb_most_kept=1; forget_nix_cache; ls -d nix-cache
-             touch -d 2026-01-01 measured; forget_nix_cache; ls",
-            include_str!("scripts/kept.sh")
-        );
-        let output = Command::new("sh")
-            .current_dir(directory.path())
-            .args(["-euc", &script])
-            .output()
-            .unwrap();
-        assert_eq!(
-            String::from_utf8_lossy(&output.stdout),
-            "mirrors:\n2\n3\n4\n\ntrees:\n3\n4\n4\nnix-cache\nnix-cache\nlock\nmeasured\nmirrors\nrun.1\ntrees\n",
-            "{output:?}"
-        );
-    }
-
     #[test]
     fn the_probe_is_the_program_again() {
         let decoded = Command::new("sh")

@@ -10,10 +10,10 @@ realise() {
 # and stays so for a while (forget_results), so that it can be fetched again.
 build() {
 	event building
-	kept=results/${drv##*/}
-	echo "$kept" | claim
-	mkdir -p "$state/$kept"
-	attend realise "$drv" --add-root "$state/$kept/result" >"$work/roots"
+	place=results/${drv##*/}
+	echo "$place" | claim
+	mkdir -p "$state/$place"
+	attend realise "$drv" --add-root "$state/$place/result" >"$work/roots"
 	[ "$code" -eq 0 ] || fail build "$code"
 	# The first of those that it made. The client compares what that is with what the derivation promises, as here Nix does.
 	out=$(readlink "$(head -n 1 "$work/roots")")

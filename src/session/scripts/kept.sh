@@ -99,7 +99,9 @@ forget() {
 	[ -n "$names" ] || return 0
 	hold || return 0
 	for name in $names; do
-		is_claimed "$1/$name" || mv "$state/$1/$name" "$work/forgotten/"
+		kept=$state/$1/$name
+		# Another run may have been quicker.
+		is_claimed "$1/$name" || { [ ! -e "$kept" ] && [ ! -L "$kept" ]; } || mv "$kept" "$work/forgotten/"
 	done
 	let_go
 	empty_forgotten
