@@ -133,7 +133,7 @@ pub(super) fn failed(host: &Host, system: &str, stage: &str, code: u8) -> Failur
         ),
         "unpack" => (
             format!("{host} could not unpack the files it was sent"),
-            Some("is its disk full? files go to /var/tmp and ~/.cache/rebuild there".to_owned()),
+            Some("is its disk full? files go to ~/.cache/rebuild and /dev/shm there".to_owned()),
         ),
         "mirror" => (
             format!("what arrived on {host} is not what was sent, nothing was built"),
@@ -145,7 +145,7 @@ pub(super) fn failed(host: &Host, system: &str, stage: &str, code: u8) -> Failur
         ),
         "work" | "cache" => (
             format!("{host} cannot make its working directory"),
-            Some("is its disk full? files go to /var/tmp and ~/.cache/rebuild there".to_owned()),
+            Some("is its disk full? files go to ~/.cache/rebuild and /dev/shm there".to_owned()),
         ),
         _ => (format!("the run on {host} failed ({stage})"), None),
     };

@@ -216,7 +216,7 @@ impl Scene {
                 "LENT".to_owned()
             } else if word == link {
                 "LINK".to_owned()
-            } else if word.contains("/.cache/rebuild/") && word.ends_with("/result") {
+            } else if word.contains("/.cache/rebuild/") && word.contains("/results/") && word.ends_with("/result") {
                 "KEPT".to_owned()
             } else if word.contains("/rebuild.") && (word.ends_with("/result") || word.ends_with("/derivation")) {
                 "ROOT".to_owned()
