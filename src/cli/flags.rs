@@ -419,6 +419,60 @@ mod tests {
     }
 
     #[test]
+    fn settings_are_lines_and_the_rest_are_arguments() {
+        let pair = |name: &str, value: &str| [name.to_owned(), value.to_owned()];
+        let flags = CommonFlags {
+            verbose: 2,
+            quiet: 1,
+            repair: true,
+            max_jobs: Some("2".into()),
+            cores: Some("3".into()),
+            keep_going: true,
+            keep_failed: true,
+            fallback: true,
+            log_format: Some("raw".into()),
+            option: [
+                pair("access-tokens", "a=b c=d"),
+                pair("extra-access-tokens", "e=f"),
+                pair("max-jobs", "4"),
+            ]
+            .concat(),
+        };
+        assert_eq!(
+            flags.settings().unwrap(),
+            "max-jobs = 2\ncores = 3\nkeep-going = true\nkeep-failed = true\nfallback = true\n\
+             access-tokens = a=b c=d\nextra-access-tokens = e=f\nmax-jobs = 4\n"
+        );
+        assert_eq!(flags.arguments_there(), ["-vv", "--quiet", "--repair"]);
+    }
+
+    /// What would be a comment, another line, or no setting at all.
+    #[test]
+    fn what_is_no_line_of_a_nix_conf_is_refused() {
+        for (name, value) in [
+            ("x", "a#b"),
+            ("x", "a\nbuilders = b"),
+            ("x y", "a"),
+            ("include", "f"),
+            ("!include", "f"),
+            ("", ""),
+        ] {
+            let option = vec![name.to_owned(), value.to_owned()];
+            let flags = CommonFlags {
+                option,
+                ..CommonFlags::default()
+            };
+            assert!(flags.settings().is_err(), "{name} {value}");
+        }
+        let option = vec!["builders".to_owned(), String::new()];
+        let flags = CommonFlags {
+            option,
+            ..CommonFlags::default()
+        };
+        assert_eq!(flags.settings().unwrap(), "builders = \n");
+    }
+
+    #[test]
     fn the_last_option_of_a_name_counts() {
         let flags = CommonFlags {
             option: ["system", "a", "cores", "1", "system", "b"].map(String::from).to_vec(),
