@@ -83,7 +83,8 @@ fn the_oldest_are_forgotten_but_not_what_a_run_uses() {
 fn nixs_own_cache_goes_if_it_is_much_and_nobody_has_it_open() {
     let place = tempfile::tempdir().unwrap();
     let make = "begin; mkdir \"$state/nix-cache\"; head -c 600000 /dev/zero >\"$state/nix-cache/f\"\n";
-    let forget = "begin; echo nix-cache | claim; forget_nix_cache; cd \"$state\"; ls -d nix-cache; touch -d 2026-01-01 measured\n";
+    let forget =
+        "begin; echo nix-cache | claim; forget_daily; cd \"$state\"; ls -d nix-cache; touch -d 2026-01-01 measured\n";
     let shown = |script: &str| said(place.path(), script).contains("nix-cache\n") as u8;
     assert_eq!(said(place.path(), make), "");
     assert_eq!(shown(&format!("rb_most_kept=700\n{forget}")), 1);

@@ -93,6 +93,7 @@ fn digest(path: &Path, entry: &Entry) -> Option<(Vec<u8>, Vec<u8>)> {
 mod tests {
     use super::*;
     use crate::sources::archive::{Counter, write_entries};
+    use std::ffi::OsString;
     use std::fs;
     use std::process::Command;
 
@@ -145,16 +146,38 @@ mod tests {
         }
     }
 
-    /// The sum that the other side makes, in a real shell.
-    fn theirs(directory: &Path) -> String {
-        let text = format!("own() {{ \"$@\"; }}\n{SCRIPT}\ncd \"$1\" && eval \"$prove\"");
-        let output = Command::new("sh")
-            .args(["-euc", &text, "sh"])
-            .arg(directory)
-            .output()
-            .unwrap();
+    /// The sum that the other side makes, in a real shell, with the programs of these directories.
+    fn theirs(directory: &Path, programs: &OsStr) -> String {
+        let text = format!("{SCRIPT}\ncd \"$1\" && eval \"$prove\"");
+        let mut shell = Command::new("sh");
+        let shell = shell.env("PATH", programs).args(["-euc", &text, "sh"]).arg(directory);
+        let output = shell.output().unwrap();
         assert!(output.stderr.is_empty(), "{output:?}");
         String::from_utf8(output.stdout).unwrap().trim().to_owned()
+    }
+
+    fn own_programs() -> OsString {
+        std::env::var_os("PATH").unwrap()
+    }
+
+    /// A directory with nothing but busybox.
+    fn busybox() -> Option<tempfile::TempDir> {
+        let busybox = which::which("busybox").ok()?;
+        let place = tempfile::tempdir().unwrap();
+        for name in [
+            "sh",
+            "find",
+            "printf",
+            "sort",
+            "readlink",
+            "xargs",
+            "sha256sum",
+            "sed",
+            "cut",
+        ] {
+            std::os::unix::fs::symlink(&busybox, place.path().join(name)).unwrap();
+        }
+        Some(place)
     }
 
     /// What is sent of `mirror`, unpacked.
@@ -174,9 +197,17 @@ mod tests {
     fn both_sides_make_the_same_sum_of_all_kinds_of_files() {
         let place = tempfile::tempdir().unwrap();
         let mirror = files(place.path());
-        assert_eq!(theirs(unpacked(&mirror).path()), proof(&mirror));
         let empty = Mirror::default();
-        assert_eq!(theirs(unpacked(&empty).path()), proof(&empty));
+        let busybox = busybox();
+        if busybox.is_none() {
+            eprintln!("busybox is not here: not tried");
+        }
+        for programs in [Some(own_programs()), busybox.as_ref().map(|place| place.path().into())] {
+            let Some(programs) = programs else { continue };
+            for mirror in [&mirror, &empty] {
+                assert_eq!(theirs(unpacked(mirror).path(), &programs), proof(mirror));
+            }
+        }
     }
 
     /// A neighbour's changes, one by one.
@@ -205,7 +236,7 @@ mod tests {
                 .args(["-euc", &change])
                 .status();
             assert!(status.unwrap().success(), "{change}");
-            assert_ne!(theirs(there.path()), proof(&mirror), "{change}");
+            assert_ne!(theirs(there.path(), &own_programs()), proof(&mirror), "{change}");
         }
     }
 

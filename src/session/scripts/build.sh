@@ -18,7 +18,6 @@ build() {
 	out=$(readlink "$(head -n 1 "$work/roots")")
 	is_promised || fail result 1
 	event built "$out"
-	forget_results
 }
 
 # is_promised: whether $out is an output of $drv, in whose file they stand first; where they are not known beforehand, Nix

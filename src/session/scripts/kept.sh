@@ -83,13 +83,18 @@ is_claimed() {
 # keep NEW NAME: what is whole gets its name, unless another run has been quicker.
 keep() {
 	if hold; then
-		[ -e "$state/$2" ] || mv "$1" "$state/$2"
+		is_there "$state/$2" || mv "$1" "$state/$2"
 		let_go
 	else
 		mv -T "$1" "$state/$2" 2>/dev/null
 	fi
-	[ ! -e "$1" ] || own rm -rf "$1"
-	[ -e "$state/$2" ] || fail unpack 1
+	! is_there "$1" || own rm -rf "$1"
+	is_there "$state/$2" || fail unpack 1
+}
+
+# is_there FILE: be it a link that leads nowhere.
+is_there() {
+	[ -e "$1" ] || [ -L "$1" ]
 }
 
 # forget DIRECTORY: the names on stdin, but not what a run uses. First its name is taken away, so that whoever looks sees it
@@ -99,9 +104,8 @@ forget() {
 	[ -n "$names" ] || return 0
 	hold || return 0
 	for name in $names; do
-		kept=$state/$1/$name
 		# Another run may have been quicker.
-		is_claimed "$1/$name" || { [ ! -e "$kept" ] && [ ! -L "$kept" ]; } || mv "$kept" "$work/forgotten/"
+		is_claimed "$1/$name" || ! is_there "$state/$1/$name" || mv "$state/$1/$name" "$work/forgotten/"
 	done
 	let_go
 	empty_forgotten
@@ -110,12 +114,14 @@ forget() {
 # take_away NAME: whoever uses it.
 take_away() {
 	hold || :
-	mv "$state/$1" "$work/forgotten/"
+	! is_there "$state/$1" || mv "$state/$1" "$work/forgotten/"
 	let_go
 	empty_forgotten
 }
 
 empty_forgotten() {
+	set -- "$work"/forgotten/*
+	is_there "$1" || return 0
 	own rm -rf "${work:?}/forgotten"
 	mkdir "$work/forgotten"
 }
@@ -143,21 +149,25 @@ forget_much() {
 # forget_results: results are rooted for a week, so that a run that was broken off finds again what was built; the last few
 # for longer, and not more than some.
 forget_results() {
+	newest=$(ls -t "$state/results")
 	{
-		# shellcheck disable=SC2012 # as above
-		ls -t "$state/results" | tail -n +33
-		# shellcheck disable=SC2012 # as above
-		ls -t "$state/results" | tail -n +5 | while IFS= read -r name; do
-			find "$state/results/$name" -maxdepth 0 -mtime +7
-		done | sed 's:.*/::'
+		printf '%s\n' "$newest" | tail -n +33
+		find "$state/results" -mindepth 1 -maxdepth 1 -mtime +7 | sed 's:.*/::' |
+			grep -vxF -e "$(printf '%s\n' "$newest" | head -n 4)"
 	} | forget results
 }
 
-# forget_nix_cache: what Nix itself keeps of downloads and evaluations, if that has become too much and no other run has it
-# open. Measured once a day.
-forget_nix_cache() {
+# forget_daily: what is looked at once a day.
+forget_daily() {
 	[ -z "$(find "$state/measured" -mtime -1 2>/dev/null)" ] || return 0
 	: >"$state/measured"
+	forget_nix_cache
+	forget_clients
+}
+
+# forget_nix_cache: what Nix itself keeps of downloads and evaluations, if that has become too much and no other run has it
+# open.
+forget_nix_cache() {
 	size=$(du -sk "$state/nix-cache" 2>/dev/null)
 	[ "${size%%[!0-9]*}" -gt "$rb_most_kept" ] || return 0
 	hold || return 0

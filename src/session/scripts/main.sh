@@ -38,8 +38,7 @@ main() {
 	else
 		find_daemon
 		evaluate
-		forget_nix_cache
-		forget_clients
+		forget_daily
 	fi
 	probe_end
 	case $rb_goal in
@@ -49,6 +48,7 @@ main() {
 	result)
 		build
 		deliver "$out"
+		forget_results
 		;;
 	esac
 	event finished

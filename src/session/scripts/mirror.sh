@@ -7,7 +7,10 @@
 receive() {
 	mirror=$1 base=$2 proof=$3
 	shift 3
-	printf '%s\n' "mirrors/$mirror" "mirrors/$base" nix-cache | claim
+	{
+		printf '%s\n' "mirrors/$mirror" "mirrors/$base" nix-cache
+		for name; do printf 'trees/%s\n' "$name"; done
+	} | claim
 	[ ! -e "$state/mirrors/$mirror" ] || is_proven "$state/mirrors/$mirror" || take_away "mirrors/$mirror"
 	if [ -e "$state/mirrors/$mirror" ]; then
 		event receiving have
@@ -47,10 +50,9 @@ make_of_nothing() {
 receive_trees() {
 	# For the view. Without any, an empty list.
 	for name; do printf '%s\n' "$name"; done >"$share/trees"
-	sed 's:^:trees/:' "$share/trees" | claim
 	kept='' asked='' missing=''
 	for name; do
-		if [ -e "$state/trees/$name" ]; then
+		if is_there "$state/trees/$name"; then
 			kept="$kept $state/trees/$name"
 		else
 			asked="$asked /nix/store/$name"

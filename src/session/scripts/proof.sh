@@ -12,19 +12,20 @@ is_proven() {
 
 # The SHA-256 of three lists in the order of the names' bytes: the names, each after a letter for what it is; where the
 # links lead; and the contents of files that are known by theirs, which have leave to write. All in a few processes.
+# (No brackets: in them, busybox never runs what ends in `+`.)
 # shellcheck disable=SC2016 # for another shell
 prove='
 	LC_ALL=C
 	export LC_ALL
 	{
 		find . -mindepth 1 \
-			\( -type d ! -perm -400 -exec printf "D%s\0" {} + \) -o \
-			\( -type d -exec printf "d%s\0" {} + \) -o \
-			\( -type f ! -perm -400 -exec printf "S%s\0" {} + \) -o \
-			\( -type f -perm -100 -exec printf "x%s\0" {} + \) -o \
-			\( -type f -exec printf "f%s\0" {} + \) -o \
-			\( -type l -exec printf "l%s\0" {} + \) -o \
-			\( -exec printf "o%s\0" {} + \) | sort -z
+			-type d ! -perm -400 -exec printf "D%s\0" {} + -o \
+			-type d -exec printf "d%s\0" {} + -o \
+			-type f ! -perm -400 -exec printf "S%s\0" {} + -o \
+			-type f -perm -100 -exec printf "x%s\0" {} + -o \
+			-type f -exec printf "f%s\0" {} + -o \
+			-type l -exec printf "l%s\0" {} + -o \
+			-exec printf "o%s\0" {} + | sort -z
 		printf "\0"
 		if readlink -z -- /proc/self/cwd /proc/self/cwd >/dev/null 2>&1; then
 			find . -type l -print0 | sort -z | xargs -0 -r readlink -z --
