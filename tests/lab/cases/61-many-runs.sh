@@ -121,9 +121,11 @@ case_what_a_neighbour_changes_is_not_used() {
 	must_on pi rebuild dry-build --eval-on builder -v
 	note_derivation
 	local before=$there change
+	# The last time the client's own files have changed, too: it is the base of the new ones that is not what it should be.
 	for change in 'sed -i "s/pi/other/" "$kept/etc/nixos/configuration.nix"' \
 		'rm "$kept/etc/nixos/hardware-configuration.nix"; echo "{ networking.hostName = \"x\"; }" >"$kept/etc/nixos/hardware-configuration.nix"' \
-		'echo 1 >"$kept/etc/nixos/new.nix"'; do
+		'echo 1 >"$kept/etc/nixos/new.nix"' 'echo 1 >"$kept/etc/nixos/more.nix"; : changed'; do
+		[[ "$change" != *changed ]] || must_sh_on pi 'echo "# changed" >>/etc/nixos/configuration.nix'
 		must_sh_on builder "for kept in ~builder/.cache/rebuild/pi*/mirrors/*; do chmod 700 \$kept/etc/nixos; $change; done"
 		must_on pi rebuild dry-build --eval-on builder -v
 		note_derivation
