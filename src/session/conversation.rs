@@ -16,6 +16,7 @@ use super::course::Course;
 use super::diagnosis;
 use super::listening::{Heard, Inbox, listen};
 use super::named::shown;
+use super::promise;
 use super::relay::Relay;
 use super::reply::Reply;
 use super::request::{Request, exports};
@@ -107,6 +108,7 @@ pub fn converse(
         host,
         system: &request.system,
         expected: request.expected.as_ref(),
+        asked: request.work.derivation(),
         child,
         speaker: Some(speaker),
         sources,
@@ -171,6 +173,9 @@ struct Conversation<'a> {
     system: &'a str,
     expected: Option<&'a StorePath>,
     child: Companion,
+    /// The derivation that is to be built, where none is evaluated.
+    asked: Option<&'a StorePath>,
+
     speaker: Option<Speaker>,
     sources: &'a mut Sources,
     relay: Option<&'a Relay>,
@@ -342,6 +347,7 @@ impl Conversation<'_> {
                 self.observer.see(Event::Phase(Phase::Sending));
                 self.send_files(has);
             }
+            Reply::Damaged => self.observer.see(Event::Text(diagnosis::damaged(self.host))),
             Reply::Need(names) => self.send_trees(names)?,
             Reply::Evaluating => {
                 // Each is one of those that it has by name, or a mount of the view.
@@ -369,12 +375,7 @@ impl Conversation<'_> {
                 self.sources.keep();
                 self.keep_lock()?;
                 self.observer.see(Event::Detail(format!("derivation: {derivation}")));
-                let derivation = StorePath::parse(&derivation)?;
-                anyhow::ensure!(
-                    derivation.as_path().extension().is_some_and(|kind| kind == "drv"),
-                    "{} evaluates to {derivation}, which is no derivation",
-                    self.host
-                );
+                let derivation = promise::derivation(self.host, &derivation)?;
                 if let Some(own) = self.expected.filter(|own| **own != derivation) {
                     return Err(diagnosis::differs(self.host, own, &derivation, &self.unchanged()).into());
                 }
@@ -392,7 +393,8 @@ impl Conversation<'_> {
             }
             Reply::Built(path) => {
                 self.observer.see(Event::Detail(format!("built: {path}")));
-                self.answer.result = Some(StorePath::parse(&path)?);
+                let derivation = self.answer.derivation.as_ref().or(self.asked);
+                self.answer.result = Some(promise::kept(self.host, derivation, &path)?);
             }
             Reply::Copying => self.begin_copying()?,
             Reply::Copied => self.end_copying(),

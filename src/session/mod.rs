@@ -14,10 +14,13 @@ mod conversation;
 mod course;
 mod diagnosis;
 mod frames;
+#[cfg(test)]
+mod kept_tests;
 mod listening;
 pub mod lock;
 mod missing;
 mod named;
+mod promise;
 pub mod relay;
 mod reply;
 pub mod request;

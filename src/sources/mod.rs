@@ -20,5 +20,6 @@ mod guard;
 pub mod literals;
 pub mod mirror;
 mod opening;
+pub mod proof;
 pub mod record;
 pub mod search_path;
