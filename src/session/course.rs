@@ -114,7 +114,8 @@ impl Course {
     fn is_aside(&self, reply: &Reply) -> bool {
         match reply {
             Reply::Way(_) => self.at == At::Files(Round::Closed),
-            Reply::Damaged => matches!(self.at, At::Files(_)),
+            // Of what was kept, or of what has come.
+            Reply::Damaged => matches!(self.at, At::Files(_) | At::Trees(_)),
             Reply::Nix(_) | Reply::Untraced(_) => matches!(self.at, At::Ready(_)),
             Reply::Refused(_) | Reply::Unread(_) => self.at == At::Evaluating(Round::Closed),
             Reply::Looked(_) | Reply::Timeless => self.at == At::Evaluating(Round::Open),
