@@ -147,6 +147,15 @@ impl<'a, W: Write> Archive<'a, W> {
                 self.count(bytes.len() as u64);
                 self.bytes(name, &bytes, if *executable { OWNERS } else { 0o600 }, *mtime)
             }
+            Entry::Content {
+                mtime,
+                identity: Identity::Made(made),
+                ..
+            } => {
+                let bytes = made.bytes()?;
+                self.count(bytes.len() as u64);
+                self.bytes(name, bytes, 0o600, *mtime)
+            }
             Entry::Content { .. } => self.file(path, name),
         }
     }

@@ -3,6 +3,7 @@
 mod names;
 mod places;
 mod repository;
+mod tracked;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
@@ -18,6 +19,7 @@ use super::record::Kept;
 use super::search_path::SearchPath;
 use names::{clean, in_store, resolve_file, with_default};
 use places::ELSEWHERE;
+use tracked::NotWhole;
 
 /// As many links as Linux follows before it calls it a loop.
 const MOST_LINKS: usize = 40;
@@ -74,6 +76,9 @@ pub struct Collection {
     repositories: BTreeSet<PathBuf>,
     entered: BTreeMap<PathBuf, usize>,
     asked_in: BTreeMap<PathBuf, usize>,
+    /// What git tracks in the repositories where that was asked; nothing for an index that is not known here.
+    listed: BTreeMap<PathBuf, Option<BTreeSet<PathBuf>>>,
+    not_whole: Option<NotWhole>,
 }
 
 impl Collection {
@@ -94,6 +99,8 @@ impl Collection {
             repositories: BTreeSet::new(),
             entered: BTreeMap::new(),
             asked_in: BTreeMap::new(),
+            listed: BTreeMap::new(),
+            not_whole: None,
         }
     }
 
@@ -214,10 +221,16 @@ impl Collection {
 
     /// Adds what an earlier evaluation needed, as far as it is there and as if it were asked for now.
     pub fn remember(&mut self, earlier: &Kept) {
+        let not_whole = self.not_whole.clone();
         for (path, entry) in &earlier.mirror.entries {
             let is_wanted = match entry {
                 // Of a repository, what was read says whether it is still needed; then it comes as a whole.
                 Entry::Open { .. } => !guard::is_in_git(path),
+                // Of git, and that comes with the repository.
+                Entry::Content {
+                    identity: Identity::Made(_),
+                    ..
+                } => false,
                 Entry::Content { .. } => !earlier.unread.contains(path),
                 _ => false,
             };
@@ -225,6 +238,8 @@ impl Collection {
                 self.add_asked(path);
             }
         }
+        // What is needed no more is no reason to refuse anything.
+        self.not_whole = not_whole;
     }
 
     /// Whether all of a path is there already.
@@ -387,7 +402,7 @@ impl Collection {
         if self.has(path) {
             return;
         }
-        if guard::is_forbidden(path) {
+        if self.is_forbidden(path, Kind::File) {
             self.refused.insert(path.to_owned(), Refusal::Secret);
             return;
         }

@@ -1,0 +1,172 @@
+//! The files in which git's settings stand: those of the machine, of the user, of a repository, and what they include.
+//!
+//! git there reads them by its own rules. So it does no harm to have one more of them, such as what is included on a
+//! condition; to lack one does: libgit2 ends at an included file that it cannot read, and without a setting such as
+//! `core.autocrlf` a clean tree is dirty.
+
+use std::collections::BTreeSet;
+use std::ffi::OsStr;
+use std::fs;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use super::config::{Kind, pieces, without_secrets};
+
+/// As deep as git itself follows includes.
+const DEEPEST: usize = 10;
+
+/// What is in a file of settings.
+#[derive(Debug, PartialEq, Eq)]
+pub(in crate::sources) enum Form {
+    /// Nothing that is secret.
+    AsItIs,
+    /// Something secret, and this is the rest.
+    Without(Vec<u8>),
+    /// What git would refuse to read.
+    Broken,
+}
+
+/// What git reads beside a repository's own content.
+#[derive(Debug, Default)]
+pub(in crate::sources) struct Settings {
+    /// Its configuration files, whether they are there or not; those that come later have the last word.
+    pub files: Vec<(PathBuf, Option<Form>)>,
+    /// Files with patterns (`core.attributesFile`, `core.excludesFile`).
+    pub patterns: Vec<PathBuf>,
+    variables: Vec<(Vec<u8>, Vec<u8>)>,
+    known: BTreeSet<PathBuf>,
+}
+
+impl Settings {
+    /// Reads those files and what they include, for a user whose home is `home` and the work tree `root`.
+    pub fn read(files: impl IntoIterator<Item = PathBuf>, home: &Path, root: &Path) -> Self {
+        let mut settings = Self::default();
+        for file in files {
+            settings.add(file, home, root, 0);
+        }
+        settings
+    }
+
+    /// Whether a variable is on, as far as the conditions of includes do not matter; `otherwise` if nothing says so.
+    pub fn is_on(&self, name: &str, otherwise: bool) -> bool {
+        let last = self.variables.iter().rev().find(|(own, _)| own == name.as_bytes());
+        last.map_or(otherwise, |(_, value)| {
+            !["false", "no", "off", "0", ""].iter().any(|word| value.eq_ignore_ascii_case(word.as_bytes()))
+        })
+    }
+
+    fn add(&mut self, file: PathBuf, home: &Path, root: &Path, depth: usize) {
+        if depth > DEEPEST || !self.known.insert(file.clone()) {
+            return;
+        }
+        let Ok(bytes) = fs::read(&file) else {
+            self.files.push((file, None));
+            return;
+        };
+        let form = match without_secrets(&bytes) {
+            Some(rest) if rest == bytes => Form::AsItIs,
+            Some(rest) => Form::Without(rest),
+            None => Form::Broken,
+        };
+        let beside = file.parent().unwrap_or(Path::new("/")).to_owned();
+        self.files.push((file, Some(form)));
+        for piece in pieces(&bytes).unwrap_or_default() {
+            let Kind::Variable { name, value } = piece.kind else {
+                continue;
+            };
+            // Without a value it is "true".
+            let value = value.unwrap_or_else(|| b"true".to_vec());
+            let is_include = name == b"include.path" || (name.starts_with(b"includeif.") && name.ends_with(b".path"));
+            if is_include {
+                self.add(expanded(&value, home, &beside), home, root, depth + 1);
+            } else if (name == b"core.attributesfile" || name == b"core.excludesfile") && !value.is_empty() {
+                self.patterns.push(expanded(&value, home, root));
+            }
+            self.variables.push((name, value));
+        }
+    }
+}
+
+/// A path as git reads it in a setting.
+fn expanded(value: &[u8], home: &Path, beside: &Path) -> PathBuf {
+    let path = Path::new(OsStr::from_bytes(value));
+    let Some(rest) = value.strip_prefix(b"~") else {
+        return beside.join(path);
+    };
+    let end = rest.iter().position(|byte| *byte == b'/').unwrap_or(rest.len());
+    let inside = Path::new(OsStr::from_bytes(rest.get(end + 1..).unwrap_or_default()));
+    let user = std::str::from_utf8(&rest[..end]).unwrap_or_default();
+    if user.is_empty() {
+        return home.join(inside);
+    }
+    match nix::unistd::User::from_name(user) {
+        Ok(Some(user)) => user.dir.join(inside),
+        _ => beside.join(path),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::process::Command;
+
+    /// Against git's own word of which files it has read.
+    #[test]
+    fn the_files_are_those_that_git_reads() {
+        let place = tempfile::tempdir().unwrap();
+        let home = place.path().join("home");
+        let root = home.join("work/tree");
+        let write = |name: &str, text: &str| {
+            let file = home.join(name);
+            fs::create_dir_all(file.parent().unwrap()).unwrap();
+            fs::write(file, text).unwrap();
+        };
+        fs::create_dir_all(&root).unwrap();
+        let git = || {
+            let mut git = Command::new("git");
+            git.arg("-C").arg(&root).env("HOME", &home).env_remove("XDG_CONFIG_HOME");
+            git.env("GIT_CONFIG_NOSYSTEM", "1");
+            git
+        };
+        assert!(git().args(["init", "-q"]).status().unwrap().success());
+        write(".gitconfig", "[include]\npath = .gitconfig-all\n[includeIf \"gitdir:~/work/\"]\npath = \"~/private/work\"\n\
+            [includeIf \"gitdir:~/elsewhere/\"]\npath = not-now\n[core]\nattributesFile = ~/private/attributes\n");
+        write(".gitconfig-all", "[core]\nautocrlf = input\n[include]\npath = absent\n");
+        write(".config/git/config", "[a]\nb\n[include]\npath = beside\n");
+        write(".config/git/beside", "[core]\ntrustctime = no\n");
+        write("private/work", "[include]\npath = deeper/more\n[user]\nname = x\n");
+        write("private/deeper/more", "[core]\nfileMode = yes\n");
+        fs::write(root.join(".git/included"), "[core]\nexcludesFile = patterns\ntrustctime = yes\n").unwrap();
+        assert!(git().args(["config", "include.path", "included"]).status().unwrap().success());
+
+        let files = [".config/git/config", ".gitconfig"].map(|name| home.join(name));
+        let settings = Settings::read(files.into_iter().chain([root.join(".git/config")]), &home, &root);
+        let said = git().args(["config", "--list", "--show-origin", "-z"]).output().unwrap().stdout;
+        let said = said.split(|byte| *byte == 0).filter_map(|piece| piece.strip_prefix(b"file:"));
+        let said: BTreeSet<PathBuf> = said.map(|path| root.join(Path::new(OsStr::from_bytes(path)))).collect();
+        assert_eq!(said.len(), 8);
+        for file in said {
+            assert!(settings.files.contains(&(file.clone(), Some(Form::AsItIs))), "{}", file.display());
+        }
+        // One that is on a condition, and one that is not there.
+        assert!(settings.files.iter().any(|(file, _)| file.ends_with("not-now")));
+        assert!(settings.files.contains(&(home.join("absent"), None)));
+        assert_eq!(settings.patterns, [home.join("private/attributes"), root.join("patterns")]);
+        assert!(settings.is_on("core.trustctime", false) && settings.is_on("core.filemode", false));
+        assert!(!settings.is_on("core.none", false));
+    }
+
+    #[test]
+    fn what_is_secret_stays() {
+        let home = tempfile::tempdir().unwrap();
+        let file = home.path().join(".gitconfig");
+        fs::write(&file, "[core]\nautocrlf = input\n[github]\ntoken = x\n").unwrap();
+        let settings = Settings::read([file.clone()], home.path(), home.path());
+        // A circle is an error to git; here it ends.
+        fs::write(home.path().join("circle"), "[include]\npath = circle\n").unwrap();
+        let circle = Settings::read([home.path().join("circle")], home.path(), home.path());
+        assert_eq!(circle.files.len(), 1);
+        let rest = b"[core]\nautocrlf = input\n[github]\n\n".to_vec();
+        assert_eq!(settings.files, [(file, Some(Form::Without(rest)))]);
+    }
+}

@@ -1,0 +1,185 @@
+# shellcheck shell=bash
+# What git knows of a tree beside names and contents, evaluated on a builder: what is clean on the Pi is clean there, by the
+# same settings, and a repository goes whole or not at all. As in 51-flakes-there.sh, whose words these are.
+
+# shellcheck source=/dev/null
+. "$LAB/cases/51-flakes-there.sh"
+
+# What all versions of Nix know of a flake in git, and what is in two files of it.
+facts='all="{ rev = self.rev or null; inherit (self) narHash lastModified; one = builtins.readFile ./deep/one; }"'
+
+# expect_clean, expect_dirty : so the Pi itself has it.
+expect_clean() { expect_lacks "$(seen_in pi "$own")" '"rev":null'; }
+expect_dirty() { expect_seen '"rev":null'; }
+
+# expect_same_in_place : as expect_same_derivation, without a copy: what the index says of its files is of these alone.
+expect_same_in_place() {
+	forget_calls pi
+	must lab on pi env -C "$directory" timeout 120 rebuild dry-build --eval-on "${builder:-builder}" -v --flake .
+	expect_no_evaluation pi
+	ran="$ran
+      and before, on the Pi: $(printf '%s' "$last_script" | tail -n 3)"
+	note_derivation
+	own=$(lab on pi env -C "$directory" nix --extra-experimental-features 'nix-command flakes' eval --raw \
+		".#nixosConfigurations.pi.config.system.build.toplevel.drvPath" 2>"$CASE/own" </dev/null) ||
+		fail "the Pi's own evaluation failed: $(cat "$CASE/own")"
+	expect_own_derivation_there "${builder:-builder}"
+}
+
+# A filter as git-crypt and git-lfs are (NixOS/nix#5260): git knows by the index alone that the tree is clean, for Nix's
+# own reading of a file never goes through the filter.
+case_git_there_filters() {
+	need_hosts oldbuilder newbuilder
+	fresh pi builder
+	given <<-END
+		$facts
+		git init -q
+		git config filter.turned.clean 'tr a-z n-za-m'
+		git config filter.turned.smudge 'tr a-z n-za-m'
+		echo 'deep/* filter=turned' >.gitattributes
+		mkdir deep && echo hello >deep/one && echo other >other
+		find . -path ./.git -prune -o -exec touch -d 2024-05-06T07:08:09Z {} +
+		clean_flake <<<"\$all"
+		mkdir more && echo more >more/file && touch -d 2024-05-06T07:08:09Z more/file && commit second
+	END
+	for builder in builder oldbuilder newbuilder; do
+		expect_same_in_place
+		expect_clean
+		expect_seen '"one":"uryyb'
+	done
+	builder=
+	after <<<'git update-index --index-version 4'
+	expect_same_in_place
+	expect_clean
+	# Touched but equal: to git, but not to libgit2.
+	after <<<'touch -d 2024-05-06T08:00:00Z deep/one'
+	expect_same_in_place
+	after <<<'git update-index --index-version 2 --refresh'
+	expect_same_in_place
+	expect_clean
+	# Times that do not count.
+	after <<<'ln deep/one /srv/other-name && rm /srv/other-name; git config core.trustctime false'
+	expect_same_in_place
+	expect_clean
+	# Another file; then this one.
+	after <<<'git config --unset core.trustctime; git update-index --refresh; echo changed >>other'
+	for builder in builder oldbuilder newbuilder; do
+		expect_same_in_place
+		expect_dirty
+		expect_seen '"one":"hello'
+	done
+	builder=
+	after <<<'git checkout -q other; echo hullo >deep/one'
+	expect_same_in_place
+	expect_dirty
+	after <<<'git commit -qam third; git worktree add -q -f /srv/tree'
+	directory=/srv/tree
+	after <<<'touch -d 2024-05-06T07:08:09Z deep/one; git update-index --refresh'
+	expect_same_in_place
+	expect_clean
+}
+
+# A lock file that the evaluation writes is a change of the tree, whatever the index said of it before.
+case_git_there_lock_file() {
+	given <<-'END'
+		rm -rf /srv/input; mkdir /srv/input; echo '{ outputs = _: { text = "one"; }; }' >/srv/input/flake.nix
+		inputs='inputs.a.url = "path:/srv/input";'
+		clean_flake <<<"$all // { text = inputs.a.text; }"
+		sed -i 's/inputs.a/inputs.b/g' flake.nix && git add . && git commit -qm second
+	END
+	expect_same_derivation --flake .
+	expect_seen '"rev":null'
+}
+
+# git's settings are those of the Pi: what they include, where it is private, and not what is secret in them.
+case_git_there_settings() {
+	given <<-END
+		$facts
+		mkdir deep && echo one >deep/one
+		clean_flake <<<"\$all"
+		mkdir -p -m 700 /root/private
+		cat >/root/.gitconfig <<-'GIT'
+			[github]
+				token = marker-of-a-token
+			[url "https://marker-of-a-token@github.com/"]
+				insteadOf = https://github.com/
+			[core]
+				autocrlf = true
+			[include]
+				path = private/included
+			[includeIf "gitdir:/srv/config/"]
+				path = ~/private/on-a-condition
+			[includeIf "gitdir:/elsewhere/"]
+				path = ~/private/not-there
+		GIT
+		echo '[user] name = x' >/root/private/included
+		printf '[core]\n\tattributesFile = ~/private/attributes\n' >/root/private/on-a-condition
+		echo '# none' >/root/private/attributes
+		git config remote.origin.url https://me:marker-of-a-token@git.lan/x
+		printf 'one\r\n' >deep/one
+		git update-index --refresh
+	END
+	must_on pi sh -c 'chmod 700 /root /root/private; chmod 600 /root/private/* /root/.gitconfig'
+	for builder in builder oldbuilder; do
+		expect_same_in_place
+		expect_clean
+		expect_not_there marker-of-a-token
+	done
+	builder=
+	after <<<'echo "deep/one -text" >/root/private/attributes'
+	expect_same_in_place
+	expect_dirty
+	after <<<'rm /root/.gitconfig; printf "[core]\n\tautocrlf = true\n" >.git/more; git config include.path more; rm -r /root/private'
+	expect_same_in_place
+	expect_clean
+	# One that git itself cannot read.
+	after <<<'echo "[core" >.git/more'
+	evaluate --flake .
+	expect_equal "$own" failed
+	expect_failure
+	after <<<'git config --unset include.path || sed -i /include/,+1d .git/config'
+	must_sh_on pi 'chmod 755 /root'
+}
+
+# What lies in .ssh or .password-store of a repository is the repository's.
+case_git_there_names_of_secrets() {
+	given <<-'END'
+		mkdir -p .gnupg .ssh .password-store/web .aws sops
+		echo use-agent >.gnupg/gpg.conf
+		echo 'me@lab ssh-ed25519 AAAA' >.ssh/allowed_signers
+		echo 0123 >.password-store/.gpg-id
+		printf '\205\002\014' >.password-store/web/a.gpg
+		echo '[default]' >.aws/config
+		clean_flake <<<'$all // { tree = builtins.path { path = ./.; name = "tree"; }; }'
+		sed -i 's/\$all/{ inherit (self) narHash; rev = self.rev or null; dirtyRev = self.dirtyRev or null; }/' flake.nix
+		git commit -qam second
+		echo 'marker-of-a-key' >.ssh/untracked; chmod 600 .ssh/untracked
+	END
+	expect_same_derivation --flake .
+	expect_seen '"dirtyRev":null'
+	after <<<'echo >>.password-store/web/a.gpg'
+	expect_another_derivation --flake .
+	expect_seen '"rev":null'
+	expect_not_there marker-of-a-key
+	# A classic configuration that fetches it.
+	must_sh_on pi 'rm -rf /etc/nixos; mkdir -p /etc/nixos
+		echo "{ environment.etc.seen.text = builtins.toJSON (let t = builtins.fetchGit /srv/config; in [ (builtins.readDir t) (builtins.readDir (t + \"/.password-store/web\")) ]); }" >/etc/nixos/configuration.nix'
+	must lab on pi env -C /etc/nixos timeout 120 rebuild dry-build --eval-on builder -v
+	note_derivation
+	own=$(lab on pi nix-instantiate '<nixpkgs/nixos>' -A config.system.build.toplevel </dev/null 2>"$CASE/own")
+	expect_own_derivation_there builder
+	must_sh_on pi 'rm -rf /etc/nixos'
+	# A key: before anything is sent, and with a remedy that works.
+	after <<-'END'
+		printf -- '-----BEGIN OPENSSH PRIVATE KEY-----\nmarker-of-a-key\n' >.ssh/id_pi && chmod 600 .ssh/id_pi
+		git add .ssh/id_pi
+	END
+	run lab on pi env -C /srv/config timeout 120 rebuild dry-build --eval-on builder --flake .
+	expect_failure
+	expect_contains "$errors" "git tracks /srv/config/.ssh/id_pi, which is a secret"
+	expect_contains "$errors" "git -C /srv/config/.ssh rm --cached id_pi"
+	expect_not_there marker-of-a-key
+	after <<<'git -C /srv/config/.ssh rm -q --cached id_pi'
+	expect_same_derivation --flake .
+	expect_not_there marker-of-a-key
+}
