@@ -250,6 +250,15 @@ impl Collection {
         )
     }
 
+    /// Whether other bytes than it has go in the place of a file.
+    fn is_made(&self, path: &Path) -> bool {
+        let entry = self.mirror.entries.get(path);
+        let Some(Entry::Content { identity, .. }) = entry else {
+            return false;
+        };
+        matches!(identity, Identity::Made(_))
+    }
+
     /// Adds what a name in angle brackets stands for. A package collection is read here and there and everywhere, and goes
     /// as a whole; anything else is a part of the configuration. Says whether there is such a thing.
     pub fn add_lookup(&mut self, name: &str) -> bool {
@@ -399,7 +408,10 @@ impl Collection {
     }
 
     fn add_content_of(&mut self, path: &Path, identify: fn(&Path, &fs::Metadata) -> std::io::Result<Identity>) {
-        if self.has(path) {
+        // A file of git's settings went without what is secret in it, unless it is a part of the configuration.
+        let is_wanted_as_it_is =
+            self.is_made(path) && (!self.asked_for || self.is_own(path)) && !guard::is_in_git(path);
+        if self.has(path) && !is_wanted_as_it_is {
             return;
         }
         if self.is_forbidden(path, Kind::File) {

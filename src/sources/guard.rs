@@ -33,7 +33,10 @@ pub(super) fn is_of_the_machine(path: &Path) -> bool {
         "/var/lib/sops-nix",
     ];
     PLACES.iter().any(|place| path.starts_with(place))
-        || (path.starts_with("/etc/ssh") && path.file_name().is_some_and(|name| name.to_string_lossy().ends_with("_key")))
+        || (path.starts_with("/etc/ssh")
+            && path
+                .file_name()
+                .is_some_and(|name| name.to_string_lossy().ends_with("_key")))
 }
 
 /// Whether a file is a secret by its name, as far as that tells.
@@ -51,7 +54,10 @@ fn is_secret_by_name(path: &Path) -> bool {
 
 /// What a git directory holds that git itself does not read: the keys of git-crypt.
 pub(super) fn is_gits_own_secret(path: &Path) -> bool {
-    let mut parts = path.components().map(Component::as_os_str).skip_while(|part| *part != ".git");
+    let mut parts = path
+        .components()
+        .map(Component::as_os_str)
+        .skip_while(|part| *part != ".git");
     parts.any(|part| part == "git-crypt")
 }
 
@@ -75,7 +81,6 @@ pub(super) fn is_secret_content(path: &Path, bytes: &[u8]) -> bool {
     let has = |word: &str| bytes.windows(word.len()).any(|part| part == word.as_bytes());
     is_packet || WORDS.iter().any(|word| has(word)) || (path.ends_with(".netrc") && has("password"))
 }
-
 
 /// Whether every user of this machine may read a file.
 pub(super) fn is_public(file: &Path) -> bool {
@@ -219,7 +224,11 @@ mod tests {
             b"machine h login me password x",
             b"\x95\x03\xbe\x04",
         ] {
-            assert!(is_secret_content(Path::new("/c/.netrc"), bytes), "{}", String::from_utf8_lossy(bytes));
+            assert!(
+                is_secret_content(Path::new("/c/.netrc"), bytes),
+                "{}",
+                String::from_utf8_lossy(bytes)
+            );
         }
         // A public key, a file encrypted to one, settings.
         for bytes in [
@@ -231,7 +240,11 @@ mod tests {
             b"age1qqq\n",
             b"# password logins: none\n",
         ] {
-            assert!(!is_secret_content(Path::new("/c/.ssh/config"), bytes), "{}", String::from_utf8_lossy(bytes));
+            assert!(
+                !is_secret_content(Path::new("/c/.ssh/config"), bytes),
+                "{}",
+                String::from_utf8_lossy(bytes)
+            );
         }
     }
 

@@ -61,7 +61,9 @@ impl Collection {
             Failure::new(format!(
                 "git tracks {shown}, of which an evaluation elsewhere sees that machine's"
             ))
-            .with_remedy(format!("evaluate here: --eval-on ''\nor take it out of the repository: {untrack}"))
+            .with_remedy(format!(
+                "evaluate here: --eval-on ''\nor take it out of the repository: {untrack}"
+            ))
         })
     }
 
@@ -92,15 +94,7 @@ impl Collection {
 
     fn add_tracked_file(&mut self, path: &Path) {
         match self.mirror.entries.get(path) {
-            Some(Entry::Shut(Kind::File)) => self.add_content(path),
-            // As a file of settings it went without what is secret in it; here it is what git has.
-            Some(Entry::Content {
-                identity: Identity::Made(_),
-                ..
-            }) => {
-                self.mirror.entries.insert(path.to_owned(), Entry::Shut(Kind::File));
-                self.add_content(path);
-            }
+            Some(Entry::Shut(Kind::File) | Entry::Content { .. }) => self.add_content(path),
             // Of these the other machine's are seen, unless ours are there.
             None if guard::is_of_both(path) && path.is_file() => self.add_content(path),
             None if guard::is_the_evaluators(path) && fs::symlink_metadata(path).is_ok() => {
@@ -171,7 +165,10 @@ impl Collection {
             .iter()
             .rev()
             .flat_map(|directory| ["config", "config.worktree"].map(|name| directory.join(name)));
-        let files = [PathBuf::from(SETTINGS_OF_MACHINE)].into_iter().chain(at_home).chain(own);
+        let files = [PathBuf::from(SETTINGS_OF_MACHINE)]
+            .into_iter()
+            .chain(at_home)
+            .chain(own);
         let settings = Settings::read(files, &self.home, root);
         // They are git's own, and not what the other machine asks for.
         let asked_for = std::mem::replace(&mut self.asked_for, false);
@@ -204,7 +201,8 @@ impl Collection {
 
     /// Adds a file with another content than it has here; not if that is what the configuration names.
     pub(super) fn add_made(&mut self, place: &Path, bytes: Vec<u8>) {
-        let is_named = matches!(self.mirror.entries.get(place), Some(Entry::Content { .. })) && !guard::is_in_git(place);
+        let is_named =
+            matches!(self.mirror.entries.get(place), Some(Entry::Content { .. })) && !guard::is_in_git(place);
         let data = fs::metadata(place).ok().filter(|_| !is_named);
         if let Some(data) = data.filter(|_| !self.is_forbidden(place, Kind::File)) {
             self.mirror.entries.insert(

@@ -299,7 +299,11 @@ mod tests {
         assert!(!clean.contains("abc") && !clean.contains("c9@"), "{clean}");
         let kept = |text: &str| {
             let pairs = of_git(text.as_bytes()).unwrap().into_iter();
-            pairs.map(|(name, value)| [name, value.unwrap()].map(|bytes| String::from_utf8(bytes).unwrap()).join("="))
+            pairs.map(|(name, value)| {
+                [name, value.unwrap()]
+                    .map(|bytes| String::from_utf8(bytes).unwrap())
+                    .join("=")
+            })
         };
         let kept: Vec<String> = kept(&clean).collect();
         assert_eq!(

@@ -11,11 +11,14 @@ use sha1::{Digest, Sha1};
 /// The part of an entry that is before its name; it ends with two bytes of flags, and there may be two more.
 const FIXED: usize = 62;
 const FLAGS: usize = 60;
-/// git's "assume unchanged": who compares the tree with the index believes it (`CE_VALID`, `GIT_INDEX_ENTRY_VALID`).
-const ASSUMED_VALID: u8 = 0x80;
+/// git's "skip worktree", in the second two bytes: who compares the tree with the index takes the file for unchanged, and
+/// what is new or staged still for that. ("Assume unchanged" would be nearer, but libgit2 then overlooks staged new files.)
+const UNCHANGED: [u8; 2] = [0x40, 0];
 const EXTENDED: u8 = 0x40;
 const STAGE: u8 = 0x30;
 const CHECKSUM: usize = 20;
+/// Extensions that say where others are; no index needs them.
+const OF_OFFSETS: [&[u8]; 2] = [b"EOIE", b"IEOT"];
 /// What an evaluation may write: over there, it has to look for itself.
 const WRITTEN: &str = "flake.lock";
 
@@ -28,22 +31,30 @@ pub(in crate::sources) struct Tracked {
     pub modules: Vec<PathBuf>,
 }
 
+/// An index in its parts.
+struct Index<'a> {
+    version: u32,
+    entries: Vec<Listed<'a>>,
+    /// Each with its signature and length.
+    extensions: Vec<&'a [u8]>,
+    checksum: &'a [u8],
+}
+
 /// One entry of an index.
 struct Listed<'a> {
     name: Vec<u8>,
-    fixed: &'a [u8],
-    /// Where it begins in the index.
-    start: usize,
+    /// All of its bytes.
+    bytes: &'a [u8],
 }
 
 impl Listed<'_> {
     fn number(&self, at: usize) -> u32 {
-        let bytes = self.fixed.get(at..at + 4).and_then(|bytes| bytes.try_into().ok());
+        let bytes = self.bytes.get(at..at + 4).and_then(|bytes| bytes.try_into().ok());
         u32::from_be_bytes(bytes.unwrap_or_default())
     }
 
     fn flags(&self) -> u8 {
-        self.fixed.get(FLAGS).copied().unwrap_or_default()
+        self.bytes.get(FLAGS).copied().unwrap_or_default()
     }
 
     fn path(&self) -> &Path {
@@ -57,6 +68,21 @@ impl Listed<'_> {
 
     fn is_module(&self) -> bool {
         self.number(24) & 0o170_000 == 0o160_000
+    }
+
+    /// The same entry of an unchanged file.
+    fn marked(&self, version: u32) -> Vec<u8> {
+        let (fixed, rest) = self.bytes.split_at(FIXED);
+        let mut bytes = fixed.to_vec();
+        bytes[FLAGS] |= EXTENDED;
+        bytes.extend(UNCHANGED);
+        if version == 4 {
+            bytes.extend(rest);
+        } else {
+            bytes.extend(&self.name);
+            bytes.resize(padded(bytes.len()), 0);
+        }
+        bytes
     }
 
     /// Whether the file is as the index says by all that the file system says of it: the strictest of the rules by which
@@ -103,7 +129,7 @@ impl Rules {
 /// What an index lists. Nothing if it is of a kind that is not known here.
 pub(in crate::sources) fn tracked(bytes: &[u8]) -> Option<Tracked> {
     let mut found = Tracked::default();
-    for entry in entries(bytes)?.iter().filter(|entry| entry.is_inside()) {
+    for entry in read(bytes)?.entries.iter().filter(|entry| entry.is_inside()) {
         let paths = if entry.is_module() {
             &mut found.modules
         } else {
@@ -124,33 +150,47 @@ pub(in crate::sources) fn with_unchanged_marked(
     rules: Rules,
     metadata: impl Fn(&Path) -> Option<Metadata>,
 ) -> Option<Vec<u8>> {
-    let mut marked = bytes.to_vec();
-    for entry in entries(bytes)? {
-        let path = entry.path();
+    let Index {
+        version,
+        entries,
+        extensions,
+        checksum,
+    } = read(bytes)?;
+    let is_unchanged = |entry: &Listed| {
         let is_plain = entry.flags() & (EXTENDED | STAGE) == 0 && !entry.is_module() && entry.is_inside();
-        if is_plain && !path.ends_with(WRITTEN) && metadata(path).is_some_and(|data| entry.fits(&data, rules)) {
-            *marked.get_mut(entry.start + FLAGS)? |= ASSUMED_VALID;
+        let path = entry.path();
+        is_plain && !path.ends_with(WRITTEN) && metadata(path).is_some_and(|data| entry.fits(&data, rules))
+    };
+    let mut made = [b"DIRC".as_slice(), &version.max(3).to_be_bytes()].concat();
+    made.extend(u32::try_from(entries.len()).ok()?.to_be_bytes());
+    for entry in entries {
+        if is_unchanged(&entry) {
+            made.extend(entry.marked(version));
+        } else {
+            made.extend(entry.bytes);
         }
     }
-    let end = marked.len() - CHECKSUM;
-    let (content, checksum) = marked.split_at_mut(end);
+    let kept = extensions
+        .iter()
+        .filter(|bytes| !OF_OFFSETS.iter().any(|known| bytes.starts_with(known)));
+    kept.for_each(|extension| made.extend(*extension));
     // None at all if that is all zeros (index.skipHash).
-    if checksum.iter().any(|byte| *byte != 0) {
-        checksum.copy_from_slice(&Sha1::digest(content));
-    }
-    Some(marked)
+    let is_checked = checksum.iter().any(|byte| *byte != 0);
+    let digest = Sha1::digest(&made);
+    made.extend(if is_checked { digest.as_slice() } else { checksum });
+    Some(made)
 }
 
 /// git's `gitformat-index`, versions 2 to 4. An index in two parts ("link"), one with whole directories in it ("sdir") and
 /// one with SHA-256 are not known here; nor to libgit2, with which Nix reads.
-fn entries(bytes: &[u8]) -> Option<Vec<Listed<'_>>> {
+fn read(bytes: &[u8]) -> Option<Index<'_>> {
     let mut rest = bytes.strip_prefix(b"DIRC")?;
     let version = number(&mut rest)?;
     let count = number(&mut rest)?;
     if !(2..=4).contains(&version) {
         return None;
     }
-    let mut found = Vec::new();
+    let mut entries = Vec::new();
     let mut name = Vec::new();
     for _ in 0..count {
         let fixed = rest.get(..FIXED)?;
@@ -168,31 +208,42 @@ fn entries(bytes: &[u8]) -> Option<Vec<Listed<'_>>> {
         let size = if version == 4 {
             rest.len() - after.len() + end + 1
         } else {
-            // One to eight NULs, up to a multiple of eight.
-            (start + end + 8) / 8 * 8
+            padded(start + end)
         };
-        found.push(Listed {
+        let (bytes, after) = rest.split_at_checked(size)?;
+        entries.push(Listed {
             name: name.clone(),
-            fixed,
-            start: bytes.len() - rest.len(),
+            bytes,
         });
-        rest = rest.get(size..)?;
+        rest = after;
     }
-    ends_well(rest).then_some(found)
+    let (extensions, checksum) = extensions(rest)?;
+    Some(Index {
+        version,
+        entries,
+        extensions,
+        checksum,
+    })
+}
+
+/// With one to eight NULs, up to a multiple of eight.
+fn padded(length: usize) -> usize {
+    (length + 8) / 8 * 8
 }
 
 /// Extensions, and a checksum. Of one with a small letter nobody may say that he has read the index without it.
-fn ends_well(mut rest: &[u8]) -> bool {
-    fn extension(rest: &[u8]) -> Option<&[u8]> {
-        let (signature, mut after) = rest.split_at_checked(4)?;
-        let length = usize::try_from(number(&mut after)?).ok()?;
-        after.get(length..).filter(|_| signature[0].is_ascii_uppercase())
-    }
+fn extensions(mut rest: &[u8]) -> Option<(Vec<&[u8]>, &[u8])> {
+    let mut found = Vec::new();
     while rest.len() > CHECKSUM {
-        let Some(after) = extension(rest) else { return false };
+        let length = number(&mut rest.get(4..)?)?;
+        let (extension, after) = rest.split_at_checked(usize::try_from(length).ok()?.checked_add(8)?)?;
+        if !extension.first()?.is_ascii_uppercase() {
+            return None;
+        }
+        found.push(extension);
         rest = after;
     }
-    rest.len() == CHECKSUM
+    (rest.len() == CHECKSUM).then_some((found, rest))
 }
 
 /// What an index has of a wider number: its low 32 bits.
@@ -295,7 +346,10 @@ pub(in crate::sources) mod tests {
         let with = |signature: &[u8]| [entries, signature, &[0, 0, 0, 1, b'x'], checksum].concat();
         assert_eq!(tracked(&with(b"EOIE")), Some(Tracked::default()));
         assert_eq!(tracked(&with(b"link")), None);
-        assert_eq!(tracked(&[b"DIRC\0\0\0\x05\0\0\0\0".as_slice(), checksum].concat()), None);
+        assert_eq!(
+            tracked(&[b"DIRC\0\0\0\x05\0\0\0\0".as_slice(), checksum].concat()),
+            None
+        );
     }
 
     #[test]
@@ -309,5 +363,121 @@ pub(in crate::sources) mod tests {
             let mut rest = bytes;
             assert_eq!(offset(&mut rest), expected);
         }
+    }
+
+    /// A repository with files of `names`, all committed long after they were written. Gives a way to run git in it.
+    fn repository(root: &Path, names: &[&str]) -> impl Fn(&[&str]) -> String {
+        let root = root.to_owned();
+        let git = move |words: &[&str]| {
+            let identity = ["-c", "user.name=x", "-c", "user.email=x@lab"];
+            let done = std::process::Command::new("git")
+                .arg("-C")
+                .arg(&root)
+                .args(identity)
+                .args(words)
+                .output()
+                .unwrap();
+            assert!(done.status.success(), "{words:?}: {done:?}");
+            String::from_utf8(done.stdout).unwrap()
+        };
+        git(&["init", "-q"]);
+        for name in names {
+            write(&git_root(&git), name, name);
+        }
+        git(&["add", "-A"]);
+        git(&["commit", "-qm", "all"]);
+        git
+    }
+
+    fn git_root(git: &impl Fn(&[&str]) -> String) -> PathBuf {
+        git(&["rev-parse", "--show-toplevel"]).trim().into()
+    }
+
+    /// Writes a file as if it were old.
+    fn write(root: &Path, name: &str, text: &str) {
+        let path = root.join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(&path, text).unwrap();
+        let old = std::time::SystemTime::UNIX_EPOCH + std::time::Duration::new(1_700_000_000, 5);
+        std::fs::File::options()
+            .write(true)
+            .open(&path)
+            .unwrap()
+            .set_modified(old)
+            .unwrap();
+    }
+
+    /// What git itself takes for marked, in the index that is made of that of `root`; git checks its digest as well.
+    fn marked(root: &Path, git: &impl Fn(&[&str]) -> String, change: impl Fn(&mut Rules)) -> Vec<String> {
+        let index = root.join(".git/index");
+        let before = std::fs::read(&index).unwrap();
+        let mut rules = Rules::of(&std::fs::metadata(&index).unwrap());
+        change(&mut rules);
+        let metadata = |name: &Path| std::fs::symlink_metadata(root.join(name)).ok();
+        std::fs::write(&index, with_unchanged_marked(&before, rules, metadata).unwrap()).unwrap();
+        git(&["fsck", "--no-progress"]);
+        let listed = git(&["ls-files", "-v"]);
+        std::fs::write(&index, before).unwrap();
+        listed
+            .lines()
+            .filter_map(|line| line.strip_prefix("S "))
+            .map(str::to_owned)
+            .collect()
+    }
+
+    /// In all versions of an index, with what git notes of single files.
+    #[test]
+    fn what_is_unchanged_by_what_the_file_system_says_is_marked() {
+        let root = tempfile::tempdir().unwrap();
+        let root = root.path();
+        let git = repository(
+            root,
+            &[
+                "a",
+                "changed",
+                "deep/b",
+                "flake.lock",
+                "gone",
+                "mode",
+                "sub/flake.lock",
+                "touched",
+            ],
+        );
+        std::os::unix::fs::symlink("a", root.join("link")).unwrap();
+        git(&["add", "link"]);
+        write(root, "intended", "x");
+        git(&["add", "-N", "intended"]);
+        std::fs::write(root.join("changed"), "CHANGED").unwrap();
+        std::fs::remove_file(root.join("gone")).unwrap();
+        std::fs::write(root.join("touched"), "touched").unwrap();
+        let mode = <std::fs::Permissions as std::os::unix::fs::PermissionsExt>::from_mode(0o755);
+        std::fs::set_permissions(root.join("mode"), mode).unwrap();
+        for version in ["2", "3", "4"] {
+            git(&["update-index", "--index-version", version]);
+            let kept = marked(root, &git, |_| {});
+            // A link is as new as the index may be.
+            let kept: Vec<_> = kept.iter().filter(|name| *name != "link").collect();
+            assert_eq!(kept, ["a", "deep/b"], "version {version}");
+        }
+        let without = |rules: &mut Rules| (rules.modes_count, rules.change_times_count) = (false, false);
+        assert!(marked(root, &git, without).contains(&"mode".to_owned()));
+        // Before them, nobody can say what came first.
+        let early = |rules: &mut Rules| rules.made = (1_700_000_000, 5);
+        assert_eq!(marked(root, &git, early), Vec::<String>::new());
+        let late = |rules: &mut Rules| rules.made = (1_700_000_000, 6);
+        assert_eq!(marked(root, &git, late), ["a", "deep/b"]);
+    }
+
+    #[test]
+    fn an_index_without_a_digest_stays_without() {
+        let bytes = index(&[("a", 0o100_644)]);
+        let rules = Rules {
+            made: (9, 0),
+            change_times_count: false,
+            modes_count: false,
+        };
+        let made = with_unchanged_marked(&bytes, rules, |_| None).unwrap();
+        assert_eq!(made[8..], bytes[8..]);
+        assert_eq!(with_unchanged_marked(&bytes[1..], rules, |_| None), None);
     }
 }

@@ -51,7 +51,9 @@ impl Settings {
     pub fn is_on(&self, name: &str, otherwise: bool) -> bool {
         let last = self.variables.iter().rev().find(|(own, _)| own == name.as_bytes());
         last.map_or(otherwise, |(_, value)| {
-            !["false", "no", "off", "0", ""].iter().any(|word| value.eq_ignore_ascii_case(word.as_bytes()))
+            !["false", "no", "off", "0", ""]
+                .iter()
+                .any(|word| value.eq_ignore_ascii_case(word.as_bytes()))
         })
     }
 
@@ -124,34 +126,63 @@ mod tests {
         fs::create_dir_all(&root).unwrap();
         let git = || {
             let mut git = Command::new("git");
-            git.arg("-C").arg(&root).env("HOME", &home).env_remove("XDG_CONFIG_HOME");
+            git.arg("-C")
+                .arg(&root)
+                .env("HOME", &home)
+                .env_remove("XDG_CONFIG_HOME");
             git.env("GIT_CONFIG_NOSYSTEM", "1");
             git
         };
         assert!(git().args(["init", "-q"]).status().unwrap().success());
-        write(".gitconfig", "[include]\npath = .gitconfig-all\n[includeIf \"gitdir:~/work/\"]\npath = \"~/private/work\"\n\
-            [includeIf \"gitdir:~/elsewhere/\"]\npath = not-now\n[core]\nattributesFile = ~/private/attributes\n");
+        write(
+            ".gitconfig",
+            "[include]\npath = .gitconfig-all\n[includeIf \"gitdir:~/work/\"]\npath = \"~/private/work\"\n\
+            [includeIf \"gitdir:~/elsewhere/\"]\npath = not-now\n[core]\nattributesFile = ~/private/attributes\n",
+        );
         write(".gitconfig-all", "[core]\nautocrlf = input\n[include]\npath = absent\n");
         write(".config/git/config", "[a]\nb\n[include]\npath = beside\n");
         write(".config/git/beside", "[core]\ntrustctime = no\n");
         write("private/work", "[include]\npath = deeper/more\n[user]\nname = x\n");
         write("private/deeper/more", "[core]\nfileMode = yes\n");
-        fs::write(root.join(".git/included"), "[core]\nexcludesFile = patterns\ntrustctime = yes\n").unwrap();
-        assert!(git().args(["config", "include.path", "included"]).status().unwrap().success());
+        fs::write(
+            root.join(".git/included"),
+            "[core]\nexcludesFile = patterns\ntrustctime = yes\n",
+        )
+        .unwrap();
+        assert!(
+            git()
+                .args(["config", "include.path", "included"])
+                .status()
+                .unwrap()
+                .success()
+        );
 
         let files = [".config/git/config", ".gitconfig"].map(|name| home.join(name));
         let settings = Settings::read(files.into_iter().chain([root.join(".git/config")]), &home, &root);
-        let said = git().args(["config", "--list", "--show-origin", "-z"]).output().unwrap().stdout;
-        let said = said.split(|byte| *byte == 0).filter_map(|piece| piece.strip_prefix(b"file:"));
+        let said = git()
+            .args(["config", "--list", "--show-origin", "-z"])
+            .output()
+            .unwrap()
+            .stdout;
+        let said = said
+            .split(|byte| *byte == 0)
+            .filter_map(|piece| piece.strip_prefix(b"file:"));
         let said: BTreeSet<PathBuf> = said.map(|path| root.join(Path::new(OsStr::from_bytes(path)))).collect();
         assert_eq!(said.len(), 8);
         for file in said {
-            assert!(settings.files.contains(&(file.clone(), Some(Form::AsItIs))), "{}", file.display());
+            assert!(
+                settings.files.contains(&(file.clone(), Some(Form::AsItIs))),
+                "{}",
+                file.display()
+            );
         }
         // One that is on a condition, and one that is not there.
         assert!(settings.files.iter().any(|(file, _)| file.ends_with("not-now")));
         assert!(settings.files.contains(&(home.join("absent"), None)));
-        assert_eq!(settings.patterns, [home.join("private/attributes"), root.join("patterns")]);
+        assert_eq!(
+            settings.patterns,
+            [home.join("private/attributes"), root.join("patterns")]
+        );
         assert!(settings.is_on("core.trustctime", false) && settings.is_on("core.filemode", false));
         assert!(!settings.is_on("core.none", false));
     }

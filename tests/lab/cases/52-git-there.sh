@@ -45,7 +45,6 @@ case_git_there_filters() {
 	for builder in builder oldbuilder newbuilder; do
 		expect_same_in_place
 		expect_clean
-		expect_seen '"one":"uryyb'
 	done
 	builder=
 	after <<<'git update-index --index-version 4'
@@ -79,18 +78,6 @@ case_git_there_filters() {
 	expect_clean
 }
 
-# A lock file that the evaluation writes is a change of the tree, whatever the index said of it before.
-case_git_there_lock_file() {
-	given <<-'END'
-		rm -rf /srv/input; mkdir /srv/input; echo '{ outputs = _: { text = "one"; }; }' >/srv/input/flake.nix
-		inputs='inputs.a.url = "path:/srv/input";'
-		clean_flake <<<"$all // { text = inputs.a.text; }"
-		sed -i 's/inputs.a/inputs.b/g' flake.nix && git add . && git commit -qm second
-	END
-	expect_same_derivation --flake .
-	expect_seen '"rev":null'
-}
-
 # git's settings are those of the Pi: what they include, where it is private, and not what is secret in them.
 case_git_there_settings() {
 	given <<-END
@@ -117,16 +104,13 @@ case_git_there_settings() {
 		echo '# none' >/root/private/attributes
 		git config remote.origin.url https://me:marker-of-a-token@git.lan/x
 		printf 'one\r\n' >deep/one
-		git update-index --refresh
+		git add deep/one
 	END
 	must_on pi sh -c 'chmod 700 /root /root/private; chmod 600 /root/private/* /root/.gitconfig'
-	for builder in builder oldbuilder; do
-		expect_same_in_place
-		expect_clean
-		expect_not_there marker-of-a-token
-	done
-	builder=
-	after <<<'echo "deep/one -text" >/root/private/attributes'
+	expect_same_in_place
+	expect_clean
+	expect_not_there marker-of-a-token
+	after <<<'echo "deep/one -text" >/root/private/attributes; touch deep/one'
 	expect_same_in_place
 	expect_dirty
 	after <<<'rm /root/.gitconfig; printf "[core]\n\tautocrlf = true\n" >.git/more; git config include.path more; rm -r /root/private'
@@ -150,9 +134,7 @@ case_git_there_names_of_secrets() {
 		echo 0123 >.password-store/.gpg-id
 		printf '\205\002\014' >.password-store/web/a.gpg
 		echo '[default]' >.aws/config
-		clean_flake <<<'$all // { tree = builtins.path { path = ./.; name = "tree"; }; }'
-		sed -i 's/\$all/{ inherit (self) narHash; rev = self.rev or null; dirtyRev = self.dirtyRev or null; }/' flake.nix
-		git commit -qam second
+		clean_flake <<<"$all // { tree = builtins.path { path = ./.; name = \"tree\"; }; }"
 		echo 'marker-of-a-key' >.ssh/untracked; chmod 600 .ssh/untracked
 	END
 	expect_same_derivation --flake .
