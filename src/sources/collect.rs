@@ -63,6 +63,7 @@ pub enum Refusal {
 pub struct Collection {
     search_path: SearchPath,
     home: PathBuf,
+    config_home: PathBuf,
     mirror: Mirror,
     trees: BTreeSet<OsString>,
     /// Store paths that may be had if they cannot be fetched from elsewhere.
@@ -87,6 +88,7 @@ impl Collection {
     pub fn new(search_path: SearchPath, home: PathBuf) -> Self {
         Self {
             search_path,
+            config_home: home.join(".config"),
             home,
             mirror: Mirror::default(),
             trees: BTreeSet::new(),

@@ -425,6 +425,22 @@ fn what_is_tracked_is_not_for_whoever_asks() {
     assert_eq!(found.take_refused().len(), 1);
 }
 
+/// A classic configuration's `fetchGit` of a repository of another user, who lets nobody look into a part of it.
+#[test]
+fn a_tracked_directory_that_may_not_be_looked_into_is_not_deleted() {
+    use std::os::unix::fs::PermissionsExt;
+    let root = tree(&["c/.git/HEAD: x", "c/.ssh/allowed_signers: x", "c/.gnupg/deep/gpg.conf: x"]);
+    write_index(&root, "c", &[".gnupg/deep/gpg.conf", ".ssh/allowed_signers"]);
+    for (name, mode) in [("", 0o755), ("c/.gnupg/deep", 0o700)] {
+        fs::set_permissions(root.path().join(name), fs::Permissions::from_mode(mode)).unwrap();
+    }
+    let mut found = collection(&root, "");
+    found.add_asked(&root.path().join("c/.git/index"));
+    assert!(sent(&found, &root).contains(&"c/.ssh/allowed_signers".to_owned()));
+    let failure = found.expect_whole().unwrap_err();
+    assert!(failure.to_string().contains("c/.gnupg/deep,"), "{failure}");
+}
+
 /// Private ones, included ones and ones that are not there, too; but not what is secret in them.
 #[test]
 fn the_settings_of_git_go_with_a_repository() {
@@ -479,6 +495,13 @@ fn the_settings_of_git_go_with_a_repository() {
         bytes_of(&again, &path("home/private/more")),
         b"[core]\nattributesFile = ~/private/attributes\n[github]\n\n"
     );
+    // In another place than usual.
+    fs::create_dir_all(path("config/git")).unwrap();
+    fs::write(path("config/git/config"), "[core]\n").unwrap();
+    let mut elsewhere = collection(&root, "");
+    elsewhere.set_config_home(path("config"));
+    elsewhere.add_repository(&path("c"));
+    assert!(sent(&elsewhere, &root).contains(&"config/git/config".to_owned()));
     // Unless the configuration names it.
     found.add_configuration(&path("home/private/more"));
     let entry = found.mirror().entries.get(&path("home/private/more"));

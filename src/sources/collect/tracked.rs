@@ -17,9 +17,7 @@ use crate::sources::git::settings::{Form, Settings};
 use crate::sources::guard;
 use crate::sources::mirror::{Entry, Identity, Kind, Made};
 
-/// What git reads of the user's, of the machine's, and in a work tree, whether it is tracked or not.
-const SETTINGS_AT_HOME: [&str; 2] = [".config/git/config", ".gitconfig"];
-const PATTERNS_AT_HOME: [&str; 2] = [".config/git/attributes", ".config/git/ignore"];
+/// What git reads of the machine's, and in a work tree, whether it is tracked or not.
 const SETTINGS_OF_MACHINE: &str = "/etc/gitconfig";
 const PATTERNS_OF_MACHINE: &str = "/etc/gitattributes";
 const SETTINGS_IN_TREE: [&str; 2] = [".gitattributes", ".gitignore"];
@@ -47,7 +45,7 @@ impl Collection {
         let word = |text: &OsStr| shell_word(text).map(|word| String::from_utf8_lossy(&word).into_owned());
         let directory = file.parent().unwrap_or(file).as_os_str();
         let name = file.file_name().unwrap_or_default();
-        let untrack = format!("git -C {} rm --cached {}", word(directory)?, word(name)?);
+        let untrack = format!("git -C {} rm -r --cached {}", word(directory)?, word(name)?);
         Err(if *is_secret {
             Failure::new(format!(
                 "git tracks {shown}, which is a secret of this machine and never leaves it; a repository goes whole or not at all"
@@ -102,6 +100,11 @@ impl Collection {
             }
             _ => {}
         }
+        self.tell_refused(path);
+    }
+
+    /// Something tracked was refused.
+    fn tell_refused(&mut self, path: &Path) {
         if self.refused.get(path) == Some(&Refusal::Secret) {
             self.refused.remove(path);
             self.tell_not_whole(path, true);
@@ -122,6 +125,7 @@ impl Collection {
                 Some(Entry::Open { .. } | Entry::Shut(Kind::Directory))
             );
             if !is_directory || !self.open(&here) {
+                self.tell_refused(&here);
                 return None;
             }
             here.push(part);
@@ -134,9 +138,16 @@ impl Collection {
     pub(super) fn is_forbidden(&mut self, path: &Path, kind: Kind) -> bool {
         guard::is_forbidden(path)
             && (guard::is_of_the_machine(path) && kind != Kind::Directory
-                || (self.asked_for && !self.is_own(path))
+                || !self.may_look(path, kind)
                 || !self.is_in_repository(path)
                 || (kind == Kind::File && is_secret(path)))
+    }
+
+    /// Nobody gets to look into a home because that is a repository: the configuration reads that repository, or names it.
+    fn may_look(&self, path: &Path, kind: Kind) -> bool {
+        let is_added = || path.ancestors().any(|above| self.repositories.contains(above));
+        let is_shown = || kind == Kind::File || guard::is_listed_for_all(path);
+        !self.asked_for || self.is_own(path) || (is_added() && is_shown())
     }
 
     /// Whether that is tracked, or has something in it that is.
@@ -158,9 +169,16 @@ impl Collection {
         name.starts_with(".git") || listed.as_ref().is_none_or(is_listed)
     }
 
+    /// Where this user's `git/config` is, if it is not in `~/.config` (`XDG_CONFIG_HOME`).
+    pub fn set_config_home(&mut self, directory: PathBuf) {
+        self.config_home = directory;
+    }
+
     /// git's settings, which say how it compares a work tree with what it keeps; without what is secret in them.
     pub(super) fn add_git_settings(&mut self, root: &Path, directories: &[PathBuf]) -> Settings {
-        let at_home = SETTINGS_AT_HOME.map(|name| self.home.join(name));
+        let in_config = |name| self.config_home.join("git").join(name);
+        let at_home = [in_config("config"), self.home.join(".gitconfig")];
+        let patterns = ["attributes", "ignore"].map(in_config);
         let own = directories
             .iter()
             .rev()
@@ -175,7 +193,6 @@ impl Collection {
         for (file, form) in &settings.files {
             self.add_settings_file(file, form.as_ref());
         }
-        let patterns = PATTERNS_AT_HOME.map(|name| self.home.join(name));
         let patterns = patterns.iter().chain(&settings.patterns);
         for file in patterns.map(PathBuf::as_path).chain([Path::new(PATTERNS_OF_MACHINE)]) {
             let place = self.walk(file).filter(|place| place.is_file());

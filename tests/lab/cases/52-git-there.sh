@@ -71,6 +71,10 @@ case_git_there_filters() {
 	after <<<'git checkout -q other; echo hullo >deep/one'
 	expect_same_in_place
 	expect_dirty
+	# What is staged is no commit's.
+	after <<<'git checkout -q deep/one; echo new >deep/new; touch -d 2024-05-06T07:08:09Z deep/new; git add .'
+	expect_same_in_place
+	expect_dirty
 	after <<<'git commit -qam third; git worktree add -q -f /srv/tree'
 	directory=/srv/tree
 	after <<<'touch -d 2024-05-06T07:08:09Z deep/one; git update-index --refresh'
@@ -159,9 +163,9 @@ case_git_there_names_of_secrets() {
 	run lab on pi env -C /srv/config timeout 120 rebuild dry-build --eval-on builder --flake .
 	expect_failure
 	expect_contains "$errors" "git tracks /srv/config/.ssh/id_pi, which is a secret"
-	expect_contains "$errors" "git -C /srv/config/.ssh rm --cached id_pi"
+	expect_contains "$errors" "git -C /srv/config/.ssh rm -r --cached id_pi"
 	expect_not_there marker-of-a-key
-	after <<<'git -C /srv/config/.ssh rm -q --cached id_pi'
+	after <<<'git -C /srv/config/.ssh rm -qr --cached id_pi'
 	expect_same_derivation --flake .
 	expect_not_there marker-of-a-key
 }
