@@ -429,7 +429,11 @@ fn what_is_tracked_is_not_for_whoever_asks() {
 #[test]
 fn a_tracked_directory_that_may_not_be_looked_into_is_not_deleted() {
     use std::os::unix::fs::PermissionsExt;
-    let root = tree(&["c/.git/HEAD: x", "c/.ssh/allowed_signers: x", "c/.gnupg/deep/gpg.conf: x"]);
+    let root = tree(&[
+        "c/.git/HEAD: x",
+        "c/.ssh/allowed_signers: x",
+        "c/.gnupg/deep/gpg.conf: x",
+    ]);
     write_index(&root, "c", &[".gnupg/deep/gpg.conf", ".ssh/allowed_signers"]);
     for (name, mode) in [("", 0o755), ("c/.gnupg/deep", 0o700)] {
         fs::set_permissions(root.path().join(name), fs::Permissions::from_mode(mode)).unwrap();

@@ -193,6 +193,14 @@ impl Collection {
         for (file, form) in &settings.files {
             self.add_settings_file(file, form.as_ref());
         }
+        // The first is a worktree's; the repository's own has the configuration.
+        if let Some(own) = directories
+            .iter()
+            .map(|directory| directory.join("config"))
+            .find(|file| file.is_file())
+        {
+            self.add_to_settings(&own, &settings.with_filters_required());
+        }
         let patterns = patterns.iter().chain(&settings.patterns);
         for file in patterns.map(PathBuf::as_path).chain([Path::new(PATTERNS_OF_MACHINE)]) {
             let place = self.walk(file).filter(|place| place.is_file());
@@ -213,6 +221,20 @@ impl Collection {
             // It is an error there as well.
             (Some(place), Some(Form::Broken)) => self.add_made(&place, b"[\n".to_vec()),
             _ => {}
+        }
+    }
+
+    /// Adds a text at the end of such a file.
+    fn add_to_settings(&mut self, file: &Path, text: &[u8]) {
+        let sent = match self.mirror.entries.get(file) {
+            Some(Entry::Content { identity, .. }) if !text.is_empty() => match identity {
+                Identity::Made(made) => made.bytes().map(<[u8]>::to_vec),
+                _ => fs::read(file),
+            },
+            _ => return,
+        };
+        if let Ok(bytes) = sent {
+            self.add_made(file, [bytes.as_slice(), text].concat());
         }
     }
 

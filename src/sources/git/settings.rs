@@ -49,12 +49,39 @@ impl Settings {
 
     /// Whether a variable is on, as far as the conditions of includes do not matter; `otherwise` if nothing says so.
     pub fn is_on(&self, name: &str, otherwise: bool) -> bool {
-        let last = self.variables.iter().rev().find(|(own, _)| own == name.as_bytes());
+        self.is_on_by_bytes(name.as_bytes(), otherwise)
+    }
+
+    fn is_on_by_bytes(&self, name: &[u8], otherwise: bool) -> bool {
+        let last = self.variables.iter().rev().find(|(own, _)| own == name);
         last.map_or(otherwise, |(_, value)| {
             !["false", "no", "off", "0", ""]
                 .iter()
                 .any(|word| value.eq_ignore_ascii_case(word.as_bytes()))
         })
+    }
+
+    /// What makes git fail where it cannot run a filter, instead of going on without: as text for a configuration file. Nix
+    /// before 2.20 runs git, and the other machine may not have the filter's program.
+    pub fn with_filters_required(&self) -> Vec<u8> {
+        let names = self.variables.iter().filter_map(|(name, _)| {
+            let inside = name.strip_prefix(b"filter.")?;
+            let ends = [b".clean".as_slice(), b".smudge", b".process"];
+            ends.iter().find_map(|end| inside.strip_suffix(*end))
+        });
+        let is_required = |name: &[u8]| self.is_on_by_bytes(&[b"filter.", name, b".required"].concat(), false);
+        let mut text = Vec::new();
+        for name in names.filter(|name| !is_required(name)).collect::<BTreeSet<_>>() {
+            text.extend(b"\n[filter \"");
+            for byte in name {
+                if b"\"\\".contains(byte) {
+                    text.push(b'\\');
+                }
+                text.push(*byte);
+            }
+            text.extend(b"\"]\n\trequired = true\n");
+        }
+        text
     }
 
     fn add(&mut self, file: PathBuf, home: &Path, root: &Path, depth: usize) {
@@ -199,5 +226,18 @@ mod tests {
         assert_eq!(circle.files.len(), 1);
         let rest = b"[core]\nautocrlf = input\n[github]\n\n".to_vec();
         assert_eq!(settings.files, [(file, Some(Form::Without(rest)))]);
+    }
+
+    #[test]
+    fn filters_that_may_fail_may_not() {
+        let place = tempfile::tempdir().unwrap();
+        let file = place.path().join("config");
+        let text = "[filter \"a \\\"b\"]\nclean = x\nsmudge = y\n[filter \"lfs\"]\nprocess = z\nrequired\n[filter \"none\"]\nother = x\n";
+        let added = "\n[filter \"a \\\"b\"]\n\trequired = true\n";
+        fs::write(&file, text).unwrap();
+        let read = || Settings::read([file.clone()], place.path(), place.path());
+        assert_eq!(String::from_utf8(read().with_filters_required()).unwrap(), added);
+        fs::write(&file, [text, added].concat()).unwrap();
+        assert_eq!(read().with_filters_required(), b"");
     }
 }

@@ -30,7 +30,6 @@ expect_same_in_place() {
 # own reading of a file never goes through the filter.
 case_git_there_filters() {
 	need_hosts oldbuilder newbuilder
-	fresh pi builder
 	given <<-END
 		$facts
 		git init -q
@@ -46,7 +45,13 @@ case_git_there_filters() {
 		expect_same_in_place
 		expect_clean
 	done
+	# Nix 2.8 runs git, and git its filters: where there is no such program, it does not go on without.
+	after <<<'git config filter.turned.smudge /root/turn; git config filter.turned.clean /root/turn
+		printf "#!/bin/sh\nexec tr a-z n-za-m\n" >/root/turn; chmod +x /root/turn'
+	run lab on pi env -C /srv/config timeout 120 rebuild dry-build --eval-on oldbuilder --flake .
+	expect_failure
 	builder=
+	expect_same_in_place
 	after <<<'git update-index --index-version 4'
 	expect_same_in_place
 	expect_clean
@@ -62,12 +67,9 @@ case_git_there_filters() {
 	expect_clean
 	# Another file; then this one.
 	after <<<'git config --unset core.trustctime; git update-index --refresh; echo changed >>other'
-	for builder in builder oldbuilder newbuilder; do
-		expect_same_in_place
-		expect_dirty
-		expect_seen '"one":"hello'
-	done
-	builder=
+	expect_same_in_place
+	expect_dirty
+	expect_seen '"one":"hello'
 	after <<<'git checkout -q other; echo hullo >deep/one'
 	expect_same_in_place
 	expect_dirty
