@@ -62,7 +62,7 @@ pub(super) fn is_gits_own_secret(path: &Path) -> bool {
 }
 
 /// Whether a file's beginning is a private key's, or has a token or password in it, by the words of the programs whose
-/// files these are: OpenSSH and OpenSSL, GnuPG, age and sops, git-crypt, AWS, curl (`.netrc`).
+/// files these are: `OpenSSH`, `OpenSSL`, `GnuPG`, age and sops, git-crypt, AWS, curl (`.netrc`).
 pub(super) fn is_secret_content(path: &Path, bytes: &[u8]) -> bool {
     const WORDS: [&str; 10] = [
         "PRIVATE KEY-----",

@@ -235,8 +235,10 @@ fn without_users(bytes: &[u8]) -> Vec<u8> {
 mod tests {
     use super::*;
 
+    type Pair = (Vec<u8>, Option<Vec<u8>>);
+
     /// What git says of such a file: names and values, in its own words.
-    fn of_git(bytes: &[u8]) -> Option<Vec<(Vec<u8>, Option<Vec<u8>>)>> {
+    fn of_git(bytes: &[u8]) -> Option<Vec<Pair>> {
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), bytes).unwrap();
         let git = std::process::Command::new("git")
@@ -252,7 +254,7 @@ mod tests {
         git.status.success().then(|| pairs.collect())
     }
 
-    fn ours(bytes: &[u8]) -> Option<Vec<(Vec<u8>, Option<Vec<u8>>)>> {
+    fn ours(bytes: &[u8]) -> Option<Vec<Pair>> {
         let pairs = pieces(bytes)?.into_iter().filter_map(|piece| match piece.kind {
             Kind::Variable { name, value } => Some((name, value)),
             _ => None,

@@ -47,26 +47,21 @@ case_git_there_filters() {
 	done
 	# Nix 2.8 runs git, and git its filters: where there is no such program, it does not go on without.
 	after <<<'git config filter.turned.smudge /root/turn; git config filter.turned.clean /root/turn
-		printf "#!/bin/sh\nexec tr a-z n-za-m\n" >/root/turn; chmod +x /root/turn'
+		printf "#!/bin/sh\nexec tr a-z n-za-m\n" >/root/turn; chmod +x /root/turn; git commit -q --allow-empty -m third'
 	run lab on pi env -C /srv/config timeout 120 rebuild dry-build --eval-on oldbuilder --flake .
 	expect_failure
+	expect_contains "$errors" "filter turned failed"
 	builder=
-	expect_same_in_place
-	after <<<'git update-index --index-version 4'
-	expect_same_in_place
-	expect_clean
 	# Touched but equal: to git, but not to libgit2.
 	after <<<'touch -d 2024-05-06T08:00:00Z deep/one'
 	expect_same_in_place
-	after <<<'git update-index --index-version 2 --refresh'
-	expect_same_in_place
-	expect_clean
-	# Times that do not count.
-	after <<<'ln deep/one /srv/other-name && rm /srv/other-name; git config core.trustctime false'
+	# Times that do not count, in an index of another version.
+	after <<<'git update-index --index-version 4 --refresh
+		ln deep/one /srv/other-name && rm /srv/other-name; git config core.trustctime false'
 	expect_same_in_place
 	expect_clean
 	# Another file; then this one.
-	after <<<'git config --unset core.trustctime; git update-index --refresh; echo changed >>other'
+	after <<<'git config --unset core.trustctime; git update-index --index-version 2 --refresh; echo changed >>other'
 	expect_same_in_place
 	expect_dirty
 	expect_seen '"one":"hello'
@@ -170,4 +165,25 @@ case_git_there_names_of_secrets() {
 	after <<<'git -C /srv/config/.ssh rm -qr --cached id_pi'
 	expect_same_derivation --flake .
 	expect_not_there marker-of-a-key
+}
+
+# /etc as a repository: of what the evaluator else sees its own, or never, too.
+case_git_there_etc() {
+	directory=/etc/nixos
+	given <<-'END'
+		cd /etc && rm -rf .git && git init -q
+		cd nixos
+		flake <<<'{ inherit (self) narHash; texts = map (name: builtins.readFile (../. + "/${name}")) [ "hosts" "passwd" ]; }'
+		git add -f flake.nix ../hosts ../passwd && lock && git add flake.lock && git commit -qm first
+	END
+	expect_same_in_place
+	after <<<'git add -f ../shadow'
+	run lab on pi env -C /etc/nixos timeout 120 rebuild dry-build --eval-on builder --flake .
+	expect_failure
+	expect_contains "$errors" "git tracks /etc/shadow, which is a secret"
+	after <<<'git rm -rq --cached ../shadow; mkdir -p /etc/ssl/own && echo x >/etc/ssl/own/x && git add -f ../ssl/own/x'
+	run lab on pi env -C /etc/nixos timeout 120 rebuild dry-build --eval-on builder --flake .
+	expect_failure
+	expect_contains "$errors" "/etc/ssl/own/x"
+	must_sh_on pi 'rm -rf /etc/.git /etc/nixos /etc/ssl/own'
 }
