@@ -73,6 +73,8 @@ impl Collection {
             if let Some(path) = self.find_tracked(root, name) {
                 self.add_tracked_file(&path);
                 directories.extend(path.parent().map(Path::to_path_buf));
+            } else {
+                self.tell_evaluators(&root.join(name));
             }
         }
         for name in directories
@@ -95,12 +97,17 @@ impl Collection {
             Some(Entry::Shut(Kind::File) | Entry::Content { .. }) => self.add_content(path),
             // Of these the other machine's are seen, unless ours are there.
             None if guard::is_of_both(path) && path.is_file() => self.add_content(path),
-            None if guard::is_the_evaluators(path) && fs::symlink_metadata(path).is_ok() => {
-                self.tell_not_whole(path, false);
-            }
+            None => self.tell_evaluators(path),
             _ => {}
         }
         self.tell_refused(path);
+    }
+
+    /// Something tracked is not in what is sent: because it is the evaluator's there, or because it is nowhere.
+    fn tell_evaluators(&mut self, path: &Path) {
+        if guard::is_the_evaluators(path) && fs::symlink_metadata(path).is_ok() {
+            self.tell_not_whole(path, false);
+        }
     }
 
     /// Something tracked was refused.

@@ -167,13 +167,21 @@ impl Reader<'_> {
     }
 }
 
-/// The same file without what is secret in it. Nothing if git itself would not read it.
-pub(in crate::sources) fn without_secrets(bytes: &[u8]) -> Option<Vec<u8>> {
+/// The same file without what is secret in it, and without variables of such a name and value. Nothing if git itself would
+/// not read it.
+pub(in crate::sources) fn without_secrets(bytes: &[u8], or_such: impl Fn(&[u8], &[u8]) -> bool) -> Option<Vec<u8>> {
     let mut kept = Vec::with_capacity(bytes.len());
     let mut at = 0;
     for piece in pieces(bytes)? {
         kept.extend(&bytes[at..piece.span.start]);
-        if !is_secret(&piece.kind, &bytes[piece.span.clone()]) {
+        let is_such = match &piece.kind {
+            Kind::Variable {
+                name,
+                value: Some(value),
+            } => or_such(name, value),
+            _ => false,
+        };
+        if !is_such && !is_secret(&piece.kind, &bytes[piece.span.clone()]) {
             kept.extend(&bytes[piece.span.clone()]);
         }
         at = piece.span.end;
@@ -297,7 +305,7 @@ mod tests {
             [remote \"origin\"]\n\turl = https://me:abc7@git.lan/a.git\n\turl = ssh://git@git.lan/b\n\tpushurl = ssh://me:abc8@git.lan/b\n\
             [http]\n\tproxy = http://u:ab@c9@proxy:80\n[sendemail]\n\tsmtpPass = abc10\n\
             [alias]\n\tx = !curl -H 'PRIVATE-TOKEN: abc11'\n[filter \"crypt\"]\n\tclean = crypt clean\n";
-        let clean = String::from_utf8(without_secrets(text.as_bytes()).unwrap()).unwrap();
+        let clean = String::from_utf8(without_secrets(text.as_bytes(), |_, _| false).unwrap()).unwrap();
         assert!(!clean.contains("abc") && !clean.contains("c9@"), "{clean}");
         let kept = |text: &str| {
             let pairs = of_git(text.as_bytes()).unwrap().into_iter();
@@ -326,7 +334,7 @@ mod tests {
     #[test]
     fn nothing_is_changed_where_nothing_is_secret() {
         let text = "[user]\n\temail = me@lab\n[url \"git@github.com:\"]\n\tinsteadOf = https://github.com/@\n";
-        assert_eq!(without_secrets(text.as_bytes()).unwrap(), text.as_bytes());
-        assert_eq!(without_secrets(b"[core\n"), None);
+        assert_eq!(without_secrets(text.as_bytes(), |_, _| false).unwrap(), text.as_bytes());
+        assert_eq!(without_secrets(b"[core\n", |_, _| false), None);
     }
 }

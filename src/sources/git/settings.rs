@@ -11,9 +11,13 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use super::config::{Kind, pieces, without_secrets};
+use crate::sources::guard;
 
 /// As deep as git itself follows includes.
 const DEEPEST: usize = 10;
+
+/// A larger file, in bytes, is none of settings; nor is a pipe.
+const LARGEST: u64 = 16 << 20;
 
 /// What is in a file of settings.
 #[derive(Debug, PartialEq, Eq)]
@@ -88,16 +92,23 @@ impl Settings {
         if depth > DEEPEST || !self.known.insert(file.clone()) {
             return;
         }
-        let Ok(bytes) = fs::read(&file) else {
+        let is_sensible = fs::metadata(&file).is_ok_and(|data| data.is_file() && data.len() <= LARGEST);
+        let bytes = if is_sensible { fs::read(&file).ok() } else { None };
+        let Some(bytes) = bytes else {
             self.files.push((file, None));
             return;
         };
-        let form = match without_secrets(&bytes) {
+        let beside = file.parent().unwrap_or(Path::new("/")).to_owned();
+        let is_useless = |name: &[u8], value: &[u8]| {
+            is_include(name)
+                && !can_go(&expanded(value, home, &beside))
+                && !bears_on_trees(&expanded(value, home, &beside))
+        };
+        let form = match without_secrets(&bytes, is_useless) {
             Some(rest) if rest == bytes => Form::AsItIs,
             Some(rest) => Form::Without(rest),
             None => Form::Broken,
         };
-        let beside = file.parent().unwrap_or(Path::new("/")).to_owned();
         self.files.push((file, Some(form)));
         for piece in pieces(&bytes).unwrap_or_default() {
             let Kind::Variable { name, value } = piece.kind else {
@@ -105,8 +116,10 @@ impl Settings {
             };
             // Without a value it is "true".
             let value = value.unwrap_or_else(|| b"true".to_vec());
-            let is_include = name == b"include.path" || (name.starts_with(b"includeif.") && name.ends_with(b".path"));
-            if is_include {
+            if is_useless(&name, &value) {
+                continue;
+            }
+            if is_include(&name) {
                 self.add(expanded(&value, home, &beside), home, root, depth + 1);
             } else if (name == b"core.attributesfile" || name == b"core.excludesfile") && !value.is_empty() {
                 self.patterns.push(expanded(&value, home, root));
@@ -114,6 +127,39 @@ impl Settings {
             self.variables.push((name, value));
         }
     }
+}
+
+fn is_include(name: &[u8]) -> bool {
+    name == b"include.path" || (name.starts_with(b"includeif.") && name.ends_with(b".path"))
+}
+
+/// Whether an included file may leave this machine.
+fn can_go(file: &Path) -> bool {
+    let end = fs::canonicalize(file);
+    !guard::is_forbidden(file) && !end.is_ok_and(|end| guard::is_forbidden(&end))
+}
+
+/// Whether a file of settings says anything of how a tree is read, and not only who somebody is. Without the first, git
+/// there would see another tree; of the second it has no need.
+fn bears_on_trees(file: &Path) -> bool {
+    const OTHERS: [&[u8]; 9] = [
+        b"user.",
+        b"author.",
+        b"committer.",
+        b"credential.",
+        b"http.",
+        b"url.",
+        b"github.",
+        b"gitlab.",
+        b"sendemail.",
+    ];
+    let found = fs::read(file).ok().and_then(|bytes| pieces(&bytes));
+    found.is_none_or(|pieces| {
+        pieces.iter().any(|piece| match &piece.kind {
+            Kind::Variable { name, .. } => !OTHERS.iter().any(|other| name.starts_with(other)),
+            _ => false,
+        })
+    })
 }
 
 /// A path as git reads it in a setting.
@@ -239,5 +285,29 @@ mod tests {
         assert_eq!(String::from_utf8(read().with_filters_required()).unwrap(), added);
         fs::write(&file, [text, added].concat()).unwrap();
         assert_eq!(read().with_filters_required(), b"");
+    }
+
+    /// libgit2 ends at an included file that it may not read.
+    #[test]
+    fn an_include_that_cannot_go_is_left_out_if_trees_are_the_same_without() {
+        let home = tempfile::tempdir().unwrap();
+        let path = |name: &str| home.path().join(name);
+        fs::create_dir_all(path(".aws")).unwrap();
+        for (secret, is_left_out) in [
+            ("[user]\nname = x\n[url \"a\"]\ninsteadOf = b\n", true),
+            ("[user]\nname = x\n[core]\nautocrlf = true\n", false),
+            ("[broken\n", false),
+        ] {
+            fs::write(path(".aws/git"), secret).unwrap();
+            fs::write(path(".gitconfig"), "[include]\npath = .aws/git\npath = none\n").unwrap();
+            let settings = Settings::read([path(".gitconfig")], home.path(), home.path());
+            let form = if is_left_out {
+                Form::Without(b"[include]\n\npath = none\n".to_vec())
+            } else {
+                Form::AsItIs
+            };
+            assert_eq!(settings.files[0], (path(".gitconfig"), Some(form)), "{secret}");
+            assert_eq!(settings.files.len(), if is_left_out { 2 } else { 3 });
+        }
     }
 }

@@ -95,12 +95,14 @@ case_git_there_settings() {
 				autocrlf = true
 			[include]
 				path = private/included
+				path = /run/secret-of-git
 			[includeIf "gitdir:/srv/config/"]
 				path = ~/private/on-a-condition
 			[includeIf "gitdir:/elsewhere/"]
 				path = ~/private/not-there
 		GIT
 		echo '[user] name = x' >/root/private/included
+		echo '[user] email = marker-of-a-token@lab' >/run/secret-of-git
 		printf '[core]\n\tattributesFile = ~/private/attributes\n' >/root/private/on-a-condition
 		echo '# none' >/root/private/attributes
 		git config remote.origin.url https://me:marker-of-a-token@git.lan/x
