@@ -44,6 +44,9 @@ pub(super) fn gather(
     );
     let mut collection = Collection::new(search_path, around.home());
     collection.add_surroundings(&around.directory);
+    if let Some(own) = around.variable("XDG_CONFIG_HOME").filter(|value| !value.is_empty()) {
+        collection.set_config_home(around.directory.join(own));
+    }
     let mut lock = None;
     match configuration {
         Configuration::Classic => classic(&mut collection, around)?,

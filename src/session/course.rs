@@ -114,8 +114,6 @@ impl Course {
     fn is_aside(&self, reply: &Reply) -> bool {
         match reply {
             Reply::Way(_) => self.at == At::Files(Round::Closed),
-            // Of what was kept, or of what has come.
-            Reply::Damaged => matches!(self.at, At::Files(_) | At::Trees(_)),
             Reply::Nix(_) | Reply::Untraced(_) => matches!(self.at, At::Ready(_)),
             Reply::Refused(_) | Reply::Unread(_) => self.at == At::Evaluating(Round::Closed),
             Reply::Looked(_) | Reply::Timeless => self.at == At::Evaluating(Round::Open),
@@ -131,6 +129,8 @@ impl Course {
         Some(match (self.at, reply) {
             (At::Start, Reply::Hello { .. }) if self.demand.evaluates => At::Files(Round::Closed),
             (At::Start, Reply::Hello { .. }) => At::Made,
+            // Of what was kept, or of what has come: then it is sent anew.
+            (At::Files(round) | At::Trees(round), Reply::Damaged) => At::Files(round),
             (At::Files(round), Reply::Receiving(_)) => At::Trees(round),
             (At::Trees(round), Reply::Need(_)) => At::Ready(round),
             (At::Ready(round), Reply::Evaluating) => At::Evaluating(round),

@@ -122,8 +122,10 @@ impl Sources {
     /// The environment for the evaluation.
     ///
     /// # Errors
-    /// The configuration asks for a variable that cannot be the same over there.
+    /// The configuration asks for a variable that cannot be the same over there, or is in a repository that cannot go as a
+    /// whole.
     pub fn environment(&self) -> Result<Vec<(OsString, OsString)>, Failure> {
+        self.collection.expect_whole()?;
         self.environment.chosen(self.collection.asked()).map_err(|name| {
             Failure::new(format!(
                 "the configuration asks for the environment variable {name}, which cannot be the same on another machine"

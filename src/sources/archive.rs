@@ -148,6 +148,15 @@ impl<'a, W: Write> Archive<'a, W> {
                 self.count(bytes.len() as u64);
                 self.bytes(name, &bytes, if *executable { OWNERS } else { 0o600 }, *mtime)
             }
+            Entry::Content {
+                mtime,
+                identity: Identity::Made(made),
+                ..
+            } => {
+                let bytes = made.bytes()?;
+                self.count(bytes.len() as u64);
+                self.bytes(name, bytes, 0o600, *mtime)
+            }
             // Nobody has leave to write what we do not know by its digest: what has leave is held against it (proof.rs).
             Entry::Content { .. } => self.file(path, name, [0o400, 0o500]),
         }

@@ -4,6 +4,7 @@ mod lookups;
 mod names;
 mod places;
 mod repository;
+mod tracked;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
@@ -20,6 +21,7 @@ use super::record::Kept;
 use super::search_path::SearchPath;
 use names::{clean, in_store, resolve_file, with_default};
 use places::ELSEWHERE;
+use tracked::NotWhole;
 
 /// As many links as Linux follows before it calls it a loop.
 const MOST_LINKS: usize = 40;
@@ -67,6 +69,7 @@ pub enum Refusal {
 pub struct Collection {
     search_path: SearchPath,
     home: PathBuf,
+    config_home: PathBuf,
     mirror: Mirror,
     trees: BTreeSet<OsString>,
     /// Store paths that may be had if they cannot be fetched from elsewhere.
@@ -82,6 +85,9 @@ pub struct Collection {
     repositories: BTreeSet<PathBuf>,
     entered: BTreeMap<PathBuf, usize>,
     asked_in: BTreeMap<PathBuf, usize>,
+    /// What git tracks in the repositories where that was asked; nothing for an index that is not known here.
+    listed: BTreeMap<PathBuf, Option<BTreeSet<PathBuf>>>,
+    not_whole: Option<NotWhole>,
 }
 
 impl Collection {
@@ -90,6 +96,7 @@ impl Collection {
     pub fn new(search_path: SearchPath, home: PathBuf) -> Self {
         Self {
             search_path,
+            config_home: home.join(".config"),
             home,
             mirror: Mirror::default(),
             trees: BTreeSet::new(),
@@ -103,6 +110,8 @@ impl Collection {
             repositories: BTreeSet::new(),
             entered: BTreeMap::new(),
             asked_in: BTreeMap::new(),
+            listed: BTreeMap::new(),
+            not_whole: None,
         }
     }
 
@@ -223,10 +232,16 @@ impl Collection {
 
     /// Adds what an earlier evaluation needed, as far as it is there and as if it were asked for now.
     pub fn remember(&mut self, earlier: &Kept) {
+        let not_whole = self.not_whole.clone();
         for (path, entry) in &earlier.mirror.entries {
             let is_wanted = match entry {
                 // Of a repository, what was read says whether it is still needed; then it comes as a whole.
                 Entry::Open { .. } => !guard::is_in_git(path),
+                // Of git, and that comes with the repository.
+                Entry::Content {
+                    identity: Identity::Made(_),
+                    ..
+                } => false,
                 Entry::Content { .. } => !earlier.unread.contains(path),
                 _ => false,
             };
@@ -234,6 +249,8 @@ impl Collection {
                 self.add_asked(path);
             }
         }
+        // What is needed no more is no reason to refuse anything.
+        self.not_whole = not_whole;
     }
 
     /// Whether all of a path is there already.
@@ -242,6 +259,15 @@ impl Collection {
             self.mirror.entries.get(path),
             Some(Entry::Open { .. } | Entry::Content { .. })
         )
+    }
+
+    /// Whether other bytes than it has go in the place of a file.
+    fn is_made(&self, path: &Path) -> bool {
+        let entry = self.mirror.entries.get(path);
+        let Some(Entry::Content { identity, .. }) = entry else {
+            return false;
+        };
+        matches!(identity, Identity::Made(_))
     }
 
     /// Whether a directory may go as a whole: the configuration names it, or everybody may read it.
@@ -352,10 +378,13 @@ impl Collection {
     }
 
     fn add_content_of(&mut self, path: &Path, identify: fn(&Path, &fs::Metadata) -> std::io::Result<Identity>) {
-        if self.has(path) {
+        // A file of git's settings went without what is secret in it, unless it is a part of the configuration.
+        let is_wanted_as_it_is =
+            self.is_made(path) && (!self.asked_for || self.is_own(path)) && !guard::is_in_git(path);
+        if self.has(path) && !is_wanted_as_it_is {
             return;
         }
-        if guard::is_forbidden(path) {
+        if self.is_forbidden(path, Kind::File) {
             self.refused.insert(path.to_owned(), Refusal::Secret);
             return;
         }

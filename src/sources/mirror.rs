@@ -8,6 +8,7 @@ use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 
@@ -60,7 +61,51 @@ pub enum Identity {
     Digest([u8; 32]),
     /// What the file system says: for what is too much to be read each time. Size in bytes, times in nanoseconds.
     Stat(String),
+    /// Other bytes than the file has.
+    Made(Made),
 }
+
+/// Bytes that go in a file's place.
+#[derive(Debug, Clone)]
+pub struct Made {
+    digest: [u8; 32],
+    /// Nothing if this was read from a record, which has the digest alone.
+    bytes: Option<Arc<[u8]>>,
+}
+
+impl Made {
+    /// Those bytes.
+    #[must_use]
+    pub fn new(bytes: Vec<u8>) -> Self {
+        Self {
+            digest: Sha256::digest(&bytes).into(),
+            bytes: Some(bytes.into()),
+        }
+    }
+
+    /// Their SHA-256.
+    #[must_use]
+    pub fn digest(&self) -> &[u8; 32] {
+        &self.digest
+    }
+
+    /// The bytes, where they are to be sent.
+    ///
+    /// # Errors
+    /// This comes from a record.
+    pub fn bytes(&self) -> io::Result<&[u8]> {
+        let bytes = self.bytes.as_deref();
+        bytes.ok_or_else(|| io::Error::other("only its digest is known"))
+    }
+}
+
+impl PartialEq for Made {
+    fn eq(&self, other: &Self) -> bool {
+        self.digest == other.digest
+    }
+}
+
+impl Eq for Made {}
 
 /// A file up to this size, in bytes, is known by its digest.
 pub const READ_WHOLE: u64 = 1 << 20;
@@ -202,6 +247,7 @@ impl Mirror {
                     let identity = match identity {
                         Identity::Digest(digest) => hexadecimal(digest),
                         Identity::Stat(text) => format!("={text}"),
+                        Identity::Made(made) => format!("+{}", hexadecimal(&made.digest)),
                     };
                     (format!("{kind}{mtime}:{identity}"), None)
                 }
@@ -284,6 +330,14 @@ fn identity_of(text: &str) -> Option<Identity> {
     if let Some(stat) = text.strip_prefix('=') {
         return Some(Identity::Stat(stat.to_owned()));
     }
+    if let Some(text) = text.strip_prefix('+') {
+        let digest = digest_of(text)?;
+        return Some(Identity::Made(Made { digest, bytes: None }));
+    }
+    digest_of(text).map(Identity::Digest)
+}
+
+fn digest_of(text: &str) -> Option<[u8; 32]> {
     let mut digest = [0; 32];
     if text.len() != 64 || !text.is_ascii() {
         return None;
@@ -291,7 +345,7 @@ fn identity_of(text: &str) -> Option<Identity> {
     for (at, byte) in digest.iter_mut().enumerate() {
         *byte = u8::from_str_radix(&text[2 * at..2 * at + 2], 16).ok()?;
     }
-    Some(Identity::Digest(digest))
+    Some(digest)
 }
 
 #[cfg(test)]
@@ -327,11 +381,17 @@ mod tests {
             mtime: -1,
             identity: Identity::Stat("1,2,3.000000004,5.6".into()),
         };
+        let made = Entry::Content {
+            executable: false,
+            mtime: 8,
+            identity: Identity::Made(Made::new(b"index".into())),
+        };
         let all = mirror(&[
             ("/", Entry::Open { mtime: None }),
             ("/a b\n", Entry::Open { mtime: Some(-3) }),
             ("/a b\n/c", content("x")),
             ("/d", stat),
+            ("/i", made),
             ("/l", link("to a\nplace", None)),
             ("/m", link("..", Some(5))),
             ("/s", Entry::Shut(Kind::File)),

@@ -89,6 +89,10 @@ fn digest(entry: &Entry) -> Option<String> {
             identity: Identity::Digest(digest),
             ..
         } => Some(hexadecimal(digest)),
+        Entry::Content {
+            identity: Identity::Made(made),
+            ..
+        } => Some(hexadecimal(made.digest())),
         _ => None,
     }
 }

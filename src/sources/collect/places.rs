@@ -54,7 +54,7 @@ impl Collection {
             return true;
         }
         let is_own = self.is_own(directory);
-        if guard::is_forbidden(directory) {
+        if self.is_forbidden(directory, Kind::Directory) {
             self.refused.insert(directory.to_owned(), Refusal::Secret);
             return false;
         }

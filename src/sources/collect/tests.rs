@@ -339,3 +339,5 @@ fn a_loop_of_links_ends() {
     found.add_configuration(&root.path().join("c/configuration.nix"));
     assert_eq!(sent(&found, &root), ["c/configuration.nix", "c/loop -> loop"]);
 }
+
+mod tracked;

@@ -1,5 +1,5 @@
 use super::*;
-use crate::sources::git::tests::index;
+use crate::sources::git::index::tests::index;
 use crate::sources::mirror::{Entry, Kind};
 use crate::sources::search_path::SearchPath;
 
