@@ -189,6 +189,8 @@ fn many_runs_at_once_do_not_take_what_another_uses() {
             rm -rf \"$work/mirror\"
             last=$digest
         done
+        # Only the first of a run begins with nothing: its base is its own.
+        [ \"$(grep -c 'receiving none' \"$work/events\")\" -le 1 ] || fail base
         rm -rf \"$work\"
         echo whole";
     let runs = (0..8).map(|number| shell(place.path(), &format!("number={number}\n{script}")));

@@ -126,7 +126,7 @@ case_what_a_neighbour_changes_is_not_used() {
 		'rm "$kept/etc/nixos/hardware-configuration.nix"; echo "{ networking.hostName = \"x\"; }" >"$kept/etc/nixos/hardware-configuration.nix"' \
 		'echo 1 >"$kept/etc/nixos/new.nix"' 'echo 1 >"$kept/etc/nixos/more.nix"; : changed'; do
 		[[ "$change" != *changed ]] || must_sh_on pi 'echo "# changed" >>/etc/nixos/configuration.nix'
-		must_sh_on builder "for kept in ~builder/.cache/rebuild/pi*/mirrors/*; do chmod 700 \$kept/etc/nixos; $change; done"
+		must lab on builder -u builder -- sh -euc "for kept in ~/.cache/rebuild/pi*/mirrors/*; do chmod 700 \$kept/etc/nixos; $change; done"
 		must_on pi rebuild dry-build --eval-on builder -v
 		note_derivation
 		expect_equal "$there" "$before"
