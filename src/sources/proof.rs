@@ -101,6 +101,7 @@ fn digest(entry: &Entry) -> Option<String> {
 mod tests {
     use super::*;
     use crate::sources::archive::{Counter, write_entries};
+    use crate::sources::mirror::Made;
     use std::ffi::{OsStr, OsString};
     use std::fs;
     use std::io::Write;
@@ -147,6 +148,16 @@ mod tests {
             };
             entries.push((path, entry));
         }
+        let made = Identity::Made(Made::new(b"other bytes".to_vec()));
+        fs::write(place.join("index"), "its own").unwrap();
+        entries.push((
+            place.join("index"),
+            Entry::Content {
+                executable: false,
+                mtime: 7,
+                identity: made,
+            },
+        ));
         for parent in place.ancestors() {
             entries.push((parent.to_path_buf(), Entry::Open { mtime: None }));
         }
