@@ -158,7 +158,7 @@ to see what would change: rebuild build --diff",
 }
 
 fn place(text: Option<&str>, facts: &Facts) -> Result<Option<Place>, Failure> {
-    text.map(|text| Place::parse(text, &facts.own_name)).transpose()
+    text.map(|text| Place::read(text, &facts.own)).transpose()
 }
 
 fn verb_name(verb: Verb) -> String {
@@ -186,7 +186,7 @@ fn origin(arguments: &Arguments, settings: &Settings, facts: &Facts, target: &Pl
     // Who is named as the evaluator builds too.
     let builder = place(settings.build_host(), facts)?.unwrap_or_else(|| evaluator.clone());
     let target_name = match target {
-        Place::Here => Some(facts.own_name.as_str()),
+        Place::Here => Some(facts.own.host_name()),
         Place::There(_) => None,
     };
     let (given, flags) = (named(arguments, settings), arguments.flake.clone());

@@ -1,13 +1,13 @@
 mod settings;
 
 use super::*;
-use crate::host::{Host, Place};
+use crate::host::{Host, OwnNames, Place};
 use crate::settings::tests::Places;
 use clap::Parser;
 
 fn facts() -> Facts {
     Facts {
-        own_name: "pi".into(),
+        own: OwnNames::new("pi"),
         is_root: true,
         has_terminal: true,
         found: Found::default(),
