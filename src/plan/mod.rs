@@ -19,7 +19,7 @@ use crate::failure::Failure;
 use crate::host::{OwnNames, Place};
 use crate::settings::Settings;
 
-pub use configuration::{Configuration, Flake, Found, Subject};
+pub use configuration::{Configuration, FILE, Flake, Found, Subject};
 pub use deployment::{Activation, Channels, Deployment, Making, Origin, Outcome};
 pub use elevation::{Elevation, Rights};
 pub use product::{Kind, Product};

@@ -8,7 +8,7 @@ use anyhow::Result;
 use crate::cli::Arguments;
 use crate::host::{Host, OwnNames};
 use crate::nix_settings::NixSettings;
-use crate::plan::{Facts, Found};
+use crate::plan::{FILE, Facts, Found};
 use crate::process::signals::Signals;
 use crate::settings::Settings;
 use crate::sources::search_path::SearchPath;
@@ -33,7 +33,9 @@ pub fn facts(arguments: &Arguments, settings: &Settings, around: &Surroundings, 
             system_flake: std::fs::canonicalize(SYSTEM_FLAKE)
                 .ok()
                 .and_then(|file| file.parent().map(Path::to_path_buf)),
-            file_here: around.directory.join("system.nix").exists(),
+            file_in_directory: has_system(arguments, around),
+            file_here: around.directory.join(FILE).exists(),
+            default_here: around.directory.join("default.nix").exists(),
             nixos_system: has_nixos_system(arguments, around),
             system_file: Path::new(SYSTEM_FILE).exists(),
         },
@@ -65,6 +67,13 @@ fn own_names(arguments: &Arguments, settings: &Settings, around: &Surroundings, 
         }
     }
     Ok(own)
+}
+
+/// Whether `--file` names a directory that means its `system.nix`.
+fn has_system(arguments: &Arguments, around: &Surroundings) -> bool {
+    let named = arguments.configuration.file.as_deref().filter(|file| !file.is_empty());
+    let directory = named.map(|file| around.directory.join(file));
+    directory.is_some_and(|directory| directory.is_dir() && directory.join(FILE).exists())
 }
 
 fn has_nixos_system(arguments: &Arguments, around: &Surroundings) -> bool {

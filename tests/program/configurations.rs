@@ -64,7 +64,7 @@ fn a_configuration_in_a_file() {
         ("build", "<nixpkgs/nixos> --attr config".to_owned()),
         ("build --attr a.pi", "system.nix --attr a.pi.config".to_owned()),
         ("build --file /x.nix", "/x.nix --attr config".to_owned()),
-        ("build -f . -A pi", ". --attr pi.config".to_owned()),
+        ("build -f . -A pi", "./system.nix --attr pi.config".to_owned()),
         (
             &format!("build -I nixos-system={own}"),
             "<nixos-system> --attr config".to_owned(),
