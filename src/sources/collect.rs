@@ -3,6 +3,7 @@
 mod names;
 mod places;
 mod repository;
+mod shown;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
@@ -69,6 +70,8 @@ pub struct Collection {
     refused: BTreeMap<PathBuf, Refusal>,
     /// Directories that the configuration names, itself and by what it looks up: what is in them may be asked for.
     own: BTreeSet<PathBuf>,
+    /// What is this machine's in places that are the evaluator's.
+    shown: BTreeSet<PathBuf>,
     asked_for: bool,
     scanned: BTreeSet<PathBuf>,
     repositories: BTreeSet<PathBuf>,
@@ -89,6 +92,7 @@ impl Collection {
             asked: Asked::default(),
             refused: BTreeMap::new(),
             own: BTreeSet::new(),
+            shown: BTreeSet::new(),
             asked_for: false,
             scanned: BTreeSet::new(),
             repositories: BTreeSet::new(),
@@ -221,7 +225,9 @@ impl Collection {
                 Entry::Content { .. } => !earlier.unread.contains(path),
                 _ => false,
             };
-            if is_wanted && !self.has(path) {
+            // In a place of the evaluator's, what is named this time is seen this time.
+            let is_ours = !guard::is_the_evaluators(path) || self.is_shown(path);
+            if is_wanted && is_ours && !shown::is_mark(path) && !self.has(path) {
                 self.add_asked(path);
             }
         }
@@ -275,6 +281,34 @@ impl Collection {
     #[must_use]
     pub fn find(&self, name: &str) -> Option<PathBuf> {
         self.search_path.find(name)
+    }
+
+    /// The places of this machine that the search path names, be there something or not.
+    pub fn search_places(&self) -> Vec<PathBuf> {
+        self.search_path.places().map(clean).collect()
+    }
+
+    /// Adds the way to what the user names: on the command line, in the search path, in a variable. What it leads to, and what
+    /// lies beside a file, is the user's own word, as the configuration is.
+    pub fn add_named(&mut self, path: &Path) {
+        let path = clean(path);
+        self.walk(&path);
+        let Ok(place) = fs::canonicalize(&path) else { return };
+        let directory = place.parent().filter(|_| place.is_file());
+        for own in [Some(place.as_path()), directory].into_iter().flatten() {
+            if !in_store(own) && !guard::is_too_much(own, &self.home) {
+                self.own.insert(own.to_owned());
+            }
+        }
+    }
+
+    /// Why what the user names there will not be there, if it will not: so far, and without forgetting it.
+    #[must_use]
+    pub fn refusal(&self, path: &Path) -> Option<Refusal> {
+        let ways = [clean(path), fs::canonicalize(path).unwrap_or_default()];
+        let is_of = |refused: &Path| ways.iter().any(|way| way.starts_with(refused));
+        let mut refused = self.refused.iter().filter(|(refused, _)| is_of(refused));
+        refused.next().map(|(_, refusal)| *refusal)
     }
 
     /// Whether `<name>` is an address, which the evaluator fetches.

@@ -56,6 +56,11 @@ impl SearchPath {
         self.entries.iter().find_map(|entry| entry.find(name))
     }
 
+    /// The places of this machine that it names, be there something or not.
+    pub fn places(&self) -> impl Iterator<Item = &Path> {
+        self.entries.iter().filter_map(|entry| entry.path.as_deref())
+    }
+
     /// Whether an address has this name for a prefix; the evaluator will look there.
     #[must_use]
     pub fn is_address(&self, name: &str) -> bool {
