@@ -288,12 +288,20 @@ impl Collection {
         self.search_path.places().map(clean).collect()
     }
 
-    /// Adds the way to what the user names: on the command line, in the search path, in a variable. What it leads to, and what
-    /// lies beside a file, is the user's own word, as the configuration is.
+    /// Hears of what the user names: on the command line, in the search path, in a variable. What it leads to, and what lies
+    /// beside a file, is the user's own word, as the configuration is. It is sent when it is read; but where something else
+    /// would be read in its place, or nothing, that is to be known at once.
     pub fn add_named(&mut self, path: &Path) {
         let path = clean(path);
-        self.walk(&path);
-        let Ok(place) = fs::canonicalize(&path) else { return };
+        let end = fs::canonicalize(&path);
+        let is_elsewhere = [Some(&path), end.as_ref().ok()]
+            .into_iter()
+            .flatten()
+            .any(|place| guard::is_the_evaluators(place));
+        if is_elsewhere || end.as_deref().is_ok_and(guard::is_forbidden) {
+            self.add_text(&path);
+        }
+        let Ok(place) = end else { return };
         let directory = place.parent().filter(|_| place.is_file());
         for own in [Some(place.as_path()), directory].into_iter().flatten() {
             if !in_store(own) && !guard::is_too_much(own, &self.home) {
@@ -403,6 +411,8 @@ impl Collection {
             // A file that both machines have would be read without anybody noticing that it is the wrong one.
             if guard::is_of_both(text) {
                 self.add_configuration(text);
+            } else if guard::is_text_of_ours(text) {
+                self.add_text(text);
             }
         }
         let directory = known_as.parent().unwrap_or(Path::new("/"));

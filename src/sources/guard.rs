@@ -101,6 +101,12 @@ pub(super) fn can_be_shown(path: &Path) -> bool {
         && !of_programs("/usr/local")
 }
 
+/// Whether a text that is a path in such a place may well be read as this machine's, and is not just told to programs.
+pub(super) fn is_text_of_ours(path: &Path) -> bool {
+    let of_users = ["/dev/shm", "/usr"].iter().any(|place| path.starts_with(place));
+    of_users && can_be_shown(path) && !is_everybodys(path)
+}
+
 /// Whether a directory of such a place is one in which programs of the evaluator's look for what they need.
 pub(super) fn is_everybodys(directory: &Path) -> bool {
     const DIRECTORIES: [&str; 13] = [

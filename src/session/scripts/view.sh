@@ -40,13 +40,13 @@ mount --rbind "$mirror" "$mirror"
 cd "$mirror"
 
 # fill DIRECTORY: one in which the client has names, too (src/sources/collect/shown.rs): of this machine's, those that the
-# client has not sent are links to where they are seen.
+# client has not sent are links to where they are seen; but not what the client names and does not have.
 fill() {
 	for name in "$1"/* "$1"/.[!.]*; do
 		if [ -d ".both$name" ] && [ -d "$name" ]; then
 			fill "$name"
 		elif [ -e "$name" ] || [ -L "$name" ]; then
-			[ -e ".$name" ] || [ -L ".$name" ] || ln -s "/.evaluators$name" ".$name"
+			[ -e ".$name" ] || [ -L ".$name" ] || [ -L ".both$name" ] || ln -s "/.evaluators$name" ".$name"
 		fi
 	done
 }

@@ -9,14 +9,12 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::Collection;
+use super::names::clean;
 use crate::sources::guard;
 use crate::sources::mirror::Entry;
 
-/// Under it, a directory for each that both machines have names in.
+/// Under it, a directory for each that both machines have names in, and a link for each name that neither is to have.
 const BOTH: &str = "/.both";
-
-/// Where a link leads that stands for nothing at all.
-const NOTHING: &str = "/.nothing";
 
 impl Collection {
     /// Whether a path in a place of the evaluator's is this machine's all the same.
@@ -41,16 +39,25 @@ impl Collection {
             }
         }
         self.shown.insert(top.clone());
-        if fs::symlink_metadata(&top).is_err() {
+        if fs::symlink_metadata(&top).is_ok() {
+            self.take_back(&top);
+        } else {
             let nothing = Entry::Link {
-                target: NOTHING.into(),
+                target: BOTH.into(),
                 mtime: None,
             };
-            self.mirror.entries.insert(top, nothing);
-        } else {
-            self.take_back(&top);
+            self.mirror.entries.insert(both(&top), nothing);
         }
         true
+    }
+
+    /// Adds what a text names that is probably read as a path: a file with its content, of a directory the names.
+    pub(super) fn add_text(&mut self, path: &Path) {
+        match self.walk(&clean(path)) {
+            Some(place) if place.is_dir() => _ = self.open(&place),
+            Some(_) => self.add_configuration(path),
+            None => {}
+        }
     }
 
     /// What is shown for a path: the directory that it is or that it is in, and of one in which programs look the file alone.
@@ -98,9 +105,10 @@ impl Collection {
         let shared: Vec<PathBuf> = shared.map(|(path, _)| path.clone()).collect();
         for mark in shared {
             let directory = Path::new("/").join(mark.strip_prefix(BOTH).unwrap_or(&mark));
-            self.mirror.entries.remove(&mark);
-            self.mirror.entries.remove(&directory);
-            self.open(&directory);
+            if let Some(Entry::Open { .. }) = self.mirror.entries.remove(&mark) {
+                self.mirror.entries.remove(&directory);
+                self.open(&directory);
+            }
         }
     }
 }
@@ -182,11 +190,34 @@ mod tests {
         let gone = root.path().join("gone/x.nix");
         let mut found = collection();
         found.add_configuration(&root.path().join("conf/configuration.nix"));
-        assert!(matches!(entry(&found, &gone), Some(Entry::Link { target, .. }) if target == Path::new(NOTHING)));
+        assert!(entry(&found, &gone).is_none());
+        assert!(matches!(entry(&found, &both(&gone)), Some(Entry::Link { .. })));
         // But whoever only asks is told nothing.
         let mut asked = collection();
         asked.add_asked(&gone);
-        assert!(entry(&asked, &gone).is_none());
+        assert!(asked.mirror().entries.keys().all(|path| !is_mark(path)));
+    }
+
+    /// Of a text nobody knows what becomes of it: but if it is read, then this machine's.
+    #[test]
+    fn what_only_a_string_names_is_this_machines() {
+        let root = tree(&[("lib/text", "1"), ("lib/more/x", "2")]);
+        let place = root.path().display();
+        let conf = tempfile::tempdir().unwrap();
+        let file = conf.path().join("configuration.nix");
+        fs::write(
+            &file,
+            format!("[ \"{place}/lib/text\" \"{place}/lib/more/${{x}}\" \"{place}/none\" \"/dev/null\" ]"),
+        )
+        .unwrap();
+        let mut found = collection();
+        found.add_configuration(&file);
+        let path = |name: &str| root.path().join(name);
+        assert!(matches!(entry(&found, &path("lib/text")), Some(Entry::Content { .. })));
+        assert!(matches!(entry(&found, &path("lib/more")), Some(Entry::Open { .. })));
+        assert!(matches!(entry(&found, &path("lib/more/x")), Some(Entry::Shut(_))));
+        assert!(matches!(entry(&found, &both(&path("none"))), Some(Entry::Link { .. })));
+        assert!(found.take_refused().is_empty());
     }
 
     #[test]
