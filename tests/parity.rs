@@ -265,17 +265,17 @@ fn then(deployment: &Deployment) -> String {
 fn every_command_line_of_the_page_comes_to_what_it_says() {
     let rows = meanings();
     assert!(rows.len() >= 60, "{} rows", rows.len());
-    let mut wrong = String::new();
+    let mut wrong = Vec::new();
     for row in &rows {
         let what = match planned(row) {
             Ok((asked, then)) => (asked, then),
             Err(_) => ("refused".to_owned(), String::new()),
         };
         if what != (row.asked.clone(), row.then.clone()) {
-            wrong.push_str(&format!("{} {:?}: {what:?}\n", row.typed, row.files));
+            wrong.push(format!("{} {:?}: {what:?}", row.typed, row.files));
         }
     }
-    assert!(wrong.is_empty(), "{wrong}");
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
 /// The flags that a command line has, whatever it calls them.

@@ -72,10 +72,9 @@ pub struct Found {
     pub system_flake: Option<PathBuf>,
     /// Whether `--file` names a directory in which there is a `system.nix`.
     pub file_in_directory: bool,
-    /// Whether there is a `system.nix` in the current directory.
-    pub file_here: bool,
-    /// Whether there is a `default.nix` in the current directory.
-    pub default_here: bool,
+    /// The file in the current directory that `--attr` is of: its `system.nix`, or else its `default.nix`, which was the only
+    /// one before 26.05.
+    pub file_here: Option<&'static str>,
     /// Whether the search path has a `<nixos-system>`.
     pub nixos_system: bool,
     /// Whether there is an `/etc/nixos/system.nix`.
@@ -129,11 +128,9 @@ impl Configuration {
     fn without_flake(file: Option<&str>, attribute: Option<&str>, found: &Found) -> Result<Self, Failure> {
         let in_directory = file.filter(|_| found.file_in_directory);
         let in_directory = in_directory.map(|directory| Path::new(directory).join(FILE).to_string_lossy().into_owned());
-        let file = match (file, attribute) {
-            (Some(file), _) => in_directory.as_deref().unwrap_or(file),
-            (None, Some(_)) if found.file_here => FILE,
-            // Before 26.05 it was the only one.
-            (None, Some(_)) if found.default_here => "default.nix",
+        let here = found.file_here.filter(|_| attribute.is_some());
+        let file = match (in_directory.as_deref().or(file).or(here), attribute) {
+            (Some(file), _) => file,
             _ if found.nixos_system => "<nixos-system>",
             _ if found.system_file => "/etc/nixos/system.nix",
             (None, None) => CLASSIC,
@@ -300,8 +297,7 @@ mod tests {
         Found {
             system_flake: Some("/home/me/flake".into()),
             file_in_directory: false,
-            file_here: true,
-            default_here: true,
+            file_here: Some(FILE),
             nixos_system: true,
             system_file: true,
         }
@@ -347,11 +343,11 @@ mod tests {
             ..Found::default()
         };
         let here_only = Found {
-            file_here: true,
+            file_here: Some(FILE),
             ..Found::default()
         };
         let old_here = Found {
-            file_here: false,
+            file_here: Some("default.nix"),
             ..all()
         };
         let in_directory = Found {

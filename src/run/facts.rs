@@ -34,8 +34,9 @@ pub fn facts(arguments: &Arguments, settings: &Settings, around: &Surroundings, 
                 .ok()
                 .and_then(|file| file.parent().map(Path::to_path_buf)),
             file_in_directory: has_system(arguments, around),
-            file_here: around.directory.join(FILE).exists(),
-            default_here: around.directory.join("default.nix").exists(),
+            file_here: [FILE, "default.nix"]
+                .into_iter()
+                .find(|name| around.directory.join(name).exists()),
             nixos_system: has_nixos_system(arguments, around),
             system_file: Path::new(SYSTEM_FILE).exists(),
         },

@@ -29,10 +29,10 @@ pub(super) fn is_forbidden(path: &Path) -> bool {
     ];
     // Of these, a part is users' and no window into the kernel; in /run itself the names are no secret, nor are its links.
     const PUBLIC: [&str; 2] = ["/dev/shm", "/run/media"];
-    if path == Path::new("/run") || PUBLIC.iter().any(|place| path == Path::new(place)) {
+    const IN_A_HOME: [&str; 6] = [".aws", ".gnupg", ".netrc", ".password-store", ".ssh", "sops"];
+    if path == Path::new("/run") {
         return false;
     }
-    const IN_A_HOME: [&str; 6] = [".aws", ".gnupg", ".netrc", ".password-store", ".ssh", "sops"];
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     // Under .ssh, what is no key is public or harmless and may belong to a configuration.
     let is_key = !name.ends_with(".pub") && !["authorized_keys", "config", "known_hosts"].contains(&&*name);

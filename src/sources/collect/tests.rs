@@ -255,7 +255,7 @@ fn what_is_only_asked_for_is_sent_if_it_is_public_or_the_configurations() {
     assert_eq!(sent(&found, &root), expected);
 }
 
-/// `-I nixpkgs-overlays=DIRECTORY` and NIXPKGS_CONFIG name what only a file of the store reads.
+/// `-I nixpkgs-overlays=DIRECTORY` and `NIXPKGS_CONFIG` name what only a file of the store reads.
 #[test]
 fn what_the_user_names_may_be_asked_for_though_it_is_private() {
     use std::os::unix::fs::PermissionsExt;
