@@ -116,6 +116,19 @@ mod tests {
         }
     }
 
+    /// What stands in place of our options for sharing is of every command as well (nixpkgs#538973).
+    #[test]
+    fn the_options_of_a_run_lead_elsewhere() {
+        let around = Surroundings::with(&[
+            ("NIX_SSHOPTS", "-F none"),
+            ("NIXOS_REBUILD_SSH_DEFAULT_OPTS", "-o Port=2222"),
+            ("PATH", "/usr/bin:/bin"),
+        ]);
+        let (ssh, own) = (Ssh::new(&around).unwrap(), OwnNames::new("pi"));
+        let there = ssh.detour(&Host::parse("pi").unwrap(), &own, &Signals::listen().unwrap());
+        assert_eq!(there.unwrap().as_deref(), Some("to pi, port 2222"));
+    }
+
     #[test]
     fn what_leads_nowhere_else_is_this_machine() {
         for (name, options, config) in [
@@ -160,6 +173,12 @@ mod tests {
             ssh.detour(&Host::parse("pi").unwrap(), &own, &signals)
         };
         assert_eq!(ask(&[("PATH", "/nowhere")]).unwrap(), None);
+        // But not against what somebody says.
+        let failure = ask(&[("PATH", "/nowhere"), ("NIX_SSHOPTS", "-F /nowhere")]).unwrap_err();
+        assert!(
+            failure.to_string().contains("ssh does not say where 'pi' leads"),
+            "{failure}"
+        );
     }
 
     #[test]
