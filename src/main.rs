@@ -39,7 +39,7 @@ fn rebuild(arguments: &Arguments) -> Result<()> {
     let around = surroundings()?;
     let settings = Settings::gather(arguments, &around)?;
     let mut observer = progress::observer(Verbosity::of(arguments));
-    let facts = run::facts(arguments, &around);
+    let facts = run::facts(arguments, &settings, &around, &signals)?;
     let plan = Plan::new(arguments, &settings, &facts)?;
     run::carry_out(&plan, &around, observer.as_mut(), &signals)
 }

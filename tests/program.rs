@@ -24,6 +24,8 @@ mod settings;
 mod stubs;
 #[path = "program/targets.rs"]
 mod targets;
+#[path = "program/this_machine.rs"]
+mod this_machine;
 
 use std::time::{Duration, Instant};
 

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use super::nix_log::{Activity, LogLine, News};
 use crate::harmless::{self, Colours};
-use crate::host::Place;
+use crate::host::Host;
 use crate::process::quote::shell_word;
 
 /// As many lines of a build's log as are shown when it fails.
@@ -245,7 +245,7 @@ impl Builds {
             None => Some(format!("nix-store --read-log {derivation}")),
             // The login shell there reads the words a second time.
             Some(host) => {
-                let ssh = Place::parse(host, "").ok()?.host()?.words_for_ssh();
+                let ssh = Host::parse(host).ok()?.words_for_ssh();
                 let derivation = quoted(&derivation)?;
                 Some(format!("ssh {ssh} nix-store --read-log {derivation}"))
             }

@@ -10,7 +10,7 @@ use crate::failure::Failure;
 use crate::nix_settings::NixSettings;
 use crate::plan::{Configuration, Flake};
 use crate::session::lock::Lock;
-use crate::sources::collect::Collection;
+use crate::sources::collect::{Collection, Refusal};
 use crate::sources::flakes::lock_file::Renewed;
 use crate::sources::flakes::{Flakes, Registry, is_elsewhere, is_path};
 use crate::sources::search_path::SearchPath;
@@ -47,6 +47,7 @@ pub(super) fn gather(
     if let Some(own) = around.variable("XDG_CONFIG_HOME").filter(|value| !value.is_empty()) {
         collection.set_config_home(around.directory.join(own));
     }
+    add_named(&mut collection, around)?;
     let mut lock = None;
     match configuration {
         Configuration::Classic => classic(&mut collection, around)?,
@@ -64,9 +65,45 @@ pub(super) fn gather(
     Ok(Gathered { collection, lock })
 }
 
+/// The variables, besides `NIXOS_CONFIG`, by which nixpkgs and NixOS are told of a file.
+const FILES_IN_VARIABLES: [&str; 2] = ["NIXPKGS_CONFIG", "NIXOS_EXTRA_MODULE_PATH"];
+
+/// What the search path and variables name. Of two entries of a search path that have a name, the first counts: if that were
+/// not there on the other machine, another file would be read without a word.
+fn add_named(collection: &mut Collection, around: &Surroundings) -> Result<(), Failure> {
+    for path in collection.search_places() {
+        collection.add_named(&path);
+        refuse_missing(collection, &path, "the search path (NIX_PATH, nix-path or -I)")?;
+    }
+    for name in FILES_IN_VARIABLES {
+        if let Some(value) = around.variable(name).filter(|value| !value.is_empty()) {
+            let path = around.directory.join(value);
+            collection.add_named(&path);
+            refuse_missing(collection, &path, name)?;
+        }
+    }
+    Ok(())
+}
+
+/// What `by` names must be seen over there, or nothing is begun.
+fn refuse_missing(collection: &Collection, path: &Path, by: &str) -> Result<(), Failure> {
+    let Some(refusal) = collection.refusal(path).filter(|_| path.exists()) else {
+        return Ok(());
+    };
+    let shown = path.display();
+    let why = match refusal {
+        Refusal::TheEvaluators => "an evaluation elsewhere sees that machine's own there",
+        _ => "that never leaves this machine",
+    };
+    Err(Failure::new(format!("{by} names {shown}: {why}")).with_remedy(format!(
+        "copy it to another directory, and name that: cp -r {shown} /etc/nixos/\nor evaluate here: --eval-on ''"
+    )))
+}
+
 /// What `<nixpkgs/nixos>` reads.
 fn classic(collection: &mut Collection, around: &Surroundings) -> Result<()> {
     if !collection.add_lookup("nixpkgs") && !collection.is_address("nixpkgs") {
+        refuse_unseen(collection, "nixpkgs")?;
         return Err(Failure::new("<nixpkgs> is not in the Nix search path of this user")
             .with_remedy("is NIX_PATH set? with sudo: sudo -i\nor name it: -I nixpkgs=PATH")
             .into());
@@ -87,14 +124,31 @@ fn classic(collection: &mut Collection, around: &Surroundings) -> Result<()> {
     if !entry.exists() {
         return Err(Failure::new(format!("the configuration {} does not exist", entry.display())).into());
     }
-    add_file(collection, &around.directory.join(entry));
-    Ok(())
+    let by = if around.is_set("NIXOS_CONFIG") {
+        "NIXOS_CONFIG"
+    } else {
+        "<nixos-config>"
+    };
+    add_file(collection, &around.directory.join(entry), by)
+}
+
+/// What is in the search path, and is not seen over there, is not missing.
+fn refuse_unseen(collection: &Collection, name: &str) -> Result<(), Failure> {
+    let Some(path) = collection.find(name) else {
+        return Ok(());
+    };
+    refuse_missing(collection, &path, &format!("<{name}>"))?;
+    Err(
+        Failure::new(format!("<{name}> is {}, which this user cannot read", path.display()))
+            .with_remedy("is it to be read by this user? with sudo: sudo -i"),
+    )
 }
 
 /// A file as `nix-build` takes it: a path, a `<name>`, or an address, which the other machine fetches.
 fn named_file(collection: &mut Collection, file: &str, directory: &Path) -> Result<()> {
     if let Some(name) = file.strip_prefix('<').and_then(|rest| rest.strip_suffix('>')) {
         if !collection.add_lookup(name) && !collection.is_address(name) {
+            refuse_unseen(collection, name)?;
             return Err(
                 Failure::new(format!("{file} is not in the Nix search path of this user"))
                     .with_remedy(format!("name it: -I {name}=PATH"))
@@ -111,17 +165,19 @@ fn named_file(collection: &mut Collection, file: &str, directory: &Path) -> Resu
         return Err(Failure::new(format!("the configuration {} does not exist", path.display())).into());
     }
     // What it reads of the search path stands in it; NixOS usually comes from there.
-    add_file(collection, &path);
-    Ok(())
+    add_file(collection, &path, "--file")
 }
 
-fn add_file(collection: &mut Collection, path: &Path) {
+/// The file in which the configuration begins, named by `by`.
+fn add_file(collection: &mut Collection, path: &Path, by: &str) -> Result<()> {
     let default = path.join("default.nix");
-    if path.is_dir() && default.exists() {
-        collection.add_entry(&default);
+    let file = if path.is_dir() && default.exists() {
+        &default
     } else {
-        collection.add_entry(path);
-    }
+        path
+    };
+    collection.add_entry(file);
+    Ok(refuse_missing(collection, file, by)?)
 }
 
 fn refuse_commit(flake: &Flake) -> Result<(), Failure> {
@@ -153,10 +209,17 @@ fn named_flake(
     let registry = Registry::read(known.iter().map(String::as_str));
     let mut flakes = Flakes::new(collection, registry, flake.flags.impure);
     let found = flakes.add(&flake.reference, &around.directory);
-    for pair in flake.flags.override_input.chunks_exact(2) {
-        flakes.add(&pair[1], &around.directory);
+    let inputs: Vec<PathBuf> = flake
+        .flags
+        .override_input
+        .chunks_exact(2)
+        .filter_map(|pair| flakes.add(&pair[1], &around.directory))
+        .collect();
+    for place in &inputs {
+        refuse_missing(collection, place, "--override-input")?;
     }
     let Some(place) = found else { return Ok(None) };
+    refuse_missing(collection, &place, "--flake")?;
     if is_path(&flake.reference) && !place.join("flake.nix").exists() {
         return Err(Failure::new(format!("there is no flake.nix in {}", place.display())).into());
     }

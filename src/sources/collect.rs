@@ -1,9 +1,11 @@
 //! What an evaluation elsewhere needs of this machine's files, followed from the ones that it starts with.
 
 mod lookups;
+mod named;
 mod names;
 mod places;
 mod repository;
+mod shown;
 mod tracked;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -80,6 +82,8 @@ pub struct Collection {
     refused: BTreeMap<PathBuf, Refusal>,
     /// Directories that the configuration names, itself and by what it looks up: what is in them may be asked for.
     own: BTreeSet<PathBuf>,
+    /// What is this machine's in places that are the evaluator's.
+    shown: BTreeSet<PathBuf>,
     asked_for: bool,
     scanned: BTreeSet<PathBuf>,
     repositories: BTreeSet<PathBuf>,
@@ -105,6 +109,7 @@ impl Collection {
             lookups: BTreeSet::new(),
             refused: BTreeMap::new(),
             own: BTreeSet::new(),
+            shown: BTreeSet::new(),
             asked_for: false,
             scanned: BTreeSet::new(),
             repositories: BTreeSet::new(),
@@ -245,7 +250,9 @@ impl Collection {
                 Entry::Content { .. } => !earlier.unread.contains(path),
                 _ => false,
             };
-            if is_wanted && !self.has(path) {
+            // In a place of the evaluator's, what is named this time is seen this time.
+            let is_ours = !guard::is_the_evaluators(path) || self.is_shown(path);
+            if is_wanted && is_ours && !shown::is_mark(path) && !self.has(path) {
                 self.add_asked(path);
             }
         }
@@ -363,6 +370,8 @@ impl Collection {
             // A file that both machines have would be read without anybody noticing that it is the wrong one.
             if guard::is_of_both(text) {
                 self.add_configuration(text);
+            } else if guard::is_text_of_ours(text) {
+                self.add_text(text);
             }
         }
         let directory = known_as.parent().unwrap_or(Path::new("/"));

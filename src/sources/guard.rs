@@ -32,7 +32,13 @@ pub(super) fn is_of_the_machine(path: &Path) -> bool {
         "/var/lib/iwd",
         "/var/lib/sops-nix",
     ];
-    PLACES.iter().any(|place| path.starts_with(place))
+    // Of these, a part is users' and no window into the kernel; in /run itself the names are no secret, nor are its links.
+    const PUBLIC: [&str; 2] = ["/dev/shm", "/run/media"];
+    if path == Path::new("/run") {
+        return false;
+    }
+    let is_public = PUBLIC.iter().any(|place| path.starts_with(place));
+    (!is_public && PLACES.iter().any(|place| path.starts_with(place)))
         || (path.starts_with("/etc/ssh")
             && path
                 .file_name()
@@ -117,6 +123,51 @@ pub(super) fn is_the_evaluators(path: &Path) -> bool {
     PLACES.iter().any(|place| path.starts_with(place))
 }
 
+/// Whether in such a place this machine's own can be shown where the configuration names it: not programs and what they
+/// need to run, and no window into the kernel.
+pub(super) fn can_be_shown(path: &Path) -> bool {
+    const PLACES: [&str; 5] = ["/dev/shm", "/etc/ca-certificates", "/etc/pki", "/etc/ssl", "/usr"];
+    const PROGRAMS: [&str; 5] = ["bin", "lib", "libexec", "sbin", "games"];
+    let of_programs = |directory: &str| {
+        let rest = path.strip_prefix(directory).ok();
+        let name = rest.and_then(|rest| rest.components().next());
+        // With lib32, libx32 and the like.
+        let name = name.map(|name| name.as_os_str().to_string_lossy().into_owned());
+        name.is_some_and(|name| PROGRAMS.contains(&&*name) || name.starts_with("lib"))
+    };
+    PLACES
+        .iter()
+        .any(|place| path.starts_with(place) && path != Path::new(place))
+        && !of_programs("/usr")
+        && !of_programs("/usr/local")
+}
+
+/// Whether a text that is a path in such a place may well be read as this machine's, and is not just told to programs.
+pub(super) fn is_text_of_ours(path: &Path) -> bool {
+    let of_users = ["/dev/shm", "/usr"].iter().any(|place| path.starts_with(place));
+    of_users && can_be_shown(path) && !is_everybodys(path)
+}
+
+/// Whether a directory of such a place is one in which programs of the evaluator's look for what they need.
+pub(super) fn is_everybodys(directory: &Path) -> bool {
+    const DIRECTORIES: [&str; 13] = [
+        "/dev/shm",
+        "/etc/ca-certificates",
+        "/etc/pki",
+        "/etc/ssl",
+        "/etc/ssl/certs",
+        "/etc/ssl/private",
+        "/usr",
+        "/usr/local",
+        "/usr/local/share",
+        "/usr/local/src",
+        "/usr/share",
+        "/usr/share/ca-certificates",
+        "/usr/src",
+    ];
+    DIRECTORIES.iter().any(|known| directory == Path::new(known))
+}
+
 /// Files of which an evaluation elsewhere sees that machine's, unless the configuration names this one's.
 pub(super) fn is_of_both(path: &Path) -> bool {
     const FILES: [&str; 6] = [
@@ -178,7 +229,9 @@ mod tests {
             "/root/.aws/credentials",
             "/root/.config/sops/age/keys.txt",
             "/run/secrets/wifi",
+            "/run/user/1000/x",
             "/proc/kcore",
+            "/dev/sda",
             "/etc/sudoers.d/admin",
         ] {
             assert!(is_forbidden(Path::new(path)), "{path}");
@@ -190,6 +243,9 @@ mod tests {
             "/root/.ssh/authorized_keys",
             "/etc/nixos/sops/default.nix",
             "/etc/nixos/a_key",
+            "/run",
+            "/run/media/me/stick/flake.nix",
+            "/dev/shm/configuration.nix",
         ] {
             assert!(!is_forbidden(Path::new(path)), "{path}");
         }
@@ -271,6 +327,26 @@ mod tests {
         }
         for path in ["/etc/passwd", "/etc/nixos", "/usrlocal", "/nix/var/nix/profiles"] {
             assert!(!is_the_evaluators(Path::new(path)), "{path}");
+        }
+        for path in [
+            "/usr/src/c",
+            "/usr/local/share/x",
+            "/dev/shm/x",
+            "/etc/ssl/certs/own.pem",
+        ] {
+            assert!(can_be_shown(Path::new(path)), "{path}");
+        }
+        for path in [
+            "/usr",
+            "/usr/bin/env",
+            "/usr/lib64/x",
+            "/usr/local/lib/x",
+            "/bin/sh",
+            "/dev/null",
+            "/proc/x",
+            "/etc/x",
+        ] {
+            assert!(!can_be_shown(Path::new(path)), "{path}");
         }
         assert!(is_of_both(Path::new("/etc/passwd")) && !is_of_both(Path::new("/etc/hostname")));
     }

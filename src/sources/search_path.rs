@@ -68,6 +68,11 @@ impl SearchPath {
             .any(|entry| !entry.prefix.is_empty() && below(&entry.prefix))
     }
 
+    /// The places of this machine that it names, be there something or not.
+    pub fn places(&self) -> impl Iterator<Item = &Path> {
+        self.entries.iter().filter_map(|entry| entry.path.as_deref())
+    }
+
     /// Whether an address has this name for a prefix; the evaluator will look there.
     #[must_use]
     pub fn is_address(&self, name: &str) -> bool {

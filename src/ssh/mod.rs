@@ -1,5 +1,6 @@
 //! The connection to another machine, and what its failures mean.
 
+mod led;
 mod patience;
 mod reasons;
 mod said;
@@ -13,13 +14,14 @@ use anyhow::{Context, Result};
 use tempfile::TempDir;
 
 use crate::failure::Failure;
-use crate::host::Host;
+use crate::host::{Host, OwnNames};
 use crate::private;
 use crate::process::Invocation;
 use crate::process::quote::words;
 use crate::process::signals::Signals;
 use crate::surroundings::Surroundings;
 
+use led::Led;
 pub use patience::{Awaited, Patience};
 pub use reasons::no_session;
 pub use said::Said;
@@ -103,17 +105,49 @@ impl Ssh {
     }
 
     /// What ssh itself says of its configuration for a host. Nothing is connected for it.
+    fn configuration(&self, host: &Host) -> Invocation {
+        Invocation::new("ssh")
+            .args(self.options(host))
+            .args(["-T", "-G", "--", &host.destination()])
+    }
+
     fn is_shared_by_user(&self, host: &Host, signals: &Signals) -> Result<bool> {
-        let question = Invocation::new("ssh")
-            .args(self.own(host))
-            .args(["-T", "-G", "--", &host.destination()]);
-        let Ok(answer) = question.quietly(signals) else {
+        let Ok(answer) = self.configuration(host).quietly(signals) else {
             signals.check()?;
             return Ok(false);
         };
         let answer = String::from_utf8_lossy(&answer);
         let path = answer.lines().find_map(|line| line.strip_prefix("controlpath "));
         Ok(path.is_some_and(|path| path != "none"))
+    }
+
+    /// Where the user's options and configuration lead a host that is named as this machine is, if that is elsewhere.
+    ///
+    /// Where there is no ssh and nobody has options for it, such a name can mean this machine alone.
+    ///
+    /// # Errors
+    /// ssh cannot say, or a signal has come.
+    pub fn detour(&self, host: &Host, own: &OwnNames, signals: &Signals) -> Result<Option<String>> {
+        let has_ssh = which::which_in("ssh", self.path.as_ref(), "/").is_ok();
+        if !has_ssh && self.options(host).is_empty() {
+            return Ok(None);
+        }
+        // Its own words about it are seen.
+        let answer = match self.configuration(host).capture(signals) {
+            Ok(answer) => Led::parse(&String::from_utf8_lossy(&answer)),
+            Err(_) => None,
+        };
+        signals.check()?;
+        let name = host.name();
+        let led = answer.ok_or_else(|| {
+            Failure::new(format!(
+                "ssh does not say where '{name}' leads: to this machine, or to another?"
+            ))
+            .with_remedy(format!(
+                "this machine is '', in place of {name}\nto see what ssh says: ssh -G {name}"
+            ))
+        })?;
+        Ok(led.away_from(own))
     }
 
     /// What the user says of the connections to this host. Of two, ssh counts the first.

@@ -19,8 +19,12 @@ use tempfile::TempDir;
 /// at a time do not mix; of a specialisation's program, which one it is is part of its name.
 const PRELUDE: &str = r#"#!/bin/sh
 cd "$STAGE"
-# Questions about the configuration, and ends of connections that were never shared: not worth a line.
-case "${0##*/}: $*" in ssh:*\ -G\ * | ssh:*\ -O\ *) exit ;; esac
+# Questions about the configuration, and ends of connections that were never shared: not worth a line. The real ssh
+# answers, with what a test has written into the file ssh-config.
+case "${0##*/}: $*" in
+ssh:*\ -G\ *) [ -e ssh-config ] || : >ssh-config; exec /usr/bin/ssh -F ssh-config "$@" ;;
+ssh:*\ -O\ *) exit ;;
+esac
 name=${0##*/}
 case $0 in
 */specialisation/*) name=specialisation/${0#*/specialisation/} ;;

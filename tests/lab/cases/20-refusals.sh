@@ -32,7 +32,7 @@ case_refusals_of_the_connection() {
 	fresh
 	refused 255 nosuchhost "no machine is known by the name 'nosuchhost'" ".ssh/config"
 	must_on builder systemctl stop ssh.service ssh.socket
-	refused 255 builder "builder cannot be reached" "--eval-on localhost"
+	refused 255 builder "builder cannot be reached" "--eval-on ''"
 	must_on builder systemctl start ssh.service
 	must_on builder mv /home/builder/.ssh/authorized_keys /home/builder/.ssh/none
 	refused 255 builder "builder refuses this user's keys" "ssh-copy-id builder"
