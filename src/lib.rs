@@ -16,6 +16,7 @@ pub mod generations;
 pub mod harmless;
 pub mod host;
 pub mod nix_settings;
+pub mod nix_text;
 pub mod output;
 pub mod plan;
 pub mod process;

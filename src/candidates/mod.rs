@@ -177,6 +177,13 @@ fn text_of(path: &Path) -> Option<String> {
     Some(String::from_utf8_lossy(&fs::read(path).ok()?).into_owned())
 }
 
+/// What is made of any text, as a `flake.nix`.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn look_at(text: &str) {
+    let found = configurations::names(text);
+    assert!(found.iter().all(|name| is_harmless(name, "'+")), "{found:?}");
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -321,5 +321,11 @@ fn repository_of(directory: &Path) -> Option<PathBuf> {
         .map(Path::to_path_buf)
 }
 
+/// What is made of any text, as a `flake.nix`.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn look_at(text: &str) {
+    written::inputs(text);
+}
+
 #[cfg(test)]
 mod tests;
