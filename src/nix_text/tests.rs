@@ -8,7 +8,12 @@ use rowan::ast::AstNode;
 use crate::sources::literals::Literals;
 
 fn strings(text: &str) -> Vec<Option<String>> {
-    let see = |root: &SyntaxNode| root.descendants().filter_map(ast::Str::cast).map(|string| whole(&string)).collect();
+    let see = |root: &SyntaxNode| {
+        root.descendants()
+            .filter_map(ast::Str::cast)
+            .map(|string| whole(&string))
+            .collect()
+    };
     read(text, see).unwrap()
 }
 
@@ -124,7 +129,15 @@ fn however_deep_a_text_is_it_is_read_or_left() {
         }
     }
     let is_left = |text: &str| read(text, |_| ()).is_none();
-    for (begin, middle) in [("", "["), ("", "!"), ("", "-"), ("", "a ++ "), ("a", ".b or a"), ("", "f "), ("", "((a: ")] {
+    for (begin, middle) in [
+        ("", "["),
+        ("", "!"),
+        ("", "-"),
+        ("", "a ++ "),
+        ("a", ".b or a"),
+        ("", "f "),
+        ("", "((a: "),
+    ] {
         let text = |times: usize| format!("{begin}{}", middle.repeat(times));
         assert!(!is_left(&text(200)), "{middle}");
         assert!(is_left(&text(20_000)), "{middle}");
@@ -139,9 +152,17 @@ fn deep_and_long_at_once_is_left() {
 
 #[test]
 fn what_people_write_is_read() {
-    let long = format!("[ {} ] ++ [ {} ]", "./a.nix ".repeat(5000), "\"x\" { a = 1; } (f x) ".repeat(5000));
+    let long = format!(
+        "[ {} ] ++ [ {} ]",
+        "./a.nix ".repeat(5000),
+        "\"x\" { a = 1; } (f x) ".repeat(5000)
+    );
     let names = format!("{{ inherit (lib) {}; }}", "name ".repeat(20_000));
-    let nested = format!("{{ a = {} ./a.nix {}; }}", "[ { a = (".repeat(100), "); } ]".repeat(100));
+    let nested = format!(
+        "{{ a = {} ./a.nix {}; }}",
+        "[ { a = (".repeat(100),
+        "); } ]".repeat(100)
+    );
     for text in [long, names, nested] {
         assert!(read(&text, |_| ()).is_some(), "{}", &text[..60]);
     }
@@ -187,8 +208,13 @@ fn no_mutation_of_a_file_is_a_crash() {
         for at in places.iter().step_by(1 + places.len() / 25) {
             let (before, after) = text.split_at(*at);
             let less = &after[1..];
-            let inserted = ["\"", "''", "${", "}", "[", "(", "\\", "./", "$", "/"].map(|more| format!("{before}{more}{after}"));
-            let others = [format!("{before}{less}"), format!("{before}{}{after}", &after[..1]), before.to_owned()];
+            let inserted =
+                ["\"", "''", "${", "}", "[", "(", "\\", "./", "$", "/"].map(|more| format!("{before}{more}{after}"));
+            let others = [
+                format!("{before}{less}"),
+                format!("{before}{}{after}", &after[..1]),
+                before.to_owned(),
+            ];
             for text in inserted.iter().chain(&others) {
                 everything_of(text);
                 mutated += 1;
