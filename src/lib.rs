@@ -12,6 +12,8 @@ pub mod difference;
 pub mod directory;
 pub mod edit;
 pub mod failure;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 pub mod generations;
 pub mod harmless;
 pub mod host;

@@ -10,6 +10,8 @@
 //! verb. Here the shells know from their files what is always the same, and ask for what only the machine knows.
 
 mod configurations;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod hosts;
 mod ssh_files;
 mod systems;

@@ -52,12 +52,12 @@ pub fn read<T: Send>(text: &str, look: impl FnOnce(&SyntaxNode) -> T + Send) -> 
     })
 }
 
-/// What this gives, or nothing if it panics.
-fn caught<T>(read: impl FnOnce() -> T) -> Option<T> {
+/// What this gives, or nothing if it panics, of which nothing is said.
+pub(crate) fn caught<T>(read: impl FnOnce() -> T) -> Option<T> {
     hush();
-    IS_READING.set(true);
+    let before = IS_READING.replace(true);
     let result = panic::catch_unwind(AssertUnwindSafe(read));
-    IS_READING.set(false);
+    IS_READING.set(before);
     result.ok()
 }
 

@@ -11,6 +11,8 @@
 mod conversation;
 mod diagnosis;
 mod frames;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod listening;
 mod missing;
 mod named;

@@ -1,6 +1,7 @@
 //! What git knows of a repository, read from its files: starting git would cost a weak machine more, and it need not be
 //! there.
 
+use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::fs;
 use std::io;
@@ -30,9 +31,12 @@ pub(super) fn tracked(index: &Path) -> Option<Tracked> {
 /// that says where they are, a worktree shares most with another, and objects may be borrowed.
 pub(super) fn directories(git: &Path) -> Vec<PathBuf> {
     let mut found: Vec<PathBuf> = Vec::new();
+    // By what they are: files that name each other by `..` give ever longer names for the same directory.
+    let mut seen = BTreeSet::new();
     let mut waiting = vec![named(git)];
     while let Some(directory) = waiting.pop() {
-        if !directory.is_dir() || found.contains(&directory) {
+        let place = fs::canonicalize(&directory).ok().filter(|place| place.is_dir());
+        if !place.is_some_and(|place| seen.insert(place)) {
             continue;
         }
         let text = |name: &str| fs::read(directory.join(name)).unwrap_or_default();
