@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use mutatis::Session;
 
 use super::{Target, targets};
-use crate::nix_text;
+use crate::{nix_text, output};
 
 /// As many mutations of each, where nobody has named a time: the same ones each time.
 const FEW: usize = 600;
@@ -145,9 +145,14 @@ fn nothing_that_is_read_is_a_crash_or_breaks_what_is_said_of_it() {
         .peekable();
     assert!(chosen.peek().is_some(), "no such target: {only:?}");
     for target in chosen {
-        // Should it never come back.
-        println!("{}, REBUILD_FUZZ_SEED={seed}", target.name);
-        println!("  {} inputs", run(target, seed, time));
+        if time.is_some() {
+            // Should it never come back.
+            output::say(&format!("{}, REBUILD_FUZZ_SEED={seed}", target.name));
+        }
+        let done = run(target, seed, time);
+        if time.is_some() {
+            output::say(&format!("  {done} inputs"));
+        }
     }
 }
 
@@ -214,7 +219,9 @@ fn everybody_who_reads_is_a_target() {
                 continue;
             }
             let file = path.strip_prefix(&source).unwrap().to_str().unwrap();
-            let is_code = file.ends_with(".rs") && !file.contains("tests") && !file.contains("fuzz");
+            let is_code = path.extension().is_some_and(|extension| extension == "rs")
+                && !file.contains("tests")
+                && !file.contains("fuzz");
             if !is_code || named.contains(&file) || OTHERWISE.contains(&file) {
                 continue;
             }

@@ -148,7 +148,7 @@ const OPEN: [Target; 7] = [
             let whole = text(bytes);
             let here = Path::new("/nonexistent");
             for (variable, setting) in [(Some(whole.as_str()), None), (None, Some(whole.as_str()))] {
-                let path = SearchPath::new(&[whole.clone()], variable, setting, here, here);
+                let path = SearchPath::new(std::slice::from_ref(&whole), variable, setting, here, here);
                 let _ = path.find("nixpkgs/../x");
                 let _ = path.is_address("nixpkgs");
             }

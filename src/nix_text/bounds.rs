@@ -1,6 +1,6 @@
 //! How deep the parser would go for a text, and whether it would be at it for long: from the tokens alone, in linear time.
 
-use rnix::SyntaxKind::{self, *};
+use rnix::SyntaxKind;
 use rnix::tokenize;
 
 /// As many characters the tokenizer may look ahead in all: at each sign and word it looks to the end of what could be a
@@ -60,7 +60,7 @@ struct Levels {
 
 impl Levels {
     fn take(&mut self, kind: SyntaxKind) {
-        if kind.is_trivia() || kind == TOKEN_STRING_CONTENT {
+        if kind.is_trivia() || kind == SyntaxKind::TOKEN_STRING_CONTENT {
             return;
         }
         if self.open.is_empty() {
@@ -75,11 +75,11 @@ impl Levels {
             self.total -= 1 + last.depth;
             self.open.pop();
             self.deepen(kind);
-        } else if matches!(kind, TOKEN_SEMICOLON | TOKEN_COMMA) {
+        } else if matches!(kind, SyntaxKind::TOKEN_SEMICOLON | SyntaxKind::TOKEN_COMMA) {
             self.total -= last.depth;
             *last = Level::until(last.closing);
         } else {
-            last.inherits |= kind == TOKEN_INHERIT;
+            last.inherits |= kind == SyntaxKind::TOKEN_INHERIT;
             self.deepen(kind);
         }
     }
@@ -87,7 +87,8 @@ impl Levels {
     /// An operator, an argument of a function, a name in a path: each may be one level more. A list's elements are not.
     fn deepen(&mut self, kind: SyntaxKind) {
         let Some(last) = self.open.last_mut() else { return };
-        let is_beside = last.inherits || (last.closing == Some(TOKEN_R_BRACK) && kind != TOKEN_OR);
+        let is_beside =
+            last.inherits || (last.closing == Some(SyntaxKind::TOKEN_R_BRACK) && kind != SyntaxKind::TOKEN_OR);
         if !is_beside {
             last.depth += 1;
             self.total += 1;
@@ -97,11 +98,11 @@ impl Levels {
 
 fn closing_of(kind: SyntaxKind) -> Option<SyntaxKind> {
     match kind {
-        TOKEN_L_BRACE => Some(TOKEN_R_BRACE),
-        TOKEN_L_BRACK => Some(TOKEN_R_BRACK),
-        TOKEN_L_PAREN => Some(TOKEN_R_PAREN),
-        TOKEN_INTERPOL_START => Some(TOKEN_INTERPOL_END),
-        TOKEN_STRING_START => Some(TOKEN_STRING_END),
+        SyntaxKind::TOKEN_L_BRACE => Some(SyntaxKind::TOKEN_R_BRACE),
+        SyntaxKind::TOKEN_L_BRACK => Some(SyntaxKind::TOKEN_R_BRACK),
+        SyntaxKind::TOKEN_L_PAREN => Some(SyntaxKind::TOKEN_R_PAREN),
+        SyntaxKind::TOKEN_INTERPOL_START => Some(SyntaxKind::TOKEN_INTERPOL_END),
+        SyntaxKind::TOKEN_STRING_START => Some(SyntaxKind::TOKEN_STRING_END),
         _ => None,
     }
 }
@@ -116,7 +117,7 @@ struct Ahead {
 
 impl Ahead {
     fn look(&mut self, text: &str, at: usize, kind: SyntaxKind) -> Option<()> {
-        if matches!(kind, TOKEN_STRING_CONTENT | TOKEN_STRING_END) {
+        if matches!(kind, SyntaxKind::TOKEN_STRING_CONTENT | SyntaxKind::TOKEN_STRING_END) {
             return Some(());
         }
         if self.end <= at {

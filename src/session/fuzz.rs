@@ -63,7 +63,7 @@ pub(crate) const TARGETS: &[Target] = &[
                 match missing {
                     Missing::Lookup(name) => assert!(is_theirs(name), "{name}"),
                     Missing::Path(path) | Missing::Repository(path) | Missing::StorePath(path) => {
-                        assert!(path.is_absolute(), "{path:?}");
+                        assert!(path.is_absolute(), "{missing:?}");
                     }
                     Missing::Fetched => {}
                 }

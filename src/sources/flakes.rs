@@ -345,7 +345,7 @@ pub(super) fn look_at_lock(bytes: &[u8]) {
         if let Some(path) = part["narHash"].as_str().and_then(locked::store_path) {
             assert!(
                 crate::store_path::StorePath::parse(&path.to_string_lossy()).is_ok(),
-                "{path:?}"
+                "{part}"
             );
         }
     }

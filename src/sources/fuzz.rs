@@ -31,7 +31,7 @@ pub(crate) const TARGETS: &[Target] = &[
                 let found = git::tracked(&file).unwrap_or_default();
                 let inside = |part: std::path::Component| matches!(part, std::path::Component::Normal(_));
                 for path in found.files.iter().chain(&found.modules) {
-                    assert!(path.components().all(inside), "{path:?}");
+                    assert!(path.components().all(inside), "{found:?}");
                 }
                 assert!(found.files.len() <= bytes.len());
             }
