@@ -505,4 +505,33 @@ mod tests {
         };
         assert!(write_trees(&["tree"], store.path(), to, &Counter::default()).is_err());
     }
+
+    /// Names and links are of one moment, that of the collection, as is what is not there: whatever comes after, the
+    /// evaluation sees nothing half.
+    #[test]
+    fn names_and_links_are_as_they_were_collected() {
+        let place = tempfile::tempdir().unwrap();
+        let path = |name: &str| place.path().join(name);
+        std::os::unix::fs::symlink("before", path("link")).unwrap();
+        fs::write(path("gone"), "x").unwrap();
+        let link = Entry::Link {
+            target: "before".into(),
+            mtime: Some(1),
+        };
+        let entries = [
+            (place.path().to_owned(), Entry::Open { mtime: Some(1) }),
+            (path("gone"), Entry::Shut(Kind::File)),
+            (path("link"), link),
+        ];
+        fs::remove_file(path("link")).unwrap();
+        std::os::unix::fs::symlink("after", path("link")).unwrap();
+        fs::remove_file(path("gone")).unwrap();
+        fs::write(path("new"), "x").unwrap();
+        let mut stream = Vec::new();
+        write_entries(&entries, &mut stream, &Counter::default()).unwrap();
+        let target = unpack(&stream);
+        let there = |name: &str| target.path().join(path(name).strip_prefix("/").unwrap());
+        assert_eq!(fs::read_link(there("link")).unwrap(), Path::new("before"));
+        assert!(there("gone").exists() && !there("new").exists());
+    }
 }
