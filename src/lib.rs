@@ -12,10 +12,13 @@ pub mod difference;
 pub mod directory;
 pub mod edit;
 pub mod failure;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 pub mod generations;
 pub mod harmless;
 pub mod host;
 pub mod nix_settings;
+pub mod nix_text;
 pub mod output;
 pub mod plan;
 pub mod private;

@@ -1,6 +1,8 @@
 //! What a new system changes: the packages, as Nix compares two closures, and what of it is not in use before a boot. Plain
 //! values, made of what the target says; none of it is trusted not to play with the terminal.
 
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod line;
 mod next_boot;
 mod shown;

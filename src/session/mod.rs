@@ -14,6 +14,8 @@ mod conversation;
 mod course;
 mod diagnosis;
 mod frames;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 #[cfg(test)]
 mod kept_tests;
 mod listening;

@@ -21,6 +21,8 @@
 mod definition;
 mod environment;
 mod file;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod kind;
 mod show;
 #[cfg(test)]

@@ -337,7 +337,7 @@ impl Collection {
                 fs::metadata(&path).is_ok_and(|data| data.len() <= 4 * READ_WHOLE)
             };
             if is_wanted {
-                self.add_content_of(&path, |_, data| Ok(Identity::of_metadata(data)));
+                self.add_content_of(&path, Identity::of_settled);
             }
         }
     }

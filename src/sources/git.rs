@@ -5,7 +5,9 @@ pub(super) mod config;
 pub(super) mod index;
 pub(super) mod settings;
 
+use std::collections::BTreeSet;
 use std::ffi::OsStr;
+use std::fs;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -30,9 +32,12 @@ pub(super) fn tracked(index: &Path) -> Option<Tracked> {
 /// that says where they are, a worktree shares most with another, and objects may be borrowed.
 pub(super) fn directories(git: &Path) -> Vec<PathBuf> {
     let mut found: Vec<PathBuf> = Vec::new();
+    // By what they are: files that name each other by `..` give ever longer names for the same directory.
+    let mut seen = BTreeSet::new();
     let mut waiting = vec![named(git)];
     while let Some(directory) = waiting.pop() {
-        if !is_gits(&directory) || found.contains(&directory) {
+        let place = fs::canonicalize(&directory).ok().filter(|_| is_gits(&directory));
+        if !place.is_some_and(|place| seen.insert(place)) {
             continue;
         }
         let text = |name: &str| opening::read_short(&directory.join(name)).unwrap_or_default();
@@ -71,7 +76,6 @@ fn lines(text: &[u8]) -> Vec<PathBuf> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::fs;
 
     #[test]
     fn where_git_keeps_what_it_keeps() {

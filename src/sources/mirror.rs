@@ -4,11 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
 use std::fmt::Write;
 use std::fs::Metadata;
-use std::io;
+use std::io::{self, Read};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use sha2::{Digest, Sha256};
 
@@ -137,11 +138,46 @@ impl Identity {
     /// A file that cannot be read.
     pub fn of_file(path: &Path, data: &Metadata) -> io::Result<Self> {
         if data.len() > READ_WHOLE {
+            return Self::of_settled(path, data);
+        }
+        Self::by_reading(path)
+    }
+
+    /// By what the file system says, if the file has not changed just now: as long as its clock has not gone on, another
+    /// change leaves the same times (git calls such a file racily clean). Then by the digest.
+    ///
+    /// # Errors
+    /// A file that cannot be read.
+    pub fn of_settled(path: &Path, data: &Metadata) -> io::Result<Self> {
+        // A clock that is not set yet says nothing: all is young.
+        let now = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .map_or(0, |now| now.as_secs());
+        Self::at(path, data, i64::try_from(now).unwrap_or(i64::MAX))
+    }
+
+    fn at(path: &Path, data: &Metadata, now: i64) -> io::Result<Self> {
+        if data.ctime().max(data.mtime()) < now.saturating_sub(YOUNG) {
             return Ok(Self::of_metadata(data));
         }
-        opening::read(path).map(|bytes| Self::of_bytes(&bytes))
+        Self::by_reading(path)
+    }
+
+    fn by_reading(path: &Path) -> io::Result<Self> {
+        let mut digest = Sha256::new();
+        let (mut file, _) = opening::open(path)?;
+        let mut buffer = vec![0; 64 << 10];
+        loop {
+            match file.read(&mut buffer)? {
+                0 => return Ok(Self::Digest(digest.finalize().into())),
+                read => digest.update(&buffer[..read]),
+            }
+        }
     }
 }
+
+/// For so long a file is young, in seconds: the coarsest clock of a file system (FAT's) goes on every other second.
+const YOUNG: i64 = 3;
 
 /// The files of this machine that are there on the other one. Every directory in it is whole by name, or shut: so an
 /// evaluation that sees it sees nothing else than it would see here, or fails.
@@ -464,5 +500,47 @@ mod tests {
         assert_eq!(added, ["/c", "/c/a.nix", "/d", "/d/y", "/e"]);
         assert_eq!(base.change_from(&base), Change::default());
         assert_eq!(base.change_from(&Mirror::default()).added.len(), 8);
+    }
+
+    #[test]
+    fn a_large_file_is_known_by_its_times_once_they_are_past() {
+        let place = tempfile::tempdir().unwrap();
+        let path = place.path().join("file");
+        std::fs::write(&path, vec![b'a'; 2 << 20]).unwrap();
+        let data = std::fs::metadata(&path).unwrap();
+        let by_digest = Identity::by_reading(&path).unwrap();
+        assert_eq!(Identity::of_file(&path, &data).unwrap(), by_digest);
+        for (later, is_settled) in [(0, false), (2, false), (3, false), (4, true), (-100, false)] {
+            let identity = Identity::at(&path, &data, data.ctime() + later).unwrap();
+            assert_eq!(matches!(identity, Identity::Stat(_)), is_settled, "{later}");
+        }
+        // A clock that has gone wrong.
+        assert_eq!(Identity::at(&path, &data, 0).unwrap(), by_digest);
+    }
+
+    /// The size and the time of the content can be made the same; the time of the change cannot.
+    #[test]
+    fn a_change_with_the_same_size_and_time_is_another_content() {
+        let place = tempfile::tempdir().unwrap();
+        let path = place.path().join("file");
+        let identity = || Identity::of_metadata(&std::fs::metadata(&path).unwrap());
+        std::fs::write(&path, "one").unwrap();
+        let (before, time) = (identity(), std::fs::metadata(&path).unwrap().modified().unwrap());
+        // The kernel's clock goes on in steps.
+        let ctime = || {
+            std::fs::write(&path, "two").unwrap();
+            fs::File::options()
+                .write(true)
+                .open(&path)
+                .unwrap()
+                .set_modified(time)
+                .unwrap();
+            let data = std::fs::metadata(&path).unwrap();
+            (data.ctime(), data.ctime_nsec())
+        };
+        let first = ctime();
+        while ctime() == first {}
+        assert_eq!(std::fs::metadata(&path).unwrap().modified().unwrap(), time);
+        assert_ne!(identity(), before);
     }
 }

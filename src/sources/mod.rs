@@ -15,6 +15,8 @@ pub mod archive;
 pub mod collect;
 pub mod environment;
 pub mod flakes;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod git;
 mod guard;
 pub mod literals;

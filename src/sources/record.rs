@@ -48,6 +48,14 @@ impl Kept {
     }
 }
 
+/// What is made of any bytes: what can be read is what was written.
+#[cfg(any(test, fuzzing))]
+pub(super) fn look_at(bytes: &[u8]) {
+    if let Some(kept) = Kept::from_bytes(bytes) {
+        assert_eq!(Kept::from_bytes(&kept.to_bytes()), Some(kept));
+    }
+}
+
 /// Where one host's and one configuration's record is.
 #[derive(Debug, Clone)]
 pub struct Record {

@@ -2,6 +2,8 @@
 //! both behave alike.
 
 mod changing;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod here;
 mod inspection;
 mod opening;

@@ -1,9 +1,14 @@
 //! The inputs that stand in a `flake.nix`, of which Nix demands that they are no more than literals.
 
-use rnix::Root;
-use rnix::ast::{self, Attr, Entry, Expr, HasEntry, InterpolPart};
+use rnix::SyntaxNode;
+use rnix::ast::{self, Attr, Entry, Expr, HasEntry, Root};
 use rowan::ast::AstNode;
 use serde_json::{Map, Value};
+
+use crate::nix_text;
+
+/// Deeper inputs of inputs than Nix itself would follow are not looked for.
+const DEEPEST: usize = 100;
 
 /// One of them.
 #[derive(Debug, PartialEq, Eq)]
@@ -16,10 +21,14 @@ pub(super) enum Input {
 
 /// All that stand in the text, those of other flakes' inputs with them.
 pub(super) fn inputs(text: &str) -> Vec<Input> {
-    let Some(Expr::AttrSet(flake)) = Root::parse(text).tree().expr() else {
+    nix_text::read(text, inputs_in).unwrap_or_default()
+}
+
+fn inputs_in(root: &SyntaxNode) -> Vec<Input> {
+    let Some(Expr::AttrSet(flake)) = Root::cast(root.clone()).and_then(|root| root.expr()) else {
         return Vec::new();
     };
-    let whole = value_of(&flake);
+    let whole = value_of(&flake, DEEPEST);
     let mut found = Vec::new();
     let mut waiting: Vec<&Value> = vec![&whole["inputs"]];
     while let Some(inputs) = waiting.pop() {
@@ -83,11 +92,14 @@ fn forge_in(reference: &str) -> Option<[&str; 3]> {
 /// The flake's own inputs by their names, and those that `outputs` takes besides. Nothing, if the text is no flake of
 /// which that can be read here.
 pub(super) fn named_inputs(text: &str) -> Option<Vec<(String, Named)>> {
-    let root = Root::parse(text);
-    let Some(Expr::AttrSet(flake)) = root.tree().expr().filter(|_| root.errors().is_empty()) else {
+    nix_text::read_sound(text, named_in).flatten()
+}
+
+fn named_in(root: &SyntaxNode) -> Option<Vec<(String, Named)>> {
+    let Some(Expr::AttrSet(flake)) = Root::cast(root.clone()).and_then(|root| root.expr()) else {
         return None;
     };
-    let whole = value_of(&flake);
+    let whole = value_of(&flake, DEEPEST);
     let inputs = match &whole["inputs"] {
         Value::Object(inputs) => inputs.clone(),
         Value::Null if !says_inputs(&flake) => Map::new(),
@@ -121,23 +133,26 @@ fn says_inputs(flake: &ast::AttrSet) -> bool {
         .any(|child| child.text().to_string().trim_start().starts_with("inputs"))
 }
 
-/// A set's literals, as JSON.
-fn value_of(set: &ast::AttrSet) -> Value {
+/// A set's literals, as JSON, no deeper than so many names.
+fn value_of(set: &ast::AttrSet, deepest: usize) -> Value {
     let mut value = Value::Object(Map::new());
     for entry in set.entries() {
         let Entry::AttrpathValue(entry) = entry else { continue };
         let (Some(path), Some(expression)) = (entry.attrpath(), entry.value()) else {
             continue;
         };
-        let names: Option<Vec<String>> = path.attrs().map(name_of).collect();
+        let Some(names) = path.attrs().map(name_of).collect::<Option<Vec<String>>>() else {
+            continue;
+        };
+        let Some(left) = deepest.checked_sub(names.len()) else {
+            continue;
+        };
         let inner = match expression {
-            Expr::AttrSet(inner) => value_of(&inner),
-            Expr::Str(string) => literal(&string).map_or(Value::Null, Value::String),
+            Expr::AttrSet(inner) => value_of(&inner, left),
+            Expr::Str(string) => nix_text::whole(&string).map_or(Value::Null, Value::String),
             _ => Value::Null,
         };
-        if let Some(names) = names {
-            put(&mut value, &names, inner);
-        }
+        put(&mut value, &names, inner);
     }
     value
 }
@@ -165,16 +180,8 @@ fn put(value: &mut Value, names: &[String], inner: Value) {
 fn name_of(attr: Attr) -> Option<String> {
     match attr {
         Attr::Ident(name) => Some(name.to_string()),
-        Attr::Str(name) => literal(&name),
+        Attr::Str(name) => nix_text::whole(&name),
         Attr::Dynamic(_) => None,
-    }
-}
-
-fn literal(string: &ast::Str) -> Option<String> {
-    match string.normalized_parts().as_slice() {
-        [] => Some(String::new()),
-        [InterpolPart::Literal(text)] => Some(text.clone()),
-        _ => None,
     }
 }
 

@@ -76,6 +76,29 @@ case_refusals_of_the_cpu() {
 	expect_nothing_changed
 }
 
+# What is wrong with a file Nix says, with its line, wherever it evaluates; and completion has nothing to say.
+case_refusal_of_a_syntax_error() {
+	fresh
+	must_sh_on pi 'cp -r /etc/nixos /etc/nixos.good'
+	# A missing quote, a string before a path, and one that is nested deeper than the parser of ours can go.
+	for broken in '  networking.hostName = "pi;' '  imports = [ ./a ${x} ];' "  x = $(printf '[%.0s' $(seq 3000)) ;"; do
+		for place in builder ''; do
+			must_sh_on pi "printf '{\n%s\n}\n' '$broken' >/etc/nixos/configuration.nix"
+			remember
+			on pi rebuild switch --eval-on "$place"
+			expect_status 1
+			expect_contains "$errors" "syntax error"
+			expect_contains "$errors" "configuration.nix:"
+			expect_lacks "$errors" "panicked"
+			expect_equal "$output" ""
+			expect_no_file pi /var/log/activation
+		done
+	done
+	must_sh_on pi 'printf "{ outputs = { self }: { nixosConfigurations.pi = 1; x = \"y; }; }" >/etc/nixos/flake.nix'
+	must_sh_on pi 'cd /etc/nixos && rebuild --candidates configurations | grep -qxF .#pi'
+	must_sh_on pi 'rm -r /etc/nixos && mv /etc/nixos.good /etc/nixos'
+}
+
 case_refusal_of_an_evaluation_error() {
 	fresh
 	must_sh_on pi 'sed -i "s/networking.hostName =/& nosuch +/" /etc/nixos/configuration.nix'
