@@ -529,7 +529,7 @@ mod tests {
         // The kernel's clock goes on in steps.
         let ctime = || {
             std::fs::write(&path, "two").unwrap();
-            fs::File::options()
+            std::fs::File::options()
                 .write(true)
                 .open(&path)
                 .unwrap()
