@@ -173,7 +173,7 @@ impl Place {
     }
 
     /// The same where ssh leads no name elsewhere.
-    #[cfg(test)]
+    #[cfg(any(test, fuzzing))]
     pub(crate) fn parse(text: &str, own_name: &str) -> Result<Self, Failure> {
         Self::read(text, &OwnNames::new(own_name))
     }

@@ -13,7 +13,7 @@ use crate::process::quote::shell_word;
 use crate::sources::literals::Literals;
 use crate::sources::search_path::SearchPath;
 use crate::store_path::StorePath;
-use crate::{candidates, difference, generations, progress, session, settings, sources, ssh, target};
+use crate::{candidates, difference, generations, process, progress, session, settings, sources, ssh, target};
 
 #[cfg(test)]
 mod driver;
@@ -39,6 +39,7 @@ pub fn targets() -> Vec<Target> {
         candidates::fuzz::TARGETS,
         difference::fuzz::TARGETS,
         generations::fuzz::TARGETS,
+        process::fuzz::TARGETS,
         progress::fuzz::TARGETS,
         session::fuzz::TARGETS,
         settings::fuzz::TARGETS,

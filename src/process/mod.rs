@@ -3,6 +3,8 @@
 //! Elsewhere a command is an [`Invocation`]: a plain value that can be compared and shown.
 
 pub mod companion;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod interactive;
 pub mod lines;
 pub mod quote;

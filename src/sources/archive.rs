@@ -191,7 +191,11 @@ impl<'a, W: Write> Archive<'a, W> {
         };
         self.count(before.len());
         // Nobody has leave to write what we do not know by its digest: what has leave is held against it (proof.rs).
-        let mode = if is_by_digest { mode(executable) } else { mode(executable) & 0o500 };
+        let mode = if is_by_digest {
+            mode(executable)
+        } else {
+            mode(executable) & 0o500
+        };
         let mut header = header(EntryType::Regular, mode, mtime, before.len());
         self.tar.append_data(&mut header, name, &mut exactly)?;
         let sent = exactly.digest.map(|digest| Identity::Digest(digest.finalize().into()));

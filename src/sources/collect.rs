@@ -397,7 +397,7 @@ impl Collection {
             self.refused.insert(path.to_owned(), Refusal::Secret);
             return;
         }
-        if self.asked_for && !self.is_own(path) && !guard::is_public(path) {
+        if self.is_withheld(path) {
             self.refused.insert(path.to_owned(), Refusal::Private);
             return;
         }
@@ -415,6 +415,11 @@ impl Collection {
                 identity: known_by,
             },
         );
+    }
+
+    /// Whether another machine asks for a file that is nobody's business.
+    fn is_withheld(&self, path: &Path) -> bool {
+        self.asked_for && !self.is_own(path) && !guard::is_public(path)
     }
 
     fn is_own(&self, path: &Path) -> bool {

@@ -1,7 +1,9 @@
 //! Files of git and of Nix, and our own records, for `crate::fuzz`.
 
 use std::fs;
+use std::path::Path;
 
+use super::flakes::lock_file::LockFile;
 use super::flakes::look_at_lock;
 use super::git;
 use super::mirror::Mirror;
@@ -22,7 +24,7 @@ const MIRROR: &[u8] = b"o /\0o-3 /a b\0s d /c\0sf /d\0so /e\0l5 /l\0target\0\
 pub(crate) const TARGETS: &[Target] = &[
     Target {
         name: "git's index",
-        files: &["sources/git.rs"],
+        files: &["sources/git.rs", "sources/git/index.rs"],
         examples: &[INDEX, INDEX_4],
         read: |bytes| {
             let Ok(place) = tempfile::tempdir() else { return };
@@ -34,6 +36,36 @@ pub(crate) const TARGETS: &[Target] = &[
                     assert!(path.components().all(inside), "{found:?}");
                 }
                 assert!(found.files.len() <= bytes.len());
+                marks_change_no_name(&file, bytes, &found);
+            }
+        },
+    },
+    Target {
+        name: "git's settings",
+        files: &["sources/git/config.rs", "sources/git/settings.rs"],
+        examples: &[
+            b"[user]\n\tname = me\n[url \"https://token@forge/\"]\n\tinsteadOf = f:\n",
+            b"[http \"https://forge\"] extraHeader = \"Authorization: x\" ; why\n[core]\n\tautocrlf\n",
+            b"[include]\n\tpath = ~/x\\\n y\n[a.b]c=\"d\\\"\"\n",
+        ],
+        read: |bytes| {
+            if let Some(rest) = git::config::without_secrets(bytes, |_, _| false) {
+                assert!(rest.len() <= bytes.len());
+                assert_eq!(git::config::without_secrets(&rest, |_, _| false), Some(rest));
+            }
+        },
+    },
+    Target {
+        name: "lock files that come back",
+        files: &["sources/flakes/lock_file.rs"],
+        examples: &[
+            br#"{"nodes":{"a":{"locked":{"type":"path","path":"/x"},"original":{"type":"path","path":"/x"}},"root":{"inputs":{"a":"a"}}},"root":"root","version":7}"#,
+            br#"{"nodes":{"root":{"inputs":{"b":["a","c"]}}},"root":"root","version":7}"#,
+        ],
+        read: |bytes| {
+            if let Ok(lock) = LockFile::parse(bytes) {
+                let text = lock.text();
+                assert_eq!(LockFile::parse(text.as_bytes()).map(|lock| lock.text()), Ok(text));
             }
         },
     },
@@ -81,3 +113,12 @@ pub(crate) const TARGETS: &[Target] = &[
         read: |bytes| look_at_lock(bytes),
     },
 ];
+
+/// An index that marks what is unchanged lists the same.
+fn marks_change_no_name(file: &Path, bytes: &[u8], found: &git::Tracked) {
+    let Ok(data) = fs::metadata(file) else { return };
+    let marked = git::index::with_unchanged_marked(bytes, git::index::Rules::of(&data), |_| fs::metadata(file).ok());
+    if let Some(marked) = marked {
+        assert_eq!(git::index::tracked(&marked).as_ref(), Some(found));
+    }
+}

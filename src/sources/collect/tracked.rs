@@ -190,14 +190,13 @@ impl Collection {
             .iter()
             .rev()
             .flat_map(|directory| ["config", "config.worktree"].map(|name| directory.join(name)));
-        let files = [PathBuf::from(SETTINGS_OF_MACHINE)]
-            .into_iter()
-            .chain(at_home)
-            .chain(own);
-        let settings = Settings::read(files, &self.home, root);
-        // They are git's own, and not what the other machine asks for.
-        let asked_for = std::mem::replace(&mut self.asked_for, false);
+        let everybodys = [PathBuf::from(SETTINGS_OF_MACHINE)].into_iter().chain(at_home);
+        let settings = Settings::read(everybodys.clone().chain(own), &self.home, root);
+        // These are git's own for any repository. What one that is asked for says itself, a neighbour may have said.
+        let asked_for = self.asked_for;
+        let gits = Settings::read(everybodys, &self.home, root);
         for (file, form) in &settings.files {
+            self.asked_for = asked_for && !gits.files.iter().any(|(known, _)| known == file);
             self.add_settings_file(file, form.as_ref());
         }
         // The first is a worktree's; the repository's own has the configuration.
@@ -210,6 +209,9 @@ impl Collection {
         }
         let patterns = patterns.iter().chain(&settings.patterns);
         for file in patterns.map(PathBuf::as_path).chain([Path::new(PATTERNS_OF_MACHINE)]) {
+            self.asked_for = asked_for
+                && settings.patterns.iter().any(|said| said == file)
+                && !gits.patterns.iter().any(|known| known == file);
             let place = self.walk(file).filter(|place| place.is_file());
             if let Some(place) = place.filter(|place| !super::in_store(place) && !is_secret(place)) {
                 self.add_content(&place);
@@ -223,6 +225,7 @@ impl Collection {
     fn add_settings_file(&mut self, file: &Path, form: Option<&Form>) {
         let place = self.walk(file).filter(|place| !super::in_store(place));
         match (place, form) {
+            (Some(place), Some(_)) if self.is_withheld(&place) => {}
             (Some(place), Some(Form::AsItIs)) => self.add_content(&place),
             (Some(place), Some(Form::Without(rest))) => self.add_made(&place, rest.clone()),
             // It is an error there as well.

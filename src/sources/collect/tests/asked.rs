@@ -154,6 +154,8 @@ fn a_planted_repository_leads_to_nothing_private() {
         (".git", "gitdir: /\n"),
         (".git/commondir", "../../private.git\n"),
         (".git/objects/info/alternates", "../../../private.git\n"),
+        (".git/config", "[include]\n\tpath = ../../private.git/config\n"),
+        (".git/config", "[core]\n\texcludesFile = ../private.git/config\n"),
     ] {
         let ask = |root: &TempDir, found: &mut Collection| {
             for (name, text) in [
@@ -167,6 +169,10 @@ fn a_planted_repository_leads_to_nothing_private() {
             }
             let shut = fs::Permissions::from_mode(0o700);
             fs::set_permissions(root.path().join("private.git"), shut).unwrap();
+            let head = root.path().join("planted/.git/HEAD");
+            if name.ends_with("config") {
+                fs::write(head, "ref: refs/heads/main\n").unwrap();
+            }
             found.add_asked(&root.path().join("planted/.git"));
             found.add_asked(&root.path().join("planted/.git/config"));
         };
