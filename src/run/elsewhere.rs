@@ -1,6 +1,6 @@
 //! What another machine does: evaluating, building, or both.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::Result;
 
@@ -18,7 +18,7 @@ use crate::sources::environment::Environment;
 use crate::sources::record::Record;
 use crate::ssh::{self, Ssh};
 use crate::store_path::StorePath;
-use crate::surroundings::Surroundings;
+use crate::surroundings::{Directory, Surroundings};
 
 /// What another machine is to do for a making.
 pub(super) struct Errand<'a> {
@@ -57,7 +57,7 @@ impl<'a> Errand<'a> {
         around: &'a Surroundings,
         ssh: &'a Ssh,
     ) -> Self {
-        let settings = NixSettings::read(|name| around.variable(name));
+        let settings = NixSettings::read(around);
         Self {
             host,
             making,
@@ -103,12 +103,13 @@ impl<'a> Errand<'a> {
         observer: &mut dyn Observer,
         signals: &Signals,
     ) -> Result<Answer> {
+        let settings = self.settings.with_options(&self.flags.common.option);
+        settings.may_go()?;
         let Gathered { collection, lock } = gather(
             &self.making.configuration,
             &self.flags.evaluation,
-            self.flags.common.setting("flake-registry"),
             self.around,
-            &self.settings,
+            &settings,
         )?;
         let environment = Environment(self.around.variables.clone());
         let mut sources = Sources::new(collection, environment, self.record(), lock.clone());
@@ -194,10 +195,7 @@ impl<'a> Errand<'a> {
 
     /// What was needed over there the last time, for the same configuration by the same names.
     fn record(&self) -> Record {
-        let cache = self
-            .around
-            .variable("XDG_CACHE_HOME")
-            .map_or_else(|| self.around.home().join(".cache"), PathBuf::from);
+        let cache = self.around.own_directory(Directory::Cache);
         let configuration = self.making.configuration.to_string();
         let include = self.flags.evaluation.include.join("\n");
         let directory = self.around.directory.to_string_lossy();

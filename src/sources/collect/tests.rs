@@ -26,7 +26,7 @@ fn tree(lines: &[&str]) -> TempDir {
 
 fn collection(root: &TempDir, nix_path: &str) -> Collection {
     let home = root.path().join("home");
-    let search = SearchPath::new(&[], Some(nix_path), None, &home, root.path());
+    let search = SearchPath::of_variable(nix_path, root.path());
     Collection::new(search, home)
 }
 
