@@ -207,6 +207,7 @@ mod tests {
             evaluation: EvaluationFlags {
                 include: Vec::new(),
                 show_trace: true,
+                ..EvaluationFlags::default()
             },
             ..NixFlags::default()
         };

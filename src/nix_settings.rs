@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use crate::failure::Failure;
 use crate::surroundings::{Directory, Surroundings};
-use table::{Decision, decision};
+use table::{Decision, decision, is_known};
 
 /// The settings in force here, by name; those that nobody set are absent.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -101,15 +101,23 @@ impl NixSettings {
         .with_remedy("evaluate here: --eval-on ''\nthe build can be there all the same: --build-on"))
     }
 
-    /// Whether another Nix's word that it does not know this setting means another evaluation: it was carried, and is
-    /// more than off.
+    /// Those that a Nix which does not know them would evaluate without: they are carried, and are more than off.
     #[must_use]
-    pub fn is_missed(&self, name: &str) -> bool {
-        let off = ["", "false", "ignore"];
-        let value = self.values.get(name.strip_prefix("extra-").unwrap_or(name));
-        decision(name) == Decision::Carried
-            && table::TABLE.iter().any(|group| group.names.contains(&name))
-            && value.is_some_and(|value| value.set.as_deref().is_some_and(|text| !off.contains(&text)))
+    pub fn decisive(&self) -> Vec<String> {
+        let is_on = |value: &Value| {
+            value
+                .set
+                .as_deref()
+                .is_some_and(|text| !["", "false", "ignore"].contains(&text))
+        };
+        let decisive = self
+            .values
+            .iter()
+            .filter(|(name, value)| is_known(name) && is_on(value));
+        decisive
+            .filter(|(name, _)| decision(name) == Decision::Carried)
+            .map(|(name, _)| name.clone())
+            .collect()
     }
 
     /// The system that this machine's Nix evaluates for: the setting `system`, or what Nix was built for.
@@ -277,8 +285,7 @@ mod tests {
             settings.of_evaluation(),
             "abort-on-warn = true\nallow-dirty = false\nlint-url-literals = fatal\nof-a-later-nix = z\nwarn-dirty = false\n"
         );
-        assert!(settings.is_missed("abort-on-warn"));
-        assert!(!settings.is_missed("allow-dirty") && !settings.is_missed("of-a-later-nix"));
+        assert_eq!(settings.decisive(), ["abort-on-warn", "lint-url-literals"]);
     }
 
     #[test]

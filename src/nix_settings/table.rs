@@ -245,6 +245,12 @@ pub fn decision(name: &str) -> Decision {
     group.map_or(Decision::Carried, |group| group.decision)
 }
 
+/// Whether it stands in the table.
+#[must_use]
+pub fn is_known(name: &str) -> bool {
+    TABLE.iter().any(|group| group.names.contains(&name)) || ALIASES.iter().any(|(alias, _)| *alias == name)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -11,14 +11,15 @@ use crate::plan::{Configuration, Making, NixFlags, argv};
 use crate::process::signals::Signals;
 use crate::progress::Observer;
 use crate::session::relay::Relay;
-use crate::session::request::{Evaluation, Goal, Request, Work};
+use crate::session::request::{Evaluation, Goal, Request, Watch, Work};
 use crate::session::sources::Sources;
 use crate::session::{Answer, Peer, converse};
 use crate::sources::environment::Environment;
 use crate::sources::record::Record;
+use crate::sources::search_path::own_search_path;
 use crate::ssh::{self, Ssh};
 use crate::store_path::StorePath;
-use crate::surroundings::{Directory, Surroundings};
+use crate::surroundings::{Directory, HomeVariable, Surroundings};
 
 /// What another machine is to do for a making.
 pub(super) struct Errand<'a> {
@@ -105,21 +106,34 @@ impl<'a> Errand<'a> {
     ) -> Result<Answer> {
         let settings = self.settings.with_options(&self.flags.common.option);
         settings.may_go()?;
-        let Gathered { collection, lock } = gather(
+        let Gathered {
+            collection,
+            lock,
+            entry,
+        } = gather(
             &self.making.configuration,
             &self.flags.evaluation,
             self.around,
             &settings,
         )?;
-        let environment = Environment(self.around.variables.clone());
+        let environment = Environment::new(self.around.variables.clone(), &self.flags.evaluation.send_env);
         let mut sources = Sources::new(collection, environment, self.record(), lock.clone());
+        let home = self.around.home_variable();
+        let watch = self.watches().then(|| Watch {
+            entry,
+            verbosity: self.flags.common.verbosity(),
+        });
         let evaluation = Evaluation {
             command,
             look,
             lock,
             registry: gather::registry(self.around),
-            environment: sources.environment()?,
-            settings: self.settings.of_evaluation(),
+            environment: sources.environment(),
+            watch,
+            home: (home == HomeVariable::Unset).then(|| self.around.home()),
+            home_is_unsure: matches!(home, HomeVariable::AnotherUsers(_)),
+            settings: self.settings.of_evaluation() + &own_search_path(self.around, &settings),
+            decisive_settings: settings.decisive(),
             directory: self.around.directory.clone(),
             need: sources.need(),
             is_large: sources.collection.mirror().entries.len() > 20_000,
@@ -131,6 +145,21 @@ impl<'a> Errand<'a> {
             track(lock, signals);
         }
         answer
+    }
+
+    /// Whether the evaluation can read variables at all.
+    fn watches(&self) -> bool {
+        match &self.making.configuration {
+            Configuration::Flake(flake) => {
+                flake.flags.impure
+                    || self
+                        .flags
+                        .common
+                        .setting("pure-eval")
+                        .is_some_and(|value| value != "true")
+            }
+            _ => true,
+        }
     }
 
     /// Builds there a derivation that has been brought there.

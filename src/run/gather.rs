@@ -20,6 +20,8 @@ pub(super) struct Gathered {
     pub collection: Collection,
     /// The flake's lock file, which the evaluation may write.
     pub lock: Option<PathBuf>,
+    /// The file that is evaluated first, if it is no flake's and is one of this machine.
+    pub entry: PathBuf,
 }
 
 /// The files that the configuration begins with.
@@ -48,7 +50,26 @@ pub(super) fn gather(
             lock = named_flake(&mut collection, flake, around, registry_of_all(settings).as_deref())?;
         }
     }
-    Ok(Gathered { collection, lock })
+    let entry = entry(configuration, &collection, &around.directory);
+    Ok(Gathered {
+        collection,
+        lock,
+        entry: entry.unwrap_or_default(),
+    })
+}
+
+/// The file in which a classic evaluation begins, where it really is.
+fn entry(configuration: &Configuration, collection: &Collection, directory: &Path) -> Option<PathBuf> {
+    let path = match configuration {
+        Configuration::Classic => collection.find("nixpkgs/nixos")?,
+        Configuration::File { file, .. } => match file.strip_prefix('<').and_then(|rest| rest.strip_suffix('>')) {
+            Some(name) => collection.find(name)?,
+            None => directory.join(file),
+        },
+        Configuration::Flake(_) => return None,
+    };
+    let path = if path.is_dir() { path.join("default.nix") } else { path };
+    fs::canonicalize(path).ok()
 }
 
 /// What `<nixpkgs/nixos>` reads.

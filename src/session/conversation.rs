@@ -14,6 +14,7 @@ use anyhow::{Context, Result};
 
 use super::diagnosis;
 use super::listening::{Heard, listen};
+use super::named::shown;
 use super::relay::Relay;
 use super::reply::Reply;
 use super::request::{Request, exports};
@@ -116,6 +117,7 @@ pub fn converse(
         errors: Vec::new(),
         rounds: Rounds::default(),
         named_refused: BTreeSet::new(),
+        missed_settings: request.decisive_settings(),
         greeted: false,
         sending: Sending::Nothing,
         copying: Copying::No,
@@ -162,6 +164,8 @@ struct Conversation<'a> {
     errors: Vec<LogLine>,
     rounds: Rounds,
     named_refused: BTreeSet<PathBuf>,
+    /// Settings that decide over the evaluation, if Nix there does not know them.
+    missed_settings: &'a [String],
     greeted: bool,
     sending: Sending,
     copying: Copying,
@@ -299,6 +303,9 @@ impl Conversation<'_> {
             }
             return Ok(());
         };
+        if let Some(name) = self.missed_settings.iter().find(|name| log.knows_no_setting(name)) {
+            return Err(diagnosis::unknown_setting(self.host, name).into());
+        }
         if self.answer.derivation.is_none() && log.is_error() {
             self.errors.push(log);
         } else {
@@ -353,6 +360,13 @@ impl Conversation<'_> {
                 }
             }
             Reply::Looked(path) => self.sources.collection.add_asked(&path),
+            Reply::AskedFor(name) => _ = self.sources.missed().names.insert(name),
+            Reply::Computes(path) => self.sources.missed().computing.push(shown(&path)),
+            Reply::Word(word) => _ = self.sources.missed().words.insert(word),
+            Reply::HomeNamed(path) => {
+                return Err(diagnosis::another_home(&path, self.sources.collection.home()).into());
+            }
+            Reply::Variables => self.after_variables()?,
             Reply::Timeless => self.rounds.cannot_look(),
             Reply::Unread(path) => self.sources.hear_unread(path),
             Reply::LockLine(line) => self.sources.hear_lock(&line),
@@ -398,6 +412,28 @@ impl Conversation<'_> {
         Ok(())
     }
 
+    /// The evaluation has come to its end, but with less of the environment than it asked for, perhaps.
+    fn after_variables(&mut self) -> Result<()> {
+        self.errors.clear();
+        if !self.sources.want_missed()? {
+            self.say(Speech::Bytes(b"good\n".to_vec()));
+            return Ok(());
+        }
+        self.say_again(Next::Evaluate)
+    }
+
+    /// What is to be done now, with what it needs.
+    fn say_again(&mut self, next: Next) -> Result<()> {
+        let mut line = OsString::from(next.word());
+        line.push(" ");
+        line.push(self.sources.need().words());
+        line.push("\n");
+        let environment = exports(&self.sources.environment())?;
+        self.say(Speech::Bytes(line.into_encoded_bytes()));
+        self.say(Speech::Text(environment));
+        Ok(())
+    }
+
     fn after_round(&mut self, reply: &Reply) -> Result<()> {
         let errors = std::mem::take(&mut self.errors);
         let (host, observer, importer) = (self.host, &mut self.observer, self.importer);
@@ -411,7 +447,6 @@ impl Conversation<'_> {
             Reply::EvaluationFailed { .. } => self.rounds.after_failure(self.sources, &errors, &mut import)?,
             _ => self.rounds.after_look(self.sources, &errors, &mut import)?,
         };
-        let mut line = OsString::from(next.word());
         if let (Next::GiveUp, Reply::EvaluationFailed { code }) = (next, reply) {
             for error in errors {
                 self.observer.see(Event::Nix(error));
@@ -424,20 +459,10 @@ impl Conversation<'_> {
                 stage: "evaluation".to_owned(),
                 code: *code,
             });
-        } else {
-            line.push(" ");
-            line.push(self.sources.need().words());
+            self.say(Speech::Bytes(format!("{}\n", next.word()).into_bytes()));
+            return Ok(());
         }
-        line.push("\n");
-        // Before anything is said: the environment may be what cannot be sent.
-        let environment = (next != Next::GiveUp)
-            .then(|| exports(&self.sources.environment()?))
-            .transpose()?;
-        self.say(Speech::Bytes(line.into_encoded_bytes()));
-        if let Some(environment) = environment {
-            self.say(Speech::Text(environment));
-        }
-        Ok(())
+        self.say_again(next)
     }
 
     /// The connection has ended with ssh's exit status `code`.

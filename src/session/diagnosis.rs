@@ -1,7 +1,9 @@
 //! What a run that ended over there means for the user: the script names the part that failed, this says what to do.
 
 use std::fmt;
+use std::path::Path;
 
+use super::named::shown;
 use super::reply::Way;
 use crate::failure::Failure;
 use crate::host::Host;
@@ -155,6 +157,30 @@ pub(super) fn older(host: &Host, theirs: &str, own: &str) -> Option<String> {
              update Nix there, or let it build only: --build-on"
         )
     })
+}
+
+/// A file names something by `~`, and Nix there would take another home for it than Nix here.
+#[must_use]
+pub(super) fn another_home(file: &Path, home: &Path) -> Failure {
+    let (file, home) = (shown(file), home.display());
+    Failure::new(format!(
+        "{file} names a file by ~, which is {home} for Nix here and would be another directory elsewhere: \
+         HOME is not set, or is another user's"
+    ))
+    .with_remedy(format!(
+        "say it: HOME={home} rebuild ...\nwith sudo: sudo -H, or sudo -i"
+    ))
+}
+
+/// A setting decides over the evaluation, and Nix there does not know it.
+#[must_use]
+pub(super) fn unknown_setting(host: &Host, name: &str) -> Failure {
+    Failure::new(format!(
+        "Nix on {host} does not know the setting {name}, with which this machine's evaluation may be another"
+    ))
+    .with_remedy(format!(
+        "a newer Nix there; or without it, for once: --option {name} \"\"\nor evaluate here: --eval-on ''"
+    ))
 }
 
 /// The failure of `--verify-eval`.

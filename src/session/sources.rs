@@ -1,7 +1,6 @@
 //! This machine's files for one session: what is to be over there, and what is there already.
 
 use std::collections::BTreeSet;
-use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
@@ -10,7 +9,7 @@ use super::reply::Has;
 use super::request::Need;
 use crate::failure::Failure;
 use crate::sources::collect::Collection;
-use crate::sources::environment::Environment;
+use crate::sources::environment::{Chosen, Environment, Missed};
 use crate::sources::mirror::{Entry, Mirror};
 use crate::sources::record::{Kept, Record};
 use crate::sources::search_path::SearchPath;
@@ -21,6 +20,7 @@ pub struct Sources {
     /// What the evaluation needs, as far as it is known.
     pub collection: Collection,
     environment: Environment,
+    missed: Missed,
     record: Option<Record>,
     unread: BTreeSet<PathBuf>,
     /// What the other machine has, if it still has it: after the last evaluation, then after the last round of this one.
@@ -59,6 +59,7 @@ impl Sources {
         Self {
             collection,
             environment,
+            missed: Missed::default(),
             unread: BTreeSet::new(),
             record: Some(record),
             base,
@@ -76,6 +77,7 @@ impl Sources {
         Self {
             collection: Collection::new(SearchPath::none(), PathBuf::from("/")),
             environment: Environment::default(),
+            missed: Missed::default(),
             unread: BTreeSet::new(),
             record: None,
             base: Mirror::default(),
@@ -126,16 +128,23 @@ impl Sources {
     }
 
     /// The environment for the evaluation.
+    #[must_use]
+    pub fn environment(&self) -> Chosen {
+        self.environment.chosen(self.collection.asked())
+    }
+
+    /// What the evaluation has missed of it so far is found out.
+    pub(super) fn missed(&mut self) -> &mut Missed {
+        &mut self.missed
+    }
+
+    /// All that it has missed is known now: whether there is more to be sent.
     ///
     /// # Errors
-    /// The configuration asks for a variable that cannot be the same over there.
-    pub fn environment(&self) -> Result<Vec<(OsString, OsString)>, Failure> {
-        self.environment.chosen(self.collection.asked()).map_err(|name| {
-            Failure::new(format!(
-                "the configuration asks for the environment variable {name}, which cannot be the same on another machine"
-            ))
-            .with_remedy("evaluate here: --eval-on ''\nthe build can be there all the same: --build-on")
-        })
+    /// What it asks for cannot be sent, or not without the user's word.
+    pub(super) fn want_missed(&mut self) -> Result<bool, Failure> {
+        let missed = std::mem::take(&mut self.missed);
+        self.environment.want(&missed, self.collection.asked())
     }
 
     /// A line of the lock file as it is over there, after the evaluation.

@@ -300,6 +300,12 @@ impl Collection {
         &self.trees
     }
 
+    /// The user's home, as Nix says.
+    #[must_use]
+    pub fn home(&self) -> &Path {
+        &self.home
+    }
+
     /// The environment variables that the configuration asks for.
     #[must_use]
     pub fn asked(&self) -> &Asked {

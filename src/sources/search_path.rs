@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::nix_settings::NixSettings;
-use crate::surroundings::{Directory, Surroundings};
+use crate::surroundings::{Directory, HomeVariable, Surroundings};
 
 /// The channels that Nix looks into of itself, after everything else.
 const ROOT_CHANNELS: &str = "/nix/var/nix/profiles/per-user/root/channels";
@@ -91,6 +91,26 @@ pub fn channels_of_user(around: &Surroundings, settings: &NixSettings) -> PathBu
     } else {
         around.home().join(".nix-defexpr/channels")
     }
+}
+
+/// Nix's own default as the text of a setting, where another machine's Nix would take another home for it: HOME is another
+/// user's, which it cannot see. Otherwise nothing.
+#[must_use]
+pub fn own_search_path(around: &Surroundings, settings: &NixSettings) -> String {
+    let is_said = around.variable("NIX_PATH").is_some() || settings.get("nix-path").is_some();
+    if is_said || !matches!(around.home_variable(), HomeVariable::AnotherUsers(_)) {
+        return String::new();
+    }
+    let channels = channels_of_user(around, settings).to_string_lossy().into_owned();
+    let nixpkgs = format!("{ROOT_CHANNELS}/nixpkgs");
+    let entries = [
+        (channels.clone(), channels),
+        (nixpkgs.clone(), format!("nixpkgs={nixpkgs}")),
+        (ROOT_CHANNELS.to_owned(), ROOT_CHANNELS.to_owned()),
+    ];
+    let there = entries.iter().filter(|(path, _)| Path::new(path).exists());
+    let words: Vec<&str> = there.map(|(_, text)| text.as_str()).collect();
+    format!("nix-path = {}\n", words.join(" "))
 }
 
 impl Entry {

@@ -1,0 +1,213 @@
+# shellcheck shell=bash
+# The same derivation, whatever the evaluation reads that is no file: variables, the home, Nix's settings. Or a refusal that
+# names it.
+
+# shellcheck source=/dev/null
+. "$LAB/cases/40-classic.sh"
+
+# expect_refused TEXT... [-- NAME=VALUE... FLAG...] : nothing is given, and each TEXT is said.
+expect_refused() {
+	local texts=() text
+	while [ $# -gt 0 ] && [ "$1" != -- ]; do
+		texts+=("$1")
+		shift
+	done
+	[ $# = 0 ] || shift
+	local environment=()
+	if [ "${1-}" = -u ]; then
+		environment+=("--unset=$2")
+		shift 2
+	fi
+	while [[ "${1-}" =~ ^[A-Za-z_]+= ]]; do
+		environment+=("$1")
+		shift
+	done
+	run lab on pi env -C "${directory:-/etc/nixos}" "${environment[@]}" timeout 40 rebuild dry-build --eval-on "${builder:-builder}" -v "$@"
+	note_derivation
+	expect_failure
+	for text in "${texts[@]}"; do expect_contains "$errors" "$text"; done
+}
+
+# --- variables ------------------------------------------------------------------------------------
+# A module of a channel, one that the evaluation itself has written to the store, one without .nix, one by scopedImport: no
+# literal of the configuration leads there, or none that was read beforehand.
+case_environment_of_files_that_nobody_read_beforehand() {
+	given <<-'END'
+		mkdir parts
+		echo 'builtins.getEnv "OF_A_PART"' >parts/plain
+		echo 'f: f "OF_A_SCOPE"' >parts/scoped
+		reads <<-'NIX'
+			[ (import (builtins.toFile "module.nix" "builtins.getEnv \"OF_THE_STORE\""))
+			  (import (./parts + "/${"plain"}")) (builtins.scopedImport { } (./parts + "/sco${"ped"}") builtins.getEnv) ]
+		NIX
+	END
+	expect_same_derivation OF_A_PART=1 OF_A_SCOPE=2 OF_THE_STORE=3
+	expect_seen '["3","1","2"]'
+	expect_another_derivation OF_A_PART=1 OF_A_SCOPE=2 OF_THE_STORE=4
+	# As before, but nothing of it is set.
+	expect_another_derivation
+	expect_refused "the environment variable OF_THE_STORE" "--send-env OF_THE_STORE" -- OF_THE_STORE= -u X
+}
+
+case_environment_of_a_module_in_the_store() {
+	given <<-'END'
+		mkdir -p /srv/module
+		echo '{ environment.etc.seen.text = "${builtins.getEnv "COLOUR"} ${builtins.getEnv "THE_TOKEN"}"; }' >/srv/module/default.nix
+		printf '{ imports = [ %s ]; }\n' "$(nix-store --add /srv/module)" >configuration.nix
+	END
+	expect_same_derivation COLOUR=red
+	expect_seen red
+	expect_another_derivation COLOUR=blue
+	expect_refused "the configuration asks for the environment variable THE_TOKEN" "--send-env THE_TOKEN" -- THE_TOKEN=hunter2
+	expect_lacks "$errors" hunter2
+	expect_another_derivation THE_TOKEN=hunter2 --send-env THE_TOKEN
+}
+
+# evaluate gives the flags to the Pi's own Nix as well, which does not know this one.
+case_environment_names_that_are_computed() {
+	given <<-'END'
+		echo '{ "names": [ "FROM_JSON" ] }' >names.json
+		reads <<-'NIX'
+			let get = name: builtins.getEnv name; in
+			[ (get ("TMP" + "DIR")) (get (builtins.concatStringsSep "_" [ "PASTED" "NAME" ])) (get "PASSED_ON") ]
+			++ map get (builtins.fromJSON (builtins.readFile ./names.json)).names
+		NIX
+	END
+	expect_same_derivation PASTED_NAME=1 PASSED_ON=2 FROM_JSON=3
+	expect_seen '["","1","2","3"]'
+	expect_another_derivation PASTED_NAME=1 PASSED_ON=2 FROM_JSON=3 TMPDIR=/var/tmp
+	expect_seen '["/var/tmp","1","2","3"]'
+	after <<<'sed -i "s/PASSED_ON/PASSED_KEY/" configuration.nix'
+	expect_refused configuration.nix PASSED_KEY "--send-env PASSED_KEY" -- PASSED_KEY=hunter2
+	after <<<'sed -i "s/PASSED_KEY/x/; s/\"TMP\" + \"DIR\"/\"NIX_\" + \"REMOTE\"/" configuration.nix'
+	expect_refused NIX_REMOTE "cannot be the same on another machine"
+}
+
+case_environment_of_the_evaluator() {
+	given <<-'END'
+		reads <<-'NIX'
+			map builtins.getEnv [ "TMPDIR" "PWD" "OLDPWD" "SHLVL" "XDG_RUNTIME_DIR" "SHELL" ]
+		NIX
+	END
+	expect_same_derivation
+	expect_another_derivation TMPDIR=/srv PWD=/x OLDPWD=/y SHLVL=7 XDG_RUNTIME_DIR=/run/user/0 SHELL=/bin/none
+	expect_seen '["/srv","/x","/y","7","/run/user/0","/bin/none"]'
+	local name
+	for name in NIX_REMOTE NIX_CONF_DIR NIX_SSL_CERT_FILE; do
+		given <<<"echo 'import (builtins.toFile \"x\" \"{ environment.etc.seen.text = builtins.getEnv \\\"$name\\\"; }\")' >configuration.nix"
+		expect_refused "asks for the environment variable $name"
+	done
+}
+
+# --- the home -------------------------------------------------------------------------------------
+# As NixOS/nix#6676 has it: HOME counts only if it is theirs.
+case_environment_of_another_users_home() {
+	given <<-'END'
+		echo '"of root"' >/root/mine.nix
+		echo '"of admin"' >/home/admin/mine.nix
+		mkdir -p /home/admin/.config/nix /root/.config/nix
+		echo 'extra-experimental-features = pipe-operators' >/home/admin/.config/nix/nix.conf
+		chown -R admin: /home/admin
+		reads <<<'[ (builtins.getEnv "HOME") (builtins.pathExists "/home/admin/mine.nix") ]'
+	END
+	expect_same_derivation HOME=/home/admin
+	expect_seen '["/home/admin",true]'
+	after <<<'reads <<<"[ (import ~/mine.nix) ]"'
+	expect_refused /etc/nixos/configuration.nix "names a file by ~, which is /root" "HOME=/root" -- HOME=/home/admin
+	# nix.conf is root's, and has no such operator.
+	after <<<'reads <<<"[ (\"x\" |> builtins.stringLength) ]"'
+	expect_refused "pipe-operators" -- HOME=/home/admin
+	must_sh_on pi 'rm -r /home/admin/.config'
+}
+
+case_environment_without_a_home() {
+	given <<-'END'
+		echo '"of root"' >/root/mine.nix
+		reads <<<'[ (builtins.getEnv "HOME") (import ~/mine.nix) (toString ~/x) ]'
+	END
+	evaluate -u HOME
+	expect_status 0
+	expect_own_derivation_there builder
+	expect_seen '["","of root","/root/x"]'
+	after <<<'reads <<<"[ (builtins.getEnv \"HOME\") (toString ~/x) ]"'
+	expect_same_derivation HOME=
+	expect_seen '["","/x"]'
+	expect_same_derivation HOME=/not/there
+	expect_seen '["/not/there","/not/there/x"]'
+}
+
+# --- settings -------------------------------------------------------------------------------------
+case_environment_settings_that_add_to_the_search_path() {
+	given <<-'END'
+		mkdir -p /srv/added
+		echo '"added"' >/srv/added/x.nix
+		reads <<<'[ (builtins.tryEval (import <added/x.nix>)) ]'
+	END
+	local nixpkgs=nixpkgs=/nix/var/nix/profiles/per-user/root/channels/nixos configuration=nixos-config=/etc/nixos/configuration.nix
+	evaluate -u NIX_PATH NIX_CONFIG="extra-nix-path = $nixpkgs $configuration added=/srv/added"
+	expect_status 0
+	expect_own_derivation_there builder
+	expect_seen '"value":"added"'
+	evaluate -u NIX_PATH --option extra-nix-path "$nixpkgs $configuration added=/srv/added"
+	expect_status 0
+	expect_own_derivation_there builder
+	expect_seen '"value":"added"'
+}
+
+case_environment_settings_that_refuse_an_evaluation() {
+	given <<<'reads <<<"[ (builtins.warn \"no\" 1) (builtins.fetchurl \"file:///etc/hostname\") ]"'
+	expect_same_derivation
+	must_sh_on pi '! NIX_CONFIG="abort-on-warn = true" nix-instantiate "<nixpkgs/nixos>" -A config.system.build.toplevel'
+	expect_refused "abort-on-warn" -- NIX_CONFIG="abort-on-warn = true"
+	expect_refused "restricted mode" -- NIX_CONFIG="restrict-eval = true"
+	expect_same_derivation NIX_CONFIG="restrict-eval = true
+allowed-uris = file:///srv
+extra-allowed-uris = file:/// /"
+	expect_refused "allow-unsafe-native-code-during-evaluation = true" "--eval-on ''" -- \
+		NIX_CONFIG="allow-unsafe-native-code-during-evaluation = true"
+	expect_refused "plugin-files = /x.so" -- --option plugin-files /x.so
+	# A Nix that does not know what decides here does not decide.
+	need_hosts oldbuilder
+	builder=oldbuilder expect_refused "does not know the setting abort-on-warn" -- NIX_CONFIG="abort-on-warn = true"
+}
+
+# What Nix lists, of all versions of the lab, is decided in src/nix_settings/table.rs.
+case_environment_settings_every_one_of_nix_is_decided() {
+	need_hosts oldbuilder newbuilder
+	local host words name
+	words=$(grep -o '"[a-z0-9-]*"' "$LAB/../../src/nix_settings/table.rs" | tr -d '"')
+	for host in oldbuilder builder newbuilder; do
+		must lab on "$host" sh -c 'nix --extra-experimental-features nix-command config show --json 2>/dev/null ||
+			nix --extra-experimental-features nix-command show-config --json'
+		printf '%s' "$output" | python3 -c 'import json, sys
+for name, setting in json.load(sys.stdin).items(): print(name, *setting.get("aliases", []), sep="\n")' >"$CASE/names"
+		[ "$(wc -l <"$CASE/names")" -gt 50 ] || fail "$host lists no settings"
+		for name in $(cat "$CASE/names"); do
+			grep -qxF -- "$name" <<<"$words" || fail "Nix of $host has a setting that nobody has decided about: $name"
+		done
+	done
+}
+
+# --- XDG ------------------------------------------------------------------------------------------
+case_environment_directories_of_xdg() {
+	given <<-'END'
+		mkdir -p /srv/xdg/state/nix/defexpr /srv/xdg/config/nix /srv/empty
+		ln -sfn /nix/var/nix/profiles/per-user/root/channels /srv/xdg/state/nix/defexpr/channels
+		echo 'extra-experimental-features = pipe-operators' >/srv/xdg/config/nix/nix.conf
+		reads <<<'[ ("x" |> builtins.stringLength) (builtins.getEnv "XDG_CONFIG_HOME") ]'
+	END
+	expect_same_derivation XDG_CONFIG_HOME=/srv/xdg/config
+	expect_seen '[1,"/srv/xdg/config"]'
+	after <<<'reads <<<"[ (toString <nixos/nixos/default.nix>) ]"'
+	evaluate -u NIX_PATH XDG_STATE_HOME=/srv/xdg/state NIXOS_CONFIG=/etc/nixos/configuration.nix \
+		NIX_CONFIG="use-xdg-base-directories = true" -I nixpkgs=/nix/var/nix/profiles/per-user/root/channels/nixos
+	expect_status 0
+	expect_own_derivation_there builder
+	# Empty or relative is unset, for what is our own.
+	local value
+	for value in "" relative; do
+		must_on pi env -C /srv/empty XDG_CACHE_HOME="$value" NIXOS_CONFIG=/etc/nixos/configuration.nix rebuild dry-build --eval-on builder
+		expect_no_file pi /srv/empty/rebuild
+		expect_no_file pi /srv/empty/relative/rebuild
+	done
+}
