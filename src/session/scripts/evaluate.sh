@@ -128,6 +128,7 @@ evaluate() {
 				event variables
 			else
 				[ "$code" -ne 0 ] || code=1
+				tell_home
 				event evaluation-failed "$code"
 			fi
 		else

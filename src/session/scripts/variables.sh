@@ -69,8 +69,8 @@ in_files() { (cd "$state" && tr '\n' '\0' | LC_ALL=C xargs -0 -r grep "$@" -- /d
 tell_variables() {
 	told=''
 	[ "$rb_watches" = yes ] || return 0
-	files_here >"$work/files"
 	tell_home
+	files_here >"$work/files"
 	in_files -HE 'getEnv|maybeEnv|from-env\.nix' <"$work/files" >"$work/uses" 2>"$work/unseen"
 	literal='(getEnv|maybeEnv|from-env\.nix)[()[:space:]]*"[^"$]*"'
 	grep -oE "$literal" "$work/uses" | sed 's/^[^"]*"//;s/"$//' | sort -u >"$work/asked"
@@ -119,14 +119,15 @@ own_words() {
 		else
 			cat "$work/files"
 		fi
-		[ "$rb_tell_unread" = no ] || (cd "$state" && find "${work##*/}/mirror" -type f ! -perm 0 -size -1024k)
+		[ "$rb_tell_unread" = no ] || (cd "$state" && find "${work##*/}/mirror" -type f ! -perm 0 -size -1024k 2>/dev/null)
 	} | sort -u | in_files -ohE '[A-Za-z0-9_]+' 2>/dev/null | sort -u | head -n 50000
 }
 
 # tell_home: the first file in which ~ stands for a home, if it is not sure to be the client's. Nix itself says where there
 # is one.
 tell_home() {
-	[ "$tilde" = yes ] || return 0
+	[ "$tilde" = yes ] && [ "$rb_watches" = yes ] || return 0
+	files_here >"$work/files"
 	# shellcheck disable=SC2088 # as it stands there
 	in_files -lF '~/' <"$work/files" 2>/dev/null | while IFS= read -r file; do
 		if (cd "$state" && HOME=/nowhere-of-rebuild "$nix_bin/nix-instantiate" --parse "./$file") 2>/dev/null |

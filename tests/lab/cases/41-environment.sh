@@ -46,7 +46,6 @@ case_environment_of_files_that_nobody_read_beforehand() {
 	expect_another_derivation OF_A_PART=1 OF_A_SCOPE=2 OF_THE_STORE=4
 	# As before, but nothing of it is set.
 	expect_another_derivation
-	expect_refused "the environment variable OF_THE_STORE" "--send-env OF_THE_STORE" -- OF_THE_STORE= -u X
 }
 
 case_environment_of_a_module_in_the_store() {
@@ -60,7 +59,10 @@ case_environment_of_a_module_in_the_store() {
 	expect_another_derivation COLOUR=blue
 	expect_refused "the configuration asks for the environment variable THE_TOKEN" "--send-env THE_TOKEN" -- THE_TOKEN=hunter2
 	expect_lacks "$errors" hunter2
-	expect_another_derivation THE_TOKEN=hunter2 --send-env THE_TOKEN
+	evaluate THE_TOKEN=hunter2 REBUILD_UNUSED=1
+	run lab on pi env -C /etc/nixos THE_TOKEN=hunter2 rebuild dry-build --eval-on builder -v --send-env THE_TOKEN
+	note_derivation
+	expect_own_derivation_there builder
 }
 
 # evaluate gives the flags to the Pi's own Nix as well, which does not know this one.
@@ -77,26 +79,67 @@ case_environment_names_that_are_computed() {
 	expect_seen '["","1","2","3"]'
 	expect_another_derivation PASTED_NAME=1 PASSED_ON=2 FROM_JSON=3 TMPDIR=/var/tmp
 	expect_seen '["/var/tmp","1","2","3"]'
-	after <<<'sed -i "s/PASSED_ON/PASSED_KEY/" configuration.nix'
-	expect_refused configuration.nix PASSED_KEY "--send-env PASSED_KEY" -- PASSED_KEY=hunter2
-	after <<<'sed -i "s/PASSED_KEY/x/; s/\"TMP\" + \"DIR\"/\"NIX_\" + \"REMOTE\"/" configuration.nix'
+	# A secret that a Nix file of theirs does not name itself.
+	after <<<'sed -i "s/FROM_JSON/FROM_KEY/" names.json'
+	expect_refused configuration.nix FROM_KEY "--send-env FROM_KEY" -- FROM_KEY=hunter2
+	after <<<'sed -i "s/\"TMP\" + \"DIR\"/\"NIX_\" + \"REMOTE\"/" configuration.nix'
 	expect_refused NIX_REMOTE "cannot be the same on another machine"
 }
 
 case_environment_of_the_evaluator() {
 	given <<-'END'
 		reads <<-'NIX'
-			map builtins.getEnv [ "TMPDIR" "PWD" "OLDPWD" "SHLVL" "XDG_RUNTIME_DIR" "SHELL" ]
+			map builtins.getEnv [ "TMPDIR" "XDG_RUNTIME_DIR" "SHELL" ]
 		NIX
 	END
 	expect_same_derivation
-	expect_another_derivation TMPDIR=/srv PWD=/x OLDPWD=/y SHLVL=7 XDG_RUNTIME_DIR=/run/user/0 SHELL=/bin/none
-	expect_seen '["/srv","/x","/y","7","/run/user/0","/bin/none"]'
+	expect_another_derivation TMPDIR=/srv XDG_RUNTIME_DIR=/run/user/0 SHELL=/bin/none
+	expect_seen '["/srv","/run/user/0","/bin/none"]'
 	local name
 	for name in NIX_REMOTE NIX_CONF_DIR NIX_SSL_CERT_FILE; do
 		given <<<"echo 'import (builtins.toFile \"x\" \"{ environment.etc.seen.text = builtins.getEnv \\\"$name\\\"; }\")' >configuration.nix"
 		expect_refused "asks for the environment variable $name"
 	done
+}
+
+# The log of every Nix names the files, and the oldest leaves links in the names.
+case_environment_with_other_versions_of_nix() {
+	need_hosts oldbuilder newbuilder
+	given <<-'END'
+		mkdir -p /srv/module
+		echo '{ environment.etc.seen.text = "${builtins.getEnv "COLOUR"} ${builtins.getEnv "THE_TOKEN"} ${builtins.getEnv ("TMP" + "DIR")}"; }' >/srv/module/default.nix
+		printf '{ imports = [ %s ]; }\n' "$(nix-store --add /srv/module)" >configuration.nix
+		echo '"of root"' >/root/mine.nix
+	END
+	local builder
+	for builder in oldbuilder newbuilder; do
+		expect_same_derivation COLOUR=red TMPDIR=/srv
+		expect_seen "red  /srv"
+		expect_refused "THE_TOKEN" "--send-env THE_TOKEN" -- THE_TOKEN=hunter2
+	done
+	after <<<'echo "{ environment.etc.seen.text = toString ~/x; }" >configuration.nix'
+	for builder in oldbuilder newbuilder; do
+		expect_refused "names a file by ~, which is /root" -- HOME=/home/admin
+		evaluate -u HOME
+		expect_status 0
+		expect_own_derivation_there "$builder"
+	done
+}
+
+# Where users may make no namespaces, sudo makes the view, and the files there are still the user's.
+case_environment_where_sudo_makes_the_view() {
+	given <<-'END'
+		echo '"of root"' >/root/mine.nix
+		echo '[ (import ~/mine.nix) (import (builtins.toFile "x" "builtins.getEnv \"COLOUR\"")) ]' | reads
+	END
+	refuse_namespaces builder
+	must_sh_on builder 'echo "builder ALL=(ALL:ALL) NOPASSWD: ALL" >/etc/sudoers.d/builder'
+	expect_same_derivation COLOUR=red
+	expect_seen '["of root","red"]'
+	evaluate -u HOME
+	expect_status 0
+	expect_own_derivation_there builder
+	fresh builder
 }
 
 # --- the home -------------------------------------------------------------------------------------
@@ -108,14 +151,14 @@ case_environment_of_another_users_home() {
 		mkdir -p /home/admin/.config/nix /root/.config/nix
 		echo 'extra-experimental-features = pipe-operators' >/home/admin/.config/nix/nix.conf
 		chown -R admin: /home/admin
-		reads <<<'[ (builtins.getEnv "HOME") (builtins.pathExists "/home/admin/mine.nix") ]'
+		echo '[ (builtins.getEnv "HOME") (builtins.pathExists "/home/admin/mine.nix") ]' | reads
 	END
 	expect_same_derivation HOME=/home/admin
 	expect_seen '["/home/admin",true]'
-	after <<<'reads <<<"[ (import ~/mine.nix) ]"'
+	after <<<'echo "[ (import ~/mine.nix) ]" | reads'
 	expect_refused /etc/nixos/configuration.nix "names a file by ~, which is /root" "HOME=/root" -- HOME=/home/admin
 	# nix.conf is root's, and has no such operator.
-	after <<<'reads <<<"[ (\"x\" |> builtins.stringLength) ]"'
+	after <<<'echo "[ (\"x\" |> builtins.stringLength) ]" | reads'
 	expect_refused "pipe-operators" -- HOME=/home/admin
 	must_sh_on pi 'rm -r /home/admin/.config'
 }
@@ -123,13 +166,13 @@ case_environment_of_another_users_home() {
 case_environment_without_a_home() {
 	given <<-'END'
 		echo '"of root"' >/root/mine.nix
-		reads <<<'[ (builtins.getEnv "HOME") (import ~/mine.nix) (toString ~/x) ]'
+		echo '[ (builtins.getEnv "HOME") (import ~/mine.nix) (toString ~/x) ]' | reads
 	END
 	evaluate -u HOME
 	expect_status 0
 	expect_own_derivation_there builder
 	expect_seen '["","of root","/root/x"]'
-	after <<<'reads <<<"[ (builtins.getEnv \"HOME\") (toString ~/x) ]"'
+	after <<<'echo "[ (builtins.getEnv \"HOME\") (toString ~/x) ]" | reads'
 	expect_same_derivation HOME=
 	expect_seen '["","/x"]'
 	expect_same_derivation HOME=/not/there
@@ -141,7 +184,7 @@ case_environment_settings_that_add_to_the_search_path() {
 	given <<-'END'
 		mkdir -p /srv/added
 		echo '"added"' >/srv/added/x.nix
-		reads <<<'[ (builtins.tryEval (import <added/x.nix>)) ]'
+		echo '[ (builtins.tryEval (import <added/x.nix>)) ]' | reads
 	END
 	local nixpkgs=nixpkgs=/nix/var/nix/profiles/per-user/root/channels/nixos configuration=nixos-config=/etc/nixos/configuration.nix
 	evaluate -u NIX_PATH NIX_CONFIG="extra-nix-path = $nixpkgs $configuration added=/srv/added"
@@ -155,14 +198,12 @@ case_environment_settings_that_add_to_the_search_path() {
 }
 
 case_environment_settings_that_refuse_an_evaluation() {
-	given <<<'reads <<<"[ (builtins.warn \"no\" 1) (builtins.fetchurl \"file:///etc/hostname\") ]"'
+	given <<<'echo "[ (builtins.warn \"no\" 1) (builtins.fetchurl \"file:///etc/hostname\") ]" | reads'
 	expect_same_derivation
 	must_sh_on pi '! NIX_CONFIG="abort-on-warn = true" nix-instantiate "<nixpkgs/nixos>" -A config.system.build.toplevel'
 	expect_refused "abort-on-warn" -- NIX_CONFIG="abort-on-warn = true"
 	expect_refused "restricted mode" -- NIX_CONFIG="restrict-eval = true"
-	expect_same_derivation NIX_CONFIG="restrict-eval = true
-allowed-uris = file:///srv
-extra-allowed-uris = file:/// /"
+	expect_same_derivation NIX_CONFIG="restrict-eval = true" -I all=/
 	expect_refused "allow-unsafe-native-code-during-evaluation = true" "--eval-on ''" -- \
 		NIX_CONFIG="allow-unsafe-native-code-during-evaluation = true"
 	expect_refused "plugin-files = /x.so" -- --option plugin-files /x.so
@@ -194,11 +235,11 @@ case_environment_directories_of_xdg() {
 		mkdir -p /srv/xdg/state/nix/defexpr /srv/xdg/config/nix /srv/empty
 		ln -sfn /nix/var/nix/profiles/per-user/root/channels /srv/xdg/state/nix/defexpr/channels
 		echo 'extra-experimental-features = pipe-operators' >/srv/xdg/config/nix/nix.conf
-		reads <<<'[ ("x" |> builtins.stringLength) (builtins.getEnv "XDG_CONFIG_HOME") ]'
+		echo '[ ("x" |> builtins.stringLength) (builtins.getEnv "XDG_CONFIG_HOME") ]' | reads
 	END
 	expect_same_derivation XDG_CONFIG_HOME=/srv/xdg/config
 	expect_seen '[1,"/srv/xdg/config"]'
-	after <<<'reads <<<"[ (toString <nixos/nixos/default.nix>) ]"'
+	after <<<'echo "[ (toString <nixos/nixos/default.nix>) ]" | reads'
 	evaluate -u NIX_PATH XDG_STATE_HOME=/srv/xdg/state NIXOS_CONFIG=/etc/nixos/configuration.nix \
 		NIX_CONFIG="use-xdg-base-directories = true" -I nixpkgs=/nix/var/nix/profiles/per-user/root/channels/nixos
 	expect_status 0
