@@ -52,9 +52,15 @@ struct Lock {
 impl Sources {
     /// For an evaluation whose files are recorded there.
     #[must_use]
-    pub fn new(mut collection: Collection, environment: Environment, record: Record, lock: Option<PathBuf>) -> Self {
+    pub fn new(
+        mut collection: Collection,
+        mut environment: Environment,
+        record: Record,
+        lock: Option<PathBuf>,
+    ) -> Self {
         let kept = record.read();
         collection.remember(&kept);
+        environment.remember(kept.variables);
         let base = kept.mirror;
         Self {
             collection,
@@ -172,7 +178,12 @@ impl Sources {
             } else {
                 BTreeSet::new()
             };
-            record.write(&Kept { mirror, unread });
+            let variables = self.environment.wanted().clone();
+            record.write(&Kept {
+                mirror,
+                unread,
+                variables,
+            });
         }
         self.keep_lock()
     }

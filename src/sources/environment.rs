@@ -154,6 +154,19 @@ impl Environment {
         chosen
     }
 
+    /// What an evaluation has asked for, and was no secret: to be kept for the next one.
+    #[must_use]
+    pub fn wanted(&self) -> &BTreeSet<String> {
+        &self.wanted
+    }
+
+    /// What an earlier evaluation asked for will be asked for again.
+    pub fn remember(&mut self, wanted: BTreeSet<String>) {
+        let may_go = |name: &String| self.can_go(name) && !is_secret(name);
+        let wanted: Vec<String> = wanted.into_iter().filter(may_go).collect();
+        self.wanted.extend(wanted);
+    }
+
     /// Takes note of what was missed; then [`Environment::chosen`] has it. Says whether there is anything new.
     ///
     /// # Errors
@@ -234,13 +247,14 @@ fn is_another_machines(name: &str) -> bool {
 }
 
 fn is_secret(name: &str) -> bool {
-    let name = name.to_ascii_uppercase();
-    // Where a socket is, is none.
+    // Who wrote something is none.
+    let name = name.to_ascii_uppercase().replace("AUTHOR", "");
+    // Nor where a socket is.
     name != "SSH_AUTH_SOCK" && SECRET.iter().any(|word| name.contains(word))
 }
 
 /// Whether a shell can export it.
-pub fn is_exportable(name: &str) -> bool {
+fn is_exportable(name: &str) -> bool {
     !name.starts_with(|first: char| first.is_ascii_digit())
         && !name.is_empty()
         && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
@@ -349,6 +363,11 @@ mod tests {
         assert!(names(&chosen).contains(&"COLOUR") && names(&chosen).contains(&"PATH"));
         assert_eq!(chosen.unset, ["TMPDIR"]);
         assert!(!environment.want(&missed(&["COLOUR"]), &nothing).unwrap());
+        // The next run needs no second evaluation for it.
+        let mut next = self::environment(&[]);
+        next.remember(environment.wanted().clone());
+        next.remember(set(&["AWS_SECRET_ACCESS_KEY", "NIX_REMOTE"]));
+        assert_eq!(next.wanted(), &set(&["COLOUR", "PATH", "TMPDIR"]));
         for (name, remedy) in [
             ("AWS_SECRET_ACCESS_KEY", "--send-env AWS_SECRET_ACCESS_KEY"),
             ("NIX_REMOTE", "--eval-on ''"),

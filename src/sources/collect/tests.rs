@@ -288,6 +288,7 @@ fn what_an_earlier_evaluation_needed_is_remembered() {
     let earlier = Kept {
         mirror: found.mirror().clone(),
         unread: [root.path().join("c/once")].into(),
+        ..Kept::default()
     };
 
     fs::remove_file(root.path().join("c/gone")).unwrap();

@@ -229,6 +229,26 @@ for name, setting in json.load(sys.stdin).items(): print(name, *setting.get("ali
 	done
 }
 
+# Of flakes: what is dirty, what a name means, which settings of a flake are trusted.
+case_environment_of_flakes() {
+	# shellcheck source=/dev/null
+	. "$LAB/cases/51-flakes-there.sh"
+	given <<-'END'
+		clean_flake <<<'"seen"'
+		mkdir -p /srv/xdg-of-flakes/config/nix
+		printf '{"version":2,"flakes":[{"from":{"type":"indirect","id":"mine"},"to":{"type":"path","path":"/srv/config"}}]}' \
+			>/srv/xdg-of-flakes/config/nix/registry.json
+	END
+	expect_same_derivation XDG_CONFIG_HOME=/srv/xdg-of-flakes/config NIX_CONFIG="flake-registry =" --flake mine
+	expect_same_derivation NIX_CONFIG="allow-dirty = false" --flake .
+	after <<<'echo "# changed" >>flake.nix'
+	expect_same_derivation --flake .
+	expect_same_failure "is dirty" NIX_CONFIG="allow-dirty = false" --flake .
+	expect_same_failure "is dirty" --flake . --option allow-dirty false
+	expect_same_derivation NIX_CONFIG="warn-dirty = false" --flake .
+	expect_lacks "$errors" "is dirty"
+}
+
 # --- XDG ------------------------------------------------------------------------------------------
 case_environment_directories_of_xdg() {
 	given <<-'END'
