@@ -239,7 +239,8 @@ case_environment_of_flakes() {
 		printf '{"version":2,"flakes":[{"from":{"type":"indirect","id":"mine"},"to":{"type":"path","path":"/srv/config"}}]}' \
 			>/srv/xdg-of-flakes/config/nix/registry.json
 	END
-	expect_same_derivation XDG_CONFIG_HOME=/srv/xdg-of-flakes/config NIX_CONFIG="flake-registry =" --flake mine
+	expect_same_derivation XDG_CONFIG_HOME=/srv/xdg-of-flakes/config NIX_CONFIG="experimental-features = flakes
+flake-registry =" --flake mine
 	expect_same_derivation NIX_CONFIG="allow-dirty = false" --flake .
 	after <<<'echo "# changed" >>flake.nix'
 	expect_same_derivation --flake .
