@@ -71,7 +71,9 @@ tell_variables() {
 	[ "$rb_watches" = yes ] || return 0
 	tell_home
 	files_here >"$work/files"
-	in_files -HE 'getEnv|maybeEnv|from-env\.nix' <"$work/files" >"$work/uses" 2>"$work/unseen"
+	# By fixed words first: there are thousands of files.
+	in_files -lF -e getEnv -e maybeEnv -e from-env.nix <"$work/files" 2>"$work/unseen" |
+		in_files -HE 'getEnv|maybeEnv|from-env\.nix' >"$work/uses" 2>/dev/null
 	literal='(getEnv|maybeEnv|from-env\.nix)[()[:space:]]*"[^"$]*"'
 	grep -oE "$literal" "$work/uses" | sed 's/^[^"]*"//;s/"$//' | sort -u >"$work/asked"
 	head -n 1 "$work/exports" | sed 's/^# withheld//' | tr ' ' '\n' | grep . | sort -u >"$work/withheld"
