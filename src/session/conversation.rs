@@ -415,7 +415,13 @@ impl Conversation<'_> {
     /// The evaluation has come to its end, but with less of the environment than it asked for, perhaps.
     fn after_variables(&mut self) -> Result<()> {
         self.errors.clear();
-        if !self.sources.want_missed()? {
+        let new = self.sources.want_missed()?;
+        // The other machine's word is what they are sent for: that is to be seen.
+        for name in &new {
+            let text = format!("sending the environment variable {name}, which the evaluation asks for");
+            self.observer.see(Event::Text(text));
+        }
+        if new.is_empty() {
             self.say(Speech::Bytes(b"good\n".to_vec()));
             return Ok(());
         }

@@ -144,11 +144,11 @@ impl Sources {
         &mut self.missed
     }
 
-    /// All that it has missed is known now: whether there is more to be sent.
+    /// All that it has missed is known now: the names of what is to be sent besides.
     ///
     /// # Errors
     /// What it asks for cannot be sent, or not without the user's word.
-    pub(super) fn want_missed(&mut self) -> Result<bool, Failure> {
+    pub(super) fn want_missed(&mut self) -> Result<BTreeSet<String>, Failure> {
         let missed = std::mem::take(&mut self.missed);
         self.environment.want(&missed, self.collection.asked())
     }

@@ -65,12 +65,10 @@ const HARMLESS_OF_NIX: [&str; 7] = [
 ];
 
 /// What a name has in it that stands for a secret.
-const SECRET: [&str; 10] = [
+const SECRET: [&str; 8] = [
     "SECRET",
     "TOKEN",
-    "PASSWORD",
-    "PASSWD",
-    "PASSPHRASE",
+    "PASS",
     "CREDENTIAL",
     "KEY",
     "AUTH",
@@ -162,16 +160,16 @@ impl Environment {
 
     /// What an earlier evaluation asked for will be asked for again.
     pub fn remember(&mut self, wanted: BTreeSet<String>) {
-        let may_go = |name: &String| self.can_go(name) && !is_secret(name);
+        let may_go = |name: &String| self.can_go(name) && !self.is_secret(name);
         let wanted: Vec<String> = wanted.into_iter().filter(may_go).collect();
         self.wanted.extend(wanted);
     }
 
-    /// Takes note of what was missed; then [`Environment::chosen`] has it. Says whether there is anything new.
+    /// Takes note of what was missed; then [`Environment::chosen`] has it. Gives what is new.
     ///
     /// # Errors
     /// Something of it cannot go, or goes only if the user says so.
-    pub fn want(&mut self, missed: &Missed, asked: &Asked) -> Result<bool, Failure> {
+    pub fn want(&mut self, missed: &Missed, asked: &Asked) -> Result<BTreeSet<String>, Failure> {
         let withheld = self.chosen(asked).withheld;
         let may_be_meant = |name: &&String| is_made_of(name, &missed.words);
         let guessed = withheld
@@ -187,9 +185,9 @@ impl Environment {
                 return Err(failure);
             }
         }
-        let before = self.wanted.len();
-        self.wanted.extend(names);
-        Ok(self.wanted.len() > before)
+        let new: BTreeSet<String> = names.difference(&self.wanted).cloned().collect();
+        self.wanted.extend(new.iter().cloned());
+        Ok(new)
     }
 
     /// Why a variable that is asked for does not go. Where the name is computed, `file` does that.
@@ -204,7 +202,7 @@ impl Environment {
                 failure.with_remedy("evaluate here: --eval-on ''\nthe build can be there all the same: --build-on"),
             );
         }
-        is_secret(name).then(|| {
+        self.is_secret(name).then(|| {
             Failure::new(format!("{who}, which may be a secret, and was not sent")).with_remedy(format!(
                 "send it all the same: --send-env {name}\nor have none: env -u {name} rebuild ..."
             ))
@@ -219,7 +217,7 @@ impl Environment {
             || name.starts_with("NIXPKGS_")
             || name.starts_with("NIXOS_")
             || self.is_asked_for(name, asked)
-            || (asked.computes_names && !is_secret(name) && !is_another_machines(name))
+            || (asked.computes_names && !self.is_secret(name) && !is_another_machines(name))
     }
 
     fn is_asked_for(&self, name: &str, asked: &Asked) -> bool {
@@ -234,6 +232,11 @@ impl Environment {
         !is_nixs && !is_loaders && !lacks && is_exportable(name)
     }
 
+    fn is_secret(&self, name: &str) -> bool {
+        let found = self.variables.iter().find(|(own, _)| own == name);
+        is_secret_name(name) || found.is_some_and(|(_, value)| is_secret_value(&value.to_string_lossy()))
+    }
+
     fn is_set(&self, name: &str) -> bool {
         self.variables.iter().any(|(own, _)| own == name)
     }
@@ -246,7 +249,18 @@ fn is_another_machines(name: &str) -> bool {
         || ["XDG_RUNTIME_DIR", "LANG", "LANGUAGE"].contains(&name)
 }
 
-fn is_secret(name: &str) -> bool {
+/// Whether a value is known to be a secret, whatever its name: a key, a token of the usual kinds, an address with a
+/// password in it.
+fn is_secret_value(value: &str) -> bool {
+    const STARTS: [&str; 8] = ["ghp_", "gho_", "ghs_", "github_pat_", "glpat-", "sk-", "xox", "AKIA"];
+    let has_password = value.split_once("://").is_some_and(|(_, rest)| {
+        let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+        authority.split_once('@').is_some_and(|(user, _)| user.contains(':'))
+    });
+    has_password || value.contains("PRIVATE KEY-----") || STARTS.iter().any(|start| value.starts_with(start))
+}
+
+fn is_secret_name(name: &str) -> bool {
     // Who wrote something is none.
     let name = name.to_ascii_uppercase().replace("AUTHOR", "");
     // Nor where a socket is.
@@ -354,15 +368,14 @@ mod tests {
     fn what_an_evaluation_turns_out_to_ask_for_is_sent_or_refused() {
         let mut environment = environment(&[]);
         let nothing = Asked::default();
-        assert!(
-            environment
-                .want(&missed(&["COLOUR", "PATH", "TMPDIR"]), &nothing)
-                .unwrap()
-        );
+        let new = environment
+            .want(&missed(&["COLOUR", "PATH", "TMPDIR"]), &nothing)
+            .unwrap();
+        assert_eq!(new, set(&["COLOUR", "PATH", "TMPDIR"]));
         let chosen = environment.chosen(&nothing);
         assert!(names(&chosen).contains(&"COLOUR") && names(&chosen).contains(&"PATH"));
         assert_eq!(chosen.unset, ["TMPDIR"]);
-        assert!(!environment.want(&missed(&["COLOUR"]), &nothing).unwrap());
+        assert!(environment.want(&missed(&["COLOUR"]), &nothing).unwrap().is_empty());
         // The next run needs no second evaluation for it.
         let mut next = self::environment(&[]);
         next.remember(environment.wanted().clone());
@@ -377,6 +390,23 @@ mod tests {
             let failure = environment.want(&missed(&[name]), &nothing).unwrap_err();
             let text = format!("{failure:?}");
             assert!(text.contains(name) && text.contains(remedy), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_secret_is_known_by_its_name_or_its_value() {
+        for (name, value, secret) in [
+            ("API_KEY", "", true),
+            ("PGPASS", "x", true),
+            ("GIT_AUTHOR_NAME", "me", false),
+            ("DATABASE", "postgres://me:hunter2@db/x", true),
+            ("DATABASE", "postgres://me@db/x?a=b:c@d", false),
+            ("WHATEVER", "ghp_x", true),
+            ("WHATEVER", "-----BEGIN OPENSSH PRIVATE KEY-----", true),
+            ("COLOUR", "red", false),
+        ] {
+            let environment = Environment::new(vec![(name.into(), value.into())], &[]);
+            assert_eq!(environment.is_secret(name), secret, "{name}={value}");
         }
     }
 
@@ -406,8 +436,16 @@ mod tests {
             );
         }
         let mut environment = environment(&[]);
-        assert!(environment.want(&computed(&["TMP", "DIR", "COL"]), &nothing).unwrap());
+        assert_eq!(
+            environment.want(&computed(&["TMP", "DIR", "COL"]), &nothing).unwrap(),
+            set(&["TMPDIR"])
+        );
         assert_eq!(environment.chosen(&nothing).unset, ["TMPDIR"]);
-        assert!(!environment.want(&computed(&["TMP", "DIR", "COL"]), &nothing).unwrap());
+        assert!(
+            environment
+                .want(&computed(&["TMP", "DIR", "COL"]), &nothing)
+                .unwrap()
+                .is_empty()
+        );
     }
 }
