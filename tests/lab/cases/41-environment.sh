@@ -35,10 +35,10 @@ case_environment_of_files_that_nobody_read_beforehand() {
 	given <<-'END'
 		mkdir parts
 		echo 'builtins.getEnv "OF_A_PART"' >parts/plain
-		echo 'f: f "OF_A_SCOPE"' >parts/scoped
+		echo 'builtins.getEnv "OF_A_SCOPE"' >parts/scoped
 		reads <<-'NIX'
 			[ (import (builtins.toFile "module.nix" "builtins.getEnv \"OF_THE_STORE\""))
-			  (import (./parts + "/${"plain"}")) (builtins.scopedImport { } (./parts + "/sco${"ped"}") builtins.getEnv) ]
+			  (import (./parts + "/${"plain"}")) (builtins.scopedImport { } (./parts + "/sco${"ped"}")) ]
 		NIX
 	END
 	expect_same_derivation OF_A_PART=1 OF_A_SCOPE=2 OF_THE_STORE=3
