@@ -139,7 +139,8 @@ impl Directory {
     }
 
     /// Nix's own, since 2.25.
-    fn variable_of_nix(self) -> &'static str {
+    #[must_use]
+    pub fn variable_of_nix(self) -> &'static str {
         match self {
             Self::Cache => "NIX_CACHE_HOME",
             Self::Config => "NIX_CONFIG_HOME",

@@ -1,5 +1,6 @@
 //! What another machine does: evaluating, building, or both.
 
+use std::ffi::OsString;
 use std::path::Path;
 
 use anyhow::Result;
@@ -116,7 +117,7 @@ impl<'a> Errand<'a> {
             self.around,
             &settings,
         )?;
-        let environment = Environment::new(self.around.variables.clone(), &self.flags.evaluation.send_env);
+        let environment = Environment::new(self.variables(), &self.flags.evaluation.send_env);
         let mut sources = Sources::new(collection, environment, self.record(), lock.clone());
         let home = self.around.home_variable();
         let watch = self.watches().then(|| Watch {
@@ -145,6 +146,21 @@ impl<'a> Errand<'a> {
             track(lock, signals);
         }
         answer
+    }
+
+    /// The variables of this process. Where HOME is another user's, Nix there is told by its own variables where the registry
+    /// of this user's flakes is: it would look below that HOME, and no flake reads them.
+    fn variables(&self) -> Vec<(OsString, OsString)> {
+        let mut variables = self.around.variables.clone();
+        let is_flake = matches!(self.making.configuration, Configuration::Flake(_));
+        if is_flake && matches!(self.around.home_variable(), HomeVariable::AnotherUsers(_)) {
+            for kind in [Directory::Config, Directory::Data] {
+                let name = kind.variable_of_nix();
+                variables.retain(|(own, _)| own != name);
+                variables.push((name.into(), self.around.nix_directory(kind).into()));
+            }
+        }
+        variables
     }
 
     /// Whether the evaluation can read variables at all.

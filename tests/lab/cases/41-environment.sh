@@ -241,6 +241,12 @@ case_environment_of_flakes() {
 	END
 	expect_same_derivation XDG_CONFIG_HOME=/srv/xdg-of-flakes/config NIX_CONFIG="experimental-features = flakes
 flake-registry =" --flake mine
+	# The same registry is root's, and HOME another user's.
+	must_sh_on pi 'mkdir -p /root/.config/nix; cp /srv/xdg-of-flakes/config/nix/registry.json /root/.config/nix/
+		chmod 755 /home/admin; mkdir -p /home/admin/.config/nix; echo "{ \"version\": 2, \"flakes\": [] }" >/home/admin/.config/nix/registry.json'
+	expect_same_derivation HOME=/home/admin NIX_CONFIG="experimental-features = flakes
+flake-registry =" --flake mine
+	must_sh_on pi 'rm -r /root/.config/nix/registry.json /home/admin/.config'
 	expect_same_derivation NIX_CONFIG="allow-dirty = false" --flake .
 	after <<<'echo "# changed" >>flake.nix'
 	expect_same_derivation --flake .
