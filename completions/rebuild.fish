@@ -38,6 +38,7 @@ raw\t''
 raw-with-logs\t''"
 complete -c rebuild -l option -d 'Set a Nix option' -r -f
 complete -c rebuild -s I -l include -d 'Add a path to the Nix search path: PATH or NAME=PATH' -r -F
+complete -c rebuild -l send-env -d 'With --eval-host: let the configuration read this environment variable, though it may be a secret' -r -f
 complete -c rebuild -l update-input -d 'Update one input in the lock file; may be given more than once' -r -f
 complete -c rebuild -l override-input -d 'Use another flake for an input; may be given more than once' -r -F
 complete -c rebuild -l builders -d 'Machines to which Nix may give builds' -r -f

@@ -4,8 +4,6 @@
 //! The tests give them mutations of the examples (`driver.rs`), for as long as `REBUILD_FUZZ_SECONDS` says of each. The
 //! package in `fuzz/` gives the same list to a fuzzer that looks for new ways through the code. CONTRIBUTING.md says how.
 
-use std::path::Path;
-
 use crate::harmless::{self, Colours};
 use crate::host::Place;
 use crate::nix_settings::NixSettings;
@@ -13,6 +11,7 @@ use crate::process::quote::shell_word;
 use crate::sources::literals::Literals;
 use crate::sources::search_path::SearchPath;
 use crate::store_path::StorePath;
+use crate::surroundings::Surroundings;
 use crate::{candidates, difference, generations, process, progress, session, settings, sources, ssh, target};
 
 #[cfg(test)]
@@ -128,13 +127,9 @@ const OPEN: [Target; 7] = [
         ],
         read: |bytes| {
             let whole = text(bytes).replace("include", "excluded");
-            let settings = NixSettings::read(|name| match name {
-                "NIX_CONFIG" => Some(whole.clone().into()),
-                "HOME" | "NIX_CONF_DIR" => Some("/nonexistent".into()),
-                _ => None,
-            });
+            let settings = NixSettings::read(&Surroundings::with(&[("NIX_CONFIG", &whole), ("NIX_CONF_DIR", "/nonexistent")]));
             let sent = settings.of_evaluation();
-            assert!(sent.lines().all(|line| !line.starts_with("access-tokens")), "{sent}");
+            assert!(sent.lines().all(|line| !line.starts_with("access-tokens =")), "{sent}");
             assert!(sent.len() <= 2 * whole.len() + 1000);
         },
     },
@@ -147,9 +142,10 @@ const OPEN: [Target; 7] = [
         ],
         read: |bytes| {
             let whole = text(bytes);
-            let here = Path::new("/nonexistent");
-            for (variable, setting) in [(Some(whole.as_str()), None), (None, Some(whole.as_str()))] {
-                let path = SearchPath::new(std::slice::from_ref(&whole), variable, setting, here, here);
+            let setting = format!("nix-path = {}\nextra-nix-path = {whole}\n", whole.replace('\n', " "));
+            for (name, value) in [("NIX_PATH", &whole), ("NIX_CONFIG", &setting)] {
+                let around = Surroundings::with(&[(name, value), ("NIX_CONF_DIR", "/nonexistent")]);
+                let path = SearchPath::of(std::slice::from_ref(&whole), &around, &NixSettings::read(&around));
                 let _ = path.find("nixpkgs/../x");
                 let _ = path.is_address("nixpkgs");
             }

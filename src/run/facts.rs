@@ -78,13 +78,7 @@ fn has_system(arguments: &Arguments, around: &Surroundings) -> bool {
 }
 
 fn has_nixos_system(arguments: &Arguments, around: &Surroundings) -> bool {
-    let settings = NixSettings::read(|name| around.variable(name));
-    let search_path = SearchPath::new(
-        &arguments.evaluation.include,
-        around.text("NIX_PATH").as_deref(),
-        settings.get("nix-path"),
-        &around.home(),
-        &around.directory,
-    );
+    let settings = NixSettings::read(around).with_options(&arguments.common.option);
+    let search_path = SearchPath::of(&arguments.evaluation.include, around, &settings);
     search_path.find("nixos-system").is_some() || search_path.is_address("nixos-system")
 }

@@ -7,14 +7,14 @@ use anyhow::Result;
 
 use crate::cli::flags::{EvaluationFlags, FlakeFlags};
 use crate::failure::Failure;
-use crate::nix_settings::NixSettings;
+use crate::nix_settings::{NixSettings, machines_directory};
 use crate::plan::{Configuration, Flake};
 use crate::session::lock::Lock;
 use crate::sources::collect::{Collection, Refusal};
 use crate::sources::flakes::lock_file::Renewed;
 use crate::sources::flakes::{Flakes, Registry, is_elsewhere, is_path};
-use crate::sources::search_path::SearchPath;
-use crate::surroundings::Surroundings;
+use crate::sources::search_path::{SearchPath, channels_of_user};
+use crate::surroundings::{Directory, Surroundings};
 
 /// What of this machine is read.
 pub(super) struct Gathered {
@@ -22,6 +22,8 @@ pub(super) struct Gathered {
     pub collection: Collection,
     /// The flake's lock file, which the evaluation may write.
     pub lock: Option<Lock>,
+    /// The file that is evaluated first, if it is no flake's and is one of this machine.
+    pub entry: PathBuf,
 }
 
 /// The files that the configuration begins with.
@@ -31,38 +33,49 @@ pub(super) struct Gathered {
 pub(super) fn gather(
     configuration: &Configuration,
     flags: &EvaluationFlags,
-    given_registry: Option<&str>,
     around: &Surroundings,
     settings: &NixSettings,
 ) -> Result<Gathered> {
-    let search_path = SearchPath::new(
-        &flags.include,
-        around.text("NIX_PATH").as_deref(),
-        settings.get("nix-path"),
-        &around.home(),
-        &around.directory,
-    );
+    let search_path = SearchPath::of(&flags.include, around, settings);
     let mut collection = Collection::new(search_path, around.home());
     collection.add_surroundings(&around.directory);
+    add_named(&mut collection, around)?;
     if let Some(own) = around.variable("XDG_CONFIG_HOME").filter(|value| !value.is_empty()) {
         collection.set_config_home(around.directory.join(own));
     }
-    add_named(&mut collection, around)?;
+    for kind in [Directory::Config, Directory::Data] {
+        collection.look_into(&around.nix_directory(kind));
+    }
+    collection.look_into(&channels_of_user(around, settings));
     let mut lock = None;
     match configuration {
         Configuration::Classic => classic(&mut collection, around)?,
         Configuration::File { file, .. } => named_file(&mut collection, file, &around.directory)?,
         Configuration::Flake(flake) => {
             refuse_commit(flake)?;
-            lock = named_flake(
-                &mut collection,
-                flake,
-                around,
-                registry_of_all(given_registry, settings).as_deref(),
-            )?;
+            lock = named_flake(&mut collection, flake, around, registry_of_all(settings).as_deref())?;
         }
     }
-    Ok(Gathered { collection, lock })
+    let entry = entry(configuration, &collection, &around.directory);
+    Ok(Gathered {
+        collection,
+        lock,
+        entry: entry.unwrap_or_default(),
+    })
+}
+
+/// The file in which a classic evaluation begins, where it really is.
+fn entry(configuration: &Configuration, collection: &Collection, directory: &Path) -> Option<PathBuf> {
+    let path = match configuration {
+        Configuration::Classic => collection.find("nixpkgs/nixos")?,
+        Configuration::File { file, .. } => match file.strip_prefix('<').and_then(|rest| rest.strip_suffix('>')) {
+            Some(name) => collection.find(name)?,
+            None => directory.join(file),
+        },
+        Configuration::Flake(_) => return None,
+    };
+    let path = if path.is_dir() { path.join("default.nix") } else { path };
+    fs::canonicalize(path).ok()
 }
 
 /// The variables, besides `NIXOS_CONFIG`, by which nixpkgs and NixOS are told of a file.
@@ -241,29 +254,23 @@ fn renewed(flags: &FlakeFlags) -> Option<Renewed> {
 
 /// The settings of flakes that this user has allowed.
 fn trusted_settings(around: &Surroundings) -> PathBuf {
-    around.home().join(".local/share/nix/trusted-settings.json")
+    around.nix_directory(Directory::Data).join("trusted-settings.json")
 }
 
 /// The registry that is everybody's, if it is a file.
-fn registry_of_all(given: Option<&str>, settings: &NixSettings) -> Option<PathBuf> {
-    let named = given.or(settings.get("flake-registry"));
+fn registry_of_all(settings: &NixSettings) -> Option<PathBuf> {
+    let named = settings.get("flake-registry");
     named.filter(|name| name.starts_with('/')).map(PathBuf::from)
 }
 
 /// The user's own registry.
 fn registry_of_user(around: &Surroundings) -> PathBuf {
-    let directory = around.variable("XDG_CONFIG_HOME").filter(|value| !value.is_empty());
-    directory
-        .map_or_else(|| around.home().join(".config"), PathBuf::from)
-        .join("nix/registry.json")
+    around.nix_directory(Directory::Config).join("registry.json")
 }
 
 /// This machine's registry of flakes, which gives names to them.
 pub(super) fn registry(around: &Surroundings) -> String {
-    let directory = around
-        .variable("NIX_CONF_DIR")
-        .map_or_else(|| PathBuf::from("/etc/nix"), PathBuf::from);
-    read(&directory.join("registry.json"))
+    read(&machines_directory(around).join("registry.json"))
 }
 
 fn read(file: &Path) -> String {

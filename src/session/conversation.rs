@@ -124,6 +124,7 @@ pub fn converse(
         rounds: Rounds::default(),
         may_have_looked: 0,
         named_refused: BTreeSet::new(),
+        missed_settings: request.decisive_settings(),
         greeted: false,
         patience: Some(Patience::new(Instant::now())),
         sending: Sending::Nothing,
@@ -192,6 +193,8 @@ struct Conversation<'a> {
     /// Of as many paths it may say in this round that it has looked at them.
     may_have_looked: usize,
     named_refused: BTreeSet<PathBuf>,
+    /// Settings that decide over the evaluation, if Nix there does not know them.
+    missed_settings: &'a [String],
     greeted: bool,
     /// Until its work begins.
     patience: Option<Patience>,
@@ -297,6 +300,9 @@ impl Conversation<'_> {
             }
             return Ok(());
         };
+        if let Some(name) = self.missed_settings.iter().find(|name| log.knows_no_setting(name)) {
+            return Err(diagnosis::unknown_setting(self.host, name).into());
+        }
         if self.answer.derivation.is_none() && log.is_error() {
             self.errors.push(log);
         } else {
@@ -367,6 +373,13 @@ impl Conversation<'_> {
                 }
             }
             Reply::Looked(path) => self.looked(&path),
+            Reply::AskedFor(name) => _ = self.sources.missed().names.insert(name),
+            Reply::Computes(path) => self.sources.missed().computing.push(shown(&path)),
+            Reply::Word(word) => _ = self.sources.missed().words.insert(word),
+            Reply::HomeNamed(path) => {
+                return Err(diagnosis::another_home(&path, self.sources.collection.home()).into());
+            }
+            Reply::Variables => self.after_variables()?,
             Reply::Timeless => self.rounds.cannot_look(),
             Reply::Unread(path) => self.sources.hear_unread(path),
             Reply::LockLine(line) => self.sources.hear_lock(&line),
@@ -458,6 +471,36 @@ impl Conversation<'_> {
         }
     }
 
+    /// The evaluation has come to its end, but with less of the environment than it asked for, perhaps.
+    fn after_variables(&mut self) -> Result<()> {
+        self.errors = Held::default();
+        let new = self.sources.want_missed()?;
+        // The other machine's word is what they are sent for: that is to be seen.
+        for name in &new {
+            let text = format!("sending the environment variable {name}, which the evaluation asks for");
+            self.observer.see(Event::Text(text));
+        }
+        if new.is_empty() {
+            self.course.goes_on();
+            self.say(Speech::Bytes(b"good\n".to_vec()));
+            return Ok(());
+        }
+        self.course.answered(Next::Evaluate);
+        self.say_again(Next::Evaluate)
+    }
+
+    /// What is to be done now, with what it needs.
+    fn say_again(&mut self, next: Next) -> Result<()> {
+        let mut line = OsString::from(next.word());
+        line.push(" ");
+        line.push(self.sources.need().words());
+        line.push("\n");
+        let environment = exports(&self.sources.environment()?)?;
+        self.say(Speech::Bytes(line.into_encoded_bytes()));
+        self.say(Speech::Text(environment));
+        Ok(())
+    }
+
     fn after_round(&mut self, reply: &Reply) -> Result<()> {
         let errors = std::mem::take(&mut self.errors);
         let (host, observer, importer) = (self.host, &mut self.observer, self.importer);
@@ -472,7 +515,6 @@ impl Conversation<'_> {
             _ => self.rounds.after_look(self.sources, errors.errors(), &mut import)?,
         };
         self.course.answered(next);
-        let mut line = OsString::from(next.word());
         if let (Next::GiveUp, Reply::EvaluationFailed { code }) = (next, reply) {
             for event in errors.into_events() {
                 self.observer.see(event);
@@ -485,19 +527,9 @@ impl Conversation<'_> {
                 stage: "evaluation".to_owned(),
                 code: *code,
             });
-        } else {
-            line.push(" ");
-            line.push(self.sources.need().words());
+            self.say(Speech::Bytes(format!("{}\n", next.word()).into_bytes()));
+            return Ok(());
         }
-        line.push("\n");
-        // Before anything is said: the environment may be what cannot be sent.
-        let environment = (next != Next::GiveUp)
-            .then(|| exports(&self.sources.environment()?))
-            .transpose()?;
-        self.say(Speech::Bytes(line.into_encoded_bytes()));
-        if let Some(environment) = environment {
-            self.say(Speech::Text(environment));
-        }
-        Ok(())
+        self.say_again(next)
     }
 }

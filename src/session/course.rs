@@ -59,11 +59,18 @@ enum Round {
     Open,
 }
 
+/// As much may be told of variables, in bytes: what stands about them in thousands of Nix files has less than a thousandth.
+const MOST_OF_VARIABLES: usize = 8 << 20;
+
 /// The course of one talk.
 #[derive(Debug)]
 pub(super) struct Course {
     demand: Demand,
     at: At,
+    /// What may still be told of variables.
+    of_variables: usize,
+    /// Whether it was told that no variable is lacking: it does not ask twice.
+    has_variables: bool,
 }
 
 impl Course {
@@ -73,18 +80,24 @@ impl Course {
             Work::Evaluate(evaluation) => Some(evaluation),
             Work::Build { .. } => None,
         };
-        Self {
-            demand: Demand {
-                evaluates: evaluation.is_some(),
-                locks: evaluation.is_some_and(|evaluation| evaluation.lock.is_some()),
-                goal: request.goal,
-                delivery: match &request.socket {
-                    _ if !request.deliver => Delivery::Stays,
-                    None => Delivery::Fetched,
-                    Some(_) => Delivery::Sent,
-                },
+        Self::of(Demand {
+            evaluates: evaluation.is_some(),
+            locks: evaluation.is_some_and(|evaluation| evaluation.lock.is_some()),
+            goal: request.goal,
+            delivery: match &request.socket {
+                _ if !request.deliver => Delivery::Stays,
+                None => Delivery::Fetched,
+                Some(_) => Delivery::Sent,
             },
+        })
+    }
+
+    fn of(demand: Demand) -> Self {
+        Self {
+            demand,
             at: At::Start,
+            of_variables: MOST_OF_VARIABLES,
+            has_variables: false,
         }
     }
 
@@ -94,6 +107,8 @@ impl Course {
         let next = match reply {
             // Whatever it was about to do.
             Reply::Failed { .. } => Some(At::Over).filter(|_| !matches!(self.at, At::Over | At::GivenUp)),
+            Reply::AskedFor(text) | Reply::Word(text) => self.of_variables(text.len()),
+            Reply::Computes(path) => self.of_variables(path.as_os_str().len()),
             _ if self.is_aside(reply) => Some(self.at),
             _ => self.step(reply),
         };
@@ -110,12 +125,24 @@ impl Course {
         };
     }
 
+    /// It was told that nothing is lacking: what it has evaluated counts.
+    pub(super) fn goes_on(&mut self) {
+        self.at = At::Evaluating(Round::Closed);
+        self.has_variables = true;
+    }
+
+    /// Something of so many bytes about variables.
+    fn of_variables(&mut self, length: usize) -> Option<At> {
+        self.of_variables = self.of_variables.checked_sub(length + 64)?;
+        (self.at == At::Evaluating(Round::Closed)).then_some(self.at)
+    }
+
     /// What is said by the way, as often as it likes.
     fn is_aside(&self, reply: &Reply) -> bool {
         match reply {
             Reply::Way(_) => self.at == At::Files(Round::Closed),
             Reply::Nix(_) | Reply::Untraced(_) => matches!(self.at, At::Ready(_)),
-            Reply::Refused(_) | Reply::Unread(_) => self.at == At::Evaluating(Round::Closed),
+            Reply::Refused(_) | Reply::Unread(_) | Reply::HomeNamed(_) => self.at == At::Evaluating(Round::Closed),
             Reply::Looked(_) | Reply::Timeless => self.at == At::Evaluating(Round::Open),
             Reply::LockLine(_) => self.demand.locks && matches!(self.at, At::Evaluating(Round::Closed) | At::GivenUp),
             Reply::Platform { .. } => self.at == At::Made && self.demand.goal == Goal::Result,
@@ -136,6 +163,7 @@ impl Course {
             (At::Ready(round), Reply::Evaluating) => At::Evaluating(round),
             (At::Evaluating(Round::Closed), Reply::EvaluationFailed { .. })
             | (At::Evaluating(Round::Open), Reply::LookedAround) => At::Asking,
+            (At::Evaluating(Round::Closed), Reply::Variables) if !self.has_variables => At::Asking,
             (At::Evaluating(Round::Closed), Reply::Value(_)) if goal == Goal::Value => At::Made,
             (At::Evaluating(Round::Closed), Reply::Evaluated(_)) if goal != Goal::Value => At::Made,
             (At::Made, Reply::Building) if matches!(goal, Goal::Result | Goal::DryRun) => At::Building,
@@ -187,13 +215,17 @@ mod tests {
             goal,
             delivery: if delivers { Delivery::Sent } else { Delivery::Stays },
         };
-        Course { demand, at: At::Start }
+        Course::of(demand)
     }
 
     /// Says these words; gives the first that is out of turn. A word of ours is in brackets.
     fn talk(course: &mut Course, words: &str) -> Option<String> {
         for word in words.split(", ") {
             let answer = match word {
+                "[good]" => {
+                    course.goes_on();
+                    continue;
+                }
                 "[open]" => Next::Look,
                 "[closed]" => Next::Evaluate,
                 "[stop]" => Next::GiveUp,
@@ -241,6 +273,12 @@ mod tests {
                 true,
                 "hello /bin x, platform x y, building, built P, copying, copied",
             ),
+            (
+                Goal::DryRun,
+                true,
+                false,
+                "asked-for A, word b, computes /x, variables, [good], unread /x, evaluated P, building",
+            ),
             (Goal::DryRun, true, false, "evaluated P, building"),
             (Goal::DryRun, false, false, "hello /bin x, building"),
             (Goal::Derivation, true, true, "evaluated P, copying, copied"),
@@ -266,6 +304,10 @@ mod tests {
                     let aside = [
                         "evaluation-failed",
                         "looked-around",
+                        "asked-for",
+                        "word",
+                        "computes",
+                        "variables",
                         "way",
                         "nix",
                         "untraced",

@@ -202,6 +202,30 @@ pub(super) fn older(host: &Host, theirs: &str, own: &str) -> Option<String> {
     })
 }
 
+/// A file names something by `~`, and Nix there would take another home for it than Nix here.
+#[must_use]
+pub(super) fn another_home(file: &Path, home: &Path) -> Failure {
+    let (file, home) = (shown(file), home.display());
+    Failure::new(format!(
+        "{file} names a file by ~, which is {home} for Nix here and would be another directory elsewhere: \
+         HOME is not set, or is another user's"
+    ))
+    .with_remedy(format!(
+        "say it: HOME={home} rebuild ...\nwith sudo: sudo -H, or sudo -i"
+    ))
+}
+
+/// A setting decides over the evaluation, and Nix there does not know it.
+#[must_use]
+pub(super) fn unknown_setting(host: &Host, name: &str) -> Failure {
+    Failure::new(format!(
+        "Nix on {host} does not know the setting {name}, with which this machine's evaluation may be another"
+    ))
+    .with_remedy(format!(
+        "a newer Nix there; or without it, for once: --option {name} \"\"\nor evaluate here: --eval-on ''"
+    ))
+}
+
 /// The failure of `--verify-eval`.
 #[must_use]
 pub(super) fn differs(host: &Host, own: &StorePath, theirs: &StorePath, unchanged: &str) -> Failure {

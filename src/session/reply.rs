@@ -42,6 +42,16 @@ pub enum Reply {
     Looked(PathBuf),
     /// The evaluation did not read this, which was sent.
     Unread(PathBuf),
+    /// The evaluation has come to its end, and has asked for this variable, which it was not given.
+    AskedFor(String),
+    /// This file asks for variables whose names are no text there.
+    Computes(PathBuf),
+    /// That may be the name of one, or a piece of it.
+    Word(String),
+    /// In this file `~` stands for a home that is not sure to be ours.
+    HomeNamed(PathBuf),
+    /// That was all about variables; it waits for a word.
+    Variables,
     /// No file there says when it was read.
     Timeless,
     /// That was all that it read.
@@ -113,6 +123,12 @@ impl Reply {
         if let Some(path) = line.strip_prefix(b"unread ") {
             return Some(Self::Unread(path_of(path)));
         }
+        if let Some(path) = line.strip_prefix(b"computes ") {
+            return Some(Self::Computes(path_of(path)));
+        }
+        if let Some(path) = line.strip_prefix(b"home-named ") {
+            return Some(Self::HomeNamed(path_of(path)));
+        }
         if let Some(call) = line.strip_prefix(b"refused ") {
             return Some(Self::Refused(trace::paths(call)));
         }
@@ -128,6 +144,9 @@ impl Reply {
         let mut word = || words.next().map(str::to_owned);
         Some(match event {
             "damaged" => Self::Damaged,
+            "asked-for" => Self::AskedFor(word()?),
+            "word" => Self::Word(word()?),
+            "variables" => Self::Variables,
             "timeless" => Self::Timeless,
             "looked-around" => Self::LookedAround,
             "hello" => Self::Hello {

@@ -1,7 +1,6 @@
 //! This machine's files for one session: what is to be over there, and what is there already.
 
 use std::collections::BTreeSet;
-use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
@@ -11,7 +10,7 @@ use super::reply::Has;
 use super::request::Need;
 use crate::failure::Failure;
 use crate::sources::collect::Collection;
-use crate::sources::environment::Environment;
+use crate::sources::environment::{Chosen, Environment, Missed};
 use crate::sources::mirror::{Entry, Mirror};
 use crate::sources::proof::proof;
 use crate::sources::record::{Kept, Record};
@@ -24,6 +23,7 @@ pub struct Sources {
     /// What the evaluation needs, as far as it is known.
     pub collection: Collection,
     environment: Environment,
+    missed: Missed,
     record: Option<Record>,
     unread: BTreeSet<PathBuf>,
     /// What the other machine has, if it still has it: after the last evaluation, then after the last round of this one.
@@ -47,13 +47,15 @@ pub(super) struct Steps {
 impl Sources {
     /// For an evaluation whose files are recorded there.
     #[must_use]
-    pub fn new(mut collection: Collection, environment: Environment, record: Record, lock: Option<Lock>) -> Self {
+    pub fn new(mut collection: Collection, mut environment: Environment, record: Record, lock: Option<Lock>) -> Self {
         let kept = record.read();
         collection.remember(&kept);
+        environment.remember(kept.variables);
         let base = kept.mirror;
         Self {
             collection,
             environment,
+            missed: Missed::default(),
             unread: BTreeSet::new(),
             record: Some(record),
             base,
@@ -67,6 +69,7 @@ impl Sources {
         Self {
             collection: Collection::new(SearchPath::none(), PathBuf::from("/")),
             environment: Environment::default(),
+            missed: Missed::default(),
             unread: BTreeSet::new(),
             record: None,
             base: Mirror::default(),
@@ -122,22 +125,30 @@ impl Sources {
     /// The environment for the evaluation.
     ///
     /// # Errors
-    /// The configuration asks for a variable that cannot be the same over there, or is in a repository that cannot go as a
-    /// whole.
-    pub fn environment(&self) -> Result<Vec<(OsString, OsString)>, Failure> {
+    /// A repository that cannot go as a whole.
+    pub fn environment(&self) -> Result<Chosen, Failure> {
         self.collection.expect_whole()?;
-        self.environment.chosen(self.collection.asked()).map_err(|name| {
-            Failure::new(format!(
-                "the configuration asks for the environment variable {name}, which cannot be the same on another machine"
-            ))
-            .with_remedy("evaluate here: --eval-on ''\nthe build can be there all the same: --build-on")
-        })
+        Ok(self.environment.chosen(self.collection.asked()))
+    }
+
+    /// What the evaluation has missed of it so far is found out.
+    pub(super) fn missed(&mut self) -> &mut Missed {
+        &mut self.missed
+    }
+
+    /// All that it has missed is known now: the names of what is to be sent besides.
+    ///
+    /// # Errors
+    /// What it asks for cannot be sent, or not without the user's word.
+    pub(super) fn want_missed(&mut self) -> Result<BTreeSet<String>, Failure> {
+        let missed = std::mem::take(&mut self.missed);
+        self.environment.want(&missed, self.collection.asked())
     }
 
     /// Whether an evaluation over there can know of a store path that it asks for.
     pub(super) fn may_ask_for(&mut self, path: &StorePath) -> bool {
-        let variables = self.environment().unwrap_or_default();
-        let values: Vec<&[u8]> = variables.iter().map(|(_, value)| value.as_encoded_bytes()).collect();
+        let chosen = self.environment().unwrap_or_default();
+        let values: Vec<&[u8]> = chosen.set.iter().map(|(_, value)| value.as_encoded_bytes()).collect();
         self.collection.may_ask_for(path, &values)
     }
 
@@ -162,7 +173,12 @@ impl Sources {
             } else {
                 BTreeSet::new()
             };
-            record.write(&Kept { mirror, unread });
+            let variables = self.environment.wanted().clone();
+            record.write(&Kept {
+                mirror,
+                unread,
+                variables,
+            });
         }
     }
 

@@ -131,10 +131,15 @@ impl Collection {
         // At its start Nix asks for names in the channels; an old one cannot bear not to be told.
         self.walk(Path::new("/nix/var/nix/profiles/per-user/root/channels"));
         for path in everywhere.chain(at_home).chain([directory.to_owned()]) {
-            if let Some(place) = self.walk(&clean(&path)) {
-                if place.is_dir() && !in_store(&place) {
-                    self.open(&place);
-                }
+            self.look_into(&path);
+        }
+    }
+
+    /// Adds the names of a directory into which a program looks of itself, if it is there.
+    pub fn look_into(&mut self, path: &Path) {
+        if let Some(place) = self.walk(&clean(path)) {
+            if place.is_dir() && !in_store(&place) {
+                self.open(&place);
             }
         }
     }
@@ -292,6 +297,12 @@ impl Collection {
     #[must_use]
     pub fn trees(&self) -> &BTreeSet<OsString> {
         &self.trees
+    }
+
+    /// The user's home, as Nix says.
+    #[must_use]
+    pub fn home(&self) -> &Path {
+        &self.home
     }
 
     /// The environment variables that the configuration asks for.

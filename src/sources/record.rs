@@ -22,16 +22,22 @@ pub struct Kept {
     pub mirror: Mirror,
     /// The files of it that were not read after all: they do not go again, unless something names them again.
     pub unread: BTreeSet<PathBuf>,
+    /// The environment variables that it asked for and nobody had foreseen.
+    pub variables: BTreeSet<String>,
 }
 
 impl Kept {
-    /// The length of the mirror on a line, the mirror, and the other paths, each ended by a NUL.
+    /// The length of the mirror on a line, the mirror, the other paths and the variables, each ended by a NUL. A path begins
+    /// with a slash, and a variable that can be sent has none.
     fn to_bytes(&self) -> Vec<u8> {
         let mirror = self.mirror.to_bytes();
         let mut bytes = format!("{}\n", mirror.len()).into_bytes();
         bytes.extend(mirror);
         for path in &self.unread {
             bytes.extend([path.as_os_str().as_bytes(), b"\0"].concat());
+        }
+        for name in &self.variables {
+            bytes.extend([name.as_bytes(), b"\0"].concat());
         }
         bytes
     }
@@ -40,10 +46,16 @@ impl Kept {
         let line = bytes.iter().position(|byte| *byte == b'\n')?;
         let length: usize = std::str::from_utf8(&bytes[..line]).ok()?.parse().ok()?;
         let (mirror, unread) = bytes[line + 1..].split_at_checked(length)?;
-        let paths = unread.split(|byte| *byte == 0).filter(|path| !path.is_empty());
+        let words = unread.split(|byte| *byte == 0).filter(|word| !word.is_empty());
+        let (paths, names): (Vec<&[u8]>, Vec<&[u8]>) = words.partition(|word| word.starts_with(b"/"));
+        let names = names.into_iter().filter_map(|name| std::str::from_utf8(name).ok());
         Some(Self {
             mirror: Mirror::from_bytes(mirror)?,
-            unread: paths.map(|path| PathBuf::from(OsStr::from_bytes(path))).collect(),
+            unread: paths
+                .into_iter()
+                .map(|path| PathBuf::from(OsStr::from_bytes(path)))
+                .collect(),
+            variables: names.map(str::to_owned).collect(),
         })
     }
 }
@@ -129,6 +141,7 @@ mod tests {
                 entries: [("/a b\n".into(), Entry::Shut(Kind::File))].into(),
             },
             unread: ["/c\n".into(), "/d".into()].into(),
+            variables: ["COLOUR".into(), "X".into()].into(),
         };
         let record = |name: &str| Record::new(cache.path(), &["builder", name]);
         assert_eq!(record("x").read(), Kept::default());

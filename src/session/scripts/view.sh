@@ -64,6 +64,11 @@ for path in /bin /sbin /lib /lib32 /lib64 /libx32 /usr /dev /proc /sys \
 		shared="$shared $path" parents="$parents .evaluators$path"
 		table="$table$(readlink -f "$path") $mirror/.evaluators$path none rbind 0 0
 "
+	elif [ "$path" = /etc/passwd ] && [ -f "$share/passwd" ]; then
+		# One that knows where the client's home is.
+		files="$files $path"
+		table="$table$share/passwd $mirror$path none bind 0 0
+"
 	elif [ -d "$path" ] && [ ! -L "$path" ]; then
 		parents="$parents .$path"
 		table="$table$path $mirror$path none rbind 0 0

@@ -28,7 +28,7 @@ fn tree(lines: &[&str]) -> TempDir {
 
 fn collection(root: &TempDir, nix_path: &str) -> Collection {
     let home = root.path().join("home");
-    let search = SearchPath::new(&[], Some(nix_path), None, &home, root.path());
+    let search = SearchPath::of_variable(nix_path, root.path());
     Collection::new(search, home)
 }
 
@@ -322,6 +322,7 @@ fn what_an_earlier_evaluation_needed_is_remembered() {
     let earlier = Kept {
         mirror: found.mirror().clone(),
         unread: [root.path().join("c/once")].into(),
+        ..Kept::default()
     };
 
     fs::remove_file(root.path().join("c/gone")).unwrap();

@@ -89,7 +89,7 @@ fn what_a_lookup_finds_counts_as_asked_for() {
     let open = |name: &'static str| {
         gained(move |root, found| {
             let text = format!("open={}", root.path().join("search/open").display());
-            found.search_path = SearchPath::new(&[text], None, None, Path::new("/h"), root.path());
+            found.search_path = SearchPath::of_variable(&text, root.path());
             found.add_asked_lookup(name);
         })
     };
@@ -99,7 +99,7 @@ fn what_a_lookup_finds_counts_as_asked_for() {
 
     let given = |root: &TempDir, found: &mut Collection| {
         let text = format!("extra={}", root.path().join("search/extra").display());
-        found.search_path = SearchPath::new(&[text], None, None, Path::new("/h"), root.path());
+        found.search_path = SearchPath::of_variable(&text, root.path());
         found.add_asked_lookup("extra/private.nix");
         // Nor does the asking make the rest its own.
         found.add_asked(&root.path().join("search/extra/private.nix"));

@@ -158,6 +158,7 @@ fn the_settings_of_git_go_with_a_repository() {
     again.remember(&Kept {
         mirror: found.mirror().clone(),
         unread: BTreeSet::new(),
+        variables: BTreeSet::new(),
     });
     assert_eq!(
         bytes_of(&again, &path("home/private/more")),
