@@ -47,7 +47,7 @@ copy() {
 # is_private SOCKET: whether nobody else of this machine can connect to it. Whoever does is root to the client's Nix. sshd
 # makes it so unless it is told otherwise (StreamLocalBindMask).
 is_private() {
-	[ "$(stat -Lc '%u %a' "$1")" = "$(id -u) 600" ] || {
+	[ "$(stat -Lc '%u %a' "$1")" = "$(stat -c %u "$work") 600" ] || {
 		echo "warning: others could use the socket that sshd makes here (StreamLocalBindMask): it is not used"
 		return 1
 	}

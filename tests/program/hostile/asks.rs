@@ -13,7 +13,9 @@ const SECRET: &str = "the-secret-itself";
 fn asks(texts: &[String]) -> Play {
     let mut acts = "hear_script; greet".to_owned();
     for text in texts {
-        acts += &format!("\nasks_by_error \"{text}\"");
+        acts.push_str("\nasks_by_error \"");
+        acts.push_str(text);
+        acts.push('"');
         // A look, if one is wanted.
         acts += "\n[ \"$answer\" != open ] || { say looked-around; hear_answer; }";
     }

@@ -88,7 +88,7 @@ fn a_failure_has_never_exit_status_0() {
 #[test]
 fn what_is_no_derivation_is_none() {
     let acts = "hear_script; greet; say evaluated $SYSTEM; built; say no-socket; say finished";
-    Play::new("D16", acts).fails(SWITCH, "which is no derivation");
+    Play::new("D16", acts).fails(SWITCH, "what builder evaluated is no derivation");
 }
 
 /// That an honest one is one is what all the other tests here say; with these stand-ins too.
