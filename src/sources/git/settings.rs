@@ -11,7 +11,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use super::config::{Kind, pieces, without_secrets};
-use crate::sources::guard;
+use crate::sources::{guard, opening};
 
 /// As deep as git itself follows includes.
 const DEEPEST: usize = 10;
@@ -92,9 +92,7 @@ impl Settings {
         if depth > DEEPEST || !self.known.insert(file.clone()) {
             return;
         }
-        let is_sensible = fs::metadata(&file).is_ok_and(|data| data.is_file() && data.len() <= LARGEST);
-        let bytes = if is_sensible { fs::read(&file).ok() } else { None };
-        let Some(bytes) = bytes else {
+        let Some(bytes) = text(&file) else {
             self.files.push((file, None));
             return;
         };
@@ -129,6 +127,12 @@ impl Settings {
     }
 }
 
+/// What is in such a file, if it is one.
+fn text(file: &Path) -> Option<Vec<u8>> {
+    let bytes = opening::read_at_most(file, LARGEST + 1).ok()?;
+    (bytes.len() as u64 <= LARGEST).then_some(bytes)
+}
+
 fn is_include(name: &[u8]) -> bool {
     name == b"include.path" || (name.starts_with(b"includeif.") && name.ends_with(b".path"))
 }
@@ -153,7 +157,7 @@ fn bears_on_trees(file: &Path) -> bool {
         b"gitlab.",
         b"sendemail.",
     ];
-    let found = fs::read(file).ok().and_then(|bytes| pieces(&bytes));
+    let found = text(file).and_then(|bytes| pieces(&bytes));
     found.is_none_or(|pieces| {
         pieces.iter().any(|piece| match &piece.kind {
             Kind::Variable { name, .. } => !OTHERS.iter().any(|other| name.starts_with(other)),
@@ -308,6 +312,21 @@ mod tests {
             };
             assert_eq!(settings.files[0], (path(".gitconfig"), Some(form)), "{secret}");
             assert_eq!(settings.files.len(), if is_left_out { 2 } else { 3 });
+        }
+    }
+
+    /// Git itself would wait there, or read without an end.
+    #[test]
+    fn an_include_that_is_no_file_is_not_read() {
+        let home = tempfile::tempdir().unwrap();
+        let path = |name: &str| home.path().join(name);
+        fs::create_dir_all(path(".aws")).unwrap();
+        nix::unistd::mkfifo(&path(".aws/pipe"), nix::sys::stat::Mode::S_IRWXU).unwrap();
+        for place in [".aws/pipe", "/dev/zero", ".aws"] {
+            fs::write(path(".gitconfig"), format!("[include]\npath = {place}\n")).unwrap();
+            let settings = Settings::read([path(".gitconfig")], home.path(), home.path());
+            let included = settings.files.last().unwrap();
+            assert_eq!(included, &(path(".gitconfig").with_file_name(place), None), "{place}");
         }
     }
 }
