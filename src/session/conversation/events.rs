@@ -15,108 +15,125 @@ use crate::session::{diagnosis, promise};
 use crate::ssh::Patience;
 
 impl Conversation<'_> {
+    /// Does what follows from it.
+    ///
+    /// # Errors
+    /// With it the run has failed.
     pub(super) fn reply(&mut self, reply: Reply) -> Result<()> {
         match reply {
-            Reply::Hello { nix, system } => {
-                self.greeted = true;
-                self.patience = Some(Patience::new(Instant::now()));
-                // What ssh has said until now was no reason for a failure after all.
-                for line in self
-                    .ssh_said
-                    .text()
-                    .lines()
-                    .filter(|line| !line.contains("remote port forwarding failed"))
-                {
-                    self.observer.see(Event::Text(line.to_owned()));
-                }
-                let builder = Builder::there(&self.host.to_string(), &system, self.system);
-                self.observer.see(Event::Builder(builder));
-                let detail = format!("{}: Nix in {nix}, {system}", self.host);
-                self.observer.see(Event::Detail(detail));
-            }
-            Reply::Platform { wanted, own } => {
-                let builder = Builder::there(&self.host.to_string(), &own, &wanted);
-                self.observer.see(Event::Builder(builder));
-            }
-            Reply::Way(way) => {
-                if let Some(text) = diagnosis::unusual(self.host, way) {
-                    self.observer.see(Event::Text(text));
-                }
-            }
+            Reply::Hello { nix, system } => self.is_greeted(&nix, &system),
+            Reply::Way(way) => self.tell(&diagnosis::unusual(self.host, way).unwrap_or_default()),
             Reply::Receiving(has) => {
-                self.patience = None;
-                self.observer.see(Event::Phase(Phase::Sending));
+                self.goes_to(Phase::Sending);
                 self.send_files(has);
             }
-            Reply::Damaged => self.observer.see(Event::Text(diagnosis::damaged(self.host))),
+            Reply::Damaged => self.tell(&diagnosis::damaged(self.host)),
             Reply::Need(names) => self.send_trees(names)?,
+            Reply::Nix(version) => {
+                self.detail(format!("{}: Nix {version}", self.host));
+                self.their_nix = version;
+            }
+            Reply::Untraced(version) => self.tell(&diagnosis::untraced(self.host, &version)),
             Reply::Evaluating => {
                 // Each is one of those that it has by name, or a mount of the view.
                 self.may_have_looked = self.sources.collection.mirror().entries.len() + BESIDE;
                 self.observer.see(Event::Phase(Phase::Evaluating));
             }
-            Reply::EvaluationFailed { .. } | Reply::LookedAround => self.after_round(&reply)?,
-            Reply::Nix(version) => {
-                let detail = format!("{}: Nix {version}", self.host);
-                self.observer.see(Event::Detail(detail));
-                self.their_nix = version;
-            }
             Reply::Refused(paths) => self.rounds.refused(paths),
-            Reply::Untraced(version) => {
-                for line in diagnosis::untraced(self.host, &version).lines() {
-                    self.observer.see(Event::Text(line.to_owned()));
-                }
-            }
             Reply::Looked(path) => self.looked(&path),
+            Reply::Timeless => self.rounds.cannot_look(),
             Reply::AskedFor(name) => _ = self.sources.missed().names.insert(name),
             Reply::Computes(path) => self.sources.missed().computing.push(shown(&path)),
             Reply::Word(word) => _ = self.sources.missed().words.insert(word),
             Reply::HomeNamed(path) => {
                 return Err(diagnosis::another_home(&path, self.sources.collection.home()).into());
             }
+            Reply::EvaluationFailed { .. } | Reply::LookedAround => self.after_round(&reply)?,
             Reply::Variables => self.after_variables()?,
-            Reply::Timeless => self.rounds.cannot_look(),
             Reply::Unread(path) => self.sources.hear_unread(path),
             Reply::LockLine(line) => self.sources.hear_lock(&line),
-            Reply::Evaluated(derivation) => {
-                self.errors = Held::default();
-                self.sources.keep();
-                self.keep_lock()?;
-                self.observer.see(Event::Detail(format!("derivation: {derivation}")));
-                let derivation = promise::derivation(self.host, &derivation)?;
-                if let Some(own) = self.expected.filter(|own| **own != derivation) {
-                    return Err(diagnosis::differs(self.host, own, &derivation, &self.unchanged()).into());
-                }
-                self.answer.derivation = Some(derivation);
-            }
+            Reply::Evaluated(derivation) => self.is_evaluated(&derivation)?,
             Reply::Value(value) => {
-                self.errors = Held::default();
-                self.sources.keep();
-                self.keep_lock()?;
+                self.evaluation_counts()?;
                 self.answer.value = Some(value);
             }
-            Reply::Building => {
-                self.patience = None;
-                self.observer.see(Event::Phase(Phase::Building));
-            }
-            Reply::Built(path) => {
-                self.observer.see(Event::Detail(format!("built: {path}")));
-                let derivation = self.answer.derivation.as_ref().or(self.asked);
-                self.answer.result = Some(promise::kept(self.host, derivation, &path)?);
-            }
+            Reply::Platform { wanted, own } => self.is_builder(&own, &wanted),
+            Reply::Building => self.goes_to(Phase::Building),
+            Reply::Built(path) => self.is_built(&path)?,
             Reply::Copying => self.begin_copying()?,
             Reply::Copied => self.end_copying(),
-            Reply::NoSocket => {
-                if self.relay.is_some() {
-                    let detail = format!("{} does not forward sockets: fetching the result instead", self.host);
-                    self.observer.see(Event::Detail(detail));
-                }
+            Reply::NoSocket if self.relay.is_some() => {
+                self.detail(format!(
+                    "{} does not forward sockets: fetching the result instead",
+                    self.host
+                ));
             }
+            Reply::NoSocket => {}
             Reply::Done | Reply::Failed { .. } => {
                 self.hang_up();
                 self.ended = Some(reply);
             }
         }
+        Ok(())
+    }
+
+    /// Says a text to the user, line by line.
+    fn tell(&mut self, text: &str) {
+        for line in text.lines() {
+            self.observer.see(Event::Text(line.to_owned()));
+        }
+    }
+
+    fn detail(&mut self, text: String) {
+        self.observer.see(Event::Detail(text));
+    }
+
+    /// What takes long from now on is seen.
+    fn goes_to(&mut self, phase: Phase) {
+        self.patience = None;
+        self.observer.see(Event::Phase(phase));
+    }
+
+    fn is_greeted(&mut self, nix: &str, system: &str) {
+        self.greeted = true;
+        self.patience = Some(Patience::new(Instant::now()));
+        // What ssh has said until now was no reason for a failure after all.
+        let said = self.ssh_said.text().lines();
+        let said = said.filter(|line| !line.contains("remote port forwarding failed"));
+        for line in said {
+            self.observer.see(Event::Text(line.to_owned()));
+        }
+        self.is_builder(system, self.system);
+        self.detail(format!("{}: Nix in {nix}, {system}", self.host));
+    }
+
+    fn is_builder(&mut self, own: &str, wanted: &str) {
+        let builder = Builder::there(&self.host.to_string(), own, wanted);
+        self.observer.see(Event::Builder(builder));
+    }
+
+    /// It has come to its end with all that it asked for: what it read is kept, and what it locked.
+    fn evaluation_counts(&mut self) -> Result<()> {
+        self.errors = Held::default();
+        self.sources.keep();
+        self.keep_lock()
+    }
+
+    fn is_evaluated(&mut self, derivation: &str) -> Result<()> {
+        self.evaluation_counts()?;
+        self.detail(format!("derivation: {derivation}"));
+        let derivation = promise::derivation(self.host, derivation)?;
+        if let Some(own) = self.expected.filter(|own| **own != derivation) {
+            return Err(diagnosis::differs(self.host, own, &derivation, &self.unchanged()).into());
+        }
+        self.answer.derivation = Some(derivation);
+        Ok(())
+    }
+
+    fn is_built(&mut self, path: &str) -> Result<()> {
+        self.detail(format!("built: {path}"));
+        let derivation = self.answer.derivation.as_ref().or(self.asked);
+        self.answer.result = Some(promise::kept(self.host, derivation, path)?);
         Ok(())
     }
 
