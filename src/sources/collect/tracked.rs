@@ -16,7 +16,6 @@ use crate::sources::git::index::{Rules, Tracked, with_unchanged_marked};
 use crate::sources::git::settings::{Form, Settings};
 use crate::sources::guard;
 use crate::sources::mirror::{Entry, Identity, Kind, Made};
-use crate::sources::opening;
 
 /// What git reads of the machine's, and in a work tree, whether it is tracked or not.
 const SETTINGS_OF_MACHINE: &str = "/etc/gitconfig";
@@ -240,7 +239,7 @@ impl Collection {
         let sent = match self.mirror.entries.get(file) {
             Some(Entry::Content { identity, .. }) if !text.is_empty() => match identity {
                 Identity::Made(made) => made.bytes().map(<[u8]>::to_vec),
-                _ => opening::read(file),
+                _ => fs::read(file),
             },
             _ => return,
         };
@@ -287,5 +286,7 @@ fn marked(index: &Path, root: &Path, settings: &Settings) -> Option<Vec<u8>> {
 
 /// Whether a file is a key, a token or a password by what is in it; also if that cannot be seen.
 fn is_secret(path: &Path) -> bool {
-    opening::read_at_most(path, TELLING).map_or(true, |start| guard::is_secret_content(path, &start))
+    let mut start = Vec::new();
+    let read = File::open(path).and_then(|file| file.take(TELLING).read_to_end(&mut start));
+    read.is_err() || guard::is_secret_content(path, &start)
 }
