@@ -227,6 +227,14 @@ pub struct ActivationFlags {
     pub install_bootloader: bool,
 }
 
+impl ActivationFlags {
+    /// The specialisation that is named. An empty name is none, as with nixos-rebuild: scripts give it.
+    #[must_use]
+    pub fn specialisation(&self) -> Option<&str> {
+        self.specialisation.as_deref().filter(|name| !name.is_empty())
+    }
+}
+
 /// How the user becomes root on the machine that is changed.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Privileges")]

@@ -142,7 +142,11 @@ mod tests {
             // As in the store: another system, with a link to the same program.
             let programs = place.path().join(format!("{number}/sw/bin"));
             fs::create_dir_all(&programs).unwrap();
-            symlink(place.path().join("0/sw/bin/nixos-version"), programs.join("nixos-version")).unwrap();
+            symlink(
+                place.path().join("0/sw/bin/nixos-version"),
+                programs.join("nixos-version"),
+            )
+            .unwrap();
             symlink(
                 place.path().join(number.to_string()),
                 place.path().join(format!("my-test-{number}-link")),

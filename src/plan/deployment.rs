@@ -213,7 +213,7 @@ fn product(arguments: &Arguments) -> Result<Product, Failure> {
         // The specialisations of a system are in it.
         _ => return Ok(Product::SYSTEM),
     };
-    let specialisation = arguments.activation.specialisation.clone();
+    let specialisation = arguments.activation.specialisation().map(str::to_owned);
     if let Some(name) = &specialisation {
         check_name("--specialisation", name)?;
     }
@@ -243,7 +243,7 @@ fn outcome(arguments: &Arguments, facts: &Facts) -> Result<Outcome, Failure> {
         Verb::DryActivate => ("dry-activate", false),
         _ => return Ok(Outcome::Link),
     };
-    let specialisation = arguments.activation.specialisation.clone();
+    let specialisation = arguments.activation.specialisation().map(str::to_owned);
     if let Some(name) = &specialisation {
         check_name("--specialisation", name)?;
         if arguments.verb == Verb::Boot {
@@ -262,7 +262,7 @@ fn outcome(arguments: &Arguments, facts: &Facts) -> Result<Outcome, Failure> {
 }
 
 fn without_specialisation(arguments: &Arguments, outcome: Outcome) -> Result<Outcome, Failure> {
-    match &arguments.activation.specialisation {
+    match arguments.activation.specialisation() {
         None => Ok(outcome),
         Some(name) => Err(Failure::usage(format!(
             "{} --specialisation {name}: all of them are built with the system",

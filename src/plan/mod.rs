@@ -74,6 +74,17 @@ pub enum Task {
     Manual,
 }
 
+impl Task {
+    /// What is evaluated, if something is.
+    fn configuration(&self) -> Option<&Configuration> {
+        match self {
+            Self::Deploy(deployment) => Some(&deployment.origin.making()?.configuration),
+            Self::Edit(reading) | Self::Repl(reading) => Some(&reading.configuration),
+            Self::ListGenerations { .. } | Self::ShowSettings { .. } | Self::Manual => None,
+        }
+    }
+}
+
 /// What a person looks at.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Reading {
@@ -155,6 +166,7 @@ impl Plan {
             }
             _ => Task::Deploy(Box::new(Deployment::new(arguments, settings, facts, &mut warnings)?)),
         };
+        warnings.extend(task.configuration().and_then(|it| it.useless(&arguments.flake)));
         let shows_nothing = matches!(
             arguments.verb,
             Verb::DryBuild | Verb::Edit | Verb::ListGenerations | Verb::Repl

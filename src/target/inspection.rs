@@ -119,6 +119,7 @@ impl Target {
                         profile.display()
                     ));
                 }
+                Reply::Gone(system) => break gone(&system, profile, &on),
                 Reply::Lacks(file) => break no_system(system, profile, &file, &on),
                 Reply::NoSpecialisation => break no_specialisation(specialisation, &others),
                 Reply::Failed(stage) => {
@@ -131,6 +132,20 @@ impl Target {
         session.is_over();
         Err(failure.into())
     }
+}
+
+/// A generation's link may outlive its system: somebody has deleted it by force, or restored a profile alone.
+fn gone(system: &str, profile: &Path, on: &str) -> Failure {
+    if profile == Path::new("") {
+        return Failure::new(format!("{system} is not on {on}")).with_remedy("nothing was changed");
+    }
+    Failure::new(format!(
+        "the system of the generation before the current one of {} is not on {on} any more: {system}",
+        profile.display()
+    ))
+    .with_remedy(
+        "nothing was changed; take another one: rebuild list-generations, and then: rebuild switch --store-path PATH",
+    )
 }
 
 /// A store path that is no NixOS must not become one's profile (nixpkgs#144811).

@@ -186,6 +186,10 @@ impl Target {
                     session.is_over();
                     return Err(self.missing(&program).into());
                 }
+                Next::Reply(Reply::NotRoot(name)) => {
+                    session.is_over();
+                    return Err(self.not_root(&name).into());
+                }
                 Next::Reply(Reply::Refused | Reply::Left) => {
                     session.is_over();
                     return Ok(Attempt::Refused(self.refused(user, session.last_words())));
@@ -207,8 +211,35 @@ impl Target {
             .with_code(127)
     }
 
+    /// Whom `sudo` makes of the user, where that is not root.
+    pub(super) fn not_root(&self, name: &str) -> Failure {
+        let (on, program) = (self.label(), program(self.rights.elevation));
+        Failure::new(format!("{program} on {on} makes this user {name}, and not root: nothing was changed")).with_remedy(
+            "is there a -u in NIX_SUDOOPTS? or runas_default in the sudoers file there: NIX_SUDOOPTS='-u root' rebuild ...",
+        )
+    }
+
+    /// Where a change is noted, so that it outlives the connection.
+    pub(super) fn unwritable(&self, words: Option<&str>) -> Failure {
+        let on = self.label();
+        let words = words.map_or(String::new(), |words| format!(" ({words})"));
+        Failure::new(format!(
+            "a change of {on} cannot be noted in /var/lib/rebuild there{words}: nothing was changed"
+        ))
+        .with_remedy(
+            "is the disk full, or read-only? try there, as root: mkdir -p /var/lib/rebuild; df /var/lib/rebuild",
+        )
+    }
+
     pub(super) fn refused(&self, user: &str, words: Option<&str>) -> Failure {
         let (on, program) = (self.label(), program(self.rights.elevation));
+        // It refuses before it looks at any password (sudoers' requiretty).
+        if words.is_some_and(|words| words.contains("must have a tty")) {
+            return Failure::new(format!(
+                "{program} on {on} wants a terminal, and there is none over ssh: nothing was changed"
+            ))
+            .with_remedy(format!("in its sudoers file: Defaults:{user} !requiretty"));
+        }
         let words = words.map_or(String::new(), |words| format!(" ({words})"));
         if self.password.is_some() {
             return Failure::new(format!(
@@ -233,6 +264,7 @@ impl Target {
             match session.next(observer, signals)? {
                 Next::Output(bytes) => output.take(&bytes, observer),
                 Next::Reply(Reply::Nothing) => return Ok(()),
+                Next::Reply(Reply::Unwritable) => return Err(self.unwritable(session.last_words()).into()),
                 Next::Reply(Reply::Record(record)) => last = Some(record),
                 Next::Reply(Reply::Running) => {
                     waited = true;

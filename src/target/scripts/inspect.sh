@@ -59,6 +59,10 @@ inspect() {
 			return
 		}
 	fi
+	[ -e "$system" ] || {
+		event gone "$system"
+		return
+	}
 	if [ "$rb_careless" = no ]; then
 		for file in nixos-version bin/switch-to-configuration; do
 			[ -e "$system/$file" ] || {

@@ -104,9 +104,20 @@ last() {
 	cat "$records/last" 2>/dev/null
 }
 
+# may_record: whether a job could be noted and could write what it says, which is seen before the long work. What does not
+# work has said why.
+may_record() {
+	mkdir -p "$records" && head -c 65536 /dev/zero >"$records/room" && rm "$records/room"
+}
+
 # tell_last: what the last job came to, if nobody has heard that.
 tell_last() {
 	clean_up
+	may_record || {
+		rm -f "$records/room" 2>/dev/null
+		event unwritable
+		return
+	}
 	name=$(last)
 	if [ -z "$name" ] || [ ! -e "$records/$name/about" ]; then
 		event nothing
@@ -166,16 +177,24 @@ change() {
 	fi
 	record=$records/$1
 	mkdir "$record" || {
-		event unknown
+		if [ -d "$record" ]; then event unknown; else event unwritable; fi
 		return
 	}
 	# From the first moment on, for whoever asks sees the name below as soon as it is written.
 	exec 8>>"$record/starter"
 	flock 8
-	: >"$record/log"
-	printf '%s' "$rb_job" >"$record/job"
-	printf '%s %s %s\n' "${rb_action:-profile}" "$rb_system" "$(date +%s)" >"$record/about"
-	printf '%s\n' "$1" >"$records/last"
+	# Half a job would be worse than none.
+	{
+		: >"$record/log" &&
+			printf '%s' "$rb_job" >"$record/job" &&
+			printf '%s %s %s\n' "${rb_action:-profile}" "$rb_system" "$(date +%s)" >"$record/about" &&
+			may_record &&
+			printf '%s\n' "$1" >"$records/new" && mv "$records/new" "$records/last"
+	} || {
+		rm -rf "$record" "$records/new" "$records/room"
+		event unwritable
+		return
+	}
 	# After a power cut this is what tells.
 	sync "$record/about" "$record" "$records/last" "$records" 2>/dev/null || :
 	if [ "$by_systemd" = yes ]; then
@@ -192,6 +211,10 @@ change() {
 	forget_when_heard "${record##*/}"
 }
 
+[ "$(id -u)" = 0 ] || {
+	event not-root "$(id -un)"
+	exit 1
+}
 event root
 case $rb_task in
 tell) tell_last ;;
