@@ -13,6 +13,8 @@ mod configurations;
 mod display;
 #[path = "program/output.rs"]
 mod output;
+#[path = "program/remedies.rs"]
+mod remedies;
 #[path = "program/scenarios.rs"]
 mod scenarios;
 #[path = "program/sequences.rs"]

@@ -150,6 +150,19 @@ impl Configuration {
         })
     }
 
+    /// Whether it is named as seen from the current directory.
+    #[must_use]
+    pub fn is_relative(&self) -> bool {
+        match self {
+            Self::Classic => false,
+            Self::File { file, .. } => !file.starts_with(['/', '<', '~']) && !file.contains(':'),
+            Self::Flake(flake) => {
+                let place = flake.reference.strip_prefix("path:").unwrap_or(&flake.reference);
+                place.is_empty() || place.starts_with('.') || place.starts_with('?')
+            }
+        }
+    }
+
     /// An attribute of it, as Nix's commands take it, here or on another machine.
     #[must_use]
     pub fn subject(&self, attribute: &str) -> Subject<'_> {
@@ -455,6 +468,30 @@ mod tests {
             unreachable!("a flake");
         };
         assert_eq!(installable, "path:/x?a=b#nixosConfigurations.\"pi.lan\".a.b");
+    }
+
+    #[test]
+    fn what_is_named_as_seen_from_the_current_directory() {
+        for (line, expected) in [
+            ("--flake .", true),
+            ("--flake ./x#y", true),
+            ("--flake path:.#y", true),
+            ("--flake path:/x#y", false),
+            ("--flake /x", false),
+            ("--flake github:a/b", false),
+            ("--flake mine#pi", false),
+            ("--file x.nix", true),
+            ("--file /x.nix", false),
+            ("--file <x>", false),
+            ("--file https://x/y.tar.gz", false),
+            ("", false),
+        ] {
+            assert_eq!(
+                choose(line, &Found::default()).unwrap().is_relative(),
+                expected,
+                "{line}"
+            );
+        }
     }
 
     #[test]

@@ -188,6 +188,23 @@ impl Plan {
     }
 }
 
+impl Plan {
+    /// What of it is in the current directory, if something is: what is read, or the link that is left.
+    #[must_use]
+    pub fn of_the_current_directory(&self) -> Option<String> {
+        let read = self
+            .task
+            .configuration()
+            .filter(|configuration| configuration.is_relative());
+        let is_linked = match &self.task {
+            Task::Deploy(plan) => plan.outcome == Outcome::Link && plan.target == Place::Here,
+            _ => false,
+        };
+        let written = is_linked.then(|| "the link 'result'".to_owned());
+        read.map(ToString::to_string).or(written)
+    }
+}
+
 /// Old names of flags.
 fn deprecated(arguments: &Arguments) -> Vec<String> {
     let other = &arguments.other;

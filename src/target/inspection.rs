@@ -136,9 +136,6 @@ impl Target {
 
 /// A generation's link may outlive its system: somebody has deleted it by force, or restored a profile alone.
 fn gone(system: &str, profile: &Path, on: &str) -> Failure {
-    if profile == Path::new("") {
-        return Failure::new(format!("{system} is not on {on}")).with_remedy("nothing was changed");
-    }
     Failure::new(format!(
         "the system of the generation before the current one of {} is not on {on} any more: {system}",
         profile.display()

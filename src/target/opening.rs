@@ -186,10 +186,6 @@ impl Target {
                     session.is_over();
                     return Err(self.missing(&program).into());
                 }
-                Next::Reply(Reply::NotRoot(name)) => {
-                    session.is_over();
-                    return Err(self.not_root(&name).into());
-                }
                 Next::Reply(Reply::Refused | Reply::Left) => {
                     session.is_over();
                     return Ok(Attempt::Refused(self.refused(user, session.last_words())));
@@ -264,6 +260,7 @@ impl Target {
             match session.next(observer, signals)? {
                 Next::Output(bytes) => output.take(&bytes, observer),
                 Next::Reply(Reply::Nothing) => return Ok(()),
+                Next::Reply(Reply::NotRoot(name)) => return Err(self.not_root(&name).into()),
                 Next::Reply(Reply::Unwritable) => return Err(self.unwritable(session.last_words()).into()),
                 Next::Reply(Reply::Record(record)) => last = Some(record),
                 Next::Reply(Reply::Running) => {

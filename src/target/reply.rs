@@ -28,7 +28,7 @@ pub(super) enum Reply {
     Refused,
     /// The user has become root.
     Root,
-    /// The user has become this one, who is not root.
+    /// Root's script runs as this user, who is not root and may not do what it has to.
     NotRoot(String),
     /// There is no room for the record of a change, or none may be made.
     Unwritable,
@@ -37,7 +37,7 @@ pub(super) enum Reply {
 
     /// There is no generation before the current one.
     NoPrevious,
-    /// The system is not in the store.
+    /// The system of the generation before the current one is not in the store.
     Gone(String),
     /// The system has no such file.
     Lacks(String),

@@ -36,7 +36,7 @@ write_environment() {
 		cat "$work/exports"
 		# The client's current directory, for relative paths in NIX_PATH and -I.
 		# shellcheck disable=SC2016 # quoted by the client
-		printf 'cd %s || :\n' "$rb_directory"
+		printf 'cd %s 2>/dev/null || :\n' "$rb_directory"
 	} >"$share/environment"
 	printf '%s\n' "$rb_nix_conf" >"$share/nix.conf"
 	[ -z "$rb_registry" ] || printf '%s\n' "$rb_registry" >"$share/registry.json"

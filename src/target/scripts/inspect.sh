@@ -58,11 +58,11 @@ inspect() {
 			event no-previous
 			return
 		}
+		[ -e "$system" ] || {
+			event gone "$system"
+			return
+		}
 	fi
-	[ -e "$system" ] || {
-		event gone "$system"
-		return
-	}
 	if [ "$rb_careless" = no ]; then
 		for file in nixos-version bin/switch-to-configuration; do
 			[ -e "$system/$file" ] || {

@@ -107,15 +107,20 @@ last() {
 # may_record: whether a job could be noted and could write what it says, which is seen before the long work. What does not
 # work has said why.
 may_record() {
-	mkdir -p "$records" && head -c 65536 /dev/zero >"$records/room" && rm "$records/room"
+	mkdir -p "$records" && head -c 65536 /dev/zero >"$records/room.$$" && rm -f "$records/room.$$"
+}
+
+# cannot_record: why; be it that whoever was to be made root is another user.
+cannot_record() {
+	rm -f "$records/room.$$" 2>/dev/null
+	if [ "$(id -u)" = 0 ]; then event unwritable; else event not-root "$(id -un)"; fi
 }
 
 # tell_last: what the last job came to, if nobody has heard that.
 tell_last() {
 	clean_up
 	may_record || {
-		rm -f "$records/room" 2>/dev/null
-		event unwritable
+		cannot_record
 		return
 	}
 	name=$(last)
@@ -177,7 +182,7 @@ change() {
 	fi
 	record=$records/$1
 	mkdir "$record" || {
-		if [ -d "$record" ]; then event unknown; else event unwritable; fi
+		if [ -d "$record" ]; then event unknown; else cannot_record; fi
 		return
 	}
 	# From the first moment on, for whoever asks sees the name below as soon as it is written.
@@ -189,10 +194,10 @@ change() {
 			printf '%s' "$rb_job" >"$record/job" &&
 			printf '%s %s %s\n' "${rb_action:-profile}" "$rb_system" "$(date +%s)" >"$record/about" &&
 			may_record &&
-			printf '%s\n' "$1" >"$records/new" && mv "$records/new" "$records/last"
+			printf '%s\n' "$1" >"$record/name" && mv "$record/name" "$records/last"
 	} || {
-		rm -rf "$record" "$records/new" "$records/room"
-		event unwritable
+		rm -rf "$record"
+		cannot_record
 		return
 	}
 	# After a power cut this is what tells.
@@ -211,10 +216,6 @@ change() {
 	forget_when_heard "${record##*/}"
 }
 
-[ "$(id -u)" = 0 ] || {
-	event not-root "$(id -un)"
-	exit 1
-}
 event root
 case $rb_task in
 tell) tell_last ;;
