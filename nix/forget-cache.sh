@@ -1,8 +1,9 @@
 #!/bin/sh
 # forget-cache.sh DIRECTORY SIZE: of the cache that runs of `rebuild` have left on a builder, forgets what was used longest
-# ago until the rest is no more than SIZE (20G, as numfmt reads it). What a run is using stays.
+# ago until the rest is no more than SIZE (20G, as numfmt reads it). What a run is using stays: it has said so in
+# CLIENT/run.*/claims, and holds CLIENT/run.*/lock as long as it lives (src/session/scripts/kept.sh).
 #
-# As the user whose cache it is. Needs GNU find, coreutils, awk, unshare.
+# As the user whose cache it is. Needs GNU find, coreutils, awk, grep, unshare, flock.
 set -eu
 cache=$1
 most=$(($(numfmt --from=iec "$2") / 1024))
@@ -28,9 +29,22 @@ entries() {
 	} | sort -rn | cut -d' ' -f2-
 }
 
-# in_use CLIENT: a run has a directory there; one that is older than two days is what a killed run has left.
+# in_use CLIENT NAME: a run that lives claims it; what a killed one has left says nothing.
 in_use() {
-	[ -n "$(find "$1" -maxdepth 1 -name 'run.*' -mtime -2)" ]
+	for run in "$1"/run.*; do
+		if grep -qxF -e "$2" "$run/claims" 2>/dev/null && ! flock -n "$run/lock" true; then return 0; fi
+	done
+	return 1
+}
+
+# take_away CLIENT NAME: while nobody can say that they use it. By its name, so that whoever looks sees it whole or not at
+# all.
+take_away() {
+	[ -e "$1/lock" ] || touch "$1/lock"
+	{
+		flock 9
+		! in_use "$1" "$2" && mkdir -p "$forgotten" && mv "$1/$2" "$forgotten/"
+	} 9<>"$1/lock"
 }
 
 # du counts a file with several names once, with the first: so the sum so far is that of what was used later.
@@ -38,16 +52,8 @@ entries | tr '\n' '\0' | du -sk --files0-from=- | awk -v most="$most" '
 	{ size = $1; sum += size; sub(/^[0-9]+\t/, "") }
 	sum > most { print }
 ' | while IFS= read -r entry; do
-	client=${entry#./}
-	client=${client%%/*}
-	! in_use "$client" || continue
-	# Away by its name first: a run that begins now sees it whole or not at all.
-	mkdir -p "$forgotten"
-	mv "$entry" "$forgotten/" || continue
-	if in_use "$client" && [ ! -e "$entry" ]; then
-		mv "$forgotten/${entry##*/}" "$entry"
-		continue
-	fi
-	printf 'forgotten: %s\n' "${entry#./}"
+	entry=${entry#./}
+	take_away "${entry%%/*}" "${entry#*/}" || continue
+	printf 'forgotten: %s\n' "$entry"
 	rm -rf "$forgotten"
 done

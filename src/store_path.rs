@@ -31,6 +31,12 @@ impl StorePath {
         &self.0
     }
 
+    /// What stands behind the hash.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        self.0.split_once('-').map_or("", |(_, name)| name)
+    }
+
     /// As a path.
     #[must_use]
     pub fn as_path(&self) -> &Path {

@@ -204,7 +204,7 @@ rebuild() {
 into_the_store() {
 	lab on pi nix-copy-closure --to builder "$(lab on pi readlink -f "${CHANNEL%/*}")" 2>"$scratch/errors" ||
 		failed "the channel could not be imported"
-	lab on builder rm -rf /home/builder/.cache/rebuild/pi/trees
+	lab on builder sh -c 'rm -rf /home/builder/.cache/rebuild/*/trees'
 }
 
 # the_builder_alone : with the channel at the same place and at hand, and the configuration as a copy.

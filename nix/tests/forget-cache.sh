@@ -71,12 +71,35 @@ expect "what is shut goes as well"
 
 fresh
 entry pi/trees/old 1000 9
+entry pi/trees/other 1000 8
+entry pi/nix-cache 1000 7
+entry zero/trees/old 1000 6
 mkdir "$cache/pi/run.12345678"
-"$script" "$cache" 1K >/dev/null
-expect "what a run uses stays" pi/trees/old
+printf '%s\n' mirrors/none trees/old nix-cache >"$cache/pi/run.12345678/claims"
+# It is on, for however long.
 touch -d '3 days ago' "$cache/pi/run.12345678"
+exec 8>"$cache/pi/run.12345678/lock"
+flock 8
+"$script" "$cache" 1K >/dev/null
+expect "what a run uses stays" pi/trees/old pi/nix-cache
+exec 8>&-
 "$script" "$cache" 1K >/dev/null
 expect "what a killed run has left protects nothing"
+
+# Who is about to say what they use is waited for.
+fresh
+entry pi/trees/old 1000 9
+mkdir "$cache/pi/run.12345678"
+exec 7>"$cache/pi/lock" 8>"$cache/pi/run.12345678/lock"
+flock 7
+flock 8
+"$script" "$cache" 1K >/dev/null 7>&- 8>&- &
+while kill -0 "$!" && ! grep -q -e '-> FLOCK' /proc/locks; do sleep 0.05; done
+echo trees/old >"$cache/pi/run.12345678/claims"
+exec 7>&-
+wait "$!"
+expect "what is said to be used in the last moment stays" pi/trees/old
+exec 8>&-
 
 fresh
 entry pi/nix-cache 1000 0

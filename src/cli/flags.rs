@@ -6,6 +6,8 @@
 use clap::builder::{PossibleValue, StringValueParser, TypedValueParser};
 use clap::{ArgAction, Args, ValueHint};
 
+use crate::failure::Failure;
+
 /// Those of Nix 2.34.
 const LOG_FORMATS: [&str; 5] = ["bar", "bar-with-logs", "internal-json", "raw", "raw-with-logs"];
 
@@ -97,6 +99,44 @@ impl CommonFlags {
                 .extend(["--option".to_owned(), pair[0].clone(), pair[1].clone()]);
         }
         words.0
+    }
+
+    /// As arguments of a Nix command on another machine: what [`CommonFlags::settings`] does not say.
+    #[must_use]
+    pub fn arguments_there(&self) -> Vec<String> {
+        let no_settings = Self {
+            verbose: self.verbose,
+            quiet: self.quiet,
+            repair: self.repair,
+            ..Self::default()
+        };
+        no_settings.arguments()
+    }
+
+    /// The settings among them as lines of a `nix.conf`, in the order in which the command line would have them count. On
+    /// another machine they must not be arguments, which all of its users can read.
+    ///
+    /// # Errors
+    /// A setting that no line of a `nix.conf` can say: a `#` begins a comment there.
+    pub fn settings(&self) -> Result<String, Failure> {
+        let switch = |name, given: bool| given.then_some((name, "true"));
+        let flags = [
+            self.max_jobs.as_deref().map(|number| ("max-jobs", number)),
+            self.cores.as_deref().map(|number| ("cores", number)),
+            switch("keep-going", self.keep_going),
+            switch("keep-failed", self.keep_failed),
+            switch("fallback", self.fallback),
+        ];
+        let options = self
+            .option
+            .chunks_exact(2)
+            .map(|pair| (pair[0].as_str(), pair[1].as_str()));
+        flags
+            .into_iter()
+            .flatten()
+            .chain(options)
+            .map(|(name, value)| setting_line(name, value))
+            .collect()
     }
 
     /// As arguments of `nix copy`, which builds nothing.
@@ -302,6 +342,29 @@ impl CopyFlags {
     }
 }
 
+/// One line of a `nix.conf`.
+fn setting_line(name: &str, value: &str) -> Result<String, Failure> {
+    let is_name = |name: &str| {
+        let is_letter = |c: char| c.is_ascii_alphanumeric() || "-_".contains(c);
+        !name.is_empty() && name != "include" && name.chars().all(is_letter)
+    };
+    if !is_name(name) {
+        return Err(Failure::usage(format!(
+            "--option {}: no setting of Nix has such a name",
+            name.escape_debug()
+        )));
+    }
+    if value.contains(['#', '\n']) {
+        return Err(Failure::usage(format!(
+            "--option {name}: a value with a '#' or a line break cannot go to another machine unseen by its users"
+        ))
+        .with_remedy(
+            "set it in the nix.conf of that machine\nor evaluate and build here: --eval-on '' --build-on ''",
+        ));
+    }
+    Ok(format!("{name} = {value}\n"))
+}
+
 #[derive(Default)]
 struct Words(Vec<String>);
 
@@ -353,6 +416,60 @@ mod tests {
         ];
         assert_eq!(flags.arguments(), expected);
         assert_eq!(flags.arguments_with_log_format()[10..], ["--log-format", "raw"]);
+    }
+
+    #[test]
+    fn settings_are_lines_and_the_rest_are_arguments() {
+        let pair = |name: &str, value: &str| [name.to_owned(), value.to_owned()];
+        let flags = CommonFlags {
+            verbose: 2,
+            quiet: 1,
+            repair: true,
+            max_jobs: Some("2".into()),
+            cores: Some("3".into()),
+            keep_going: true,
+            keep_failed: true,
+            fallback: true,
+            log_format: Some("raw".into()),
+            option: [
+                pair("access-tokens", "a=b c=d"),
+                pair("extra-access-tokens", "e=f"),
+                pair("max-jobs", "4"),
+            ]
+            .concat(),
+        };
+        assert_eq!(
+            flags.settings().unwrap(),
+            "max-jobs = 2\ncores = 3\nkeep-going = true\nkeep-failed = true\nfallback = true\n\
+             access-tokens = a=b c=d\nextra-access-tokens = e=f\nmax-jobs = 4\n"
+        );
+        assert_eq!(flags.arguments_there(), ["-vv", "--quiet", "--repair"]);
+    }
+
+    /// What would be a comment, another line, or no setting at all.
+    #[test]
+    fn what_is_no_line_of_a_nix_conf_is_refused() {
+        for (name, value) in [
+            ("x", "a#b"),
+            ("x", "a\nbuilders = b"),
+            ("x y", "a"),
+            ("include", "f"),
+            ("!include", "f"),
+            ("", ""),
+        ] {
+            let option = vec![name.to_owned(), value.to_owned()];
+            let flags = CommonFlags {
+                option,
+                ..CommonFlags::default()
+            };
+            assert!(flags.settings().is_err(), "{name} {value}");
+        }
+        let option = vec!["builders".to_owned(), String::new()];
+        let flags = CommonFlags {
+            option,
+            ..CommonFlags::default()
+        };
+        assert_eq!(flags.settings().unwrap(), "builders = \n");
     }
 
     #[test]

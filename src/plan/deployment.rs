@@ -185,6 +185,10 @@ fn origin(arguments: &Arguments, settings: &Settings, facts: &Facts, target: &Pl
     let evaluator = place(settings.eval_host(), facts)?.unwrap_or(Place::Here);
     // Who is named as the evaluator builds too.
     let builder = place(settings.build_host(), facts)?.unwrap_or_else(|| evaluator.clone());
+    if evaluator.host().or(builder.host()).is_some() {
+        // Before an evaluation here, which may be long.
+        arguments.common.settings()?;
+    }
     let target_name = match target {
         Place::Here => Some(facts.own_name.as_str()),
         Place::There(_) => None,

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 
 use super::gather::{self, Gathered, gather};
+use super::identity;
 use crate::host::Host;
 use crate::nix_settings::NixSettings;
 use crate::plan::{Configuration, Making, NixFlags, argv};
@@ -141,7 +142,7 @@ impl<'a> Errand<'a> {
         observer: &mut dyn Observer,
         signals: &Signals,
     ) -> Result<Answer> {
-        let derivation = derivation.to_string();
+        let derivation = derivation.clone();
         let mut nothing = Sources::none();
         self.converse(
             Work::Build { derivation },
@@ -166,14 +167,19 @@ impl<'a> Errand<'a> {
         signals: &Signals,
     ) -> Result<Answer> {
         let request = Request {
-            client: client_name(&self.around.own_name),
+            client: identity::client(self.around, observer),
+            settings: self.flags.common.settings()?,
             system: self.system(&["system"]),
             evaluated_system: self.system(&["eval-system", "system"]),
             work,
             expected,
             goal,
             deliver: delivery.wanted,
-            build_flags: [self.flags.common.arguments(), self.flags.build.realise_arguments()].concat(),
+            build_flags: [
+                self.flags.common.arguments_there(),
+                self.flags.build.realise_arguments(),
+            ]
+            .concat(),
             copy_flags: self.flags.copy.arguments(),
             socket: delivery.relay.map(|_| ssh::socket_there()).transpose()?,
         };
@@ -236,29 +242,5 @@ fn track(lock: &Path, signals: &Signals) {
     if directory.ancestors().any(|parent| parent.join(".git").exists()) {
         // Without git here Nix could not do it either.
         let _ = argv::track(directory, "flake.lock").capture(signals);
-    }
-}
-
-/// A host name as a file name.
-fn client_name(own_name: &str) -> String {
-    let kept = own_name.chars().map(|c| {
-        if c.is_ascii_alphanumeric() || "-_".contains(c) {
-            c
-        } else {
-            '-'
-        }
-    });
-    let name: String = kept.collect();
-    if name.is_empty() { "client".to_owned() } else { name }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn client_names_are_file_names() {
-        assert_eq!(client_name("pi.lan/../x"), "pi-lan----x");
-        assert_eq!(client_name(""), "client");
     }
 }

@@ -5,6 +5,7 @@ mod elsewhere;
 mod facts;
 mod gather;
 mod here;
+mod identity;
 mod list;
 mod make;
 mod manual;

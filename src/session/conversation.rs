@@ -14,6 +14,7 @@ use anyhow::{Context, Result};
 
 use super::diagnosis;
 use super::listening::{Heard, listen};
+use super::promise;
 use super::relay::Relay;
 use super::reply::Reply;
 use super::request::{Request, exports};
@@ -103,6 +104,7 @@ pub fn converse(
         host,
         system: &request.system,
         expected: request.expected.as_ref(),
+        asked: request.work.derivation(),
         child,
         speaker: Some(speaker),
         sources,
@@ -148,6 +150,8 @@ struct Conversation<'a> {
     host: &'a Host,
     system: &'a str,
     expected: Option<&'a StorePath>,
+    /// The derivation that is to be built, where none is evaluated.
+    asked: Option<&'a StorePath>,
     child: Child,
     speaker: Option<Speaker>,
     sources: &'a mut Sources,
@@ -338,6 +342,7 @@ impl Conversation<'_> {
                 self.observer.see(Event::Phase(Phase::Sending));
                 self.send_files(has);
             }
+            Reply::Damaged => self.observer.see(Event::Text(diagnosis::damaged(self.host))),
             Reply::Need(names) => self.send_trees(names)?,
             Reply::Evaluating => self.observer.see(Event::Phase(Phase::Evaluating)),
             Reply::EvaluationFailed { .. } | Reply::LookedAround => self.after_round(&reply)?,
@@ -360,7 +365,7 @@ impl Conversation<'_> {
                 self.errors.clear();
                 self.sources.keep()?;
                 self.observer.see(Event::Detail(format!("derivation: {derivation}")));
-                let derivation = StorePath::parse(&derivation)?;
+                let derivation = promise::derivation(self.host, &derivation)?;
                 if let Some(own) = self.expected.filter(|own| **own != derivation) {
                     return Err(diagnosis::differs(self.host, own, &derivation).into());
                 }
@@ -374,7 +379,8 @@ impl Conversation<'_> {
             Reply::Building => self.observer.see(Event::Phase(Phase::Building)),
             Reply::Built(path) => {
                 self.observer.see(Event::Detail(format!("built: {path}")));
-                self.answer.result = Some(StorePath::parse(&path)?);
+                let derivation = self.answer.derivation.as_ref().or(self.asked);
+                self.answer.result = Some(promise::kept(self.host, derivation, &path)?);
             }
             Reply::Copying => {
                 self.observer.see(Event::Phase(Phase::Done));

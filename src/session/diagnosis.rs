@@ -62,6 +62,12 @@ pub(super) fn untraced(host: &Host, version: &str) -> String {
     )
 }
 
+/// What is said where kept files were changed behind our back.
+#[must_use]
+pub(super) fn damaged(host: &Host) -> String {
+    format!("warning: what {host} kept of this machine's files is not what was sent: it is thrown away, and sent anew")
+}
+
 /// The failure of the way from one machine's store to another's. Nix's own messages have been shown before it;
 /// `complaint` is what the receiving end said.
 #[must_use]
@@ -127,11 +133,19 @@ pub(super) fn failed(host: &Host, system: &str, stage: &str, code: u8) -> Failur
         ),
         "unpack" => (
             format!("{host} could not unpack the files it was sent"),
-            Some("is its disk full? files go to /var/tmp and ~/.cache/rebuild there".to_owned()),
+            Some("is its disk full? files go to ~/.cache/rebuild and /dev/shm there".to_owned()),
+        ),
+        "mirror" => (
+            format!("what arrived on {host} is not what was sent, nothing was built"),
+            Some("run the same command again\nif it stays so: the file system of ~/.cache there changes names, modes or contents".to_owned()),
+        ),
+        "result" => (
+            format!("what {host} has built is no output of the derivation, nothing was changed"),
+            Some("run the same command again".to_owned()),
         ),
         "work" | "cache" => (
             format!("{host} cannot make its working directory"),
-            Some("is its disk full? files go to /var/tmp and ~/.cache/rebuild there".to_owned()),
+            Some("is its disk full? files go to ~/.cache/rebuild and /dev/shm there".to_owned()),
         ),
         _ => (format!("the run on {host} failed ({stage})"), None),
     };

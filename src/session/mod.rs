@@ -11,9 +11,12 @@
 mod conversation;
 mod diagnosis;
 mod frames;
+#[cfg(test)]
+mod kept_tests;
 mod listening;
 mod missing;
 mod named;
+mod promise;
 pub mod relay;
 mod reply;
 pub mod request;

@@ -26,6 +26,8 @@ pub enum Reply {
     Way(Way),
     /// It waits for the files, of which it has this much.
     Receiving(Has),
+    /// What it kept of our files is not what we mean.
+    Damaged,
     /// It lacks these store paths, by name.
     Need(Vec<String>),
     /// The evaluation has begun.
@@ -124,6 +126,7 @@ impl Reply {
         let event = words.next()?;
         let mut word = || words.next().map(str::to_owned);
         Some(match event {
+            "damaged" => Self::Damaged,
             "timeless" => Self::Timeless,
             "looked-around" => Self::LookedAround,
             "hello" => Self::Hello {

@@ -11,9 +11,11 @@ use crate::process::quote::shell_word;
 use crate::store_path::StorePath;
 
 /// The scripts in the order in which the shell reads them; `main.sh` starts.
-pub(super) const SCRIPTS: [&str; 9] = [
+pub(super) const SCRIPTS: [&str; 11] = [
     include_str!("scripts/channel.sh"),
     include_str!("scripts/way.sh"),
+    include_str!("scripts/kept.sh"),
+    include_str!("scripts/proof.sh"),
     include_str!("scripts/mirror.sh"),
     include_str!("scripts/nix.sh"),
     include_str!("scripts/trace.sh"),
@@ -29,7 +31,9 @@ const VIEW: &str = include_str!("scripts/view.sh");
 #[derive(Debug)]
 pub struct Request {
     /// Who asks: names our cache there.
-    pub client: String,
+    pub client: Client,
+    /// Nix settings that the command line gives, as lines of a `nix.conf`.
+    pub settings: String,
     /// The system that is evaluated for, as `aarch64-linux`.
     pub system: String,
     /// The system that the evaluation is told.
@@ -48,6 +52,15 @@ pub struct Request {
     pub copy_flags: Vec<String>,
     /// Where the daemon that receives it is to be found over there, if it is lent.
     pub socket: Option<PathBuf>,
+}
+
+/// This machine's user, as the other machine knows them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Client {
+    /// Names what is kept there; a file name.
+    pub name: String,
+    /// Whether the next run has the same name: otherwise nothing is kept.
+    pub stays: bool,
 }
 
 /// What is to come of a run.
@@ -83,8 +96,19 @@ pub enum Work {
     /// Build a derivation that is there already.
     Build {
         /// Its store path.
-        derivation: String,
+        derivation: StorePath,
     },
+}
+
+impl Work {
+    /// The derivation that is there already.
+    #[must_use]
+    pub fn derivation(&self) -> Option<&StorePath> {
+        match self {
+            Self::Build { derivation } => Some(derivation),
+            Self::Evaluate(_) => None,
+        }
+    }
 }
 
 /// An evaluation for somebody else.
@@ -117,17 +141,21 @@ pub struct Need {
     pub mirror: String,
     /// The digest of one that it may have, from which this one is made with less.
     pub base: Option<String>,
+    /// What tells whether the mirror there is this one, or "none".
+    pub proof: String,
     /// The names of the store paths.
     pub trees: Vec<OsString>,
 }
 
 impl Need {
-    /// As words of a line (`evaluate` in `scripts/evaluate.sh`): mirror, base, store paths.
+    /// As words of a line (`evaluate` in `scripts/evaluate.sh`): mirror, base, proof, store paths.
     #[must_use]
     pub fn words(&self) -> OsString {
         let mut words = OsString::from(&self.mirror);
         words.push(" ");
         words.push(self.base.as_deref().unwrap_or("none"));
+        words.push(" ");
+        words.push(&self.proof);
         for tree in &self.trees {
             words.push(" ");
             words.push(tree);
@@ -146,7 +174,9 @@ impl Request {
     /// A word with a NUL byte in it.
     pub fn script(&self) -> Result<Vec<u8>, Failure> {
         let mut text = Text::default();
-        text.set("rb_client", &self.client)?;
+        text.set("rb_client", &self.client.name)?;
+        text.set("rb_client_stays", if self.client.stays { "yes" } else { "no" })?;
+        text.set("rb_settings", &self.settings)?;
         text.set("rb_system", &self.system)?;
         text.set("rb_evaluated_system", &self.evaluated_system)?;
         text.set("rb_goal", self.goal.word())?;
@@ -156,7 +186,7 @@ impl Request {
         text.function("with_client_build_flags", &self.build_flags)?;
         text.function("with_client_copy_flags", &self.copy_flags)?;
         match &self.work {
-            Work::Build { derivation } => text.set("rb_derivation", derivation)?,
+            Work::Build { derivation } => text.set("rb_derivation", derivation.as_str())?,
             Work::Evaluate(evaluation) => {
                 text.set("rb_derivation", "")?;
                 evaluation.describe(&mut text)?;
@@ -263,6 +293,7 @@ mod tests {
             need: Need {
                 mirror: "0f".into(),
                 base: None,
+                proof: "none".into(),
                 trees: vec!["a-b".into(), "c-d".into()],
             },
             is_large: false,
@@ -271,7 +302,11 @@ mod tests {
 
     fn request() -> Request {
         Request {
-            client: "pi".into(),
+            client: Client {
+                name: "pi".into(),
+                stays: true,
+            },
+            settings: "access-tokens = x\n".into(),
             system: "aarch64-linux".into(),
             evaluated_system: "aarch64-linux".into(),
             work: Work::Evaluate(Box::new(evaluation())),
@@ -301,7 +336,7 @@ mod tests {
 
     #[test]
     fn words_arrive_as_they_are() {
-        assert_eq!(in_shell("printf %s \"$rb_need\""), "0f none a-b c-d");
+        assert_eq!(in_shell("printf %s \"$rb_need\""), "0f none none a-b c-d");
         assert_eq!(
             in_shell("with_client_evaluation printf '<%s>'"),
             "<nix-instantiate><<nixpkgs/nixos>><-I><a b='c'>"
@@ -314,36 +349,6 @@ mod tests {
         assert_eq!(shown, "/root|a\n$(touch /tmp/no) 'x'");
         assert_eq!(in_shell("eval \"printf %s $rb_directory\""), "/etc/my nixos");
         assert!(!in_shell("printf %s \"$rb_environment\"").contains("BASH_FUNC"));
-    }
-
-    /// What is kept there is bounded: by number, and store paths also by size, the ones used last first.
-    #[test]
-    fn the_oldest_are_forgotten() {
-        let directory = tempfile::tempdir().unwrap();
-        let script = format!(
-            "{}\nown() {{ \"$@\"; }}\nstate=$PWD rb_most_kept=1500
-             mkdir trees mirrors
-             for n in 1 2 3 4; do
-               mkdir trees/$n mirrors/$n; head -c 600000 /dev/zero >trees/$n/f
-               touch -d \"2026-01-0$n\" trees/$n mirrors/$n
-             done
-             forget_old mirrors 3; forget_much; ls mirrors trees
-             rb_most_kept=1; forget_much; ls trees
-             mkdir nix-cache; head -c 600000 /dev/zero >nix-cache/f; rb_most_kept=700; forget_nix_cache; ls -d nix-cache
-             rb_most_kept=1; forget_nix_cache; ls -d nix-cache
-             touch -d 2026-01-01 measured; forget_nix_cache; ls",
-            include_str!("scripts/mirror.sh")
-        );
-        let output = Command::new("sh")
-            .current_dir(directory.path())
-            .args(["-euc", &script])
-            .output()
-            .unwrap();
-        assert_eq!(
-            String::from_utf8_lossy(&output.stdout),
-            "mirrors:\n2\n3\n4\n\ntrees:\n3\n4\n4\nnix-cache\nnix-cache\nmeasured\nmirrors\ntrees\n",
-            "{output:?}"
-        );
     }
 
     #[test]

@@ -12,6 +12,7 @@ use crate::failure::Failure;
 use crate::sources::collect::Collection;
 use crate::sources::environment::Environment;
 use crate::sources::mirror::{Entry, Mirror};
+use crate::sources::proof::proof;
 use crate::sources::record::{Kept, Record};
 use crate::sources::search_path::SearchPath;
 
@@ -89,6 +90,7 @@ impl Sources {
         Need {
             mirror: self.collection.mirror().digest(),
             base: (self.base != Mirror::default()).then(|| self.base.digest()),
+            proof: proof(self.collection.mirror()),
             trees: self.collection.trees().iter().cloned().collect(),
         }
     }

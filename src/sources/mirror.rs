@@ -121,15 +121,43 @@ impl Mirror {
         hexadecimal(&digest[..20])
     }
 
+    /// Directories that are there only because something lies in them: nothing is said of their names. So is the store.
+    #[must_use]
+    pub fn unsaid_parents(&self) -> BTreeSet<&Path> {
+        let mut unsaid = BTreeSet::new();
+        for path in self.entries.keys() {
+            let mut above = path.parent();
+            while let Some(parent) =
+                above.filter(|parent| *parent != Path::new("/") && !self.entries.contains_key(*parent))
+            {
+                if !unsaid.insert(parent) {
+                    break;
+                }
+                above = parent.parent();
+            }
+        }
+        unsaid
+    }
+
     /// What has to go and to come for `base` to become this.
     #[must_use]
     pub fn change_from(&self, base: &Self) -> Change {
         let mut change = Change::default();
-        for (path, old) in &base.entries {
+        let unsaid = self.unsaid_parents();
+        let stays = |path: &Path, old: Option<&Entry>| match (old, self.entries.get(path)) {
+            (Some(old), Some(new)) => becomes(old, new),
+            (None, Some(new)) => matches!(new, Entry::Open { .. }),
+            (None, None) => unsaid.contains(path),
+            (Some(_), None) => false,
+        };
+        let mut all: BTreeMap<&Path, Option<&Entry>> =
+            base.unsaid_parents().into_iter().map(|path| (path, None)).collect();
+        all.extend(base.entries.iter().map(|(path, old)| (path.as_path(), Some(old))));
+        for (path, old) in all {
             // What is in a directory that goes has gone with it.
             let gone_already = change.removed.last().is_some_and(|last| path.starts_with(last));
-            if !gone_already && self.entries.get(path).is_none_or(|new| !becomes(old, new)) {
-                change.removed.push(path.clone());
+            if !gone_already && !stays(path, old) {
+                change.removed.push(path.to_path_buf());
             }
         }
         let stays =
@@ -331,6 +359,18 @@ mod tests {
         new.entries.remove(Path::new("/d/b"));
         let added: Vec<_> = new.change_from(&base).added.into_iter().map(|(path, _)| path).collect();
         assert_eq!(added, ["/c", "/c/a", "/d"].map(PathBuf::from));
+    }
+
+    /// Nothing that is not meant is left of the store, or of what the store has come to be a link to.
+    #[test]
+    fn directories_that_nothing_is_said_of_go_with_what_lay_in_them() {
+        let shut = Entry::Shut(Kind::Directory);
+        let base = mirror(&[("/n/s/x", shut.clone()), ("/m/y", shut.clone()), ("/o/z", shut.clone())]);
+        let unsaid: Vec<_> = base.unsaid_parents().into_iter().collect();
+        assert_eq!(unsaid, ["/m", "/n", "/n/s", "/o"].map(Path::new));
+        let new = mirror(&[("/n/t", shut.clone()), ("/m", link("/n", None)), ("/o/w", shut)]);
+        let removed = new.change_from(&base).removed;
+        assert_eq!(removed, ["/m", "/n/s", "/o/z"].map(PathBuf::from));
     }
 
     #[test]

@@ -18,5 +18,6 @@ mod git;
 mod guard;
 pub mod literals;
 pub mod mirror;
+pub mod proof;
 pub mod record;
 pub mod search_path;

@@ -125,7 +125,8 @@ impl Scene {
                 host,
                 "nix-store",
                 &format!(
-                    "for word; do [ \"$before\" != --add-root ] || ln -sfn {SYSTEM} \"$word\"; before=$word; done
+                    "for word; do [ \"$before\" != --add-root ] || {{ ln -sfn {SYSTEM} \"$word\"; echo \"$word\"; }}; before=$word; done
+                     [ \"$2\" != --outputs ] || echo {SYSTEM}
                      [ \"$1\" != --version ] || echo 'nix-store (Nix) 2.26.3'"
                 ),
             );
@@ -216,7 +217,7 @@ impl Scene {
                 "LENT".to_owned()
             } else if word == link {
                 "LINK".to_owned()
-            } else if word.contains("/.cache/rebuild/") && word.ends_with("/result") {
+            } else if word.contains("/.cache/rebuild/") && word.contains("/results/") && word.ends_with("/result") {
                 "KEPT".to_owned()
             } else if word.contains("/rebuild.") && (word.ends_with("/result") || word.ends_with("/derivation")) {
                 "ROOT".to_owned()
@@ -259,7 +260,12 @@ fn is_daemon(call: &str) -> bool {
 fn is_question(call: &str) -> bool {
     let asked = |host: &str| {
         let call = call.strip_prefix(host)?.strip_prefix(": ")?;
-        Some(call.starts_with("id ") || call.starts_with("uname ") || call == "nix-store --version")
+        Some(
+            call.starts_with("id ")
+                || call.starts_with("uname ")
+                || call == "nix-store --version"
+                || call.starts_with("nix-store --query --outputs "),
+        )
     };
     asked("builder").or_else(|| asked("target")).unwrap_or(false)
 }

@@ -4,6 +4,8 @@ use super::{Scene, full};
 
 /// Each group, as it is written and as it is passed on.
 const COMMON: &str = "-vv --quiet --quiet --max-jobs 3 --cores 2 --keep-going --keep-failed --fallback --repair --option a b --option c d";
+/// On another machine, whose users can read arguments: settings go there otherwise.
+const THERE: &str = "-vv --quiet --quiet --repair";
 const OF_COPYING: &str = "-vv --quiet --quiet --option a b --option c d";
 const LOG: &str = "--log-format raw";
 const EVALUATION: &str = "-I x=/y -I z --show-trace";
@@ -53,7 +55,7 @@ fn each_command_of_a_file_gets_its_flags() {
             // --repair is no flag of copying; nixos-rebuild's nix-copy-closure takes it for the host.
             format!("NIX copy --no-check-sigs --to RELAY -s {OF_COPYING} --derivation DRV"),
             // No -I there: nixpkgs#381457.
-            format!("builder: nix-store --log-format internal-json --realise DRV --add-root KEPT {COMMON} {BUILDERS}"),
+            format!("builder: nix-store --log-format internal-json --realise DRV --add-root KEPT {THERE} {BUILDERS}"),
             DELIVER.to_owned(),
             LINK.to_owned(),
         ],
@@ -84,10 +86,62 @@ fn each_command_of_a_flake_gets_its_flags() {
             format!("NIX eval --raw {toplevel}.drvPath {COMMON} {LOG} {EVALUATION} {BUILDERS} {LOGS} {FLAKE}"),
             format!("NIX copy --no-check-sigs --to RELAY -s {OF_COPYING} --derivation DRV"),
             // No --override-input there: nixpkgs#474413.
-            format!("builder: nix-store --log-format internal-json --realise DRV --add-root KEPT {COMMON} {BUILDERS}"),
+            format!("builder: nix-store --log-format internal-json --realise DRV --add-root KEPT {THERE} {BUILDERS}"),
             DELIVER.to_owned(),
             LINK.to_owned(),
         ],
+    );
+}
+
+/// They are in no argument there, not of ssh either, and count in the order of the command line.
+#[test]
+fn settings_go_to_a_builder_by_the_environment() {
+    for flake in ["", "--flake .#pi "] {
+        let scene = Scene::new();
+        let seen = scene.path("seen");
+        let stub = scene.read("builder/bin/nix-store");
+        let note = format!(
+            "case $* in *--realise*) printf '%s\\n' \"$NIX_CONFIG\" >{} ;; esac",
+            seen.display()
+        );
+        scene.stub_on("builder", "nix-store", &format!("{note}\n{stub}"));
+        let run = scene.rebuild(&format!(
+            "build --build-host builder {flake}--option access-tokens x=POISON -j 3 --option extra-access-tokens y=POISON --option cores 4"
+        ));
+        assert_eq!(run.code, 0, "{}", run.stderr);
+        let settings = std::fs::read_to_string(&seen).unwrap();
+        let expected = "max-jobs = 3\naccess-tokens = x=POISON\nextra-access-tokens = y=POISON\ncores = 4\n";
+        assert_eq!(settings.trim(), expected.trim());
+        let there = |call: &&String| call.starts_with("builder: ") || call.starts_with("ssh ");
+        let calls = scene.calls();
+        assert!(
+            calls.iter().filter(there).all(|call| !call.contains("POISON")),
+            "{calls:#?}"
+        );
+    }
+}
+
+/// Where a builder could not be told, nothing is begun.
+#[test]
+fn a_setting_that_cannot_go_unseen_is_refused_first() {
+    for host in [
+        "--build-host builder",
+        "--eval-on builder",
+        "--eval-on builder --build-on target",
+    ] {
+        let scene = Scene::new();
+        let run = scene.rebuild(&format!("switch {host} --option access-tokens x=a#b"));
+        assert_eq!(run.code, 2, "{host}: {}", run.stderr);
+        assert!(
+            run.stderr.contains("--option access-tokens: a value with a '#'"),
+            "{}",
+            run.stderr
+        );
+        assert_eq!(scene.calls(), Vec::<String>::new());
+    }
+    check(
+        "build --option access-tokens x=a#b",
+        &["nix-build <nixpkgs/nixos> --attr config.system.build.toplevel --option access-tokens x=a#b".to_owned()],
     );
 }
 

@@ -4,6 +4,7 @@
 //! that is lent to it there (`LENT`) and leads to such a relay.
 
 use super::{BUILD, EVALUATE, LOCK, SEND, SEND_DRV, SET, Scene, full};
+use crate::DRV;
 
 const SWITCH: &str = "switch-to-configuration switch";
 const EVALUATE_FLAKE: &str = "NIX eval --raw .#nixosConfigurations.\"pi\".config.system.build.toplevel.drvPath";
@@ -21,6 +22,49 @@ fn left_on(scene: &Scene, host: &str) -> String {
     scene.sh(&format!(
         "find {host}/home -name .cache -prune -o ! -name .keep ! -type d -print"
     ))
+}
+
+/// By a link that another run has changed, or because it is broken: nothing of it is taken.
+#[test]
+fn a_builder_that_gives_another_system_is_refused() {
+    let other = "/nix/store/22222222222222222222222222222222-nixos-system-other";
+    for (outputs, error) in [
+        (
+            "",
+            "what builder has built is no output of the derivation, nothing was changed".to_owned(),
+        ),
+        (
+            other,
+            format!("builder was to build {DRV}, but what it gives is {other}, which is no output of that"),
+        ),
+    ] {
+        for more in ["", " --target-host target"] {
+            let scene = Scene::new();
+            scene.stub_on(
+                "builder",
+                "nix-store",
+                &format!(
+                    "for word; do [ \"$before\" != --add-root ] || {{ ln -sfn {other} \"$word\"; echo \"$word\"; }}; before=$word; done
+                     [ \"$2\" != --outputs ] || echo {outputs}"
+                ),
+            );
+            let run = scene.rebuild(&format!("switch --build-host builder{more}"));
+            assert_eq!(run.code, 1, "{}", run.stderr);
+            assert!(run.stderr.contains(&error), "{}", run.stderr);
+            assert!(
+                scene
+                    .calls()
+                    .iter()
+                    .all(|call| !call.contains("nix-env") && !call.contains(SWITCH))
+            );
+            assert!(
+                !scene
+                    .seen()
+                    .iter()
+                    .any(|call| call.contains("copy") && call.contains(other))
+            );
+        }
+    }
 }
 
 /// 2.3. The derivation goes there, the result comes back; neither needs trust (nixpkgs#299996).

@@ -19,7 +19,7 @@ pub struct Images {
 /// Asks here. The answer is JSON of [`Images`].
 #[must_use]
 pub fn images(making: &Making, variant: &str, flags: &NixFlags) -> Invocation {
-    let words = question(making, variant, flags);
+    let words = question(making, variant, flags, flags.common.arguments());
     let mut words = words.into_iter();
     Invocation::new(words.next().unwrap_or_default()).args(words)
 }
@@ -27,17 +27,12 @@ pub fn images(making: &Making, variant: &str, flags: &NixFlags) -> Invocation {
 /// Asks on another machine: the program and its arguments.
 #[must_use]
 pub fn images_there(making: &Making, variant: &str, flags: &NixFlags) -> Vec<String> {
-    question(making, variant, flags)
+    question(making, variant, flags, flags.common.arguments_there())
 }
 
-fn question(making: &Making, variant: &str, flags: &NixFlags) -> Vec<String> {
+fn question(making: &Making, variant: &str, flags: &NixFlags, common: Vec<String>) -> Vec<String> {
     let owned = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>();
-    let common = [
-        flags.common.arguments(),
-        flags.evaluation.arguments(),
-        flags.build.realise_arguments(),
-    ]
-    .concat();
+    let common = [common, flags.evaluation.arguments(), flags.build.realise_arguments()].concat();
     match making.configuration.subject(&making.product.images()) {
         Subject::Expression { file, attribute } => {
             let expression = format!("({}) ({})", selection(variant), of_file(file, &attribute, None));

@@ -76,7 +76,7 @@ pub fn look_there(subject: &Subject, flags: &NixFlags) -> Vec<String> {
 
 fn there(subject: &Subject, flags: &NixFlags, suffix: &str, classic: &[&str], flake: &[&str]) -> Vec<String> {
     let owned = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>();
-    let common = [flags.common.arguments(), flags.evaluation.arguments()].concat();
+    let common = [flags.common.arguments_there(), flags.evaluation.arguments()].concat();
     match subject {
         Subject::Expression { file, attribute } => [
             owned(classic),

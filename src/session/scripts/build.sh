@@ -2,16 +2,30 @@
 # From a derivation to its output, and from there to where it is needed.
 
 realise() {
+	obey_settings
 	with_client_build_flags with_platform_flags exec "$nix_bin/nix-store" --log-format internal-json --realise "$@"
 }
 
-# build: sets $out. The result stays rooted here until the same client's next one, so that it can be fetched again.
+# build: sets $out. The result is rooted here under its derivation's name, which only runs of the same derivation share,
+# and stays so for a while (forget_results), so that it can be fetched again.
 build() {
 	event building
-	attend realise "$drv" --add-root "$state/result" >/dev/null
+	place=results/${drv##*/}
+	echo "$place" | claim
+	mkdir -p "$state/$place"
+	attend realise "$drv" --add-root "$state/$place/result" >"$work/roots"
 	[ "$code" -eq 0 ] || fail build "$code"
-	out=$(readlink "$state/result")
+	out=$(readlink "$(head -n 1 "$work/roots")")
+	is_promised || fail result 1
 	event built "$out"
+}
+
+# is_promised: whether $out is an output of $drv, in whose file they stand first; where they are not known beforehand, Nix
+# says them. The client compares what it knows of the derivation, which may be its name alone.
+is_promised() {
+	outputs=$(head -c 8000 "$drv" 2>/dev/null)
+	case ${outputs%%],*} in *"\",\"$out\",\""*) return 0 ;; esac
+	"$nix_bin/nix-store" --query --outputs "$drv" | grep -qxF -e "$out"
 }
 
 build_dry() {

@@ -35,7 +35,7 @@ unpack() {
 # COMMAND must exec what it runs, so that its process can be ended. Sets $code instead of returning it, because a
 # background job's status is all that `wait` gives.
 attend() {
-	"$@" 3<&- &
+	"$@" 3<&- 4<&- &
 	child=$!
 	(
 		# Either way the run is over: "cancel" is Ctrl-C over there, end of file is a broken link.

@@ -6,15 +6,19 @@
 # attempt [OPTION...]: one build, with the flags of the real one, never of the same derivation twice. In the background
 # and waited for, so that it can be ended with the run.
 attempt() {
+	build_probe "$@" >/dev/null 2>>"$work/probe-log" &
+	building=$!
+	wait "$building"
+}
+build_probe() {
+	obey_settings
 	with_client_build_flags exec "$nix_bin/nix-build" --no-out-link --option substitute false "$@" --expr "
 		derivation {
 		  name = \"rebuild-emulation-probe\";
 		  system = \"$rb_system\";
 		  builder = $share/emulation-probe;
 		  salt = \"$share\";
-		}" >/dev/null 2>>"$work/probe-log" &
-	building=$!
-	wait "$building"
+		}"
 }
 
 # probe: writes its answer to $work/probe: "native" (settings there suffice), "option" (with extra-platforms given by
@@ -39,7 +43,7 @@ probe_start() {
 		echo native >"$work/probe"
 		return
 	fi
-	probe 3<&- &
+	probe 3<&- 4<&- &
 	prober=$!
 }
 

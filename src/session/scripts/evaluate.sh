@@ -8,7 +8,7 @@ find_daemon() {
 	[ ! -S /nix/var/nix/daemon-socket/socket ] || return 0
 	[ -w /nix/var/nix/db ] || fail no-daemon 1
 	remote=unix://$share/daemon
-	NIX_DAEMON_SOCKET_PATH=$share/daemon "$nix_bin/nix-daemon" --option trusted-users "$(id -un)" 3<&- &
+	NIX_DAEMON_SOCKET_PATH=$share/daemon "$nix_bin/nix-daemon" --option trusted-users "$(id -un)" 3<&- 4<&- &
 	lender=$!
 	tries=0
 	until [ -S "$share/daemon" ]; do
@@ -25,7 +25,7 @@ write_environment() {
 		printf 'export PATH=%s\n' "$nix_bin:$(readlink -f /run/current-system/sw || :)/bin:/usr/bin:/bin"
 		# Named, because Nix would otherwise take the view's writable /nix/var/nix for a store of its own.
 		echo "export NIX_REMOTE=$remote"
-		echo "export NIX_CONF_DIR=$share NIX_USER_CONF_FILES= XDG_CACHE_HOME=$share/cache TMPDIR=$share/tmp"
+		echo "export NIX_CONF_DIR=$share NIX_USER_CONF_FILES=$share/user.conf XDG_CACHE_HOME=$share/cache TMPDIR=$share/tmp"
 		# Where it really is: in the view, the links that lead there are the client's.
 		for bundle in /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/ca-bundle.crt /etc/pki/tls/certs/ca-bundle.crt; do
 			[ ! -e "$bundle" ] || {
@@ -39,8 +39,10 @@ write_environment() {
 		printf 'cd %s 2>/dev/null || :\n' "$rb_directory"
 	} >"$share/environment"
 	printf '%s\n' "$rb_nix_conf" >"$share/nix.conf"
+	# What the command line sets: after that, and for the daemon, too.
+	printf '%s\n' "$rb_settings" >"$share/user.conf"
 	[ -z "$rb_registry" ] || printf '%s\n' "$rb_registry" >"$share/registry.json"
-	mkdir -p "$share/tmp" "$share/cache" "$state/nix-cache"
+	mkdir -p "$share/tmp" "$share/cache" "$share/trace" "$state/nix-cache"
 	printf '%s\n' "$rb_view_script" >"$work/view.sh"
 }
 
@@ -101,7 +103,7 @@ evaluate() {
 	printf '%s\n' "$rb_environment" >"$work/exports"
 	mode=closed
 	forget_before_boot
-	# shellcheck disable=SC2086 # words: digest, base, trees
+	# shellcheck disable=SC2086 # words: digest, base, proof, trees
 	receive $rb_need
 	know_version
 	event nix "$nix_version"
@@ -109,8 +111,8 @@ evaluate() {
 	# shellcheck disable=SC2086 # words
 	set -- $rb_need
 	while :; do
-		# After its digest and the base's.
-		shift 2
+		# After its digest, the base's and the proof.
+		shift 3
 		adopt "$@"
 		write_environment
 		event evaluating
@@ -131,7 +133,7 @@ evaluate() {
 			tell_lock
 			exit "${code:-1}"
 		}
-		# shellcheck disable=SC2086 # words: mode, digest, base, trees
+		# shellcheck disable=SC2086 # words: mode, digest, base, proof, trees
 		set -- $answer
 		mode=$1
 		shift

@@ -15,6 +15,8 @@ cleanup() {
 	[ -z "$work" ] || own rm -rf "$work" || rm -rf "$work"
 	[ -z "$share" ] || rm -rf "$share"
 	[ -z "$rb_socket" ] || rm -f "$rb_socket"
+	# Who cannot keep their name will not come back under it.
+	[ "$rb_client_stays" = yes ] || [ -z "$work" ] || own rm -rf "$state" || rm -rf "$state"
 }
 trap cleanup EXIT
 trap 'exit 130' TERM INT HUP
@@ -26,14 +28,8 @@ main() {
 	event hello "$nix_bin" "$native_system"
 
 	state=${XDG_CACHE_HOME:-$HOME/.cache}/rebuild/$rb_client
-	mkdir -p "$state" || fail cache 1
 	[ -n "$rb_derivation" ] || find_way
-	# What a killed run has left.
-	find "$state" -maxdepth 1 -name 'run.*' -mtime +2 | while IFS= read -r left; do own rm -rf "$left"; done
-	# Beside what is kept, so that files can be moved and linked between them.
-	work=$(mktemp -d "$state/run.XXXXXXXX") || fail work 1
-	# In /var/tmp, which is a disk's, and a name that no client has.
-	share=$(mktemp -d /var/tmp/rebuild.XXXXXXXX) || fail work 1
+	begin
 
 	ask_version
 	probe_start
@@ -42,7 +38,7 @@ main() {
 	else
 		find_daemon
 		evaluate
-		forget_nix_cache
+		forget_daily
 	fi
 	probe_end
 	case $rb_goal in
@@ -52,6 +48,7 @@ main() {
 	result)
 		build
 		deliver "$out"
+		forget_results
 		;;
 	esac
 	event finished

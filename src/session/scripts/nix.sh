@@ -23,7 +23,7 @@ find_nix() {
 
 # ask_version, know_version: $nix_version, learnt while other things are done.
 ask_version() {
-	"$nix_bin/nix-store" --version >"$work/version" 3<&- &
+	"$nix_bin/nix-store" --version >"$work/version" 3<&- 4<&- &
 	asker=$!
 }
 know_version() {
@@ -39,6 +39,15 @@ nix_at_least() {
 	minor=${nix_version#*.}
 	minor=${minor%%[!0-9]*}
 	[ "$major" -gt "$1" ] || { [ "$major" -eq "$1" ] && [ "$minor" -ge "$2" ]; }
+}
+
+# obey_settings: what the client's command line sets, for the programs of Nix that this shell runs from now on. By the
+# environment, because arguments can be read by every user of this machine; Nix takes it after its files, and tells it to
+# its daemon, as it does with a command line.
+obey_settings() {
+	NIX_CONFIG="${NIX_CONFIG:-}
+$rb_settings"
+	export NIX_CONFIG
 }
 
 # with_system_flags COMMAND...: evaluate for the client's system. eval-system came with 2.20; before, Nix takes it with

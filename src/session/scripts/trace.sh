@@ -4,7 +4,7 @@
 # is something are watched: to be refused a file's content is an error in every version, or the affair of a library or of
 # another program that Nix runs.
 
-# know_honesty: sets $tracer, the words before a closed evaluation that write what it was refused to $share/refused; none
+# know_honesty: sets $tracer, the words before a closed evaluation that write what it was refused to $work/trace/refused; none
 # where Nix itself says it. One expression tells, once for each version.
 know_honesty() {
 	tracer=''

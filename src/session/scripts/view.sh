@@ -16,7 +16,7 @@
 #         and SHARE/environment is read before COMMAND is run
 # STATE   what is kept between runs: STATE/trees has the client's store paths that this store lacks; those whose names
 #         are in SHARE/trees are seen in the view's /nix/store as well; STATE/nix-cache is Nix's cache, seen as
-#         SHARE/cache
+#         SHARE/cache; what lies beside MIRROR as tmp and trace is seen as SHARE/tmp and SHARE/trace
 set -eu
 
 mode=$1 way=$2 uid=$3 gid=$4 groups=$5
@@ -76,6 +76,7 @@ done
 printf '%s' "$table" >"$share/mounts"
 mount -a -T "$share/mounts"
 mount --bind "$state/nix-cache" ".$share/cache"
+for name in tmp trace; do mount --bind "${mirror%/*}/$name" ".$share/$name"; done
 
 # The store, and under it places for the client's trees and the names of more that it has; what the store has is its own.
 # Each tree is mounted on its place: read through the overlay, its files would be looked up in all layers, each run anew.

@@ -10,7 +10,7 @@ slow_configuration() { # OPTIONS
 # very command would be among those).
 builder_is_idle() {
 	local left
-	left=$(lab on builder sh -c 'find /tmp /var/tmp -name "rebuild*"
+	left=$(lab on builder sh -c 'find /tmp /var/tmp /dev/shm -name "rebuild*"
 		pgrep -l -x "nix-store|nix-instantiate|nix-build|nix|unshare|tar|dd|busybox|sleep|.*qemu.*"' </dev/null || true)
 	[ -z "$left" ] || { echo "$left" && return 1; }
 }

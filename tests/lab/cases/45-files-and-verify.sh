@@ -71,6 +71,6 @@ case_verify_eval() {
 	expect_matches "$errors" 'here:  /nix/store/[a-z0-9]{32}-nixos-system-pi-[^ ]*\.drv'
 	expect_matches "$errors" 'there: /nix/store/[a-z0-9]{32}-nixos-system-pi-[^ ]*\.drv'
 	expect_equal "$(profile_of pi)" "$before"
-	sh_on builder 'sleep 0.5; ls -d /home/builder/.cache/rebuild/pi/run.* /var/tmp/rebuild.* 2>/dev/null; pgrep -l nix-instantiate'
+	sh_on builder 'sleep 0.5; ls -d /home/builder/.cache/rebuild/*/run.* /var/tmp/rebuild.* /dev/shm/rebuild.* 2>/dev/null; pgrep -l nix-instantiate'
 	expect_equal "$output" ""
 }

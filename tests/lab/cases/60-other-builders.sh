@@ -77,7 +77,7 @@ expect_the_view_is_right() { # BUILDER
 	expect_same_derivation "$1"
 	expect_seen "read by a string" "of root alone" '"/root",false,false,'
 	# And no trouble is left there.
-	sh_on "${1#*@}" 'ls -d /var/tmp/rebuild.* /home/*/.cache/rebuild/*/run.* /root/.cache/rebuild/*/run.*'
+	sh_on "${1#*@}" 'ls -d /var/tmp/rebuild.* /dev/shm/rebuild.* /home/*/.cache/rebuild/*/run.* /root/.cache/rebuild/*/run.*'
 	expect_equal "$output" ""
 }
 
@@ -119,7 +119,7 @@ case_other_builders_sudo_and_an_interrupt() {
 }
 is_quiet() {
 	! lab on "$1" -- pgrep -x "nix-instantiate|sudo" &&
-		! lab on "$1" -- sh -c 'ls -d /var/tmp/rebuild.* /home/*/.cache/rebuild/*/run.*'
+		! lab on "$1" -- sh -c 'ls -d /var/tmp/rebuild.* /dev/shm/rebuild.* /home/*/.cache/rebuild/*/run.*'
 }
 
 case_other_builders_refuse_namespaces_and_only_build() {
@@ -175,7 +175,7 @@ case_other_builders_with_nix_of_one_user_switch() {
 	must_on pi rebuild switch --eval-on solo
 	expect_equal "$output" "$(profile_of pi)"
 	expect_equal "$output" "$(system_of pi)"
-	must_sh_on solo '! pgrep nix-daemon && ! ls -d /var/tmp/rebuild.* 2>&-'
+	must_sh_on solo '! pgrep nix-daemon && ! ls -d /var/tmp/rebuild.* /dev/shm/rebuild.* 2>&-'
 }
 
 # --- Nix that does not say when it may not look ---------------------------------------------------

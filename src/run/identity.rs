@@ -1,0 +1,196 @@
+//! Who this machine's user is to a builder: their host name and a random number, made once and kept. The host name alone
+//! would be many machines' (NixOS gives the same to all), and two users'.
+
+use std::fs::{self, DirBuilder, File};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+
+use crate::progress::{Event, Observer};
+use crate::session::request::Client;
+use crate::sources::mirror::hexadecimal;
+use crate::surroundings::Surroundings;
+
+/// Bytes of the random number.
+const LENGTH: usize = 8;
+
+/// This user's identity; where it cannot be kept, one for this run alone, which is said.
+pub(super) fn client(around: &Surroundings, observer: &mut dyn Observer) -> Client {
+    let place = place(around);
+    let (number, stays) = kept(&place).map_or_else(
+        |error| {
+            observer.see(Event::Text(format!(
+                "warning: cannot keep this user's name for builders in {}: {error}\n  so they keep nothing of this run",
+                place.display()
+            )));
+            (random().unwrap_or_else(|_| process_number()), false)
+        },
+        |number| (number, true),
+    );
+    let name = format!("{}-{number}", host_name(&around.own_name));
+    Client { name, stays }
+}
+
+/// In the user's state, not in a cache: who empties that is still the same. A variable that is empty or relative counts as
+/// unset (XDG Base Directory Specification).
+fn place(around: &Surroundings) -> PathBuf {
+    let named = around.variable("XDG_STATE_HOME").map(PathBuf::from);
+    let state = named.filter(|path| path.is_absolute());
+    let state = state.unwrap_or_else(|| around.home().join(".local/state"));
+    state.join("rebuild/client")
+}
+
+/// The number that is kept there, made if there is none. Of two runs that make one at once both get the same.
+fn kept(file: &Path) -> io::Result<String> {
+    if let Some(number) = read(file)? {
+        return Ok(number);
+    }
+    let directory = file.parent().unwrap_or(Path::new("/"));
+    DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
+    // For its user alone, as tempfile makes it.
+    let mut new = tempfile::NamedTempFile::new_in(directory)?;
+    let number = random()?;
+    writeln!(new, "{number}")?;
+    new.as_file().sync_all()?;
+    match new.persist_noclobber(file) {
+        Ok(_) => Ok(number),
+        Err(error) if error.error.kind() == io::ErrorKind::AlreadyExists => match read(file)? {
+            Some(number) => Ok(number),
+            // What is there is no number: half of one, from a full disk.
+            None => error.file.persist(file).map(|_| number).map_err(|error| error.error),
+        },
+        Err(error) => Err(error.error),
+    }
+}
+
+fn read(file: &Path) -> io::Result<Option<String>> {
+    match fs::read(file) {
+        Ok(bytes) => Ok(String::from_utf8(bytes).ok().and_then(|text| number_of(&text))),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+fn number_of(text: &str) -> Option<String> {
+    let number = text.strip_suffix('\n')?;
+    let is_digit = |c: char| c.is_ascii_digit() || ('a'..='f').contains(&c);
+    (number.len() == 2 * LENGTH && number.chars().all(is_digit)).then(|| number.to_owned())
+}
+
+fn random() -> io::Result<String> {
+    let mut bytes = [0; LENGTH];
+    File::open("/dev/urandom")?.read_exact(&mut bytes)?;
+    Ok(hexadecimal(&bytes))
+}
+
+/// Where there is not even a /dev/urandom: no other process that runs now has it.
+fn process_number() -> String {
+    format!("{:016x}", std::process::id())
+}
+
+/// A host name as a file name.
+fn host_name(own_name: &str) -> String {
+    let kept = own_name.chars().map(|c| {
+        if c.is_ascii_alphanumeric() || "-_".contains(c) {
+            c
+        } else {
+            '-'
+        }
+    });
+    let name: String = kept.collect();
+    if name.is_empty() { "client".to_owned() } else { name }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt;
+
+    #[derive(Default)]
+    struct Seen(Vec<String>);
+
+    impl Observer for Seen {
+        fn see(&mut self, event: Event) {
+            if let Event::Text(text) = event {
+                self.0.push(text);
+            }
+        }
+    }
+
+    fn client_of(variables: &[(&str, &str)]) -> (Client, Vec<String>) {
+        let mut seen = Seen::default();
+        let client = client(&Surroundings::with(variables), &mut seen);
+        (client, seen.0)
+    }
+
+    #[test]
+    fn host_names_are_file_names() {
+        assert_eq!(host_name("pi.lan/../x"), "pi-lan----x");
+        assert_eq!(host_name(""), "client");
+    }
+
+    #[test]
+    fn it_is_made_once_and_kept_for_its_user_alone() {
+        let home = tempfile::tempdir().unwrap();
+        let own = home.path().to_str().unwrap();
+        let (first, said) = client_of(&[("HOME", own)]);
+        assert!(first.stays && said.is_empty());
+        assert_eq!(first.name.len(), "pi-".len() + 16, "{}", first.name);
+        assert!(first.name.starts_with("pi-"));
+        // An empty or relative variable is none.
+        assert_eq!(client_of(&[("HOME", own), ("XDG_STATE_HOME", "")]).0, first);
+        assert_eq!(client_of(&[("HOME", own), ("XDG_STATE_HOME", "x/y")]).0, first);
+        let file = home.path().join(".local/state/rebuild/client");
+        assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
+        // Another user is another client, and so is one of another state.
+        let other = tempfile::tempdir().unwrap();
+        let other = other.path().to_str().unwrap();
+        assert_ne!(client_of(&[("HOME", other)]).0, first);
+        assert_ne!(client_of(&[("HOME", own), ("XDG_STATE_HOME", other)]).0, first);
+    }
+
+    #[test]
+    fn what_is_no_number_is_made_anew() {
+        for text in [
+            "",
+            "0123",
+            "0123456789abcdef",
+            "../../../../../x\n",
+            "0123456789ABCDEF\n",
+        ] {
+            let home = tempfile::tempdir().unwrap();
+            let file = home.path().join("rebuild/client");
+            fs::create_dir_all(file.parent().unwrap()).unwrap();
+            fs::write(&file, text).unwrap();
+            let number = kept(&file).unwrap();
+            assert_eq!(fs::read_to_string(&file).unwrap(), format!("{number}\n"));
+            assert_eq!(kept(&file).unwrap(), number);
+        }
+    }
+
+    /// Two first runs at once, and more.
+    #[test]
+    fn all_who_make_it_at_once_agree() {
+        for _ in 0..50 {
+            let home = tempfile::tempdir().unwrap();
+            let file = home.path().join("rebuild/client");
+            let makers: Vec<_> = (0..8)
+                .map(|_| {
+                    let file = file.clone();
+                    std::thread::spawn(move || kept(&file).unwrap())
+                })
+                .collect();
+            let numbers: Vec<_> = makers.into_iter().map(|maker| maker.join().unwrap()).collect();
+            assert!(numbers.iter().all(|number| *number == numbers[0]), "{numbers:?}");
+        }
+    }
+
+    /// As in a home that is read-only, also for root.
+    #[test]
+    fn where_it_cannot_be_kept_it_is_this_runs_alone() {
+        let (first, said) = client_of(&[("HOME", "/proc/none")]);
+        assert!(!first.stays);
+        assert!(said[0].contains("/proc/none/.local/state/rebuild/client"), "{said:?}");
+        assert_ne!(client_of(&[("HOME", "/proc/none")]).0.name, first.name);
+    }
+}

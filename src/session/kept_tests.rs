@@ -1,0 +1,239 @@
+//! What is kept on the other machine, with real directories and many shells at once: scripts/kept.sh and mirror.sh.
+
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+/// The scripts, where a client sends files by naming a directory in $files, and says what it hears.
+const SCRIPTS: [&str; 4] = [
+    "set -u
+     umask 077
+     share='' work='' dead='' proof=none rb_most_kept=1500
+     own() { \"$@\"; }
+     event() { echo \"@rebuild $*\"; }
+     fail() { echo \"failed $*\"; exit 1; }
+     frames() { :; }
+     unpack() { tar -cf - -C \"$files\" . | tar -xf - -C \"$1\"; }
+     nix_bin=$PWD/nix-bin state=$PWD/cache/client
+     trap 'rm -rf \"$share\"' EXIT\n",
+    include_str!("scripts/kept.sh"),
+    include_str!("scripts/proof.sh"),
+    include_str!("scripts/mirror.sh"),
+];
+
+/// A run's shell, in `place`.
+fn shell(place: &Path, script: &str) -> Child {
+    Command::new("sh")
+        .current_dir(place)
+        .args(["-c", &(SCRIPTS.concat() + script)])
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap()
+}
+
+fn said(place: &Path, script: &str) -> String {
+    let output = shell(place, script).wait_with_output().unwrap();
+    String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned()
+}
+
+/// A run that is on until it is told to end, or killed.
+struct Living(Child);
+
+impl Living {
+    fn begin(place: &Path, script: &str) -> Self {
+        let mut child = shell(place, &format!("begin\n{script}\n: >begun\nexec tail -f /dev/null"));
+        while !place.join("begun").exists() {
+            assert_eq!(child.try_wait().unwrap(), None);
+            std::thread::sleep(std::time::Duration::from_millis(5));
+        }
+        std::fs::remove_file(place.join("begun")).unwrap();
+        Self(child)
+    }
+}
+
+impl Drop for Living {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// Bounded by number, and store paths also by size, the ones used last first; but what another run uses stays.
+#[test]
+fn the_oldest_are_forgotten_but_not_what_a_run_uses() {
+    let place = tempfile::tempdir().unwrap();
+    let make = "begin
+        mkdir \"$state/trees\" \"$state/mirrors\"
+        for n in 1 2 3 4; do
+            mkdir \"$state/trees/$n\" \"$state/mirrors/$n\"; head -c 600000 /dev/zero >\"$state/trees/$n/f\"
+            touch -d \"2026-01-0$n\" \"$state/trees/$n\" \"$state/mirrors/$n\"
+        done";
+    assert_eq!(said(place.path(), make), "");
+    let forget = "begin; cd \"$state\"; forget_old mirrors 3; forget_much; ls mirrors trees; ls \"$work/forgotten\"";
+    let living = Living::begin(place.path(), "printf '%s\\n' trees/1 mirrors/1 mirrors/none | claim");
+    assert_eq!(said(place.path(), forget), "mirrors:\n1\n2\n3\n4\n\ntrees:\n1\n3\n4\n");
+    drop(living);
+    assert_eq!(said(place.path(), forget), "mirrors:\n2\n3\n4\n\ntrees:\n3\n4\n");
+    let least = "begin; cd \"$state\"; rb_most_kept=1; forget_much; ls trees";
+    assert_eq!(said(place.path(), least), "4\n");
+}
+
+#[test]
+fn nixs_own_cache_goes_if_it_is_much_and_nobody_has_it_open() {
+    let place = tempfile::tempdir().unwrap();
+    let make = "begin; mkdir \"$state/nix-cache\"; head -c 600000 /dev/zero >\"$state/nix-cache/f\"\n";
+    let forget =
+        "begin; echo nix-cache | claim; forget_daily; cd \"$state\"; ls -d nix-cache; touch -d 2026-01-01 measured\n";
+    let shown = |script: &str| said(place.path(), script).contains("nix-cache\n") as u8;
+    assert_eq!(said(place.path(), make), "");
+    assert_eq!(shown(&format!("rb_most_kept=700\n{forget}")), 1);
+    let living = Living::begin(place.path(), "echo nix-cache | claim");
+    assert_eq!(shown(&format!("rb_most_kept=1\n{forget}")), 1);
+    drop(living);
+    let once_a_day = format!("rb_most_kept=1; mkdir -p \"$state\"; touch \"$state/measured\"\n{forget}");
+    assert_eq!(shown(&once_a_day), 1);
+    assert!(said(place.path(), &format!("rb_most_kept=1\n{forget}")).contains("No such file"));
+}
+
+/// A run that was killed holds nothing and leaves nothing to the next one; one that is on is left alone.
+#[test]
+fn what_a_killed_run_has_left_is_taken_away() {
+    let place = tempfile::tempdir().unwrap();
+    let look = "cd \"$state\"; for run in run.*; do cat \"$run/share\"; done";
+    let living = Living::begin(place.path(), "cat \"$work/share\" >share; echo mirrors/x | claim");
+    let share = std::fs::read_to_string(place.path().join("share")).unwrap();
+    assert!(
+        share.starts_with("/dev/shm/rebuild.") || share.starts_with("/var/tmp/rebuild."),
+        "{share}"
+    );
+    assert!(Path::new(share.trim()).is_dir());
+    assert!(said(place.path(), &format!("begin\n{look}")).contains(&share));
+    drop(living);
+    let all = said(place.path(), &format!("begin\n{look}"));
+    assert_eq!(all.lines().count(), 1, "{all}");
+    assert!(!all.contains(&share));
+    assert!(!Path::new(share.trim()).exists());
+}
+
+/// A list that leads out of where runs make their directories is not followed.
+#[test]
+fn only_a_runs_own_directory_is_taken_away() {
+    let place = tempfile::tempdir().unwrap();
+    let named = place.path().join("important");
+    std::fs::create_dir(&named).unwrap();
+    for text in [
+        named.display().to_string(),
+        format!("/dev/shm/rebuild.x/../../..{}", named.display()),
+    ] {
+        let leave =
+            format!("mkdir -p \"$state/run.1\"; echo '{text}' >\"$state/run.1/share\"; begin; ls -d \"$state/run.1\"");
+        assert!(said(place.path(), &leave).contains("No such file"));
+        assert!(named.is_dir(), "{text}");
+    }
+}
+
+#[test]
+fn results_are_rooted_for_a_week_and_the_last_few_for_longer() {
+    let place = tempfile::tempdir().unwrap();
+    let make = "begin
+        for n in 10 11 12 13 14 15 16; do
+            mkdir -p \"$state/results/$n\"; touch -d \"$n days ago\" \"$state/results/$n\"
+        done
+        mkdir \"$state/results/new\"
+        forget_results; ls \"$state/results\" | tr '\\n' ' '
+        for n in 17 18 19 20 21 22 23 24 25 26 27 28 29 30 31 32 33 34 35 36 37 38 39 40 41 42 43 44 45 46 47 48; do
+            mkdir \"$state/results/$n\"
+        done
+        forget_results; ls \"$state/results\" | wc -l";
+    let living = Living::begin(place.path(), "echo results/16 | claim");
+    assert_eq!(said(place.path(), make), "10 11 12 16 new 33\n");
+    drop(living);
+}
+
+/// Of other clients, too, but not while one is on.
+#[test]
+fn who_has_not_come_for_long_is_forgotten() {
+    let place = tempfile::tempdir().unwrap();
+    for name in ["gone", "client"] {
+        said(
+            place.path(),
+            &format!("state=$PWD/cache/{name}; begin; mkdir \"$state/trees\""),
+        );
+    }
+    let living = Living::begin(place.path(), "state=$PWD/cache/on; begin; echo x | claim");
+    let script = "begin; touch -d '70 days ago' cache/gone cache/on; forget_clients; ls cache";
+    assert_eq!(said(place.path(), script), "client\non\n");
+    drop(living);
+}
+
+/// Eight runs at once, each with more mirrors than are kept, of which all are whole and each run's own: what `cp -al` makes
+/// of one beside `rm -rf` is less than that.
+#[test]
+fn many_runs_at_once_do_not_take_what_another_uses() {
+    let place = tempfile::tempdir().unwrap();
+    said(
+        place.path(),
+        "mkdir files; for n in 1 2 3 4 5 6 7 8 9; do mkdir files/$n; for m in 1 2 3 4 5 6 7 8 9; do echo $n >files/$n/$m; done; done",
+    );
+    let script = "files=files
+        begin
+        forget_before_boot
+        last=none
+        for n in 1 2 3 4 5 6; do
+            # Some of them are the same as another run's.
+            digest=$((number / 2))-$n
+            receive \"$digest\" \"$last\" none >>\"$work/events\"
+            cp -al \"$state/mirrors/$digest\" \"$work/mirror\" || fail copy
+            [ \"$(find \"$work/mirror\" -type f | wc -l)\" -eq 81 ] || fail incomplete
+            rm -rf \"$work/mirror\"
+            last=$digest
+        done
+        rm -rf \"$work\"
+        echo whole";
+    let runs = (0..8).map(|number| shell(place.path(), &format!("number={number}\n{script}")));
+    for run in runs.collect::<Vec<_>>() {
+        let output = run.wait_with_output().unwrap();
+        assert_eq!(
+            String::from_utf8_lossy(&output.stdout),
+            "whole\n",
+            "{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+    }
+}
+
+/// A neighbour has changed what is kept: it is sent anew, and nobody gets the other one.
+#[test]
+fn what_was_changed_there_is_thrown_away() {
+    let place = tempfile::tempdir().unwrap();
+    said(place.path(), "mkdir files; echo mine >files/f");
+    let receive = |words: &str| {
+        let script = format!(
+            "files=files; proof=$(cd files && eval \"$prove\"); begin; forget_before_boot
+             receive {words} \"$proof\"; cat \"$state/mirrors/$mirror/f\""
+        );
+        said(place.path(), &script)
+    };
+    let change = "echo theirs >\"$state/mirrors/a/f\"";
+    assert_eq!(receive("a none"), "@rebuild receiving none\n@rebuild need \nmine\n");
+    assert_eq!(receive("a none"), "@rebuild receiving have\n@rebuild need \nmine\n");
+    said(place.path(), change);
+    assert_eq!(
+        receive("a a"),
+        "@rebuild damaged\n@rebuild receiving none\n@rebuild need \nmine\n"
+    );
+    // As a base of another one, too.
+    said(place.path(), "echo more >\"$state/mirrors/a/more\"");
+    assert_eq!(
+        receive("b a"),
+        "@rebuild receiving base\n@rebuild damaged\n@rebuild receiving none\n@rebuild need \nmine\n"
+    );
+    assert_eq!(said(place.path(), "ls \"$state/mirrors\""), "b\n");
+    // What never becomes what is meant is no endless exchange.
+    let script = "files=files; begin; forget_before_boot; receive c none 0000";
+    assert_eq!(
+        said(place.path(), script),
+        "@rebuild receiving none\n@rebuild damaged\nfailed mirror 1\n"
+    );
+}

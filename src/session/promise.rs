@@ -1,0 +1,124 @@
+//! Whether what was built is what the derivation promises: another run's result must not be taken for this one's.
+
+use std::fs;
+
+use crate::failure::Failure;
+use crate::host::Host;
+use crate::store_path::StorePath;
+
+/// What came as a derivation.
+///
+/// # Errors
+/// It is none.
+pub(super) fn derivation(host: &Host, text: &str) -> Result<StorePath, Failure> {
+    let path = StorePath::parse(text)?;
+    if path.name().ends_with(".drv") {
+        Ok(path)
+    } else {
+        Err(Failure::new(format!("what {host} evaluated is no derivation: {path}")))
+    }
+}
+
+/// What came as the output of `derivation`. Of one that is in the store here its outputs are known, of any other their
+/// names.
+///
+/// # Errors
+/// It is something else.
+pub(super) fn kept(host: &Host, derivation: Option<&StorePath>, text: &str) -> Result<StorePath, Failure> {
+    let built = StorePath::parse(text)?;
+    let Some(derivation) = derivation else {
+        return Err(Failure::new(format!(
+            "{host} has built {built} without having been asked to"
+        )));
+    };
+    let outputs = fs::read_to_string(derivation.as_path())
+        .ok()
+        .and_then(|text| outputs(&text));
+    let is_kept = has_its_name(&built, derivation) && outputs.is_none_or(|all| all.iter().any(|one| one == text));
+    if is_kept {
+        return Ok(built);
+    }
+    Err(Failure::new(format!(
+        "{host} was to build {derivation}, but what it gives is {built}, which is no output of that; nothing was changed"
+    ))
+    .with_remedy("run the same command again"))
+}
+
+/// `HASH-NAME.drv` has the outputs `HASH-NAME` and `HASH-NAME-OUTPUT` (manual: "Store path").
+fn has_its_name(built: &StorePath, derivation: &StorePath) -> bool {
+    let name = derivation.name().strip_suffix(".drv").unwrap_or(derivation.name());
+    built
+        .name()
+        .strip_prefix(name)
+        .is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))
+}
+
+/// The outputs in the text of a derivation, which begins with them: `Derive([("out","/nix/store/…","",""),…],…`. Nothing
+/// where they are not known before the build.
+fn outputs(text: &str) -> Option<Vec<String>> {
+    let (list, _) = text.strip_prefix("Derive([")?.split_once(']')?;
+    let mut outputs = Vec::new();
+    for output in list.split('(').skip(1) {
+        let path = output.split('"').nth(3)?;
+        if path.is_empty() {
+            return None;
+        }
+        outputs.push(path.to_owned());
+    }
+    Some(outputs)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::host::Place;
+
+    const HASH: &str = "/nix/store/00000000000000000000000000000000-";
+
+    fn path(name: &str) -> StorePath {
+        StorePath::parse(&format!("{HASH}{name}")).unwrap()
+    }
+
+    fn host() -> Host {
+        Place::parse("b", "pi").unwrap().host().unwrap().clone()
+    }
+
+    #[test]
+    fn what_was_built_has_the_derivations_name() {
+        let derivation = path("nixos-system-pi-25.05.drv");
+        for (name, is_kept) in [
+            ("nixos-system-pi-25.05", true),
+            ("nixos-system-pi-25.05-dev", true),
+            ("nixos-system-other-25.05", false),
+            ("nixos-system-pi-25.05.drv", false),
+            ("nixos-system-pi-25.051", false),
+        ] {
+            let built = path(name);
+            let result = kept(&host(), Some(&derivation), built.as_str());
+            assert_eq!(result.is_ok(), is_kept, "{name}");
+            if let Err(error) = result {
+                let text = error.to_string();
+                assert!(
+                    text.contains(derivation.as_str()) && text.contains(built.as_str()),
+                    "{text}"
+                );
+            }
+        }
+        assert!(kept(&host(), None, path("x").as_str()).is_err());
+        assert!(kept(&host(), Some(&derivation), "/etc/passwd").is_err());
+    }
+
+    #[test]
+    fn an_evaluation_gives_a_derivation() {
+        assert!(super::derivation(&host(), path("x.drv").as_str()).is_ok());
+        assert!(super::derivation(&host(), path("x").as_str()).is_err());
+    }
+
+    #[test]
+    fn outputs_of_a_derivations_text() {
+        let text = r#"Derive([("dev","/nix/store/a-x-dev","",""),("out","/nix/store/b-x","","")],[("/nix/store/c","#;
+        assert_eq!(outputs(text).unwrap(), ["/nix/store/a-x-dev", "/nix/store/b-x"]);
+        assert_eq!(outputs(r#"Derive([("out","","r:sha256","")],[],"#), None);
+        assert_eq!(outputs("DrvWithVersion("), None);
+    }
+}

@@ -1,0 +1,249 @@
+//! Whether a mirror over there is what we mean: a sum that a builder makes of the files that it has
+//! (`session/scripts/proof.sh`), and we of what we have collected.
+
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+use sha2::{Digest, Sha256};
+
+use super::mirror::{Entry, Identity, Kind, Mirror, hexadecimal};
+
+/// A mirror with more paths than these is not looked at again: a whole package collection has 90,000.
+const MOST: usize = 20_000;
+
+/// The sum of a mirror, as 64 hexadecimal digits: of names, kinds, links and the contents that we know by their digest.
+/// "none" where it is too much to be looked at.
+#[must_use]
+pub fn proof(mirror: &Mirror) -> String {
+    if mirror.entries.len() > MOST {
+        return "none".to_owned();
+    }
+    let mut sum = Sha256::new();
+    let mut names = sorted(mirror, letter);
+    let unsaid = mirror.unsaid_parents();
+    names.extend(unsaid.into_iter().map(|path| [b"d", name(path).as_slice()].concat()));
+    names.sort();
+    for name in names {
+        sum.update(name);
+        sum.update([0]);
+    }
+    sum.update([0]);
+    for target in sorted(mirror, target) {
+        sum.update(target);
+        sum.update([0]);
+    }
+    sum.update([0]);
+    for digest in sorted(mirror, digest) {
+        sum.update(digest);
+        sum.update(b"\n");
+    }
+    hexadecimal(&sum.finalize())
+}
+
+/// What `part` makes of the entries, in the order of the bytes that it gives for it: `find`'s names, and not the order of
+/// paths, in which `/` comes before everything.
+fn sorted<'a>(mirror: &'a Mirror, part: impl Fn(&'a Path, &'a Entry) -> Option<(Vec<u8>, Vec<u8>)>) -> Vec<Vec<u8>> {
+    let inside = mirror
+        .entries
+        .iter()
+        .filter(|(path, _)| path.as_path() != Path::new("/"));
+    let mut parts: Vec<_> = inside.filter_map(|(path, entry)| part(path, entry)).collect();
+    parts.sort();
+    parts.into_iter().map(|(_, part)| part).collect()
+}
+
+/// As `find` names it.
+fn name(path: &Path) -> Vec<u8> {
+    [b".".as_slice(), path.as_os_str().as_bytes()].concat()
+}
+
+fn letter(path: &Path, entry: &Entry) -> Option<(Vec<u8>, Vec<u8>)> {
+    let letter = match entry {
+        Entry::Open { .. } => b'd',
+        Entry::Shut(Kind::Directory) => b'D',
+        Entry::Shut(Kind::File) => b'S',
+        Entry::Shut(Kind::Other) => b'o',
+        Entry::Content { executable: true, .. } => b'x',
+        Entry::Content { .. } => b'f',
+        Entry::Link { .. } => b'l',
+    };
+    let line = [&[letter], name(path).as_slice()].concat();
+    Some((line.clone(), line))
+}
+
+fn target(path: &Path, entry: &Entry) -> Option<(Vec<u8>, Vec<u8>)> {
+    match entry {
+        Entry::Link { target, .. } => Some((name(path), OsStr::as_bytes(target.as_os_str()).to_vec())),
+        _ => None,
+    }
+}
+
+fn digest(path: &Path, entry: &Entry) -> Option<(Vec<u8>, Vec<u8>)> {
+    match entry {
+        Entry::Content {
+            identity: Identity::Digest(digest),
+            ..
+        } => Some((name(path), hexadecimal(digest).into_bytes())),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sources::archive::{Counter, write_entries};
+    use std::ffi::OsString;
+    use std::fs;
+    use std::process::Command;
+
+    const SCRIPT: &str = include_str!("../session/scripts/proof.sh");
+
+    /// Small files of every kind and of odd names, a large one, links.
+    fn files(place: &Path) -> Mirror {
+        let mut entries = vec![
+            ("/".into(), Entry::Open { mtime: None }),
+            ("/c".into(), Entry::Open { mtime: Some(3) }),
+            ("/c d".into(), Entry::Shut(Kind::Directory)),
+            ("/n/s/x".into(), Entry::Shut(Kind::Directory)),
+            ("/c/secret.nix".into(), Entry::Shut(Kind::File)),
+            ("/c/socket".into(), Entry::Shut(Kind::Other)),
+        ];
+        for (name, target) in [("/c/link", "a b"), ("/c/-n", "-n"), ("/c/l\n", "/x\ny"), ("/c-", "\\")] {
+            let (target, mtime) = (target.into(), None);
+            entries.push((name.into(), Entry::Link { target, mtime }));
+        }
+        let names = [
+            "a.nix",
+            "-rf",
+            "two words",
+            "line\nbreak",
+            "back\\slash",
+            "ünïcode",
+            "program",
+        ];
+        let big = vec![b'x'; 2 << 20];
+        for (name, content) in names
+            .iter()
+            .map(|name| (*name, name.as_bytes()))
+            .chain([("large", big.as_slice())])
+        {
+            let path = place.join(name);
+            fs::write(&path, content).unwrap();
+            let data = fs::metadata(&path).unwrap();
+            let entry = Entry::Content {
+                executable: name == "program",
+                mtime: 7,
+                identity: Identity::of_file(&path, &data).unwrap(),
+            };
+            entries.push((path, entry));
+        }
+        for parent in place.ancestors() {
+            entries.push((parent.to_path_buf(), Entry::Open { mtime: None }));
+        }
+        Mirror {
+            entries: entries.into_iter().collect(),
+        }
+    }
+
+    /// The sum that the other side makes, in a real shell, with the programs of these directories.
+    fn theirs(directory: &Path, programs: &OsStr) -> String {
+        let text = format!("{SCRIPT}\ncd \"$1\" && eval \"$prove\"");
+        let mut shell = Command::new("sh");
+        let shell = shell.env("PATH", programs).args(["-euc", &text, "sh"]).arg(directory);
+        let output = shell.output().unwrap();
+        assert!(output.stderr.is_empty(), "{output:?}");
+        String::from_utf8(output.stdout).unwrap().trim().to_owned()
+    }
+
+    fn own_programs() -> OsString {
+        std::env::var_os("PATH").unwrap()
+    }
+
+    /// A directory with nothing but busybox.
+    fn busybox() -> Option<tempfile::TempDir> {
+        let busybox = which::which("busybox").ok()?;
+        let place = tempfile::tempdir().unwrap();
+        for name in [
+            "sh",
+            "find",
+            "printf",
+            "sort",
+            "readlink",
+            "xargs",
+            "sha256sum",
+            "sed",
+            "cut",
+        ] {
+            std::os::unix::fs::symlink(&busybox, place.path().join(name)).unwrap();
+        }
+        Some(place)
+    }
+
+    /// What is sent of `mirror`, unpacked.
+    fn unpacked(mirror: &Mirror) -> tempfile::TempDir {
+        let target = tempfile::tempdir().unwrap();
+        let stream = target.path().with_extension("tar");
+        let entries: Vec<_> = mirror.entries.clone().into_iter().collect();
+        write_entries(&entries, fs::File::create(&stream).unwrap(), &Counter::default()).unwrap();
+        let mut tar = Command::new("tar");
+        let tar = tar.arg("-xf").arg(&stream).arg("-C").arg(target.path());
+        assert!(tar.status().unwrap().success());
+        fs::remove_file(stream).unwrap();
+        target
+    }
+
+    #[test]
+    fn both_sides_make_the_same_sum_of_all_kinds_of_files() {
+        let place = tempfile::tempdir().unwrap();
+        let mirror = files(place.path());
+        let empty = Mirror::default();
+        let busybox = busybox();
+        if busybox.is_none() {
+            eprintln!("busybox is not here: not tried");
+        }
+        for programs in [Some(own_programs()), busybox.as_ref().map(|place| place.path().into())] {
+            let Some(programs) = programs else { continue };
+            for mirror in [&mirror, &empty] {
+                assert_eq!(theirs(unpacked(mirror).path(), &programs), proof(mirror));
+            }
+        }
+    }
+
+    /// A neighbour's changes, one by one.
+    #[test]
+    fn whatever_is_changed_there_is_another_sum() {
+        let place = tempfile::tempdir().unwrap();
+        let mirror = files(place.path());
+        let inside = place.path().strip_prefix("/").unwrap().display().to_string();
+        for change in [
+            format!("echo '{{ }}' >{inside}/a.nix"),
+            format!("chmod +x {inside}/a.nix"),
+            format!("chmod 500 {inside}/a.nix"),
+            format!("rm {inside}/a.nix"),
+            format!("rm {inside}/a.nix; ln -s ./-rf {inside}/a.nix"),
+            format!("mv {inside}/a.nix {inside}/b.nix"),
+            format!("cp {inside}/a.nix {inside}/default.nix"),
+            format!("rm {inside}/program; mkdir {inside}/program"),
+            "ln -sfn 'a  b' c/link".to_owned(),
+            "rm 'c d' -r; mkdir 'c d'".to_owned(),
+            "rm c/secret.nix -f; echo 1 >c/secret.nix; chmod 600 c/secret.nix".to_owned(),
+            "echo >c/new".to_owned(),
+        ] {
+            let there = unpacked(&mirror);
+            let status = Command::new("sh")
+                .current_dir(there.path())
+                .args(["-euc", &change])
+                .status();
+            assert!(status.unwrap().success(), "{change}");
+            assert_ne!(theirs(there.path(), &own_programs()), proof(&mirror), "{change}");
+        }
+    }
+
+    #[test]
+    fn a_whole_package_collection_is_not_looked_at_again() {
+        let entries = (0..=MOST).map(|number| (format!("/{number}").into(), Entry::Open { mtime: None }));
+        let entries = entries.collect();
+        assert_eq!(proof(&Mirror { entries }), "none");
+    }
+}

@@ -1,0 +1,187 @@
+# shellcheck shell=bash
+# shellcheck disable=SC2016 # the hosts' shells expand it
+# Many runs with one builder at once: each gets its own result, and nobody takes what another one uses. What is kept there
+# is looked at before it is used again, and nobody else is told what a user's settings are.
+
+# shellcheck source=/dev/null
+. "$LAB/derivations.sh"
+
+TOPLEVEL=config.system.build.toplevel
+
+# given_runs HOST NUMBER... : files there whose systems are small and quickly made; $own_NUMBER is what the host's own Nix
+# says that each becomes.
+given_runs() {
+	local host=$1 number
+	shift
+	for number; do
+		write_on "$host" "/srv/$number.nix" <<-END
+			{
+			  config.system.build.toplevel = derivation {
+			    name = "system-$number";
+			    system = "x86_64-linux";
+			    builder = "/bin/sh";
+			    args = [ "-c" "echo $number >\$out" ];
+			  };
+			}
+		END
+		must_sh_on "$host" "mkdir -p /srv/run-$number; chmod 777 /srv/run-$number
+			nix-store --query --outputs \$(nix-instantiate /srv/$number.nix -A config.system.build.toplevel 2>/dev/null)"
+		declare -g "own_$number=$output"
+	done
+}
+own_of() {
+	local name=own_$1
+	printf '%s' "${!name}"
+}
+
+# runs_at_once HOST USER:NUMBER... : each has the exit status and the result that it should have. NUMBER-b is the same again.
+runs_at_once() {
+	local host=$1 run user number
+	shift
+	local processes=()
+	for run; do
+		user=${run%%:*} number=${run#*:}
+		# Each leaves a link.
+		lab on "$host" -u "$user" -- mkdir -p "/tmp/run-$number"
+		lab on "$host" -u "$user" -- env -C "/tmp/run-$number" rebuild build --file "/srv/${number%%-*}.nix" --eval-on builder --sudo \
+			>"$CASE/out-$number" 2>"$CASE/err-$number" </dev/null &
+		processes+=("$!")
+	done
+	for run; do
+		number=${run#*:}
+		ran="number $number of: $*"
+		status=0
+		wait "${processes[0]}" || status=$?
+		processes=("${processes[@]:1}")
+		cp "$CASE/out-$number" "$CASE/output"
+		cp "$CASE/err-$number" "$CASE/errors"
+		expect_status 0
+		expect_equal "$(cat "$CASE/output")" "$(own_of "${number%%-*}")"
+	done
+}
+
+# More than four, so that of what is kept there something is forgotten all the time; two users, some of the same.
+# REBUILD_TURNS says how often.
+case_eight_runs_at_once() {
+	fresh
+	given_runs pi 1 2 3 4 5 6
+	local turn
+	for turn in $(seq "${REBUILD_TURNS:-3}"); do
+		runs_at_once pi root:1 root:1-b root:2 root:3 root:4 root:5 admin:6 admin:2-b
+		# Something of each file changes, so that it is sent again.
+		must_sh_on pi "for file in /srv/?.nix; do echo '# $turn' >>\$file; done"
+	done
+	# They are two clients there, of one host name; nothing of a run is left, and what is kept is bounded by what was in use.
+	must_sh_on builder 'cd ~builder/.cache/rebuild && ls | wc -l && ls -d */run.* /dev/shm/rebuild.* 2>/dev/null | wc -l
+		for client in *; do ls $client/mirrors | wc -l; done | sort -n | tail -n 1'
+	expect_matches "$output" $'^2\n0\n1?[0-9]$'
+	expect_equal "$(lab on pi stat -c %a /root/.local/state/rebuild/client)" 600
+}
+
+# The builder's `readlink` waits for /tmp/go where it is first asked what a kept result is: between the build and its path.
+# In that time another run comes to its end.
+given_a_slow_readlink() {
+	write_on builder /usr/local/bin/readlink <<-'END'
+		#!/bin/sh
+		case $* in
+		*/.cache/rebuild/*result*)
+			if mkdir /tmp/first 2>/dev/null; then
+				until [ -e /tmp/go ]; do sleep 0.05; done
+			fi
+			;;
+		esac
+		exec /usr/bin/readlink "$@"
+	END
+	must_on builder chmod 755 /usr/local/bin/readlink
+}
+case_a_run_is_never_given_another_ones_system() {
+	fresh
+	given_runs pi 1 2
+	given_a_slow_readlink
+	start lab on pi -- env -C /srv/run-1 rebuild build --file /srv/1.nix --eval-on builder
+	expect_within 60 lab on builder -- test -d /tmp/first
+	# The same user again; then one whose machine has the same name, as NixOS's default is.
+	must lab on pi -- env -C /srv/run-2 rebuild build --file /srv/2.nix --eval-on builder
+	expect_equal "$output" "$own_2"
+	must_on builder touch /tmp/go
+	finish
+	expect_status 0
+	expect_equal "$output" "$own_1"
+	# Both are still rooted there.
+	for number in 1 2; do
+		must_sh_on builder "nix-store --query --roots $(own_of "$number")"
+		expect_contains "$output" "/.cache/rebuild/"
+	done
+}
+
+# A neighbour, who logs in there as the same user, changes what is kept.
+case_what_a_neighbour_changes_is_not_used() {
+	fresh
+	must_on pi rebuild dry-build --eval-on builder -v
+	note_derivation
+	local before=$there change
+	for change in 'sed -i "s/pi/other/" "$kept/etc/nixos/configuration.nix"' \
+		'rm "$kept/etc/nixos/hardware-configuration.nix"; echo "{ networking.hostName = \"x\"; }" >"$kept/etc/nixos/hardware-configuration.nix"' \
+		'echo 1 >"$kept/etc/nixos/new.nix"'; do
+		must_sh_on builder "for kept in ~builder/.cache/rebuild/pi*/mirrors/*; do chmod 700 \$kept/etc/nixos; $change; done"
+		must_on pi rebuild dry-build --eval-on builder -v
+		note_derivation
+		expect_equal "$there" "$before"
+		expect_contains "$errors" "warning: what builder kept of this machine's files is not what was sent"
+	done
+	must_on pi rebuild dry-build --eval-on builder -v
+	expect_lacks "$errors" "warning"
+	expect_contains "$errors" "builder has the configuration's files already"
+}
+
+# What a run makes for itself over there is in none of the client's directories.
+case_a_run_is_not_seen_by_its_evaluation() {
+	fresh
+	must_sh_on pi 'cat >/etc/nixos/configuration.nix <<-END
+		{ ... }: { environment.etc.seen.text = builtins.toJSON (map builtins.readDir [ "/var/tmp" "/var" "/home" ]); }
+	END'
+	must_on pi rebuild dry-build --eval-on builder -v
+	note_derivation
+	own=$(lab on pi nix-instantiate '<nixpkgs/nixos>' -A "$TOPLEVEL" 2>/dev/null </dev/null)
+	expect_own_derivation_there builder
+	# Killed, it leaves nothing for long.
+	must_sh_on pi 'sed -i "s/environment/lab.evalCost = { work = 60; }; &/" /etc/nixos/configuration.nix'
+	start lab on pi -- rebuild dry-build --eval-on builder
+	expect_within 30 lab on builder -- pgrep -x nix-instantiate
+	must_sh_on builder 'pkill -KILL -u builder "^(sh|nix-instantiate|unshare)$"; ls -d ~builder/.cache/rebuild/*/run.* /dev/shm/rebuild.*'
+	finish
+	expect_failure
+	must_sh_on pi 'sed -i "s/lab.evalCost = { work = 60; };//" /etc/nixos/configuration.nix'
+	must_on pi rebuild dry-build --eval-on builder
+	sh_on builder 'ls -d ~builder/.cache/rebuild/*/run.* /dev/shm/rebuild.* /var/tmp/rebuild.* 2>/dev/null'
+	expect_equal "$output" ""
+}
+
+# Settings of the command line are in force, and in no argument there.
+case_settings_are_in_no_argument_there() {
+	fresh
+	# What stands in arguments there, as every user can read it, all the time.
+	must_sh_on builder 'cat >/tmp/watch <<-"END"
+		until [ -e /tmp/enough ]; do cat /proc/[0-9]*/cmdline 2>/dev/null | tr "\0" " " | grep -o "POISON[0-9]\|nix-instantiate\|--realise" >>/tmp/seen; done
+	END
+		: >/tmp/seen
+		setsid sh /tmp/watch >/dev/null 2>&1 &'
+	must_sh_on pi 'sed -i "s/system.stateVersion/lab.slowBuild = 30; &/" /etc/nixos/configuration.nix'
+	on pi rebuild build --eval-on builder --option access-tokens github.com=POISON1 --option extra-access-tokens x.y=POISON2 \
+		--option max-silent-time 0 --option timeout 2 --max-jobs 2
+	expect_failure
+	expect_contains "$errors" "timed out after 2 seconds"
+	on pi rebuild build --eval-on builder --option access-tokens github.com=POISON3 --option allow-import-from-derivation true \
+		--option max-call-depth 20
+	expect_failure
+	expect_contains "$errors" "max-call-depth"
+	must_sh_on builder 'touch /tmp/enough; sort /tmp/seen | uniq -c'
+	expect_contains "$output" "nix-instantiate"
+	expect_contains "$output" "--realise"
+	expect_lacks "$output" "POISON"
+	# What no settings file can say is refused before anything is done.
+	on pi rebuild build --eval-on builder --option access-tokens 'github.com=a#b'
+	expect_status 2
+	expect_contains "$errors" "--option access-tokens: a value with a '#'"
+	expect_lacks "$errors" connecting
+}
