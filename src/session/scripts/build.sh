@@ -14,6 +14,7 @@ build() {
 	echo "$place" | claim
 	mkdir -p "$state/$place"
 	attend realise "$drv" --add-root "$state/$place/result" >"$work/roots"
+	[ "$code" -ne 137 ] || tell_memory
 	[ "$code" -eq 0 ] || fail build "$code"
 	out=$(readlink "$(head -n 1 "$work/roots")")
 	is_promised || fail result 1

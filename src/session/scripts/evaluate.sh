@@ -44,12 +44,38 @@ write_environment() {
 	[ -z "$rb_registry" ] || printf '%s\n' "$rb_registry" >"$share/registry.json"
 	mkdir -p "$share/tmp" "$share/cache" "$share/trace" "$state/nix-cache"
 	printf '%s\n' "$rb_view_script" >"$work/view.sh"
+	find_lent
+}
+
+# find_lent: sets $lent to the directory of Nix's programs as the view has them, where their own is not in it: that is one
+# outside of /usr, /bin and the store (/opt/nix). Each is mounted in $share/nix, with the libraries beside it, for the path
+# itself is the client's, who may have something else there.
+find_lent() {
+	lent=''
+	for program in nix-instantiate nix; do
+		[ -x "$nix_bin/$program" ] || continue
+		real=$(readlink -f "$nix_bin/$program")
+		case $nix_bin/:$real in
+		/usr/*:/usr/* | /bin/*:/bin/* | /usr/*:/nix/store/* | /nix/store/*:/nix/store/*) continue ;;
+		esac
+		lent=$share/nix/bin
+		mkdir -p "$lent"
+		: >"$lent/$program"
+		printf '%s %s none bind 0 0\n' "$real" "$lent/$program"
+		[ "$program" = nix-instantiate ] || continue
+		for libraries in lib lib64; do
+			[ -d "${real%/*/*}/$libraries" ] || continue
+			mkdir -p "$share/nix/$libraries"
+			printf '%s %s none bind 0 0\n' "${real%/*/*}/$libraries" "$share/nix/$libraries"
+		done
+	done >"$share/lent"
+	[ -z "$lent" ] || echo "export LD_LIBRARY_PATH=$share/nix/lib:$share/nix/lib64" >>"$share/environment"
 }
 
 # in_view MODE PROGRAM ARGUMENT...: see view.sh. Each time a new view, whatever the last one has done to its files.
 in_view() {
 	how=$1
-	program=$nix_bin/$2
+	program=${lent:-$nix_bin}/$2
 	shift 2
 	set -- "$program" --log-format internal-json "$@"
 	# shellcheck disable=SC2086 # words
@@ -121,6 +147,7 @@ evaluate() {
 			attend with_client_evaluation instantiate >"$work/instantiate.out"
 			tell_refused
 			[ "$code" -ne 0 ] || [ -n "$refused" ] || break
+			[ "$code" -ne 137 ] || tell_memory
 			[ "$code" -ne 0 ] || code=1
 			event evaluation-failed "$code"
 		else
