@@ -90,7 +90,17 @@ fn wants(plan: &Deployment) -> Wants {
         rights: plan.rights,
         changes: plan.outcome.activation().is_some(),
         receives: plan.outcome.builds() && plan.origin != Origin::PreviousGeneration,
+        comes_by_root: comes_from_elsewhere(plan),
         upgrades: plan.upgrade.is_some(),
+    }
+}
+
+/// Whether the system comes to the target from another machine, and not from its own store.
+fn comes_from_elsewhere(plan: &Deployment) -> bool {
+    match &plan.origin {
+        Origin::Made(making) => making.builder != plan.target,
+        Origin::PreviousGeneration => false,
+        Origin::Path(_) => plan.target != Place::Here,
     }
 }
 

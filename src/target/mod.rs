@@ -38,6 +38,8 @@ pub struct Wants {
     pub changes: bool,
     /// Whether [`Target::daemon`] will be used.
     pub receives: bool,
+    /// Whether it comes from another machine, which takes root where the user is not trusted.
+    pub comes_by_root: bool,
     /// Whether [`Target::root_here`] will be used.
     pub upgrades: bool,
 }

@@ -27,6 +27,9 @@ const SUDO_OPTIONS: &str = "NIX_SUDOOPTS";
 /// The variable of those who set what is no system.
 const CARELESS: &str = "NIXOS_REBUILD_I_UNDERSTAND_THE_CONSEQUENCES_PLEASE_BREAK_MY_SYSTEM";
 
+/// What hands a password to run0. A system may bring it with itself.
+const AGENT: &str = "polkit-stdin-agent";
+
 /// What the first look sees.
 #[derive(Default)]
 struct Seen {
@@ -41,6 +44,8 @@ struct Seen {
 enum Attempt {
     Root(Session),
     Refused(Failure),
+    /// What hands the password over is not there yet.
+    Later,
 }
 
 /// A connection that others share as long as it is kept.
@@ -114,11 +119,13 @@ impl Target {
                 .into());
         }
         if wants.changes || ((wants.receives || wants.upgrades) && elevates) {
-            let mut session = target.become_root(&seen.user, ssh, observer, signals)?;
-            if wants.changes {
-                target.hear_of_last(&mut session, observer, signals)?;
+            let comes_by_root = wants.comes_by_root || wants.upgrades;
+            if let Some(mut session) = target.become_root(&seen.user, comes_by_root, ssh, observer, signals)? {
+                if wants.changes {
+                    target.hear_of_last(&mut session, observer, signals)?;
+                }
+                session.is_over();
             }
-            session.is_over();
         }
         observer.see(Event::Phase(Phase::Done));
         Ok(target)
@@ -143,14 +150,16 @@ impl Target {
         }
     }
 
-    /// Sees that there is a way to root, with the password that is asked for here.
+    /// Sees that there is a way to root, with the password that is asked for here. Nothing, where that can be seen only
+    /// after the build, and root is not needed before (`needed_now`).
     fn become_root(
         &mut self,
         user: &str,
+        needed_now: bool,
         ssh: &Ssh,
         observer: &mut dyn Observer,
         signals: &Signals,
-    ) -> Result<Session> {
+    ) -> Result<Option<Session>> {
         let mut tries = 0;
         loop {
             if self.rights.ask_password {
@@ -161,7 +170,16 @@ impl Target {
             }
             tries += 1;
             match self.try_root(user, ssh, observer, signals)? {
-                Attempt::Root(session) => return Ok(session),
+                Attempt::Root(session) => return Ok(Some(session)),
+                Attempt::Later if needed_now => return Err(self.missing(AGENT).into()),
+                Attempt::Later => {
+                    observer.see(Event::Text(format!(
+                        "{} has no {AGENT}, which hands the password to run0: if the new system has it, the password is \
+                         tried after the build",
+                        self.label()
+                    )));
+                    return Ok(None);
+                }
                 Attempt::Refused(failure) => {
                     if !self.rights.ask_password || tries == TRIES || !is_on_terminal() {
                         return Err(failure.into());
@@ -184,6 +202,9 @@ impl Target {
                 }
                 Next::Reply(Reply::Missing(program)) => {
                     session.is_over();
+                    if program == AGENT {
+                        return Ok(Attempt::Later);
+                    }
                     return Err(self.missing(&program).into());
                 }
                 Next::Reply(Reply::Refused | Reply::Left) => {
@@ -197,7 +218,7 @@ impl Target {
     }
 
     pub(super) fn missing(&self, program: &str) -> Failure {
-        let remedy = if program == "polkit-stdin-agent" {
+        let remedy = if program == AGENT {
             "it hands a password to run0: install it there, or write --elevate sudo"
         } else {
             "choose another program: --elevate sudo, run0 or doas"

@@ -152,3 +152,49 @@ fn a_rollback_to_a_system_that_is_gone_says_so() {
         );
     }
 }
+
+/// What hands the password to run0, at its new place: it reads it on descriptor 3.
+const AGENT: &str = r#"mkdir -p "$root$system/sw/bin"
+cat >"$root$system/sw/bin/polkit-stdin-agent" <<'END'
+#!/bin/sh
+IFS= read -r password <&3
+[ "$password" = secret ] || exit 1
+while [ "$1" != run0 ]; do shift; done
+exec "$@"
+END
+chmod 755 "$root$system/sw/bin/polkit-stdin-agent"
+"#;
+
+/// nixos-rebuild asks for it only when it activates.
+#[test]
+fn an_agent_that_comes_with_the_new_system_is_enough_for_run0() {
+    let line = "switch --elevate run0 -S";
+    for (typed, agent, code) in [("secret\n", AGENT, 0), ("wrong\n", AGENT, 1), ("secret\n", "", 127)] {
+        let scene = Scene::new();
+        scene.typed_by(1000);
+        scene.typed(typed);
+        scene.prepare(agent);
+        let run = scene.rebuild(line);
+        assert_eq!(run.code, code, "{typed}{agent}: {}", run.stderr);
+        assert!(
+            run.stderr.contains(
+                "this machine has no polkit-stdin-agent, which hands the password to run0: if the new system has it"
+            ),
+            "{}",
+            run.stderr
+        );
+        let changed = scene.calls().iter().any(|call| call.starts_with("nix-env"));
+        assert_eq!(changed, code == 0, "{:?}", scene.calls());
+    }
+    // What comes from another machine is received by root: before there is the agent.
+    let scene = Scene::new();
+    scene.typed_by(1000);
+    scene.typed("secret\n");
+    scene.prepare(AGENT);
+    refused(
+        &scene,
+        &format!("{line} --build-on builder"),
+        "this machine has no polkit-stdin-agent",
+        "--elevate sudo",
+    );
+}
