@@ -35,6 +35,9 @@ pub(super) fn deploy(
 ) -> Result<()> {
     let mut ssh = Ssh::new(around)?;
     plan.if_unreachable.hosts.iter().for_each(|host| ssh.hurry(host));
+    for host in plan.hosts() {
+        ssh.check(host, signals)?;
+    }
     share(plan, &mut ssh, signals)?;
     let target = Target::open(&plan.target, wants(plan), &mut ssh, around, observer, signals)?;
     if let Some(channels) = plan.upgrade {

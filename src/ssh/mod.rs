@@ -1,5 +1,6 @@
 //! The connection to another machine, and what its failures mean.
 
+mod needs;
 mod reasons;
 mod said;
 mod stand_in;
@@ -165,6 +166,8 @@ impl Ssh {
     fn options_for_nix(&self, host: &Host) -> Vec<String> {
         let mut options = self.options(host);
         options.extend(host.options_for_nix());
+        // The user's configuration may have others: for a person who types.
+        options.extend(needs::OPTIONS.map(str::to_owned));
         options
     }
 
@@ -187,9 +190,8 @@ impl Ssh {
             // A refused forwarding costs the fast way of copying, not the run.
             "-o",
             "ExitOnForwardFailure=no",
-            "-o",
-            "RemoteCommand=none",
         ]);
+        command = command.args(needs::OPTIONS);
         if let Some((there, here)) = forward {
             let mut sockets = OsString::from(there);
             sockets.push(":");
@@ -225,9 +227,12 @@ impl Drop for Ssh {
     }
 }
 
+/// A login whose `PATH` leads nowhere has no dd either, and then nobody reads the script.
+const FIND_DD: &str = "command -v dd >/dev/null || PATH=$PATH:/run/current-system/sw/bin:/usr/bin:/bin";
+
 /// The command line that the login shell over there gets.
 fn start(script_length: usize) -> String {
-    format!("exec /bin/sh -c 'eval \"$(dd bs={script_length} count=1 iflag=fullblock 2>/dev/null)\"'")
+    format!("exec /bin/sh -c '{FIND_DD}; eval \"$(dd bs={script_length} count=1 iflag=fullblock 2>/dev/null)\"'")
 }
 
 /// The same for this machine: a command that runs a script of so many bytes, which it reads from its stdin.
@@ -287,15 +292,11 @@ mod tests {
                 .unwrap()
         };
         let command = Invocation::new("nix-copy-closure");
-        assert_eq!(of("", "b"), command);
-        assert_eq!(
-            of("-i key", "ssh://b:2222"),
-            command.clone().env("NIX_SSHOPTS", "-p 2222 -i key")
-        );
-        assert_eq!(
-            of("-4", "[fe80::1%25eth0]"),
-            command.clone().env("NIX_SSHOPTS", "-4 -o HostName=fe80::1%%eth0")
-        );
+        let needs = "-o RemoteCommand=none -o SessionType=default -o StdinNull=no";
+        let with = |options: &str| command.clone().env("NIX_SSHOPTS", format!("{options}{needs}"));
+        assert_eq!(of("", "b"), with(""));
+        assert_eq!(of("-i key", "ssh://b:2222"), with("-p 2222 -i key "));
+        assert_eq!(of("-4", "[fe80::1%25eth0]"), with("-4 -o HostName=fe80::1%%eth0 "));
     }
 
     #[test]
@@ -318,8 +319,8 @@ mod tests {
         let command = ssh.session(&host(), Some(forward), 1234);
         let words: Vec<_> = command.words().map(|word| word.to_string_lossy()).collect();
         let expected = "ssh|-p|22|-o|ProxyCommand=a b|-T|-a|-x|-o|ConnectTimeout=20|-o|ServerAliveInterval=30\
-            |-o|ServerAliveCountMax=3|-o|ExitOnForwardFailure=no|-o|RemoteCommand=none|-R|/tmp/there:/tmp/here\
-            |--|me@builder|exec /bin/sh -c 'eval \"$(dd bs=1234 count=1 iflag=fullblock 2>/dev/null)\"'";
+            |-o|ServerAliveCountMax=3|-o|ExitOnForwardFailure=no|-o|RemoteCommand=none|-o|SessionType=default|-o|StdinNull=no|-R|/tmp/there:/tmp/here\
+            |--|me@builder|exec /bin/sh -c 'command -v dd >/dev/null || PATH=$PATH:/run/current-system/sw/bin:/usr/bin:/bin; eval \"$(dd bs=1234 count=1 iflag=fullblock 2>/dev/null)\"'";
         assert_eq!(words.join("|"), expected);
     }
 

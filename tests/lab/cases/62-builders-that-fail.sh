@@ -88,3 +88,21 @@ case_failing_builders_that_kill_nix() {
 	expect_contains "$errors" "error: Nix on builder was killed, which ended the evaluation: probably builder ran out of memory"
 	expect_contains "$errors" "MiB of memory"
 }
+
+# An ssh configuration for a person who types, and a login whose PATH leads nowhere: neither is in our way, nor in that of
+# Nix's own ssh, which fetches where nothing is lent.
+case_failing_builders_by_an_ssh_for_persons() {
+	fresh
+	must_sh_on pi 'printf "\nHost builder\n  RemoteCommand cat\n  SessionType none\n  StdinNull yes\n  RequestTTY force\n" >>/root/.ssh/config'
+	must_sh_on builder 'echo "PATH=/nonexistent" >/home/builder/.bashrc; chown builder: /home/builder/.bashrc'
+	on pi ssh -o RemoteCommand=none -o SessionType=default -o RequestTTY=no builder command -v dd
+	expect_failure
+	on pi rebuild build --eval-on builder
+	expect_status 0
+	must_on builder rm /home/builder/.bashrc
+	on pi rebuild build --eval-on builder --no-lend
+	expect_status 0
+	on pi env NIX_SSHOPTS=-n rebuild build --eval-on builder
+	expect_status 2
+	expect_contains "$errors" "error: NIX_SSHOPTS (-n) has -n or StdinNull, which gives our script no input: nothing runs on builder"
+}
