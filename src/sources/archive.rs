@@ -4,7 +4,7 @@ use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use anyhow::{Context, Result};
@@ -48,7 +48,11 @@ impl Counter {
 ///
 /// # Errors
 /// A file that cannot be read or has changed since it was collected, or a stream that cannot be written.
-pub fn write_entries(entries: &[(PathBuf, Entry)], to: impl Write, counter: &Counter) -> Result<Amount> {
+pub fn write_entries<'a>(
+    entries: impl IntoIterator<Item = (&'a Path, &'a Entry)>,
+    to: impl Write,
+    counter: &Counter,
+) -> Result<Amount> {
     let mut archive = Archive::new(to, counter);
     for (path, entry) in entries {
         let name = path.strip_prefix("/").unwrap_or(path);
@@ -246,9 +250,9 @@ mod tests {
     #[test]
     fn a_file_that_cannot_be_read_is_named() {
         let error = write_entries(
-            &[(
-                "/nonexistent/x".into(),
-                Entry::Content {
+            [(
+                Path::new("/nonexistent/x"),
+                &Entry::Content {
                     executable: false,
                     mtime: 0,
                     identity: Identity::of_bytes(b""),

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use super::environment::Asked;
 use super::guard;
 use super::literals::Literals;
-use super::mirror::{Entry, Identity, Kind, Mirror, READ_WHOLE};
+use super::mirror::{Entry, Identity, Kind, READ_WHOLE, Shared};
 use super::record::Kept;
 use super::search_path::SearchPath;
 use names::{clean, in_store, resolve_file, with_default};
@@ -61,7 +61,7 @@ pub enum Refusal {
 pub struct Collection {
     search_path: SearchPath,
     home: PathBuf,
-    mirror: Mirror,
+    mirror: Shared,
     trees: BTreeSet<OsString>,
     /// Store paths that may be had if they cannot be fetched from elsewhere.
     offered: BTreeSet<PathBuf>,
@@ -83,7 +83,7 @@ impl Collection {
         Self {
             search_path,
             home,
-            mirror: Mirror::default(),
+            mirror: Shared::default(),
             trees: BTreeSet::new(),
             offered: BTreeSet::new(),
             asked: Asked::default(),
@@ -285,7 +285,7 @@ impl Collection {
 
     /// What is to be there.
     #[must_use]
-    pub fn mirror(&self) -> &Mirror {
+    pub fn mirror(&self) -> &Shared {
         &self.mirror
     }
 

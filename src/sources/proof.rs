@@ -185,7 +185,12 @@ mod tests {
         let target = tempfile::tempdir().unwrap();
         let stream = target.path().with_extension("tar");
         let entries: Vec<_> = mirror.entries.clone().into_iter().collect();
-        write_entries(&entries, fs::File::create(&stream).unwrap(), &Counter::default()).unwrap();
+        write_entries(
+            entries.iter().map(|(path, entry)| (path.as_path(), entry)),
+            fs::File::create(&stream).unwrap(),
+            &Counter::default(),
+        )
+        .unwrap();
         let mut tar = Command::new("tar");
         let tar = tar.arg("-xf").arg(&stream).arg("-C").arg(target.path());
         assert!(tar.status().unwrap().success());

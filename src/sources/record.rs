@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
-use super::mirror::{Mirror, hexadecimal};
+use super::mirror::{Mirror, Shared, hexadecimal};
 
 /// As many records as are kept, of all hosts and configurations.
 const MOST_RECORDS: usize = 32;
@@ -19,7 +19,7 @@ const MOST_RECORDS: usize = 32;
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Kept {
     /// What was there.
-    pub mirror: Mirror,
+    pub mirror: Shared,
     /// The files of it that were not read after all: they do not go again, unless something names them again.
     pub unread: BTreeSet<PathBuf>,
 }
@@ -42,7 +42,7 @@ impl Kept {
         let (mirror, unread) = bytes[line + 1..].split_at_checked(length)?;
         let paths = unread.split(|byte| *byte == 0).filter(|path| !path.is_empty());
         Some(Self {
-            mirror: Mirror::from_bytes(mirror)?,
+            mirror: Mirror::from_bytes(mirror)?.into(),
             unread: paths.map(|path| PathBuf::from(OsStr::from_bytes(path))).collect(),
         })
     }
@@ -122,7 +122,8 @@ mod tests {
         let kept = Kept {
             mirror: Mirror {
                 entries: [("/a b\n".into(), Entry::Shut(Kind::File))].into(),
-            },
+            }
+            .into(),
             unread: ["/c\n".into(), "/d".into()].into(),
         };
         let record = |name: &str| Record::new(cache.path(), &["builder", name]);
