@@ -12,10 +12,9 @@ use crate::store_path::StorePath;
 /// It is none.
 pub(super) fn derivation(host: &Host, text: &str) -> Result<StorePath, Failure> {
     let path = StorePath::parse(text)?;
-    if path.name().ends_with(".drv") {
-        Ok(path)
-    } else {
-        Err(Failure::new(format!("what {host} evaluated is no derivation: {path}")))
+    match path.name().strip_suffix(".drv") {
+        Some(_) => Ok(path),
+        None => Err(Failure::new(format!("what {host} evaluated is no derivation: {path}"))),
     }
 }
 

@@ -1,7 +1,7 @@
 //! Whether a mirror over there is what we mean: a sum that a builder makes of the files that it has
 //! (`session/scripts/proof.sh`), and we of what we have collected.
 
-use std::ffi::OsStr;
+use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
@@ -20,37 +20,43 @@ pub fn proof(mirror: &Mirror) -> String {
         return "none".to_owned();
     }
     let mut sum = Sha256::new();
-    let mut names = sorted(mirror, letter);
-    let unsaid = mirror.unsaid_parents();
-    names.extend(unsaid.into_iter().map(|path| [b"d", name(path).as_slice()].concat()));
-    names.sort();
-    for name in names {
+    for name in names(mirror) {
         sum.update(name);
         sum.update([0]);
     }
     sum.update([0]);
-    for target in sorted(mirror, target) {
+    for (_, target) in sorted(mirror, target) {
         sum.update(target);
         sum.update([0]);
     }
     sum.update([0]);
-    for digest in sorted(mirror, digest) {
+    for (_, digest) in sorted(mirror, digest) {
         sum.update(digest);
         sum.update(b"\n");
     }
     hexadecimal(&sum.finalize())
 }
 
-/// What `part` makes of the entries, in the order of the bytes that it gives for it: `find`'s names, and not the order of
-/// paths, in which `/` comes before everything.
-fn sorted<'a>(mirror: &'a Mirror, part: impl Fn(&'a Path, &'a Entry) -> Option<(Vec<u8>, Vec<u8>)>) -> Vec<Vec<u8>> {
-    let inside = mirror
+/// All names, each after a letter for what it is, in the order of their bytes.
+fn names(mirror: &Mirror) -> BTreeSet<Vec<u8>> {
+    let unsaid = mirror.unsaid_parents().into_iter().map(|path| (b'd', path));
+    let said = mirror
         .entries
         .iter()
-        .filter(|(path, _)| path.as_path() != Path::new("/"));
-    let mut parts: Vec<_> = inside.filter_map(|(path, entry)| part(path, entry)).collect();
-    parts.sort();
-    parts.into_iter().map(|(_, part)| part).collect()
+        .map(|(path, entry)| (letter(entry), path.as_path()));
+    let inside = said.chain(unsaid).filter(|(_, path)| *path != Path::new("/"));
+    inside
+        .map(|(letter, path)| [&[letter], name(path).as_slice()].concat())
+        .collect()
+}
+
+/// What `part` says of the entries, in the order of the bytes of their names, and not of paths, in which `/` comes before
+/// everything.
+fn sorted<T: Ord>(mirror: &Mirror, part: impl Fn(&Entry) -> Option<T>) -> BTreeMap<Vec<u8>, T> {
+    let entries = mirror.entries.iter();
+    entries
+        .filter_map(|(path, entry)| Some((name(path), part(entry)?)))
+        .collect()
 }
 
 /// As `find` names it.
@@ -58,8 +64,8 @@ fn name(path: &Path) -> Vec<u8> {
     [b".".as_slice(), path.as_os_str().as_bytes()].concat()
 }
 
-fn letter(path: &Path, entry: &Entry) -> Option<(Vec<u8>, Vec<u8>)> {
-    let letter = match entry {
+fn letter(entry: &Entry) -> u8 {
+    match entry {
         Entry::Open { .. } => b'd',
         Entry::Shut(Kind::Directory) => b'D',
         Entry::Shut(Kind::File) => b'S',
@@ -67,24 +73,22 @@ fn letter(path: &Path, entry: &Entry) -> Option<(Vec<u8>, Vec<u8>)> {
         Entry::Content { executable: true, .. } => b'x',
         Entry::Content { .. } => b'f',
         Entry::Link { .. } => b'l',
-    };
-    let line = [&[letter], name(path).as_slice()].concat();
-    Some((line.clone(), line))
+    }
 }
 
-fn target(path: &Path, entry: &Entry) -> Option<(Vec<u8>, Vec<u8>)> {
+fn target(entry: &Entry) -> Option<Vec<u8>> {
     match entry {
-        Entry::Link { target, .. } => Some((name(path), OsStr::as_bytes(target.as_os_str()).to_vec())),
+        Entry::Link { target, .. } => Some(target.as_os_str().as_bytes().to_vec()),
         _ => None,
     }
 }
 
-fn digest(path: &Path, entry: &Entry) -> Option<(Vec<u8>, Vec<u8>)> {
+fn digest(entry: &Entry) -> Option<String> {
     match entry {
         Entry::Content {
             identity: Identity::Digest(digest),
             ..
-        } => Some((name(path), hexadecimal(digest).into_bytes())),
+        } => Some(hexadecimal(digest)),
         _ => None,
     }
 }
@@ -93,8 +97,9 @@ fn digest(path: &Path, entry: &Entry) -> Option<(Vec<u8>, Vec<u8>)> {
 mod tests {
     use super::*;
     use crate::sources::archive::{Counter, write_entries};
-    use std::ffi::OsString;
+    use std::ffi::{OsStr, OsString};
     use std::fs;
+    use std::io::Write;
     use std::process::Command;
 
     const SCRIPT: &str = include_str!("../session/scripts/proof.sh");
@@ -205,7 +210,8 @@ mod tests {
         let empty = Mirror::default();
         let busybox = busybox();
         if busybox.is_none() {
-            eprintln!("busybox is not here: not tried");
+            let said = writeln!(std::io::stderr(), "busybox is not here: not tried");
+            said.unwrap();
         }
         for programs in [Some(own_programs()), busybox.as_ref().map(|place| place.path().into())] {
             let Some(programs) = programs else { continue };

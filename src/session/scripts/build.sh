@@ -13,10 +13,13 @@ build() {
 	place=results/${drv##*/}
 	echo "$place" | claim
 	mkdir -p "$state/$place"
-	attend realise "$drv" --add-root "$state/$place/result" >"$work/roots"
+	root=$state/$place/result
+	attend realise "$drv" --add-root "$root" >"$work/roots"
 	[ "$code" -ne 137 ] || tell_memory
 	[ "$code" -eq 0 ] || fail build "$code"
-	out=$(readlink "$(head -n 1 "$work/roots")")
+	# There is one for each output, which have their names behind it, but not "out".
+	[ -L "$root" ] || root=$(head -n 1 "$work/roots")
+	out=$(readlink "$root")
 	is_promised || fail result 1
 	event built "$out"
 }
@@ -24,6 +27,7 @@ build() {
 # is_promised: whether $out is an output of $drv, in whose file they stand first; where they are not known beforehand, Nix
 # says them. The client compares what it knows of the derivation, which may be its name alone.
 is_promised() {
+	[ -n "$out" ] || return 1
 	outputs=$(head -c 8000 "$drv" 2>/dev/null)
 	case ${outputs%%],*} in *"\",\"$out\",\""*) return 0 ;; esac
 	"$nix_bin/nix-store" --query --outputs "$drv" | grep -qxF -e "$out"

@@ -27,8 +27,12 @@ receive() {
 # make_of_base, make_of_nothing: $work/new becomes the mirror.
 make_of_base() {
 	[ "$base" != none ] && [ -e "$state/mirrors/$base" ] || return 1
+	# What cannot be linked, as another user's file, is sent anew.
+	own cp -al "$state/mirrors/$base" "$work/new" 2>/dev/null || {
+		own rm -rf "$work/new"
+		return 1
+	}
 	event receiving base
-	own cp -al "$state/mirrors/$base" "$work/new" || fail unpack 1
 	{ frames || : >"$work/link-broke"; } >"$work/removed"
 	[ ! -e "$work/link-broke" ] || fail link 255
 	[ ! -s "$work/removed" ] || (cd "$work/new" && own xargs -0 rm -rf -- <"$work/removed") || fail unpack 1
