@@ -176,6 +176,10 @@ pub(super) fn failed(host: &Host, system: &str, stage: &str, code: u8) -> Failur
             format!("what {host} has built is no output of the derivation, nothing was changed"),
             Some("run the same command again".to_owned()),
         ),
+        "room" => (
+            format!("{host} has no room for what an evaluation there reads and writes: nothing was built"),
+            Some(format!("is its disk full? see: ssh {ssh} df -h /dev/shm /var/tmp .cache")),
+        ),
         "work" | "cache" => (
             format!("{host} cannot make its working directory"),
             Some("is its disk full? files go to ~/.cache/rebuild and /dev/shm there".to_owned()),

@@ -34,7 +34,10 @@ is_of_systems() {
 probe() {
 	building=''
 	trap '[ -z "$building" ] || kill -TERM "$building" 2>/dev/null; exit 1' TERM
-	printf '%b' "$rb_probe" >"$share/emulation-probe"
+	printf '%b' "$rb_probe" 2>/dev/null >"$share/emulation-probe" || {
+		echo room >"$work/probe"
+		return
+	}
 	chmod 0700 "$share/emulation-probe"
 	answer=no
 	if attempt "$work/probe-log"; then
@@ -86,6 +89,7 @@ probe_end() {
 	case $emulation in
 	native | option) return 0 ;;
 	no-platform) fail no-platform 1 ;;
+	room | '') fail room 1 ;;
 	esac
 	case $(cat "$work/probe-log") in
 	*'Exec format error'*) fail no-emulator 1 ;;

@@ -18,33 +18,39 @@ find_daemon() {
 	done
 }
 
+# write TEXT FILE: all of it, or the run ends: half of an environment would be another one.
+write() {
+	printf '%s\n' "$1" 2>/dev/null >"$2" || fail room 1
+}
+
 # What evaluation reads of its environment: the client's own, but this machine's programs, daemon and cache.
 write_environment() {
-	{
-		# On NixOS, where they really are: the view has no /run.
-		printf 'export PATH=%s\n' "$nix_bin:$(readlink -f /run/current-system/sw || :)/bin:/usr/bin:/bin"
-		# Named, because Nix would otherwise take the view's writable /nix/var/nix for a store of its own.
-		echo "export NIX_REMOTE=$remote"
-		echo "export NIX_CONF_DIR=$share NIX_USER_CONF_FILES=$share/user.conf XDG_CACHE_HOME=$share/cache TMPDIR=$share/tmp"
-		# Where it really is: in the view, the links that lead there are the client's.
-		for bundle in /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/ca-bundle.crt /etc/pki/tls/certs/ca-bundle.crt; do
-			[ ! -e "$bundle" ] || {
-				echo "export NIX_SSL_CERT_FILE=$(readlink -f "$bundle")"
-				break
-			}
-		done
-		cat "$work/exports"
-		# The client's current directory, for relative paths in NIX_PATH and -I.
-		# shellcheck disable=SC2016 # quoted by the client
-		printf 'cd %s 2>/dev/null || :\n' "$rb_directory"
-	} >"$share/environment"
-	printf '%s\n' "$rb_nix_conf" >"$share/nix.conf"
+	write "$(print_environment)" "$share/environment"
+	write "$rb_nix_conf" "$share/nix.conf"
 	# What the command line sets: after that, and for the daemon, too.
-	printf '%s\n' "$rb_settings" >"$share/user.conf"
-	[ -z "$rb_registry" ] || printf '%s\n' "$rb_registry" >"$share/registry.json"
-	mkdir -p "$share/tmp" "$share/cache" "$share/trace" "$state/nix-cache"
-	printf '%s\n' "$rb_view_script" >"$work/view.sh"
+	write "$rb_settings" "$share/user.conf"
+	[ -z "$rb_registry" ] || write "$rb_registry" "$share/registry.json"
+	mkdir -p "$share/tmp" "$share/cache" "$share/trace" "$state/nix-cache" || fail room 1
+	write "$rb_view_script" "$work/view.sh"
 	find_lent
+}
+
+print_environment() {
+	# On NixOS, where they really are: the view has no /run.
+	printf 'export PATH=%s\n' "$nix_bin:$(readlink -f /run/current-system/sw || :)/bin:/usr/bin:/bin"
+	# Named, because Nix would otherwise take the view's writable /nix/var/nix for a store of its own.
+	echo "export NIX_REMOTE=$remote"
+	echo "export NIX_CONF_DIR=$share NIX_USER_CONF_FILES=$share/user.conf XDG_CACHE_HOME=$share/cache TMPDIR=$share/tmp"
+	# Where it really is: in the view, the links that lead there are the client's.
+	for bundle in /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/ca-bundle.crt /etc/pki/tls/certs/ca-bundle.crt; do
+		[ ! -e "$bundle" ] || {
+			echo "export NIX_SSL_CERT_FILE=$(readlink -f "$bundle")"
+			break
+		}
+	done
+	cat "$work/exports"
+	# The client's current directory, for relative paths in NIX_PATH and -I.
+	printf 'cd %s 2>/dev/null || :\n' "$rb_directory"
 }
 
 # find_lent: sets $lent to the directory of Nix's programs as the view has them, where their own is not in it: that is one
@@ -126,7 +132,7 @@ adopt() {
 # errors, sends that ("closed", to evaluate again), or first wants to know everything that the evaluation would look at
 # ("open"), or is done ("stop").
 evaluate() {
-	printf '%s\n' "$rb_environment" >"$work/exports"
+	write "$rb_environment" "$work/exports"
 	mode=closed
 	forget_before_boot
 	# shellcheck disable=SC2086 # words: digest, base, proof, trees

@@ -106,3 +106,17 @@ case_failing_builders_by_an_ssh_for_persons() {
 	expect_status 2
 	expect_contains "$errors" "error: NIX_SSHOPTS (-n) has -n or StdinNull, which gives our script no input: nothing runs on builder"
 }
+
+# No room: there is a second place for what is small, and a word where there is none; never half of it.
+case_failing_builders_without_room() {
+	fresh
+	must_on builder mount -o remount,size=64k /dev/shm
+	on pi rebuild dry-build --eval-on builder
+	expect_status 0
+	must_on builder mount -t tmpfs -o size=64k,mode=1777 none /var/tmp
+	on pi rebuild dry-build --eval-on builder
+	expect_status 1
+	expect_contains "$errors" "error: builder has no room for what an evaluation there reads and writes"
+	expect_contains "$errors" "ssh builder df -h"
+	expect_lacks "$errors" "I/O error"
+}
