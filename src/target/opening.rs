@@ -7,7 +7,7 @@ use super::password::{Password, is_on_terminal};
 use super::reply::{Ending, Record, Reply};
 use super::session::{Next, Session};
 use super::text::{self, Task, program};
-use super::{Target, Wants};
+use super::{Receives, Target, Wants};
 use crate::daemon::Daemon;
 use crate::failure::Failure;
 use crate::host::{Host, Place};
@@ -109,7 +109,8 @@ impl Target {
             current: seen.current,
             _first: place.host().map(|_| first),
         };
-        if let (Some(host), true, None) = (place.host(), wants.receives, &target.nix) {
+        let receives = wants.receives != Receives::Nothing;
+        if let (Some(host), true, None) = (place.host(), receives, &target.nix) {
             return Err(no_nix(host).into());
         }
         let elevates = target.rights.elevation != Elevation::None;
@@ -118,9 +119,9 @@ impl Target {
                 .with_remedy("add --sudo, or log in as root there")
                 .into());
         }
-        if wants.changes || ((wants.receives || wants.upgrades) && elevates) {
-            let comes_by_root = wants.comes_by_root || wants.upgrades;
-            if let Some(mut session) = target.become_root(&seen.user, comes_by_root, ssh, observer, signals)? {
+        if wants.changes || ((receives || wants.upgrades) && elevates) {
+            let needed_now = wants.receives == Receives::FromElsewhere || wants.upgrades;
+            if let Some(mut session) = target.become_root(&seen.user, needed_now, ssh, observer, signals)? {
                 if wants.changes {
                     target.hear_of_last(&mut session, observer, signals)?;
                 }

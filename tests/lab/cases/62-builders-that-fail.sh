@@ -120,3 +120,21 @@ case_failing_builders_without_room() {
 	expect_contains "$errors" "ssh builder df -h"
 	expect_lacks "$errors" "I/O error"
 }
+
+# A client that vanishes without a word leaves nothing there, where sshd looks after it as with our module.
+case_failing_builders_of_a_client_that_vanishes() {
+	fresh
+	must_sh_on builder 'printf "Match User builder\n  ClientAliveInterval 1\n  ClientAliveCountMax 3\n" >>/etc/ssh/sshd_config
+		systemctl restart ssh.service'
+	must_sh_on pi "sed -i 's/^  system.stateVersion/  lab.slowBuild = 300; &/' /etc/nixos/configuration.nix"
+	start lab on pi -- rebuild build --eval-on builder
+	expect_within 60 lab on builder -- pgrep -u builder -f 'nix-store.*--realise'
+	cut_between pi builder silent
+	expect_within 30 none_left
+	join_again pi builder
+	kill -KILL -- "-$started"
+}
+none_left() {
+	[ -z "$(lab on builder -- pgrep -u builder -f 'nix-store|nix copy|sshd' </dev/null)" ] &&
+		lab on builder -- sh -c 'set -- /home/builder/.cache/rebuild/*/run.* /dev/shm/rebuild.*; for left; do [ ! -e "$left" ] || exit 1; done' </dev/null
+}
