@@ -20,6 +20,7 @@ _rebuild_values() {
         --log-format) values=1 value='words bar bar-with-logs internal-json raw raw-with-logs' ;;
         --option) values=2 value='free' ;;
         --include | -I) values=1 value='files' ;;
+        --send-env) values=1 value='free' ;;
         --update-input) values=1 value='free' ;;
         --override-input) values=2 value='files' ;;
         --builders) values=1 value='free' ;;
@@ -80,7 +81,7 @@ _rebuild() {
                 [[ " $offered " != *" $word "* ]] || offered=
             done
             if [[ -z $offered || $typed == -* ]]; then
-                offered='--eval-host --eval-on --build-host --build-on --target-host --if-unreachable --no-lend --verify-eval --flake -F --no-flake --file -f --attr -A --profile-name -p --specialisation -c --rollback --store-path --upgrade --upgrade-all --diff --ask -a --install-bootloader --elevate --sudo --ask-elevate-password --ask-sudo-password -S --image-variant --json --show-settings --verbose -v --quiet --max-jobs -j --cores --log-format --keep-going -k --keep-failed -K --fallback --repair --option --include -I --show-trace --accept-flake-config --refresh --impure --recreate-lock-file --no-update-lock-file --no-write-lock-file --no-registries --commit-lock-file --update-input --override-input --offline --no-net --builders --print-build-logs -L --no-build-output --no-link -Q --use-substitutes --substitute-on-destination -s --no-reexec --debug --help -h --version -V'
+                offered='--eval-host --eval-on --build-host --build-on --target-host --if-unreachable --no-lend --verify-eval --flake -F --no-flake --file -f --attr -A --profile-name -p --specialisation -c --rollback --store-path --upgrade --upgrade-all --diff --ask -a --install-bootloader --elevate --sudo --ask-elevate-password --ask-sudo-password -S --image-variant --json --show-settings --verbose -v --quiet --max-jobs -j --cores --log-format --keep-going -k --keep-failed -K --fallback --repair --option --include -I --show-trace --send-env --accept-flake-config --refresh --impure --recreate-lock-file --no-update-lock-file --no-write-lock-file --no-registries --commit-lock-file --update-input --override-input --offline --no-net --builders --print-build-logs -L --no-build-output --no-link -Q --use-substitutes --substitute-on-destination -s --no-reexec --debug --help -h --version -V'
             fi
             COMPREPLY=($(compgen -W "$offered" -- "$typed"))
             ;;

@@ -19,8 +19,8 @@ complete -c rebuild -l target-host -d 'Activate there; evaluate and build here u
 complete -c rebuild -l if-unreachable -d 'If the evaluator or builder cannot be reached' -r -f -a "fail\t'End, and say what to type (default)'
 local\t'Evaluate and build here'"
 complete -c rebuild -s F -l flake -d 'A flake (default: the current directory) and one of its nixosConfigurations (default: the target\'s name)' -r -F -k -a "(__rebuild_candidates configurations)"
-complete -c rebuild -s f -l file -d 'A Nix file, or a directory with a default.nix, that evaluates to a configuration or a set of them' -r -F
-complete -c rebuild -s A -l attr -d 'Where in the file the configuration is; without --file in ./system.nix, <nixos-system> or /etc/nixos/system.nix' -r -f
+complete -c rebuild -s f -l file -d 'A Nix file, or a directory with a system.nix or default.nix, that evaluates to a configuration or a set of them' -r -F
+complete -c rebuild -s A -l attr -d 'Where in the file the configuration is; without --file in ./system.nix, ./default.nix, <nixos-system> or /etc/nixos/system.nix' -r -f
 complete -c rebuild -s p -l profile-name -d 'Use the profile /nix/var/nix/profiles/system-profiles/NAME' -r -f -k -a "(__rebuild_candidates profiles)"
 complete -c rebuild -s c -l specialisation -d 'Activate this specialisation of the configuration, or build its virtual machine or image' -r -f -k -a "(__rebuild_candidates specialisations)"
 complete -c rebuild -l store-path -d 'Take a system that was built before; nothing is built' -r -F -k -a "(__rebuild_candidates generations)"
@@ -38,6 +38,7 @@ raw\t''
 raw-with-logs\t''"
 complete -c rebuild -l option -d 'Set a Nix option' -r -f
 complete -c rebuild -s I -l include -d 'Add a path to the Nix search path: PATH or NAME=PATH' -r -F
+complete -c rebuild -l send-env -d 'With --eval-host: let the configuration read this environment variable, though it may be a secret' -r -f
 complete -c rebuild -l update-input -d 'Update one input in the lock file; may be given more than once' -r -f
 complete -c rebuild -l override-input -d 'Use another flake for an input; may be given more than once' -r -F
 complete -c rebuild -l builders -d 'Machines to which Nix may give builds' -r -f

@@ -61,8 +61,8 @@ module completions {
     --verify-eval             # With --eval-host: evaluate here as well, and go on only if both give the same derivation
     --flake(-F): path@"nu-complete rebuild configurations"         # A flake (default: the current directory) and one of its nixosConfigurations (default: the target's name)
     --no-flake                # No flake, even if there is an /etc/nixos/flake.nix
-    --file(-f): path          # A Nix file, or a directory with a default.nix, that evaluates to a configuration or a set of them
-    --attr(-A): string        # Where in the file the configuration is; without --file in ./system.nix, <nixos-system> or /etc/nixos/system.nix
+    --file(-f): path          # A Nix file, or a directory with a system.nix or default.nix, that evaluates to a configuration or a set of them
+    --attr(-A): string        # Where in the file the configuration is; without --file in ./system.nix, ./default.nix, <nixos-system> or /etc/nixos/system.nix
     --profile-name(-p): string@"nu-complete rebuild profiles" # Use the profile /nix/var/nix/profiles/system-profiles/NAME
     --specialisation(-c): string@"nu-complete rebuild specialisations" # Activate this specialisation of the configuration, or build its virtual machine or image
     --rollback                # Go back to the generation before the current one; nothing is built
@@ -96,6 +96,7 @@ module completions {
     --option: string          # Set a Nix option
     --include(-I): path       # Add a path to the Nix search path: PATH or NAME=PATH
     --show-trace              # Show where in the configuration an evaluation error came from
+    --send-env: string        # With --eval-host: let the configuration read this environment variable, though it may be a secret
     --accept-flake-config     # Accept the Nix settings that the flake asks for
     --refresh                 # Look for new versions of what was fetched before
     --impure                  # Let the evaluation see the environment, <names> and files outside the flake
@@ -139,8 +140,8 @@ module completions {
     --verify-eval             # With --eval-host: evaluate here as well, and go on only if both give the same derivation
     --flake(-F): path@"nu-complete rebuild configurations"         # A flake (default: the current directory) and one of its nixosConfigurations (default: the target's name)
     --no-flake                # No flake, even if there is an /etc/nixos/flake.nix
-    --file(-f): path          # A Nix file, or a directory with a default.nix, that evaluates to a configuration or a set of them
-    --attr(-A): string        # Where in the file the configuration is; without --file in ./system.nix, <nixos-system> or /etc/nixos/system.nix
+    --file(-f): path          # A Nix file, or a directory with a system.nix or default.nix, that evaluates to a configuration or a set of them
+    --attr(-A): string        # Where in the file the configuration is; without --file in ./system.nix, ./default.nix, <nixos-system> or /etc/nixos/system.nix
     --profile-name(-p): string@"nu-complete rebuild profiles" # Use the profile /nix/var/nix/profiles/system-profiles/NAME
     --specialisation(-c): string@"nu-complete rebuild specialisations" # Activate this specialisation of the configuration, or build its virtual machine or image
     --rollback                # Go back to the generation before the current one; nothing is built
@@ -174,6 +175,7 @@ module completions {
     --option: string          # Set a Nix option
     --include(-I): path       # Add a path to the Nix search path: PATH or NAME=PATH
     --show-trace              # Show where in the configuration an evaluation error came from
+    --send-env: string        # With --eval-host: let the configuration read this environment variable, though it may be a secret
     --accept-flake-config     # Accept the Nix settings that the flake asks for
     --refresh                 # Look for new versions of what was fetched before
     --impure                  # Let the evaluation see the environment, <names> and files outside the flake

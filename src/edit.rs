@@ -29,14 +29,8 @@ pub fn open(flake: Option<&Flake>, flags: &NixFlags, around: &Surroundings, sign
             None => of_flake(flake, flags),
         }
     } else {
-        let settings = NixSettings::read(|name| around.variable(name));
-        let search_path = SearchPath::new(
-            &flags.evaluation.include,
-            around.text("NIX_PATH").as_deref(),
-            settings.get("nix-path"),
-            &around.home(),
-            &around.directory,
-        );
+        let settings = NixSettings::read(around).with_options(&flags.common.option);
+        let search_path = SearchPath::of(&flags.evaluation.include, around, &settings);
         let named = around.variable("NIXOS_CONFIG");
         let file = file(named.as_deref(), &search_path, &around.directory)?;
         editor(around.text("EDITOR").as_deref(), &file)?
@@ -121,7 +115,7 @@ mod tests {
     use std::fs;
 
     fn search_path(text: &str) -> SearchPath {
-        SearchPath::new(&[], Some(text), None, Path::new("/nonexistent"), Path::new("/"))
+        SearchPath::of_variable(text, Path::new("/"))
     }
 
     #[test]
@@ -213,6 +207,7 @@ mod tests {
             evaluation: EvaluationFlags {
                 include: Vec::new(),
                 show_trace: true,
+                ..EvaluationFlags::default()
             },
             ..NixFlags::default()
         };

@@ -39,10 +39,10 @@ impl Failure {
         self
     }
 
-    /// The exit status: that of the command that failed, where there is one.
+    /// The exit status: that of the command that failed, where there is one. 0 is none of a failure, whoever says so.
     #[must_use]
     pub fn with_code(mut self, code: u8) -> Self {
-        self.code = code;
+        self.code = code.max(1);
         self
     }
 
@@ -169,6 +169,12 @@ mod tests {
             describe(&error).as_deref(),
             Some("error: client → builder: the link broke\n  try again")
         );
+    }
+
+    #[test]
+    fn no_failure_has_exit_status_0() {
+        assert_eq!(Failure::new("no").with_code(0).code(), 1);
+        assert_eq!(exit_code(&Failure::new("no").with_code(0).into()), 1);
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Hosts as the user names them, and which of them is this one.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::net::Ipv6Addr;
 
@@ -21,6 +22,43 @@ pub struct Host {
 }
 
 impl Host {
+    /// Reads a host, whichever machine that is.
+    ///
+    /// `ssh-ng://` is the same host as `ssh://`, and as without either: the name of Nix's protocol has no meaning here.
+    ///
+    /// # Errors
+    /// When the text is nothing that ssh takes as a host.
+    pub fn parse(text: &str) -> Result<Self, Failure> {
+        let (is_uri, rest) = match text.split_once("://") {
+            Some(("ssh" | "ssh-ng", rest)) => (true, rest),
+            Some((scheme, _)) => {
+                return Err(Failure::usage(format!("host '{text}': cannot connect by {scheme}://")).with_remedy(FORMS));
+            }
+            None => (false, text),
+        };
+        let no_host = || Failure::usage(format!("host '{text}' is not a host name")).with_remedy(FORMS);
+        let (user, address) = match rest.rsplit_once('@') {
+            Some((user, address)) => (Some(user), address),
+            None => (None, rest),
+        };
+        let (name, port) = split(address).ok_or_else(no_host)?;
+        if !user.is_none_or(is_user) || !(ipv6(&name).is_some() || is_name(&name)) {
+            return Err(no_host());
+        }
+        let read = |port: &str| port.parse().ok().filter(|port| *port != 0).ok_or_else(no_host);
+        let port = port.map(read).transpose()?;
+        if port.is_some() && !is_uri {
+            // To ssh it would be a part of the name.
+            let failure = Failure::usage(format!("host '{text}': a port has no place there"));
+            return Err(failure.with_remedy(format!("write ssh://{text}")));
+        }
+        Ok(Self {
+            user: user.map(str::to_owned),
+            name,
+            port,
+        })
+    }
+
     /// ssh's destination argument, which has no port: `[user@]host`.
     #[must_use]
     pub fn destination(&self) -> String {
@@ -91,7 +129,7 @@ impl Host {
 }
 
 impl fmt::Display for Host {
-    /// In a form that [`Place::parse`] reads, the shortest.
+    /// In a form that [`Host::parse`] reads, the shortest.
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Some(port) = self.port else {
             return formatter.write_str(&self.destination());
@@ -117,48 +155,27 @@ pub enum Place {
 impl Place {
     /// Reads the value of a host flag.
     ///
-    /// The empty string, `localhost` and this machine's own name mean [`Place::Here`], as long as no user or port is
-    /// named with them (nixpkgs#211459). `ssh-ng://` is the same host as `ssh://`, and as without either: the name of
-    /// Nix's protocol has no meaning here.
+    /// The empty string is [`Place::Here`], and so is one of this machine's own names, if no user or port is named with it
+    /// (nixpkgs#211459) and ssh does not lead it elsewhere (nixpkgs#148918): see [`OwnNames`].
     ///
     /// # Errors
-    /// When the text is nothing that ssh takes as a host.
-    pub fn parse(text: &str, own_name: &str) -> Result<Self, Failure> {
+    /// As [`Host::parse`].
+    pub fn read(text: &str, own: &OwnNames) -> Result<Self, Failure> {
         if text.is_empty() {
             return Ok(Self::Here);
         }
-        let (is_uri, rest) = match text.split_once("://") {
-            Some(("ssh" | "ssh-ng", rest)) => (true, rest),
-            Some((scheme, _)) => {
-                return Err(Failure::usage(format!("host '{text}': cannot connect by {scheme}://")).with_remedy(FORMS));
-            }
-            None => (false, text),
-        };
-        let no_host = || Failure::usage(format!("host '{text}' is not a host name")).with_remedy(FORMS);
-        let (user, address) = match rest.rsplit_once('@') {
-            Some((user, address)) => (Some(user), address),
-            None => (None, rest),
-        };
-        let (name, port) = split(address).ok_or_else(no_host)?;
-        if !user.is_none_or(is_user) || !(ipv6(&name).is_some() || is_name(&name)) {
-            return Err(no_host());
-        }
-        let read = |port: &str| port.parse().ok().filter(|port| *port != 0).ok_or_else(no_host);
-        let port = port.map(read).transpose()?;
-        if port.is_some() && !is_uri {
-            // To ssh it would be a part of the name.
-            let failure = Failure::usage(format!("host '{text}': a port has no place there"));
-            return Err(failure.with_remedy(format!("write ssh://{text}")));
-        }
-        let own_short = own_name.split('.').next().unwrap_or(own_name);
-        if user.is_none() && port.is_none() && ["localhost", own_name, own_short].contains(&name.as_str()) {
-            return Ok(Self::Here);
-        }
-        Ok(Self::There(Host {
-            user: user.map(str::to_owned),
-            name,
-            port,
-        }))
+        let host = Host::parse(text)?;
+        Ok(if own.claims(&host) && own.detour(&host).is_none() {
+            Self::Here
+        } else {
+            Self::There(host)
+        })
+    }
+
+    /// The same where ssh leads no name elsewhere.
+    #[cfg(any(test, fuzzing))]
+    pub(crate) fn parse(text: &str, own_name: &str) -> Result<Self, Failure> {
+        Self::read(text, &OwnNames::new(own_name))
     }
 
     /// The other machine, if it is one.
@@ -168,6 +185,64 @@ impl Place {
             Self::Here => None,
             Self::There(host) => Some(host),
         }
+    }
+}
+
+/// The names by which this machine goes where it is typed on itself: `localhost`, its host name, and what of that stands
+/// before the first dot.
+///
+/// Of a name that is used in a run, ssh has been asked beforehand whether its options and configuration lead it elsewhere: a
+/// tunnel or a virtual machine is often a port of `localhost`.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct OwnNames {
+    host_name: String,
+    /// Those that ssh leads elsewhere, and where.
+    detours: BTreeMap<String, String>,
+}
+
+impl OwnNames {
+    /// Those of a machine of this host name, as `uname -n` gives it.
+    #[must_use]
+    pub fn new(host_name: &str) -> Self {
+        Self {
+            host_name: host_name.to_owned(),
+            detours: BTreeMap::new(),
+        }
+    }
+
+    /// The host name.
+    #[must_use]
+    pub fn host_name(&self) -> &str {
+        &self.host_name
+    }
+
+    /// Whether a name is one of them.
+    #[must_use]
+    pub fn has(&self, name: &str) -> bool {
+        let short = self.host_name.split('.').next().unwrap_or_default();
+        !name.is_empty() && ["localhost", &self.host_name, short].contains(&name)
+    }
+
+    /// Whether a host is typed as this machine is: by one of its names alone.
+    #[must_use]
+    pub fn claims(&self, host: &Host) -> bool {
+        host.user.is_none() && host.port.is_none() && self.has(&host.name)
+    }
+
+    /// From now on this host is another machine: ssh leads it there.
+    pub fn lead(&mut self, host: &Host, there: String) {
+        self.detours.insert(host.name.clone(), there);
+    }
+
+    /// Where ssh leads it, if that is elsewhere.
+    #[must_use]
+    pub fn detour(&self, host: &Host) -> Option<&str> {
+        self.detours.get(&host.name).map(String::as_str)
+    }
+
+    /// The names that mean another machine, and where ssh leads them.
+    pub fn detours(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.detours.iter().map(|(name, there)| (name.as_str(), there.as_str()))
     }
 }
 
@@ -246,6 +321,27 @@ mod tests {
         for text in ["root@localhost", "ssh://localhost:2222"] {
             assert!(matches!(parse(text), Ok(Place::There(_))), "{text}");
         }
+    }
+
+    #[test]
+    fn what_ssh_leads_elsewhere_is_another_machine() {
+        let mut own = OwnNames::new("pi.lan");
+        own.lead(&host("me@localhost"), "to 127.0.0.1, port 2222".to_owned());
+        for (text, is_here) in [
+            ("", true),
+            ("pi", true),
+            ("localhost", false),
+            ("ssh://localhost", false),
+            ("builder", false),
+        ] {
+            assert_eq!(Place::read(text, &own).unwrap() == Place::Here, is_here, "{text}");
+        }
+        assert_eq!(
+            own.detours().collect::<Vec<_>>(),
+            [("localhost", "to 127.0.0.1, port 2222")]
+        );
+        // Whoever has no name has not that of another.
+        assert!(!OwnNames::new("").claims(&host("builder")));
     }
 
     /// What is typed, the user, the name and the port.

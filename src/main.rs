@@ -8,6 +8,7 @@ use clap::Parser;
 use rebuild::candidates::{self, Places};
 use rebuild::cli::Arguments;
 use rebuild::failure::{Failure, describe, exit_code};
+use rebuild::nix_text;
 use rebuild::output;
 use rebuild::plan::Plan;
 use rebuild::process::signals::Signals;
@@ -17,6 +18,7 @@ use rebuild::settings::Settings;
 use rebuild::surroundings::Surroundings;
 
 fn main() -> ExitCode {
+    nix_text::abort_at_other_panics();
     let mut words = std::env::args_os().skip(1);
     if words.next().is_some_and(|word| word == candidates::QUESTION) {
         // A shell that no longer listens does not mind.
@@ -39,7 +41,7 @@ fn rebuild(arguments: &Arguments) -> Result<()> {
     let around = surroundings()?;
     let settings = Settings::gather(arguments, &around)?;
     let mut observer = progress::observer(Verbosity::of(arguments));
-    let facts = run::facts(arguments, &around);
+    let facts = run::facts(arguments, &settings, &around, &signals)?;
     let plan = Plan::new(arguments, &settings, &facts)?;
     if let (true, Some(what)) = (around.directory_is_gone, plan.of_the_current_directory()) {
         return Err(Failure::new(format!(

@@ -1,61 +1,122 @@
 //! This machine's Nix settings, read from the same files and variables as Nix itself reads (manual: `nix.conf`), because
 //! starting a Nix program to be told them would cost the client what it is to be spared.
 
+pub mod table;
+
 use std::collections::BTreeMap;
-use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-/// Settings that change what an evaluation gives; the evaluator gets the client's. The others (builders, caches,
-/// sandbox...) are the builder's own affair; `access-tokens` are secrets.
-const OF_EVALUATION: [&str; 13] = [
-    "accept-flake-config",
-    "allow-import-from-derivation",
-    "allow-unsafe-native-code-during-evaluation",
-    "allowed-uris",
-    "experimental-features",
-    "extra-experimental-features",
-    "flake-registry",
-    "max-call-depth",
-    "nix-path",
-    "pure-eval",
-    "restrict-eval",
-    "tarball-ttl",
-    "use-registries",
-];
+use crate::failure::Failure;
+use crate::surroundings::{Directory, Surroundings};
+use table::{Decision, decision, is_known};
 
 /// The settings in force here, by name; those that nobody set are absent.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct NixSettings {
-    values: BTreeMap<String, String>,
+    values: BTreeMap<String, Value>,
+}
+
+/// What is said of a setting.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+struct Value {
+    /// What it was set to; nothing if Nix's default holds.
+    set: Option<String>,
+    /// What `extra-NAME` has added to that, or to Nix's default.
+    added: Option<String>,
 }
 
 impl NixSettings {
-    /// Reads them for a process whose environment is `variable`.
+    /// Reads those of this machine and user.
     ///
     /// Files that are missing or cannot be read count as empty, as they do for Nix.
-    pub fn read(variable: impl Fn(&str) -> Option<OsString>) -> Self {
+    #[must_use]
+    pub fn read(around: &Surroundings) -> Self {
         let mut settings = Self::default();
-        for file in files(&variable) {
+        for file in files(around) {
             settings.read_file(&file, 0);
         }
-        if let Some(text) = variable("NIX_CONFIG") {
+        if let Some(text) = around.variable("NIX_CONFIG") {
             settings.read_text(&text.to_string_lossy(), Path::new("/"), 0);
         }
         settings
     }
 
-    /// One setting's value.
+    /// With those of the command line, `--option NAME VALUE`, given as one list of names and values.
     #[must_use]
-    pub fn get(&self, name: &str) -> Option<&str> {
-        self.values.get(name).map(String::as_str)
+    pub fn with_options(&self, options: &[String]) -> Self {
+        let mut settings = self.clone();
+        for pair in options.chunks_exact(2) {
+            settings.set(&pair[0], &pair[1]);
+        }
+        settings
     }
 
-    /// Those that change an evaluation, as the text of a `nix.conf`.
+    /// What a setting was set to.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.values.get(name)?.set.as_deref()
+    }
+
+    /// What was added to Nix's own default of a setting, where it was not set.
+    #[must_use]
+    pub fn added(&self, name: &str) -> Option<&str> {
+        self.values.get(name)?.added.as_deref()
+    }
+
+    /// Those that another machine's evaluation gets ([`table`]), as the text of a `nix.conf`. One that is added to what is
+    /// not set is added there, too: to the default of the Nix there.
     #[must_use]
     pub fn of_evaluation(&self) -> String {
-        OF_EVALUATION
+        let carried = self
+            .values
             .iter()
-            .filter_map(|name| Some(format!("{name} = {}\n", self.get(name)?)))
+            .filter(|(name, _)| decision(name) == Decision::Carried);
+        carried
+            .flat_map(|(name, value)| {
+                let set = value.set.as_ref().map(|text| format!("{name} = {text}\n"));
+                let added = value.added.as_ref().map(|text| format!("extra-{name} = {text}\n"));
+                set.into_iter().chain(added)
+            })
+            .collect()
+    }
+
+    /// Whether another machine may evaluate with them.
+    ///
+    /// # Errors
+    /// One of them makes an evaluation run programs or code of the machine where it is.
+    pub fn may_go(&self) -> Result<(), Failure> {
+        let in_force = |value: &&str| !["", "false"].contains(value);
+        let refused = self.values.iter().find_map(|(name, value)| {
+            let text = [&value.set, &value.added]
+                .into_iter()
+                .flatten()
+                .map(String::as_str)
+                .find(in_force)?;
+            (decision(name) == Decision::Refused).then_some((name, text))
+        });
+        let Some((name, text)) = refused else { return Ok(()) };
+        Err(Failure::new(format!(
+            "the Nix setting {name} = {text} would have the evaluation run another machine's programs or code"
+        ))
+        .with_remedy("evaluate here: --eval-on ''\nthe build can be there all the same: --build-on"))
+    }
+
+    /// Those that a Nix which does not know them would evaluate without: they are carried, and are more than off.
+    #[must_use]
+    pub fn decisive(&self) -> Vec<String> {
+        let is_on = |value: &Value| {
+            value
+                .set
+                .as_deref()
+                .is_some_and(|text| !["", "false", "ignore"].contains(&text))
+        };
+        let decisive = self
+            .values
+            .iter()
+            .filter(|(name, value)| is_known(name) && is_on(value));
+        decisive
+            .filter(|(name, _)| decision(name) == Decision::Carried)
+            .map(|(name, _)| name.clone())
             .collect()
     }
 
@@ -74,7 +135,7 @@ impl NixSettings {
         }
     }
 
-    /// Later lines win; `extra-NAME` of a list is added to what NAME has.
+    /// Later lines win.
     fn read_text(&mut self, text: &str, directory: &Path, depth: u8) {
         for line in text.lines() {
             let line = line.split('#').next().unwrap_or_default();
@@ -92,39 +153,46 @@ impl NixSettings {
         }
     }
 
+    /// `extra-NAME` is added to what NAME has; a NAME that is set anew forgets what was added to it before.
     fn set(&mut self, name: &str, value: &str) {
-        let before = name.strip_prefix("extra-").and(self.values.get(name)).cloned();
-        let value = match before {
-            Some(before) => format!("{before} {value}"),
-            None => value.to_owned(),
+        let append = |before: &str| format!("{before} {value}").trim().to_owned();
+        let Some(base) = name.strip_prefix("extra-").filter(|_| name != "extra-platforms") else {
+            let (set, added) = (Some(value.to_owned()), None);
+            self.values.insert(name.to_owned(), Value { set, added });
+            return;
         };
-        // A list that is set anew forgets what was added to it before.
-        self.values.remove(&format!("extra-{name}"));
-        self.values.insert(name.to_owned(), value);
+        let known = self.values.entry(base.to_owned()).or_default();
+        match &mut known.set {
+            Some(before) => *before = append(before),
+            None => known.added = Some(append(known.added.as_deref().unwrap_or_default())),
+        }
     }
 }
 
 /// Nix's files in the order in which it applies them: the machine's, then the user's, whose first counts most.
-fn files(variable: &impl Fn(&str) -> Option<OsString>) -> Vec<PathBuf> {
-    let path = |name: &str| variable(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-    let machine = path("NIX_CONF_DIR").unwrap_or_else(|| PathBuf::from("/etc/nix"));
-    let mut files = vec![machine.join("nix.conf")];
-
+fn files(around: &Surroundings) -> Vec<PathBuf> {
+    let mut files = vec![machines_directory(around).join("nix.conf")];
     let mut of_user: Vec<PathBuf> = Vec::new();
-    if let Some(list) = variable("NIX_USER_CONF_FILES") {
-        of_user.extend(std::env::split_paths(&list));
+    if let Some(list) = around.variable("NIX_USER_CONF_FILES") {
+        of_user.extend(std::env::split_paths(&list).filter(|path| !path.as_os_str().is_empty()));
     } else {
-        let home = path("HOME");
-        let own = path("XDG_CONFIG_HOME").or_else(|| Some(home?.join(".config")));
-        let shared = variable("XDG_CONFIG_DIRS").unwrap_or_else(|| OsString::from("/etc/xdg"));
+        let shared = around.text("XDG_CONFIG_DIRS").unwrap_or_else(|| "/etc/xdg".to_owned());
+        of_user.push(around.nix_directory(Directory::Config).join("nix.conf"));
         of_user.extend(
-            own.into_iter()
-                .chain(std::env::split_paths(&shared))
+            std::env::split_paths(&shared)
+                .filter(|path| !path.as_os_str().is_empty())
                 .map(|directory| directory.join("nix/nix.conf")),
         );
     }
     files.extend(of_user.into_iter().rev());
     files
+}
+
+/// Where the machine's own files of Nix are.
+#[must_use]
+pub fn machines_directory(around: &Surroundings) -> PathBuf {
+    let named = around.variable("NIX_CONF_DIR").filter(|value| !value.is_empty());
+    named.map_or_else(|| PathBuf::from("/etc/nix"), PathBuf::from)
 }
 
 /// The CPU that this program, and so this machine's Nix, was built for, in Nix's words. Not the kernel's: a 32-bit
@@ -146,10 +214,15 @@ mod tests {
     use super::*;
 
     fn read(variables: &[(&str, &str)]) -> NixSettings {
-        NixSettings::read(|name| {
-            let found = variables.iter().find(|(own, _)| *own == name);
-            found.map(|(_, value)| OsString::from(value))
-        })
+        NixSettings::read(&Surroundings::with(variables))
+    }
+
+    fn of(text: &str) -> NixSettings {
+        read(&[
+            ("NIX_CONF_DIR", "/absent"),
+            ("NIX_USER_CONF_FILES", ""),
+            ("NIX_CONFIG", text),
+        ])
     }
 
     #[test]
@@ -181,16 +254,53 @@ mod tests {
 
     #[test]
     fn extra_values_add_up_until_the_list_is_set_anew() {
-        let settings = read(&[
-            ("NIX_CONF_DIR", "/absent"),
-            ("NIX_USER_CONF_FILES", ""),
-            (
-                "NIX_CONFIG",
-                "extra-allowed-uris = a\nallowed-uris = b\nextra-allowed-uris = c\nextra-allowed-uris = d",
-            ),
-        ]);
-        assert_eq!(settings.get("allowed-uris"), Some("b"));
-        assert_eq!(settings.get("extra-allowed-uris"), Some("c d"));
+        let settings = of("extra-allowed-uris = a\nallowed-uris = b\nextra-allowed-uris = c\nextra-allowed-uris = d");
+        assert_eq!(settings.get("allowed-uris"), Some("b c d"));
+        assert_eq!(settings.of_evaluation(), "allowed-uris = b c d\n");
+    }
+
+    /// Then they add to what Nix has of itself.
+    #[test]
+    fn what_is_added_to_nothing_stays_an_addition() {
+        let settings = of("extra-nix-path = nixpkgs=/a\nextra-nix-path = b=/b");
+        assert_eq!(
+            (settings.get("nix-path"), settings.added("nix-path")),
+            (None, Some("nixpkgs=/a b=/b"))
+        );
+        let settings = settings.with_options(&["extra-nix-path".into(), "c=/c".into()]);
+        assert_eq!(settings.added("nix-path"), Some("nixpkgs=/a b=/b c=/c"));
+        assert_eq!(
+            of("extra-experimental-features = x\nextra-allowed-uris = y").of_evaluation(),
+            "extra-allowed-uris = y\nextra-experimental-features = x\n"
+        );
+    }
+
+    #[test]
+    fn what_changes_an_evaluation_goes_and_what_nobody_knows_too() {
+        let settings = of(
+            "allow-dirty = false\nwarn-dirty = false\nabort-on-warn = true\naccess-tokens = a=b\n\
+             binary-caches = x\nextra-platforms = y\nof-a-later-nix = z\nlint-url-literals = fatal",
+        );
+        assert_eq!(
+            settings.of_evaluation(),
+            "abort-on-warn = true\nallow-dirty = false\nlint-url-literals = fatal\nof-a-later-nix = z\nwarn-dirty = false\n"
+        );
+        assert_eq!(settings.decisive(), ["abort-on-warn", "lint-url-literals"]);
+    }
+
+    #[test]
+    fn what_would_run_the_others_code_is_refused() {
+        for (text, refused) in [
+            ("allow-unsafe-native-code-during-evaluation = true", true),
+            ("allow-unsafe-native-code-during-evaluation = false", false),
+            ("plugin-files = /lib/x.so", true),
+            ("extra-plugin-files = /lib/x.so", true),
+            ("plugin-files =", false),
+        ] {
+            assert_eq!(of(text).may_go().is_err(), refused, "{text}");
+        }
+        let option = ["plugin-files".to_owned(), "/x.so".to_owned()];
+        assert!(NixSettings::default().with_options(&option).may_go().is_err());
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! This process's surroundings, as far as a run depends on them.
 
 use std::ffi::OsString;
+use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 
 /// What of the process decides over a run: taken once, at its beginning.
@@ -19,7 +20,7 @@ pub struct Surroundings {
 
 impl Surroundings {
     /// Those of a test: these variables, and nothing of this process.
-    #[cfg(test)]
+    #[cfg(any(test, fuzzing))]
     pub(crate) fn with(variables: &[(&str, &str)]) -> Self {
         let variables = variables.iter().map(|(name, value)| (name.into(), value.into()));
         Self {
@@ -50,10 +51,187 @@ impl Surroundings {
         self.variable(name).is_some_and(|value| !value.is_empty())
     }
 
-    /// The user's home directory.
+    /// The user's home directory, as Nix says: what HOME names only if that is theirs, or is not there at all
+    /// (NixOS/nix#6676; the function `getHome` of Nix 2.10 to 2.34), else that of the user database. With it, HOME of another
+    /// user, as sudo may leave it, is nobody's home.
     #[must_use]
     pub fn home(&self) -> PathBuf {
-        self.variable("HOME")
-            .map_or_else(|| PathBuf::from("/root"), PathBuf::from)
+        match self.home_variable() {
+            HomeVariable::Obeyed(home) => home,
+            HomeVariable::Unset | HomeVariable::AnotherUsers(_) => home_of_this_user(),
+        }
+    }
+
+    /// What the variable HOME is to Nix.
+    #[must_use]
+    pub fn home_variable(&self) -> HomeVariable {
+        let Some(value) = self.variable("HOME") else {
+            return HomeVariable::Unset;
+        };
+        let home = PathBuf::from(value);
+        match std::fs::metadata(&home) {
+            Ok(data) if data.uid() == nix::unistd::geteuid().as_raw() => {}
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+            _ => return HomeVariable::AnotherUsers(home),
+        }
+        // Nix puts the rest behind it, whatever it is: with an empty one, ~/x is /x.
+        HomeVariable::Obeyed(if home.as_os_str().is_empty() {
+            PathBuf::from("/")
+        } else {
+            self.directory.join(home)
+        })
+    }
+
+    /// A directory of the XDG base directory specification for our own files. A value that is empty or relative has no
+    /// meaning there, nor has such a HOME.
+    #[must_use]
+    pub fn own_directory(&self, kind: Directory) -> PathBuf {
+        let absolute = |name| self.variable(name).map(PathBuf::from).filter(|path| path.is_absolute());
+        absolute(kind.variable()).unwrap_or_else(|| {
+            let home = absolute("HOME").map_or_else(home_of_this_user, |_| self.home());
+            home.join(kind.at_home())
+        })
+    }
+
+    /// Nix's own directory of that kind. Nix takes the variables as they are: with an empty one it is `/nix`.
+    #[must_use]
+    pub fn nix_directory(&self, kind: Directory) -> PathBuf {
+        if let Some(own) = self.variable(kind.variable_of_nix()) {
+            return self.directory.join(own);
+        }
+        match self.variable(kind.variable()) {
+            Some(value) if value.is_empty() => PathBuf::from("/nix"),
+            Some(value) => self.directory.join(value).join("nix"),
+            None => self.home().join(kind.at_home()).join("nix"),
+        }
+    }
+}
+
+/// What the variable HOME is to Nix.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum HomeVariable {
+    /// It says where the home is.
+    Obeyed(PathBuf),
+    /// There is none.
+    Unset,
+    /// It names something that is not this user's, or cannot be looked at, and says nothing.
+    AnotherUsers(PathBuf),
+}
+
+/// The kinds of directories of the XDG base directory specification.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Directory {
+    /// What can be had again.
+    Cache,
+    /// Settings.
+    Config,
+    /// What is kept for the user.
+    Data,
+    /// What is kept for the program.
+    State,
+}
+
+impl Directory {
+    fn variable(self) -> &'static str {
+        match self {
+            Self::Cache => "XDG_CACHE_HOME",
+            Self::Config => "XDG_CONFIG_HOME",
+            Self::Data => "XDG_DATA_HOME",
+            Self::State => "XDG_STATE_HOME",
+        }
+    }
+
+    /// Nix's own, since 2.25.
+    #[must_use]
+    pub fn variable_of_nix(self) -> &'static str {
+        match self {
+            Self::Cache => "NIX_CACHE_HOME",
+            Self::Config => "NIX_CONFIG_HOME",
+            Self::Data => "NIX_DATA_HOME",
+            Self::State => "NIX_STATE_HOME",
+        }
+    }
+
+    fn at_home(self) -> &'static str {
+        match self {
+            Self::Cache => ".cache",
+            Self::Config => ".config",
+            Self::Data => ".local/share",
+            Self::State => ".local/state",
+        }
+    }
+}
+
+/// What the user database says. Without an entry Nix fails where it needs one; then it is no file that there is.
+fn home_of_this_user() -> PathBuf {
+    let user = nix::unistd::User::from_uid(nix::unistd::geteuid()).ok().flatten();
+    let home = user.map(|user| user.dir).filter(|home| home.is_absolute());
+    home.unwrap_or_else(|| PathBuf::from(if nix::unistd::geteuid().is_root() { "/root" } else { "/" }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::path::Path;
+
+    /// One of another user than whoever runs the tests: root's, or for root somebody else's.
+    fn of_another_user() -> PathBuf {
+        if !nix::unistd::geteuid().is_root() {
+            return "/".into();
+        }
+        let directory = tempfile::tempdir().unwrap().keep();
+        std::os::unix::fs::chown(&directory, Some(12345), None).unwrap();
+        directory
+    }
+
+    #[test]
+    fn the_home_is_as_nix_says() {
+        let own = tempfile::tempdir().unwrap();
+        let own = own.path().to_str().unwrap();
+        let other = of_another_user();
+        let other = other.to_str().unwrap();
+        let passwd = home_of_this_user();
+        for (variables, expected) in [
+            (&[("HOME", own)][..], PathBuf::from(own)),
+            (&[("HOME", other)], passwd.clone()),
+            (&[("HOME", "/dev/null/x")], passwd.clone()),
+            (&[], passwd),
+            (&[("HOME", "/not/there")], "/not/there".into()),
+            (&[("HOME", "")], "/".into()),
+            (&[("HOME", "rel")], "/rel".into()),
+        ] {
+            assert_eq!(Surroundings::with(variables).home(), expected, "{variables:?}");
+        }
+    }
+
+    #[test]
+    fn our_own_directories_are_never_relative() {
+        let passwd = home_of_this_user();
+        for (variables, expected) in [
+            (&[("XDG_CACHE_HOME", "/c"), ("HOME", "/h")][..], PathBuf::from("/c")),
+            (&[("XDG_CACHE_HOME", ""), ("HOME", "/h")], "/h/.cache".into()),
+            (&[("XDG_CACHE_HOME", "c"), ("HOME", "/h")], "/h/.cache".into()),
+            (&[("HOME", "")], passwd.join(".cache")),
+            (&[("HOME", "h")], passwd.join(".cache")),
+            (&[], passwd.join(".cache")),
+        ] {
+            let around = Surroundings::with(variables);
+            assert_eq!(around.own_directory(Directory::Cache), expected, "{variables:?}");
+        }
+    }
+
+    /// Seen with strace of Nix 2.26: `XDG_CONFIG_HOME=` reads /nix/nix.conf, `XDG_CONFIG_HOME=rel` rel/nix/nix.conf.
+    #[test]
+    fn nixs_directories_are_where_nix_looks() {
+        for (variables, expected) in [
+            (&[("HOME", "/h")][..], "/h/.config/nix"),
+            (&[("HOME", "/h"), ("XDG_CONFIG_HOME", "/c")], "/c/nix"),
+            (&[("HOME", "/h"), ("XDG_CONFIG_HOME", "")], "/nix"),
+            (&[("HOME", "/h"), ("XDG_CONFIG_HOME", "rel")], "/rel/nix"),
+            (&[("NIX_CONFIG_HOME", "/n"), ("XDG_CONFIG_HOME", "/c")], "/n"),
+        ] {
+            let found = Surroundings::with(variables).nix_directory(Directory::Config);
+            assert_eq!(found, Path::new(expected), "{variables:?}");
+        }
     }
 }

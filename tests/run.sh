@@ -76,6 +76,12 @@ check_scripts() {
 	"$toolchain" shellcheck "${scripts[@]}"
 }
 
+# Every reader of outside data gets mutations for a second or so; CONTRIBUTING.md says how to give it hours.
+fuzz() {
+	"$toolchain" env "REBUILD_FUZZ_SECONDS=${REBUILD_FUZZ_SECONDS:-1}" \
+		cargo test --locked --lib fuzz::driver::nothing -- --nocapture
+}
+
 run_cases() {
 	REBUILD_PROGRAM=$program tests/lab/cases.sh "$@"
 }
@@ -86,6 +92,7 @@ if [ "$part" != lab ]; then
 	step "formatting" "$toolchain" cargo fmt --check
 	step "lints" "$toolchain" cargo clippy --all-targets --locked -- -D warnings
 	step "unit tests" "$toolchain" cargo test --locked
+	step "fuzzing" fuzz
 	step "shell scripts" check_scripts
 	step "Nix files" "$toolchain" --nix tests/nix-files.sh
 	step "emulation probes" "$toolchain" sh tests/probes.sh

@@ -7,11 +7,12 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::PathBuf;
 
-use rnix::Root;
-use rnix::ast::{self, Attr, BinOpKind, Expr, HasEntry, InterpolPart};
+use rnix::SyntaxNode;
+use rnix::ast::{self, Attr, BinOpKind, Expr, HasEntry};
 use rowan::ast::AstNode;
 
 use super::{Places, is_harmless, text_of};
+use crate::nix_text;
 
 /// The configurations of the flake that is being typed, or of the one in the current directory: `REFERENCE#NAME`.
 pub fn configurations(typed: &str, places: &Places) -> Vec<String> {
@@ -59,8 +60,15 @@ fn flake_file(reference: &str, is_whole: bool, places: &Places) -> Option<PathBu
 }
 
 /// The names that a flake's text gives to its `nixosConfigurations`. A text with errors gives what can be read.
-fn names(text: &str) -> BTreeSet<String> {
-    let root = Root::parse(text).syntax();
+pub(super) fn names(text: &str) -> BTreeSet<String> {
+    let mut names = nix_text::read(text, names_in).unwrap_or_default();
+    // The flake may be anybody's, and not every shell quotes what it is offered. (A ' is in many a Nix name, and at worst
+    // leaves a quote open.)
+    names.retain(|name| is_harmless(name, "'+"));
+    names
+}
+
+fn names_in(root: &SyntaxNode) -> BTreeSet<String> {
     let mut names = BTreeSet::new();
     for binding in root.descendants().filter_map(ast::AttrpathValue::cast) {
         let Some(path) = binding.attrpath() else {
@@ -78,9 +86,6 @@ fn names(text: &str) -> BTreeSet<String> {
             None => names.extend(binding.value().map(keys).unwrap_or_default()),
         }
     }
-    // The flake may be anybody's, and not every shell quotes what it is offered. (A ' is in many a Nix name, and at worst
-    // leaves a quote open.)
-    names.retain(|name| is_harmless(name, "'+"));
     names
 }
 
@@ -124,7 +129,7 @@ fn keys_of_call(call: &ast::Apply) -> Vec<String> {
         ("genAttrs", Some(Expr::List(list)), _) => list
             .items()
             .filter_map(|item| match item {
-                Expr::Str(text) => whole(&text),
+                Expr::Str(text) => nix_text::whole(&text),
                 _ => None,
             })
             .collect(),
@@ -135,16 +140,8 @@ fn keys_of_call(call: &ast::Apply) -> Vec<String> {
 fn name_of(attr: &Attr) -> Option<String> {
     match attr {
         Attr::Ident(name) => Some(name.to_string()),
-        Attr::Str(text) => whole(text),
+        Attr::Str(text) => nix_text::whole(text),
         Attr::Dynamic(_) => None,
-    }
-}
-
-/// A string without `${`.
-fn whole(text: &ast::Str) -> Option<String> {
-    match text.normalized_parts().as_slice() {
-        [InterpolPart::Literal(text)] => Some(text.clone()),
-        _ => None,
     }
 }
 

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use super::ssh_files::{Machine, SshFiles};
 use super::{Places, is_harmless};
-use crate::host::Place;
+use crate::host::Host;
 
 /// Hosts, in the form that is being typed: `host`, `user@host` or `ssh://user@host:port`.
 pub fn hosts(typed: &str, places: &Places) -> BTreeSet<String> {
@@ -18,9 +18,11 @@ pub fn hosts(typed: &str, places: &Places) -> BTreeSet<String> {
     let files = SshFiles::read(places);
     // An address is seldom what one looks for in a list: it is completed, and not offered.
     let configured = files.configured.into_iter().map(|name| Machine { name, port: None });
+    // Who configures `localhost` means another machine by it; known it is to everybody.
     let known = files
         .known
         .into_iter()
+        .filter(|machine| machine.port.is_some() || machine.name != "localhost")
         .filter(|machine| !begun.is_empty() || machine.name.parse::<IpAddr>().is_err());
     configured
         .chain(known)
@@ -40,7 +42,7 @@ pub fn hosts(typed: &str, places: &Places) -> BTreeSet<String> {
                 Some(_) => None,
             }
         })
-        .filter(|text| matches!(Place::parse(text, ""), Ok(Place::There(_))))
+        .filter(|text| Host::parse(text).is_ok())
         .collect()
 }
 
@@ -97,8 +99,22 @@ mod tests {
     #[test]
     fn what_the_program_would_refuse_is_not_offered() {
         let (_root, places) = places();
-        write(&places.home.join(".ssh/config"), "Host -oops a/b localhost fine a:22\n");
+        write(&places.home.join(".ssh/config"), "Host -oops a/b fine a:22\n");
         assert_eq!(ask(&places, &["hosts"]), ["fine"]);
+    }
+
+    /// Only there can it be another machine.
+    #[test]
+    fn this_machine_is_offered_where_ssh_has_a_configuration_for_it() {
+        let (_root, places) = places();
+        write(
+            &places.home.join(".ssh/known_hosts"),
+            "localhost ssh-ed25519 A\n[localhost]:2222 ssh-ed25519 A\n",
+        );
+        assert_eq!(ask(&places, &["hosts"]), Vec::<String>::new());
+        assert_eq!(ask(&places, &["hosts", "ssh://"]), ["ssh://localhost:2222"]);
+        write(&places.home.join(".ssh/config"), "Host localhost\n  Port 2222\n");
+        assert_eq!(ask(&places, &["hosts"]), ["localhost"]);
     }
 
     #[test]

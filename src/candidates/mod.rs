@@ -10,6 +10,8 @@
 //! verb. Here the shells know from their files what is always the same, and ask for what only the machine knows.
 
 mod configurations;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod hosts;
 mod ssh_files;
 mod systems;
@@ -175,6 +177,13 @@ fn text_of(path: &Path) -> Option<String> {
         return None;
     }
     Some(String::from_utf8_lossy(&fs::read(path).ok()?).into_owned())
+}
+
+/// What is made of any text, as a `flake.nix`.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn look_at(text: &str) {
+    let found = configurations::names(text);
+    assert!(found.iter().all(|name| is_harmless(name, "'+")), "{found:?}");
 }
 
 #[cfg(test)]

@@ -79,6 +79,12 @@ pub struct CommonFlags {
 }
 
 impl CommonFlags {
+    /// How much Nix says, as it counts: 3 without any flag, 0 errors alone, 7 everything.
+    #[must_use]
+    pub fn verbosity(&self) -> u8 {
+        3u8.saturating_add(self.verbose).min(7).saturating_sub(self.quiet)
+    }
+
     /// As arguments of a Nix command whose log we read ourselves: all but the log's form.
     #[must_use]
     pub fn arguments(&self) -> Vec<String> {
@@ -178,6 +184,10 @@ pub struct EvaluationFlags {
     /// Show where in the configuration an evaluation error came from
     #[arg(long)]
     pub show_trace: bool,
+
+    /// With --eval-host: let the configuration read this environment variable, though it may be a secret
+    #[arg(long, value_name = "NAME", action = ArgAction::Append, help_heading = "Where the work is done", hide_short_help = true)]
+    pub send_env: Vec<String>,
 }
 
 impl EvaluationFlags {

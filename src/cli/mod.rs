@@ -168,11 +168,12 @@ pub struct ConfigurationFlags {
     #[arg(long, overrides_with = "flake")]
     pub no_flake: bool,
 
-    /// A Nix file, or a directory with a default.nix, that evaluates to a configuration or a set of them
+    /// A Nix file, or a directory with a system.nix or default.nix, that evaluates to a configuration or a set of them
     #[arg(long, short = 'f', value_name = "FILE", value_hint = ValueHint::AnyPath)]
     pub file: Option<String>,
 
-    /// Where in the file the configuration is; without --file in ./system.nix, <nixos-system> or /etc/nixos/system.nix
+    /// Where in the file the configuration is; without --file in ./system.nix, ./default.nix, <nixos-system> or
+    /// /etc/nixos/system.nix
     #[arg(long, short = 'A', value_name = "ATTRIBUTE")]
     pub attr: Option<String>,
 }
@@ -225,14 +226,6 @@ pub struct ActivationFlags {
     /// Install the boot loader again
     #[arg(long)]
     pub install_bootloader: bool,
-}
-
-impl ActivationFlags {
-    /// The specialisation that is named. An empty name is none, as with nixos-rebuild: scripts give it.
-    #[must_use]
-    pub fn specialisation(&self) -> Option<&str> {
-        self.specialisation.as_deref().filter(|name| !name.is_empty())
-    }
 }
 
 /// How the user becomes root on the machine that is changed.

@@ -1,6 +1,8 @@
 //! What a new system changes: the packages, as Nix compares two closures, and what of it is not in use before a boot. Plain
 //! values, made of what the target says; none of it is trusted not to play with the terminal.
 
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod line;
 mod next_boot;
 mod shown;
@@ -9,6 +11,13 @@ pub use next_boot::NextBoot;
 
 use crate::harmless::{self, Colours};
 use line::Line;
+
+/// As many lines are kept, none longer than so many bytes: a system has a few thousand packages.
+const MOST_LINES: usize = 20_000;
+const LONGEST: usize = 4096;
+
+/// As many closures are compared as were asked for: two.
+const MOST_SIZES: usize = 2;
 
 /// The difference between the running system and a new one.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,6 +29,8 @@ pub struct Difference {
     removed: Vec<Line>,
     /// What Nix wrote and we cannot read.
     unread: Vec<String>,
+    /// As many lines there were more.
+    left_out: usize,
     /// Systems and the sizes of their closures, in bytes.
     sizes: Vec<(String, u64)>,
 }
@@ -34,12 +45,18 @@ impl Difference {
             added: Vec::new(),
             removed: Vec::new(),
             unread: Vec::new(),
+            left_out: 0,
             sizes: Vec::new(),
         }
     }
 
     /// Takes in a line of `nix store diff-closures`.
     pub fn hear(&mut self, text: &str) {
+        let known = [&self.changed, &self.added, &self.removed].map(Vec::len);
+        if known.iter().sum::<usize>() + self.unread.len() >= MOST_LINES || text.len() > LONGEST {
+            self.left_out += 1;
+            return;
+        }
         match Line::parse(text) {
             None => self.unread.push(harmless::text(text, Colours::Dropped)),
             Some(line) => match (line.from.is_empty(), line.to.is_empty()) {
@@ -52,7 +69,9 @@ impl Difference {
 
     /// Takes in how large a system is, with all that it refers to.
     pub fn measured(&mut self, system: &str, bytes: u64) {
-        self.sizes.push((system.to_owned(), bytes));
+        if self.sizes.len() < MOST_SIZES {
+            self.sizes.push((system.to_owned(), bytes));
+        }
     }
 
     fn size_of(&self, system: &str) -> Option<u64> {

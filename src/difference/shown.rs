@@ -29,6 +29,9 @@ impl Difference {
             lines.push("no package changes".to_owned());
         }
         lines.extend(self.unread.iter().cloned());
+        if self.left_out > 0 {
+            lines.push(format!("({} more are left out)", self.left_out));
+        }
         if let (Some(before), Some(after)) = (self.size_of(&self.current), self.size_of(new)) {
             lines.push(closure(before, after));
         }

@@ -2,7 +2,7 @@
 //!
 //! The order in which it is looked for is nixos-rebuild's of 26.05 (nixpkgs#493229).
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::cli::ConfigurationFlags;
 use crate::cli::flags::FlakeFlags;
@@ -14,6 +14,9 @@ const NAMELESS: &str = "default";
 /// The classic entry point, which reads `NIXOS_CONFIG` or `<nixos-config>`.
 const CLASSIC: &str = "<nixpkgs/nixos>";
 
+/// The file of a configuration that is neither a module nor a flake, in a directory that is named for it.
+pub const FILE: &str = "system.nix";
+
 /// What the user, or this machine, names as the configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Configuration {
@@ -22,7 +25,7 @@ pub enum Configuration {
     /// A file that evaluates to a configuration, or to a set of them.
     File {
         /// As `nix-build` takes it: a path, relative to the current directory; a `<name>`; or an address. A directory
-        /// means its `default.nix`.
+        /// means its `default.nix` (one with a `system.nix` is not named as such).
         file: String,
         /// Where in it the configuration is; nothing if it is the whole.
         attribute: Option<String>,
@@ -67,8 +70,11 @@ pub enum Subject<'a> {
 pub struct Found {
     /// The directory of `/etc/nixos/flake.nix`, or of the file that this is a symlink to.
     pub system_flake: Option<PathBuf>,
-    /// Whether there is a `system.nix` in the current directory.
-    pub file_here: bool,
+    /// Whether `--file` names a directory in which there is a `system.nix`.
+    pub file_in_directory: bool,
+    /// The file in the current directory that `--attr` is of: its `system.nix`, or else its `default.nix`, which was the only
+    /// one before 26.05.
+    pub file_here: Option<&'static str>,
     /// Whether the search path has a `<nixos-system>`.
     pub nixos_system: bool,
     /// Whether there is an `/etc/nixos/system.nix`.
@@ -126,15 +132,17 @@ impl Configuration {
     }
 
     fn without_flake(file: Option<&str>, attribute: Option<&str>, found: &Found) -> Result<Self, Failure> {
-        let file = match (file, attribute) {
+        let in_directory = file.filter(|_| found.file_in_directory);
+        let in_directory = in_directory.map(|directory| Path::new(directory).join(FILE).to_string_lossy().into_owned());
+        let here = found.file_here.filter(|_| attribute.is_some());
+        let file = match (in_directory.as_deref().or(file).or(here), attribute) {
             (Some(file), _) => file,
-            (None, Some(_)) if found.file_here => "system.nix",
             _ if found.nixos_system => "<nixos-system>",
             _ if found.system_file => "/etc/nixos/system.nix",
             (None, None) => CLASSIC,
             (None, Some(attribute)) => {
                 return Err(Failure::usage(format!(
-                    "--attr {attribute}: of no file: there is no ./system.nix, no <nixos-system> and no \
+                    "--attr {attribute}: of no file: there is no ./system.nix, no ./default.nix, no <nixos-system> and no \
                      /etc/nixos/system.nix"
                 ))
                 .with_remedy(format!("name the file: --file FILE --attr {attribute}")));
@@ -307,7 +315,8 @@ mod tests {
     fn all() -> Found {
         Found {
             system_flake: Some("/home/me/flake".into()),
-            file_here: true,
+            file_in_directory: false,
+            file_here: Some(FILE),
             nixos_system: true,
             system_file: true,
         }
@@ -353,8 +362,16 @@ mod tests {
             ..Found::default()
         };
         let here_only = Found {
-            file_here: true,
+            file_here: Some(FILE),
             ..Found::default()
+        };
+        let old_here = Found {
+            file_here: Some("default.nix"),
+            ..all()
+        };
+        let in_directory = Found {
+            file_in_directory: true,
+            ..all()
         };
         for (line, found, expected) in [
             ("", &all(), flake("/home/me/flake", "pi.lan")),
@@ -367,6 +384,15 @@ mod tests {
             ("--flake . --no-flake", &Found::default(), Configuration::Classic),
             // nixpkgs#527046: --file and --attr turn the finding of a flake off.
             ("--attr pi", &all(), file("system.nix", Some("pi"))),
+            ("--attr pi", &old_here, file("default.nix", Some("pi"))),
+            // A directory means its system.nix, if it has one, and else what Nix makes of it: its default.nix.
+            ("--file dir", &in_directory, file("dir/system.nix", None)),
+            (
+                "--file ./dir/ -A pi",
+                &in_directory,
+                file("./dir/system.nix", Some("pi")),
+            ),
+            ("--file dir", &all(), file("dir", None)),
             (
                 "-A hosts.pi",
                 &file_only,

@@ -158,7 +158,7 @@ to see what would change: rebuild build --diff",
 }
 
 fn place(text: Option<&str>, facts: &Facts) -> Result<Option<Place>, Failure> {
-    text.map(|text| Place::parse(text, &facts.own_name)).transpose()
+    text.map(|text| Place::read(text, &facts.own)).transpose()
 }
 
 fn verb_name(verb: Verb) -> String {
@@ -190,7 +190,7 @@ fn origin(arguments: &Arguments, settings: &Settings, facts: &Facts, target: &Pl
         arguments.common.settings()?;
     }
     let target_name = match target {
-        Place::Here => Some(facts.own_name.as_str()),
+        Place::Here => Some(facts.own.host_name()),
         Place::There(_) => None,
     };
     let (given, flags) = (named(arguments, settings), arguments.flake.clone());
@@ -217,11 +217,20 @@ fn product(arguments: &Arguments) -> Result<Product, Failure> {
         // The specialisations of a system are in it.
         _ => return Ok(Product::SYSTEM),
     };
-    let specialisation = arguments.activation.specialisation().map(str::to_owned);
+    let specialisation = specialisation(arguments).cloned();
     if let Some(name) = &specialisation {
         check_name("--specialisation", name)?;
     }
     Ok(Product { kind, specialisation })
+}
+
+/// An empty one is none, as with nixos-rebuild: an alias may have it from a variable.
+fn specialisation(arguments: &Arguments) -> Option<&String> {
+    arguments
+        .activation
+        .specialisation
+        .as_ref()
+        .filter(|name| !name.is_empty())
 }
 
 /// Where `--eval-host` names this machine, there is nothing to compare: that is the evaluation here.
@@ -247,7 +256,7 @@ fn outcome(arguments: &Arguments, facts: &Facts) -> Result<Outcome, Failure> {
         Verb::DryActivate => ("dry-activate", false),
         _ => return Ok(Outcome::Link),
     };
-    let specialisation = arguments.activation.specialisation().map(str::to_owned);
+    let specialisation = specialisation(arguments).cloned();
     if let Some(name) = &specialisation {
         check_name("--specialisation", name)?;
         if arguments.verb == Verb::Boot {
@@ -266,7 +275,7 @@ fn outcome(arguments: &Arguments, facts: &Facts) -> Result<Outcome, Failure> {
 }
 
 fn without_specialisation(arguments: &Arguments, outcome: Outcome) -> Result<Outcome, Failure> {
-    match arguments.activation.specialisation() {
+    match specialisation(arguments) {
         None => Ok(outcome),
         Some(name) => Err(Failure::usage(format!(
             "{} --specialisation {name}: all of them are built with the system",

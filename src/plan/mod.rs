@@ -16,10 +16,10 @@ use std::path::PathBuf;
 use crate::cli::flags::{BuildFlags, CommonFlags, CopyFlags, EvaluationFlags};
 use crate::cli::{Arguments, ConfigurationFlags, Verb};
 use crate::failure::Failure;
-use crate::host::Place;
+use crate::host::{OwnNames, Place};
 use crate::settings::Settings;
 
-pub use configuration::{Configuration, Flake, Found, Subject};
+pub use configuration::{Configuration, FILE, Flake, Found, Subject};
 pub use deployment::{Activation, Channels, Deployment, Making, Origin, Outcome};
 pub use elevation::{Elevation, Rights};
 pub use product::{Kind, Product};
@@ -28,8 +28,8 @@ pub use unreachable::{Fallback, IfUnreachable};
 /// What of this machine and its user decides over the plan.
 #[derive(Debug, Clone)]
 pub struct Facts {
-    /// The host name, as `uname -n` gives it.
-    pub own_name: String,
+    /// What this machine is called on its own command lines, and where ssh leads whom.
+    pub own: OwnNames,
     /// Whether the user is root.
     pub is_root: bool,
     /// Whether somebody sits at a terminal who can be asked.
@@ -130,7 +130,7 @@ impl Plan {
     /// # Errors
     /// What the command line asks for cannot be done: refused here, before anything is changed or even begun.
     pub fn new(arguments: &Arguments, settings: &Settings, facts: &Facts) -> Result<Self, Failure> {
-        let mut warnings = [settings.warnings().to_vec(), deprecated(arguments)].concat();
+        let mut warnings = [settings.warnings().to_vec(), deprecated(arguments), detours(&facts.own)].concat();
         let task = match arguments.verb {
             _ if arguments.settings.show_settings => Task::ShowSettings {
                 settings: settings.clone(),
@@ -159,7 +159,7 @@ impl Plan {
             Verb::Repl => {
                 stays_here(arguments, facts, "leave it out: 'nix repl' evaluates here")?;
                 let evaluator = arguments.roles.eval_host.as_deref().unwrap_or_default();
-                if Place::parse(evaluator, &facts.own_name)?.host().is_some() {
+                if Place::read(evaluator, &facts.own)?.host().is_some() {
                     warnings.push(format!("'nix repl' evaluates on this machine, not on {evaluator}"));
                 }
                 Task::Repl(reading(arguments, settings, facts)?)
@@ -205,6 +205,12 @@ impl Plan {
     }
 }
 
+/// Names that are usually this machine's.
+fn detours(own: &OwnNames) -> Vec<String> {
+    let line = |(name, there)| format!("'{name}' is another machine here: ssh leads it {there}; this machine is ''");
+    own.detours().map(line).collect()
+}
+
 /// Old names of flags.
 fn deprecated(arguments: &Arguments) -> Vec<String> {
     let other = &arguments.other;
@@ -233,7 +239,7 @@ fn stays_here(arguments: &Arguments, facts: &Facts, remedy: &str) -> Result<(), 
     ];
     for (flag, host) in roles {
         let text = host.as_deref().unwrap_or_default();
-        if Place::parse(text, &facts.own_name)?.host().is_some() {
+        if Place::read(text, &facts.own)?.host().is_some() {
             return Err(Failure::usage(format!("{flag}: this verb is of this machine alone")).with_remedy(remedy));
         }
     }
@@ -243,7 +249,7 @@ fn stays_here(arguments: &Arguments, facts: &Facts, remedy: &str) -> Result<(), 
 fn reading(arguments: &Arguments, settings: &Settings, facts: &Facts) -> Result<Reading, Failure> {
     let (given, flags) = (named(arguments, settings), arguments.flake.clone());
     Ok(Reading {
-        configuration: Configuration::choose(&given, flags, &facts.found, Some(&facts.own_name))?,
+        configuration: Configuration::choose(&given, flags, &facts.found, Some(facts.own.host_name()))?,
         flags: NixFlags::of(arguments, settings),
     })
 }

@@ -1,13 +1,13 @@
 mod settings;
 
 use super::*;
-use crate::host::{Host, Place};
+use crate::host::{Host, OwnNames, Place};
 use crate::settings::tests::Places;
 use clap::Parser;
 
 fn facts() -> Facts {
     Facts {
-        own_name: "pi".into(),
+        own: OwnNames::new("pi"),
         is_root: true,
         has_terminal: true,
         found: Found::default(),
@@ -162,7 +162,8 @@ fn profiles_and_names_that_stay_in_their_directory() {
         profile("boot -p my-test"),
         PathBuf::from("/nix/var/nix/profiles/system-profiles/my-test")
     );
-    for name in ["../system", "a/b", ".", ""] {
+    assert_eq!(deployment("boot --profile-name=").unwrap_err().code(), 2);
+    for name in ["../system", "a/b", "."] {
         assert_eq!(
             deployment(&format!("boot --profile-name={name}")).unwrap_err().code(),
             2

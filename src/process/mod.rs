@@ -2,14 +2,19 @@
 //!
 //! Elsewhere a command is an [`Invocation`]: a plain value that can be compared and shown.
 
+pub mod companion;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod interactive;
+pub mod lines;
 pub mod quote;
+pub mod room;
 pub mod script;
 pub mod signals;
 
 use std::ffi::{OsStr, OsString};
 use std::fmt;
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{Read, Write};
 use std::os::fd::AsFd;
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -19,6 +24,7 @@ use anyhow::Result;
 use nix::sys::signal::{SigSet, Signal};
 
 use crate::failure::Failure;
+use lines::Lines;
 use signals::Signals;
 
 /// A command to be run: its words, and what its environment has besides ours.
@@ -114,8 +120,9 @@ impl Invocation {
         let mut child = command.spawn().map_err(|error| self.not_started(&error))?;
         let guard = signals.pass_on_to(child.id());
         if let Some(stderr) = child.stderr.take() {
-            for line in BufReader::new(stderr).split(b'\n').map_while(std::io::Result::ok) {
-                each(&String::from_utf8_lossy(&line));
+            let mut lines = Lines::new(stderr);
+            while let Some(line) = lines.next_line() {
+                each(&line.into_text());
             }
         }
         drop(guard);
@@ -140,8 +147,9 @@ impl Invocation {
             std::io::Result::Ok(output)
         });
         if let Some(stderr) = stderr {
-            for line in BufReader::new(stderr).split(b'\n').map_while(std::io::Result::ok) {
-                each(&String::from_utf8_lossy(&line));
+            let mut lines = Lines::new(stderr);
+            while let Some(line) = lines.next_line() {
+                each(&line.into_text());
             }
         }
         drop(guard);

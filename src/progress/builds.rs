@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use super::nix_log::{Activity, LogLine, News};
 use crate::harmless::{self, Colours};
-use crate::host::Place;
+use crate::host::Host;
 use crate::process::quote::shell_word;
 
 /// As many lines of a build's log as are shown when it fails.
@@ -16,6 +16,13 @@ const LONGEST: usize = 500;
 
 /// As many stopped builds are kept with their logs: an error that speaks of one comes soon after its end.
 const MOST_STOPPED: usize = 32;
+
+/// As many builds are known at a time, and as many that have stopped: more than any machine runs, or any system has.
+const MOST_RUNNING: usize = 1000;
+const MOST_KNOWN: usize = 20_000;
+
+/// The longest that a derivation's path, a phase or a machine's address is. What is longer is none.
+const LONGEST_NAME: usize = 512;
 
 /// Where builds run that Nix says nothing else of.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -97,7 +104,7 @@ impl Builds {
         match line {
             LogLine::Start { id, activity } => match activity {
                 Activity::Build { derivation, machine } => self.begin(*id, derivation, machine, now),
-                Activity::Builds => {
+                Activity::Builds if self.wholes.len() < MOST_RUNNING => {
                     self.wholes.insert(*id, [0; 3]);
                 }
                 _ => {}
@@ -108,7 +115,9 @@ impl Builds {
                     if self.stopped.len() == MOST_STOPPED {
                         self.stopped.pop_front();
                     }
-                    self.all_stopped.insert(build.derivation.clone());
+                    if self.all_stopped.len() < MOST_KNOWN {
+                        self.all_stopped.insert(build.derivation.clone());
+                    }
                     self.stopped.push_back(build);
                 }
                 self.wholes.remove(id);
@@ -118,6 +127,9 @@ impl Builds {
     }
 
     fn begin(&mut self, id: u64, derivation: &str, machine: &str, now: Instant) {
+        if self.running.len() >= MOST_RUNNING || derivation.len().max(machine.len()) > LONGEST_NAME {
+            return;
+        }
         let is_sent_on = !machine.is_empty();
         let build = Build {
             derivation: derivation.to_owned(),
@@ -145,6 +157,7 @@ impl Builds {
                     build.log.push_back(cut(line));
                 }
             }
+            News::Phase(phase) if phase.len() > LONGEST_NAME => {}
             News::Phase(phase) => {
                 if let Some(build) = self.running.get_mut(&id) {
                     build.phase = Some(phase.clone());
@@ -232,7 +245,7 @@ impl Builds {
             None => Some(format!("nix-store --read-log {derivation}")),
             // The login shell there reads the words a second time.
             Some(host) => {
-                let ssh = Place::parse(host, "").ok()?.host()?.words_for_ssh();
+                let ssh = Host::parse(host).ok()?.words_for_ssh();
                 let derivation = quoted(&derivation)?;
                 Some(format!("ssh {ssh} nix-store --read-log {derivation}"))
             }

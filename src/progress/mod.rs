@@ -4,6 +4,8 @@
 mod amounts;
 mod builds;
 mod echo;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod layout;
 pub mod nix_log;
 pub mod plain;

@@ -116,6 +116,17 @@ impl LogLine {
     }
 }
 
+impl LogLine {
+    /// Whether it says that this Nix has no such setting.
+    #[must_use]
+    pub fn knows_no_setting(&self, name: &str) -> bool {
+        let Self::Message { level: 1, text } = self else {
+            return false;
+        };
+        console::strip_ansi_codes(text).contains(&format!("unknown setting '{name}'"))
+    }
+}
+
 impl Activity {
     fn of(value: &Value) -> Self {
         let field = |index: usize| value["fields"][index].as_str().unwrap_or_default().to_owned();

@@ -21,6 +21,9 @@ use crate::output;
 /// How often it is drawn.
 const TICK: Duration = Duration::from_millis(100);
 
+/// As many lines wait for the next drawing.
+const WAITING: usize = 64;
+
 /// Draws while something takes its time.
 pub struct Terminal {
     screen: Arc<Mutex<Screen>>,
@@ -79,6 +82,8 @@ impl Observer for Terminal {
         // Where nothing is live, somebody else may write next: before him.
         if !screen.watch.is_going() {
             screen.clear();
+        } else if screen.waiting.len() >= WAITING {
+            screen.print();
         }
     }
 }

@@ -15,6 +15,9 @@ const WINDOW: Duration = Duration::from_secs(5);
 /// Between two samples of it.
 const STEP: Duration = Duration::from_millis(250);
 
+/// As many activities are counted at a time: Nix has a few.
+const MOST: usize = 10_000;
+
 /// One way of store paths: from caches, or from the machine that made them.
 #[derive(Default)]
 pub(super) struct Transfer {
@@ -36,10 +39,10 @@ impl Transfer {
     pub(super) fn see(&mut self, line: &LogLine) {
         match line {
             LogLine::Start { id, activity } => match activity {
-                Activity::CopyPaths { paths } => {
+                Activity::CopyPaths { paths } if self.wholes.len() < MOST => {
                     self.wholes.insert(*id, (0, *paths));
                 }
-                Activity::CopyPath(_) => {
+                Activity::CopyPath(_) if self.under_way.len() < MOST => {
                     self.under_way.insert(*id, 0);
                 }
                 _ => {}
@@ -52,7 +55,7 @@ impl Transfer {
                         *bytes = *done;
                     }
                 }
-                News::ExpectedBytes(bytes) => {
+                News::ExpectedBytes(bytes) if self.expected.len() < MOST => {
                     self.expected.insert(*id, *bytes);
                 }
                 _ => {}
@@ -60,7 +63,7 @@ impl Transfer {
             LogLine::Stop { id } => {
                 if let Some(bytes) = self.under_way.remove(id) {
                     self.paths += 1;
-                    self.bytes += bytes;
+                    self.bytes = self.bytes.saturating_add(bytes);
                 }
             }
             LogLine::Message { .. } => {}
@@ -101,7 +104,10 @@ impl Transfer {
 
     /// Bytes that have come.
     pub(super) fn bytes(&self) -> u64 {
-        let by_nix = self.bytes + self.under_way.values().sum::<u64>();
+        let by_nix = self
+            .under_way
+            .values()
+            .fold(self.bytes, |sum, bytes| sum.saturating_add(*bytes));
         self.counted.unwrap_or(by_nix)
     }
 

@@ -1,6 +1,7 @@
 //! What events add up to: the lines to be printed for good, and the state that a live display shows.
 
 use std::collections::BTreeSet;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::{Duration, Instant};
 
 use super::amounts::{count, elapsed, size, took};
@@ -17,6 +18,9 @@ const SILENCE: Duration = Duration::from_secs(30);
 
 /// What took less is said to have taken 0.0 s: not worth a word, where something took longer.
 const BRIEF: Duration = Duration::from_millis(100);
+
+/// As many messages are remembered.
+const MOST_SAID: usize = 10_000;
 
 /// As many builds are named in a line.
 const NAMED: usize = 3;
@@ -41,8 +45,8 @@ struct Moved {
 
 impl Moved {
     fn add(&mut self, transfer: &Transfer) {
-        self.paths += transfer.paths();
-        self.bytes += transfer.bytes();
+        self.paths = self.paths.saturating_add(transfer.paths());
+        self.bytes = self.bytes.saturating_add(transfer.bytes());
     }
 
     fn describe(&self, verb: &str) -> Option<String> {
@@ -69,8 +73,8 @@ pub(super) struct Watch {
     sending: Amount,
     to_send: Option<u64>,
     sent: Amount,
-    /// Messages that Nix gives again with each attempt of an evaluation.
-    said: BTreeSet<String>,
+    /// Messages that Nix gives again with each attempt of an evaluation: their hashes, for they may be long.
+    said: BTreeSet<u64>,
     last_line: Instant,
 }
 
@@ -190,7 +194,7 @@ impl Watch {
             return Vec::new();
         }
         let is_evaluating = self.phase == Some(Phase::Evaluating);
-        if is_evaluating && level < 3 && !self.said.insert(message.clone()) {
+        if is_evaluating && level < 3 && self.was_said(&message) {
             return Vec::new();
         }
         let explanation = if level == 0 {
@@ -206,6 +210,18 @@ impl Watch {
         let mut lines = text(message);
         lines.extend(explanation.into_iter().map(Line::Text));
         lines
+    }
+
+    /// Whether it was, as far as is remembered.
+    fn was_said(&mut self, message: &str) -> bool {
+        let mut hasher = DefaultHasher::new();
+        message.hash(&mut hasher);
+        let hash = hasher.finish();
+        if self.said.len() < MOST_SAID {
+            !self.said.insert(hash)
+        } else {
+            self.said.contains(&hash)
+        }
     }
 
     fn started(&self, activity: &Activity) -> Vec<Line> {

@@ -190,6 +190,7 @@ mod tests {
             evaluation: EvaluationFlags {
                 include: vec!["x=/y".into()],
                 show_trace: true,
+                ..EvaluationFlags::default()
             },
             build: BuildFlags {
                 print_build_logs: true,

@@ -1,6 +1,7 @@
 //! What another machine does: evaluating, building, or both.
 
-use std::path::{Path, PathBuf};
+use std::ffi::OsString;
+use std::path::Path;
 
 use anyhow::Result;
 
@@ -12,14 +13,15 @@ use crate::plan::{Configuration, Making, NixFlags, argv};
 use crate::process::signals::Signals;
 use crate::progress::Observer;
 use crate::session::relay::Relay;
-use crate::session::request::{Evaluation, Goal, Request, Work};
+use crate::session::request::{Evaluation, Goal, Request, Watch, Work};
 use crate::session::sources::Sources;
 use crate::session::{Answer, Peer, converse};
 use crate::sources::environment::Environment;
 use crate::sources::record::Record;
+use crate::sources::search_path::own_search_path;
 use crate::ssh::{self, Ssh};
 use crate::store_path::StorePath;
-use crate::surroundings::Surroundings;
+use crate::surroundings::{Directory, HomeVariable, Surroundings};
 
 /// What another machine is to do for a making.
 pub(super) struct Errand<'a> {
@@ -58,7 +60,7 @@ impl<'a> Errand<'a> {
         around: &'a Surroundings,
         ssh: &'a Ssh,
     ) -> Self {
-        let settings = NixSettings::read(|name| around.variable(name));
+        let settings = NixSettings::read(around);
         Self {
             host,
             making,
@@ -104,22 +106,37 @@ impl<'a> Errand<'a> {
         observer: &mut dyn Observer,
         signals: &Signals,
     ) -> Result<Answer> {
-        let Gathered { collection, lock } = gather(
+        let settings = self.settings.with_options(&self.flags.common.option);
+        settings.may_go()?;
+        let Gathered {
+            collection,
+            lock,
+            entry,
+        } = gather(
             &self.making.configuration,
             &self.flags.evaluation,
-            self.flags.common.setting("flake-registry"),
             self.around,
-            &self.settings,
+            &settings,
         )?;
-        let environment = Environment(self.around.variables.clone());
-        let mut sources = Sources::new(collection, environment, self.record(), lock.clone());
+        let environment = Environment::new(self.variables(), &self.flags.evaluation.send_env);
+        let lock_path = lock.as_ref().map(|lock| lock.path().to_owned());
+        let mut sources = Sources::new(collection, environment, self.record(), lock);
+        let home = self.around.home_variable();
+        let watch = self.watches().then(|| Watch {
+            entry,
+            verbosity: self.flags.common.verbosity(),
+        });
         let evaluation = Evaluation {
             command,
             look,
-            lock,
+            lock: lock_path,
             registry: gather::registry(self.around),
             environment: sources.environment()?,
-            settings: self.settings.of_evaluation(),
+            watch,
+            home: (home == HomeVariable::Unset).then(|| self.around.home()),
+            home_is_unsure: matches!(home, HomeVariable::AnotherUsers(_)),
+            settings: self.settings.of_evaluation() + &own_search_path(self.around, &settings),
+            decisive_settings: settings.decisive(),
             directory: self.around.directory.clone(),
             need: sources.need(),
             is_large: sources.collection.mirror().entries.len() > 20_000,
@@ -131,6 +148,36 @@ impl<'a> Errand<'a> {
             track(lock, signals);
         }
         answer
+    }
+
+    /// The variables of this process. Where HOME is another user's, Nix there is told by its own variables where the registry
+    /// of this user's flakes is: it would look below that HOME, and no flake reads them.
+    fn variables(&self) -> Vec<(OsString, OsString)> {
+        let mut variables = self.around.variables.clone();
+        let is_flake = matches!(self.making.configuration, Configuration::Flake(_));
+        if is_flake && matches!(self.around.home_variable(), HomeVariable::AnotherUsers(_)) {
+            for kind in [Directory::Config, Directory::Data] {
+                let name = kind.variable_of_nix();
+                variables.retain(|(own, _)| own != name);
+                variables.push((name.into(), self.around.nix_directory(kind).into()));
+            }
+        }
+        variables
+    }
+
+    /// Whether the evaluation can read variables at all.
+    fn watches(&self) -> bool {
+        match &self.making.configuration {
+            Configuration::Flake(flake) => {
+                flake.flags.impure
+                    || self
+                        .flags
+                        .common
+                        .setting("pure-eval")
+                        .is_some_and(|value| value != "true")
+            }
+            _ => true,
+        }
     }
 
     /// Builds there a derivation that has been brought there.
@@ -200,10 +247,7 @@ impl<'a> Errand<'a> {
 
     /// What was needed over there the last time, for the same configuration by the same names.
     fn record(&self) -> Record {
-        let cache = self
-            .around
-            .variable("XDG_CACHE_HOME")
-            .map_or_else(|| self.around.home().join(".cache"), PathBuf::from);
+        let cache = self.around.own_directory(Directory::Cache);
         let configuration = self.making.configuration.to_string();
         let include = self.flags.evaluation.include.join("\n");
         let directory = self.around.directory.to_string_lossy();

@@ -3,21 +3,29 @@
 use std::io::IsTerminal;
 use std::path::Path;
 
+use anyhow::Result;
+
 use crate::cli::Arguments;
+use crate::host::{Host, OwnNames};
 use crate::nix_settings::NixSettings;
-use crate::plan::{Facts, Found};
+use crate::plan::{FILE, Facts, Found};
+use crate::process::signals::Signals;
+use crate::settings::Settings;
 use crate::sources::search_path::SearchPath;
+use crate::ssh::Ssh;
 use crate::surroundings::Surroundings;
 
 const SYSTEM_FLAKE: &str = "/etc/nixos/flake.nix";
 const SYSTEM_FILE: &str = "/etc/nixos/system.nix";
 
-/// Looks. No program is started for it: nixos-rebuild asks `nix-instantiate` for `<nixos-system>`, which costs a weak
-/// machine a second, and does not give it the user's `-I`.
-#[must_use]
-pub fn facts(arguments: &Arguments, around: &Surroundings) -> Facts {
-    Facts {
-        own_name: around.own_name.clone(),
+/// Looks. No program is started for it but ssh, where a host is named as this machine is: nixos-rebuild asks
+/// `nix-instantiate` for `<nixos-system>`, which costs a weak machine a second, and does not give it the user's `-I`.
+///
+/// # Errors
+/// Nobody can say whether such a name means this machine.
+pub fn facts(arguments: &Arguments, settings: &Settings, around: &Surroundings, signals: &Signals) -> Result<Facts> {
+    Ok(Facts {
+        own: own_names(arguments, settings, around, signals)?,
         is_root: nix::unistd::geteuid().is_root(),
         has_terminal: std::io::stdin().is_terminal(),
         found: Found {
@@ -25,21 +33,52 @@ pub fn facts(arguments: &Arguments, around: &Surroundings) -> Facts {
             system_flake: std::fs::canonicalize(SYSTEM_FLAKE)
                 .ok()
                 .and_then(|file| file.parent().map(Path::to_path_buf)),
-            file_here: around.directory.join("system.nix").exists(),
+            file_in_directory: has_system(arguments, around),
+            file_here: [FILE, "default.nix"]
+                .into_iter()
+                .find(|name| around.directory.join(name).exists()),
             nixos_system: has_nixos_system(arguments, around),
             system_file: Path::new(SYSTEM_FILE).exists(),
         },
+    })
+}
+
+/// This machine's names. Of each that this command or a setting names as a host, ssh is asked where it leads.
+fn own_names(arguments: &Arguments, settings: &Settings, around: &Surroundings, signals: &Signals) -> Result<OwnNames> {
+    let mut own = OwnNames::new(&around.own_name);
+    if arguments.settings.show_settings {
+        return Ok(own);
     }
+    let roles = &arguments.roles;
+    let typed = [&roles.target_host, &roles.eval_host, &roles.build_host];
+    let texts = typed.into_iter().filter_map(Option::as_deref);
+    let texts = texts.chain([settings.eval_host(), settings.build_host()].into_iter().flatten());
+    // What is no host is refused where it is read.
+    let mut hosts: Vec<Host> = texts.filter_map(|text| Host::parse(text).ok()).collect();
+    hosts.retain(|host| own.claims(host));
+    hosts.sort_by(|one, other| one.name().cmp(other.name()));
+    hosts.dedup();
+    if hosts.is_empty() {
+        return Ok(own);
+    }
+    let ssh = Ssh::new(around)?;
+    for host in hosts {
+        if let Some(there) = ssh.detour(&host, &own, signals)? {
+            own.lead(&host, there);
+        }
+    }
+    Ok(own)
+}
+
+/// Whether `--file` names a directory that means its `system.nix`.
+fn has_system(arguments: &Arguments, around: &Surroundings) -> bool {
+    let named = arguments.configuration.file.as_deref().filter(|file| !file.is_empty());
+    let directory = named.map(|file| around.directory.join(file));
+    directory.is_some_and(|directory| directory.is_dir() && directory.join(FILE).exists())
 }
 
 fn has_nixos_system(arguments: &Arguments, around: &Surroundings) -> bool {
-    let settings = NixSettings::read(|name| around.variable(name));
-    let search_path = SearchPath::new(
-        &arguments.evaluation.include,
-        around.text("NIX_PATH").as_deref(),
-        settings.get("nix-path"),
-        &around.home(),
-        &around.directory,
-    );
+    let settings = NixSettings::read(around).with_options(&arguments.common.option);
+    let search_path = SearchPath::of(&arguments.evaluation.include, around, &settings);
     search_path.find("nixos-system").is_some() || search_path.is_address("nixos-system")
 }

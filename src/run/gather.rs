@@ -5,21 +5,25 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 
-use crate::cli::flags::EvaluationFlags;
+use crate::cli::flags::{EvaluationFlags, FlakeFlags};
 use crate::failure::Failure;
-use crate::nix_settings::NixSettings;
+use crate::nix_settings::{NixSettings, machines_directory};
 use crate::plan::{Configuration, Flake};
-use crate::sources::collect::Collection;
+use crate::session::lock::Lock;
+use crate::sources::collect::{Collection, Refusal};
+use crate::sources::flakes::lock_file::Renewed;
 use crate::sources::flakes::{Flakes, Registry, is_elsewhere, is_path};
-use crate::sources::search_path::SearchPath;
-use crate::surroundings::Surroundings;
+use crate::sources::search_path::{SearchPath, channels_of_user};
+use crate::surroundings::{Directory, Surroundings};
 
 /// What of this machine is read.
 pub(super) struct Gathered {
     /// The files.
     pub collection: Collection,
     /// The flake's lock file, which the evaluation may write.
-    pub lock: Option<PathBuf>,
+    pub lock: Option<Lock>,
+    /// The file that is evaluated first, if it is no flake's and is one of this machine.
+    pub entry: PathBuf,
 }
 
 /// The files that the configuration begins with.
@@ -29,39 +33,90 @@ pub(super) struct Gathered {
 pub(super) fn gather(
     configuration: &Configuration,
     flags: &EvaluationFlags,
-    given_registry: Option<&str>,
     around: &Surroundings,
     settings: &NixSettings,
 ) -> Result<Gathered> {
-    let search_path = SearchPath::new(
-        &flags.include,
-        around.text("NIX_PATH").as_deref(),
-        settings.get("nix-path"),
-        &around.home(),
-        &around.directory,
-    );
+    let search_path = SearchPath::of(&flags.include, around, settings);
     let mut collection = Collection::new(search_path, around.home());
     collection.add_surroundings(&around.directory);
+    add_named(&mut collection, around)?;
+    if let Some(own) = around.variable("XDG_CONFIG_HOME").filter(|value| !value.is_empty()) {
+        collection.set_config_home(around.directory.join(own));
+    }
+    for kind in [Directory::Config, Directory::Data] {
+        collection.look_into(&around.nix_directory(kind));
+    }
+    collection.look_into(&channels_of_user(around, settings));
     let mut lock = None;
     match configuration {
         Configuration::Classic => classic(&mut collection, around)?,
         Configuration::File { file, .. } => named_file(&mut collection, file, &around.directory)?,
         Configuration::Flake(flake) => {
             refuse_commit(flake)?;
-            lock = named_flake(
-                &mut collection,
-                flake,
-                around,
-                registry_of_all(given_registry, settings).as_deref(),
-            )?;
+            lock = named_flake(&mut collection, flake, around, registry_of_all(settings).as_deref())?;
         }
     }
-    Ok(Gathered { collection, lock })
+    let entry = entry(configuration, &collection, &around.directory);
+    Ok(Gathered {
+        collection,
+        lock,
+        entry: entry.unwrap_or_default(),
+    })
+}
+
+/// The file in which a classic evaluation begins, where it really is.
+fn entry(configuration: &Configuration, collection: &Collection, directory: &Path) -> Option<PathBuf> {
+    let path = match configuration {
+        Configuration::Classic => collection.find("nixpkgs/nixos")?,
+        Configuration::File { file, .. } => match file.strip_prefix('<').and_then(|rest| rest.strip_suffix('>')) {
+            Some(name) => collection.find(name)?,
+            None => directory.join(file),
+        },
+        Configuration::Flake(_) => return None,
+    };
+    let path = if path.is_dir() { path.join("default.nix") } else { path };
+    fs::canonicalize(path).ok()
+}
+
+/// The variables, besides `NIXOS_CONFIG`, by which nixpkgs and NixOS are told of a file.
+const FILES_IN_VARIABLES: [&str; 2] = ["NIXPKGS_CONFIG", "NIXOS_EXTRA_MODULE_PATH"];
+
+/// What the search path and variables name. Of two entries of a search path that have a name, the first counts: if that were
+/// not there on the other machine, another file would be read without a word.
+fn add_named(collection: &mut Collection, around: &Surroundings) -> Result<(), Failure> {
+    for path in collection.search_places() {
+        collection.add_named(&path);
+        refuse_missing(collection, &path, "the search path (NIX_PATH, nix-path or -I)")?;
+    }
+    for name in FILES_IN_VARIABLES {
+        if let Some(value) = around.variable(name).filter(|value| !value.is_empty()) {
+            let path = around.directory.join(value);
+            collection.add_named(&path);
+            refuse_missing(collection, &path, name)?;
+        }
+    }
+    Ok(())
+}
+
+/// What `by` names must be seen over there, or nothing is begun.
+fn refuse_missing(collection: &Collection, path: &Path, by: &str) -> Result<(), Failure> {
+    let Some(refusal) = collection.refusal(path).filter(|_| path.exists()) else {
+        return Ok(());
+    };
+    let shown = path.display();
+    let why = match refusal {
+        Refusal::TheEvaluators => "an evaluation elsewhere sees that machine's own there",
+        _ => "that never leaves this machine",
+    };
+    Err(Failure::new(format!("{by} names {shown}: {why}")).with_remedy(format!(
+        "copy it to another directory, and name that: cp -r {shown} /etc/nixos/\nor evaluate here: --eval-on ''"
+    )))
 }
 
 /// What `<nixpkgs/nixos>` reads.
 fn classic(collection: &mut Collection, around: &Surroundings) -> Result<()> {
     if !collection.add_lookup("nixpkgs") && !collection.is_address("nixpkgs") {
+        refuse_unseen(collection, "nixpkgs")?;
         return Err(Failure::new("<nixpkgs> is not in the Nix search path of this user")
             .with_remedy("is NIX_PATH set? with sudo: sudo -i\nor name it: -I nixpkgs=PATH")
             .into());
@@ -82,14 +137,31 @@ fn classic(collection: &mut Collection, around: &Surroundings) -> Result<()> {
     if !entry.exists() {
         return Err(Failure::new(format!("the configuration {} does not exist", entry.display())).into());
     }
-    add_file(collection, &around.directory.join(entry));
-    Ok(())
+    let by = if around.is_set("NIXOS_CONFIG") {
+        "NIXOS_CONFIG"
+    } else {
+        "<nixos-config>"
+    };
+    add_file(collection, &around.directory.join(entry), by)
+}
+
+/// What is in the search path, and is not seen over there, is not missing.
+fn refuse_unseen(collection: &Collection, name: &str) -> Result<(), Failure> {
+    let Some(path) = collection.find(name) else {
+        return Ok(());
+    };
+    refuse_missing(collection, &path, &format!("<{name}>"))?;
+    Err(
+        Failure::new(format!("<{name}> is {}, which this user cannot read", path.display()))
+            .with_remedy("is it to be read by this user? with sudo: sudo -i"),
+    )
 }
 
 /// A file as `nix-build` takes it: a path, a `<name>`, or an address, which the other machine fetches.
 fn named_file(collection: &mut Collection, file: &str, directory: &Path) -> Result<()> {
     if let Some(name) = file.strip_prefix('<').and_then(|rest| rest.strip_suffix('>')) {
         if !collection.add_lookup(name) && !collection.is_address(name) {
+            refuse_unseen(collection, name)?;
             return Err(
                 Failure::new(format!("{file} is not in the Nix search path of this user"))
                     .with_remedy(format!("name it: -I {name}=PATH"))
@@ -106,17 +178,19 @@ fn named_file(collection: &mut Collection, file: &str, directory: &Path) -> Resu
         return Err(Failure::new(format!("the configuration {} does not exist", path.display())).into());
     }
     // What it reads of the search path stands in it; NixOS usually comes from there.
-    add_file(collection, &path);
-    Ok(())
+    add_file(collection, &path, "--file")
 }
 
-fn add_file(collection: &mut Collection, path: &Path) {
+/// The file in which the configuration begins, named by `by`.
+fn add_file(collection: &mut Collection, path: &Path, by: &str) -> Result<()> {
     let default = path.join("default.nix");
-    if path.is_dir() && default.exists() {
-        collection.add_entry(&default);
+    let file = if path.is_dir() && default.exists() {
+        &default
     } else {
-        collection.add_entry(path);
-    }
+        path
+    };
+    collection.add_entry(file);
+    Ok(refuse_missing(collection, file, by)?)
 }
 
 fn refuse_commit(flake: &Flake) -> Result<(), Failure> {
@@ -134,7 +208,7 @@ fn named_flake(
     flake: &Flake,
     around: &Surroundings,
     of_all: Option<&Path>,
-) -> Result<Option<PathBuf>> {
+) -> Result<Option<Lock>> {
     let of_user = registry_of_user(around);
     // What a flake's settings and its names mean to this user. Of an address elsewhere, no name is asked.
     let registries = [Some(of_user.as_path()), of_all].into_iter().flatten();
@@ -148,43 +222,55 @@ fn named_flake(
     let registry = Registry::read(known.iter().map(String::as_str));
     let mut flakes = Flakes::new(collection, registry, flake.flags.impure);
     let found = flakes.add(&flake.reference, &around.directory);
-    for pair in flake.flags.override_input.chunks_exact(2) {
-        flakes.add(&pair[1], &around.directory);
+    let inputs: Vec<PathBuf> = flake
+        .flags
+        .override_input
+        .chunks_exact(2)
+        .filter_map(|pair| flakes.add(&pair[1], &around.directory))
+        .collect();
+    for place in &inputs {
+        refuse_missing(collection, place, "--override-input")?;
     }
     let Some(place) = found else { return Ok(None) };
+    refuse_missing(collection, &place, "--flake")?;
     if is_path(&flake.reference) && !place.join("flake.nix").exists() {
         return Err(Failure::new(format!("there is no flake.nix in {}", place.display())).into());
     }
-    // Where it really is, if it is a link.
-    let lock = place.join("flake.lock");
-    Ok(Some(fs::canonicalize(&lock).unwrap_or(lock)))
+    Ok(renewed(&flake.flags).map(|renewed| Lock::of(&place, renewed)))
+}
+
+/// What of the flake's inputs may be locked anew; nothing, if the evaluation may not write a lock file at all
+/// (`--override-input` implies that).
+fn renewed(flags: &FlakeFlags) -> Option<Renewed> {
+    let writes = !flags.no_write_lock_file && !flags.no_update_lock_file && flags.override_input.is_empty();
+    writes.then(|| {
+        if flags.recreate_lock_file {
+            Renewed::All
+        } else {
+            Renewed::These(flags.update_input.iter().cloned().collect())
+        }
+    })
 }
 
 /// The settings of flakes that this user has allowed.
 fn trusted_settings(around: &Surroundings) -> PathBuf {
-    around.home().join(".local/share/nix/trusted-settings.json")
+    around.nix_directory(Directory::Data).join("trusted-settings.json")
 }
 
 /// The registry that is everybody's, if it is a file.
-fn registry_of_all(given: Option<&str>, settings: &NixSettings) -> Option<PathBuf> {
-    let named = given.or(settings.get("flake-registry"));
+fn registry_of_all(settings: &NixSettings) -> Option<PathBuf> {
+    let named = settings.get("flake-registry");
     named.filter(|name| name.starts_with('/')).map(PathBuf::from)
 }
 
 /// The user's own registry.
 fn registry_of_user(around: &Surroundings) -> PathBuf {
-    let directory = around.variable("XDG_CONFIG_HOME").filter(|value| !value.is_empty());
-    directory
-        .map_or_else(|| around.home().join(".config"), PathBuf::from)
-        .join("nix/registry.json")
+    around.nix_directory(Directory::Config).join("registry.json")
 }
 
 /// This machine's registry of flakes, which gives names to them.
 pub(super) fn registry(around: &Surroundings) -> String {
-    let directory = around
-        .variable("NIX_CONF_DIR")
-        .map_or_else(|| PathBuf::from("/etc/nix"), PathBuf::from);
-    read(&directory.join("registry.json"))
+    read(&machines_directory(around).join("registry.json"))
 }
 
 fn read(file: &Path) -> String {

@@ -7,6 +7,7 @@ use super::nix_here;
 use crate::host::Host;
 use crate::plan::argv::{self, Images, Link};
 use crate::plan::{Making, NixFlags, Outcome};
+use crate::private;
 use crate::process::Invocation;
 use crate::process::signals::Signals;
 use crate::progress::{Event, Observer, Phase};
@@ -38,7 +39,7 @@ impl<'a> Here<'a> {
             outcome,
             reads_log,
             stays,
-            roots: tempfile::Builder::new().prefix("rebuild.").tempdir()?,
+            roots: private::directory(&std::env::temp_dir())?,
             signals,
         })
     }

@@ -81,11 +81,7 @@ pub(super) fn is_log_ours(configuration: Option<&Configuration>, flags: &NixFlag
     let is_anybody_here = std::io::stdin().is_terminal() && std::io::stderr().is_terminal();
     let accepts = || {
         let given = flags.common.setting("accept-flake-config").map(str::to_owned);
-        let set = || {
-            NixSettings::read(|name| around.variable(name))
-                .get("accept-flake-config")
-                .map(str::to_owned)
-        };
+        let set = || NixSettings::read(around).get("accept-flake-config").map(str::to_owned);
         flake.flags.accept_flake_config || given.or_else(set).as_deref() == Some("true")
     };
     !is_anybody_here || accepts() || !wants_settings(flake, &around.directory)

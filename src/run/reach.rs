@@ -95,9 +95,9 @@ impl<'a> Reach<'a> {
         let way_out = if is_expected {
             self.command(making, &less)
         } else if less.evaluator == making.evaluator {
-            "or build here, this once: --build-on localhost".to_owned()
+            "or build here, this once: --build-on ''".to_owned()
         } else {
-            "or evaluate here, this once: --eval-on localhost".to_owned()
+            "or evaluate here, this once: --eval-on ''".to_owned()
         };
         let remedy = [failure.remedy(), Some(&way_out)]
             .into_iter()

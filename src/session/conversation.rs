@@ -1,19 +1,21 @@
 //! The talk itself: says what is to be said, hears what comes, and knows at each point what that means.
 
+mod ending;
+mod held;
 mod outgoing;
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;
-use std::path::PathBuf;
-use std::process::Child;
+use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
-use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 
+use super::course::Course;
 use super::diagnosis;
-use super::listening::{Heard, listen};
+use super::listening::{Heard, Inbox, listen};
+use super::named::shown;
 use super::promise;
 use super::relay::Relay;
 use super::reply::Reply;
@@ -21,28 +23,30 @@ use super::request::{Request, exports};
 use super::rounds::{Next, Rounds};
 use super::sources::Sources;
 use super::speaker::{Speaker, Speech};
+use held::Held;
 use outgoing::Sending;
 
-use crate::failure::{Failure, Interrupted};
+use crate::failure::Interrupted;
 use crate::host::Host;
-use crate::process::exit_code;
+use crate::process::companion::Companion;
+use crate::process::lines::Line;
 use crate::process::signals::Signals;
 use crate::progress::nix_log::LogLine;
 use crate::progress::{Builder, Event, Observer, Phase};
-use crate::ssh::{self, Said, Ssh};
+use crate::ssh::{self, Awaited, Patience, Said, Ssh};
 use crate::store_path::StorePath;
-
-/// How long the other side may take to end what it does after a Ctrl-C here.
-const FAREWELL: Duration = Duration::from_secs(5);
 
 /// How often a live display hears of the bytes received.
 const TICK: Duration = Duration::from_millis(200);
 
-/// How long its last words may keep ssh from ending, before it is looked at again.
-const LAST: Duration = Duration::from_millis(5);
-
 /// How long a signal may wait for us while nothing else happens.
 const PULSE: Duration = Duration::from_millis(100);
+
+/// So many directories an evaluation sees that are neither ours nor the other machine's (`scripts/view.sh`), at most.
+const BESIDE: usize = 1000;
+
+/// What an event of the script begins with.
+const EVENT: &[u8] = b"@rebuild ";
 
 /// What came of it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -96,9 +100,9 @@ pub fn converse(
     let (sender, interrupts) = channel();
     let listener = signals.forward(sender, |signal| signal);
     signals.check()?;
-    let mut child = command.converse()?;
+    let mut child = Companion::new(command.converse()?);
     let (speaker, inbox) = listen(&mut child)?;
-    speaker.say(Speech::Bytes(script));
+    speaker.say(Speech::Bytes(ssh::opening(&script)));
 
     let mut talk = Conversation {
         host,
@@ -114,11 +118,15 @@ pub fn converse(
         own_nix: peer.own_nix,
         their_nix: String::new(),
         observer,
+        course: Course::new(request),
         answer: Answer::default(),
-        errors: Vec::new(),
+        errors: Held::default(),
         rounds: Rounds::default(),
+        may_have_looked: 0,
         named_refused: BTreeSet::new(),
+        missed_settings: request.decisive_settings(),
         greeted: false,
+        patience: Some(Patience::new(Instant::now())),
         sending: Sending::Nothing,
         copying: Copying::No,
         ended: None,
@@ -137,6 +145,21 @@ fn is_broken_pipe(error: &anyhow::Error) -> bool {
     causes.any(|cause| cause.kind() == std::io::ErrorKind::BrokenPipe)
 }
 
+/// A line as one of Nix's log, if it is one, and as text. Of one that was too long a message's beginning is a message still.
+fn read(line: Line) -> (Option<LogLine>, String) {
+    let beginning = line
+        .gap
+        .map(|(place, _)| String::from_utf8_lossy(&line.bytes[..place]).into_owned() + " ...\"}");
+    let text = line.into_text();
+    let log = LogLine::parse(&text).or_else(|| LogLine::parse(beginning.as_ref()?));
+    match log {
+        None if beginning.is_some() && text.starts_with("@nix ") => {
+            (None, "(a line of Nix's log is left out: it is too long)".to_owned())
+        }
+        log => (log, text),
+    }
+}
+
 /// Whether something comes from the other machine.
 #[derive(PartialEq, Eq)]
 enum Copying {
@@ -150,9 +173,10 @@ struct Conversation<'a> {
     host: &'a Host,
     system: &'a str,
     expected: Option<&'a StorePath>,
+    child: Companion,
     /// The derivation that is to be built, where none is evaluated.
     asked: Option<&'a StorePath>,
-    child: Child,
+
     speaker: Option<Speaker>,
     sources: &'a mut Sources,
     relay: Option<&'a Relay>,
@@ -161,12 +185,19 @@ struct Conversation<'a> {
     own_nix: &'a dyn Fn() -> Option<String>,
     their_nix: String,
     observer: &'a mut dyn Observer,
+    course: Course,
     answer: Answer,
     /// Errors of the evaluation, held back because more files may make up for them.
-    errors: Vec<LogLine>,
+    errors: Held,
     rounds: Rounds,
+    /// Of as many paths it may say in this round that it has looked at them.
+    may_have_looked: usize,
     named_refused: BTreeSet<PathBuf>,
+    /// Settings that decide over the evaluation, if Nix there does not know them.
+    missed_settings: &'a [String],
     greeted: bool,
+    /// Until its work begins.
+    patience: Option<Patience>,
     sending: Sending,
     copying: Copying,
     /// The script's last word, once it has come.
@@ -178,7 +209,7 @@ struct Conversation<'a> {
 
 impl Conversation<'_> {
     /// Everything until the connection ends.
-    fn hear_out(&mut self, inbox: &Receiver<Heard>, interrupts: &Receiver<i32>) -> Result<()> {
+    fn hear_out(&mut self, inbox: &Inbox, interrupts: &Receiver<i32>) -> Result<()> {
         let mut told = Instant::now();
         loop {
             if let Ok(signal) = interrupts.try_recv() {
@@ -190,10 +221,11 @@ impl Conversation<'_> {
                 self.tell_amounts();
                 told = Instant::now();
             }
-            let heard = inbox.recv_timeout(PULSE);
+            self.be_patient()?;
+            let heard = inbox.next(PULSE);
             self.hear_of_copying();
             match heard {
-                Ok(Heard::Line(line)) => self.line(&line)?,
+                Ok(Heard::Line(line)) => self.line(line)?,
                 Ok(Heard::Ssh(line)) => {
                     self.ssh_said.hear(&line);
                     // Before the greeting this is the reason for a failure, which will be said in our words.
@@ -216,37 +248,20 @@ impl Conversation<'_> {
             }
         }
         self.speaker = None;
-        let code = self.last_words(inbox)?;
+        let code = self.last_words(inbox, interrupts)?;
         self.conclude(code)
     }
 
-    /// ssh's exit status, and what it says before that.
-    fn last_words(&mut self, inbox: &Receiver<Heard>) -> Result<u8> {
-        let status = loop {
-            if let Some(status) = self.child.try_wait()? {
-                break status;
+    /// Says that we wait, and for what, when that takes long.
+    fn be_patient(&mut self) -> Result<()> {
+        let awaited = if self.greeted { Awaited::More } else { Awaited::Greeting };
+        if let Some(patience) = &mut self.patience {
+            let words = patience.words(self.host, awaited, Instant::now())?;
+            for line in words.iter().flat_map(|words| words.lines()) {
+                self.observer.see(Event::Text(line.to_owned()));
             }
-            // It does not end while nobody listens to it.
-            if self.ssh_is_silent {
-                thread::sleep(LAST);
-            } else {
-                self.last_word(inbox, LAST);
-            }
-        };
-        // Its words may still be under way; not for long, though a process of its own may hold its stderr.
-        while !self.ssh_is_silent && self.last_word(inbox, TICK) {}
-        Ok(exit_code(status))
-    }
-
-    /// One of them; whether there may be more.
-    fn last_word(&mut self, inbox: &Receiver<Heard>, patience: Duration) -> bool {
-        match inbox.recv_timeout(patience) {
-            Ok(Heard::Ssh(line)) => self.ssh_said.hear(&line),
-            Ok(Heard::SshFellSilent) | Err(RecvTimeoutError::Disconnected) => self.ssh_is_silent = true,
-            Ok(_) => {}
-            Err(RecvTimeoutError::Timeout) => return false,
         }
-        true
+        Ok(())
     }
 
     /// Whether the lent daemon is there, so that what comes now is said to be received.
@@ -273,36 +288,21 @@ impl Conversation<'_> {
         }
     }
 
-    /// After a signal: the other side is told, and has a moment to end what it does.
-    fn say_farewell(&mut self, inbox: &Receiver<Heard>, interrupts: &Receiver<i32>) {
-        if let Some(speaker) = self.speaker.take() {
-            speaker.cancel();
+    fn line(&mut self, line: Line) -> Result<()> {
+        if line.bytes.starts_with(EVENT) {
+            return self.event(&line);
         }
-        // Who has not said hello has begun nothing, and ssh may be asking for a password.
-        let deadline = Instant::now() + if self.greeted { FAREWELL } else { Duration::ZERO };
-        // What it still says is for nobody, but must not be in its way. A second signal is impatience.
-        while Instant::now() < deadline && interrupts.try_recv().is_err() {
-            match inbox.recv_timeout(PULSE) {
-                Ok(Heard::StreamEnded) | Err(RecvTimeoutError::Disconnected) => break,
-                Ok(_) | Err(RecvTimeoutError::Timeout) => {}
-            }
-        }
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-
-    fn line(&mut self, line: &[u8]) -> Result<()> {
-        if let Some(reply) = Reply::parse(line) {
-            return self.reply(reply);
-        }
-        let line = String::from_utf8_lossy(line).into_owned();
-        let Some(log) = LogLine::parse(&line) else {
+        let (log, text) = read(line);
+        let Some(log) = log else {
             // A login shell that greets everybody is not worth a line.
-            if self.greeted && !line.starts_with("@nix ") {
-                self.observer.see(Event::Text(line));
+            if self.greeted && !text.starts_with("@nix ") {
+                self.observer.see(Event::Text(text));
             }
             return Ok(());
         };
+        if let Some(name) = self.missed_settings.iter().find(|name| log.knows_no_setting(name)) {
+            return Err(diagnosis::unknown_setting(self.host, name).into());
+        }
         if self.answer.derivation.is_none() && log.is_error() {
             self.errors.push(log);
         } else {
@@ -311,10 +311,20 @@ impl Conversation<'_> {
         Ok(())
     }
 
+    /// What says that it is an event of the script. It counts only if it is one, whole, and of what was asked for.
+    fn event(&mut self, line: &Line) -> Result<()> {
+        let reply = Some(line).filter(|line| line.gap.is_none());
+        match reply.and_then(|line| Reply::parse(&line.bytes)) {
+            Some(reply) if self.course.hears(&reply) => self.reply(reply),
+            _ => Err(diagnosis::out_of_turn(self.host, &line.bytes, &self.unchanged()).into()),
+        }
+    }
+
     fn reply(&mut self, reply: Reply) -> Result<()> {
         match reply {
             Reply::Hello { nix, system } => {
                 self.greeted = true;
+                self.patience = Some(Patience::new(Instant::now()));
                 // What ssh has said until now was no reason for a failure after all.
                 for line in self
                     .ssh_said
@@ -339,12 +349,17 @@ impl Conversation<'_> {
                 }
             }
             Reply::Receiving(has) => {
+                self.patience = None;
                 self.observer.see(Event::Phase(Phase::Sending));
                 self.send_files(has);
             }
             Reply::Damaged => self.observer.see(Event::Text(diagnosis::damaged(self.host))),
             Reply::Need(names) => self.send_trees(names)?,
-            Reply::Evaluating => self.observer.see(Event::Phase(Phase::Evaluating)),
+            Reply::Evaluating => {
+                // Each is one of those that it has by name, or a mount of the view.
+                self.may_have_looked = self.sources.collection.mirror().entries.len() + BESIDE;
+                self.observer.see(Event::Phase(Phase::Evaluating));
+            }
             Reply::EvaluationFailed { .. } | Reply::LookedAround => self.after_round(&reply)?,
             Reply::Nix(version) => {
                 let detail = format!("{}: Nix {version}", self.host);
@@ -357,50 +372,132 @@ impl Conversation<'_> {
                     self.observer.see(Event::Text(line.to_owned()));
                 }
             }
-            Reply::Looked(path) => self.sources.collection.add_asked(&path),
+            Reply::Looked(path) => self.looked(&path),
+            Reply::AskedFor(name) => _ = self.sources.missed().names.insert(name),
+            Reply::Computes(path) => self.sources.missed().computing.push(shown(&path)),
+            Reply::Word(word) => _ = self.sources.missed().words.insert(word),
+            Reply::HomeNamed(path) => {
+                return Err(diagnosis::another_home(&path, self.sources.collection.home()).into());
+            }
+            Reply::Variables => self.after_variables()?,
             Reply::Timeless => self.rounds.cannot_look(),
             Reply::Unread(path) => self.sources.hear_unread(path),
             Reply::LockLine(line) => self.sources.hear_lock(&line),
             Reply::Evaluated(derivation) => {
-                self.errors.clear();
-                self.sources.keep()?;
+                self.errors = Held::default();
+                self.sources.keep();
+                self.keep_lock()?;
                 self.observer.see(Event::Detail(format!("derivation: {derivation}")));
                 let derivation = promise::derivation(self.host, &derivation)?;
                 if let Some(own) = self.expected.filter(|own| **own != derivation) {
-                    return Err(diagnosis::differs(self.host, own, &derivation).into());
+                    return Err(diagnosis::differs(self.host, own, &derivation, &self.unchanged()).into());
                 }
                 self.answer.derivation = Some(derivation);
             }
             Reply::Value(value) => {
-                self.errors.clear();
-                self.sources.keep()?;
+                self.errors = Held::default();
+                self.sources.keep();
+                self.keep_lock()?;
                 self.answer.value = Some(value);
             }
-            Reply::Building => self.observer.see(Event::Phase(Phase::Building)),
+            Reply::Building => {
+                self.patience = None;
+                self.observer.see(Event::Phase(Phase::Building));
+            }
             Reply::Built(path) => {
                 self.observer.see(Event::Detail(format!("built: {path}")));
                 let derivation = self.answer.derivation.as_ref().or(self.asked);
                 self.answer.result = Some(promise::kept(self.host, derivation, &path)?);
             }
-            Reply::Copying => {
-                self.observer.see(Event::Phase(Phase::Done));
-                self.copying = Copying::Soon;
-                self.relay.context("nothing was lent, but something comes")?.open()?;
-            }
-            Reply::Copied => {
-                self.hear_of_copying();
-                self.tell_amounts();
-                self.copying = Copying::No;
-                self.answer.delivered = true;
-            }
+            Reply::Copying => self.begin_copying()?,
+            Reply::Copied => self.end_copying(),
             Reply::NoSocket => {
                 if self.relay.is_some() {
                     let detail = format!("{} does not forward sockets: fetching the result instead", self.host);
                     self.observer.see(Event::Detail(detail));
                 }
             }
-            Reply::Done | Reply::Failed { .. } => self.ended = Some(reply),
+            Reply::Done | Reply::Failed { .. } => {
+                self.hang_up();
+                self.ended = Some(reply);
+            }
         }
+        Ok(())
+    }
+
+    /// What nobody has sent by name, nobody has looked at: whoever tells of more is not listened to.
+    fn looked(&mut self, path: &Path) {
+        if let Some(left) = self.may_have_looked.checked_sub(1) {
+            self.may_have_looked = left;
+            self.sources.collection.add_asked(path);
+        }
+    }
+
+    /// A lock file that has come is written, which is said: of all that a run without a switch does, it alone stays.
+    fn keep_lock(&mut self) -> Result<()> {
+        if let Some(path) = self.sources.keep_lock()? {
+            let text = format!("wrote {}: the inputs as {} locks them", shown(&path), self.host);
+            self.observer.see(Event::Text(text));
+        }
+        Ok(())
+    }
+
+    /// What is said of this machine when the run has failed.
+    fn unchanged(&self) -> String {
+        diagnosis::unchanged(self.sources.changed_file())
+    }
+
+    fn begin_copying(&mut self) -> Result<()> {
+        self.observer.see(Event::Phase(Phase::Done));
+        self.copying = Copying::Soon;
+        let relay = self.relay.context("nothing was lent, but something comes");
+        relay
+            .and_then(Relay::open)
+            .with_context(|| format!("{} → the lent daemon", self.host))
+    }
+
+    fn end_copying(&mut self) {
+        self.hear_of_copying();
+        self.tell_amounts();
+        self.copying = Copying::No;
+        self.answer.delivered = true;
+        self.hang_up();
+    }
+
+    /// Nothing more comes to the lent daemon.
+    fn hang_up(&self) {
+        if let Some(relay) = self.relay {
+            relay.hang_up();
+        }
+    }
+
+    /// The evaluation has come to its end, but with less of the environment than it asked for, perhaps.
+    fn after_variables(&mut self) -> Result<()> {
+        self.errors = Held::default();
+        let new = self.sources.want_missed()?;
+        // The other machine's word is what they are sent for: that is to be seen.
+        for name in &new {
+            let text = format!("sending the environment variable {name}, which the evaluation asks for");
+            self.observer.see(Event::Text(text));
+        }
+        if new.is_empty() {
+            self.course.goes_on();
+            self.say(Speech::Bytes(b"good\n".to_vec()));
+            return Ok(());
+        }
+        self.course.answered(Next::Evaluate);
+        self.say_again(Next::Evaluate)
+    }
+
+    /// What is to be done now, with what it needs.
+    fn say_again(&mut self, next: Next) -> Result<()> {
+        let mut line = OsString::from(next.word());
+        line.push(" ");
+        line.push(self.sources.need().words());
+        line.push("\n");
+        let environment = exports(&self.sources.environment()?)?;
+        self.say(Speech::Bytes(line.into_encoded_bytes()));
+        self.say(Speech::Text(environment));
         Ok(())
     }
 
@@ -414,13 +511,13 @@ impl Conversation<'_> {
             importer(path).with_context(|| format!("this machine → {host}"))
         };
         let next = match reply {
-            Reply::EvaluationFailed { .. } => self.rounds.after_failure(self.sources, &errors, &mut import)?,
-            _ => self.rounds.after_look(self.sources, &errors, &mut import)?,
+            Reply::EvaluationFailed { .. } => self.rounds.after_failure(self.sources, errors.errors(), &mut import)?,
+            _ => self.rounds.after_look(self.sources, errors.errors(), &mut import)?,
         };
-        let mut line = OsString::from(next.word());
+        self.course.answered(next);
         if let (Next::GiveUp, Reply::EvaluationFailed { code }) = (next, reply) {
-            for error in errors {
-                self.observer.see(Event::Nix(error));
+            for event in errors.into_events() {
+                self.observer.see(event);
             }
             for text in self.rounds.unsaid_errors() {
                 self.observer.see(Event::Text(text));
@@ -430,60 +527,9 @@ impl Conversation<'_> {
                 stage: "evaluation".to_owned(),
                 code: *code,
             });
-        } else {
-            line.push(" ");
-            line.push(self.sources.need().words());
+            self.say(Speech::Bytes(format!("{}\n", next.word()).into_bytes()));
+            return Ok(());
         }
-        line.push("\n");
-        // Before anything is said: the environment may be what cannot be sent.
-        let environment = (next != Next::GiveUp)
-            .then(|| exports(&self.sources.environment()?))
-            .transpose()?;
-        self.say(Speech::Bytes(line.into_encoded_bytes()));
-        if let Some(environment) = environment {
-            self.say(Speech::Text(environment));
-        }
-        Ok(())
-    }
-
-    /// The connection has ended with ssh's exit status `code`.
-    fn conclude(&mut self, code: u8) -> Result<()> {
-        for error in std::mem::take(&mut self.errors) {
-            self.observer.see(Event::Nix(error));
-        }
-        match self.ended.take() {
-            Some(Reply::Done) => Ok(()),
-            Some(Reply::Failed { stage, .. }) if stage == diagnosis::NO_NAMESPACES => {
-                Err(diagnosis::CannotEvaluate::new(self.host).into())
-            }
-            Some(Reply::Failed { stage, code }) => {
-                self.sources.keep_lock()?;
-                let failure = match stage.as_str() {
-                    "copy" => {
-                        diagnosis::not_copied(self.host, self.receiver, self.relay.and_then(Relay::complaint), code)
-                    }
-                    _ => diagnosis::failed(self.host, self.system, &stage, code),
-                };
-                let own = (stage == "evaluation").then(self.own_nix).flatten();
-                let older = own.and_then(|own| diagnosis::older(self.host, &self.their_nix, &own));
-                Err(match older {
-                    Some(remedy) => failure.with_remedy(remedy),
-                    None => failure,
-                }
-                .into())
-            }
-            _ if self.sending_error.is_some() && self.greeted => {
-                let error = self.sending_error.take().unwrap_or_else(|| anyhow::anyhow!("unknown"));
-                Err(error.context(format!("this machine → {}", self.host)))
-            }
-            _ if self.greeted => Err(Failure::new(format!(
-                "the connection to {} broke, nothing was changed here",
-                self.host
-            ))
-            .with_remedy("run the same command again: what was built there is kept")
-            .with_code(255)
-            .into()),
-            _ => Err(ssh::no_session(self.host, code.max(1), self.ssh_said.text()).into()),
-        }
+        self.say_again(next)
     }
 }

@@ -1,9 +1,12 @@
 //! What a run that ended over there means for the user: the script names the part that failed, this says what to do.
 
 use std::fmt;
+use std::path::Path;
 
+use super::named::shown;
 use super::reply::Way;
 use crate::failure::Failure;
+use crate::harmless;
 use crate::host::Host;
 use crate::store_path::StorePath;
 
@@ -91,9 +94,19 @@ pub(super) fn not_copied(host: &Host, receiver: Option<&Host>, complaint: Option
     .with_code(code)
 }
 
-/// The failure for a part of the script (`fail` in `scripts/`). Nix's own messages have been shown before it.
+/// What is said of this machine when a run has failed, of whose files one may have been written all the same.
 #[must_use]
-pub(super) fn failed(host: &Host, system: &str, stage: &str, code: u8) -> Failure {
+pub(super) fn unchanged(written: Option<&Path>) -> String {
+    written.map_or_else(
+        || "nothing was changed here".to_owned(),
+        |path| format!("nothing was changed here but {}", shown(path)),
+    )
+}
+
+/// The failure for a part of the script (`fail` in `scripts/`). Nix's own messages have been shown before it; `unchanged`
+/// is what the function of that name says.
+#[must_use]
+pub(super) fn failed(host: &Host, system: &str, stage: &str, code: u8, unchanged: &str) -> Failure {
     let ssh = host.words_for_ssh();
     let (message, remedy) = match stage {
         // 128 and SIGKILL: the kernel's own way, for want of memory; or somebody's.
@@ -161,7 +174,7 @@ pub(super) fn failed(host: &Host, system: &str, stage: &str, code: u8) -> Failur
             Some(format!("try a build there: ssh {ssh} nix-build --check '<nixpkgs>' -A hello")),
         ),
         "link" => (
-            format!("the connection to {host} broke, nothing was changed here"),
+            format!("the connection to {host} broke, {unchanged}"),
             Some("run the same command again: what has arrived there is kept".to_owned()),
         ),
         "unpack" => (
@@ -193,6 +206,24 @@ pub(super) fn failed(host: &Host, system: &str, stage: &str, code: u8) -> Failur
     }
 }
 
+/// As much is quoted of what was said out of turn.
+const QUOTED: usize = 100;
+
+/// The failure of a machine that says what nobody asked for, or not yet, or twice.
+#[must_use]
+pub(super) fn out_of_turn(host: &Host, line: &[u8], unchanged: &str) -> Failure {
+    let text = String::from_utf8_lossy(&line[..line.len().min(QUOTED)]).into_owned();
+    let said = text.strip_prefix("@rebuild ").unwrap_or(&text);
+    let more = if line.len() > QUOTED { "..." } else { "" };
+    Failure::new(format!(
+        "{host} says '{}{more}' out of turn: that is not taken, and {unchanged}",
+        harmless::name(said)
+    ))
+    .with_remedy(format!(
+        "run the same command again; if it says so again, something else than rebuild's script answers on {host}"
+    ))
+}
+
 /// What may help where a flake's evaluation fails with an older Nix than the client's.
 #[must_use]
 pub(super) fn older(host: &Host, theirs: &str, own: &str) -> Option<String> {
@@ -208,11 +239,35 @@ pub(super) fn older(host: &Host, theirs: &str, own: &str) -> Option<String> {
     })
 }
 
+/// A file names something by `~`, and Nix there would take another home for it than Nix here.
+#[must_use]
+pub(super) fn another_home(file: &Path, home: &Path) -> Failure {
+    let (file, home) = (shown(file), home.display());
+    Failure::new(format!(
+        "{file} names a file by ~, which is {home} for Nix here and would be another directory elsewhere: \
+         HOME is not set, or is another user's"
+    ))
+    .with_remedy(format!(
+        "say it: HOME={home} rebuild ...\nwith sudo: sudo -H, or sudo -i"
+    ))
+}
+
+/// A setting decides over the evaluation, and Nix there does not know it.
+#[must_use]
+pub(super) fn unknown_setting(host: &Host, name: &str) -> Failure {
+    Failure::new(format!(
+        "Nix on {host} does not know the setting {name}, with which this machine's evaluation may be another"
+    ))
+    .with_remedy(format!(
+        "a newer Nix there; or without it, for once: --option {name} \"\"\nor evaluate here: --eval-on ''"
+    ))
+}
+
 /// The failure of `--verify-eval`.
 #[must_use]
-pub(super) fn differs(host: &Host, own: &StorePath, theirs: &StorePath) -> Failure {
+pub(super) fn differs(host: &Host, own: &StorePath, theirs: &StorePath, unchanged: &str) -> Failure {
     Failure::new(format!(
-        "{host} evaluates to another system than this machine; nothing was changed here\n  here:  {own}\n  there: {theirs}"
+        "{host} evaluates to another system than this machine; {unchanged}\n  here:  {own}\n  there: {theirs}"
     ))
     .with_remedy(format!(
         "compare them: nix-copy-closure --from {host} {theirs}; nix-diff {own} {theirs}\n\
@@ -255,7 +310,7 @@ mod tests {
                     continue;
                 };
                 if code.starts_with(|c: char| c == '"' || c.is_ascii_digit()) {
-                    let message = failed(place.host().unwrap(), "aarch64-linux", stage, 1).to_string();
+                    let message = failed(place.host().unwrap(), "aarch64-linux", stage, 1, "").to_string();
                     assert!(!message.ends_with(')'), "{stage}: {message}");
                 }
             }
@@ -317,7 +372,7 @@ mod tests {
     #[test]
     fn the_remedy_for_a_missing_cpu_is_the_line_to_add() {
         let place = Place::parse("builder", "pi").unwrap();
-        let failure = failed(place.host().unwrap(), "aarch64-linux", "no-platform", 1);
+        let failure = failed(place.host().unwrap(), "aarch64-linux", "no-platform", 1, "");
         let remedy = failure.remedy().unwrap();
         assert!(remedy.contains("boot.binfmt.emulatedSystems = [ \"aarch64-linux\" ];"));
         assert!(remedy.contains("extra-platforms = aarch64-linux"));

@@ -4,16 +4,22 @@
 //! - [`request`]: what is asked for, as the text that runs there;
 //! - [`frames`], [`speaker`]: what goes there;
 //! - [`sources`]: which of our files are to be there, and which are there already;
+//! - [`lock`]: the flake's lock file, which comes back;
 //! - [`rounds`]: when there is more to be sent;
 //! - [`reply`]: what comes from there;
+//! - [`course`]: what may be said when, and when all has been;
 //! - [`relay`]: our Nix daemon, lent for the transfer of the result.
 
 mod conversation;
+mod course;
 mod diagnosis;
 mod frames;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 #[cfg(test)]
 mod kept_tests;
 mod listening;
+pub mod lock;
 mod missing;
 mod named;
 mod promise;

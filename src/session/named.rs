@@ -26,6 +26,15 @@ pub(super) fn refused(path: &Path, refusal: Refusal, host: &Host) -> String {
             "warning: {host} asks for {path}; not everybody here may read it, so it is sent only if the configuration names \
              it as a path and not as a string"
         ),
+        Refusal::Unnamed => format!(
+            "warning: {host} asks for {path}, which no file of the configuration has; if it is to be found: \
+             -I NAME=PATH"
+        ),
+        Refusal::UnnamedStorePath => format!(
+            "warning: {host} asks for {path}, which nothing that was sent names; if it is to be there: \
+             nix-copy-closure --to {} {path}",
+            host.words_for_ssh()
+        ),
         Refusal::TheEvaluators => {
             format!("warning: the configuration names {path}: the evaluation on {host} sees that of {host}")
         }

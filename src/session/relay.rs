@@ -1,35 +1,54 @@
 //! A Nix daemon, lent for one transfer: this machine's own, or that of a machine that only this one reaches.
 //!
 //! Whoever holds a daemon's socket is a trusted user of that machine's Nix, which is as much as root. So what is lent is
-//! a socket of our own: it takes one connection, and only while something is received; before that, a connection waits
-//! unanswered. What passes is kept nowhere here.
+//! a socket of our own, in a directory that only this user can enter: it takes one connection, of a process of this user's
+//! (our ssh), and only once something is to be received; before that, a connection waits unanswered, and after it there is
+//! no socket any more. What passes is kept nowhere here.
 
 mod stdio;
 
 use std::io::{self, Read, Write};
 use std::net::Shutdown;
+use std::os::fd::AsRawFd;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::thread;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use tempfile::TempDir;
 
 use crate::daemon::Daemon;
+use crate::private;
 use stdio::StdioDaemon;
 
-/// A socket that leads to a Nix daemon once it is opened.
+/// A socket that leads to a Nix daemon once it is opened, and then to one connection.
 ///
 /// The connection to the daemon stays until this is dropped: as long as it does, the daemon keeps what has arrived from
 /// being collected (its temporary roots), so drop it when the profile is set.
 pub struct Relay {
     directory: TempDir,
     daemon: Daemon,
-    listener: UnixListener,
-    connection: Arc<Mutex<Option<Connection>>>,
-    received: Arc<AtomicU64>,
+    listener: Mutex<Listener>,
+    shared: Arc<Shared>,
+}
+
+/// What answers, or has answered.
+enum Listener {
+    /// Nothing yet: who connects, waits.
+    Waiting(UnixListener),
+    /// The thread that has it: it goes with the first connection.
+    Lent(Weak<UnixListener>),
+}
+
+/// What the thread that answers and the relay both know.
+#[derive(Default)]
+struct Shared {
+    connection: Mutex<Option<Connection>>,
+    peer: Mutex<Option<UnixStream>>,
+    is_over: AtomicBool,
+    received: AtomicU64,
 }
 
 /// The daemon's end.
@@ -48,14 +67,13 @@ impl Relay {
             UnixStream::connect(path).with_context(|| format!("no Nix daemon listens at {}", path.display()))?;
         }
         // Not in TMPDIR, which may be too long for a socket's address.
-        let directory = tempfile::Builder::new().prefix("rebuild.").tempdir_in("/tmp")?;
-        let listener = UnixListener::bind(directory.path().join("nix-daemon"))?;
+        let directory = private::directory(Path::new("/tmp"))?;
+        let listener = private::listen(&directory.path().join("nix-daemon"))?;
         Ok(Self {
             directory,
             daemon,
-            listener,
-            connection: Arc::default(),
-            received: Arc::default(),
+            listener: Mutex::new(Listener::Waiting(listener)),
+            shared: Arc::default(),
         })
     }
 
@@ -65,18 +83,17 @@ impl Relay {
         self.directory.path().join("nix-daemon")
     }
 
-    /// Answers one connection, in the background.
+    /// Answers one connection, in the background. All others are refused from then on.
     ///
     /// # Errors
-    /// When the socket cannot be read from, or the command that is the daemon cannot be started.
+    /// When it was opened before, the socket cannot be read from, or the command that is the daemon cannot be started.
     pub fn open(&self) -> Result<()> {
-        let listener = self.listener.try_clone()?;
-        let kept = Arc::clone(&self.connection);
-        let received = Arc::clone(&self.received);
-        let connect: Box<dyn FnOnce() -> io::Result<Ends> + Send> = match &self.daemon {
+        let listener = self.lend()?;
+        let shared = Arc::clone(&self.shared);
+        let connect: Connect = match &self.daemon {
             Daemon::Socket(path) => {
                 let path = path.clone();
-                Box::new(move || to_socket(&path, &kept))
+                Box::new(move |shared| to_socket(&path, shared))
             }
             Daemon::Command {
                 command,
@@ -85,27 +102,59 @@ impl Relay {
             } => {
                 // At once: it may have to log in first.
                 let (daemon, candidate) = StdioDaemon::start(command, first, *may_ask)?;
-                *lock(&kept) = Some(Connection::Command(daemon));
-                Box::new(move || candidate.become_daemon())
+                *lock(&shared.connection) = Some(Connection::Command(daemon));
+                Box::new(move |_| candidate.become_daemon())
             }
         };
         thread::spawn(move || {
             // What goes wrong here, the other side sees as the end of its connection, and says so.
-            let _ = serve(&listener, connect, &received);
+            let _ = serve(listener, connect, &shared);
         });
         Ok(())
+    }
+
+    /// The listener, for the one time that it is used.
+    fn lend(&self) -> Result<Arc<UnixListener>> {
+        let mut kept = lock(&self.listener);
+        match std::mem::replace(&mut *kept, Listener::Lent(Weak::new())) {
+            Listener::Waiting(listener) => {
+                let listener = Arc::new(listener);
+                *kept = Listener::Lent(Arc::downgrade(&listener));
+                Ok(listener)
+            }
+            Listener::Lent(lent) => {
+                *kept = Listener::Lent(lent);
+                bail!("the Nix daemon was lent already, and that is for one transfer")
+            }
+        }
+    }
+
+    /// Ends the peer's connection, and the waiting for one; the daemon's end stays. For when all has come: a connection
+    /// that the other side leaves open would keep ssh from ending.
+    pub fn hang_up(&self) {
+        self.shared.is_over.store(true, Ordering::SeqCst);
+        let former = std::mem::replace(&mut *lock(&self.listener), Listener::Lent(Weak::new()));
+        if let Listener::Lent(lent) = former {
+            if let Some(listener) = lent.upgrade() {
+                // The thread that waits at it wakes, and takes it along.
+                let _ = nix::sys::socket::shutdown(listener.as_raw_fd(), nix::sys::socket::Shutdown::Both);
+            }
+        }
+        if let Some(peer) = &*lock(&self.shared.peer) {
+            let _ = peer.shutdown(Shutdown::Both);
+        }
     }
 
     /// The bytes that have come through so far.
     #[must_use]
     pub fn received(&self) -> u64 {
-        self.received.load(Ordering::Relaxed)
+        self.shared.received.load(Ordering::Relaxed)
     }
 
     /// What a command that should be a daemon has said of itself, if it has: why a transfer failed.
     #[must_use]
     pub fn complaint(&self) -> Option<String> {
-        match &*lock(&self.connection) {
+        match &*lock(&self.shared.connection) {
             Some(Connection::Command(daemon)) => daemon.complaint(),
             _ => None,
         }
@@ -113,8 +162,11 @@ impl Relay {
 }
 
 impl Drop for Relay {
+    /// Both ends are closed, so that the threads between them end.
     fn drop(&mut self) {
-        if let Some(Connection::Socket(connection)) = &*lock(&self.connection) {
+        self.hang_up();
+        let connection = lock(&self.shared.connection).take();
+        if let Some(Connection::Socket(connection)) = &connection {
             let _ = connection.shutdown(Shutdown::Both);
         }
     }
@@ -124,18 +176,40 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// Reaches the daemon, when somebody wants it.
+type Connect = Box<dyn FnOnce(&Shared) -> io::Result<Ends> + Send>;
+
 /// The ways from the daemon and to it.
 type Ends = (Box<dyn Read + Send>, Box<dyn Write + Send>);
 
-fn to_socket(path: &Path, kept: &Mutex<Option<Connection>>) -> io::Result<Ends> {
+fn to_socket(path: &Path, shared: &Shared) -> io::Result<Ends> {
     let daemon = UnixStream::connect(path)?;
-    *lock(kept) = Some(Connection::Socket(daemon.try_clone()?));
+    *lock(&shared.connection) = Some(Connection::Socket(daemon.try_clone()?));
     Ok((Box::new(daemon.try_clone()?), Box::new(daemon)))
 }
 
-fn serve(listener: &UnixListener, connect: impl FnOnce() -> io::Result<Ends>, received: &AtomicU64) -> io::Result<()> {
-    let (peer, _) = listener.accept()?;
-    let (mut from_daemon, to_daemon) = match connect() {
+/// The first connection of this user's. With the listener go all that wait at it.
+fn accept(listener: Arc<UnixListener>, shared: &Shared) -> io::Result<UnixStream> {
+    loop {
+        let (peer, _) = listener.accept()?;
+        if private::is_ours(&peer) {
+            *lock(&shared.peer) = Some(peer.try_clone()?);
+            drop(listener);
+            if shared.is_over.load(Ordering::SeqCst) {
+                peer.shutdown(Shutdown::Both)?;
+            }
+            return Ok(peer);
+        }
+    }
+}
+
+fn serve(
+    listener: Arc<UnixListener>,
+    connect: impl FnOnce(&Shared) -> io::Result<Ends>,
+    shared: &Shared,
+) -> io::Result<()> {
+    let peer = accept(listener, shared)?;
+    let (mut from_daemon, to_daemon) = match connect(shared) {
         Ok(ends) => ends,
         Err(error) => {
             let _ = peer.shutdown(Shutdown::Both);
@@ -148,7 +222,7 @@ fn serve(listener: &UnixListener, connect: impl FnOnce() -> io::Result<Ends>, re
         let _ = to_peer.shutdown(Shutdown::Both);
     });
     // The peer's end is not the daemon's (see Relay); but the peer's connection ends, or ssh would wait for it.
-    let passed = pass(&peer, to_daemon, received);
+    let passed = pass(&peer, to_daemon, &shared.received);
     let _ = peer.shutdown(Shutdown::Both);
     passed
 }
@@ -218,10 +292,10 @@ mod tests {
         assert_eq!(&buffer, b"EARLY");
         assert_eq!(relay.received(), 5);
 
-        let mut second = UnixStream::connect(relay.socket()).unwrap();
-        second.set_read_timeout(Some(Duration::from_millis(50))).unwrap();
-        second.write_all(b"more").unwrap();
-        assert!(second.read_exact(&mut buffer).is_err());
+        // It was for one transfer.
+        assert!(UnixStream::connect(relay.socket()).is_err());
+        assert!(relay.open().is_err());
+        assert!(UnixStream::connect(relay.socket()).is_err());
 
         // The peer's end is not the daemon's: its temporary roots are still needed.
         peer.shutdown(Shutdown::Write).unwrap();
@@ -230,6 +304,88 @@ mod tests {
         assert!(!daemon.is_finished());
         drop(relay);
         assert_eq!(daemon.join().unwrap(), ["", "early"]);
+    }
+
+    /// Ends within the five seconds of [`connect`].
+    fn has_ended(mut peer: UnixStream) -> bool {
+        matches!(peer.read(&mut [0; 8]), Ok(0))
+            || peer.take_error().is_ok_and(|error| error.is_some())
+            || matches!(peer.write(b"x"), Err(error) if error.kind() == io::ErrorKind::BrokenPipe)
+    }
+
+    /// ssh stays as long as a connection that it has brought here does.
+    #[test]
+    fn connections_that_wait_beside_the_one_are_ended() {
+        let (_directory, path, daemon) = daemon();
+        let relay = Relay::new(Daemon::Socket(path)).unwrap();
+        let mut first = connect(&relay);
+        let others: Vec<_> = (0..5).map(|_| connect(&relay)).collect();
+        relay.open().unwrap();
+        first.write_all(b"hello").unwrap();
+        let mut answer = [0; 5];
+        first.read_exact(&mut answer).unwrap();
+        for other in others {
+            assert!(has_ended(other));
+        }
+        // When all has come, the first one's time is over, too; but not the daemon's.
+        relay.hang_up();
+        assert!(has_ended(first));
+        assert!(!daemon.is_finished());
+        drop(relay);
+        assert_eq!(daemon.join().unwrap(), ["", "hello"]);
+    }
+
+    #[test]
+    fn nothing_is_lent_after_the_end() {
+        let (_directory, path, _daemon) = daemon();
+        // One that waits for the opening, and a thread that waits for one.
+        let relay = Relay::new(Daemon::Socket(path.clone())).unwrap();
+        let early = connect(&relay);
+        relay.hang_up();
+        assert!(has_ended(early) && relay.open().is_err());
+
+        let relay = Relay::new(Daemon::Socket(path)).unwrap();
+        relay.open().unwrap();
+        let thread = match &*lock(&relay.listener) {
+            Listener::Lent(listener) => listener.clone(),
+            Listener::Waiting(_) => panic!("it was opened"),
+        };
+        relay.hang_up();
+        assert!(UnixStream::connect(relay.socket()).is_err());
+        while thread.strong_count() > 0 {
+            thread::yield_now();
+        }
+    }
+
+    /// sshd makes the socket there, with the mode that its administrator likes.
+    #[test]
+    fn a_socket_that_others_can_use_over_there_is_not_used() {
+        use std::os::unix::fs::{PermissionsExt, chown};
+        let place = private::directory(Path::new("/tmp")).unwrap();
+        let socket = place.path().join("socket");
+        let _listener = UnixListener::bind(&socket).unwrap();
+        let is_used = || {
+            let script = format!("{}\nis_private \"$1\"", include_str!("scripts/build.sh"));
+            let mut command = std::process::Command::new("sh");
+            command.args(["-uc", &script, "sh"]).arg(&socket);
+            command.output().unwrap().status.success()
+        };
+        for (mode, expected) in [
+            (0o600, true),
+            (0o666, false),
+            (0o660, false),
+            (0o622, false),
+            (0o777, false),
+        ] {
+            std::fs::set_permissions(&socket, std::fs::Permissions::from_mode(mode)).unwrap();
+            assert_eq!(is_used(), expected, "{mode:o}");
+        }
+        std::fs::set_permissions(&socket, std::fs::Permissions::from_mode(0o600)).unwrap();
+        // One that a neighbour has made there first.
+        if nix::unistd::geteuid().is_root() {
+            chown(&socket, Some(1234), None).unwrap();
+            assert!(!is_used());
+        }
     }
 
     #[test]

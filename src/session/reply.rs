@@ -1,6 +1,7 @@
 //! What comes from the other machine: events of the script among the lines of Nix's log.
 
 use std::ffi::OsString;
+use std::num::NonZeroU8;
 use std::os::unix::ffi::OsStringExt;
 use std::path::PathBuf;
 
@@ -35,12 +36,22 @@ pub enum Reply {
     /// The evaluation failed; it waits for more files or for the end.
     EvaluationFailed {
         /// Nix's exit status.
-        code: u8,
+        code: NonZeroU8,
     },
     /// The evaluation, which was not stopped by what is shut, read this that is.
     Looked(PathBuf),
     /// The evaluation did not read this, which was sent.
     Unread(PathBuf),
+    /// The evaluation has come to its end, and has asked for this variable, which it was not given.
+    AskedFor(String),
+    /// This file asks for variables whose names are no text there.
+    Computes(PathBuf),
+    /// That may be the name of one, or a piece of it.
+    Word(String),
+    /// In this file `~` stands for a home that is not sure to be ours.
+    HomeNamed(PathBuf),
+    /// That was all about variables; it waits for a word.
+    Variables,
     /// No file there says when it was read.
     Timeless,
     /// That was all that it read.
@@ -75,7 +86,7 @@ pub enum Reply {
         /// The part of the run that failed, in the script's word.
         stage: String,
         /// The exit status of the command that failed.
-        code: u8,
+        code: NonZeroU8,
     },
 }
 
@@ -112,6 +123,12 @@ impl Reply {
         if let Some(path) = line.strip_prefix(b"unread ") {
             return Some(Self::Unread(path_of(path)));
         }
+        if let Some(path) = line.strip_prefix(b"computes ") {
+            return Some(Self::Computes(path_of(path)));
+        }
+        if let Some(path) = line.strip_prefix(b"home-named ") {
+            return Some(Self::HomeNamed(path_of(path)));
+        }
         if let Some(call) = line.strip_prefix(b"refused ") {
             return Some(Self::Refused(trace::paths(call)));
         }
@@ -127,6 +144,9 @@ impl Reply {
         let mut word = || words.next().map(str::to_owned);
         Some(match event {
             "damaged" => Self::Damaged,
+            "asked-for" => Self::AskedFor(word()?),
+            "word" => Self::Word(word()?),
+            "variables" => Self::Variables,
             "timeless" => Self::Timeless,
             "looked-around" => Self::LookedAround,
             "hello" => Self::Hello {
@@ -153,9 +173,7 @@ impl Reply {
             },
             "need" => Self::Need(words.map(str::to_owned).collect()),
             "evaluating" => Self::Evaluating,
-            "evaluation-failed" => Self::EvaluationFailed {
-                code: word()?.parse().unwrap_or(1),
-            },
+            "evaluation-failed" => Self::EvaluationFailed { code: code(&word()?) },
             "evaluated" => Self::Evaluated(word()?),
             "building" => Self::Building,
             "built" => Self::Built(word()?),
@@ -165,11 +183,16 @@ impl Reply {
             "finished" => Self::Done,
             "failed" => Self::Failed {
                 stage: word()?,
-                code: word()?.parse().unwrap_or(1),
+                code: code(&word()?),
             },
             _ => return None,
         })
     }
+}
+
+/// The exit status of what failed. 0 is none, whoever says so.
+fn code(word: &str) -> NonZeroU8 {
+    word.parse().unwrap_or(NonZeroU8::MIN)
 }
 
 /// A path of any bytes; newlines come as what cannot be in a path.
@@ -182,6 +205,18 @@ fn path_of(bytes: &[u8]) -> PathBuf {
 mod tests {
     use super::*;
     use crate::session::request::SCRIPTS;
+
+    #[test]
+    fn no_failure_has_exit_status_0() {
+        for (word, expected) in [("0", 1), ("x", 1), ("256", 1), ("-1", 1), ("127", 127)] {
+            let [failed, evaluation] = ["failed build", "evaluation-failed"].map(|event| {
+                let line = format!("@rebuild {event} {word}");
+                Reply::parse(line.as_bytes()).unwrap()
+            });
+            assert!(matches!(failed, Reply::Failed { code, .. } if code.get() == expected));
+            assert!(matches!(evaluation, Reply::EvaluationFailed { code } if code.get() == expected));
+        }
+    }
 
     #[test]
     fn events_of_the_script() {
@@ -205,7 +240,7 @@ mod tests {
                 "@rebuild failed build 100",
                 Some(Reply::Failed {
                     stage: "build".into(),
-                    code: 100,
+                    code: NonZeroU8::new(100).unwrap(),
                 }),
             ),
             ("@rebuild built", None),

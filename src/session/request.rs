@@ -8,10 +8,11 @@ use anyhow::Result;
 
 use crate::failure::Failure;
 use crate::process::quote::shell_word;
+use crate::sources::environment::Chosen;
 use crate::store_path::StorePath;
 
 /// The scripts in the order in which the shell reads them; `main.sh` starts.
-pub(super) const SCRIPTS: [&str; 11] = [
+pub(super) const SCRIPTS: [&str; 12] = [
     include_str!("scripts/channel.sh"),
     include_str!("scripts/way.sh"),
     include_str!("scripts/kept.sh"),
@@ -20,6 +21,7 @@ pub(super) const SCRIPTS: [&str; 11] = [
     include_str!("scripts/nix.sh"),
     include_str!("scripts/trace.sh"),
     include_str!("scripts/emulation.sh"),
+    include_str!("scripts/variables.sh"),
     include_str!("scripts/evaluate.sh"),
     include_str!("scripts/build.sh"),
     include_str!("scripts/main.sh"),
@@ -123,9 +125,17 @@ pub struct Evaluation {
     /// The registry of flakes of this machine, as the text of a `registry.json`.
     pub registry: String,
     /// The environment that it reads.
-    pub environment: Vec<(OsString, OsString)>,
+    pub environment: Chosen,
+    /// What of its reading of that is looked at; nothing where the evaluation is pure.
+    pub watch: Option<Watch>,
+    /// The home, where HOME does not say it.
+    pub home: Option<PathBuf>,
+    /// Whether `~` cannot be made that over there.
+    pub home_is_unsure: bool,
     /// The settings that it obeys, as the text of a `nix.conf`.
     pub settings: String,
+    /// Those of them that a Nix which does not know them would not obey.
+    pub decisive_settings: Vec<String>,
     /// The current directory.
     pub directory: PathBuf,
     /// What is needed there of our files.
@@ -133,6 +143,18 @@ pub struct Evaluation {
     /// Whether that is so much that it is not worth while to ask what of it was read.
     pub is_large: bool,
 }
+
+/// What says which variables an evaluation has asked for: Nix's log, which names the files that are evaluated.
+#[derive(Debug, Clone, Default)]
+pub struct Watch {
+    /// The file that is evaluated first, which Nix does not name; empty where it is not known.
+    pub entry: PathBuf,
+    /// How much of its log Nix was to give (0 to 7), by the user's flags.
+    pub verbosity: u8,
+}
+
+/// The level of Nix's log on which it names files.
+const NAMES_FILES: u8 = 4;
 
 /// What is needed of our files on the other machine, by names that it knows from earlier runs if it has them.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -168,6 +190,14 @@ impl Need {
 const MOST_KEPT: u32 = 6 << 20;
 
 impl Request {
+    /// Settings without which the evaluation would be another one.
+    pub(super) fn decisive_settings(&self) -> &[String] {
+        match &self.work {
+            Work::Evaluate(evaluation) => &evaluation.decisive_settings,
+            Work::Build { .. } => &[],
+        }
+    }
+
     /// The text for the other machine's shell.
     ///
     /// # Errors
@@ -208,6 +238,14 @@ impl Evaluation {
         text.set("rb_need", self.need.words())?;
         text.set("rb_most_kept", MOST_KEPT.to_string())?;
         text.set("rb_tell_unread", if self.is_large { "no" } else { "yes" })?;
+        let watch = self.watch.clone().unwrap_or_default();
+        let louder = NAMES_FILES.saturating_sub(watch.verbosity);
+        text.set("rb_watches", if self.watch.is_some() { "yes" } else { "no" })?;
+        text.set("rb_entry", &watch.entry)?;
+        text.set("rb_louder", vec!["-v"; louder.into()].join(" "))?;
+        text.set("rb_hidden", (watch.verbosity + 1).to_string())?;
+        text.set("rb_home", self.home.clone().unwrap_or_default())?;
+        text.set("rb_tilde", if self.home_is_unsure { "yes" } else { "no" })?;
         text.set("rb_nix_conf", &self.settings)?;
         text.set("rb_view_script", VIEW)?;
         // These become text for a second shell, inside the view.
@@ -216,13 +254,20 @@ impl Evaluation {
     }
 }
 
-/// Variables as the text of a shell that exports them.
+/// Variables as the text of a shell that exports them; its first line names those that are not there.
 ///
 /// # Errors
 /// A NUL byte in one.
-pub(super) fn exports(variables: &[(OsString, OsString)]) -> Result<Vec<u8>, Failure> {
-    let mut text = Vec::new();
-    for (name, value) in variables.iter().filter(|(name, _)| is_variable_name(name)) {
+pub(super) fn exports(variables: &Chosen) -> Result<Vec<u8>, Failure> {
+    let mut text = b"# withheld".to_vec();
+    for name in &variables.withheld {
+        text.extend([b" ", name.as_bytes()].concat());
+    }
+    text.push(b'\n');
+    for name in &variables.unset {
+        text.extend(format!("unset {name}\n").into_bytes());
+    }
+    for (name, value) in &variables.set {
         let quoted = shell_word(value)?;
         text.extend([b"export ".as_slice(), name.as_bytes(), b"=", &quoted, b"\n"].concat());
     }
@@ -239,13 +284,6 @@ fn probe(system: &str) -> String {
     program
         .iter()
         .fold(String::new(), |text, byte| text + &format!("\\0{byte:03o}"))
-}
-
-/// What a shell can export.
-fn is_variable_name(name: &OsStr) -> bool {
-    let bytes = name.as_bytes();
-    bytes.first().is_some_and(|first| !first.is_ascii_digit())
-        && bytes.iter().all(|byte| byte.is_ascii_alphanumeric() || *byte == b'_')
 }
 
 #[derive(Default)]
@@ -273,6 +311,7 @@ impl Text {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sources::environment::{Asked, Environment};
     use std::process::Command;
 
     fn evaluation() -> Evaluation {
@@ -282,12 +321,20 @@ mod tests {
                 .into(),
             lock: None,
             registry: String::new(),
-            environment: vec![
-                ("HOME".into(), "/root".into()),
-                ("MULTI".into(), "a\n$(touch /tmp/no) 'x'".into()),
-                ("BASH_FUNC_x%%".into(), "() { :; }".into()),
-            ],
+            environment: Environment::new(
+                vec![
+                    ("HOME".into(), "/root".into()),
+                    ("MULTI".into(), "a\n$(touch /tmp/no) 'x'".into()),
+                    ("BASH_FUNC_x%%".into(), "() { :; }".into()),
+                ],
+                &["MULTI".into(), "BASH_FUNC_x%%".into()],
+            )
+            .chosen(&Asked::default()),
+            watch: None,
+            home: None,
+            home_is_unsure: false,
             settings: "pure-eval = false\n".into(),
+            decisive_settings: vec![],
             directory: "/etc/my nixos".into(),
             look: vec![],
             need: Need {
@@ -348,7 +395,9 @@ mod tests {
         let shown = in_shell(r#"sh -c "$rb_environment"'printf "%s|%s" "$HOME" "$MULTI"'"#);
         assert_eq!(shown, "/root|a\n$(touch /tmp/no) 'x'");
         assert_eq!(in_shell("eval \"printf %s $rb_directory\""), "/etc/my nixos");
-        assert!(!in_shell("printf %s \"$rb_environment\"").contains("BASH_FUNC"));
+        let shown = in_shell("printf %s \"$rb_environment\"");
+        assert!(!shown.contains("export BASH_FUNC"), "{shown}");
+        assert!(shown.lines().next().unwrap().contains(" BASH_FUNC_x%%"), "{shown}");
     }
 
     #[test]

@@ -18,6 +18,11 @@ use crate::store_path::StorePath;
 /// As often as the evaluation is repeated with more files before its error is believed.
 const MOST: u32 = 50;
 
+/// As many paths are kept that an evaluation was refused, each no longer than Linux's longest (`PATH_MAX`). Of more it is
+/// refused the rest again.
+const MOST_REFUSED: usize = 1000;
+const LONGEST_PATH: usize = 4096;
+
 /// What comes after a round.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Next {
@@ -47,6 +52,8 @@ pub(super) struct Rounds {
     imported: BTreeSet<String>,
     /// What the last closed evaluation was refused, where that is no error.
     refused: Vec<PathBuf>,
+    /// Whether there was more of it.
+    refused_more: bool,
     before_look: Option<Extent>,
     looked_in_vain: bool,
     cannot_look: bool,
@@ -61,7 +68,9 @@ impl Rounds {
     /// The evaluation that is on was refused these, and may not have noticed.
     pub(super) fn refused(&mut self, paths: Vec<PathBuf>) {
         for path in paths {
-            if !self.refused.contains(&path) {
+            if self.refused.len() == MOST_REFUSED || path.as_os_str().len() > LONGEST_PATH {
+                self.refused_more = true;
+            } else if !self.refused.contains(&path) {
                 self.refused.push(path);
             }
         }
@@ -70,8 +79,10 @@ impl Rounds {
     /// The errors that another Nix would have given instead of going on.
     pub(super) fn unsaid_errors(&mut self) -> Vec<String> {
         let refused = std::mem::take(&mut self.refused).into_iter();
+        let more = self.refused_more.then(|| "(more such errors are left out)".to_owned());
         refused
             .map(|path| format!("error: '{}' is asked for, and was not sent", path.display()))
+            .chain(more)
             .collect()
     }
 
@@ -108,6 +119,7 @@ impl Rounds {
             return Ok(Next::GiveUp);
         }
         self.refused.clear();
+        self.refused_more = false;
         self.before_look = Some(sources.extent());
         Ok(Next::Look)
     }
@@ -149,12 +161,14 @@ impl Rounds {
                 Missing::Repository(path) => sources.collection.add_asked(&path.join(".git")),
                 // What this machine does not have either, or what is an address, no other round finds: an address that
                 // cannot be reached would be fetched in each.
-                Missing::Lookup(name) => names_something |= sources.collection.add_lookup(&name),
+                Missing::Lookup(name) => names_something |= sources.collection.add_asked_lookup(&name),
                 Missing::StorePath(path) => {
                     let path = StorePath::parse(&path.to_string_lossy()).ok();
                     let here = path.filter(|path| Path::new(path.as_str()).exists());
-                    if let Some(path) = here.filter(|path| self.imported.insert(path.to_string())) {
+                    let new = here.filter(|path| !self.imported.contains(path.as_str()));
+                    if let Some(path) = new.filter(|path| sources.may_ask_for(path)) {
                         import(&path)?;
+                        self.imported.insert(path.to_string());
                     }
                 }
             }
@@ -200,8 +214,7 @@ mod tests {
             ("here", Next::Look),
         ] {
             let mut sources = Sources::none();
-            let search_path =
-                crate::sources::search_path::SearchPath::new(&[], Some(&entries), None, "/".as_ref(), "/".as_ref());
+            let search_path = crate::sources::search_path::SearchPath::of_variable(&entries, "/".as_ref());
             sources.collection = Collection::new(search_path, PathBuf::from("/"));
             let text =
                 format!("error: file '{name}' was not found in the Nix search path (add it using $NIX_PATH or -I)");
@@ -250,6 +263,22 @@ mod tests {
             rounds.unsaid_errors(),
             ["error: '/none' is asked for, and was not sent"]
         );
+    }
+
+    /// Whoever speaks of many gets no more memory for it.
+    #[test]
+    fn of_what_is_refused_so_much_is_kept() {
+        let mut rounds = Rounds::default();
+        rounds.refused(vec![format!("/{}", "x".repeat(LONGEST_PATH)).into()]);
+        assert!(rounds.refused.is_empty());
+        rounds.refused(
+            (0..MOST_REFUSED + 9)
+                .map(|number| format!("/{number}").into())
+                .collect(),
+        );
+        let errors = rounds.unsaid_errors();
+        assert_eq!(errors.len(), MOST_REFUSED + 1);
+        assert_eq!(errors.last().unwrap(), "(more such errors are left out)");
     }
 
     /// Names that are no text come mangled in an error, but not from a look.

@@ -1,20 +1,21 @@
 //! This machine's files for one session: what is to be over there, and what is there already.
 
 use std::collections::BTreeSet;
-use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 
+use super::lock::Lock;
 use super::reply::Has;
 use super::request::Need;
 use crate::failure::Failure;
 use crate::sources::collect::Collection;
-use crate::sources::environment::Environment;
-use crate::sources::mirror::{Entry, Shared};
+use crate::sources::environment::{Chosen, Environment, Missed};
+use crate::sources::mirror::{Entry, Shared, each};
 use crate::sources::proof::proof;
 use crate::sources::record::{Kept, Record};
 use crate::sources::search_path::SearchPath;
+use crate::store_path::StorePath;
 
 /// What is sent, and the memory of what was.
 #[derive(Debug)]
@@ -22,6 +23,7 @@ pub struct Sources {
     /// What the evaluation needs, as far as it is known.
     pub collection: Collection,
     environment: Environment,
+    missed: Missed,
     record: Option<Record>,
     unread: BTreeSet<PathBuf>,
     /// What the other machine has, if it still has it: after the last evaluation, then after the last round of this one.
@@ -56,37 +58,27 @@ impl Added {
     pub(super) fn iter(&self) -> Box<dyn Iterator<Item = (&Path, &Entry)> + '_> {
         match self {
             Self::All(mirror) => Box::new(mirror.entries.iter().map(|(path, entry)| (path.as_path(), entry))),
-            Self::Some(entries) => Box::new(entries.iter().map(|(path, entry)| (path.as_path(), entry))),
+            Self::Some(entries) => Box::new(each(entries)),
         }
     }
-}
-
-/// The lock file of the flake that is evaluated.
-#[derive(Debug)]
-struct Lock {
-    path: PathBuf,
-    heard: String,
-    is_written: bool,
 }
 
 impl Sources {
     /// For an evaluation whose files are recorded there.
     #[must_use]
-    pub fn new(mut collection: Collection, environment: Environment, record: Record, lock: Option<PathBuf>) -> Self {
+    pub fn new(mut collection: Collection, mut environment: Environment, record: Record, lock: Option<Lock>) -> Self {
         let kept = record.read();
         collection.remember(&kept);
+        environment.remember(kept.variables);
         let base = kept.mirror;
         Self {
             collection,
             environment,
+            missed: Missed::default(),
             unread: BTreeSet::new(),
             record: Some(record),
             base,
-            lock: lock.map(|path| Lock {
-                path,
-                heard: String::new(),
-                is_written: false,
-            }),
+            lock,
         }
     }
 
@@ -96,6 +88,7 @@ impl Sources {
         Self {
             collection: Collection::new(SearchPath::none(), PathBuf::from("/")),
             environment: Environment::default(),
+            missed: Missed::default(),
             unread: BTreeSet::new(),
             record: None,
             base: Shared::default(),
@@ -141,37 +134,52 @@ impl Sources {
         }
     }
 
-    /// A file that the evaluation did not read.
+    /// A file that the evaluation did not read. It is one of those that were sent, or nothing.
     pub(super) fn hear_unread(&mut self, path: PathBuf) {
-        self.unread.insert(path);
+        if self.collection.mirror().entries.contains_key(&path) {
+            self.unread.insert(path);
+        }
     }
 
     /// The environment for the evaluation.
     ///
     /// # Errors
-    /// The configuration asks for a variable that cannot be the same over there.
-    pub fn environment(&self) -> Result<Vec<(OsString, OsString)>, Failure> {
-        self.environment.chosen(self.collection.asked()).map_err(|name| {
-            Failure::new(format!(
-                "the configuration asks for the environment variable {name}, which cannot be the same on another machine"
-            ))
-            .with_remedy("evaluate here: --eval-on ''\nthe build can be there all the same: --build-on")
-        })
+    /// A repository that cannot go as a whole.
+    pub fn environment(&self) -> Result<Chosen, Failure> {
+        self.collection.expect_whole()?;
+        Ok(self.environment.chosen(self.collection.asked()))
+    }
+
+    /// What the evaluation has missed of it so far is found out.
+    pub(super) fn missed(&mut self) -> &mut Missed {
+        &mut self.missed
+    }
+
+    /// All that it has missed is known now: the names of what is to be sent besides.
+    ///
+    /// # Errors
+    /// What it asks for cannot be sent, or not without the user's word.
+    pub(super) fn want_missed(&mut self) -> Result<BTreeSet<String>, Failure> {
+        let missed = std::mem::take(&mut self.missed);
+        self.environment.want(&missed, self.collection.asked())
+    }
+
+    /// Whether an evaluation over there can know of a store path that it asks for.
+    pub(super) fn may_ask_for(&mut self, path: &StorePath) -> bool {
+        let chosen = self.environment().unwrap_or_default();
+        let values: Vec<&[u8]> = chosen.set.iter().map(|(_, value)| value.as_encoded_bytes()).collect();
+        self.collection.may_ask_for(path, &values)
     }
 
     /// A line of the lock file as it is over there, after the evaluation.
     pub(super) fn hear_lock(&mut self, line: &str) {
         if let Some(lock) = &mut self.lock {
-            lock.heard.push_str(line);
-            lock.heard.push('\n');
+            lock.hear(line);
         }
     }
 
-    /// After a whole evaluation: what it needed is to be remembered, and its lock file kept.
-    ///
-    /// # Errors
-    /// As [`Sources::keep_lock`].
-    pub(super) fn keep(&mut self) -> Result<()> {
+    /// After a whole evaluation: what it needed is to be remembered.
+    pub(super) fn keep(&mut self) {
         if let Some(record) = &self.record {
             let mirror = self.collection.mirror().clone();
             let contents = mirror
@@ -184,32 +192,33 @@ impl Sources {
             } else {
                 BTreeSet::new()
             };
-            record.write(&Kept { mirror, unread });
+            let variables = self.environment.wanted().clone();
+            record.write(&Kept {
+                mirror,
+                unread,
+                variables,
+            });
         }
-        self.keep_lock()
     }
 
     /// A lock file that the evaluation has written is to be here, as it would be after an evaluation here, even if it
-    /// failed later.
+    /// failed later. Gives its path if there is news in it.
     ///
     /// # Errors
-    /// The lock file cannot be written.
-    pub(super) fn keep_lock(&mut self) -> Result<()> {
-        let Some(lock) = self.lock.as_mut().filter(|lock| !lock.heard.is_empty()) else {
-            return Ok(());
-        };
-        let text = std::mem::take(&mut lock.heard);
-        // What it is goes into a file that Nix reads: nothing else than such a file is taken.
-        serde_json::from_str::<serde::de::IgnoredAny>(&text).context("what came as flake.lock is none")?;
-        std::fs::write(&lock.path, text).with_context(|| format!("cannot write {}", lock.path.display()))?;
-        lock.is_written = true;
-        Ok(())
+    /// As [`Lock::keep`].
+    pub(super) fn keep_lock(&mut self) -> Result<Option<PathBuf>> {
+        self.lock.as_mut().map_or(Ok(None), Lock::keep)
     }
 
-    /// The lock file, if it was written.
+    /// What of this machine's files the evaluation has changed.
+    #[must_use]
+    pub(super) fn changed_file(&self) -> Option<&Path> {
+        self.lock.as_ref().filter(|lock| lock.is_changed()).map(Lock::path)
+    }
+
+    /// The lock file, if it was written, be it the same as before.
     #[must_use]
     pub fn written_lock(&self) -> Option<&Path> {
-        let lock = self.lock.as_ref().filter(|lock| lock.is_written)?;
-        Some(&lock.path)
+        self.lock.as_ref().filter(|lock| lock.is_taken()).map(Lock::path)
     }
 }

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use crate::host::Place;
+use crate::host::Host;
 use crate::plan::Flake;
 
 /// What a setting may be.
@@ -77,7 +77,8 @@ impl Kind {
         match self {
             Self::Switch => return None,
             // Which machine is this one is not known yet; what is a name at all is the same everywhere.
-            Self::Host => _ = Place::parse(&text, "").ok()?,
+            Self::Host if text.is_empty() => {}
+            Self::Host => _ = Host::parse(&text).ok()?,
             Self::Flake if text.is_empty() => return Some(Said::TheDefault),
             Self::Flake => Flake::check(&text).ok()?,
             Self::Choice(words) => _ = words.iter().find(|word| **word == text)?,

@@ -21,6 +21,8 @@
 mod definition;
 mod environment;
 mod file;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod kind;
 mod show;
 #[cfg(test)]
@@ -38,7 +40,7 @@ pub use kind::{Kind, Value};
 use crate::cli::{Arguments, Verb};
 use crate::failure::Failure;
 use crate::plan::{Elevation, Fallback};
-use crate::surroundings::Surroundings;
+use crate::surroundings::{Directory, Surroundings};
 use kind::Said;
 
 /// The machine's file.
@@ -251,12 +253,12 @@ fn typed(arguments: &Arguments) -> Layer {
     all.collect()
 }
 
-/// As the XDG base directory specification has it: a relative path there has no meaning.
+/// Of a user whose home nobody names, none: a service's settings are the machine's.
 fn users_file(around: &Surroundings) -> Option<PathBuf> {
-    let set = around.variable("XDG_CONFIG_HOME").map(PathBuf::from);
-    let directory = set.filter(|path| path.is_absolute()).or_else(|| {
-        let home = around.is_set("HOME").then(|| around.home())?;
-        Some(home.join(".config"))
-    });
-    directory.map(|directory| directory.join(USER))
+    let is_named = |name| {
+        around
+            .variable(name)
+            .is_some_and(|value| PathBuf::from(value).is_absolute())
+    };
+    (is_named("XDG_CONFIG_HOME") || is_named("HOME")).then(|| around.own_directory(Directory::Config).join(USER))
 }

@@ -1,16 +1,18 @@
 //! Files as a tar stream.
 
 use std::ffi::OsStr;
-use std::fs::{self, File};
+use std::fs::{self, Metadata};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use anyhow::{Context, Result};
+use sha2::{Digest, Sha256};
 use tar::{Builder, EntryType, Header};
 
 use super::mirror::{Entry, Identity, Kind};
+use super::opening;
 
 /// How much of a stream there was.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -44,7 +46,9 @@ impl Counter {
     }
 }
 
-/// Writes what is to be there of each path under its name, less the first `/`.
+/// Writes what is to be there of each path under its name, less the first `/`: exactly what was collected. What was sent of
+/// a file is held against what tells its content from another, so of one that changes meanwhile the stream has no end, and
+/// nothing of it is kept.
 ///
 /// # Errors
 /// A file that cannot be read or has changed since it was collected, or a stream that cannot be written.
@@ -68,7 +72,7 @@ pub fn write_entries<'a>(
 /// Writes whole store paths under their names.
 ///
 /// # Errors
-/// As [`write_items`].
+/// As [`write_entries`].
 pub fn write_trees(names: &[impl AsRef<OsStr>], store: &Path, to: impl Write, counter: &Counter) -> Result<Amount> {
     let mut archive = Archive::new(to, counter);
     for name in names {
@@ -114,7 +118,7 @@ impl<'a, W: Write> Archive<'a, W> {
             return self.link(name, &fs::read_link(path)?, metadata.mtime());
         }
         if metadata.is_file() {
-            return self.file(path, name, [0o600, OWNERS]);
+            return self.unchanging(path, name);
         }
         self.empty(name, EntryType::Directory, OWNERS, metadata.mtime())?;
         let mut entries = fs::read_dir(path)?.collect::<io::Result<Vec<_>>>()?;
@@ -140,19 +144,18 @@ impl<'a, W: Write> Archive<'a, W> {
             Entry::Content {
                 executable,
                 mtime,
-                identity: identity @ Identity::Digest(_),
+                identity: Identity::Made(made),
+                ..
             } => {
-                let bytes = fs::read(path)?;
-                if Identity::of_bytes(&bytes) != *identity {
-                    return Err(io::Error::other(
-                        "it has changed while it was read: run the same command again",
-                    ));
-                }
+                let bytes = made.bytes()?;
                 self.count(bytes.len() as u64);
-                self.bytes(name, &bytes, if *executable { OWNERS } else { 0o600 }, *mtime)
+                self.bytes(name, bytes, mode(*executable), *mtime)
             }
-            // Nobody has leave to write what we do not know by its digest: what has leave is held against it (proof.rs).
-            Entry::Content { .. } => self.file(path, name, [0o400, 0o500]),
+            Entry::Content {
+                executable,
+                mtime,
+                identity,
+            } => self.content(path, name, *executable, *mtime, identity),
         }
     }
 
@@ -171,18 +174,98 @@ impl<'a, W: Write> Archive<'a, W> {
         self.tar.append_link(&mut header, name, target)
     }
 
-    /// The modes are those of a file, and of one that may be executed.
-    fn file(&mut self, path: &Path, name: &Path, modes: [u32; 2]) -> io::Result<()> {
-        let file = File::open(path)?;
-        let metadata = file.metadata()?;
-        let executable = metadata.permissions().mode() & 0o100 != 0;
-        let mode = modes[usize::from(executable)];
-        let mut header = header(EntryType::Regular, mode, metadata.mtime(), metadata.len());
-        self.count(metadata.len());
-        // The header has promised so many bytes: a file that changes meanwhile is cut or filled up.
-        let exactly = file.chain(io::repeat(0)).take(metadata.len());
-        self.tar.append_data(&mut header, name, exactly)
+    fn content(
+        &mut self,
+        path: &Path,
+        name: &Path,
+        executable: bool,
+        mtime: i64,
+        identity: &Identity,
+    ) -> io::Result<()> {
+        let (file, before) = opening::open(path).map_err(changed_kind)?;
+        let is_by_digest = matches!(identity, Identity::Digest(_));
+        let is_same = |data: &Metadata| is_by_digest || Identity::of_metadata(data) == *identity;
+        if !is_same(&before) {
+            return Err(changed());
+        }
+        let mut exactly = Exactly {
+            file: &file,
+            left: before.len(),
+            digest: is_by_digest.then(Sha256::new),
+        };
+        self.count(before.len());
+        // Nobody has leave to write what we do not know by its digest: what has leave is held against it (proof.rs).
+        let mode = if is_by_digest {
+            mode(executable)
+        } else {
+            mode(executable) & 0o500
+        };
+        let mut header = header(EntryType::Regular, mode, mtime, before.len());
+        self.tar.append_data(&mut header, name, &mut exactly)?;
+        let sent = exactly.digest.map(|digest| Identity::Digest(digest.finalize().into()));
+        if sent.is_none_or(|sent| sent == *identity) && is_same(&file.metadata()?) {
+            return Ok(());
+        }
+        Err(changed())
     }
+
+    /// A file of a store path. Of its times, only that of its content does not change: others of the same content may be made
+    /// links to it.
+    fn unchanging(&mut self, path: &Path, name: &Path) -> io::Result<()> {
+        let (file, before) = opening::open(path).map_err(changed_kind)?;
+        let mode = mode(before.permissions().mode() & 0o100 != 0);
+        let mut exactly = Exactly {
+            file: &file,
+            left: before.len(),
+            digest: None,
+        };
+        self.count(before.len());
+        let mut header = header(EntryType::Regular, mode, before.mtime(), before.len());
+        self.tar.append_data(&mut header, name, &mut exactly)?;
+        let after = file.metadata()?;
+        let of_content = |data: &Metadata| (data.len(), data.mtime(), data.mtime_nsec());
+        if of_content(&before) == of_content(&after) {
+            Ok(())
+        } else {
+            Err(changed())
+        }
+    }
+}
+
+/// So many bytes of a file as the header has promised, or an error: none are made up.
+struct Exactly<F> {
+    file: F,
+    left: u64,
+    digest: Option<Sha256>,
+}
+
+impl<F: Read> Read for Exactly<F> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let most = usize::try_from(self.left).map_or(buffer.len(), |left| left.min(buffer.len()));
+        let read = self.file.read(&mut buffer[..most])?;
+        if read == 0 && most > 0 {
+            return Err(changed());
+        }
+        self.left -= read as u64;
+        if let Some(digest) = &mut self.digest {
+            digest.update(&buffer[..read]);
+        }
+        Ok(read)
+    }
+}
+
+fn changed() -> io::Error {
+    io::Error::other("it has changed while it was read: run the same command again")
+}
+
+/// A file that has become a link was replaced; what cannot be read any more says so itself.
+fn changed_kind(error: io::Error) -> io::Error {
+    let is_link = error.raw_os_error() == Some(nix::errno::Errno::ELOOP as i32);
+    if is_link { changed() } else { error }
+}
+
+fn mode(executable: bool) -> u32 {
+    if executable { OWNERS } else { 0o600 }
 }
 
 /// Owner's rights only, for the files lie on another machine; of the mode, Nix itself keeps no more than whether a file
@@ -201,7 +284,9 @@ fn header(kind: EntryType, mode: u32, mtime: i64, size: u64) -> Header {
 
 #[cfg(test)]
 mod tests {
+    use super::super::mirror::each;
     use super::*;
+    use std::path::PathBuf;
     use std::process::{Command, Stdio};
 
     fn unpack(stream: &[u8]) -> tempfile::TempDir {
@@ -263,5 +348,218 @@ mod tests {
         )
         .unwrap_err();
         assert_eq!(error.to_string(), "cannot send /nonexistent/x");
+    }
+
+    /// Writes away what it is given, and at so many bytes does something else.
+    struct Meanwhile<F: FnMut()> {
+        left: usize,
+        event: F,
+    }
+
+    impl<F: FnMut()> Write for Meanwhile<F> {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            if self.left > 0 && self.left <= bytes.len() {
+                (self.event)();
+            }
+            self.left = self.left.saturating_sub(bytes.len());
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    const LARGE: usize = 5 << 20;
+
+    fn known(path: &Path, by_stat: bool) -> Vec<(PathBuf, Entry)> {
+        let data = fs::metadata(path).unwrap();
+        let identity = if by_stat {
+            Identity::of_metadata(&data)
+        } else {
+            Identity::of_file(path, &data).unwrap()
+        };
+        let content = Entry::Content {
+            executable: false,
+            mtime: data.mtime(),
+            identity,
+        };
+        vec![(path.to_owned(), content)]
+    }
+
+    /// Sends a file of so many bytes, which that happens to when so many bytes have gone.
+    fn send(size: usize, by_stat: bool, when: usize, event: impl Fn(&Path)) -> Result<Amount> {
+        let place = tempfile::tempdir().unwrap();
+        let path = place.path().join("file");
+        fs::write(&path, vec![b'a'; size]).unwrap();
+        let entries = known(&path, by_stat);
+        if when == 0 {
+            event(&path);
+        }
+        let to = Meanwhile {
+            left: when,
+            event: || event(&path),
+        };
+        let result = write_entries(each(&entries), to, &Counter::default());
+        if let Err(error) = &result {
+            assert_eq!(error.to_string(), format!("cannot send {}", path.display()));
+        }
+        result
+    }
+
+    fn cut(path: &Path) {
+        fs::OpenOptions::new()
+            .write(true)
+            .open(path)
+            .unwrap()
+            .set_len(10)
+            .unwrap();
+    }
+
+    fn rewrite(path: &Path) {
+        let mut file = fs::OpenOptions::new().write(true).open(path).unwrap();
+        file.write_all(&vec![b'b'; usize::try_from(file.metadata().unwrap().len()).unwrap()])
+            .unwrap();
+    }
+
+    fn lengthen(path: &Path) {
+        let mut file = fs::OpenOptions::new().append(true).open(path).unwrap();
+        file.write_all(b"more").unwrap();
+    }
+
+    fn rewrite_and_set_the_time_back(path: &Path) {
+        let time = fs::metadata(path).unwrap().modified().unwrap();
+        await_next_time(path);
+        rewrite(path);
+        fs::File::options()
+            .write(true)
+            .open(path)
+            .unwrap()
+            .set_modified(time)
+            .unwrap();
+    }
+
+    /// Until the clock that the kernel dates changes by has gone on.
+    fn await_next_time(path: &Path) {
+        let probe = path.with_extension("probe");
+        let time = || {
+            fs::write(&probe, "x").unwrap();
+            let data = fs::metadata(&probe).unwrap();
+            (data.ctime(), data.ctime_nsec())
+        };
+        let first = time();
+        while time() == first {}
+    }
+
+    fn become_a_pipe(path: &Path) {
+        fs::remove_file(path).unwrap();
+        nix::unistd::mkfifo(path, nix::sys::stat::Mode::S_IRWXU).unwrap();
+    }
+
+    fn become_a_link(path: &Path) {
+        fs::rename(path, path.with_extension("old")).unwrap();
+        std::os::unix::fs::symlink(path.with_extension("old"), path).unwrap();
+    }
+
+    fn become_a_directory(path: &Path) {
+        fs::remove_file(path).unwrap();
+        fs::create_dir(path).unwrap();
+    }
+
+    fn replace(path: &Path) {
+        let other = path.with_extension("new");
+        fs::write(&other, vec![b'b'; LARGE]).unwrap();
+        fs::rename(other, path).unwrap();
+    }
+
+    fn vanish(path: &Path) {
+        fs::remove_file(path).unwrap();
+    }
+
+    #[test]
+    fn a_file_that_changes_before_or_while_it_is_sent_is_never_half_of_each() {
+        let changes: [fn(&Path); 4] = [cut, rewrite, lengthen, rewrite_and_set_the_time_back];
+        for (number, change) in changes.into_iter().enumerate() {
+            for (size, by_stat) in [(LARGE, true), (LARGE, false), (1000, false), (1000, true)] {
+                assert!(send(size, by_stat, 0, change).is_err(), "{number} {size} {by_stat}");
+            }
+            // What is added after all that was promised has been read leaves what was sent as it was.
+            let is_same = number == 2;
+            assert_eq!(send(LARGE, false, 1 << 20, change).is_ok(), is_same, "{number}");
+        }
+        for change in [cut as fn(&Path), lengthen, rewrite_and_set_the_time_back] {
+            assert!(send(LARGE, true, 1 << 20, change).is_err());
+        }
+        assert!(send(LARGE, true, 0, |_| ()).is_ok() && send(LARGE, false, 1 << 20, |_| ()).is_ok());
+    }
+
+    #[test]
+    fn what_is_no_file_any_more_is_not_sent_and_not_waited_for() {
+        for change in [
+            become_a_pipe as fn(&Path),
+            become_a_link,
+            become_a_directory,
+            replace,
+            vanish,
+        ] {
+            for by_stat in [true, false] {
+                assert!(send(LARGE, by_stat, 0, change).is_err());
+            }
+        }
+        // What was opened stays whole under no name, too.
+        for change in [replace as fn(&Path), vanish] {
+            assert!(send(LARGE, false, 1 << 20, change).is_ok());
+        }
+    }
+
+    #[test]
+    fn a_large_file_says_what_to_do_and_has_no_zeros_in_it() {
+        let error = send(LARGE, true, 1 << 20, cut).unwrap_err();
+        let shown = format!("{error:#}");
+        assert!(
+            shown.ends_with("it has changed while it was read: run the same command again"),
+            "{shown}"
+        );
+    }
+
+    #[test]
+    fn of_a_store_path_that_is_cut_nothing_is_made_up() {
+        let store = tempfile::tempdir().unwrap();
+        let path = store.path().join("tree");
+        fs::write(&path, vec![b'a'; LARGE]).unwrap();
+        let to = Meanwhile {
+            left: 1 << 20,
+            event: || cut(&path),
+        };
+        assert!(write_trees(&["tree"], store.path(), to, &Counter::default()).is_err());
+    }
+
+    /// Names and links are of one moment, that of the collection, as is what is not there: whatever comes after, the
+    /// evaluation sees nothing half.
+    #[test]
+    fn names_and_links_are_as_they_were_collected() {
+        let place = tempfile::tempdir().unwrap();
+        let path = |name: &str| place.path().join(name);
+        std::os::unix::fs::symlink("before", path("link")).unwrap();
+        fs::write(path("gone"), "x").unwrap();
+        let link = Entry::Link {
+            target: "before".into(),
+            mtime: Some(1),
+        };
+        let entries = [
+            (place.path().to_owned(), Entry::Open { mtime: Some(1) }),
+            (path("gone"), Entry::Shut(Kind::File)),
+            (path("link"), link),
+        ];
+        fs::remove_file(path("link")).unwrap();
+        std::os::unix::fs::symlink("after", path("link")).unwrap();
+        fs::remove_file(path("gone")).unwrap();
+        fs::write(path("new"), "x").unwrap();
+        let mut stream = Vec::new();
+        write_entries(each(&entries), &mut stream, &Counter::default()).unwrap();
+        let target = unpack(&stream);
+        let there = |name: &str| target.path().join(path(name).strip_prefix("/").unwrap());
+        assert_eq!(fs::read_link(there("link")).unwrap(), Path::new("before"));
+        assert!(there("gone").exists() && !there("new").exists());
     }
 }

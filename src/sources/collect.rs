@@ -1,8 +1,12 @@
 //! What an evaluation elsewhere needs of this machine's files, followed from the ones that it starts with.
 
+mod lookups;
+mod named;
 mod names;
 mod places;
 mod repository;
+mod shown;
+mod tracked;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
@@ -14,10 +18,12 @@ use super::environment::Asked;
 use super::guard;
 use super::literals::Literals;
 use super::mirror::{Entry, Identity, Kind, READ_WHOLE, Shared};
+use super::opening;
 use super::record::Kept;
 use super::search_path::SearchPath;
 use names::{clean, in_store, resolve_file, with_default};
 use places::ELSEWHERE;
+use tracked::NotWhole;
 
 /// As many links as Linux follows before it calls it a loop.
 const MOST_LINKS: usize = 40;
@@ -50,6 +56,10 @@ pub enum Refusal {
     Private,
     /// The evaluation sees the other machine's.
     TheEvaluators,
+    /// A `<name>` that the configuration does not have, as far as it is known here.
+    Unnamed,
+    /// A store path that is named in nothing that was sent.
+    UnnamedStorePath,
 }
 
 /// The files for one evaluation. They keep their absolute paths on the other side; symlinks stay symlinks, because Nix
@@ -61,19 +71,27 @@ pub enum Refusal {
 pub struct Collection {
     search_path: SearchPath,
     home: PathBuf,
+    config_home: PathBuf,
     mirror: Shared,
     trees: BTreeSet<OsString>,
     /// Store paths that may be had if they cannot be fetched from elsewhere.
     offered: BTreeSet<PathBuf>,
     asked: Asked,
+    /// The `<names>` that stand in the configuration's files.
+    lookups: BTreeSet<String>,
     refused: BTreeMap<PathBuf, Refusal>,
     /// Directories that the configuration names, itself and by what it looks up: what is in them may be asked for.
     own: BTreeSet<PathBuf>,
+    /// What is this machine's in places that are the evaluator's.
+    shown: BTreeSet<PathBuf>,
     asked_for: bool,
     scanned: BTreeSet<PathBuf>,
     repositories: BTreeSet<PathBuf>,
     entered: BTreeMap<PathBuf, usize>,
     asked_in: BTreeMap<PathBuf, usize>,
+    /// What git tracks in the repositories where that was asked; nothing for an index that is not known here.
+    listed: BTreeMap<PathBuf, Option<BTreeSet<PathBuf>>>,
+    not_whole: Option<NotWhole>,
 }
 
 impl Collection {
@@ -82,18 +100,23 @@ impl Collection {
     pub fn new(search_path: SearchPath, home: PathBuf) -> Self {
         Self {
             search_path,
+            config_home: home.join(".config"),
             home,
             mirror: Shared::default(),
             trees: BTreeSet::new(),
             offered: BTreeSet::new(),
             asked: Asked::default(),
+            lookups: BTreeSet::new(),
             refused: BTreeMap::new(),
             own: BTreeSet::new(),
+            shown: BTreeSet::new(),
             asked_for: false,
             scanned: BTreeSet::new(),
             repositories: BTreeSet::new(),
             entered: BTreeMap::new(),
             asked_in: BTreeMap::new(),
+            listed: BTreeMap::new(),
+            not_whole: None,
         }
     }
 
@@ -108,10 +131,15 @@ impl Collection {
         // At its start Nix asks for names in the channels; an old one cannot bear not to be told.
         self.walk(Path::new("/nix/var/nix/profiles/per-user/root/channels"));
         for path in everywhere.chain(at_home).chain([directory.to_owned()]) {
-            if let Some(place) = self.walk(&clean(&path)) {
-                if place.is_dir() && !in_store(&place) {
-                    self.open(&place);
-                }
+            self.look_into(&path);
+        }
+    }
+
+    /// Adds the names of a directory into which a program looks of itself, if it is there.
+    pub fn look_into(&mut self, path: &Path) {
+        if let Some(place) = self.walk(&clean(path)) {
+            if place.is_dir() && !in_store(&place) {
+                self.open(&place);
             }
         }
     }
@@ -214,17 +242,27 @@ impl Collection {
 
     /// Adds what an earlier evaluation needed, as far as it is there and as if it were asked for now.
     pub fn remember(&mut self, earlier: &Kept) {
+        let not_whole = self.not_whole.clone();
         for (path, entry) in &earlier.mirror.entries {
             let is_wanted = match entry {
                 // Of a repository, what was read says whether it is still needed; then it comes as a whole.
                 Entry::Open { .. } => !guard::is_in_git(path),
+                // Of git, and that comes with the repository.
+                Entry::Content {
+                    identity: Identity::Made(_),
+                    ..
+                } => false,
                 Entry::Content { .. } => !earlier.unread.contains(path),
                 _ => false,
             };
-            if is_wanted && !self.has(path) {
+            // In a place of the evaluator's, what is named this time is seen this time.
+            let is_ours = !guard::is_the_evaluators(path) || self.is_shown(path);
+            if is_wanted && is_ours && !shown::is_mark(path) && !self.has(path) {
                 self.add_asked(path);
             }
         }
+        // What is needed no more is no reason to refuse anything.
+        self.not_whole = not_whole;
     }
 
     /// Whether all of a path is there already.
@@ -235,52 +273,18 @@ impl Collection {
         )
     }
 
-    /// Adds what a name in angle brackets stands for. A package collection is read here and there and everywhere, and goes
-    /// as a whole; anything else is a part of the configuration. Says whether there is such a thing.
-    pub fn add_lookup(&mut self, name: &str) -> bool {
-        let first = name.split('/').next().unwrap_or(name);
-        // A prefix may itself have a slash in it (-I a/b=/c).
-        let Some(path) = self.search_path.find(first).or_else(|| self.search_path.find(name)) else {
+    /// Whether other bytes than it has go in the place of a file.
+    fn is_made(&self, path: &Path) -> bool {
+        let entry = self.mirror.entries.get(path);
+        let Some(Entry::Content { identity, .. }) = entry else {
             return false;
         };
-        let path = clean(&path);
-        let Some(place) = self.walk(&path) else { return false };
-        if in_store(&place) {
-            return true;
-        }
-        if place.is_dir() && (first == "nixpkgs" || place.join("pkgs/top-level").is_dir()) {
-            if self.scanned.insert(place.clone()) {
-                self.own.insert(place.clone());
-                self.add_whole(&place);
-            }
-            return true;
-        }
-        if place.is_dir() && !guard::is_too_much(&place, &self.home) {
-            self.own.insert(place);
-        }
-        if let Some(path) = self.search_path.find(name) {
-            for path in with_default(path) {
-                self.add_configuration(&path);
-            }
-        }
-        true
+        matches!(identity, Identity::Made(_))
     }
 
     /// Whether a directory may go as a whole: the configuration names it, or everybody may read it.
     fn may_add(&self, directory: &Path) -> bool {
         !self.asked_for || self.is_own(directory) || guard::is_listed_for_all(directory)
-    }
-
-    /// What `<name>` stands for here.
-    #[must_use]
-    pub fn find(&self, name: &str) -> Option<PathBuf> {
-        self.search_path.find(name)
-    }
-
-    /// Whether `<name>` is an address, which the evaluator fetches.
-    #[must_use]
-    pub fn is_address(&self, name: &str) -> bool {
-        self.search_path.is_address(name)
     }
 
     /// What is to be there.
@@ -293,6 +297,12 @@ impl Collection {
     #[must_use]
     pub fn trees(&self) -> &BTreeSet<OsString> {
         &self.trees
+    }
+
+    /// The user's home, as Nix says.
+    #[must_use]
+    pub fn home(&self) -> &Path {
+        &self.home
     }
 
     /// The environment variables that the configuration asks for.
@@ -338,7 +348,7 @@ impl Collection {
                 fs::metadata(&path).is_ok_and(|data| data.len() <= 4 * READ_WHOLE)
             };
             if is_wanted {
-                self.add_content_of(&path, |_, data| Ok(Identity::of_metadata(data)));
+                self.add_content_of(&path, Identity::of_settled);
             }
         }
     }
@@ -358,17 +368,21 @@ impl Collection {
         if !is_nix || !is_there || !self.scanned.insert(known_as.to_owned()) {
             return Vec::new();
         }
-        let Ok(bytes) = fs::read(place) else { return Vec::new() };
+        let Ok(bytes) = opening::read(place) else {
+            return Vec::new();
+        };
         let found = Literals::of(&String::from_utf8_lossy(&bytes));
         self.asked.names.extend(found.asked.names);
         self.asked.computes_names |= found.asked.computes_names;
         for name in &found.lookups {
-            self.add_lookup(name);
+            self.add_named_lookup(name);
         }
         for text in found.strings.iter().map(Path::new) {
             // A file that both machines have would be read without anybody noticing that it is the wrong one.
             if guard::is_of_both(text) {
                 self.add_configuration(text);
+            } else if guard::is_text_of_ours(text) {
+                self.add_text(text);
             }
         }
         let directory = known_as.parent().unwrap_or(Path::new("/"));
@@ -384,19 +398,25 @@ impl Collection {
     }
 
     fn add_content_of(&mut self, path: &Path, identify: fn(&Path, &fs::Metadata) -> std::io::Result<Identity>) {
-        if self.has(path) {
+        // A file of git's settings went without what is secret in it, unless it is a part of the configuration.
+        let is_wanted_as_it_is =
+            self.is_made(path) && (!self.asked_for || self.is_own(path)) && !guard::is_in_git(path);
+        if self.has(path) && !is_wanted_as_it_is {
             return;
         }
-        if guard::is_forbidden(path) {
+        if self.is_forbidden(path, Kind::File) {
             self.refused.insert(path.to_owned(), Refusal::Secret);
             return;
         }
-        if self.asked_for && !self.is_own(path) && !guard::is_public(path) {
+        if self.is_withheld(path) {
             self.refused.insert(path.to_owned(), Refusal::Private);
             return;
         }
         // What cannot be read stays shut: here, too, the evaluation would fail at it.
-        let Ok(data) = fs::metadata(path) else { return };
+        let Ok(data) = fs::symlink_metadata(path) else { return };
+        if !data.is_file() {
+            return;
+        }
         let Ok(known_by) = identify(path, &data) else { return };
         self.mirror.entries.insert(
             path.to_owned(),
@@ -406,6 +426,11 @@ impl Collection {
                 identity: known_by,
             },
         );
+    }
+
+    /// Whether another machine asks for a file that is nobody's business.
+    fn is_withheld(&self, path: &Path) -> bool {
+        self.asked_for && !self.is_own(path) && !guard::is_public(path)
     }
 
     fn is_own(&self, path: &Path) -> bool {

@@ -1,24 +1,79 @@
 //! Which of this machine's environment variables an evaluation elsewhere sees.
 //!
-//! Not all of them: an environment holds secrets. Those that NixOS and nixpkgs read, and those that the configuration
-//! asks for.
+//! Not all of them: an environment holds secrets. At first those that NixOS and nixpkgs read, what is harmless in every
+//! environment, and those that the configuration names. What else the evaluation turns out to ask for is sent then, if it is
+//! no secret, and it is evaluated again; or the run is refused. It never goes on with another value than this machine's.
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;
 
-/// What NixOS and nixpkgs read of themselves, with `NIXPKGS_*` and `NIXOS_*`.
-const KNOWN: [&str; 5] = ["HOME", "USER", "LOGNAME", "NIX_PATH", "NIXOS_CONFIG"];
+use crate::failure::Failure;
 
-/// What belongs to the machine that evaluates, and is this one's only for a configuration that asks for it by name.
-const THE_EVALUATORS: [&str; 4] = ["PATH", "TMPDIR", "XDG_CACHE_HOME", "XDG_RUNTIME_DIR"];
+/// What NixOS and nixpkgs read of themselves, with `NIXPKGS_*` and `NIXOS_*`; what says where a user's files are; and what a
+/// shell or a login sets for everybody.
+const KNOWN: [&str; 33] = [
+    "HOME",
+    "USER",
+    "LOGNAME",
+    "NIX_PATH",
+    "NIXOS_CONFIG",
+    "NIX_CONFIG_HOME",
+    "NIX_DATA_HOME",
+    "NIX_STATE_HOME",
+    "XDG_CONFIG_HOME",
+    "XDG_CONFIG_DIRS",
+    "XDG_DATA_HOME",
+    "XDG_DATA_DIRS",
+    "XDG_STATE_HOME",
+    "XDG_SESSION_ID",
+    "XDG_SESSION_TYPE",
+    "XDG_SESSION_CLASS",
+    "PWD",
+    "OLDPWD",
+    "SHLVL",
+    "SHELL",
+    "TERM",
+    "COLORTERM",
+    "LS_COLORS",
+    "HOSTNAME",
+    "HOST",
+    "MAIL",
+    "EDITOR",
+    "VISUAL",
+    "PAGER",
+    "SUDO_USER",
+    "SUDO_UID",
+    "SUDO_GID",
+    "IN_NIX_SHELL",
+];
 
-/// What must be the other machine's, for Nix there itself reads it.
-const NEVER_OURS: [&str; 5] = [
-    "NIX_CONF_DIR",
-    "NIX_DAEMON_SOCKET_PATH",
-    "NIX_REMOTE",
-    "NIX_SSL_CERT_FILE",
-    "NIX_USER_CONF_FILES",
+/// What the evaluator sets for itself, and leaves to this machine where it is asked for.
+const LENT: [&str; 3] = ["PATH", "TMPDIR", "XDG_CACHE_HOME"];
+
+/// What the evaluator sets for itself and needs: it never is this machine's.
+const NEEDED: [&str; 4] = ["NIX_CONF_DIR", "NIX_REMOTE", "NIX_SSL_CERT_FILE", "NIX_USER_CONF_FILES"];
+
+/// Those of Nix's own that say nothing to a Nix that evaluates for another.
+const HARMLESS_OF_NIX: [&str; 7] = [
+    "NIX_PATH",
+    "NIX_CONFIG_HOME",
+    "NIX_DATA_HOME",
+    "NIX_STATE_HOME",
+    "NIX_PROFILES",
+    "NIX_USER_PROFILE_DIR",
+    "NIX_SYSTEM",
+];
+
+/// What a name has in it that stands for a secret.
+const SECRET: [&str; 8] = [
+    "SECRET",
+    "TOKEN",
+    "PASS",
+    "CREDENTIAL",
+    "KEY",
+    "AUTH",
+    "COOKIE",
+    "PRIVATE",
 ];
 
 /// What the configuration asks of the environment.
@@ -30,64 +85,213 @@ pub struct Asked {
     pub computes_names: bool,
 }
 
-/// The variables of this process.
+/// The variables of this process, and which of them go.
 #[derive(Debug, Clone, Default)]
-pub struct Environment(pub Vec<(OsString, OsString)>);
+pub struct Environment {
+    variables: Vec<(OsString, OsString)>,
+    /// Those that the user sends, whatever they are (`--send-env`).
+    sent: BTreeSet<String>,
+    /// Those that an evaluation has asked for since.
+    wanted: BTreeSet<String>,
+}
+
+/// What an evaluation was found to have asked for, without having been given this machine's.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Missed {
+    /// Variables by name.
+    pub names: BTreeSet<String>,
+    /// The files that ask for variables of which the names are no text in them.
+    pub computing: Vec<String>,
+    /// What may be such a name, or a piece of one.
+    pub words: BTreeSet<String>,
+}
+
+/// The variables as the other machine gets them.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Chosen {
+    /// With their values.
+    pub set: Vec<(OsString, OsString)>,
+    /// Those that are to be unset there, though it sets them.
+    pub unset: Vec<String>,
+    /// The names of those whose value there is not this machine's.
+    pub withheld: BTreeSet<String>,
+}
 
 impl Environment {
-    /// The variables to be seen by a configuration that asks for these.
+    /// Of these variables, `sent` go in any case.
+    #[must_use]
+    pub fn new(variables: Vec<(OsString, OsString)>, sent: &[String]) -> Self {
+        Self {
+            variables,
+            sent: sent.iter().cloned().collect(),
+            wanted: BTreeSet::new(),
+        }
+    }
+
+    /// The variables for a configuration that is known to ask for these.
+    #[must_use]
+    pub fn chosen(&self, asked: &Asked) -> Chosen {
+        let mut chosen = Chosen::default();
+        for (name, value) in &self.variables {
+            let Some(text) = name.to_str() else { continue };
+            if self.goes(text, asked) {
+                chosen.set.push((name.clone(), value.clone()));
+            } else {
+                chosen.withheld.insert(text.to_owned());
+            }
+        }
+        for name in LENT.into_iter().chain(NEEDED).filter(|name| !self.is_set(name)) {
+            if name == "TMPDIR" && self.is_asked_for(name, asked) {
+                chosen.unset.push(name.to_owned());
+            } else {
+                chosen.withheld.insert(name.to_owned());
+            }
+        }
+        // Blanks end a name where the other machine is told of them.
+        chosen.withheld.retain(|name| !name.contains(char::is_whitespace));
+        chosen
+    }
+
+    /// What an evaluation has asked for, and was no secret: to be kept for the next one.
+    #[must_use]
+    pub fn wanted(&self) -> &BTreeSet<String> {
+        &self.wanted
+    }
+
+    /// What an earlier evaluation asked for will be asked for again.
+    pub fn remember(&mut self, wanted: BTreeSet<String>) {
+        let may_go = |name: &String| self.can_go(name) && !self.is_secret(name);
+        let wanted: Vec<String> = wanted.into_iter().filter(may_go).collect();
+        self.wanted.extend(wanted);
+    }
+
+    /// Takes note of what was missed; then [`Environment::chosen`] has it. Gives what is new.
     ///
     /// # Errors
-    /// The name of one that is asked for and cannot be the same on another machine.
-    pub fn chosen(&self, asked: &Asked) -> Result<Vec<(OsString, OsString)>, String> {
-        let is_set = |name: &str| self.0.iter().any(|(own, _)| own == name);
-        let ours_is_missed = |name: &&str| {
-            asked.names.contains(*name)
-                && (NEVER_OURS.contains(name) || (THE_EVALUATORS.contains(name) && !is_set(name)))
-        };
-        // Without a run-time directory there is none over there either.
-        let unequal = THE_EVALUATORS[..3]
+    /// Something of it cannot go, or goes only if the user says so.
+    pub fn want(&mut self, missed: &Missed, asked: &Asked) -> Result<BTreeSet<String>, Failure> {
+        let withheld = self.chosen(asked).withheld;
+        let may_be_meant = |name: &&String| is_made_of(name, &missed.words);
+        let guessed = withheld
             .iter()
-            .chain(&NEVER_OURS)
-            .copied()
-            .find(ours_is_missed);
-        if let Some(name) = unequal {
-            return Err(name.to_owned());
+            .filter(may_be_meant)
+            .filter(|_| !missed.computing.is_empty());
+        let mut names: BTreeSet<String> = guessed.cloned().collect();
+        let surely = missed.names.intersection(&withheld).cloned();
+        names.extend(surely);
+        for name in &names {
+            let file = missed.computing.first().filter(|_| !missed.names.contains(name));
+            if let Some(failure) = self.refusal(name, file.map(String::as_str)) {
+                return Err(failure);
+            }
         }
-        let chosen = self.0.iter().filter(|(name, _)| {
-            name.to_str().is_some_and(|name| {
-                asked.names.contains(name)
-                    || KNOWN.contains(&name)
-                    || name.starts_with("NIXPKGS_")
-                    || (name.starts_with("NIXOS_") && !name.starts_with("NIXOS_REBUILD_"))
-                    || (asked.computes_names && is_harmless(name))
-            })
-        });
-        Ok(chosen.cloned().collect())
+        let new: BTreeSet<String> = names.difference(&self.wanted).cloned().collect();
+        self.wanted.extend(new.iter().cloned());
+        Ok(new)
+    }
+
+    /// Why a variable that is asked for does not go. Where the name is computed, `file` does that.
+    fn refusal(&self, name: &str, file: Option<&str>) -> Option<Failure> {
+        let who = file.map_or_else(
+            || format!("the configuration asks for the environment variable {name}"),
+            |file| format!("{file} computes the names of environment variables, and {name} may be one of them"),
+        );
+        if !self.can_go(name) {
+            let failure = Failure::new(format!("{who}, which cannot be the same on another machine"));
+            return Some(
+                failure.with_remedy("evaluate here: --eval-on ''\nthe build can be there all the same: --build-on"),
+            );
+        }
+        self.is_secret(name).then(|| {
+            Failure::new(format!("{who}, which may be a secret, and was not sent")).with_remedy(format!(
+                "send it all the same: --send-env {name}\nor have none: env -u {name} rebuild ..."
+            ))
+        })
+    }
+
+    fn goes(&self, name: &str, asked: &Asked) -> bool {
+        if !self.can_go(name) {
+            return false;
+        }
+        KNOWN.contains(&name)
+            || name.starts_with("NIXPKGS_")
+            || name.starts_with("NIXOS_")
+            || self.is_asked_for(name, asked)
+            || (asked.computes_names && !self.is_secret(name) && !is_another_machines(name))
+    }
+
+    fn is_asked_for(&self, name: &str, asked: &Asked) -> bool {
+        asked.names.contains(name) || self.wanted.contains(name) || self.sent.contains(name)
+    }
+
+    /// Whether it can be this machine's over there.
+    fn can_go(&self, name: &str) -> bool {
+        let is_nixs = (name.starts_with("NIX_") && !HARMLESS_OF_NIX.contains(&name)) || name == "SSL_CERT_FILE";
+        let is_loaders = name.starts_with("LD_") || name.starts_with("GC_") || name == "_";
+        let lacks = LENT.contains(&name) && name != "TMPDIR" && !self.is_set(name);
+        !is_nixs && !is_loaders && !lacks && is_exportable(name)
+    }
+
+    fn is_secret(&self, name: &str) -> bool {
+        let found = self.variables.iter().find(|(own, _)| own == name);
+        is_secret_name(name) || found.is_some_and(|(_, value)| is_secret_value(&value.to_string_lossy()))
+    }
+
+    fn is_set(&self, name: &str) -> bool {
+        self.variables.iter().any(|(own, _)| own == name)
     }
 }
 
-/// What may go to a configuration that may ask for anything.
-fn is_harmless(name: &str) -> bool {
-    const SECRET: [&str; 7] = [
-        "SECRET",
-        "TOKEN",
-        "PASSWORD",
-        "PASSWD",
-        "PASSPHRASE",
-        "CREDENTIAL",
-        "KEY",
-    ];
-    let is_secret = SECRET.iter().any(|word| name.to_ascii_uppercase().contains(word));
-    let is_another_machines = ["LD_", "SSH_", "DBUS_"].iter().any(|start| name.starts_with(start));
-    !is_secret && !is_another_machines && !THE_EVALUATORS.contains(&name) && !NEVER_OURS.contains(&name)
+/// What is not sent to a configuration that may ask for anything.
+fn is_another_machines(name: &str) -> bool {
+    ["SSH_", "DBUS_", "LC_"].iter().any(|start| name.starts_with(start))
+        || LENT.contains(&name)
+        || ["XDG_RUNTIME_DIR", "LANG", "LANGUAGE"].contains(&name)
+}
+
+/// Whether a value is known to be a secret, whatever its name: a key, a token of the usual kinds, an address with a
+/// password in it.
+fn is_secret_value(value: &str) -> bool {
+    const STARTS: [&str; 8] = ["ghp_", "gho_", "ghs_", "github_pat_", "glpat-", "sk-", "xox", "AKIA"];
+    let has_password = value.split_once("://").is_some_and(|(_, rest)| {
+        let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+        authority.split_once('@').is_some_and(|(user, _)| user.contains(':'))
+    });
+    has_password || value.contains("PRIVATE KEY-----") || STARTS.iter().any(|start| value.starts_with(start))
+}
+
+fn is_secret_name(name: &str) -> bool {
+    // Who wrote something is none.
+    let name = name.to_ascii_uppercase().replace("AUTHOR", "");
+    // Nor where a socket is.
+    name != "SSH_AUTH_SOCK" && SECRET.iter().any(|word| name.contains(word))
+}
+
+/// Whether a shell can export it.
+fn is_exportable(name: &str) -> bool {
+    !name.starts_with(|first: char| first.is_ascii_digit())
+        && !name.is_empty()
+        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+}
+
+/// Whether a name is one of these words, or some of them one after another. Where letters are made capitals, any are.
+fn is_made_of(name: &str, words: &BTreeSet<String>) -> bool {
+    let capitals = ["toUpper", "toLower"].iter().any(|word| words.contains(*word));
+    let same =
+        |piece: &str| words.contains(piece) || (capitals && words.iter().any(|word| word.eq_ignore_ascii_case(piece)));
+    // Whether the name can be made up to each place.
+    let mut made = vec![true];
+    for end in 1..=name.len() {
+        made.push((0..end).any(|start| made[start] && name.get(start..end).is_some_and(same)));
+    }
+    made[name.len()]
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn environment() -> Environment {
+    fn environment(sent: &[&str]) -> Environment {
         let variables = [
             ("HOME", "/root"),
             ("PATH", "/bin"),
@@ -96,52 +300,152 @@ mod tests {
             ("NIXOS_REBUILD_NO_SYSTEMD_RUN", "1"),
             ("COLOUR", "red"),
             ("SSH_CONNECTION", "here"),
+            ("NIX_CONFIG", "access-tokens = x"),
         ];
-        Environment(
-            variables
-                .iter()
-                .map(|(name, value)| (name.into(), value.into()))
-                .collect(),
-        )
+        let variables = variables.map(|(name, value)| (name.into(), value.into()));
+        let sent: Vec<String> = sent.iter().map(|name| (*name).to_owned()).collect();
+        Environment::new(variables.into(), &sent)
     }
 
-    fn chosen(names: &[&str], computes_names: bool) -> Result<Vec<String>, String> {
-        let asked = Asked {
-            names: names.iter().map(|name| (*name).to_owned()).collect(),
+    fn set(names: &[&str]) -> BTreeSet<String> {
+        names.iter().map(|name| (*name).to_owned()).collect()
+    }
+
+    fn asked(names: &[&str], computes_names: bool) -> Asked {
+        Asked {
+            names: set(names),
             computes_names,
-        };
-        let chosen = environment().chosen(&asked)?;
-        Ok(chosen
-            .into_iter()
-            .map(|(name, _)| name.into_string().unwrap())
-            .collect())
+        }
+    }
+
+    fn missed(names: &[&str]) -> Missed {
+        Missed {
+            names: set(names),
+            ..Missed::default()
+        }
+    }
+
+    fn computed(words: &[&str]) -> Missed {
+        Missed {
+            computing: vec!["/x.nix".into()],
+            words: set(words),
+            ..Missed::default()
+        }
+    }
+
+    fn names(chosen: &Chosen) -> Vec<&str> {
+        chosen.set.iter().map(|(name, _)| name.to_str().unwrap()).collect()
     }
 
     #[test]
     fn what_nixpkgs_reads_and_what_is_asked_for_by_name() {
-        assert_eq!(chosen(&[], false).unwrap(), ["HOME", "NIXPKGS_ALLOW_UNFREE"]);
-        assert_eq!(
-            chosen(&["COLOUR", "PATH", "UNSET"], false).unwrap(),
-            ["HOME", "PATH", "NIXPKGS_ALLOW_UNFREE", "COLOUR"]
-        );
+        let always = ["HOME", "NIXPKGS_ALLOW_UNFREE", "NIXOS_REBUILD_NO_SYSTEMD_RUN"];
+        let chosen = environment(&[]).chosen(&Asked::default());
+        assert_eq!(names(&chosen), always);
+        assert!(chosen.withheld.is_superset(&set(&[
+            "PATH",
+            "COLOUR",
+            "TMPDIR",
+            "NIX_REMOTE",
+            "AWS_SECRET_ACCESS_KEY"
+        ])));
+        let chosen = environment(&[]).chosen(&asked(&["COLOUR", "PATH", "UNSET"], false));
+        assert_eq!(names(&chosen).len(), 5);
+        assert!(!chosen.withheld.contains("PATH"));
     }
 
     #[test]
     fn computed_names_may_be_any_but_a_secrets() {
-        assert_eq!(
-            chosen(&[], true).unwrap(),
-            ["HOME", "NIXPKGS_ALLOW_UNFREE", "NIXOS_REBUILD_NO_SYSTEMD_RUN", "COLOUR"]
-        );
-        assert!(
-            chosen(&["AWS_SECRET_ACCESS_KEY"], true)
-                .unwrap()
-                .contains(&"AWS_SECRET_ACCESS_KEY".to_owned())
-        );
+        let chosen = environment(&[]).chosen(&asked(&[], true));
+        assert!(names(&chosen).contains(&"COLOUR"));
+        assert!(!names(&chosen).contains(&"AWS_SECRET_ACCESS_KEY"));
+        let chosen = environment(&[]).chosen(&asked(&["AWS_SECRET_ACCESS_KEY"], true));
+        assert!(names(&chosen).contains(&"AWS_SECRET_ACCESS_KEY"));
+    }
+
+    /// A module that is in the store asks, which nobody has read beforehand.
+    #[test]
+    fn what_an_evaluation_turns_out_to_ask_for_is_sent_or_refused() {
+        let mut environment = environment(&[]);
+        let nothing = Asked::default();
+        let new = environment
+            .want(&missed(&["COLOUR", "PATH", "TMPDIR"]), &nothing)
+            .unwrap();
+        assert_eq!(new, set(&["COLOUR", "PATH", "TMPDIR"]));
+        let chosen = environment.chosen(&nothing);
+        assert!(names(&chosen).contains(&"COLOUR") && names(&chosen).contains(&"PATH"));
+        assert_eq!(chosen.unset, ["TMPDIR"]);
+        assert!(environment.want(&missed(&["COLOUR"]), &nothing).unwrap().is_empty());
+        // The next run needs no second evaluation for it.
+        let mut next = self::environment(&[]);
+        next.remember(environment.wanted().clone());
+        next.remember(set(&["AWS_SECRET_ACCESS_KEY", "NIX_REMOTE"]));
+        assert_eq!(next.wanted(), &set(&["COLOUR", "PATH", "TMPDIR"]));
+        for (name, remedy) in [
+            ("AWS_SECRET_ACCESS_KEY", "--send-env AWS_SECRET_ACCESS_KEY"),
+            ("NIX_REMOTE", "--eval-on ''"),
+            ("NIX_CONFIG", "--eval-on ''"),
+            ("XDG_CACHE_HOME", "--eval-on ''"),
+        ] {
+            let failure = environment.want(&missed(&[name]), &nothing).unwrap_err();
+            let text = format!("{failure:?}");
+            assert!(text.contains(name) && text.contains(remedy), "{text}");
+        }
     }
 
     #[test]
-    fn what_cannot_be_the_same_is_named() {
-        assert_eq!(chosen(&["NIX_REMOTE"], false), Err("NIX_REMOTE".to_owned()));
-        assert_eq!(chosen(&["TMPDIR"], true), Err("TMPDIR".to_owned()));
+    fn a_secret_is_known_by_its_name_or_its_value() {
+        for (name, value, secret) in [
+            ("API_KEY", "", true),
+            ("PGPASS", "x", true),
+            ("GIT_AUTHOR_NAME", "me", false),
+            ("DATABASE", "postgres://me:hunter2@db/x", true),
+            ("DATABASE", "postgres://me@db/x?a=b:c@d", false),
+            ("WHATEVER", "ghp_x", true),
+            ("WHATEVER", "-----BEGIN OPENSSH PRIVATE KEY-----", true),
+            ("COLOUR", "red", false),
+        ] {
+            let environment = Environment::new(vec![(name.into(), value.into())], &[]);
+            assert_eq!(environment.is_secret(name), secret, "{name}={value}");
+        }
+    }
+
+    #[test]
+    fn the_user_may_send_a_secret() {
+        let environment = environment(&["AWS_SECRET_ACCESS_KEY", "NIX_REMOTE"]);
+        let chosen = environment.chosen(&Asked::default());
+        assert!(names(&chosen).contains(&"AWS_SECRET_ACCESS_KEY"));
+        assert!(chosen.withheld.contains("NIX_REMOTE"));
+    }
+
+    #[test]
+    fn computed_names_are_made_of_what_the_files_have() {
+        let nothing = Asked::default();
+        for (words, refused) in [
+            (&["AWS_SECRET_ACCESS_KEY"][..], true),
+            (&["AWS_SECRET", "_ACCESS", "_KEY"], true),
+            (&["aws_secret", "_access_key", "toUpper"], true),
+            (&["aws_secret", "_access_key"], false),
+            (&["FOO", "BAR", "KEY", "AWS_"], false),
+            (&["NIX_", "REMOTE"], true),
+        ] {
+            assert_eq!(
+                environment(&[]).want(&computed(words), &nothing).is_err(),
+                refused,
+                "{words:?}"
+            );
+        }
+        let mut environment = environment(&[]);
+        assert_eq!(
+            environment.want(&computed(&["TMP", "DIR", "COL"]), &nothing).unwrap(),
+            set(&["TMPDIR"])
+        );
+        assert_eq!(environment.chosen(&nothing).unset, ["TMPDIR"]);
+        assert!(
+            environment
+                .want(&computed(&["TMP", "DIR", "COL"]), &nothing)
+                .unwrap()
+                .is_empty()
+        );
     }
 }

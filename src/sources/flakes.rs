@@ -3,6 +3,7 @@
 //!
 //! What Nix can fetch from elsewhere, the evaluator fetches: the lock file says what it has to be.
 
+pub mod lock_file;
 mod locked;
 mod written;
 
@@ -319,6 +320,37 @@ fn repository_of(directory: &Path) -> Option<PathBuf> {
     above
         .find(|directory| directory.join(".git").exists())
         .map(Path::to_path_buf)
+}
+
+/// What is made of any text, as a `flake.nix`.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn look_at(text: &str) {
+    let (flake, registry) = (Path::new("/nonexistent"), Registry::default());
+    for input in written::inputs(text) {
+        _ = match input {
+            Input::Reference(text) => Place::of_input(&text, flake, &registry),
+            Input::Attributes(attributes) => Place::of_attributes(&attributes, flake, &registry),
+        };
+    }
+}
+
+/// What is made of any bytes, as a `flake.lock` and a `registry.json`.
+#[cfg(any(test, fuzzing))]
+pub(super) fn look_at_lock(bytes: &[u8]) {
+    let (flake, text) = (Path::new("/nonexistent"), String::from_utf8_lossy(bytes));
+    let registry = Registry::read([text.as_ref()]);
+    let lock: Value = serde_json::from_str(&text).unwrap_or_default();
+    let nodes = lock["nodes"].as_object().into_iter().flat_map(Map::values);
+    for part in nodes.flat_map(|node| [&node["locked"], &node["original"]]) {
+        _ = Place::of_attributes(part, flake, &registry);
+        if let Some(path) = part["narHash"].as_str().and_then(locked::store_path) {
+            assert!(
+                crate::store_path::StorePath::parse(&path.to_string_lossy()).is_ok(),
+                "{part}"
+            );
+        }
+    }
+    _ = Place::of(&text, flake, &registry);
 }
 
 #[cfg(test)]

@@ -2,11 +2,16 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
+use std::path::{Component, Path};
 
 /// Whether a file is a secret of this machine itself, or no file at all but a window into its kernel: no evaluation has
 /// business with it. The list is of what is usual; it cannot be whole.
 pub(super) fn is_forbidden(path: &Path) -> bool {
+    is_of_the_machine(path) || is_secret_by_name(path)
+}
+
+/// Whether it is so by its place, whatever is in it.
+pub(super) fn is_of_the_machine(path: &Path) -> bool {
     const PLACES: [&str; 18] = [
         "/dev",
         "/proc",
@@ -27,6 +32,21 @@ pub(super) fn is_forbidden(path: &Path) -> bool {
         "/var/lib/iwd",
         "/var/lib/sops-nix",
     ];
+    // Of these, a part is users' and no window into the kernel; in /run itself the names are no secret, nor are its links.
+    const PUBLIC: [&str; 2] = ["/dev/shm", "/run/media"];
+    if path == Path::new("/run") {
+        return false;
+    }
+    let is_public = PUBLIC.iter().any(|place| path.starts_with(place));
+    (!is_public && PLACES.iter().any(|place| path.starts_with(place)))
+        || (path.starts_with("/etc/ssh")
+            && path
+                .file_name()
+                .is_some_and(|name| name.to_string_lossy().ends_with("_key")))
+}
+
+/// Whether a file is a secret by its name, as far as that tells.
+fn is_secret_by_name(path: &Path) -> bool {
     const IN_A_HOME: [&str; 6] = [".aws", ".gnupg", ".netrc", ".password-store", ".ssh", "sops"];
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     // Under .ssh, what is no key is public or harmless and may belong to a configuration.
@@ -35,10 +55,37 @@ pub(super) fn is_forbidden(path: &Path) -> bool {
         let parent = parent.to_string_lossy();
         IN_A_HOME.contains(&&*parent) && (parent != ".ssh" || is_key) && (parent != "sops" || name == "keys.txt")
     });
-    PLACES.iter().any(|place| path.starts_with(place))
-        || (path.starts_with("/etc/ssh") && name.ends_with("_key"))
-        || name == ".netrc"
-        || in_a_home
+    name == ".netrc" || in_a_home
+}
+
+/// What a git directory holds that git itself does not read: the keys of git-crypt.
+pub(super) fn is_gits_own_secret(path: &Path) -> bool {
+    let mut parts = path
+        .components()
+        .map(Component::as_os_str)
+        .skip_while(|part| *part != ".git");
+    parts.any(|part| part == "git-crypt")
+}
+
+/// Whether a file's beginning is a private key's, or has a token or password in it, by the words of the programs whose
+/// files these are: `OpenSSH`, `OpenSSL`, `GnuPG`, age and sops, git-crypt, AWS, curl (`.netrc`).
+pub(super) fn is_secret_content(path: &Path, bytes: &[u8]) -> bool {
+    const WORDS: [&str; 10] = [
+        "PRIVATE KEY-----",
+        "PRIVATE KEY BLOCK-----",
+        "AGE-SECRET-KEY-",
+        "AGE-PLUGIN-",
+        "PuTTY-User-Key-File-",
+        "(private-key",
+        "protected-private-key",
+        "GITCRYPTKEY",
+        "aws_secret_access_key",
+        "aws_session_token",
+    ];
+    // The packet of OpenPGP in which a secret key comes.
+    let is_packet = matches!(bytes.first(), Some(0x94..=0x97 | 0xc5));
+    let has = |word: &str| bytes.windows(word.len()).any(|part| part == word.as_bytes());
+    is_packet || WORDS.iter().any(|word| has(word)) || (path.ends_with(".netrc") && has("password"))
 }
 
 /// Whether every user of this machine may read a file.
@@ -76,6 +123,51 @@ pub(super) fn is_the_evaluators(path: &Path) -> bool {
     PLACES.iter().any(|place| path.starts_with(place))
 }
 
+/// Whether in such a place this machine's own can be shown where the configuration names it: not programs and what they
+/// need to run, and no window into the kernel.
+pub(super) fn can_be_shown(path: &Path) -> bool {
+    const PLACES: [&str; 5] = ["/dev/shm", "/etc/ca-certificates", "/etc/pki", "/etc/ssl", "/usr"];
+    const PROGRAMS: [&str; 5] = ["bin", "lib", "libexec", "sbin", "games"];
+    let of_programs = |directory: &str| {
+        let rest = path.strip_prefix(directory).ok();
+        let name = rest.and_then(|rest| rest.components().next());
+        // With lib32, libx32 and the like.
+        let name = name.map(|name| name.as_os_str().to_string_lossy().into_owned());
+        name.is_some_and(|name| PROGRAMS.contains(&&*name) || name.starts_with("lib"))
+    };
+    PLACES
+        .iter()
+        .any(|place| path.starts_with(place) && path != Path::new(place))
+        && !of_programs("/usr")
+        && !of_programs("/usr/local")
+}
+
+/// Whether a text that is a path in such a place may well be read as this machine's, and is not just told to programs.
+pub(super) fn is_text_of_ours(path: &Path) -> bool {
+    let of_users = ["/dev/shm", "/usr"].iter().any(|place| path.starts_with(place));
+    of_users && can_be_shown(path) && !is_everybodys(path)
+}
+
+/// Whether a directory of such a place is one in which programs of the evaluator's look for what they need.
+pub(super) fn is_everybodys(directory: &Path) -> bool {
+    const DIRECTORIES: [&str; 13] = [
+        "/dev/shm",
+        "/etc/ca-certificates",
+        "/etc/pki",
+        "/etc/ssl",
+        "/etc/ssl/certs",
+        "/etc/ssl/private",
+        "/usr",
+        "/usr/local",
+        "/usr/local/share",
+        "/usr/local/src",
+        "/usr/share",
+        "/usr/share/ca-certificates",
+        "/usr/src",
+    ];
+    DIRECTORIES.iter().any(|known| directory == Path::new(known))
+}
+
 /// Files of which an evaluation elsewhere sees that machine's, unless the configuration names this one's.
 pub(super) fn is_of_both(path: &Path) -> bool {
     const FILES: [&str; 6] = [
@@ -99,15 +191,6 @@ pub(super) fn is_too_much(directory: &Path, home: &Path) -> bool {
             .any(|known| directory == Path::new(known))
         || directory == home
         || directory.parent() == Some(Path::new("/home"))
-}
-
-/// Whether a program's settings hold a password: in an address, or in a header that goes with each request.
-pub(super) fn has_credentials(text: &str) -> bool {
-    text.lines().any(|line| {
-        let address = line.split_once("://").map(|(_, rest)| rest);
-        let in_address = address.is_some_and(|rest| rest.split('/').next().is_some_and(|host| host.contains('@')));
-        in_address || line.to_ascii_lowercase().contains("extraheader")
-    })
 }
 
 /// Whether a path is a git directory or in one.
@@ -146,7 +229,9 @@ mod tests {
             "/root/.aws/credentials",
             "/root/.config/sops/age/keys.txt",
             "/run/secrets/wifi",
+            "/run/user/1000/x",
             "/proc/kcore",
+            "/dev/sda",
             "/etc/sudoers.d/admin",
         ] {
             assert!(is_forbidden(Path::new(path)), "{path}");
@@ -158,6 +243,9 @@ mod tests {
             "/root/.ssh/authorized_keys",
             "/etc/nixos/sops/default.nix",
             "/etc/nixos/a_key",
+            "/run",
+            "/run/media/me/stick/flake.nix",
+            "/dev/shm/configuration.nix",
         ] {
             assert!(!is_forbidden(Path::new(path)), "{path}");
         }
@@ -181,17 +269,45 @@ mod tests {
     }
 
     #[test]
-    fn settings_with_passwords() {
-        for line in [
-            "[url \"https://token@github.com/\"]",
-            "[url \"https://me:token@git.lan\"]",
-            "\textraHeader = Authorization: bearer x",
+    fn a_secret_is_one_by_what_is_in_it() {
+        for bytes in [
+            b"-----BEGIN OPENSSH PRIVATE KEY-----\nb3Bl".as_slice(),
+            b"-----BEGIN PGP PRIVATE KEY BLOCK-----\n",
+            b"# created: now\nAGE-SECRET-KEY-1XYZ",
+            b"Created: 2026\nKey: (protected-private-key (rsa",
+            b"\0GITCRYPTKEY\0\0",
+            b"[default]\naws_secret_access_key = x",
+            b"machine h login me password x",
+            b"\x95\x03\xbe\x04",
         ] {
-            assert!(has_credentials(&format!("[core]\n{line}\n")), "{line}");
+            assert!(
+                is_secret_content(Path::new("/c/.netrc"), bytes),
+                "{}",
+                String::from_utf8_lossy(bytes)
+            );
         }
-        assert!(!has_credentials(
-            "[user]\n\temail = me@lab\n[url \"git@github.com:\"]\n\tinsteadOf = https://github.com/@\n"
-        ));
+        // A public key, a file encrypted to one, settings.
+        for bytes in [
+            b"".as_slice(),
+            b"-----BEGIN PGP PUBLIC KEY BLOCK-----\n",
+            b"me@lab namespaces=\"git\" ssh-ed25519 AAAA",
+            b"use-agent\ncharset utf-8\n",
+            b"\x85\x02\x0c\x03",
+            b"age1qqq\n",
+            b"# password logins: none\n",
+        ] {
+            assert!(
+                !is_secret_content(Path::new("/c/.ssh/config"), bytes),
+                "{}",
+                String::from_utf8_lossy(bytes)
+            );
+        }
+    }
+
+    #[test]
+    fn of_git_its_own_keys_stay() {
+        assert!(is_gits_own_secret(Path::new("/c/.git/git-crypt/keys/default")));
+        assert!(!is_gits_own_secret(Path::new("/c/git-crypt/.git/config")));
     }
 
     #[test]
@@ -211,6 +327,26 @@ mod tests {
         }
         for path in ["/etc/passwd", "/etc/nixos", "/usrlocal", "/nix/var/nix/profiles"] {
             assert!(!is_the_evaluators(Path::new(path)), "{path}");
+        }
+        for path in [
+            "/usr/src/c",
+            "/usr/local/share/x",
+            "/dev/shm/x",
+            "/etc/ssl/certs/own.pem",
+        ] {
+            assert!(can_be_shown(Path::new(path)), "{path}");
+        }
+        for path in [
+            "/usr",
+            "/usr/bin/env",
+            "/usr/lib64/x",
+            "/usr/local/lib/x",
+            "/bin/sh",
+            "/dev/null",
+            "/proc/x",
+            "/etc/x",
+        ] {
+            assert!(!can_be_shown(Path::new(path)), "{path}");
         }
         assert!(is_of_both(Path::new("/etc/passwd")) && !is_of_both(Path::new("/etc/hostname")));
     }

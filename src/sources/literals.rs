@@ -4,11 +4,12 @@
 
 use std::collections::BTreeSet;
 
-use rnix::ast::{self, InterpolPart};
-use rnix::{Root, SyntaxNode};
+use rnix::SyntaxNode;
+use rnix::ast::{self, Attr};
 use rowan::ast::AstNode;
 
 use super::environment::Asked;
+use crate::nix_text;
 
 /// What one file names.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -25,11 +26,21 @@ pub struct Literals {
 }
 
 impl Literals {
-    /// Reads them from a file's text. A text with errors in it gives what can be read: saying what is wrong is Nix's.
+    /// Reads them from a file's text. A text with errors in it gives what can be read: saying what is wrong is Nix's. One
+    /// that cannot be read at all may still ask for any variable.
     #[must_use]
     pub fn of(text: &str) -> Self {
+        nix_text::read(text, Self::in_tree).unwrap_or_else(|| Self {
+            asked: Asked {
+                computes_names: text.contains("getEnv"),
+                ..Asked::default()
+            },
+            ..Self::default()
+        })
+    }
+
+    fn in_tree(root: &SyntaxNode) -> Self {
         let mut found = Self::default();
-        let root = Root::parse(text).syntax();
         for node in root.descendants() {
             found.visit(&node);
         }
@@ -38,7 +49,7 @@ impl Literals {
             let strings = root
                 .descendants()
                 .filter_map(ast::Str::cast)
-                .filter_map(|string| whole(&string));
+                .filter_map(|string| nix_text::whole(&string));
             found.asked.names.extend(strings.filter(|text| is_name(text)));
         }
         found
@@ -46,20 +57,15 @@ impl Literals {
 
     fn visit(&mut self, node: &SyntaxNode) {
         if let Some(path) = ast::Path::cast(node.clone()) {
-            let Some(InterpolPart::Literal(start)) = path.parts().into_iter().next() else {
-                return;
-            };
-            let text = start.text();
+            let Some(text) = nix_text::path(&path) else { return };
             if path.is_search() {
                 self.lookups.insert(text.trim_matches(['<', '>']).to_owned());
             } else {
-                self.paths.insert(text.to_owned());
+                self.paths.insert(text);
             }
         } else if let Some(string) = ast::Str::cast(node.clone()) {
-            if let Some(InterpolPart::Literal(start)) = string.normalized_parts().into_iter().next() {
-                let is_ours = ["/", "path:", "git+file:"].iter().any(|kind| start.starts_with(kind));
-                self.strings.extend(Some(start).filter(|_| is_ours));
-            }
+            let is_ours = |text: &String| ["/", "path:", "git+file:"].iter().any(|kind| text.starts_with(kind));
+            self.strings.extend(nix_text::start(&string).filter(is_ours));
         } else if is_get_env(node) {
             match argument_of(node) {
                 Some(name) => _ = self.asked.names.insert(name),
@@ -73,10 +79,10 @@ impl Literals {
 fn is_get_env(node: &SyntaxNode) -> bool {
     if let Some(select) = ast::Select::cast(node.clone()) {
         let last = select.attrpath().and_then(|path| path.attrs().last());
-        return last.is_some_and(|name| name.to_string() == "getEnv");
+        return matches!(last, Some(Attr::Ident(name)) if name.syntax().text() == "getEnv");
     }
     // Not as a part of that, nor as the name of an attribute.
-    ast::Ident::cast(node.clone()).is_some_and(|name| name.to_string() == "getEnv")
+    ast::Ident::cast(node.clone()).is_some_and(|name| name.syntax().text() == "getEnv")
         && node
             .parent()
             .is_none_or(|parent| ast::Attrpath::cast(parent.clone()).is_none() && ast::Inherit::cast(parent).is_none())
@@ -93,15 +99,7 @@ fn argument_of(function: &SyntaxNode) -> Option<String> {
         argument = inner.expr()?;
     }
     match argument {
-        ast::Expr::Str(text) => whole(&text),
-        _ => None,
-    }
-}
-
-/// A string without `${`.
-fn whole(string: &ast::Str) -> Option<String> {
-    match string.normalized_parts().as_slice() {
-        [InterpolPart::Literal(text)] => Some(text.clone()),
+        ast::Expr::Str(text) => nix_text::whole(&text),
         _ => None,
     }
 }

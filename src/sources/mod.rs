@@ -7,6 +7,7 @@
 //! - [`flakes`]: what of this machine a flake consists of;
 //! - `git`: what git knows of a repository;
 //! - [`mirror`]: what is there of them on the other machine, as a value;
+//! - `opening`: files that may not be what they were a moment ago;
 //! - [`record`]: what the last evaluation needed, kept for the next;
 //! - [`archive`]: files as a tar stream.
 
@@ -14,10 +15,13 @@ pub mod archive;
 pub mod collect;
 pub mod environment;
 pub mod flakes;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod git;
 mod guard;
 pub mod literals;
 pub mod mirror;
+mod opening;
 pub mod proof;
 pub mod record;
 pub mod search_path;

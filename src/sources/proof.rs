@@ -89,6 +89,10 @@ fn digest(entry: &Entry) -> Option<String> {
             identity: Identity::Digest(digest),
             ..
         } => Some(hexadecimal(digest)),
+        Entry::Content {
+            identity: Identity::Made(made),
+            ..
+        } => Some(hexadecimal(made.digest())),
         _ => None,
     }
 }
@@ -97,6 +101,7 @@ fn digest(entry: &Entry) -> Option<String> {
 mod tests {
     use super::*;
     use crate::sources::archive::{Counter, write_entries};
+    use crate::sources::mirror::{Made, each};
     use std::ffi::{OsStr, OsString};
     use std::fs;
     use std::io::Write;
@@ -143,6 +148,16 @@ mod tests {
             };
             entries.push((path, entry));
         }
+        let made = Identity::Made(Made::new(b"other bytes".to_vec()));
+        fs::write(place.join("index"), "its own").unwrap();
+        entries.push((
+            place.join("index"),
+            Entry::Content {
+                executable: false,
+                mtime: 7,
+                identity: made,
+            },
+        ));
         for parent in place.ancestors() {
             entries.push((parent.to_path_buf(), Entry::Open { mtime: None }));
         }
@@ -190,12 +205,7 @@ mod tests {
         let target = tempfile::tempdir().unwrap();
         let stream = target.path().with_extension("tar");
         let entries: Vec<_> = mirror.entries.clone().into_iter().collect();
-        write_entries(
-            entries.iter().map(|(path, entry)| (path.as_path(), entry)),
-            fs::File::create(&stream).unwrap(),
-            &Counter::default(),
-        )
-        .unwrap();
+        write_entries(each(&entries), fs::File::create(&stream).unwrap(), &Counter::default()).unwrap();
         let mut tar = Command::new("tar");
         let tar = tar.arg("-xf").arg(&stream).arg("-C").arg(target.path());
         assert!(tar.status().unwrap().success());

@@ -4,13 +4,13 @@
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::fs;
-use std::io::Write;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
 use super::mirror::{Mirror, Shared, hexadecimal};
+use crate::written;
 
 /// As many records as are kept, of all hosts and configurations.
 const MOST_RECORDS: usize = 32;
@@ -22,16 +22,22 @@ pub struct Kept {
     pub mirror: Shared,
     /// The files of it that were not read after all: they do not go again, unless something names them again.
     pub unread: BTreeSet<PathBuf>,
+    /// The environment variables that it asked for and nobody had foreseen.
+    pub variables: BTreeSet<String>,
 }
 
 impl Kept {
-    /// The length of the mirror on a line, the mirror, and the other paths, each ended by a NUL.
+    /// The length of the mirror on a line, the mirror, the other paths and the variables, each ended by a NUL. A path begins
+    /// with a slash, and a variable that can be sent has none.
     fn to_bytes(&self) -> Vec<u8> {
         let mirror = self.mirror.to_bytes();
         let mut bytes = format!("{}\n", mirror.len()).into_bytes();
         bytes.extend(mirror);
         for path in &self.unread {
             bytes.extend([path.as_os_str().as_bytes(), b"\0"].concat());
+        }
+        for name in &self.variables {
+            bytes.extend([name.as_bytes(), b"\0"].concat());
         }
         bytes
     }
@@ -40,11 +46,25 @@ impl Kept {
         let line = bytes.iter().position(|byte| *byte == b'\n')?;
         let length: usize = std::str::from_utf8(&bytes[..line]).ok()?.parse().ok()?;
         let (mirror, unread) = bytes[line + 1..].split_at_checked(length)?;
-        let paths = unread.split(|byte| *byte == 0).filter(|path| !path.is_empty());
+        let words = unread.split(|byte| *byte == 0).filter(|word| !word.is_empty());
+        let (paths, names): (Vec<&[u8]>, Vec<&[u8]>) = words.partition(|word| word.starts_with(b"/"));
+        let names = names.into_iter().filter_map(|name| std::str::from_utf8(name).ok());
         Some(Self {
             mirror: Mirror::from_bytes(mirror)?.into(),
-            unread: paths.map(|path| PathBuf::from(OsStr::from_bytes(path))).collect(),
+            unread: paths
+                .into_iter()
+                .map(|path| PathBuf::from(OsStr::from_bytes(path)))
+                .collect(),
+            variables: names.map(str::to_owned).collect(),
         })
+    }
+}
+
+/// What is made of any bytes: what can be read is what was written.
+#[cfg(any(test, fuzzing))]
+pub(super) fn look_at(bytes: &[u8]) {
+    if let Some(kept) = Kept::from_bytes(bytes) {
+        assert_eq!(Kept::from_bytes(&kept.to_bytes()), Some(kept));
     }
 }
 
@@ -90,10 +110,7 @@ impl Record {
             return Ok(());
         }
         fs::create_dir_all(directory)?;
-        // Under its name when it is whole.
-        let mut file = tempfile::NamedTempFile::new_in(directory)?;
-        file.write_all(bytes)?;
-        file.persist(&self.file)?;
+        written::keep(&self.file, bytes)?;
         forget_oldest(directory)
     }
 }
@@ -125,6 +142,7 @@ mod tests {
             }
             .into(),
             unread: ["/c\n".into(), "/d".into()].into(),
+            variables: ["COLOUR".into(), "X".into()].into(),
         };
         let record = |name: &str| Record::new(cache.path(), &["builder", name]);
         assert_eq!(record("x").read(), Kept::default());

@@ -2,6 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::nix_settings::NixSettings;
+use crate::surroundings::{Directory, HomeVariable, Surroundings};
+
 /// The channels that Nix looks into of itself, after everything else.
 const ROOT_CHANNELS: &str = "/nix/var/nix/profiles/per-user/root/channels";
 
@@ -20,28 +23,43 @@ struct Entry {
 }
 
 impl SearchPath {
-    /// The search path of a command run in `directory`: its `-I` flags, then `NIX_PATH` or else the setting `nix-path`,
-    /// then Nix's own default.
+    /// The search path of a command run here: its `-I` flags, then `NIX_PATH` or else the setting `nix-path`, then Nix's own
+    /// default, with what `extra-nix-path` adds. An older Nix has that last; the evaluator's own order decides.
     #[must_use]
-    pub fn new(
-        include: &[String],
-        nix_path: Option<&str>,
-        setting: Option<&str>,
-        home: &Path,
-        directory: &Path,
-    ) -> Self {
+    pub fn of(include: &[String], around: &Surroundings, settings: &NixSettings) -> Self {
+        let words = |text: Option<&str>| -> Vec<String> {
+            let words = text.unwrap_or_default().split_whitespace();
+            words.map(str::to_owned).collect()
+        };
         let mut texts: Vec<String> = include.to_vec();
-        match (nix_path, setting) {
-            (Some(text), _) => texts.extend(split(text)),
-            (None, Some(text)) => texts.extend(text.split_whitespace().map(str::to_owned)),
-            (None, None) => texts.extend([
-                home.join(".nix-defexpr/channels").to_string_lossy().into_owned(),
-                format!("nixpkgs={ROOT_CHANNELS}/nixpkgs"),
-            ]),
+        match (around.text("NIX_PATH"), settings.get("nix-path")) {
+            (Some(text), _) => {
+                texts.extend(split(&text));
+                texts.extend(words(settings.added("nix-path")));
+            }
+            (None, Some(text)) => texts.extend(words(Some(text))),
+            (None, None) => {
+                texts.extend(words(settings.added("nix-path")));
+                let channels = channels_of_user(around, settings);
+                texts.extend([
+                    channels.to_string_lossy().into_owned(),
+                    format!("nixpkgs={ROOT_CHANNELS}/nixpkgs"),
+                ]);
+            }
         }
         texts.push(ROOT_CHANNELS.to_owned());
+        Self::in_directory(&texts, &around.directory)
+    }
+
+    fn in_directory(texts: &[String], directory: &Path) -> Self {
         let entries = texts.iter().filter_map(|text| Entry::parse(text, directory)).collect();
         Self { entries }
+    }
+
+    /// That of a test's `NIX_PATH`.
+    #[cfg(test)]
+    pub(crate) fn of_variable(nix_path: &str, directory: &Path) -> Self {
+        Self::in_directory(&split(nix_path), directory)
     }
 
     /// One on which nothing is found.
@@ -56,6 +74,23 @@ impl SearchPath {
         self.entries.iter().find_map(|entry| entry.find(name))
     }
 
+    /// Whether the user has given the name a meaning of its own (`-I NAME=PATH`).
+    #[must_use]
+    pub fn is_given(&self, name: &str) -> bool {
+        let below = |prefix: &str| {
+            name.strip_prefix(prefix)
+                .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        };
+        self.entries
+            .iter()
+            .any(|entry| !entry.prefix.is_empty() && below(&entry.prefix))
+    }
+
+    /// The places of this machine that it names, be there something or not.
+    pub fn places(&self) -> impl Iterator<Item = &Path> {
+        self.entries.iter().filter_map(|entry| entry.path.as_deref())
+    }
+
     /// Whether an address has this name for a prefix; the evaluator will look there.
     #[must_use]
     pub fn is_address(&self, name: &str) -> bool {
@@ -63,6 +98,36 @@ impl SearchPath {
             .iter()
             .any(|entry| entry.prefix == name && entry.path.is_none())
     }
+}
+
+/// Where the user's own channels are.
+#[must_use]
+pub fn channels_of_user(around: &Surroundings, settings: &NixSettings) -> PathBuf {
+    if settings.get("use-xdg-base-directories") == Some("true") {
+        around.nix_directory(Directory::State).join("defexpr/channels")
+    } else {
+        around.home().join(".nix-defexpr/channels")
+    }
+}
+
+/// Nix's own default as the text of a setting, where another machine's Nix would take another home for it: HOME is another
+/// user's, which it cannot see. Otherwise nothing.
+#[must_use]
+pub fn own_search_path(around: &Surroundings, settings: &NixSettings) -> String {
+    let is_said = around.variable("NIX_PATH").is_some() || settings.get("nix-path").is_some();
+    if is_said || !matches!(around.home_variable(), HomeVariable::AnotherUsers(_)) {
+        return String::new();
+    }
+    let channels = channels_of_user(around, settings).to_string_lossy().into_owned();
+    let nixpkgs = format!("{ROOT_CHANNELS}/nixpkgs");
+    let entries = [
+        (channels.clone(), channels),
+        (nixpkgs.clone(), format!("nixpkgs={nixpkgs}")),
+        (ROOT_CHANNELS.to_owned(), ROOT_CHANNELS.to_owned()),
+    ];
+    let there = entries.iter().filter(|(path, _)| Path::new(path).exists());
+    let words: Vec<&str> = there.map(|(_, text)| text.as_str()).collect();
+    format!("nix-path = {}\n", words.join(" "))
 }
 
 impl Entry {
@@ -82,7 +147,13 @@ impl Entry {
             let rest = name.strip_prefix(&self.prefix)?;
             rest.strip_prefix('/').or_else(|| rest.is_empty().then_some(rest))?
         };
-        let path = if rest.is_empty() { own.clone() } else { own.join(rest) };
+        let mut path = own.clone().into_os_string();
+        if !rest.is_empty() {
+            // As text, as Nix does: a rest that begins with a slash leads nowhere else.
+            path.push("/");
+            path.push(rest);
+        }
+        let path = PathBuf::from(path);
         path.exists().then_some(path)
     }
 }
@@ -126,6 +197,18 @@ mod tests {
         assert_eq!(split("nixpkgs=flake:nixpkgs:/z"), ["nixpkgs=flake:nixpkgs", "/z"]);
     }
 
+    fn search(include: &[&str], variables: &[(&str, &str)], directory: &Path) -> SearchPath {
+        let mut around = Surroundings::with(variables);
+        around.directory = directory.to_owned();
+        let include: Vec<String> = include.iter().map(|text| (*text).to_owned()).collect();
+        let isolated = [("NIX_CONF_DIR", "/absent"), ("NIX_USER_CONF_FILES", "")];
+        around
+            .variables
+            .extend(isolated.map(|(name, value)| (name.into(), value.into())));
+        let settings = NixSettings::read(&around);
+        SearchPath::of(&include, &around, &settings)
+    }
+
     #[test]
     fn the_first_entry_that_has_the_name_decides() {
         let root = tempfile::tempdir().unwrap();
@@ -139,20 +222,14 @@ mod tests {
             path("absent").display(),
             path("two").display()
         );
-        let search = SearchPath::new(&[], Some(&text), None, Path::new("/home"), Path::new("/"));
-        assert_eq!(search.find("nixpkgs"), Some(path("one")));
-        assert_eq!(search.find("nixpkgs/nixos"), Some(path("one/nixos")));
-        assert_eq!(search.find("home-manager"), Some(path("two/home-manager")));
-        assert_eq!(search.find("nixpkgs2"), None);
-        assert_eq!(search.find("gone"), None);
-        assert!(!search.is_address("nixpkgs"));
-        let address = SearchPath::new(
-            &[],
-            Some("nixpkgs=channel:nixos-25.05"),
-            None,
-            Path::new("/h"),
-            Path::new("/"),
-        );
+        let found = search(&[], &[("NIX_PATH", &text)], Path::new("/"));
+        assert_eq!(found.find("nixpkgs"), Some(path("one")));
+        assert_eq!(found.find("nixpkgs/nixos"), Some(path("one/nixos")));
+        assert_eq!(found.find("home-manager"), Some(path("two/home-manager")));
+        assert_eq!(found.find("nixpkgs2"), None);
+        assert_eq!(found.find("gone"), None);
+        assert!(!found.is_address("nixpkgs"));
+        let address = search(&[], &[("NIX_PATH", "nixpkgs=channel:nixos-25.05")], Path::new("/"));
         assert!(address.is_address("nixpkgs"));
     }
 
@@ -160,13 +237,37 @@ mod tests {
     fn relative_entries_start_from_the_current_directory_and_flags_come_first() {
         let root = tempfile::tempdir().unwrap();
         std::fs::create_dir_all(root.path().join("here/nixos")).unwrap();
-        let search = SearchPath::new(
-            &["nixpkgs=here".into()],
-            Some("nixpkgs=/"),
-            None,
-            Path::new("/h"),
-            root.path(),
-        );
-        assert_eq!(search.find("nixpkgs"), Some(root.path().join("here")));
+        let found = search(&["nixpkgs=here"], &[("NIX_PATH", "nixpkgs=/")], root.path());
+        assert_eq!(found.find("nixpkgs"), Some(root.path().join("here")));
+    }
+
+    /// The setting, what is added to it, and the channels wherever the settings have them.
+    #[test]
+    fn settings_of_the_search_path_count() {
+        let root = tempfile::tempdir().unwrap();
+        let path = |name: &str| root.path().join(name);
+        for directory in [
+            "own/nixpkgs",
+            "home/.nix-defexpr/channels/a",
+            "state/nix/defexpr/channels/a",
+        ] {
+            std::fs::create_dir_all(path(directory)).unwrap();
+        }
+        let (home, state, own) = (path("home"), path("state"), path("own"));
+        let config = |text: &str| {
+            let text = text.replace("OWN", own.to_str().unwrap());
+            let variables = [
+                ("HOME", home.to_str().unwrap()),
+                ("XDG_STATE_HOME", state.to_str().unwrap()),
+                ("NIX_CONFIG", text.as_str()),
+            ];
+            search(&[], &variables, Path::new("/"))
+        };
+        assert_eq!(config("nix-path = x=OWN").find("x"), Some(own.clone()));
+        let added = config("extra-nix-path = OWN");
+        assert_eq!(added.find("nixpkgs"), Some(path("own/nixpkgs")));
+        assert_eq!(added.find("a"), Some(path("home/.nix-defexpr/channels/a")));
+        let xdg = config("use-xdg-base-directories = true");
+        assert_eq!(xdg.find("a"), Some(path("state/nix/defexpr/channels/a")));
     }
 }

@@ -1,6 +1,10 @@
 //! The connection to another machine, and what its failures mean.
 
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
+mod led;
 mod needs;
+mod patience;
 mod reasons;
 mod said;
 mod stand_in;
@@ -13,12 +17,15 @@ use anyhow::{Context, Result};
 use tempfile::TempDir;
 
 use crate::failure::Failure;
-use crate::host::Host;
+use crate::host::{Host, OwnNames};
+use crate::private;
 use crate::process::Invocation;
 use crate::process::quote::words;
 use crate::process::signals::Signals;
 use crate::surroundings::Surroundings;
 
+use led::Led;
+pub use patience::{Awaited, Patience};
 pub use reasons::no_session;
 pub use said::Said;
 
@@ -92,8 +99,7 @@ impl Ssh {
     fn place(&self) -> Result<&Path> {
         if self.place.get().is_none() {
             // Not in TMPDIR, which may be too long for a socket's address.
-            let directory = tempfile::Builder::new().prefix("rebuild.").tempdir_in("/tmp")?;
-            let _ = self.place.set(directory);
+            let _ = self.place.set(private::directory(Path::new("/tmp"))?);
         }
         self.place
             .get()
@@ -102,17 +108,49 @@ impl Ssh {
     }
 
     /// What ssh itself says of its configuration for a host. Nothing is connected for it.
+    fn configuration(&self, host: &Host) -> Invocation {
+        Invocation::new("ssh")
+            .args(self.options(host))
+            .args(["-T", "-G", "--", &host.destination()])
+    }
+
     fn is_shared_by_user(&self, host: &Host, signals: &Signals) -> Result<bool> {
-        let question = Invocation::new("ssh")
-            .args(self.own(host))
-            .args(["-T", "-G", "--", &host.destination()]);
-        let Ok(answer) = question.quietly(signals) else {
+        let Ok(answer) = self.configuration(host).quietly(signals) else {
             signals.check()?;
             return Ok(false);
         };
         let answer = String::from_utf8_lossy(&answer);
         let path = answer.lines().find_map(|line| line.strip_prefix("controlpath "));
         Ok(path.is_some_and(|path| path != "none"))
+    }
+
+    /// Where the user's options and configuration lead a host that is named as this machine is, if that is elsewhere.
+    ///
+    /// Where there is no ssh and nobody has options for it, such a name can mean this machine alone.
+    ///
+    /// # Errors
+    /// ssh cannot say, or a signal has come.
+    pub fn detour(&self, host: &Host, own: &OwnNames, signals: &Signals) -> Result<Option<String>> {
+        let has_ssh = which::which_in("ssh", self.path.as_ref(), "/").is_ok();
+        if !has_ssh && self.options(host).is_empty() {
+            return Ok(None);
+        }
+        // Its own words about it are seen.
+        let answer = match self.configuration(host).capture(signals) {
+            Ok(answer) => Led::parse(&String::from_utf8_lossy(&answer)),
+            Err(_) => None,
+        };
+        signals.check()?;
+        let name = host.name();
+        let led = answer.ok_or_else(|| {
+            Failure::new(format!(
+                "ssh does not say where '{name}' leads: to this machine, or to another?"
+            ))
+            .with_remedy(format!(
+                "this machine is '', in place of {name}\nto see what ssh says: ssh -G {name}"
+            ))
+        })?;
+        Ok(led.away_from(own))
     }
 
     /// What the user says of the connections to this host. Of two, ssh counts the first.
@@ -171,7 +209,7 @@ impl Ssh {
         options
     }
 
-    /// The command for one session, on whose stdin a script of so many bytes comes first. `forward` is a socket there and
+    /// The command for one session, on whose stdin a script of so many bytes comes first ([`opening`]). `forward` is a socket there and
     /// the socket of ours to which it leads.
     #[must_use]
     pub fn session(&self, host: &Host, forward: Option<(&Path, &Path)>, script_length: usize) -> Invocation {
@@ -230,12 +268,28 @@ impl Drop for Ssh {
 /// A login whose `PATH` leads nowhere has no dd either, and then nobody reads the script.
 const FIND_DD: &str = "command -v dd >/dev/null || PATH=$PATH:/run/current-system/sw/bin:/usr/bin:/bin";
 
+/// The line after which the script comes.
+const SCRIPT: &str = "@rebuild script";
+
+/// So many empty lines come before it. A login file may read a line of what is meant for the script (`read answer` in
+/// .bashrc): it gets one of them.
+const SPARE: usize = 16;
+
 /// The command line that the login shell over there gets.
 fn start(script_length: usize) -> String {
-    format!("exec /bin/sh -c '{FIND_DD}; eval \"$(dd bs={script_length} count=1 iflag=fullblock 2>/dev/null)\"'")
+    format!(
+        "exec /bin/sh -c '{FIND_DD}; while IFS= read -r line; do case $line in \"{SCRIPT}\") \
+         eval \"$(dd bs={script_length} count=1 iflag=fullblock 2>/dev/null)\"; exit;; esac; done'"
+    )
 }
 
-/// The same for this machine: a command that runs a script of so many bytes, which it reads from its stdin.
+/// What such a command reads to run this script.
+#[must_use]
+pub fn opening(script: &[u8]) -> Vec<u8> {
+    [&[b'\n'; SPARE], SCRIPT.as_bytes(), b"\n", script].concat()
+}
+
+/// The same for this machine: a command that runs a script of so many bytes, which it reads from its stdin ([`opening`]).
 #[must_use]
 pub fn here(script_length: usize) -> Invocation {
     Invocation::new("/bin/sh").arg("-c").arg(start(script_length))
@@ -319,8 +373,10 @@ mod tests {
         let command = ssh.session(&host(), Some(forward), 1234);
         let words: Vec<_> = command.words().map(|word| word.to_string_lossy()).collect();
         let expected = "ssh|-p|22|-o|ProxyCommand=a b|-T|-a|-x|-o|ConnectTimeout=20|-o|ServerAliveInterval=30\
-            |-o|ServerAliveCountMax=3|-o|ExitOnForwardFailure=no|-o|RemoteCommand=none|-o|SessionType=default|-o|StdinNull=no|-R|/tmp/there:/tmp/here\
-            |--|me@builder|exec /bin/sh -c 'command -v dd >/dev/null || PATH=$PATH:/run/current-system/sw/bin:/usr/bin:/bin; eval \"$(dd bs=1234 count=1 iflag=fullblock 2>/dev/null)\"'";
+            |-o|ServerAliveCountMax=3|-o|ExitOnForwardFailure=no|-o|RemoteCommand=none|-o|SessionType=default\
+            |-o|StdinNull=no|-R|/tmp/there:/tmp/here|--|me@builder|exec /bin/sh -c 'command -v dd >/dev/null || \
+            PATH=$PATH:/run/current-system/sw/bin:/usr/bin:/bin; while IFS= read -r line; do case $line in \
+            \"@rebuild script\") eval \"$(dd bs=1234 count=1 iflag=fullblock 2>/dev/null)\"; exit;; esac; done'";
         assert_eq!(words.join("|"), expected);
     }
 
@@ -424,7 +480,7 @@ mod tests {
                 crate::output::say(&format!("{shell} is not here: not tried"));
                 continue;
             };
-            let input = [script.as_slice(), b"what follows\nand more\n"].concat();
+            let input = [opening(script).as_slice(), b"what follows\nand more\n"].concat();
             std::io::Write::write_all(&mut child.stdin.take().unwrap(), &input).unwrap();
             let output = child.wait_with_output().unwrap();
             assert_eq!(String::from_utf8_lossy(&output.stdout), "2 what follows\n", "{shell}");
@@ -432,6 +488,29 @@ mod tests {
             tried += 1;
         }
         assert!(tried >= 2);
+    }
+
+    /// `read` in a .bashrc, which bash reads for a command that sshd starts.
+    #[test]
+    fn what_a_login_file_reads_is_not_the_script() {
+        let script = b"echo it runs";
+        for (reads, expected) in [
+            ("", "it runs\n"),
+            ("read -r x; echo \"<$x>\"; ", "<>\nit runs\n"),
+            ("read -r x; read -r x; read -n 1 x; ", "it runs\n"),
+            // All that there is: then there is no script, and no hang.
+            ("cat >/dev/null; ", ""),
+        ] {
+            let mut command = std::process::Command::new("bash");
+            command.arg("-c").arg(format!("{reads}{}", start(script.len())));
+            let pipes = command
+                .stdin(std::process::Stdio::piped())
+                .stdout(std::process::Stdio::piped());
+            let mut child = pipes.spawn().unwrap();
+            std::io::Write::write_all(&mut child.stdin.take().unwrap(), &opening(script)).unwrap();
+            let output = child.wait_with_output().unwrap();
+            assert_eq!(String::from_utf8_lossy(&output.stdout), expected, "{reads}");
+        }
     }
 
     #[test]

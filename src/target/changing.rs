@@ -21,12 +21,17 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// Between two attempts to connect again.
 const PAUSE: Duration = Duration::from_secs(2);
 
+/// As many bytes of a line are shown.
+const LONGEST: usize = 1 << 20;
+
 /// The output of a change, as lines.
 #[derive(Default)]
 pub(super) struct Output {
     /// As many bytes have come.
     length: u64,
     line: Vec<u8>,
+    /// As many more bytes there were of the line.
+    left_out: u64,
     /// Whether another run made the change, which may want to hear of its end as well.
     is_anothers: bool,
     /// Whether root's script has been sent: from then on an interrupt may come too late.
@@ -51,8 +56,10 @@ impl Output {
         for byte in bytes {
             if *byte == b'\n' {
                 self.end(observer);
-            } else {
+            } else if self.line.len() < LONGEST {
                 self.line.push(*byte);
+            } else {
+                self.left_out += 1;
             }
         }
     }
@@ -61,7 +68,11 @@ impl Output {
     pub(super) fn end(&mut self, observer: &mut dyn Observer) {
         if !self.line.is_empty() {
             let line = std::mem::take(&mut self.line);
-            observer.see(Event::Text(String::from_utf8_lossy(&line).trim_end().to_owned()));
+            let text = String::from_utf8_lossy(&line).trim_end().to_owned();
+            observer.see(Event::Text(match std::mem::take(&mut self.left_out) {
+                0 => text,
+                missing => format!("{text} ... [{missing} bytes are left out here]"),
+            }));
         }
     }
 }
@@ -183,10 +194,21 @@ impl Target {
         };
         let mut session = Session::start(&self.place, ssh, &text, observer)?;
         let (mut greeted, mut is_root) = (false, false);
+        // What is followed has begun before.
+        let mut has_begun = matches!(task, Task::Follow(..));
         let heard = loop {
             let next = session.next(observer, signals);
             output.may_have_begun |= session.has_gone_on();
             match next? {
+                Next::Reply(reply) if reply.is_of_a_change() && !is_root => {
+                    return Err(session.out_of_turn("speaks of the change before root does").into());
+                }
+                Next::Reply(Reply::Ended(_)) if !has_begun => {
+                    return Err(session
+                        .out_of_turn("says that the change has ended, which it has not begun,")
+                        .into());
+                }
+                Next::Reply(Reply::Begun) => has_begun = true,
                 Next::Output(bytes) => output.take(&bytes, observer),
                 Next::Reply(Reply::Hello { .. }) => greeted = true,
                 Next::Reply(Reply::Ended(ending)) => {
@@ -221,7 +243,7 @@ impl Target {
                 }
                 Next::Reply(_) => {}
                 Next::End => {
-                    let failure = session.broken(observer);
+                    let failure = session.broken(observer, signals)?;
                     return Ok(Heard::Broke { greeted, failure });
                 }
             }

@@ -15,6 +15,9 @@ use crate::progress::{Event, Observer};
 use crate::ssh::Ssh;
 use crate::store_path::StorePath;
 
+/// As many specialisations are named.
+const MOST_NAMED: usize = 100;
+
 /// What is asked of the target before a change.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Inquiry<'a> {
@@ -74,11 +77,11 @@ impl Target {
             let reply = match session.next(observer, signals)? {
                 Next::Reply(reply) => reply,
                 Next::Output(_) => continue,
-                Next::End => return Err(session.broken(observer).into()),
+                Next::End => return Err(session.broken(observer, signals)?.into()),
             };
             match reply {
                 Reply::Found(system) => found = Some(StorePath::parse(&system)?),
-                Reply::HasSpecialisation(name) => others.push(name),
+                Reply::HasSpecialisation(name) if others.len() < MOST_NAMED => others.push(name),
                 Reply::NoCurrent => observer.see(Event::Text(format!(
                     "warning: --diff: {on} has no /run/current-system to compare with"
                 ))),

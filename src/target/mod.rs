@@ -2,6 +2,8 @@
 //! both behave alike.
 
 mod changing;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod here;
 mod inspection;
 mod opening;
@@ -19,7 +21,7 @@ use anyhow::Result;
 use crate::daemon::Daemon;
 use crate::host::{Host, Place};
 use crate::plan::{Elevation, Rights};
-use crate::ssh::Ssh;
+use crate::ssh::{self, Ssh};
 use crate::store_path::StorePath;
 use crate::surroundings::Surroundings;
 pub use here::RootHere;
@@ -143,7 +145,7 @@ impl Target {
         let text = self.elevating().daemon()?;
         Ok(Some(Daemon::Command {
             command: session::command(&self.place, ssh, text.script.len()),
-            first: [text.script, text.input].concat(),
+            first: [ssh::opening(&text.script), text.input].concat(),
             may_ask: text.may_ask && is_here,
         }))
     }
@@ -205,7 +207,7 @@ pub fn daemon_of(host: &Host, ssh: &Ssh) -> Result<Daemon> {
     .daemon()?;
     Ok(Daemon::Command {
         command: ssh.session(host, None, text.script.len()),
-        first: text.script,
+        first: ssh::opening(&text.script),
         may_ask: false,
     })
 }

@@ -59,7 +59,7 @@ pub fn reach(host: &Host, ssh: &Ssh, observer: &mut dyn Observer, signals: &Sign
     observer.see(Event::Phase(Phase::Connecting(host.to_string())));
     let mut session = Session::start(&Place::There(host.clone()), ssh, &text::look(), observer)?;
     if look(&mut session, observer, signals)?.is_none() {
-        return Err(session.broken(observer).into());
+        return Err(session.broken(observer, signals)?.into());
     }
     session.is_over();
     observer.see(Event::Phase(Phase::Done));
@@ -90,8 +90,11 @@ impl Target {
         }
         let mut first = Session::start(place, ssh, &text::look(), observer)?;
         let Some(seen) = look(&mut first, observer, signals)? else {
-            return Err(first.broken(observer).into());
+            return Err(first.broken(observer, signals)?.into());
         };
+        if seen.name.is_empty() || seen.user.is_empty() {
+            return Err(first.out_of_turn("says 'hello' before its name").into());
+        }
         first.is_over();
         let is_root = seen.uid == 0;
         let mut target = Self {
@@ -213,7 +216,7 @@ impl Target {
                     return Ok(Attempt::Refused(self.refused(user, session.last_words())));
                 }
                 Next::Reply(_) | Next::Output(_) => {}
-                Next::End => return Err(session.broken(observer).into()),
+                Next::End => return Err(session.broken(observer, signals)?.into()),
             }
         }
     }

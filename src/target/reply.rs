@@ -168,11 +168,21 @@ impl Reply {
     }
 }
 
+impl Reply {
+    /// Whether only root's script says it, of a change.
+    pub(super) fn is_of_a_change(&self) -> bool {
+        matches!(
+            self,
+            Self::Busy(_) | Self::Foreign | Self::Begun | Self::Unknown | Self::Ended(_)
+        )
+    }
+}
+
 impl Ending {
     fn of(part: &str, code: u8) -> Option<Self> {
         match (part, code) {
-            ("profile", code) => Some(Self::Profile(code)),
-            (_, 0) => Some(Self::Done),
+            ("profile", code @ 1..) => Some(Self::Profile(code)),
+            ("activation" | "finished", 0) => Some(Self::Done),
             ("activation", code) => Some(Self::Activation(code)),
             _ => None,
         }
@@ -232,6 +242,9 @@ mod tests {
             ("@rebuild closure /nix/store/x 17", None),
             ("@rebuild next-boot - -", None),
             ("@rebuild ended", None),
+            ("@rebuild ended profile 0", None),
+            ("@rebuild ended finished 1", None),
+            ("@rebuild ended whatever 0", None),
             ("@rebuild else", None),
             ("root", None),
         ] {

@@ -1,24 +1,26 @@
 //! One run of a script on the target, and what it says.
 
 use std::collections::VecDeque;
-use std::io::{BufRead, BufReader, Read, Write};
-use std::process::{Child, ChildStdin};
+use std::io::{BufRead, Read, Write};
+use std::process::ChildStdin;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender, channel, sync_channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
 
 use super::reply::{Reply, chunk};
 use crate::daemon::{GO, READY};
-use crate::failure::Failure;
+use crate::failure::{Failure, Interrupted};
+use crate::harmless;
 use crate::host::{Host, Place};
+use crate::process::Invocation;
+use crate::process::companion::Companion;
+use crate::process::lines::{Line, Lines};
+use crate::process::room::{Room, Taken};
 use crate::process::signals::Signals;
-use crate::process::{Invocation, exit_code};
 use crate::progress::{Event, Observer};
-use crate::ssh::{self, Said, Ssh};
+use crate::ssh::{self, Awaited, Patience, Said, Ssh};
 
 /// How long a signal may wait for us.
 const TICK: Duration = Duration::from_millis(100);
@@ -29,12 +31,25 @@ const FAREWELL: Duration = Duration::from_secs(2);
 /// How long its last words may keep a session from ending, before it is looked at again.
 const LAST: Duration = Duration::from_millis(5);
 
+/// How long it may stay when the other side has closed its end.
+const STAYING: Duration = Duration::from_secs(5);
+
+/// As much of a line is kept, in characters.
+const LONGEST: usize = 1000;
+
+/// As many bytes are quoted of what was said out of turn.
+const QUOTED: usize = 100;
+
 /// As many lines of what was said are kept, for an error's sake.
 const KEPT: usize = 20;
 
 /// So many lines or pieces of output may wait until they are shown. Then the other side waits: whoever stops the screen is
 /// not to lose memory by it.
 const WAITING: usize = 64;
+const WAITING_BYTES: usize = 2 << 20;
+
+/// What an event of a script begins with.
+const EVENT: &[u8] = b"@rebuild ";
 
 /// What the other side does next.
 #[derive(Debug, PartialEq, Eq)]
@@ -48,11 +63,25 @@ pub(super) enum Next {
 }
 
 enum Heard {
-    Line(Vec<u8>),
+    Line(Line),
     Output(Vec<u8>),
     Ended,
     Ssh(String),
     SshFellSilent,
+}
+
+/// Where what is heard goes.
+#[derive(Clone)]
+struct Post {
+    sender: SyncSender<(Heard, Taken)>,
+    room: Room,
+}
+
+impl Post {
+    /// It goes nowhere, if nobody hears it any more.
+    fn send(&self, heard: Heard, bytes: usize) {
+        let _ = self.sender.send((heard, self.room.take(bytes)));
+    }
 }
 
 /// What is to run.
@@ -70,12 +99,14 @@ pub(super) struct Text {
 /// A script that runs.
 pub(super) struct Session {
     host: Option<Host>,
-    child: Child,
+    child: Companion,
     speeches: Option<Sender<Vec<u8>>>,
     /// What is said when it is ready for that; nothing any more, once it has been.
     after_go: Option<Vec<u8>>,
-    inbox: Receiver<Heard>,
+    inbox: Receiver<(Heard, Taken)>,
     greeted: bool,
+    /// For another machine's next word, until root does there what takes long.
+    waiting: Option<Patience>,
     /// How long it may take to end by itself.
     patience: Duration,
     /// What ssh itself said.
@@ -102,19 +133,18 @@ impl Session {
         if place.host().is_some() {
             observer.see(Event::Detail(format!("$ {command}")));
         }
-        let mut child = if text.may_ask && place.host().is_none() {
+        let mut child = Companion::new(if text.may_ask && place.host().is_none() {
             command.converse_interruptibly()?
         } else {
             command.converse()?
-        };
-        let (Some(stdin), Some(stdout), Some(stderr)) = (child.stdin.take(), child.stdout.take(), child.stderr.take())
-        else {
-            anyhow::bail!("a session was started without pipes");
-        };
+        });
+        let (stdin, stdout, stderr) = child.streams()?;
         let (sender, inbox) = sync_channel(WAITING);
-        let texts = sender.clone();
+        let room = Room::new(WAITING_BYTES);
+        let post = Post { sender, room };
+        let texts = post.clone();
         thread::spawn(move || listen_to_ssh(stderr, &texts));
-        thread::spawn(move || listen(stdout, &sender));
+        thread::spawn(move || listen(stdout, &post));
         let (speeches, incoming) = channel();
         // A full pipe must not keep us from listening.
         thread::spawn(move || speak(stdin, &incoming));
@@ -125,13 +155,14 @@ impl Session {
             after_go: Some([GO.as_bytes(), b"\n", &text.after_go].concat()),
             inbox,
             greeted: false,
+            waiting: place.host().map(|_| Patience::new(Instant::now())),
             patience: Duration::ZERO,
             ssh_said: Said::default(),
             ssh_is_silent: false,
             said: VecDeque::new(),
             is_quiet: false,
         };
-        session.say(&text.script);
+        session.say(&ssh::opening(&text.script));
         session.say(&text.input);
         Ok(session)
     }
@@ -151,21 +182,16 @@ impl Session {
     pub(super) fn next(&mut self, observer: &mut dyn Observer, signals: &Signals) -> Result<Next> {
         loop {
             signals.check()?;
-            match self.inbox.recv_timeout(TICK) {
-                Ok(Heard::Line(line)) => {
-                    if line == READY.as_bytes() {
-                        let words = self.after_go.take().unwrap_or_default();
-                        self.say(&words);
-                        continue;
-                    }
-                    if let Some(reply) = Reply::parse(&line) {
-                        if matches!(reply, Reply::Hello { .. }) {
-                            self.greeted = true;
-                        }
-                        return Ok(Next::Reply(reply));
-                    }
-                    self.text(&String::from_utf8_lossy(&line), observer);
+            self.be_patient(observer)?;
+            match self.hear(TICK) {
+                Ok(Heard::Line(line)) if line.bytes == READY.as_bytes() => {
+                    let words = self.after_go.take().unwrap_or_default();
+                    self.say(&words);
                 }
+                Ok(Heard::Line(line)) if line.bytes.starts_with(EVENT) => {
+                    return Ok(Next::Reply(self.event(&line)?));
+                }
+                Ok(Heard::Line(line)) => self.text(&line.into_text(), observer),
                 Ok(Heard::Output(bytes)) => return Ok(Next::Output(bytes)),
                 Ok(Heard::Ssh(line)) => self.ssh_said(&line, observer),
                 Ok(Heard::SshFellSilent) => self.ssh_is_silent = true,
@@ -173,6 +199,53 @@ impl Session {
                 Ok(Heard::Ended) | Err(RecvTimeoutError::Disconnected) => return Ok(Next::End),
             }
         }
+    }
+
+    fn hear(&self, patience: Duration) -> Result<Heard, RecvTimeoutError> {
+        self.inbox.recv_timeout(patience).map(|(heard, _)| heard)
+    }
+
+    /// What says that it is an event of the script counts as one, whole, or not at all.
+    fn event(&mut self, line: &Line) -> Result<Reply, Failure> {
+        let whole = Some(&line.bytes).filter(|_| line.gap.is_none());
+        let reply = whole.and_then(|bytes| Reply::parse(bytes));
+        let reply = reply.ok_or_else(|| self.misspoken(&line.bytes))?;
+        self.greeted |= matches!(reply, Reply::Hello { .. });
+        self.waiting = match reply {
+            // What takes long from now on is seen.
+            Reply::Root | Reply::Begun | Reply::Running => None,
+            _ if self.waiting.is_some() => Some(Patience::new(Instant::now())),
+            _ => None,
+        };
+        Ok(reply)
+    }
+
+    fn misspoken(&self, line: &[u8]) -> Failure {
+        let text = String::from_utf8_lossy(&line[..line.len().min(QUOTED)]).into_owned();
+        let said = text.strip_prefix("@rebuild ").unwrap_or(&text);
+        self.out_of_turn(&format!("says '{}'", harmless::name(said)))
+    }
+
+    /// It says what nobody asked for, or not yet: that is not taken for an answer.
+    pub(super) fn out_of_turn(&self, what: &str) -> Failure {
+        let on = self
+            .host
+            .as_ref()
+            .map_or_else(|| "this machine".to_owned(), Host::to_string);
+        Failure::new(format!("{on} {what} out of turn: that is not taken"))
+            .with_remedy("run the same command again: it says what the last change came to")
+    }
+
+    /// Says that we wait, when that takes long.
+    fn be_patient(&mut self, observer: &mut dyn Observer) -> Result<()> {
+        if let (Some(host), Some(waiting)) = (&self.host, &mut self.waiting) {
+            let awaited = if self.greeted { Awaited::More } else { Awaited::Greeting };
+            let words = waiting.words(host, awaited, Instant::now())?;
+            for line in words.iter().flat_map(|words| words.lines()) {
+                observer.see(Event::Text(line.to_owned()));
+            }
+        }
+        Ok(())
     }
 
     /// A login shell that greets everybody is not worth a line.
@@ -183,7 +256,7 @@ impl Session {
         if self.said.len() == KEPT {
             self.said.pop_front();
         }
-        self.said.push_back(line.to_owned());
+        self.said.push_back(line.chars().take(LONGEST).collect());
         if !self.is_quiet {
             observer.see(Event::Text(line.to_owned()));
         }
@@ -209,13 +282,21 @@ impl Session {
     }
 
     /// Why there is nothing more to hear, though there should be.
-    pub(super) fn broken(mut self, observer: &mut dyn Observer) -> Failure {
+    ///
+    /// # Errors
+    /// A signal has come.
+    pub(super) fn broken(mut self, observer: &mut dyn Observer, signals: &Signals) -> Result<Failure, Interrupted> {
         self.speeches = None;
+        let deadline = Instant::now() + STAYING;
         let code = loop {
-            match self.child.try_wait() {
-                Ok(Some(status)) => break exit_code(status),
+            match self.child.ended() {
+                Ok(Some(code)) => break Some(code),
                 Ok(None) => {}
-                Err(_) => break 1,
+                Err(_) => break Some(1),
+            }
+            signals.check()?;
+            if Instant::now() >= deadline {
+                break None;
             }
             // It does not end while nobody listens to it.
             if self.ssh_is_silent {
@@ -225,21 +306,26 @@ impl Session {
             }
         };
         // ssh's own last words may still be under way; not for long, though a process of its own may hold its stderr.
-        while !self.ssh_is_silent && self.last_word(TICK, observer) {}
-        match &self.host {
-            Some(host) if !self.greeted => ssh::no_session(host, code.max(1), self.ssh_said.text()),
-            Some(host) => Failure::new(format!("the connection to {host} broke"))
+        while !self.ssh_is_silent && Instant::now() < deadline && self.last_word(TICK, observer) {}
+        Ok(match (&self.host, code) {
+            (Some(host), Some(code)) if !self.greeted => ssh::no_session(host, code.max(1), self.ssh_said.text()),
+            (Some(host), Some(_)) => Failure::new(format!("the connection to {host} broke"))
                 .with_remedy("run the same command again")
                 .with_code(255),
-            None => Failure::new("a script of ours ended too early on this machine")
+            (Some(host), None) => Failure::new(format!(
+                "{host} closed the connection, and ssh did not end: it was ended"
+            ))
+            .with_remedy("run the same command again")
+            .with_code(255),
+            (None, code) => Failure::new("a script of ours ended too early on this machine")
                 .with_remedy("is it out of memory? otherwise this is a mistake of rebuild's")
-                .with_code(code.max(1)),
-        }
+                .with_code(code.unwrap_or(1)),
+        })
     }
 
     /// One of them; whether there may be more.
     fn last_word(&mut self, patience: Duration, observer: &mut dyn Observer) -> bool {
-        match self.inbox.recv_timeout(patience) {
+        match self.hear(patience) {
             Ok(Heard::Ssh(line)) => self.ssh_said(&line, observer),
             Ok(Heard::SshFellSilent) | Err(RecvTimeoutError::Disconnected) => self.ssh_is_silent = true,
             Ok(_) => {}
@@ -260,17 +346,8 @@ impl Drop for Session {
     /// Who has no more to hear ends by itself; otherwise it is ended, and what it started for good goes on.
     fn drop(&mut self) {
         self.speeches = None;
-        let deadline = Instant::now() + self.patience;
-        while self.child.try_wait().is_ok_and(|status| status.is_none()) {
-            if Instant::now() > deadline {
-                // Not SIGKILL: sudo gives the terminal its echo back.
-                if let Ok(pid) = i32::try_from(self.child.id()) {
-                    let _ = kill(Pid::from_raw(pid), Signal::SIGTERM);
-                }
-                return;
-            }
-            thread::sleep(Duration::from_millis(5));
-        }
+        // What does not is ended with its guard.
+        self.child.ends_within(self.patience);
     }
 }
 
@@ -283,45 +360,40 @@ fn speak(mut stdin: ChildStdin, incoming: &Receiver<Vec<u8>>) {
 }
 
 /// To the end of the stream, though nobody hear it any more: who writes must come to his end.
-fn listen<R: Read>(stdout: R, sender: &SyncSender<Heard>) {
-    let mut reader = BufReader::new(stdout);
-    let mut line = Vec::new();
-    while reader.read_until(b'\n', &mut line).is_ok_and(|length| length > 0) {
-        let end = line.iter().rposition(|byte| !b"\n\r".contains(byte));
-        line.truncate(end.map_or(0, |last| last + 1));
-        if let Some(length) = chunk(&line) {
-            pass_on(&mut reader, length, sender);
+fn listen<R: Read>(stdout: R, post: &Post) {
+    let mut lines = Lines::new(stdout);
+    while let Some(line) = lines.next_line() {
+        if let Some(length) = chunk(&line.bytes) {
+            pass_on(lines.stream(), length, post);
         } else {
-            let _ = sender.send(Heard::Line(std::mem::take(&mut line)));
+            let size = line.bytes.len();
+            post.send(Heard::Line(line), size);
         }
-        line.clear();
     }
-    let _ = sender.send(Heard::Ended);
+    post.send(Heard::Ended, 0);
 }
 
 /// Output of this length, in pieces as they come. Of what the link breaks in, as much as has come.
-fn pass_on(reader: &mut impl BufRead, length: u64, sender: &SyncSender<Heard>) {
+fn pass_on(reader: &mut impl BufRead, length: u64, post: &Post) {
     let mut reader = reader.take(length);
     while let Ok(piece) = reader.fill_buf() {
         let length = piece.len();
         if length == 0 {
             return;
         }
-        let _ = sender.send(Heard::Output(piece.to_owned()));
+        post.send(Heard::Output(piece.to_owned()), length);
         reader.consume(length);
     }
 }
 
 /// To the end as well: a connection that others share must not hang on its words.
-fn listen_to_ssh<R: Read>(stderr: R, sender: &SyncSender<Heard>) {
-    let mut reader = BufReader::new(stderr);
-    let mut line = Vec::new();
-    while reader.read_until(b'\n', &mut line).is_ok_and(|length| length > 0) {
-        let text = String::from_utf8_lossy(&line).trim_end().to_owned();
-        line.clear();
-        let _ = sender.send(Heard::Ssh(text));
+fn listen_to_ssh<R: Read>(stderr: R, post: &Post) {
+    let mut lines = Lines::new(stderr);
+    while let Some(line) = lines.next_line() {
+        let size = line.bytes.len();
+        post.send(Heard::Ssh(line.into_text()), size);
     }
-    let _ = sender.send(Heard::SshFellSilent);
+    post.send(Heard::SshFellSilent, 0);
 }
 
 #[cfg(test)]
@@ -329,21 +401,27 @@ mod tests {
     use super::*;
     use std::os::unix::net::UnixStream;
 
+    fn post() -> (Post, Receiver<(Heard, Taken)>) {
+        let (sender, inbox) = sync_channel(WAITING);
+        let room = Room::new(WAITING_BYTES);
+        (Post { sender, room }, inbox)
+    }
+
     /// A change may say more than a small machine holds.
     #[test]
     fn output_is_passed_on_in_pieces_as_it_comes() {
         let (mut far, near) = UnixStream::pair().unwrap();
-        let (sender, inbox) = sync_channel(WAITING);
-        thread::spawn(move || listen(near, &sender));
+        let (post, inbox) = post();
+        thread::spawn(move || listen(near, &post));
         let mut output = Vec::new();
-        let hear = |output: &mut Vec<u8>| match inbox.recv_timeout(Duration::from_secs(10)).unwrap() {
+        let hear = |output: &mut Vec<u8>| match inbox.recv_timeout(Duration::from_secs(10)).unwrap().0 {
             Heard::Output(bytes) => {
                 assert!(bytes.len() <= 64 << 10);
                 output.extend(bytes);
                 true
             }
             Heard::Line(line) => {
-                assert_eq!(line, b"@rebuild finished");
+                assert_eq!(line.bytes, b"@rebuild finished");
                 false
             }
             _ => panic!("something else"),
@@ -364,7 +442,7 @@ mod tests {
         }
         assert_eq!(output, b"broken");
         rest.join().unwrap();
-        assert!(matches!(inbox.recv().unwrap(), Heard::Ended));
+        assert!(matches!(inbox.recv().unwrap().0, Heard::Ended));
     }
 
     /// Who shares the connection of a session that is over must not hang on its words.
@@ -372,8 +450,8 @@ mod tests {
     fn a_session_that_nobody_hears_can_come_to_its_end() {
         for listen in [listen::<UnixStream>, listen_to_ssh::<UnixStream>] {
             let (mut far, near) = UnixStream::pair().unwrap();
-            let (sender, inbox) = sync_channel(WAITING);
-            let listener = thread::spawn(move || listen(near, &sender));
+            let (post, inbox) = post();
+            let listener = thread::spawn(move || listen(near, &post));
             drop(inbox);
             far.write_all(&b"words\n".repeat(100_000)).unwrap();
             drop(far);

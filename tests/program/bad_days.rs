@@ -42,7 +42,8 @@ fn a_builder_without_nix_is_named() {
 
 #[test]
 fn a_link_that_breaks_is_never_a_no() {
-    for after in ["", "say receiving none", &good_session("exit 255")] {
+    let late = good_session("exit 255").replace("say hello", ": say hello");
+    for after in ["", "say receiving none", &late] {
         let stage = Stage::new();
         stage.stub(
             "ssh",
@@ -102,7 +103,7 @@ fn a_flood_on_both_streams_does_not_hang() {
     let stage = Stage::new();
     stage.stub(
         "ssh",
-        &good_session("yes 'a line of text' | head -c 400000 >&2 & yes 'another line' | head -c 400000; wait; say no-socket; say finished"),
+        &good_session("yes 'a line of text' | head -c 400000 >&2 & yes 'a line wi' | head -c 400000; wait; say no-socket; say finished"),
     );
     stage.stub("nix-copy-closure", "");
     stage.stub("nix-store", "");

@@ -64,7 +64,7 @@ fn a_configuration_in_a_file() {
         ("build", "<nixpkgs/nixos> --attr config".to_owned()),
         ("build --attr a.pi", "system.nix --attr a.pi.config".to_owned()),
         ("build --file /x.nix", "/x.nix --attr config".to_owned()),
-        ("build -f . -A pi", ". --attr pi.config".to_owned()),
+        ("build -f . -A pi", "./system.nix --attr pi.config".to_owned()),
         (
             &format!("build -I nixos-system={own}"),
             "<nixos-system> --attr config".to_owned(),
@@ -133,6 +133,39 @@ fn flags_of_flakes_without_a_flake_warn_and_reach_no_command() {
         assert!(run.stderr.contains("has no effect: it is for flakes"), "{}", run.stderr);
         let plain = "nix-build <nixpkgs/nixos> --attr config.system.build.toplevel --log-format internal-json";
         assert_eq!(stage.calls(), [plain], "{flags}");
+    }
+}
+
+/// Never with a warning and another file. What can be shown there is (`sources/collect/shown.rs`).
+#[test]
+fn what_is_named_where_the_evaluator_has_its_own_is_refused_before_anything() {
+    let stage = Stage::new();
+    let nix_path = format!("nixpkgs={}", stage.path("nixpkgs").display());
+    let entry = format!("nixos-config={}", stage.path("etc/nixos/configuration.nix").display());
+    for (variable, value, flags, named) in [
+        ("NIXOS_CONFIG", "/usr/bin/env", "", "NIXOS_CONFIG names /usr/bin/env"),
+        (
+            "NIX_PATH",
+            "nixos-config=/proc/version:OWN",
+            "",
+            "-I) names /proc/version",
+        ),
+        ("NIX_PATH", "nixpkgs=/bin:OWN", "", "-I) names /bin"),
+        ("NIXPKGS_CONFIG", "/dev/null", "", "NIXPKGS_CONFIG names /dev/null"),
+        ("X", "", "-I nixos-config=/proc/version", "-I) names /proc/version"),
+        ("X", "", "--file /proc/version", "--file names /proc/version"),
+        ("X", "", "--flake /proc/sys", "--flake names /proc/sys"),
+    ] {
+        stage.variable("NIX_PATH", &format!("{nix_path}:{entry}"));
+        stage.variable("NIXOS_CONFIG", "");
+        stage.variable("NIXPKGS_CONFIG", "");
+        stage.variable(variable, &value.replace("OWN", &format!("{nix_path}:{entry}")));
+        let run = stage.rebuild(&format!("build --eval-on builder {flags}"));
+        let case = format!("{variable}={value} {flags}: {}", run.stderr);
+        assert_eq!((run.code, stage.calls().len()), (1, 0), "{case}");
+        assert!(run.stderr.contains(&format!("{named}: ")), "{case}");
+        assert!(run.stderr.contains("or evaluate here: --eval-on ''"), "{case}");
+        assert!(!run.stderr.contains("is NIX_PATH set?"), "{case}");
     }
 }
 

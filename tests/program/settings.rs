@@ -333,8 +333,7 @@ fn what_is_no_absence_is_an_error_as_ever() {
     let run = stage.rebuild("build --eval-on builder");
     assert_eq!(run.code, 255, "{}", run.stderr);
     assert!(
-        run.stderr
-            .ends_with("\n  or evaluate here, this once: --eval-on localhost\n"),
+        run.stderr.ends_with("\n  or evaluate here, this once: --eval-on ''\n"),
         "{}",
         run.stderr
     );

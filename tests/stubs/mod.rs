@@ -19,8 +19,12 @@ use tempfile::TempDir;
 /// at a time do not mix; of a specialisation's program, which one it is is part of its name.
 const PRELUDE: &str = r#"#!/bin/sh
 cd "$STAGE"
-# Questions about the configuration, and ends of connections that were never shared: not worth a line.
-case "${0##*/}: $*" in ssh:*\ -G\ * | ssh:*\ -O\ *) exit ;; esac
+# Questions about the configuration, and ends of connections that were never shared: not worth a line. The real ssh
+# answers, with what a test has written into the file ssh-config.
+case "${0##*/}: $*" in
+ssh:*\ -G\ *) [ -e ssh-config ] || : >ssh-config; exec /usr/bin/ssh -F ssh-config "$@" ;;
+ssh:*\ -O\ *) exit ;;
+esac
 name=${0##*/}
 case $0 in
 */specialisation/*) name=specialisation/${0#*/specialisation/} ;;
@@ -34,6 +38,7 @@ say() { echo "@rebuild $*"; }
 hear_script() {
 	for last in "$@"; do :; done
 	size=${last#*bs=}
+	until read -r line && [ "$line" = '@rebuild script' ]; do :; done
 	dd bs="${size%% *}" count=1 iflag=fullblock of=script.$$ 2>/dev/null
 	# A Nix daemon takes what comes (src/daemon.rs), whatever else this machine does.
 	if grep -q 'nix-daemon" --stdio' script.$$; then
@@ -217,6 +222,7 @@ impl Stage {
              {others}
              exit;; esac
              size=${{word#*bs=}}; size=${{size%% *}}
+             until read -r line && [ \"$line\" = '@rebuild script' ]; do :; done
              dd bs=\"$size\" count=1 iflag=fullblock of=text.$$ 2>/dev/null
              place={place}/$host
              echo >>\"$place/logins\"
@@ -466,6 +472,22 @@ impl Running {
             .status()
             .unwrap();
         assert!(status.success());
+    }
+
+    /// Nothing, if it has not come to its end by then; it is killed.
+    pub fn finish_within(self, limit: Duration) -> Option<Run> {
+        let (over, end) = std::sync::mpsc::channel::<()>();
+        let id = self.child.id().to_string();
+        let watchdog = thread::spawn(move || {
+            let hangs = end.recv_timeout(limit) == Err(std::sync::mpsc::RecvTimeoutError::Timeout);
+            if hangs {
+                Command::new("kill").args(["-KILL", &id]).status().unwrap();
+            }
+            hangs
+        });
+        let run = self.finish();
+        drop(over);
+        (!watchdog.join().unwrap()).then_some(run)
     }
 
     pub fn finish(mut self) -> Run {

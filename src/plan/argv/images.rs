@@ -94,6 +94,7 @@ mod tests {
             evaluation: EvaluationFlags {
                 include: vec!["nixpkgs=/n".into()],
                 show_trace: false,
+                ..EvaluationFlags::default()
             },
             ..NixFlags::default()
         };

@@ -195,6 +195,7 @@ mod tests {
             evaluation: EvaluationFlags {
                 include: vec!["nixpkgs=/my nixpkgs".into()],
                 show_trace: true,
+                ..EvaluationFlags::default()
             },
             build: BuildFlags {
                 builders: Some(String::new()),

@@ -17,6 +17,9 @@ use crate::process::Invocation;
 /// As much is kept of what the command says of itself, in bytes.
 const MOST_SAID: usize = 4096;
 
+/// A command that says a longer line than this, in bytes, before it is a daemon will not become one.
+const LONGEST_LINE: u64 = 1 << 20;
+
 /// How long the command may take to end when its input has ended.
 const PATIENCE: Duration = Duration::from_secs(2);
 
@@ -106,10 +109,11 @@ impl Drop for StdioDaemon {
 impl Candidate {
     /// Waits until the command is about to be a daemon, and lets it.
     pub(super) fn become_daemon(mut self) -> io::Result<Ends> {
-        let mut line = String::new();
-        while line.trim_end() != READY {
+        let mut line = Vec::new();
+        while line.trim_ascii_end() != READY.as_bytes() {
             line.clear();
-            if self.stdout.read_line(&mut line)? == 0 {
+            (&mut self.stdout).take(LONGEST_LINE).read_until(b'\n', &mut line)?;
+            if !line.ends_with(b"\n") {
                 return Err(io::ErrorKind::UnexpectedEof.into());
             }
         }

@@ -45,12 +45,21 @@ copy() {
 		copy --no-check-sigs --to "unix://$rb_socket" "$@"
 }
 
+# is_private SOCKET: whether nobody else of this machine can connect to it. Whoever does is root to the client's Nix. sshd
+# makes it so unless it is told otherwise (StreamLocalBindMask).
+is_private() {
+	[ "$(stat -Lc '%u %a' "$1")" = "$(stat -c %u "$work") 600" ] || {
+		echo "warning: others could use the socket that sshd makes here (StreamLocalBindMask): it is not used"
+		return 1
+	}
+}
+
 # deliver PATH | deliver --derivation PATH: to the daemon whose socket ssh has brought here, the client's own or one that
 # the client reaches. Its root trusts us for this one transfer, so neither signatures nor keys are needed. Where sshd
 # forbids forwarding there is no socket, and the client fetches.
 deliver() {
 	[ "$rb_deliver" = yes ] || return 0
-	if [ -S "$rb_socket" ]; then
+	if [ -S "$rb_socket" ] && is_private "$rb_socket"; then
 		event copying
 		attend copy "$@"
 		[ "$code" -eq 0 ] || fail copy "$code"

@@ -35,7 +35,12 @@ unpack() {
 # COMMAND must exec what it runs, so that its process can be ended. Sets $code instead of returning it, because a
 # background job's status is all that `wait` gives.
 attend() {
-	"$@" 3<&- 4<&- &
+	if [ -n "$listeners" ]; then
+		# Not of this shell, which would keep the log from ending.
+		"$@" 3<&- 4<&- 2>"$work/said" &
+	else
+		"$@" 3<&- 4<&- &
+	fi
 	child=$!
 	(
 		# Either way the run is over: "cancel" is Ctrl-C over there, end of file is a broken link.
@@ -46,6 +51,10 @@ attend() {
 	code=0
 	wait "$child" || code=$?
 	child=''
+	# Who reads what it says.
+	# shellcheck disable=SC2086 # words
+	[ -z "$listeners" ] || wait $listeners || :
+	listeners=''
 	{
 		kill -KILL "$watcher"
 		wait "$watcher"

@@ -48,9 +48,9 @@ print_environment() {
 			break
 		}
 	done
+	# The client's current directory, for relative paths in NIX_PATH and -I. What a shell makes of it is not the client's.
+	printf 'cd %s 2>/dev/null || :\nunset PWD OLDPWD SHLVL\n' "$rb_directory"
 	cat "$work/exports"
-	# The client's current directory, for relative paths in NIX_PATH and -I.
-	printf 'cd %s 2>/dev/null || :\n' "$rb_directory"
 }
 
 # find_lent: sets $lent to the directory of Nix's programs as the view has them, where their own is not in it: that is one
@@ -92,6 +92,8 @@ in_view() {
 
 instantiate() {
 	[ "$1" = nix ] || [ "$rb_goal" = value ] || set -- "$@" --add-root "$share/drv"
+	# shellcheck disable=SC2086 # words: so that Nix names the files that it evaluates
+	[ "$rb_watches" != yes ] || set -- "$@" $rb_louder
 	with_presumed_platform_flags with_system_flags in_view closed "$@"
 }
 
@@ -147,21 +149,30 @@ evaluate() {
 		shift 3
 		adopt "$@"
 		write_environment
+		set_home
 		event evaluating
 		touch "$work/began"
 		if [ "$mode" = closed ]; then
+			listen_in
 			attend with_client_evaluation instantiate >"$work/instantiate.out"
 			tell_refused
-			[ "$code" -ne 0 ] || [ -n "$refused" ] || break
-			[ "$code" -ne 137 ] || tell_memory
-			[ "$code" -ne 0 ] || code=1
-			event evaluation-failed "$code"
+			if [ "$code" -eq 0 ] && [ -z "$refused" ]; then
+				tell_variables
+				[ -n "$told" ] || break
+				event variables
+			else
+				[ "$code" -ne 137 ] || tell_memory
+				[ "$code" -ne 0 ] || code=1
+				tell_home
+				event evaluation-failed "$code"
+			fi
 		else
 			attend with_client_look look >/dev/null
 			tell_what_was_read
 			event looked-around
 		fi
 		IFS= read -r answer <&3 || answer=stop
+		[ "$answer" != good ] || break
 		[ "$answer" != stop ] || {
 			tell_lock
 			exit "${code:-1}"

@@ -39,15 +39,36 @@ fi
 mount --rbind "$mirror" "$mirror"
 cd "$mirror"
 
+# fill DIRECTORY: one in which the client has names, too (src/sources/collect/shown.rs): of this machine's, those that the
+# client has not sent are links to where they are seen; but not what the client names and does not have.
+fill() {
+	for name in "$1"/* "$1"/.[!.]*; do
+		if [ -d ".both$name" ] && [ -d "$name" ]; then
+			fill "$name"
+		elif [ -e "$name" ] || [ -L "$name" ]; then
+			[ -e ".$name" ] || [ -L ".$name" ] || [ -L ".both$name" ] || ln -s "/.evaluators$name" ".$name"
+		fi
+	done
+}
+
 # This machine's own, at the same places in the view, but the client's own files where it has sent them. Few programs for
 # all of it, not some for each: every run waits for this. No blank is in any of these paths.
-parents='' links='' files='' table=''
+parents='' links='' files='' table='' shared=''
 for path in /bin /sbin /lib /lib32 /lib64 /libx32 /usr /dev /proc /sys \
 	/nix/var/nix/daemon-socket /etc/static \
 	/etc/alternatives /etc/ssl /etc/pki /etc/ca-certificates /etc/resolv.conf /etc/hosts /etc/nsswitch.conf \
 	/etc/passwd /etc/group /etc/ld.so.cache /etc/ld.so.conf /etc/ld.so.conf.d "$share"; do
 	if [ ! -e "$path" ] || [ -L ".$path" ] || [ -f ".$path" ]; then
 		continue
+	elif [ -d ".both$path" ]; then
+		shared="$shared $path" parents="$parents .evaluators$path"
+		table="$table$(readlink -f "$path") $mirror/.evaluators$path none rbind 0 0
+"
+	elif [ "$path" = /etc/passwd ] && [ -f "$share/passwd" ]; then
+		# One that knows where the client's home is.
+		files="$files $path"
+		table="$table$share/passwd $mirror$path none bind 0 0
+"
 	elif [ -d "$path" ] && [ ! -L "$path" ]; then
 		parents="$parents .$path"
 		table="$table$path $mirror$path none rbind 0 0
@@ -67,6 +88,8 @@ for path in /bin /sbin /lib /lib32 /lib64 /libx32 /usr /dev /proc /sys \
 done
 # shellcheck disable=SC2086 # words
 mkdir -p $parents etc nix/store tmp
+for path in $shared; do fill "$path"; done
+[ ! -e .both ] || rm -rf .both
 for path in $links; do
 	ln -s "$(readlink "$path")" ".$path"
 done

@@ -30,6 +30,12 @@ fn has_too_long(directory: &Path) -> bool {
     children.any(|child| beginning + child.file_name().len() > LONGEST)
 }
 
+/// A path that is still to be walked from `here`: `ahead` has the rest, last first.
+fn whole(here: &Path, ahead: &[OsString]) -> PathBuf {
+    let rest: PathBuf = ahead.iter().rev().collect();
+    clean(&here.join(rest))
+}
+
 impl Collection {
     /// Adds every link on the way to `path`, and the names of every directory on it. Gives the place where that really is,
     /// without links; nothing if there is nothing, or nothing that may be seen.
@@ -46,7 +52,7 @@ impl Collection {
             here.push(name);
             if let Some(tree) = store_tree(&here) {
                 self.add_tree(tree);
-            } else if guard::is_the_evaluators(&here) {
+            } else if guard::is_the_evaluators(&here) && !self.show(&whole(&here, &ahead)) {
                 self.refused.insert(path.to_owned(), Refusal::TheEvaluators);
                 return None;
             }
@@ -54,6 +60,10 @@ impl Collection {
             if metadata.is_symlink() {
                 links += 1;
                 let target = fs::read_link(&here).ok().filter(|_| links <= MOST_LINKS)?;
+                let end = clean(&here.parent().unwrap_or(Path::new("/")).join(&target));
+                if guard::is_the_evaluators(&end) {
+                    self.show(&whole(&end, &ahead));
+                }
                 self.add_link(&here, &target);
                 here.pop();
                 if target.is_absolute() {
@@ -71,8 +81,13 @@ impl Collection {
             return true;
         }
         let is_own = self.is_own(directory);
-        if guard::is_forbidden(directory) {
+        if self.is_forbidden(directory, Kind::Directory) {
             self.refused.insert(directory.to_owned(), Refusal::Secret);
+            return false;
+        }
+        // The evaluation sees that of the other machine, and here it is long.
+        if directory == Path::new("/nix/store") {
+            self.refused.insert(directory.to_owned(), Refusal::TheEvaluators);
             return false;
         }
         // Names are told of any other directory: whoever asks for one must hear whether it is there.
@@ -87,8 +102,9 @@ impl Collection {
         self.mirror.entries.insert(directory.to_owned(), Entry::Open { mtime });
         for child in children.flatten() {
             let path = child.path();
-            let is_elsewhere =
-                guard::is_the_evaluators(&path) || guard::is_of_both(&path) || path == Path::new("/nix/store");
+            let is_elsewhere = (guard::is_the_evaluators(&path) && !self.is_shown(&path))
+                || guard::is_of_both(&path)
+                || path == Path::new("/nix/store");
             let Ok(kind) = child.file_type() else { continue };
             if is_elsewhere || self.mirror.entries.contains_key(&path) {
                 continue;
@@ -127,7 +143,7 @@ impl Collection {
         let end = clean(&path.parent().unwrap_or(Path::new("/")).join(target));
         self.shut_store_path(&end);
         let mut target = target.to_owned();
-        if guard::is_the_evaluators(&end) && !self.is_own(path) {
+        if guard::is_the_evaluators(&end) && !self.is_own(path) && !self.is_shown(&end) {
             // Or it would lead to the other machine's.
             target = Path::new(ELSEWHERE).join(path.strip_prefix("/").unwrap_or(path));
             let elsewhere = Entry::Shut(Kind::Directory);

@@ -1,25 +1,14 @@
 //! Directories that go as a whole, and git repositories.
 
-use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::Collection;
 use super::names::{clean, in_store};
-use crate::sources::git::{self, Tracked};
+use crate::sources::git;
 use crate::sources::guard;
 use crate::sources::literals::Literals;
 use crate::sources::mirror::{Entry, Identity, Kind};
-
-/// What git reads of the user's, of the machine's, and in a work tree, whether it is tracked or not.
-const SETTINGS_AT_HOME: [&str; 4] = [
-    ".gitconfig",
-    ".config/git/config",
-    ".config/git/attributes",
-    ".config/git/ignore",
-];
-const SETTINGS_OF_MACHINE: &str = "/etc/gitconfig";
-const SETTINGS_IN_TREE: [&str; 2] = [".gitattributes", ".gitignore"];
 
 impl Collection {
     /// Adds a git repository as Nix reads it: all of what git keeps, and of everything else what is tracked. Nix takes a
@@ -36,14 +25,19 @@ impl Collection {
         for directory in &directories {
             self.add_everything(directory);
         }
-        self.add_git_settings();
         let index = directories.first().map(|directory| directory.join("index"));
-        if let Some(tracked) = index.and_then(|index| git::tracked(&index)) {
-            self.add_tracked(root, &tracked);
+        let tracked = index.as_deref().and_then(git::tracked);
+        if let Some(tracked) = &tracked {
+            self.add_tracked(root, tracked);
         } else {
             // What is tracked the evaluation then asks for.
             self.own(root);
             self.add_names(root);
+        }
+        // After the content, which would be another if it changed in between.
+        let settings = self.add_git_settings(root, &directories);
+        if let Some(index) = index.filter(|_| tracked.is_some()) {
+            self.add_index(&index, root, &settings);
         }
         true
     }
@@ -94,7 +88,7 @@ impl Collection {
             self.asked.names.extend(found.asked.names);
             self.asked.computes_names |= found.asked.computes_names;
             for name in &found.lookups {
-                self.add_lookup(name);
+                self.add_named_lookup(name);
             }
             for path in found.paths {
                 match path.strip_prefix("~/") {
@@ -126,6 +120,9 @@ impl Collection {
                 continue;
             }
             for path in self.children(&directory, Kind::File) {
+                if guard::is_gits_own_secret(&path) {
+                    continue;
+                }
                 // Of git's objects the name says what they are.
                 let identify = if guard::is_in_git(&path) && path.components().any(|part| part.as_os_str() == "objects")
                 {
@@ -156,61 +153,5 @@ impl Collection {
         let under = under.take_while(|(path, _)| path.starts_with(directory));
         let chosen = under.filter(|(path, entry)| path.parent() == Some(directory) && is_such(entry));
         chosen.map(|(path, _)| path.clone()).collect()
-    }
-
-    /// Of a work tree, what is tracked, and the names of the directories that it is in.
-    fn add_tracked(&mut self, root: &Path, tracked: &Tracked) {
-        let mut directories = BTreeSet::from([root.to_owned()]);
-        self.open(root);
-        for name in &tracked.files {
-            if let Some(path) = self.find_tracked(root, name) {
-                if let Some(Entry::Shut(Kind::File)) = self.mirror.entries.get(&path) {
-                    self.add_content(&path);
-                }
-                directories.extend(path.parent().map(Path::to_path_buf));
-            }
-        }
-        for name in directories
-            .iter()
-            .flat_map(|path| SETTINGS_IN_TREE.map(|name| path.join(name)))
-        {
-            if let Some(Entry::Shut(Kind::File)) = self.mirror.entries.get(&name) {
-                self.add_content(&name);
-            }
-        }
-        for name in &tracked.modules {
-            if let Some(path) = self.find_tracked(root, name) {
-                self.add_repository(&path);
-            }
-        }
-    }
-
-    /// Where a tracked file is. What is behind a link, git takes for deleted.
-    fn find_tracked(&mut self, root: &Path, name: &Path) -> Option<PathBuf> {
-        let mut here = root.to_owned();
-        for part in name.components() {
-            let is_directory = matches!(
-                self.mirror.entries.get(&here),
-                Some(Entry::Open { .. } | Entry::Shut(Kind::Directory))
-            );
-            if !is_directory || !self.open(&here) {
-                return None;
-            }
-            here.push(part);
-        }
-        Some(here)
-    }
-
-    /// git's settings, which say how it compares a work tree with what it keeps; but none with a password in it.
-    fn add_git_settings(&mut self) {
-        let at_home: Vec<PathBuf> = SETTINGS_AT_HOME.iter().map(|name| self.home.join(name)).collect();
-        for path in at_home.into_iter().chain([PathBuf::from(SETTINGS_OF_MACHINE)]) {
-            let text = fs::read_to_string(&path).unwrap_or_default();
-            if !text.is_empty() && !guard::has_credentials(&text) {
-                if let Some(place) = self.walk(&path) {
-                    self.add_content(&place);
-                }
-            }
-        }
     }
 }

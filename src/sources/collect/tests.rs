@@ -1,3 +1,5 @@
+mod asked;
+
 use super::*;
 use std::os::unix::fs::symlink;
 use tempfile::TempDir;
@@ -26,7 +28,7 @@ fn tree(lines: &[&str]) -> TempDir {
 
 fn collection(root: &TempDir, nix_path: &str) -> Collection {
     let home = root.path().join("home");
-    let search = SearchPath::new(&[], Some(nix_path), None, &home, root.path());
+    let search = SearchPath::of_variable(nix_path, root.path());
     Collection::new(search, home)
 }
 
@@ -255,6 +257,38 @@ fn what_is_only_asked_for_is_sent_if_it_is_public_or_the_configurations() {
     assert_eq!(sent(&found, &root), expected);
 }
 
+/// `-I nixpkgs-overlays=DIRECTORY` and `NIXPKGS_CONFIG` name what only a file of the store reads.
+#[test]
+fn what_the_user_names_may_be_asked_for_though_it_is_private() {
+    use std::os::unix::fs::PermissionsExt;
+    let root = tree(&[
+        "ov/default.nix: 1",
+        "ov/more/x.nix: 2",
+        "cfg/config.nix: 3",
+        "cfg/beside.nix: 4",
+        "other/x.nix: 5",
+    ]);
+    for name in ["ov", "cfg", "other"] {
+        fs::set_permissions(root.path().join(name), fs::Permissions::from_mode(0o700)).unwrap();
+    }
+    let mut found = collection(&root, "");
+    found.add_named(&root.path().join("ov"));
+    found.add_named(&root.path().join("cfg/config.nix"));
+    assert!(sent(&found, &root).is_empty());
+    let asked = [
+        "ov/default.nix",
+        "ov/more/x.nix",
+        "cfg/config.nix",
+        "cfg/beside.nix",
+        "other/x.nix",
+    ];
+    for name in asked {
+        found.add_asked(&root.path().join(name));
+    }
+    let expected = ["cfg/beside.nix", "cfg/config.nix", "ov/default.nix", "ov/more/x.nix"];
+    assert_eq!(sent(&found, &root), expected);
+}
+
 /// Where no access times are kept, one file is asked for after the other: not for long.
 #[test]
 fn when_file_after_file_of_a_directory_is_missed_the_rest_comes_too() {
@@ -312,6 +346,7 @@ fn what_an_earlier_evaluation_needed_is_remembered() {
     let earlier = Kept {
         mirror: found.mirror().clone(),
         unread: [root.path().join("c/once")].into(),
+        ..Kept::default()
     };
 
     fs::remove_file(root.path().join("c/gone")).unwrap();
@@ -361,3 +396,5 @@ fn a_loop_of_links_ends() {
     found.add_configuration(&root.path().join("c/configuration.nix"));
     assert_eq!(sent(&found, &root), ["c/configuration.nix", "c/loop -> loop"]);
 }
+
+mod tracked;

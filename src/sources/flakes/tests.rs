@@ -1,5 +1,5 @@
 use super::*;
-use crate::sources::git::tests::index;
+use crate::sources::git::index::tests::index;
 use crate::sources::mirror::{Entry, Kind};
 use crate::sources::search_path::SearchPath;
 
@@ -153,6 +153,7 @@ fn of_a_repository_what_is_tracked_and_what_git_keeps() {
         ]),
     );
     files.write("config/.git/modules/module/index", index(&[("file", file)]));
+    files.write("config/.git/modules/module/HEAD", "x");
     files.write("config/module/.git", "gitdir: ../.git/modules/module\n");
     files.write("config/module/file", "1");
     files.write("config/module/untracked", "1");

@@ -1,9 +1,14 @@
 //! The inputs that stand in a `flake.nix`, of which Nix demands that they are no more than literals.
 
-use rnix::Root;
-use rnix::ast::{self, Attr, Entry, Expr, HasEntry, InterpolPart};
+use rnix::SyntaxNode;
+use rnix::ast::{self, Attr, Entry, Expr, HasEntry, Root};
 use rowan::ast::AstNode;
 use serde_json::{Map, Value};
+
+use crate::nix_text;
+
+/// Deeper inputs of inputs than Nix itself would follow are not looked for.
+const DEEPEST: usize = 100;
 
 /// One of them.
 #[derive(Debug, PartialEq, Eq)]
@@ -16,10 +21,14 @@ pub(super) enum Input {
 
 /// All that stand in the text, those of other flakes' inputs with them.
 pub(super) fn inputs(text: &str) -> Vec<Input> {
-    let Some(Expr::AttrSet(flake)) = Root::parse(text).tree().expr() else {
+    nix_text::read(text, inputs_in).unwrap_or_default()
+}
+
+fn inputs_in(root: &SyntaxNode) -> Vec<Input> {
+    let Some(Expr::AttrSet(flake)) = Root::cast(root.clone()).and_then(|root| root.expr()) else {
         return Vec::new();
     };
-    let whole = value_of(&flake);
+    let whole = value_of(&flake, DEEPEST);
     let mut found = Vec::new();
     let mut waiting: Vec<&Value> = vec![&whole["inputs"]];
     while let Some(inputs) = waiting.pop() {
@@ -46,23 +55,104 @@ pub(super) fn inputs(text: &str) -> Vec<Input> {
     found
 }
 
-/// A set's literals, as JSON.
-fn value_of(set: &ast::AttrSet) -> Value {
+/// What stands in the text of one of the flake's own inputs.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Named {
+    /// `url = "..."`.
+    Reference(String),
+    /// Nothing: the registries know the name.
+    Name(String),
+    /// Something else.
+    Other,
+}
+
+impl Named {
+    /// Whether the attributes of a reference can be its. Forges' references and bare names are read here; of others,
+    /// nothing is said.
+    pub(super) fn is_meant_by(&self, original: &Value) -> bool {
+        match self {
+            Self::Name(name) => original["type"] == "indirect" && original["id"] == name.as_str(),
+            Self::Reference(text) => forge_in(text).is_none_or(|[forge, owner, repo]| {
+                original["type"] == forge && original["owner"] == owner && original["repo"] == repo
+            }),
+            Self::Other => true,
+        }
+    }
+}
+
+/// `github:OWNER/REPO...`
+fn forge_in(reference: &str) -> Option<[&str; 3]> {
+    let (scheme, rest) = reference.split_once(':')?;
+    let path = rest.split(['?', '#']).next()?;
+    let mut parts = path.split('/');
+    let found = [scheme, parts.next()?, parts.next()?];
+    (["github", "gitlab", "sourcehut"].contains(&scheme) && !path.contains('%')).then_some(found)
+}
+
+/// The flake's own inputs by their names, and those that `outputs` takes besides. Nothing, if the text is no flake of
+/// which that can be read here.
+pub(super) fn named_inputs(text: &str) -> Option<Vec<(String, Named)>> {
+    nix_text::read_sound(text, named_in).flatten()
+}
+
+fn named_in(root: &SyntaxNode) -> Option<Vec<(String, Named)>> {
+    let Some(Expr::AttrSet(flake)) = Root::cast(root.clone()).and_then(|root| root.expr()) else {
+        return None;
+    };
+    let whole = value_of(&flake, DEEPEST);
+    let inputs = match &whole["inputs"] {
+        Value::Object(inputs) => inputs.clone(),
+        Value::Null if !says_inputs(&flake) => Map::new(),
+        _ => return None,
+    };
+    let mut found: Vec<(String, Named)> = Vec::new();
+    for (name, input) in inputs.iter().filter(|(name, _)| *name != "self") {
+        let is_bare = ["url", "type", "follows"].iter().all(|key| input.get(key).is_none());
+        found.push((
+            name.clone(),
+            match input["url"].as_str() {
+                Some(url) => Named::Reference(url.to_owned()),
+                None if is_bare && input.is_object() => Named::Name(name.clone()),
+                None => Named::Other,
+            },
+        ));
+    }
+    for name in arguments(&flake) {
+        if name != "self" && !inputs.contains_key(&name) {
+            found.push((name.clone(), Named::Name(name)));
+        }
+    }
+    Some(found)
+}
+
+/// Whether anything in the text may be `inputs`.
+fn says_inputs(flake: &ast::AttrSet) -> bool {
+    flake
+        .syntax()
+        .children()
+        .any(|child| child.text().to_string().trim_start().starts_with("inputs"))
+}
+
+/// A set's literals, as JSON, no deeper than so many names.
+fn value_of(set: &ast::AttrSet, deepest: usize) -> Value {
     let mut value = Value::Object(Map::new());
     for entry in set.entries() {
         let Entry::AttrpathValue(entry) = entry else { continue };
         let (Some(path), Some(expression)) = (entry.attrpath(), entry.value()) else {
             continue;
         };
-        let names: Option<Vec<String>> = path.attrs().map(name_of).collect();
+        let Some(names) = path.attrs().map(name_of).collect::<Option<Vec<String>>>() else {
+            continue;
+        };
+        let Some(left) = deepest.checked_sub(names.len()) else {
+            continue;
+        };
         let inner = match expression {
-            Expr::AttrSet(inner) => value_of(&inner),
-            Expr::Str(string) => literal(&string).map_or(Value::Null, Value::String),
+            Expr::AttrSet(inner) => value_of(&inner, left),
+            Expr::Str(string) => nix_text::whole(&string).map_or(Value::Null, Value::String),
             _ => Value::Null,
         };
-        if let Some(names) = names {
-            put(&mut value, &names, inner);
-        }
+        put(&mut value, &names, inner);
     }
     value
 }
@@ -90,16 +180,8 @@ fn put(value: &mut Value, names: &[String], inner: Value) {
 fn name_of(attr: Attr) -> Option<String> {
     match attr {
         Attr::Ident(name) => Some(name.to_string()),
-        Attr::Str(name) => literal(&name),
+        Attr::Str(name) => nix_text::whole(&name),
         Attr::Dynamic(_) => None,
-    }
-}
-
-fn literal(string: &ast::Str) -> Option<String> {
-    match string.normalized_parts().as_slice() {
-        [] => Some(String::new()),
-        [InterpolPart::Literal(text)] => Some(text.clone()),
-        _ => None,
     }
 }
 

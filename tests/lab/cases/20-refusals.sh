@@ -35,7 +35,7 @@ case_refusals_of_the_connection() {
 	must_sh_on pi "sed -i 's/^hosts:.*/hosts: files/' /etc/nsswitch.conf"
 	refused 255 nosuchhost "no machine is known by the name 'nosuchhost'" ".ssh/config"
 	must_on builder systemctl stop ssh.service ssh.socket
-	refused 255 builder "builder cannot be reached" "--eval-on localhost"
+	refused 255 builder "builder cannot be reached" "--eval-on ''"
 	must_on builder systemctl start ssh.service
 	must_on builder mv /home/builder/.ssh/authorized_keys /home/builder/.ssh/none
 	refused 255 builder "builder refuses this user's keys" "ssh-copy-id builder"
@@ -77,6 +77,29 @@ case_refusals_of_the_cpu() {
 	expect_contains "$errors" "error: builder has no emulator for aarch64-linux"
 	expect_contains "$errors" "qemu-user-static"
 	expect_nothing_changed
+}
+
+# What is wrong with a file Nix says, with its line, wherever it evaluates; and completion has nothing to say.
+case_refusal_of_a_syntax_error() {
+	fresh
+	must_sh_on pi 'cp -r /etc/nixos /etc/nixos.good'
+	# A missing quote, a string before a path, and one that is nested deeper than the parser of ours can go.
+	for broken in '  networking.hostName = "pi;' '  imports = [ ./a ${x} ];' "  x = $(printf '[%.0s' $(seq 3000)) ;"; do
+		for place in builder ''; do
+			must_sh_on pi "printf '{\n%s\n}\n' '$broken' >/etc/nixos/configuration.nix"
+			remember
+			on pi rebuild switch --eval-on "$place"
+			expect_status 1
+			expect_contains "$errors" "syntax error"
+			expect_contains "$errors" "configuration.nix:"
+			expect_lacks "$errors" "panicked"
+			expect_equal "$output" ""
+			expect_no_file pi /var/log/activation
+		done
+	done
+	must_sh_on pi 'printf "{ outputs = { self }: { nixosConfigurations.pi = 1; x = \"y; }; }" >/etc/nixos/flake.nix'
+	must_sh_on pi 'cd /etc/nixos && rebuild --candidates configurations | grep -qxF .#pi'
+	must_sh_on pi 'rm -r /etc/nixos && mv /etc/nixos.good /etc/nixos'
 }
 
 case_refusal_of_an_evaluation_error() {

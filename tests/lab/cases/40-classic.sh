@@ -1222,11 +1222,96 @@ case_classic_files_that_both_machines_have() {
 		/etc/hosts|builtins.readFile "/etc/hosts"
 		/etc/resolv.conf|builtins.readFile /etc/resolv.conf
 		/etc/nix/nix.conf|builtins.readFile "/etc/nix/nix.conf"
-		/usr/local/share|builtins.readFile "/usr/local/share/of-the-pi/text"
+		/usr/local/share/of-the-pi|builtins.readFile "/usr/local/share/of-the-pi/text"
+		/usr/local/share/of-the-pi|builtins.readDir "/usr/local/share/of-the-pi"
 		/usr/local/share|builtins.readDir /usr/local/share
 		/run|map builtins.pathExists [ "/run/sshd.pid" "/run/of-the-builder" "/run/current-system" ]
 		/etc|builtins.readDir /etc
 	END
+}
+
+# What the user names is never passed over for another file, wherever it lies: neither for the next one that the search path
+# has, nor for the builder's at the same place.
+case_classic_what_is_named_where_the_builder_has_its_own() {
+	given <<-'END'
+		echo '{ environment.etc.seen.text = "passed over"; }' >configuration.nix
+		for place in /dev/shm/conf /usr/local/src/conf /usr/conf; do
+			mkdir -p "$place/parts"
+			echo "{ imports = [ ./more.nix ]; environment.etc.seen.text = \"of $place\" + builtins.concatStringsSep \"\" (builtins.attrNames (builtins.readDir ./parts)); }" >"$place/configuration.nix"
+			echo '{ environment.etc.more.text = builtins.readFile ./parts/text; }' >"$place/more.nix"
+			echo text >"$place/parts/text"
+		done
+		ln -sfn /usr/local/src/conf /srv/conf
+	END
+	# Of another content, and with more in it.
+	must_sh_on builder 'for place in /dev/shm/conf /usr/local/src/conf /usr/conf; do
+		mkdir -p "$place/parts"
+		echo "{ environment.etc.seen.text = \"of the builder\"; }" >"$place/configuration.nix"
+		cp "$place/configuration.nix" "$place/more.nix"
+		echo builder | tee "$place/parts/text" >"$place/parts/too-much"
+	done'
+	expect_same_derivation NIXOS_CONFIG=/dev/shm/conf/configuration.nix
+	expect_seen 'of /dev/shm/conftext'
+	expect_same_derivation -I nixos-config=/usr/local/src/conf/configuration.nix
+	expect_seen 'of /usr/local/src/conftext'
+	# Unchanged, nothing is sent. By a link; and by NIX_PATH, without the builder's having any.
+	expect_same_derivation -I nixos-config=/usr/local/src/conf/configuration.nix
+	expect_contains "$errors" "has the configuration's files already"
+	expect_same_derivation NIXOS_CONFIG=/srv/conf/configuration.nix
+	expect_seen 'of /usr/local/src/conftext'
+	must_on builder rm -r /usr/conf
+	expect_same_derivation "NIX_PATH=nixos-config=/usr/conf/configuration.nix:nixpkgs=/nix/var/nix/profiles/per-user/root/channels/nixos"
+	expect_seen 'of /usr/conftext'
+	must_sh_on builder 'rm -r /dev/shm/conf /usr/local/src/conf'
+
+	# Where there is nothing here, the next entry counts; the builder has something.
+	must_sh_on builder 'mkdir -p /usr/src/nixpkgs/nixos && echo "throw \"of the builder\"" >/usr/src/nixpkgs/nixos/default.nix'
+	expect_same_derivation "NIX_PATH=nixpkgs=/usr/src/nixpkgs:nixpkgs=/nix/var/nix/profiles/per-user/root/channels/nixos:nixos-config=/etc/nixos/configuration.nix"
+	expect_seen 'passed over'
+	must_on builder rm -r /usr/src/nixpkgs
+
+	# What the configuration names there, too, by a path and by a string; and what is not there.
+	given <<-'END'
+		mkdir -p /usr/local/share/of-the-pi
+		echo '{ environment.etc.more.text = "of the Pi"; }' >/usr/local/share/of-the-pi/module.nix
+		echo 'text of the Pi' >/usr/local/share/of-the-pi/text
+		cat >configuration.nix <<-'NIX'
+			{ imports = [ /usr/local/share/of-the-pi/module.nix ]
+			    ++ (if builtins.pathExists /usr/local/etc/nixos/local.nix then [ /usr/local/etc/nixos/local.nix ] else [ ]);
+			  environment.etc.seen.text = builtins.readFile "/usr/local/share/of-the-pi/text"; }
+		NIX
+	END
+	must_sh_on builder 'mkdir -p /usr/local/share/of-the-pi /usr/local/etc/nixos
+		echo "text of the builder" >/usr/local/share/of-the-pi/text
+		echo "{ environment.etc.more.text = \"of the builder\"; }" | tee /usr/local/share/of-the-pi/module.nix >/usr/local/etc/nixos/local.nix'
+	expect_same_derivation
+	expect_seen 'text of the Pi'
+	must_sh_on builder 'rm -r /usr/local/share/of-the-pi /usr/local/etc/nixos'
+}
+
+# Links below /run are no secrets; what lies there is.
+case_classic_links_below_run() {
+	given <<-'END'
+		ln -sfn "$(readlink -f /nix/var/nix/profiles/per-user/root/channels/nixos)" /run/nixpkgs
+		echo '[ (builtins.readFile /run/current-system/nixos-version) (map builtins.pathExists [ "/run/nixpkgs" "/run/none" ]) ]' | reads
+		mkdir -p /run/secrets
+		echo secret >/run/secrets/wifi
+	END
+	expect_same_derivation NIX_PATH=nixpkgs=/run/nixpkgs:nixos-config=/etc/nixos/configuration.nix
+	expect_seen '25.05.1234.abcdef0'
+	local place
+	must_sh_on pi 'mkdir -p /usr/lib/conf && cp /etc/nixos/configuration.nix /usr/lib/conf/ && cp /etc/nixos/configuration.nix /run/secrets/'
+	# Before anything is asked of the builder.
+	for place in /usr/lib/conf /run/secrets; do
+		on pi env NIXOS_CONFIG=$place/configuration.nix rebuild dry-build --eval-on nobody
+		expect_status 1
+		expect_contains "$errors" "NIXOS_CONFIG names $place/configuration.nix: "
+		expect_contains "$errors" "--eval-on ''"
+	done
+	on pi env NIX_PATH=nixpkgs=/usr/lib/conf:nixos-config=/etc/nixos/configuration.nix rebuild dry-build --eval-on nobody
+	expect_status 1
+	expect_contains "$errors" "names /usr/lib/conf: an evaluation elsewhere sees that machine's own there"
+	must_sh_on pi 'rm -r /usr/lib/conf /run/secrets /run/nixpkgs'
 }
 
 # For whom Nix there does what it does for everybody: what is named by its content may come from anyone, what was built may not.

@@ -34,16 +34,20 @@ case_files_and_what_is_found() {
 	local other='hosts."other.nix"'
 	expect_same --file /srv/hosts -- /srv/hosts --attr $TOPLEVEL
 	expect_same --file ./default.nix --attr "$other" -- ./default.nix --attr "$other.$TOPLEVEL"
-	must_on pi ln -s ../../srv/hosts/default.nix /etc/nixos/system.nix
+	# nixpkgs#493229: of a directory that is named, and of the current one, a system.nix comes first.
+	expect_same --attr "$other" -- default.nix --attr "$other.$TOPLEVEL"
+	must_sh_on pi "cd /srv/hosts && echo 'import ./default.nix // { hosts.named = (import ./default.nix).$other; }' >system.nix"
+	expect_same --file /srv/hosts --attr hosts.named -- system.nix --attr "hosts.named.$TOPLEVEL"
+	expect_same --attr hosts.named -- system.nix --attr "hosts.named.$TOPLEVEL"
+	must_sh_on pi 'cd /srv/hosts && rm system.nix && mv default.nix all.nix'
+	must_on pi ln -s ../../srv/hosts/all.nix /etc/nixos/system.nix
 	expect_same -- /etc/nixos/system.nix --attr $TOPLEVEL
 	expect_same --attr "$other" -- /etc/nixos/system.nix --attr "$other.$TOPLEVEL"
-	must_on pi cp -r /srv/hosts /srv/elsewhere
+	must_sh_on pi 'cp -r /srv/hosts /srv/elsewhere && mv /srv/elsewhere/all.nix /srv/elsewhere/default.nix'
 	must_on pi sed -i 's/"other"/"elsewhere"/' /srv/elsewhere/parts/other.nix
 	expect_same -I nixos-system=/srv/elsewhere --attr "$other" -- \
 		-I nixos-system=/srv/elsewhere '<nixos-system>' --attr "$other.$TOPLEVEL"
-	must_on pi cp /srv/hosts/default.nix /srv/hosts/system.nix
 	must_on pi rm /etc/nixos/system.nix
-	expect_same --attr "$other" -- system.nix --attr "$other.$TOPLEVEL"
 	expect_same --file '<nixpkgs/nixos>' -- '<nixpkgs/nixos>' --attr $TOPLEVEL
 
 	on pi rebuild dry-build --eval-on builder --file /srv/none.nix

@@ -64,8 +64,8 @@ after() {
 
 # evaluate [NAME=VALUE...] [FLAG...] : on the builder first, in a copy of $directory and under its name; then on the Pi, in
 # what was there before. $own is what the Pi's Nix says; $there, $status and $errors are those of `rebuild`. What each has
-# left in $directory is in $kept_own and $kept_there. A case may set $from, the current directory, and $host, the name of the
-# configuration, and has to say --flake unless it sets $found, the flake that is found of itself.
+# left in $directory is in $kept_own and $kept_there. A case may set $from, the current directory, $builder, and $host, the
+# name of the configuration, and has to say --flake unless it sets $found, the flake that is found of itself.
 evaluate() {
 	local environment=() reference=${found:-.} flags=()
 	while [[ "${1-}" =~ ^[A-Za-z_]+= ]]; do
@@ -74,7 +74,7 @@ evaluate() {
 	done
 	must_on pi sh -euc 'rm -rf /srv/.before /srv/.there; cp -a "$1" /srv/.before' copy "$directory"
 	forget_calls pi
-	run lab on pi env -C "${from:-$directory}" "${environment[@]}" timeout 120 rebuild dry-build --eval-on builder -v "$@"
+	run lab on pi env -C "${from:-$directory}" "${environment[@]}" timeout 120 rebuild dry-build --eval-on "${builder:-builder}" -v "$@"
 	expect_no_evaluation pi
 	ran="$ran
       and before, on the Pi: $(printf '%s' "$last_script" | tail -n 3)"
@@ -109,7 +109,7 @@ expect_same_derivation() {
 	evaluate "$@"
 	[ "$own" != failed ] || fail "the Pi's own evaluation failed: $(cat "$CASE/own")"
 	expect_status 0
-	expect_own_derivation_there builder
+	expect_own_derivation_there "${builder:-builder}"
 	expect_equal "$kept_there" "$kept_own"
 }
 

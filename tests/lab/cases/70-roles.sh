@@ -170,6 +170,25 @@ case_roles_this_machine_by_its_names() {
 	expect_lacks_result builder
 }
 
+# A tunnel, or a virtual machine's port: where ssh leads localhost elsewhere, it is not the machine that this is typed on.
+case_roles_a_name_of_this_machine_that_leads_elsewhere() {
+	begin "not here"
+	local before
+	before=$(profile_of pi)
+	# The same machine by another address is here; the target by the name of this one is not.
+	must_sh_on pi 'printf "\nHost pi\n HostName 10.77.0.1\nHost localhost\n HostName 10.77.0.3\n User root\n HostKeyAlias target\n" >>/root/.ssh/config'
+	must_rebuild switch --eval-on builder --target-host localhost
+	expect_contains "$errors" "warning: 'localhost' is another machine here: ssh leads it to 10.77.0.3, port 22; this machine is ''"
+	expect_switched target
+	expect_equal "$(profile_of pi)" "$before"
+	must_rebuild switch --eval-on builder --target-host pi
+	expect_switched pi
+	# Where nobody listens, nothing is changed.
+	on pi env NIX_SSHOPTS='-p 2222' rebuild switch --target-host pi
+	expect_status 255
+	expect_contains "$errors" "pi cannot be reached"
+}
+
 # Nix sees that all is there already: nothing is sent twice.
 case_roles_one_machine_by_two_names() {
 	begin "two names"

@@ -155,7 +155,7 @@ case_settings_a_builder_that_is_off() {
 	on pi rebuild build --eval-on nobody
 	expect_status 255
 	expect_lacks "$errors" "$ONCE"
-	expect_contains "$errors" "or evaluate here, this once: --eval-on localhost"
+	expect_contains "$errors" "or evaluate here, this once: --eval-on ''"
 }
 
 case_settings_fallback_to_this_machine() {

@@ -1,0 +1,188 @@
+//! Whoever reads what others have written, as one list: what comes from other machines, from Nix, git and ssh, and from
+//! files. Each gets any bytes at all, must not panic, and holds what is said of it here.
+//!
+//! The tests give them mutations of the examples (`driver.rs`), for as long as `REBUILD_FUZZ_SECONDS` says of each. The
+//! package in `fuzz/` gives the same list to a fuzzer that looks for new ways through the code. CONTRIBUTING.md says how.
+
+use crate::harmless::{self, Colours};
+use crate::host::Place;
+use crate::nix_settings::NixSettings;
+use crate::process::quote::shell_word;
+use crate::sources::literals::Literals;
+use crate::sources::search_path::SearchPath;
+use crate::store_path::StorePath;
+use crate::surroundings::Surroundings;
+use crate::{candidates, difference, generations, process, progress, session, settings, sources, ssh, target};
+
+#[cfg(test)]
+mod driver;
+
+/// Somebody who reads.
+#[derive(Debug, Clone, Copy)]
+pub struct Target {
+    /// What it reads, in a word or two.
+    pub name: &'static str,
+    /// The files in which it does, below `src/`.
+    pub files: &'static [&'static str],
+    /// What it may be given.
+    pub examples: &'static [&'static [u8]],
+    /// Gives it these bytes, and panics if what it makes of them is not as it should be.
+    pub read: fn(&[u8]),
+}
+
+/// All of them: those of each room, and those that need no door.
+#[must_use]
+pub fn targets() -> Vec<Target> {
+    [
+        &OPEN[..],
+        candidates::fuzz::TARGETS,
+        difference::fuzz::TARGETS,
+        generations::fuzz::TARGETS,
+        process::fuzz::TARGETS,
+        progress::fuzz::TARGETS,
+        session::fuzz::TARGETS,
+        settings::fuzz::TARGETS,
+        sources::fuzz::TARGETS,
+        ssh::fuzz::TARGETS,
+        target::fuzz::TARGETS,
+    ]
+    .concat()
+}
+
+/// As text: what is no UTF-8 comes to nobody otherwise.
+pub(crate) fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// Whether a terminal would do more with it than show it.
+pub(crate) fn is_harmless(text: &str) -> bool {
+    !text.chars().any(|c| c.is_control() && c != '\t' && c != '\n')
+}
+
+const HOSTS: &[&[u8]] = &[
+    b"builder",
+    b"root@builder:22",
+    b"ssh://me@[fe80::1%25eth0]:2222",
+    b"ssh-ng://host",
+    b"-oProxyCommand=x",
+    b"localhost",
+    b"a b",
+];
+
+const OPEN: [Target; 7] = [
+    Target {
+        name: "store paths",
+        files: &["store_path.rs"],
+        examples: &[
+            b"/nix/store/00000000000000000000000000000000-nixos-system-pi-25.05",
+            b"/nix/store/0123456789abcdfghijklmnpqrsvwxyz-a/../../etc",
+        ],
+        read: |bytes| {
+            if let Ok(path) = StorePath::parse(&text(bytes)) {
+                let parts: Vec<_> = path.as_path().components().collect();
+                assert_eq!(parts.len(), 4, "{path:?}");
+                assert!(path.as_path().starts_with("/nix/store") && is_harmless(path.as_str()));
+                assert!(StorePath::parse(path.as_str()).is_ok());
+            }
+        },
+    },
+    Target {
+        name: "hosts",
+        files: &["host.rs"],
+        examples: HOSTS,
+        read: |bytes| {
+            if let Ok(Place::There(host)) = Place::parse(&text(bytes), "own") {
+                assert!(
+                    !host.destination().starts_with('-') && is_harmless(&host.to_string()),
+                    "{host:?}"
+                );
+                assert_eq!(Place::parse(&host.to_string(), "own").ok(), Some(Place::There(host)));
+            }
+        },
+    },
+    Target {
+        name: "text for a terminal",
+        files: &["harmless.rs"],
+        examples: &[
+            b"\x1b[31mred\x1b[0m and \x1b]0;title\x07 \r over\n\ttab",
+            b"\xc2\x9b31m \xe2\x80\xae \x1b[",
+        ],
+        read: |bytes| {
+            let whole = text(bytes);
+            let dropped = harmless::text(&whole, Colours::Dropped);
+            assert!(is_harmless(&dropped), "{dropped:?}");
+            assert!(is_harmless(&harmless::name(&whole)) && !harmless::name(&whole).contains('\n'));
+            let kept = harmless::text(&whole, Colours::Kept);
+            let plain = console::strip_ansi_codes(&kept);
+            assert!(is_harmless(&plain), "{kept:?}");
+            assert!(kept.len() <= whole.len() + 4, "{kept:?}");
+        },
+    },
+    Target {
+        name: "nix.conf",
+        files: &["nix_settings.rs"],
+        examples: &[
+            b"experimental-features = nix-command flakes # x\nextra-experimental-features = a\ninclude /nonexistent\n",
+            b"!include x\naccess-tokens = github.com=SECRET\nsystem=x\nsystem = y",
+        ],
+        read: |bytes| {
+            let whole = text(bytes).replace("include", "excluded");
+            let settings = NixSettings::read(&Surroundings::with(&[("NIX_CONFIG", &whole), ("NIX_CONF_DIR", "/nonexistent")]));
+            let sent = settings.of_evaluation();
+            assert!(sent.lines().all(|line| !line.starts_with("access-tokens =")), "{sent}");
+            assert!(sent.len() <= 2 * whole.len() + 1000);
+        },
+    },
+    Target {
+        name: "search paths",
+        files: &["sources/search_path.rs"],
+        examples: &[
+            b"nixpkgs=/nonexistent:/nonexistent/channels:nixos-config=/nonexistent/configuration.nix",
+            b"nixpkgs=https://h/x.tar.gz:a=channel:x:b=flake:y",
+        ],
+        read: |bytes| {
+            let whole = text(bytes);
+            let setting = format!("nix-path = {}\nextra-nix-path = {whole}\n", whole.replace('\n', " "));
+            for (name, value) in [("NIX_PATH", &whole), ("NIX_CONFIG", &setting)] {
+                let around = Surroundings::with(&[(name, value), ("NIX_CONF_DIR", "/nonexistent")]);
+                let path = SearchPath::of(std::slice::from_ref(&whole), &around, &NixSettings::read(&around));
+                let _ = path.find("nixpkgs/../x");
+                let _ = path.is_address("nixpkgs");
+            }
+        },
+    },
+    Target {
+        name: "shell words",
+        files: &["process/quote.rs", "edit.rs"],
+        examples: &[b"-p 2222 -o 'ProxyCommand=a b' \"x\\\"y\"", b"it's # not"],
+        read: |bytes| {
+            let whole = text(bytes);
+            let Ok(word) = shell_word(&whole) else { return };
+            assert_eq!(shlex::split(&text(&word)), Some(vec![whole]));
+        },
+    },
+    Target {
+        name: "Nix files",
+        files: &[
+            "nix_text/mod.rs",
+            "sources/literals.rs",
+            "sources/flakes/written.rs",
+            "candidates/configurations.rs",
+        ],
+        examples: &[
+            b"{ description = \"x\"; inputs.nixpkgs.url = \"nixpkgs\"; inputs.a = { url = \"git+file:///a?dir=b\"; flake = false; };
+              outputs = { self, nixpkgs, a, ... }@inputs: let systems = [ \"x\" ]; in rec {
+                nixosConfigurations = nixpkgs.lib.genAttrs [ \"pi\" ] (name: f name) // { \"x-y\" = g; }; }; } # end",
+            b"{ imports = [ ./a.nix <nixpkgs/nixos> ~/x /etc/y (./a + \"/b\") ]; x = \"a${b}\"; y = ''c${d}''; }",
+            b"{ inputs.a.url = \"path:/x\"; outputs = { self, ... }: { nixosConfigurations = { pi = f { }; }; }; }",
+            b"map builtins.getEnv [ \"A\" ] ++ (a: b: a.b or c) - ! -> <| a // { inherit (x) y; } ? z",
+        ],
+        read: |bytes| {
+            let whole = text(bytes);
+            let found = Literals::of(&whole);
+            assert!(found.paths.iter().all(|path| path.len() <= whole.len()));
+            sources::flakes::look_at(&whole);
+            candidates::look_at(&whole);
+        },
+    },
+];

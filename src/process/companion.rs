@@ -1,0 +1,125 @@
+//! A process that is talked with.
+
+use std::io;
+use std::process::{Child, ChildStderr, ChildStdin, ChildStdout};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use super::exit_code;
+
+/// How long one that is told to end may take for it.
+const GRACE: Duration = Duration::from_secs(1);
+
+/// Between two looks whether it has.
+const STEP: Duration = Duration::from_millis(5);
+
+/// It does not outlive this value, whichever way is taken out of the talk: what it holds (a connection, a forward) ends with
+/// it.
+pub struct Companion(Child);
+
+impl Companion {
+    /// Keeps it.
+    #[must_use]
+    pub fn new(child: Child) -> Self {
+        Self(child)
+    }
+
+    /// Its three streams.
+    ///
+    /// # Errors
+    /// When it was started without pipes, or they have been taken already.
+    pub fn streams(&mut self) -> Result<(ChildStdin, ChildStdout, ChildStderr)> {
+        let child = &mut self.0;
+        let streams = (child.stdin.take(), child.stdout.take(), child.stderr.take());
+        let (Some(stdin), Some(stdout), Some(stderr)) = streams else {
+            anyhow::bail!("a process was started without pipes");
+        };
+        Ok((stdin, stdout, stderr))
+    }
+
+    /// Its exit status, if it has ended.
+    ///
+    /// # Errors
+    /// When the system cannot say.
+    pub fn ended(&mut self) -> Result<Option<u8>> {
+        let status = self.0.try_wait().context("cannot wait for a process")?;
+        Ok(status.map(exit_code))
+    }
+
+    /// Whether it has ended by itself after so long.
+    pub fn ends_within(&mut self, patience: Duration) -> bool {
+        let deadline = Instant::now() + patience;
+        while matches!(self.0.try_wait(), Ok(None)) {
+            if Instant::now() >= deadline {
+                return false;
+            }
+            thread::sleep(STEP);
+        }
+        true
+    }
+
+    /// Ends it: with a word first, for ssh takes its sockets away, and sudo gives the terminal its echo back. One that is
+    /// stopped hears no word.
+    fn end(&mut self) -> io::Result<()> {
+        if self.0.try_wait()?.is_some() {
+            return Ok(());
+        }
+        if let Ok(id) = i32::try_from(self.0.id()) {
+            let _ = kill(Pid::from_raw(id), Signal::SIGTERM);
+        }
+        if !self.ends_within(GRACE) {
+            self.0.kill()?;
+            self.0.wait()?;
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Companion {
+    fn drop(&mut self) {
+        // Nothing more can be done about one that cannot be ended.
+        let _ = self.end();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::process::Invocation;
+    use std::io::{BufRead, BufReader};
+
+    fn is_there(id: u32) -> bool {
+        std::path::Path::new(&format!("/proc/{id}")).exists()
+    }
+
+    /// One that ends when it is told, one that does not, and one that cannot hear.
+    #[test]
+    fn it_ends_with_its_value() {
+        for script in [
+            "echo; exec sleep 1000",
+            "trap '' TERM; echo; sleep 1000 & while :; do wait; done",
+            "echo; kill -STOP $$",
+        ] {
+            let child = Invocation::new("sh").args(["-c", script]).converse().unwrap();
+            let id = child.id();
+            let mut companion = Companion::new(child);
+            let (_stdin, stdout, _stderr) = companion.streams().unwrap();
+            BufReader::new(stdout).read_line(&mut String::new()).unwrap();
+            assert!(companion.ended().unwrap().is_none() && is_there(id));
+            drop(companion);
+            assert!(!is_there(id), "{script}");
+        }
+    }
+
+    #[test]
+    fn its_exit_status_is_known() {
+        let child = Invocation::new("sh").args(["-c", "exit 7"]).converse().unwrap();
+        let mut companion = Companion::new(child);
+        assert!(companion.ends_within(Duration::from_secs(20)));
+        assert_eq!(companion.ended().unwrap(), Some(7));
+    }
+}

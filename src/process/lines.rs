@@ -1,0 +1,201 @@
+//! Lines that another process writes, which is free to write one that never ends.
+
+use std::io::{self, BufRead, BufReader, Read};
+use std::mem;
+
+/// So many bytes are kept of a line's beginning, and so many of its end. All that is honest and counts is shorter: a value
+/// that was evaluated is at most 1,000,000 bytes (`scripts/evaluate.sh`), and an error with its whole trace a part of that.
+const BEGINNING: usize = (1 << 20) + BESIDE;
+const END: usize = 64 << 10;
+
+/// As much is beside a value in its line.
+const BESIDE: usize = 64;
+
+/// How far from a cut a good place for it is looked for.
+const ABOUT: usize = 256;
+
+/// The longest that JSON writes a character: `\u001b`.
+const ESCAPE: usize = 6;
+
+/// One line, without its end.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Line {
+    /// What there is of it.
+    pub bytes: Vec<u8>,
+    /// Where in that something is missing, and how many bytes, if the line was too long.
+    pub gap: Option<(usize, u64)>,
+}
+
+impl Line {
+    /// As text, in which the missing part is named.
+    #[must_use]
+    pub fn into_text(self) -> String {
+        let Some((place, missing)) = self.gap else {
+            return String::from_utf8(self.bytes)
+                .unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned());
+        };
+        let (beginning, end) = self.bytes.split_at(place);
+        format!(
+            "{} ... [{missing} bytes are left out here] ... {}",
+            String::from_utf8_lossy(beginning),
+            String::from_utf8_lossy(end)
+        )
+    }
+}
+
+/// The lines of a stream.
+pub struct Lines<R: Read> {
+    reader: BufReader<R>,
+}
+
+impl<R: Read> Lines<R> {
+    /// Of this one.
+    pub fn new(stream: R) -> Self {
+        Self {
+            reader: BufReader::new(stream),
+        }
+    }
+
+    /// The next line, of which the middle is missing if it is too long. An error of the stream is its end.
+    pub fn next_line(&mut self) -> Option<Line> {
+        let mut beginning = Vec::new();
+        let is_whole = self.read(BEGINNING, &mut beginning).ok()?;
+        if beginning.is_empty() {
+            return None;
+        }
+        let mut line = Line {
+            bytes: beginning,
+            gap: None,
+        };
+        if !is_whole {
+            self.read_long(&mut line);
+        }
+        let end = line.bytes.iter().rposition(|byte| !b"\n\r".contains(byte));
+        line.bytes.truncate(end.map_or(0, |last| last + 1));
+        Some(line)
+    }
+
+    /// What is to be read besides lines.
+    pub fn stream(&mut self) -> &mut BufReader<R> {
+        &mut self.reader
+    }
+
+    /// No more than so many bytes; whether the line, or the stream, is over.
+    fn read(&mut self, most: usize, into: &mut Vec<u8>) -> io::Result<bool> {
+        let length = self.reader.by_ref().take(most as u64).read_until(b'\n', into)?;
+        Ok(length < most || into.last() == Some(&b'\n'))
+    }
+
+    /// The rest of a line that is too long.
+    fn read_long(&mut self, line: &mut Line) {
+        let (mut before, mut end, mut read) = (Vec::new(), Vec::new(), line.bytes.len() as u64);
+        let mut is_over = false;
+        while !is_over {
+            mem::swap(&mut before, &mut end);
+            end.clear();
+            is_over = self.read(END, &mut end).unwrap_or(true);
+            read += end.len() as u64;
+        }
+        // Of the last two pieces, as much as one is.
+        before.drain(..end.len().min(before.len()));
+        before.append(&mut end);
+        // What fits is no gap.
+        if read > (line.bytes.len() + before.len()) as u64 {
+            cut(&mut line.bytes, &mut before);
+            let kept = line.bytes.len() + before.len();
+            line.gap = Some((line.bytes.len(), read - kept as u64));
+        }
+        line.bytes.append(&mut before);
+    }
+}
+
+/// Makes the cut at places where it halves no character, nor what JSON writes for one: then a line of Nix's log is still
+/// one, with a shorter text. Where there are no such places it is made all the same.
+fn cut(beginning: &mut Vec<u8>, end: &mut Vec<u8>) {
+    let length = beginning.len();
+    let place = (length.saturating_sub(ABOUT)..length).rev();
+    if let Some(place) = place.into_iter().find(|place| is_between(beginning, *place)) {
+        beginning.truncate(place);
+    }
+    if let Some(place) = (0..ABOUT.min(end.len())).find(|place| is_between(end, *place)) {
+        end.drain(..place);
+    }
+}
+
+fn is_between(bytes: &[u8], place: usize) -> bool {
+    place
+        .checked_sub(ESCAPE)
+        .and_then(|from| bytes.get(from..=place))
+        .is_some_and(|near| !near.contains(&b'\\') && near[ESCAPE - 1..].iter().all(u8::is_ascii_alphanumeric))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lines(bytes: &[u8]) -> Vec<Line> {
+        let mut lines = Lines::new(bytes);
+        std::iter::from_fn(|| lines.next_line()).collect()
+    }
+
+    #[test]
+    fn lines_come_without_their_ends() {
+        let texts: Vec<String> = lines(b"a\r\n\nb\xff c\nend").into_iter().map(Line::into_text).collect();
+        assert_eq!(texts, ["a", "", "b\u{fffd} c", "end"]);
+        assert_eq!(lines(b""), []);
+    }
+
+    /// What fits is there to its last byte, whatever it fits into.
+    #[test]
+    fn a_line_that_fits_is_whole() {
+        for length in [
+            1,
+            BEGINNING - 1,
+            BEGINNING,
+            BEGINNING + 1,
+            // With its end.
+            BEGINNING + END - 1,
+        ] {
+            for rest in ["", "\n", "\nnext\n"] {
+                let bytes = [&vec![b'x'; length], rest.as_bytes()].concat();
+                let lines = lines(&bytes);
+                assert_eq!((lines[0].bytes.len(), lines[0].gap), (length, None), "{rest:?}");
+                assert_eq!(lines.len(), 1 + usize::from(rest.len() > 1));
+            }
+        }
+    }
+
+    #[test]
+    fn of_a_longer_one_the_middle_is_missing_and_the_next_is_the_next() {
+        for more in [1, END, 3 * END + 17, 20 << 20] {
+            let bytes = [b"begin", vec![b'x'; BEGINNING + END + more].as_slice(), b"end\nnext"].concat();
+            let lines = lines(&bytes);
+            let (_, missing) = lines[0].gap.unwrap();
+            assert_eq!(lines[0].bytes.len() as u64 + missing, bytes.len() as u64 - 5);
+            assert!(lines[0].bytes.len() <= BEGINNING + END);
+            let text = lines[0].clone().into_text();
+            assert!(text.starts_with("beginx") && text.ends_with("xend"), "{more}");
+            assert!(text.contains(&format!("x ... [{missing} bytes are left out here] ... x")));
+            assert_eq!(lines[1].bytes, b"next");
+        }
+    }
+
+    /// A log's line is one still, wherever the cut comes.
+    #[test]
+    fn no_character_is_halved() {
+        for unit in ["ü", "ab\\u001b[1m", "\\\"word\\\\", "€a"] {
+            for shift in 0..9 {
+                let text = format!(
+                    "{{\"text\":\"{}{}\"}}",
+                    "x".repeat(shift),
+                    format!("{unit}some letters").repeat(200_000)
+                );
+                let line = lines(text.as_bytes()).remove(0);
+                assert!(line.gap.is_some());
+                let value: serde_json::Value = serde_json::from_str(&line.into_text()).unwrap();
+                let text = value["text"].as_str().unwrap();
+                assert!(text.contains("bytes are left out here") && !text.contains('\u{fffd}'));
+            }
+        }
+    }
+}

@@ -1,0 +1,77 @@
+//! A bound for what waits between two threads.
+
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+
+/// Room for so many bytes on the way from one thread to another: who has more to send waits.
+#[derive(Clone)]
+pub struct Room(Arc<Shared>);
+
+struct Shared {
+    size: usize,
+    free: Mutex<usize>,
+    more: Condvar,
+}
+
+/// What takes up room, until it is dropped.
+pub struct Taken {
+    room: Room,
+    bytes: usize,
+}
+
+impl Room {
+    /// For so many bytes.
+    #[must_use]
+    pub fn new(size: usize) -> Self {
+        Self(Arc::new(Shared {
+            size,
+            free: Mutex::new(size),
+            more: Condvar::new(),
+        }))
+    }
+
+    /// Takes so much of it, after as much has become free. What is larger than the whole takes the whole.
+    #[must_use]
+    pub fn take(&self, bytes: usize) -> Taken {
+        let bytes = bytes.min(self.0.size);
+        let mut free = self.0.free.lock().unwrap_or_else(PoisonError::into_inner);
+        while *free < bytes {
+            free = self.0.more.wait(free).unwrap_or_else(PoisonError::into_inner);
+        }
+        *free -= bytes;
+        Taken {
+            room: self.clone(),
+            bytes,
+        }
+    }
+}
+
+impl Drop for Taken {
+    fn drop(&mut self) {
+        *self.room.0.free.lock().unwrap_or_else(PoisonError::into_inner) += self.bytes;
+        self.room.0.more.notify_all();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::mpsc::channel;
+    use std::thread;
+
+    #[test]
+    fn who_has_more_waits_and_what_is_too_large_passes_alone() {
+        let room = Room::new(10);
+        let (first, second) = (room.take(6), room.take(4));
+        let (sender, receiver) = channel();
+        let other = room.clone();
+        let thread = thread::spawn(move || sender.send(other.take(1000)).unwrap());
+        drop(first);
+        assert!(receiver.try_recv().is_err());
+        drop(second);
+        let all = receiver.recv().unwrap();
+        thread.join().unwrap();
+        assert_eq!(*room.0.free.lock().unwrap(), 0);
+        drop(all);
+        assert_eq!(*room.0.free.lock().unwrap(), 10);
+    }
+}

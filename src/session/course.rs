@@ -1,0 +1,451 @@
+//! What the other machine may say, and when. What it says counts only if it was asked for: an event that was not, or that
+//! comes in another order or twice, ends the run; and the end is one only after everything that the request asked for.
+
+use super::reply::Reply;
+use super::request::{Goal, Request, Work};
+use super::rounds::Next;
+
+/// What a request asks for, as far as it is answered in events.
+#[derive(Debug, Clone, Copy)]
+struct Demand {
+    /// Whether there is an evaluation; otherwise there is a derivation already.
+    evaluates: bool,
+    /// Whether that may write a lock file.
+    locks: bool,
+    goal: Goal,
+    delivery: Delivery,
+}
+
+/// What becomes of what is made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Delivery {
+    Stays,
+    /// It is fetched afterwards.
+    Fetched,
+    /// It may go to a daemon that was lent for it.
+    Sent,
+}
+
+/// How far the other machine is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum At {
+    Start,
+    /// It has greeted; in a later round, it has been answered.
+    Files(Round),
+    /// It has said what it has of our files, and now what it lacks of our store paths.
+    Trees(Round),
+    /// It has all.
+    Ready(Round),
+    Evaluating(Round),
+    /// A round is over, and it is ours to say what comes next.
+    Asking,
+    /// It was told to give up.
+    GivenUp,
+    /// There is a derivation, or a value.
+    Made,
+    Building,
+    Built,
+    Copying,
+    /// Delivered, or said that it cannot be.
+    Delivered,
+    Over,
+}
+
+/// What an evaluation is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Round {
+    Closed,
+    /// It only looks.
+    Open,
+}
+
+/// As much may be told of variables, in bytes: what stands about them in thousands of Nix files has less than a thousandth.
+const MOST_OF_VARIABLES: usize = 8 << 20;
+
+/// The course of one talk.
+#[derive(Debug)]
+pub(super) struct Course {
+    demand: Demand,
+    at: At,
+    /// What may still be told of variables.
+    of_variables: usize,
+    /// Whether it was told that no variable is lacking: it does not ask twice.
+    has_variables: bool,
+}
+
+impl Course {
+    /// Of the talk about this request.
+    pub(super) fn new(request: &Request) -> Self {
+        let evaluation = match &request.work {
+            Work::Evaluate(evaluation) => Some(evaluation),
+            Work::Build { .. } => None,
+        };
+        Self::of(Demand {
+            evaluates: evaluation.is_some(),
+            locks: evaluation.is_some_and(|evaluation| evaluation.lock.is_some()),
+            goal: request.goal,
+            delivery: match &request.socket {
+                _ if !request.deliver => Delivery::Stays,
+                None => Delivery::Fetched,
+                Some(_) => Delivery::Sent,
+            },
+        })
+    }
+
+    fn of(demand: Demand) -> Self {
+        Self {
+            demand,
+            at: At::Start,
+            of_variables: MOST_OF_VARIABLES,
+            has_variables: false,
+        }
+    }
+
+    /// Whether this may be said now. If so, it has been.
+    #[must_use]
+    pub(super) fn hears(&mut self, reply: &Reply) -> bool {
+        let next = match reply {
+            // Whatever it was about to do.
+            Reply::Failed { .. } => Some(At::Over).filter(|_| !matches!(self.at, At::Over | At::GivenUp)),
+            Reply::AskedFor(text) | Reply::Word(text) => self.of_variables(text.len()),
+            Reply::Computes(path) => self.of_variables(path.as_os_str().len()),
+            _ if self.is_aside(reply) => Some(self.at),
+            _ => self.step(reply),
+        };
+        self.at = next.unwrap_or(self.at);
+        next.is_some()
+    }
+
+    /// What we have answered when a round was over.
+    pub(super) fn answered(&mut self, next: Next) {
+        self.at = match next {
+            Next::Look => At::Files(Round::Open),
+            Next::Evaluate => At::Files(Round::Closed),
+            Next::GiveUp => At::GivenUp,
+        };
+    }
+
+    /// It was told that nothing is lacking: what it has evaluated counts.
+    pub(super) fn goes_on(&mut self) {
+        self.at = At::Evaluating(Round::Closed);
+        self.has_variables = true;
+    }
+
+    /// Something of so many bytes about variables.
+    fn of_variables(&mut self, length: usize) -> Option<At> {
+        self.of_variables = self.of_variables.checked_sub(length + 64)?;
+        (self.at == At::Evaluating(Round::Closed)).then_some(self.at)
+    }
+
+    /// What is said by the way, as often as it likes.
+    fn is_aside(&self, reply: &Reply) -> bool {
+        match reply {
+            Reply::Way(_) => self.at == At::Files(Round::Closed),
+            Reply::Nix(_) | Reply::Untraced(_) => matches!(self.at, At::Ready(_)),
+            Reply::Refused(_) | Reply::Unread(_) | Reply::HomeNamed(_) => self.at == At::Evaluating(Round::Closed),
+            Reply::Looked(_) | Reply::Timeless => self.at == At::Evaluating(Round::Open),
+            Reply::LockLine(_) => self.demand.locks && matches!(self.at, At::Evaluating(Round::Closed) | At::GivenUp),
+            Reply::Platform { .. } => self.at == At::Made && self.demand.goal == Goal::Result,
+            _ => false,
+        }
+    }
+
+    /// Where this leads, if it leads anywhere.
+    fn step(&self, reply: &Reply) -> Option<At> {
+        let Demand { goal, delivery, .. } = self.demand;
+        Some(match (self.at, reply) {
+            (At::Start, Reply::Hello { .. }) if self.demand.evaluates => At::Files(Round::Closed),
+            (At::Start, Reply::Hello { .. }) => At::Made,
+            // Of what was kept, or of what has come: then it is sent anew.
+            (At::Files(round) | At::Trees(round), Reply::Damaged) => At::Files(round),
+            (At::Files(round), Reply::Receiving(_)) => At::Trees(round),
+            (At::Trees(round), Reply::Need(_)) => At::Ready(round),
+            (At::Ready(round), Reply::Evaluating) => At::Evaluating(round),
+            (At::Evaluating(Round::Closed), Reply::EvaluationFailed { .. })
+            | (At::Evaluating(Round::Open), Reply::LookedAround) => At::Asking,
+            (At::Evaluating(Round::Closed), Reply::Variables) if !self.has_variables => At::Asking,
+            (At::Evaluating(Round::Closed), Reply::Value(_)) if goal == Goal::Value => At::Made,
+            (At::Evaluating(Round::Closed), Reply::Evaluated(_)) if goal != Goal::Value => At::Made,
+            (At::Made, Reply::Building) if matches!(goal, Goal::Result | Goal::DryRun) => At::Building,
+            (At::Building, Reply::Built(_)) if goal == Goal::Result => At::Built,
+            (_, Reply::Copying) if delivery == Delivery::Sent && self.is_to_be_delivered() => At::Copying,
+            (_, Reply::NoSocket) if self.is_to_be_delivered() => At::Delivered,
+            (At::Copying, Reply::Copied) => At::Delivered,
+            (_, Reply::Done) if self.is_done() => At::Over,
+            _ => return None,
+        })
+    }
+
+    /// Whether what is asked for has been made, and is to go.
+    fn is_to_be_delivered(&self) -> bool {
+        self.demand.delivery != Delivery::Stays && self.at == self.demand.made()
+    }
+
+    /// Whether everything that was asked for has been said.
+    fn is_done(&self) -> bool {
+        let last = match self.demand.delivery {
+            Delivery::Stays => self.demand.made(),
+            Delivery::Fetched | Delivery::Sent => At::Delivered,
+        };
+        self.at == last
+    }
+}
+
+impl Demand {
+    /// Where that has been said which is asked for.
+    fn made(self) -> At {
+        match self.goal {
+            Goal::Result => At::Built,
+            Goal::DryRun => At::Building,
+            Goal::Derivation | Goal::Value => At::Made,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PATH: &str = "/nix/store/00000000000000000000000000000000-x";
+
+    fn course(goal: Goal, evaluates: bool, delivers: bool) -> Course {
+        let demand = Demand {
+            evaluates,
+            locks: true,
+            goal,
+            delivery: if delivers { Delivery::Sent } else { Delivery::Stays },
+        };
+        Course::of(demand)
+    }
+
+    /// Says these words; gives the first that is out of turn. A word of ours is in brackets.
+    fn talk(course: &mut Course, words: &str) -> Option<String> {
+        for word in words.split(", ") {
+            let answer = match word {
+                "[good]" => {
+                    course.goes_on();
+                    continue;
+                }
+                "[open]" => Next::Look,
+                "[closed]" => Next::Evaluate,
+                "[stop]" => Next::GiveUp,
+                _ => {
+                    let line = format!("@rebuild {word} ").replace('P', PATH);
+                    if !course.hears(&Reply::parse(line.as_bytes()).unwrap()) {
+                        return Some(word.to_owned());
+                    }
+                    continue;
+                }
+            };
+            course.answered(answer);
+        }
+        None
+    }
+
+    const FILES: &str = "hello /bin x, way user, receiving none, need, nix 2.26, untraced 2.8, evaluating";
+    const RETRY: &str = "refused x, evaluation-failed 1, [open], receiving base, need, evaluating, timeless, looked /x, \
+                         looked-around, [closed], receiving base, need, evaluating";
+
+    #[test]
+    fn honest_talks_come_to_their_ends() {
+        for (goal, evaluates, delivers, rest) in [
+            (
+                Goal::Result,
+                true,
+                false,
+                "evaluated P, platform x y, building, built P",
+            ),
+            (
+                Goal::Result,
+                true,
+                true,
+                "evaluated P, building, built P, copying, copied",
+            ),
+            (
+                Goal::Result,
+                true,
+                true,
+                "unread /x, lock-line {}, evaluated P, building, built P, no-socket",
+            ),
+            (
+                Goal::Result,
+                false,
+                true,
+                "hello /bin x, platform x y, building, built P, copying, copied",
+            ),
+            (
+                Goal::DryRun,
+                true,
+                false,
+                "asked-for A, word b, computes /x, variables, [good], unread /x, evaluated P, building",
+            ),
+            (Goal::DryRun, true, false, "evaluated P, building"),
+            (Goal::DryRun, false, false, "hello /bin x, building"),
+            (Goal::Derivation, true, true, "evaluated P, copying, copied"),
+            (Goal::Value, true, false, "value 1"),
+        ] {
+            let firsts = if evaluates {
+                vec![format!("{FILES}, "), format!("{FILES}, {RETRY}, ")]
+            } else {
+                vec![String::new()]
+            };
+            for first in firsts {
+                let words = format!("{first}{rest}, finished");
+                let mut talked = course(goal, evaluates, delivers);
+                assert_eq!(talk(&mut talked, &words), None, "{words}");
+                // And nothing after it, not even another end.
+                for word in ["finished", "failed build 1", "built P", "evaluated P"] {
+                    assert_eq!(talk(&mut talked, word).as_deref(), Some(word));
+                }
+                // Without any of its steps it is none.
+                let steps: Vec<&str> = words.split(", ").collect();
+                for missing in 0..steps.len() - 1 {
+                    // What is said by the way, and what we answer only after it.
+                    let aside = [
+                        "evaluation-failed",
+                        "looked-around",
+                        "asked-for",
+                        "word",
+                        "computes",
+                        "variables",
+                        "way",
+                        "nix",
+                        "untraced",
+                        "unread",
+                        "lock-",
+                        "platform",
+                        "refused",
+                        "timeless",
+                        "looked ",
+                    ];
+                    if aside.iter().any(|word| steps[missing].starts_with(word)) || steps[missing].starts_with('[') {
+                        continue;
+                    }
+                    let mut fewer = steps.clone();
+                    fewer.remove(missing);
+                    let text = fewer.join(", ");
+                    assert!(talk(&mut course(goal, evaluates, delivers), &text).is_some(), "{text}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn what_was_not_asked_for_is_out_of_turn() {
+        let evaluated = format!("{FILES}, evaluated P");
+        for (goal, delivers, words, out) in [
+            (Goal::Result, false, "finished".to_owned(), "finished"),
+            (Goal::Result, false, format!("{evaluated}, evaluated P"), "evaluated P"),
+            (
+                Goal::Result,
+                false,
+                format!("{evaluated}, building, built P, built P"),
+                "built P",
+            ),
+            (
+                Goal::Result,
+                false,
+                format!("{evaluated}, building, built P, copying"),
+                "copying",
+            ),
+            (Goal::Result, true, format!("{evaluated}, copying"), "copying"),
+            (
+                Goal::Result,
+                true,
+                format!("{evaluated}, building, built P, copied"),
+                "copied",
+            ),
+            (
+                Goal::Result,
+                true,
+                format!("{evaluated}, building, built P, finished"),
+                "finished",
+            ),
+            (Goal::Result, false, format!("{FILES}, value 1"), "value 1"),
+            (Goal::Value, false, evaluated.clone(), "evaluated P"),
+            (Goal::Derivation, true, format!("{evaluated}, building"), "building"),
+            (
+                Goal::DryRun,
+                false,
+                format!("{evaluated}, building, built P"),
+                "built P",
+            ),
+            (Goal::Result, false, format!("{FILES}, looked /x"), "looked /x"),
+            (Goal::Result, false, format!("{FILES}, looked-around"), "looked-around"),
+            (
+                Goal::Result,
+                false,
+                format!("{FILES}, evaluation-failed 1, evaluated P"),
+                "evaluated P",
+            ),
+            (
+                Goal::Result,
+                false,
+                format!("{FILES}, evaluation-failed 1, [stop], lock-line x, finished"),
+                "finished",
+            ),
+            (
+                Goal::Result,
+                false,
+                format!("{FILES}, evaluation-failed 1, [stop], failed build 1"),
+                "failed build 1",
+            ),
+            (
+                Goal::Result,
+                false,
+                format!("{FILES}, evaluation-failed 1, [open], need"),
+                "need",
+            ),
+            (
+                Goal::Result,
+                false,
+                format!("{FILES}, receiving none"),
+                "receiving none",
+            ),
+            (Goal::Result, false, format!("{FILES}, need"), "need"),
+            (Goal::Result, false, format!("{evaluated}, unread /x"), "unread /x"),
+            (Goal::Result, false, format!("{evaluated}, lock-line x"), "lock-line x"),
+            (Goal::Result, false, format!("{FILES}, hello /bin x"), "hello /bin x"),
+        ] {
+            assert_eq!(
+                talk(&mut course(goal, true, delivers), &words).as_deref(),
+                Some(out),
+                "{words}"
+            );
+        }
+    }
+
+    /// Only to a daemon that was lent.
+    #[test]
+    fn what_is_fetched_is_not_sent() {
+        let built = format!("{FILES}, evaluated P, building, built P");
+        let mut fetched = course(Goal::Result, true, true);
+        fetched.demand.delivery = Delivery::Fetched;
+        assert_eq!(
+            talk(&mut fetched, &format!("{built}, copying")).as_deref(),
+            Some("copying")
+        );
+        assert_eq!(talk(&mut fetched, "no-socket, finished"), None);
+    }
+
+    #[test]
+    fn a_lock_file_is_asked_for_or_out_of_turn() {
+        let mut without = course(Goal::Result, true, false);
+        without.demand.locks = false;
+        assert!(talk(&mut without, &format!("{FILES}, lock-line x")).is_some());
+    }
+
+    /// Whatever it was about: a failure is none of what was asked for, but it is an answer.
+    #[test]
+    fn a_failure_may_come_at_any_time() {
+        let steps: Vec<&str> = FILES.split(", ").collect();
+        for length in 0..=steps.len() {
+            let mut talked = course(Goal::Result, true, true);
+            if length > 0 {
+                assert_eq!(talk(&mut talked, &steps[..length].join(", ")), None);
+            }
+            assert_eq!(talk(&mut talked, "failed work 1"), None);
+            assert_eq!(talk(&mut talked, "finished").as_deref(), Some("finished"));
+        }
+    }
+}

@@ -1,0 +1,73 @@
+//! What a builder says, for `crate::fuzz`.
+
+use super::missing::{self, Missing};
+use super::reply::Reply;
+use super::trace;
+use crate::fuzz::{Target, text};
+
+pub(crate) const TARGETS: &[Target] = &[
+    Target {
+        name: "a builder's events",
+        files: &["session/reply.rs"],
+        examples: &[
+            b"@rebuild hello /nix/store/x/bin x86_64-linux",
+            b"@rebuild receiving base",
+            b"@rebuild need a b c",
+            b"@rebuild evaluation-failed 1",
+            b"@rebuild looked /etc/x\0y",
+            b"@rebuild refused newfstatat(AT_FDCWD</etc>, \"x\", 0) = -1",
+            b"@rebuild lock-line {",
+            b"@rebuild value {\"a\": 1}",
+            b"@rebuild evaluated /nix/store/00000000000000000000000000000000-x.drv",
+            b"@rebuild built /nix/store/00000000000000000000000000000000-x",
+            b"@rebuild platform aarch64-linux x86_64-linux",
+            b"@rebuild failed build 1",
+            b"@rebuild way user",
+            b"@rebuild finished",
+        ],
+        read: |bytes| {
+            if let Some(reply) = Reply::parse(bytes) {
+                assert!(bytes.starts_with(b"@rebuild "), "{reply:?}");
+            }
+        },
+    },
+    Target {
+        name: "strace",
+        files: &["session/trace.rs"],
+        examples: &[
+            b"newfstatat(AT_FDCWD</etc/nixos>, \"x \\303\\244\", {st_mode=S_IFREG}, 0) = -1 EACCES",
+            b"openat(3</a>, \"\\\"\\n\\x41\", O_RDONLY) = 4</b>",
+        ],
+        read: |bytes| {
+            let found = trace::paths(bytes);
+            assert!(found.iter().all(|path| path.is_absolute()), "{found:?}");
+            assert!(found.len() <= bytes.len());
+        },
+    },
+    Target {
+        name: "Nix's errors",
+        files: &["session/missing.rs"],
+        examples: &[
+            b"error: getting status of '/etc/x': No such file or directory",
+            b"error: path '/nix/store/00000000000000000000000000000000-x' is not valid",
+            b"error: file 'nixpkgs/../../x' was not found in the Nix search path (add it using $NIX_PATH or -I)",
+            "error: opening file ‘/a’: Permission denied\nfatal: could not find repository at '/b'".as_bytes(),
+            b"error: filesystem error: x: Permission denied [\"/a\"] [/b]",
+            b"unable to download 'https://x': a",
+        ],
+        read: |bytes| {
+            let said = text(bytes);
+            let found = missing::missing(&said);
+            let is_theirs = |text: &str| text.len() <= said.len();
+            for missing in &found {
+                match missing {
+                    Missing::Lookup(name) => assert!(is_theirs(name), "{name}"),
+                    Missing::Path(path) | Missing::Repository(path) | Missing::StorePath(path) => {
+                        assert!(path.is_absolute(), "{missing:?}");
+                    }
+                    Missing::Fetched => {}
+                }
+            }
+        },
+    },
+];

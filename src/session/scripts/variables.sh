@@ -1,0 +1,158 @@
+# shellcheck shell=sh
+# Which environment variables an evaluation has asked for. Nix's log names every file that is evaluated, whatever it is called
+# and wherever it lies; what stands in those files about getEnv is looked for here, after an evaluation that came to its end.
+# Where it asks for a variable that is not the client's ($rb_environment says which are not), the client hears of it before
+# anything is built.
+
+# listen_in: makes $work/said, which takes Nix's log: the files that are evaluated go to $work/evaluated, and to the client
+# only what it wants to hear. Sets $listeners, which end with the log.
+listen_in() {
+	[ "$rb_watches" = yes ] || return 0
+	rm -f "$work/said" "$work/copy"
+	mkfifo "$work/said" "$work/copy"
+	grep -F '"evaluating file ' <"$work/copy" >"$work/evaluated" 3<&- 4<&- &
+	listeners=$!
+	# Otherwise the client would hear it late, but all of it.
+	at_once=--line-buffered
+	echo x | grep -q "$at_once" x 2>/dev/null || at_once=''
+	# shellcheck disable=SC2086 # a word, or none
+	tee "$work/copy" <"$work/said" 3<&- |
+		grep $at_once -v -E "^@nix \\{\"action\":\"(msg|start)\",.*\"level\":[$rb_hidden-9],\"" 3<&- 4<&- &
+	listeners="$listeners $!"
+}
+
+# files_here: where the evaluated files are on this machine, below $state, one a line; and back.
+files_here() {
+	while IFS= read -r name; do
+		[ ! -e "$state/trees/$name" ] || [ -e "/nix/store/$name" ] || printf 's|^/nix/store/%s|trees/%s|;t\n' "$name" "$name"
+	done <"$share/trees" >"$work/places"
+	printf 's|^/nix/store/|&|;t\ns|^/|%s/mirror/|\n' "${work##*/}" >>"$work/places"
+	{
+		[ -z "$rb_entry" ] || printf '%s\n' "$rb_entry"
+		# Its own, in brackets of either kind, are no files.
+		sed -n -e "s/.*\"msg\":\"evaluating file '\\(.*\\)'\"}\$/\\1/" -e 's/\\"/"/g' -e 's/\\\\/\\/g' \
+			-e '/^</d' -e '/^«nix-internal»/d' -e p "$work/evaluated"
+	} | sort -u >"$work/named"
+	follow_links
+	sort -u "$work/named" | sed -f "$work/places"
+}
+
+# follow_links: in $work/named, the client's links that are directories on the way, which lead elsewhere on this machine.
+follow_links() {
+	(cd "$work/mirror" && find . -type l 2>/dev/null | sed 's|^\.||;s|$|/|') >"$work/links"
+	[ -s "$work/links" ] || return 0
+	rounds=0
+	while [ "$rounds" -lt 40 ]; do
+		rounds=$((rounds + 1))
+		grep -oF -f "$work/links" "$work/named" | sort -u | while IFS= read -r link; do
+			target=$(readlink "$work/mirror${link%/}")
+			case $target in
+			/*) ;;
+			*) target=${link%/*/}/$target ;;
+			esac
+			printf 's|^%s|%s/|\n' "$(quoted_for_sed "$link")" "$(quoted_for_sed "${target%/}")"
+		done >"$work/rules"
+		[ -s "$work/rules" ] || return 0
+		sed -f "$work/rules" -e ':again' -e 's|/[^/]*/\.\./|/|;t again' "$work/named" >"$work/followed"
+		! cmp -s "$work/named" "$work/followed" || return 0
+		mv "$work/followed" "$work/named"
+	done
+}
+quoted_for_sed() { printf '%s' "$1" | sed 's/[][\\.*^$|&]/\\&/g'; }
+
+names_there() { sed -e 's|^trees/|/nix/store/|' -e "s|^${work##*/}/mirror/|/|"; }
+
+# in_files PATTERN-FLAG... : grep in the files of which the names come on stdin.
+in_files() { (cd "$state" && tr '\n' '\0' | LC_ALL=C xargs -0 -r grep "$@" -- /dev/null); }
+
+# tell_variables: sets $told, "yes" if there is something that the client has to decide.
+tell_variables() {
+	told=''
+	[ "$rb_watches" = yes ] || return 0
+	tell_home
+	files_here >"$work/files"
+	# By fixed words first: there are thousands of files.
+	in_files -lF -e getEnv -e maybeEnv -e from-env.nix <"$work/files" 2>"$work/unseen" |
+		in_files -HE 'getEnv|maybeEnv|from-env\.nix' >"$work/uses" 2>/dev/null
+	literal='(getEnv|maybeEnv|from-env\.nix)[()[:space:]]*"[^"$]*"'
+	grep -oE "$literal" "$work/uses" | sed 's/^[^"]*"//;s/"$//' | sort -u >"$work/asked"
+	head -n 1 "$work/exports" | sed 's/^# withheld//' | tr ' ' '\n' | grep . | sort -u >"$work/withheld"
+	comm -12 "$work/asked" "$work/withheld" >"$work/missed"
+	# Where the name is no text there: any that the files have could be meant. Two files of a package collection give to
+	# getEnv what others give to them by name, and those are looked for above.
+	sed -n 's|/pkgs/top-level/[^/]*$||p' "$work/files" | sort -u >"$work/collections"
+	{
+		sed -E -e "s/$literal//g" -e '/^[^:]*:[[:space:]]*#/d' -e '/^[^:]*:[[:space:]]*getEnv[[:space:]]*;?[[:space:]]*$/d' \
+			-e 's/inherit[^;=]*;//g' "$work/uses" | own_uses | sed 's/:.*//'
+		# What cannot be read here may ask for anything.
+		sed -n 's/^grep: \(.*\): [^:]*$/\1/p' "$work/unseen"
+	} | sort -u | head -n 100 >"$work/computing"
+	[ -s "$work/missed" ] || [ -s "$work/computing" ] || return 0
+	told=yes
+	sed 's/^/@rebuild asked-for /' "$work/missed"
+	[ -s "$work/computing" ] || return 0
+	names_there <"$work/computing" | sed 's/^/@rebuild computes /'
+	own_words | sed 's/^/@rebuild word /'
+}
+
+# own_uses: those that count, of what remains without the literal ones.
+own_uses() {
+	while IFS= read -r line; do
+		is_collections=''
+		while IFS= read -r collection; do
+			case $line in "$collection"/*) is_collections=yes ;; esac
+		done <"$work/collections"
+		case $is_collections:$line in
+		yes:*/lib/deprecated/misc.nix:* | yes:*/nixos/lib/from-env.nix:*) ;;
+		yes:*getEnv*) printf '%s\n' "$line" ;;
+		yes:*) ;;
+		*getEnv* | *maybeEnv* | *from-env.nix*) printf '%s\n' "$line" ;;
+		esac
+	done
+}
+
+# own_words: of all files outside of package collections, what may be a name or a piece of one. A name may also come from a
+# file that is no Nix file.
+own_words() {
+	{
+		if [ -s "$work/collections" ]; then
+			sed 's|$|/|' "$work/collections" >"$work/prefixes"
+			grep -v -F -f "$work/prefixes" "$work/files"
+		else
+			cat "$work/files"
+		fi
+		[ "$rb_tell_unread" = no ] || (cd "$state" && find "${work##*/}/mirror" -type f ! -perm 0 -size -1024k 2>/dev/null)
+	} | sort -u | in_files -ohE '[A-Za-z0-9_]+' 2>/dev/null | sort -u | head -n 50000
+}
+
+# tell_home: the first file in which ~ stands for a home, if it is not sure to be the client's. Nix itself says where there
+# is one.
+tell_home() {
+	[ "$tilde" = yes ] && [ "$rb_watches" = yes ] || return 0
+	files_here >"$work/files"
+	# shellcheck disable=SC2088 # as it stands there
+	in_files -lF '~/' <"$work/files" 2>/dev/null | while IFS= read -r file; do
+		if (cd "$state" && HOME=/nowhere-of-rebuild "$nix_bin/nix-instantiate" --parse "./$file") 2>/dev/null |
+			grep -q '/nowhere-of-rebuild/'; then
+			printf '%s\n' "$file" | names_there | sed 's/^/@rebuild home-named /'
+			break
+		fi
+	done
+}
+
+# set_home: where HOME says nothing to the client's Nix, the user database here has to say what the one there does. Sets
+# $tilde, "yes" if it cannot.
+set_home() {
+	tilde=$rb_tilde
+	[ -n "$rb_home" ] || return 0
+	if [ -f "$state/mirrors/$mirror/etc/passwd" ]; then
+		tilde=yes
+		return 0
+	fi
+	user=$(id -u)
+	[ "$way:$user" != user:0 ] || user=65533
+	{
+		printf 'rebuild-client:x:%s:%s::%s:/bin/sh\n' "$user" "$(id -g)" "$rb_home"
+		cat /etc/passwd
+	} >"$share/passwd"
+}

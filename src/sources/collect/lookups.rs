@@ -1,0 +1,166 @@
+//! Names in angle brackets, and store paths: what is asked for by a name and not by a path.
+
+use std::path::{Path, PathBuf};
+
+use super::names::{clean, in_store, with_default};
+use super::{Collection, Refusal};
+use crate::sources::guard;
+use crate::sources::mirror::{Entry, READ_WHOLE};
+use crate::sources::opening;
+use crate::store_path::StorePath;
+
+/// Names that Nix and NixOS look up of themselves, in files that lie in the store and are not read here:
+/// `nixos/default.nix`, `nixos/lib/from-env.nix`, `pkgs/top-level/impure.nix`, `nix/fetchurl.nix`.
+const LOOKED_UP_BY_NIXOS: [&str; 5] = ["nix", "nixos-config", "nixos-system", "nixpkgs", "nixpkgs-overlays"];
+
+impl Collection {
+    /// Adds what a name in angle brackets stands for. A package collection is read here and there and everywhere, and goes
+    /// as a whole; anything else is a part of the configuration. Says whether there is such a thing.
+    pub fn add_lookup(&mut self, name: &str) -> bool {
+        let first = first_of(name);
+        // A prefix may itself have a slash in it (-I a/b=/c).
+        let Some(path) = self.search_path.find(first).or_else(|| self.search_path.find(name)) else {
+            return false;
+        };
+        let path = clean(&path);
+        let Some(place) = self.walk(&path) else { return false };
+        if in_store(&place) {
+            return true;
+        }
+        let is_its_own = !self.asked_for && !guard::is_too_much(&place, &self.home);
+        if place.is_dir() && (first == "nixpkgs" || place.join("pkgs/top-level").is_dir()) {
+            if !self.may_add(&place) {
+                self.refused.insert(place, Refusal::Private);
+            } else if self.scanned.insert(place.clone()) {
+                if !self.asked_for {
+                    self.own.insert(place.clone());
+                }
+                self.add_whole(&place);
+            }
+            return true;
+        }
+        if place.is_dir() && is_its_own {
+            self.own.insert(place);
+        }
+        if let Some(path) = self.search_path.find(name) {
+            for path in with_default(path) {
+                self.add_configuration(&path);
+            }
+        }
+        true
+    }
+
+    /// The same for a name that stands in one of the files that are sent: from now on it is known.
+    pub(super) fn add_named_lookup(&mut self, name: &str) {
+        // What a file has that was asked for itself, whoever asks for it may have written.
+        if !self.asked_for {
+            self.lookups.insert(first_of(name).to_owned());
+        }
+        self.add_lookup(name);
+    }
+
+    /// Adds what another machine's evaluation has not found by this name. Its word alone is no reason to look anything up:
+    /// the name is one that the configuration has, or the user's search path, or NixOS itself, and leads nowhere but below
+    /// what the search path says; and what is found there counts as asked for ([`Collection::add_asked`]).
+    /// Says whether there is such a thing here.
+    pub fn add_asked_lookup(&mut self, name: &str) -> bool {
+        let first = first_of(name);
+        let is_known = self.lookups.contains(first)
+            || LOOKED_UP_BY_NIXOS.contains(&first)
+            || self.search_path.is_given(name)
+            || self.search_path.is_given(first);
+        if !is_known || !leads_below(name) {
+            self.refused.insert(format!("<{name}>").into(), Refusal::Unnamed);
+            return false;
+        }
+        self.asked_for = true;
+        let is_found = self.add_lookup(name);
+        self.asked_for = false;
+        is_found
+    }
+
+    /// What `<name>` stands for here.
+    #[must_use]
+    pub fn find(&self, name: &str) -> Option<PathBuf> {
+        self.search_path.find(name)
+    }
+
+    /// Whether `<name>` is an address, which the evaluator fetches.
+    #[must_use]
+    pub fn is_address(&self, name: &str) -> bool {
+        self.search_path.is_address(name)
+    }
+
+    /// Whether an evaluation over there can know of a store path, which it wants with all that it depends on: from what was
+    /// sent, or from these `texts`. If not, that is noted as refused.
+    pub fn may_ask_for(&mut self, path: &StorePath, texts: &[&[u8]]) -> bool {
+        let place = Path::new(path.as_str());
+        let is_sent = place.file_name().is_some_and(|name| self.trees.contains(name));
+        let is_known = is_sent
+            || self.offered.contains(place)
+            || self.mirror.entries.contains_key(place)
+            || texts.iter().any(|text| mentions(text, path))
+            || self.sent_files().any(|bytes| mentions(&bytes, path));
+        if !is_known {
+            self.refused.insert(place.to_owned(), Refusal::UnnamedStorePath);
+        }
+        is_known
+    }
+
+    /// The small files of which the content is there, one after another.
+    fn sent_files(&self) -> impl Iterator<Item = Vec<u8>> + '_ {
+        let files = self.mirror.entries.iter().filter_map(|(path, entry)| match entry {
+            Entry::Content { .. } if !guard::is_in_git(path) => Some(path),
+            _ => None,
+        });
+        files.filter_map(|path| {
+            let (_, data) = opening::open(path).ok()?;
+            (data.len() <= READ_WHOLE).then(|| opening::read(path).ok())?
+        })
+    }
+}
+
+/// Whether a text has a store path's name in it.
+fn mentions(text: &[u8], path: &StorePath) -> bool {
+    let name = Path::new(path.as_str())
+        .file_name()
+        .unwrap_or_default()
+        .as_encoded_bytes();
+    !name.is_empty() && text.windows(name.len()).any(|part| part == name)
+}
+
+/// `a` of `a/b/c`.
+fn first_of(name: &str) -> &str {
+    name.split('/').next().unwrap_or(name)
+}
+
+/// Whether a name is one that can only lead below an entry of the search path: no Nix file can have another kind in angle
+/// brackets, but for `..`.
+fn leads_below(name: &str) -> bool {
+    !name.contains('\0') && name.split('/').all(|part| !["", ".", ".."].contains(&part))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_that_lead_elsewhere() {
+        for name in [
+            "",
+            "/root/.bash_history",
+            "nixpkgs//root/.bash_history",
+            "../../../root/.bash_history",
+            "nixpkgs/../../root",
+            "nixpkgs/.",
+            "nixpkgs/",
+            "..",
+            "nixpkgs/a\0b",
+        ] {
+            assert!(!leads_below(name), "{name:?}");
+        }
+        for name in ["nixpkgs", "home-manager/nixos", "a/..b", "a/.b", "a b/c"] {
+            assert!(leads_below(name), "{name:?}");
+        }
+    }
+}

@@ -1,0 +1,355 @@
+//! The lock file that another machine's evaluation has made for a flake of this one.
+//!
+//! The other machine fetches the inputs, so what a *new* input is locked to is its word. What can be known here is held
+//! against it: that it is a lock file at all, that it has the inputs that stand in `flake.nix` and no others, that what was
+//! locked and was not to be renewed stays as it was, and that nothing is locked to another repository than the one it says.
+
+use std::collections::BTreeSet;
+
+use serde_json::{Map, Value};
+
+use super::written::{Named, named_inputs};
+
+/// A larger one is none, in bytes.
+pub const LARGEST: usize = 8 << 20;
+
+/// The versions that there are with these fields.
+const VERSIONS: std::ops::RangeInclusive<u64> = 5..=7;
+
+/// What says where a locked input is, and which one.
+const IDENTITY: [&str; 9] = [
+    "type",
+    "host",
+    "owner",
+    "repo",
+    "url",
+    "rev",
+    "narHash",
+    "dir",
+    "submodules",
+];
+
+/// What of a flake's inputs the user wants to be locked anew.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Renewed {
+    /// All (`--recreate-lock-file`).
+    All,
+    /// These (`--update-input`): `a`, or `a/b` for an input of an input.
+    These(BTreeSet<String>),
+}
+
+/// One that is sound in itself.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LockFile(Value);
+
+impl LockFile {
+    /// Reads one.
+    ///
+    /// # Errors
+    /// What is wrong with it, as the end of a sentence.
+    pub fn parse(bytes: &[u8]) -> Result<Self, String> {
+        if bytes.len() > LARGEST {
+            return Err("it is too large".to_owned());
+        }
+        let lock: Value = serde_json::from_slice(bytes).map_err(|error| format!("it is no JSON: {error}"))?;
+        let known = lock["version"]
+            .as_u64()
+            .is_some_and(|version| VERSIONS.contains(&version));
+        if !known {
+            return Err("it has no version that is known".to_owned());
+        }
+        let nodes = lock["nodes"].as_object().ok_or("it has no nodes")?;
+        let root = lock["root"].as_str().filter(|root| nodes.contains_key(*root));
+        let root = root.ok_or("it has no root")?;
+        for (name, node) in nodes {
+            check_node(name, node, name == root, nodes)?;
+        }
+        Ok(Self(lock))
+    }
+
+    /// The text of it, as Nix writes it.
+    #[must_use]
+    pub fn text(&self) -> String {
+        format!("{:#}\n", self.0)
+    }
+
+    /// Whether it can follow on `former`, the one that was there, for a flake of this text.
+    ///
+    /// # Errors
+    /// Why not, as the end of a sentence.
+    pub fn follows_on(&self, former: Option<&Self>, flake: &str, renewed: &Renewed) -> Result<(), String> {
+        if let Some(inputs) = named_inputs(flake) {
+            self.has_the_inputs(&inputs)?;
+        }
+        match (former, renewed) {
+            (Some(former), Renewed::These(names)) => {
+                let mut comparison = Comparison {
+                    new: self,
+                    former,
+                    renewed: names,
+                    way: Vec::new(),
+                    seen: BTreeSet::new(),
+                };
+                comparison.keeps(self.root(), former.root())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn root(&self) -> &Value {
+        self.node(self.0["root"].as_str().unwrap_or_default())
+    }
+
+    fn node(&self, name: &str) -> &Value {
+        &self.0["nodes"][name]
+    }
+
+    fn has_the_inputs(&self, inputs: &[(String, Named)]) -> Result<(), String> {
+        let expected: BTreeSet<&str> = inputs.iter().map(|(name, _)| name.as_str()).collect();
+        let found: BTreeSet<&str> = inputs_of(self.root()).map(|(name, _)| name.as_str()).collect();
+        if let Some(name) = expected.symmetric_difference(&found).next() {
+            return Err(format!("flake.nix and it do not have the same inputs: '{name}'"));
+        }
+        for (name, named) in inputs {
+            let Some(node) = self.root()["inputs"][name].as_str() else {
+                continue;
+            };
+            if !named.is_meant_by(&self.node(node)["original"]) {
+                return Err(format!("its '{name}' is not the one of flake.nix"));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A node's inputs: the name of another node, or the way to one.
+fn inputs_of(node: &Value) -> impl Iterator<Item = (&String, &Value)> {
+    node["inputs"].as_object().into_iter().flat_map(Map::iter)
+}
+
+fn check_node(name: &str, node: &Value, is_root: bool, nodes: &Map<String, Value>) -> Result<(), String> {
+    let is_sound = |input: &Value| match input {
+        Value::String(name) => nodes.contains_key(name),
+        Value::Array(way) => way.iter().all(Value::is_string),
+        _ => false,
+    };
+    let inputs = &node["inputs"];
+    if !(node.is_object() && (inputs.is_null() || inputs.is_object()))
+        || !inputs_of(node).all(|(_, input)| is_sound(input))
+    {
+        return Err(format!("its node '{name}' is none"));
+    }
+    if is_root {
+        return Ok(());
+    }
+    let (locked, original) = (&node["locked"], &node["original"]);
+    if !(locked["type"].is_string() && original["type"].is_string()) {
+        return Err(format!("its node '{name}' is locked to nothing"));
+    }
+    if !is_of(locked, original) {
+        return Err(format!("its node '{name}' is locked to something else than it says"));
+    }
+    Ok(())
+}
+
+/// Whether something can be locked to this. Of names that the registries know, and of archives, which may lead on to
+/// another address, nothing can be said.
+fn is_of(locked: &Value, original: &Value) -> bool {
+    let same = |keys: &[&str]| {
+        keys.iter()
+            .all(|key| original[key].is_null() || locked[key] == original[key])
+    };
+    match original["type"].as_str() {
+        Some("github" | "gitlab" | "sourcehut") => {
+            same(&["type", "owner", "repo", "rev"]) && locked["host"] == original["host"]
+        }
+        Some("git" | "hg") if !original["url"].as_str().is_some_and(|url| url.starts_with("file:")) => {
+            same(&["type", "url", "rev"])
+        }
+        Some("git" | "hg" | "path") => same(&["type"]),
+        _ => true,
+    }
+}
+
+/// Two of them, input by input: Nix takes from the former file whatever means the same as in it.
+struct Comparison<'a> {
+    new: &'a LockFile,
+    former: &'a LockFile,
+    renewed: &'a BTreeSet<String>,
+    /// The names of the inputs on the way.
+    way: Vec<String>,
+    /// Pairs of nodes that have been compared: many ways lead to one, and those of a bad file in circles.
+    seen: BTreeSet<(&'a str, &'a str)>,
+}
+
+impl<'a> Comparison<'a> {
+    /// Whether what was locked is as it was. Below what is renewed or new, nothing can be said.
+    fn keeps(&mut self, node: &'a Value, former: &'a Value) -> Result<(), String> {
+        for (name, input) in inputs_of(node) {
+            let (Some(input), Some(before)) = (input.as_str(), former["inputs"][name].as_str()) else {
+                continue;
+            };
+            self.way.push(name.clone());
+            if !self.renewed.contains(&self.way.join("/")) && self.seen.insert((input, before)) {
+                self.keeps_one(self.new.node(input), self.former.node(before))?;
+            }
+            self.way.pop();
+        }
+        Ok(())
+    }
+
+    fn keeps_one(&mut self, input: &'a Value, before: &'a Value) -> Result<(), String> {
+        if input["original"] != before["original"] || input["flake"] != before["flake"] {
+            return Ok(());
+        }
+        let differs = |key: &&str| {
+            let (new, former) = (&input["locked"][*key], &before["locked"][*key]);
+            !new.is_null() && !former.is_null() && new != former
+        };
+        if IDENTITY.iter().any(differs) {
+            let path = self.way.join("/");
+            return Err(format!(
+                "its '{path}' was locked to something else before, and was not to be renewed"
+            ));
+        }
+        self.keeps(input, before)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    const FLAKE: &str = r#"{
+        inputs.nixpkgs.url = "github:NixOS/nixpkgs/nixos-26.05";
+        inputs.self.submodules = true;
+        inputs.other = { url = "git+https://git.lan/other"; inputs.nixpkgs.follows = "nixpkgs"; };
+        inputs.again.follows = "nixpkgs";
+        outputs = { self, nixpkgs, other, again, registered }: { };
+    }"#;
+
+    fn github(owner: &str, rev: &str) -> Value {
+        json!({
+            "locked": { "type": "github", "owner": owner, "repo": "nixpkgs", "rev": rev, "narHash": format!("sha256-{rev}"),
+                "lastModified": 1 },
+            "original": { "type": "github", "owner": owner, "repo": "nixpkgs", "ref": "nixos-26.05" },
+        })
+    }
+
+    fn lock() -> Value {
+        json!({
+            "nodes": {
+                "nixpkgs": github("NixOS", "a"),
+                "other": {
+                    "inputs": { "deep": "deep", "nixpkgs": ["nixpkgs"] },
+                    "locked": { "type": "git", "url": "https://git.lan/other", "rev": "b" },
+                    "original": { "type": "git", "url": "https://git.lan/other" },
+                },
+                "deep": {
+                    "locked": { "type": "tarball", "url": "https://cache.lan/1", "narHash": "c" },
+                    "original": { "type": "tarball", "url": "https://lan/deep" },
+                },
+                "registered": {
+                    "locked": { "type": "github", "owner": "x", "repo": "registered", "rev": "d" },
+                    "original": { "type": "indirect", "id": "registered" },
+                },
+                "root": { "inputs": {
+                    "nixpkgs": "nixpkgs", "other": "other", "again": ["nixpkgs"], "registered": "registered"
+                } },
+            },
+            "root": "root",
+            "version": 7,
+        })
+    }
+
+    fn changed(change: impl FnOnce(&mut Value)) -> Value {
+        let mut lock = lock();
+        change(&mut lock);
+        lock
+    }
+
+    fn verdict(lock: &Value, former: Option<&Value>, renewed: &[&str]) -> Result<(), String> {
+        let parse = |lock: &Value| LockFile::parse(lock.to_string().as_bytes());
+        let former = former.map(|lock| parse(lock).unwrap());
+        let renewed = renewed.iter().map(|name| (*name).to_owned()).collect();
+        parse(lock)?.follows_on(former.as_ref(), FLAKE, &Renewed::These(renewed))
+    }
+
+    #[test]
+    fn what_nix_writes_is_taken_and_stays_the_same_to_the_byte() {
+        assert_eq!(verdict(&lock(), None, &[]), Ok(()));
+        assert_eq!(verdict(&lock(), Some(&lock()), &[]), Ok(()));
+        let text = "{\n  \"nodes\": {\n    \"root\": {}\n  },\n  \"root\": \"root\",\n  \"version\": 7\n}\n";
+        assert_eq!(LockFile::parse(text.as_bytes()).unwrap().text(), text);
+    }
+
+    #[test]
+    fn what_is_none() {
+        for text in [
+            "",
+            "{}",
+            "[]",
+            "null",
+            "\"x\"",
+            "{ \"version\": 7 }",
+            "{\"nodes\":{},\"root\":\"root\",\"version\":7}",
+        ] {
+            assert!(LockFile::parse(text.as_bytes()).is_err(), "{text}");
+        }
+        assert!(LockFile::parse(&vec![b' '; LARGEST + 1]).is_err());
+        assert!(LockFile::parse("[".repeat(100_000).as_bytes()).is_err());
+        for lock in [
+            changed(|lock| lock["version"] = json!(99)),
+            changed(|lock| lock["version"] = json!("7")),
+            changed(|lock| lock["root"] = json!("none")),
+            changed(|lock| lock["nodes"]["root"]["inputs"]["nixpkgs"] = json!("none")),
+            changed(|lock| lock["nodes"]["root"]["inputs"]["nixpkgs"] = json!([1])),
+            changed(|lock| lock["nodes"]["nixpkgs"]["locked"] = json!(null)),
+            changed(|lock| lock["nodes"]["nixpkgs"] = json!("x")),
+            changed(|lock| lock["nodes"]["nixpkgs"]["locked"]["owner"] = json!("evil")),
+            changed(|lock| lock["nodes"]["nixpkgs"]["locked"]["type"] = json!("tarball")),
+            changed(|lock| lock["nodes"]["nixpkgs"]["locked"]["host"] = json!("evil")),
+            changed(|lock| lock["nodes"]["other"]["locked"]["url"] = json!("https://evil")),
+        ] {
+            assert!(verdict(&lock, None, &[]).is_err(), "{lock}");
+        }
+    }
+
+    #[test]
+    fn the_inputs_are_those_of_the_flake() {
+        for lock in [
+            changed(|lock| lock["nodes"]["root"]["inputs"] = json!({})),
+            changed(|lock| lock["nodes"]["root"]["inputs"]["more"] = json!("other")),
+            changed(|lock| lock["nodes"]["nixpkgs"] = github("evil", "a")),
+            changed(|lock| lock["nodes"]["registered"]["original"]["id"] = json!("evil")),
+        ] {
+            assert!(verdict(&lock, None, &[]).is_err(), "{lock}");
+        }
+        // Of a text that cannot be read here, nothing is demanded.
+        let lock = LockFile::parse(lock().to_string().as_bytes()).unwrap();
+        assert_eq!(lock.follows_on(None, "{ inputs = f x; }", &Renewed::All), Ok(()));
+    }
+
+    #[test]
+    fn what_was_locked_stays_unless_it_is_renewed() {
+        let newer = changed(|lock| lock["nodes"]["nixpkgs"] = github("NixOS", "z"));
+        assert!(verdict(&newer, Some(&lock()), &[]).is_err());
+        assert!(verdict(&newer, Some(&lock()), &["other"]).is_err());
+        assert_eq!(verdict(&newer, Some(&lock()), &["nixpkgs"]), Ok(()));
+        let deeper = changed(|lock| lock["nodes"]["deep"]["locked"]["narHash"] = json!("z"));
+        assert!(verdict(&deeper, Some(&lock()), &[]).is_err());
+        assert_eq!(verdict(&deeper, Some(&lock()), &["other"]), Ok(()));
+        assert_eq!(verdict(&deeper, Some(&lock()), &["other/deep"]), Ok(()));
+        // Another branch in flake.nix: it was to be locked anew.
+        let moved = changed(|lock| {
+            lock["nodes"]["nixpkgs"]["original"]["ref"] = json!("nixos-25.11");
+        });
+        assert_eq!(verdict(&newer, Some(&moved), &[]), Ok(()));
+        // What another version of Nix says besides.
+        let more = changed(|lock| lock["nodes"]["nixpkgs"]["locked"]["lastModified"] = json!(2));
+        assert_eq!(verdict(&more, Some(&lock()), &[]), Ok(()));
+        let circle = changed(|lock| lock["nodes"]["deep"]["inputs"] = json!({ "deep": "deep" }));
+        assert_eq!(verdict(&circle, Some(&circle), &[]), Ok(()));
+    }
+}

@@ -1,0 +1,50 @@
+//! ssh's own words, for `crate::fuzz`.
+
+use super::led::Led;
+use super::reasons::no_session;
+use super::said::Said;
+use crate::fuzz::{Target, text};
+use crate::host::{OwnNames, Place};
+
+pub(crate) const TARGETS: &[Target] = &[
+    Target {
+        name: "ssh's words",
+        files: &["ssh/reasons.rs", "ssh/said.rs"],
+        examples: &[
+            b"ssh: Could not resolve hostname builder: Name or service not known",
+            b"ssh: connect to host builder port 22: Connection refused\r\nx",
+            b"root@builder: Permission denied (publickey).",
+            b"Host key verification failed.",
+            "banner ü\nkex_exchange_identification: x".as_bytes(),
+        ],
+        read: |bytes| {
+            let whole = text(bytes);
+            let Ok(Place::There(host)) = Place::parse("builder", "own") else {
+                return;
+            };
+            for code in [0, 1, 255] {
+                let failure = no_session(&host, code, &whole);
+                assert!(failure.to_string().len() <= 2 * whole.len() + 300, "{failure}");
+            }
+            let mut said = Said::default();
+            for _ in 0..20 {
+                said.hear(&whole);
+            }
+            assert!(said.text().len() <= (64 << 10), "{}", said.text().len());
+        },
+    },
+    Target {
+        name: "where ssh would go",
+        files: &["ssh/led.rs"],
+        examples: &[
+            b"user me\nhostname 10.0.0.1\nport 2222\nproxyjump none\n",
+            b"hostname localhost\nport 22\nproxycommand nc %h %p\n",
+        ],
+        read: |bytes| {
+            let own = OwnNames::new("pi");
+            if let Some(away) = Led::parse(&text(bytes)).and_then(|led| led.away_from(&own)) {
+                assert!(away.len() <= bytes.len() * 3 + 30, "{away}");
+            }
+        },
+    },
+];

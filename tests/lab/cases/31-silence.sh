@@ -1,0 +1,54 @@
+# shellcheck shell=bash
+# What a builder says too much or not at all: login files that read, an sshd that stands still, a line without end.
+
+# No process of a run on the Pi.
+expect_no_run() {
+	run lab on pi sh -c 'ls -d /tmp/rebuild* 2>/dev/null; pgrep -l -x "rebuild|ssh"'
+	expect_equal "$output" ""
+}
+
+builder_builds() { lab on builder sh -c 'ps -eo args | grep -v grep | grep -q "sleep 1$"' </dev/null; }
+builder_is_idle() { ! lab on builder pgrep -x "nix-store|dd" </dev/null && ! builder_builds; }
+
+# .bashrc is read for a command that sshd starts (Debian's bash), and its stdin is what is meant for our script.
+case_a_login_file_that_reads() {
+	fresh
+	must_sh_on builder 'printf "%s\n" "read -r answer; echo \"<\$answer>\"" >~builder/.bashrc'
+	must_on pi rebuild build --eval-on builder
+	expect_matches "$output" '^/nix/store/[a-z0-9]{32}-nixos-system-pi-'
+
+	# One that takes all is waited for with a word, and left at Ctrl-C.
+	must_sh_on builder 'echo "cat >/dev/null" >~builder/.bashrc'
+	start lab on pi -- rebuild build --eval-on builder
+	expect_within 20 printed "waiting for builder: no answer yet"
+	interrupt
+	finish 5
+	expect_status 130
+	expect_no_run
+}
+
+case_an_sshd_that_stands_still() {
+	fresh
+	must_sh_on pi "sed -i 's/system.stateVersion/lab.slowBuild = 600; &/' /etc/nixos/configuration.nix"
+	start lab on pi -- rebuild build --eval-on builder
+	expect_within 30 builder_builds
+	must_on builder pkill -STOP "sshd-session|sshd"
+	interrupt
+	finish 15
+	expect_status 130
+	expect_no_run
+	must_on builder pkill -CONT "sshd-session|sshd"
+	# What it was told meanwhile, or that nobody is there any more, ends it.
+	expect_within 10 builder_is_idle
+}
+
+# The Pi has not the memory that such a line would take.
+case_a_build_that_prints_one_long_line() {
+	fresh
+	# shellcheck disable=SC2016 # Nix's and the build's own
+	must_sh_on pi 'sed -i '\''s|system.stateVersion|environment.etc.long.source = pkgs.run "long-line" { } "printf first; dd if=/dev/zero bs=1048576 count=100 2>/dev/null \| tr \\"\\\\000\\" x; echo last; echo made > $out"; &|'\'' /etc/nixos/configuration.nix'
+	must_sh_on pi 'ulimit -v 400000; rebuild build --eval-on builder -L'
+	expect_contains "$errors" "long-line> firstxxxx"
+	expect_contains "$errors" " bytes are left out here] ... x"
+	expect_contains "$errors" "xxxlast"
+}

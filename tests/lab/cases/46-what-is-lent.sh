@@ -1,0 +1,80 @@
+# shellcheck shell=bash
+# What the builder can do with what it is given: the lent socket, and the lock file.
+
+# socket_there : the path of the forwarded socket on the builder, once there is one.
+socket_there() { lab on builder sh -c 'ls /tmp/rebuild-*.socket' </dev/null 2>/dev/null; }
+
+# holds COUNT PATH : connects to a socket on the builder, so often, and stays; a run that waits for their end would not end.
+# Their process writes what becomes of each: "end" or "open".
+holds() {
+	cat >"$CASE/holds" <<-'END'
+		use Socket;
+		my ($count, $path) = @ARGV;
+		my @held;
+		for (1 .. $count) {
+			socket(my $socket, PF_UNIX, SOCK_STREAM, 0) or die;
+			connect($socket, pack_sockaddr_un($path)) ? push(@held, $socket) : print "refused\n";
+		}
+		open(my $ready, ">", "/tmp/holding") or die;
+		close $ready;
+		for my $socket (@held) { sysread($socket, my $byte, 1) ? print "open\n" : print "end\n"; }
+	END
+	lab on builder -u builder -- perl - "$@" <"$CASE/holds"
+}
+
+# Modes here and there with the most careless umask; and neighbours' connections that wait beside ours, which neither get
+# anything nor keep the run from ending.
+case_lent_to_one_connection_of_one_user() {
+	fresh
+	must_sh_on pi "sed -i 's/system.stateVersion/lab.slowBuild = 3; &/' /etc/nixos/configuration.nix"
+	start lab on pi -- sh -c 'umask 000; cd /tmp; exec rebuild build --eval-on builder'
+	expect_within 30 socket_there
+	socket=$(socket_there)
+	must_on builder stat -c '%a %U' "$socket"
+	expect_equal "$output" "600 builder"
+	must_sh_on pi 'stat -c %a /tmp/rebuild.*; stat -c %a /tmp/rebuild.*/nix-daemon'
+	expect_equal "$output" $'700\n600'
+	as builder plain perl -MSocket -e 'socket(S, PF_UNIX, SOCK_STREAM, 0); exit !connect(S, pack_sockaddr_un(shift))' "$socket"
+	expect_status 1
+	# This machine's user over there is the one who may connect. Their first is the one that is answered, and says nothing;
+	# the others are refused when it is, and so is the run's own.
+	holds 3 "$socket" >"$CASE/held" &
+	finish 60
+	[ "$status" != 0 ] || fail "the run's own connection was the fourth, and was answered"
+	expect_contains "$errors" "it did not arrive whole"
+	wait %?holds 2>/dev/null || true
+	expect_lacks "$(cat "$CASE/held")" "open"
+	run lab on pi sh -c 'ls -d /tmp/rebuild* 2>/dev/null; pgrep -x "rebuild|ssh"'
+	expect_equal "$output" ""
+}
+
+# A full disk: the lock file that was there is there.
+case_lent_lock_file_on_a_full_disk() {
+	fresh
+	must_sh_on pi '
+		mkdir -p /srv/small /srv/input; mount -t tmpfs -o size=64k none /srv/small
+		echo "{ outputs = _: { text = \"one\"; }; }" >/srv/input/flake.nix
+		cd /srv/small
+		cat >flake.nix <<-NIX
+			{
+			  inputs.a.url = "path:/srv/input";
+			  inputs.nixpkgs.url = "path:$(readlink -f /nix/var/nix/profiles/per-user/root/channels/nixos)";
+			  outputs = { self, nixpkgs, a }: {
+			    nixosConfigurations.pi = nixpkgs.lib.nixosSystem { system = "aarch64-linux"; modules = [ { environment.etc.seen.text = a.text; } ]; };
+			  };
+			}
+		NIX
+		printf "{\n  \"nodes\": {\n    \"root\": {}\n  },\n  \"root\": \"root\",\n  \"version\": 7\n}\n" >flake.lock
+		cp flake.lock /srv/former
+		dd if=/dev/zero of=full bs=4k 2>/dev/null || :'
+	on pi rebuild dry-build --eval-on builder --flake path:/srv/small
+	[ "$status" != 0 ] || fail "there was room"
+	expect_contains "$errors" "cannot write /srv/small/flake.lock: No space left on device"
+	must_sh_on pi 'cmp /srv/small/flake.lock /srv/former; ls -A /srv/small; rm /srv/small/full'
+	expect_equal "$output" $'flake.lock\nflake.nix\nfull'
+	# With room, it is written; and that is said.
+	must_on pi rebuild dry-build --eval-on builder --flake path:/srv/small
+	expect_contains "$errors" "wrote /srv/small/flake.lock: the inputs as builder locks them"
+	must_sh_on pi 'cat /srv/small/flake.lock; umount /srv/small'
+	expect_contains "$output" narHash
+}

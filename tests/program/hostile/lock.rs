@@ -1,0 +1,78 @@
+//! D15: a lock file comes back only where the evaluation may write one, and only one that it can have written.
+
+use super::Play;
+
+const EMPTY: &str = "{\n  \"nodes\": {\n    \"root\": {}\n  },\n  \"root\": \"root\",\n  \"version\": 7\n}\n";
+
+/// A builder that says a lock file before it goes on.
+fn says(lock: &str, rest: &str) -> Play {
+    let acts = format!("hear_script; greet; sed 's/^/@rebuild lock-line /' lock; {rest}");
+    let play = Play::new("D15", &acts);
+    play.stage.write("lock", lock);
+    play.stage.write("flake/flake.nix", "{ outputs = { self }: { }; }");
+    play
+}
+
+fn line(play: &Play, flags: &str) -> String {
+    format!(
+        "switch --eval-on builder --no-lend {flags} --flake {}",
+        play.stage.path("flake#pi").display()
+    )
+}
+
+#[test]
+fn one_that_nobody_asked_for() {
+    for flags in [
+        "--no-write-lock-file",
+        "--no-update-lock-file",
+        "--override-input a path:/nowhere",
+    ] {
+        let play = says(EMPTY, "evaluated; exit 255");
+        let run = play.fails(&line(&play, flags), "out of turn");
+        assert!(!play.stage.path("flake/flake.lock").exists(), "{flags}: {}", run.stderr);
+    }
+    // Nor for a configuration that is no flake.
+    let play = says(EMPTY, "evaluated; exit 255");
+    play.fails("switch --eval-on builder --no-lend", "out of turn");
+    assert_eq!(play.stage.sh("find . -name flake.lock"), "");
+}
+
+#[test]
+fn one_that_is_none() {
+    let evil = EMPTY.replace(
+        "\"root\": {}",
+        "\"root\": { \"inputs\": { \"x\": \"x\" } }, \"x\": { \"locked\": { \"type\": \"path\" }, \"original\": { \"type\": \"path\" } }",
+    );
+    for lock in ["{}\n", "[1]\n", "null\n", "nonsense\n", "{\n", &evil] {
+        for rest in ["evaluated; exit 255", "say failed build 1; exit 1"] {
+            let play = says(lock, rest);
+            play.stage.write("flake/flake.lock", "former\n");
+            let run = play.stage.rebuild(&line(&play, ""));
+            assert!(run.code > 0, "{lock}");
+            assert!(run.stderr.contains("cannot be it"), "{lock}: {}", run.stderr);
+            assert!(run.stderr.contains("builder"), "{}", run.stderr);
+            assert_eq!(play.stage.read("flake/flake.lock"), "former\n", "{lock}");
+            play.nothing_is_changed();
+        }
+    }
+}
+
+/// What is written is said, and nothing else is said of it.
+#[test]
+fn an_honest_one() {
+    let play = says(EMPTY, "evaluated; exit 255");
+    let path = play.stage.path("flake/flake.lock").display().to_string();
+    let run = play.fails(
+        &line(&play, ""),
+        &format!("the connection to builder broke, nothing was changed here but {path}"),
+    );
+    assert!(run.stderr.contains(&format!("wrote {path}: ")), "{}", run.stderr);
+    assert_eq!(play.stage.read("flake/flake.lock"), EMPTY);
+    // The same once more is no news.
+    let run = play.fails(&line(&play, ""), "broke, nothing was changed here");
+    assert!(
+        !run.stderr.contains("wrote ") && !run.stderr.contains("here but"),
+        "{}",
+        run.stderr
+    );
+}

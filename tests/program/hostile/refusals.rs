@@ -1,0 +1,14 @@
+//! What a builder does not get, and what becomes of the run then.
+
+use super::Play;
+
+/// A refusal in the middle of the talk.
+#[test]
+fn whoever_is_refused_is_left() {
+    let play = Play::new(
+        "E21",
+        "hear_script; say hello /usr/bin x; say receiving none; hear_files >files.tar
+         say need 00000000000000000000000000000000-other; exec sleep 1000",
+    );
+    play.fails("switch --eval-on builder --no-lend", "which it was not offered");
+}

@@ -1,0 +1,166 @@
+//! D16, D18, E21 on the other channel: the machine that is changed says too much, too little or nothing. It cannot be kept
+//! from lying about itself; but what it says counts only if it was asked, and it costs neither memory nor a hang.
+
+use std::time::{Duration, Instant};
+
+use super::{LIMIT, at_once};
+use crate::SYSTEM;
+use crate::stubs::{Run, Running, Stage};
+
+/// The numbers of the logins of a `switch`.
+const LOOK: usize = 1;
+const CHANGE: usize = 4;
+
+const SWITCH: &str = "switch --rollback --target-host target";
+
+/// What a first look hears.
+const LOOKED: &str = "say host target; say user root; say nix /bin; say current /x /x; say hello 0";
+
+/// A target that plays this in the login of that number, and says in all others what an honest one says.
+fn target(login: usize, acts: &str) -> Stage {
+    let stage = Stage::new();
+    stage.host("target", "exit 255");
+    let told = "say hello 0; say root; say nothing; say finished".to_owned();
+    let inspected = format!("say hello 0; say found {SYSTEM}; say finished");
+    let changed = "say hello 0; say root; say begun; say ended activation 0; say finished".to_owned();
+    for (number, honest) in (1..).zip([LOOKED.to_owned(), told, inspected, changed]) {
+        let acts = if number == login { acts } else { &honest };
+        stage.write(
+            &format!("target/login-{number}"),
+            &format!("{}\n{acts}\nexit 1\n", super::BUILDER),
+        );
+    }
+    stage
+}
+
+#[test]
+fn an_honest_target_is_believed() {
+    let stage = target(0, "");
+    let run = finish(stage.start(SWITCH), &stage, "");
+    assert_eq!((run.code, run.stdout), (0, format!("{SYSTEM}\n")), "{}", run.stderr);
+}
+
+fn no_ssh_is_left(stage: &Stage, acts: &str) {
+    let left = stage.sh("for file in ssh-*.pid; do [ ! -e \"/proc/$(cat \"$file\")\" ] || cat \"$file\"; done");
+    assert_eq!(left, "", "{acts}");
+}
+
+fn finish(running: Running, stage: &Stage, acts: &str) -> Run {
+    let run = running.finish_within(LIMIT);
+    assert!(run.is_some(), "{acts} hangs");
+    no_ssh_is_left(stage, acts);
+    run.unwrap()
+}
+
+fn fails(login: usize, acts: &str, text: &str) -> (Stage, Run) {
+    let stage = target(login, acts);
+    let run = finish(stage.start(SWITCH), &stage, acts);
+    assert!(run.code > 0 && run.stdout.is_empty(), "{acts}: {}", run.stderr);
+    assert!(
+        run.stderr.contains("error: target ") && run.stderr.contains(text),
+        "{acts}: {}",
+        run.stderr
+    );
+    (stage, run)
+}
+
+#[test]
+fn an_end_of_what_was_not_begun_is_none() {
+    for (acts, text) in [
+        (
+            "say hello 0; say ended activation 0",
+            "speaks of the change before root does",
+        ),
+        (
+            "say hello 0; say root; say ended activation 0",
+            "which it has not begun",
+        ),
+        (
+            "say hello 0; say root; say begun; say ended profile 0",
+            "says 'ended profile 0' out of turn",
+        ),
+        (
+            "say hello 0; say root; say begun; say ended whatever 0",
+            "says 'ended whatever 0' out of turn",
+        ),
+        (
+            "say hello 0; say root; say no-such-word",
+            "says 'no-such-word' out of turn",
+        ),
+    ] {
+        fails(CHANGE, &format!("{acts}; exec sleep 1000"), text);
+    }
+    fails(
+        LOOK,
+        "say hello 0; exec sleep 1000",
+        "says 'hello' before its name out of turn",
+    );
+}
+
+/// The twin of the builder's.
+#[test]
+fn an_ssh_that_stays_is_ended() {
+    at_once([":", "say host target; say user root"], |acts| {
+        let acts = format!("{acts}; exec sleep 1000 >&- 2>&-");
+        fails(LOOK, &acts, "closed the connection, and ssh did not end");
+    });
+}
+
+#[test]
+fn a_signal_ends_every_wait() {
+    for acts in [
+        ": >here; exec sleep 1000",
+        ": >here; exec sleep 1000 >&- 2>&-",
+        ": >here; kill -STOP $$",
+        &format!("{LOOKED}; : >here; kill -STOP $$"),
+    ] {
+        let stage = target(LOOK, acts);
+        let mut running = stage.start(SWITCH);
+        stage.wait_for("here");
+        let begin = Instant::now();
+        running.signal("INT");
+        let run = finish(running, &stage, acts);
+        assert!(begin.elapsed() < Duration::from_secs(20), "{acts}");
+        assert_eq!(run.code, 130, "{acts}: {}", run.stderr);
+    }
+}
+
+/// sudo may wait for a directory that is not there, after the greeting.
+#[test]
+fn a_silent_target_is_waited_for_with_a_word() {
+    for (login, acts, word) in [
+        (LOOK, "exec sleep 1000", "no answer yet"),
+        (
+            LOOK + 1,
+            "say hello 0; exec sleep 1000",
+            "it has answered, and is silent since",
+        ),
+    ] {
+        let stage = target(login, acts);
+        let mut running = stage.start_at_terminal(SWITCH);
+        running.wait_for_text(&format!("waiting for target: {word}"));
+        running.running.signal("INT");
+        assert_eq!(running.finish().code, 130);
+        no_ssh_is_left(&stage, acts);
+    }
+}
+
+#[test]
+fn a_line_without_end_costs_little() {
+    for (login, acts) in [
+        (LOOK, "flood 200000000; echo; weigh; say no-such-word"),
+        (LOOK, "flood 200000000 >&2; echo >&2; weigh; say no-such-word"),
+        (
+            LOOK,
+            "printf '@rebuild host '; flood 200000000; echo; weigh; exec sleep 1000",
+        ),
+        (
+            CHANGE,
+            "say hello 0; say root; say begun; say chunk 200000000; flood 200000000; weigh; say no-such-word",
+        ),
+    ] {
+        let (stage, _) = fails(login, acts, "out of turn");
+        let memory = stage.read("memory").trim().parse::<usize>().unwrap();
+        assert!(memory < 48 << 10, "{acts}: {memory} KiB");
+    }
+}
