@@ -255,8 +255,9 @@ impl Collection {
                 Entry::Content { .. } => !earlier.unread.contains(path),
                 _ => false,
             };
-            // In a place of the evaluator's, what is named this time is seen this time.
-            let is_ours = !guard::is_the_evaluators(path) || self.is_shown(path);
+            // In a place of the evaluator's, what is named this time is seen this time; so is a file that both machines have.
+            let is_theirs = guard::is_the_evaluators(path) || guard::is_of_both(path);
+            let is_ours = !is_theirs || self.is_shown(path);
             if is_wanted && is_ours && !shown::is_mark(path) && !self.has(path) {
                 self.add_asked(path);
             }

@@ -343,6 +343,9 @@ fn what_an_earlier_evaluation_needed_is_remembered() {
     found.add_asked(&root.path().join("c/asked"));
     found.add_asked(&root.path().join("c/gone"));
     found.add_asked(&root.path().join("c/once"));
+    // That one is the other machine's, unless the configuration names this one's.
+    found.add_configuration(Path::new("/etc/passwd"));
+    assert!(found.has(Path::new("/etc/passwd")));
     let earlier = Kept {
         mirror: found.mirror().clone(),
         unread: [root.path().join("c/once")].into(),
@@ -354,6 +357,7 @@ fn what_an_earlier_evaluation_needed_is_remembered() {
     again.add_entry(&root.path().join("c/configuration.nix"));
     assert_ne!(again.mirror(), &first);
     again.remember(&earlier);
+    assert!(!again.has(Path::new("/etc/passwd")));
     assert_eq!(sent(&again, &root), ["c/asked", "c/configuration.nix"]);
     assert_eq!(shut(&again, &root), ["c/once", "c/other"]);
 }
