@@ -11,7 +11,8 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use super::config::{Kind, pieces, without_secrets};
-use crate::sources::{guard, opening};
+use crate::sources::guard;
+use crate::sources::opening;
 
 /// As deep as git itself follows includes.
 const DEEPEST: usize = 10;
@@ -92,7 +93,13 @@ impl Settings {
         if depth > DEEPEST || !self.known.insert(file.clone()) {
             return;
         }
-        let Some(bytes) = text(&file) else {
+        let is_sensible = fs::metadata(&file).is_ok_and(|data| data.is_file() && data.len() <= LARGEST);
+        let bytes = if is_sensible {
+            opening::read_at_most(&file, LARGEST).ok()
+        } else {
+            None
+        };
+        let Some(bytes) = bytes else {
             self.files.push((file, None));
             return;
         };
@@ -127,12 +134,6 @@ impl Settings {
     }
 }
 
-/// What is in such a file, if it is one.
-fn text(file: &Path) -> Option<Vec<u8>> {
-    let bytes = opening::read_at_most(file, LARGEST + 1).ok()?;
-    (bytes.len() as u64 <= LARGEST).then_some(bytes)
-}
-
 fn is_include(name: &[u8]) -> bool {
     name == b"include.path" || (name.starts_with(b"includeif.") && name.ends_with(b".path"))
 }
@@ -157,7 +158,9 @@ fn bears_on_trees(file: &Path) -> bool {
         b"gitlab.",
         b"sendemail.",
     ];
-    let found = text(file).and_then(|bytes| pieces(&bytes));
+    let found = opening::read_at_most(file, LARGEST)
+        .ok()
+        .and_then(|bytes| pieces(&bytes));
     found.is_none_or(|pieces| {
         pieces.iter().any(|piece| match &piece.kind {
             Kind::Variable { name, .. } => !OTHERS.iter().any(|other| name.starts_with(other)),
