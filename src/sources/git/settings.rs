@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 
 use super::config::{Kind, pieces, without_secrets};
 use crate::sources::guard;
+use crate::sources::opening;
 
 /// As deep as git itself follows includes.
 const DEEPEST: usize = 10;
@@ -93,7 +94,11 @@ impl Settings {
             return;
         }
         let is_sensible = fs::metadata(&file).is_ok_and(|data| data.is_file() && data.len() <= LARGEST);
-        let bytes = if is_sensible { fs::read(&file).ok() } else { None };
+        let bytes = if is_sensible {
+            opening::read_at_most(&file, LARGEST).ok()
+        } else {
+            None
+        };
         let Some(bytes) = bytes else {
             self.files.push((file, None));
             return;
@@ -153,7 +158,9 @@ fn bears_on_trees(file: &Path) -> bool {
         b"gitlab.",
         b"sendemail.",
     ];
-    let found = fs::read(file).ok().and_then(|bytes| pieces(&bytes));
+    let found = opening::read_at_most(file, LARGEST)
+        .ok()
+        .and_then(|bytes| pieces(&bytes));
     found.is_none_or(|pieces| {
         pieces.iter().any(|piece| match &piece.kind {
             Kind::Variable { name, .. } => !OTHERS.iter().any(|other| name.starts_with(other)),
