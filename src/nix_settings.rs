@@ -32,6 +32,11 @@ impl NixSettings {
     #[must_use]
     pub fn read(around: &Surroundings) -> Self {
         let mut settings = Self::default();
+        // Nix's own variable for a setting, which its files come after.
+        let aborts = around.text("NIX_ABORT_ON_WARN");
+        if aborts.is_some_and(|text| ["1", "true", "yes"].contains(&text.as_str())) {
+            settings.set("abort-on-warn", "true");
+        }
         for file in files(around) {
             settings.read_file(&file, 0);
         }
@@ -250,6 +255,24 @@ mod tests {
             settings.of_evaluation(),
             "extra-experimental-features = x\nnix-path = a=b c\nrestrict-eval = false\ntarball-ttl = 7\n"
         );
+    }
+
+    #[test]
+    fn a_variable_that_is_a_setting_counts() {
+        for (value, expected) in [
+            ("1", "abort-on-warn = true\n"),
+            ("yes", "abort-on-warn = true\n"),
+            ("0", ""),
+        ] {
+            let settings = read(&[("NIX_CONF_DIR", "/nowhere"), ("NIX_ABORT_ON_WARN", value)]);
+            assert_eq!(settings.of_evaluation(), expected, "{value}");
+        }
+        let unset = [
+            ("NIX_CONF_DIR", "/nowhere"),
+            ("NIX_ABORT_ON_WARN", "true"),
+            ("NIX_CONFIG", "abort-on-warn = false"),
+        ];
+        assert_eq!(read(&unset).of_evaluation(), "abort-on-warn = false\n");
     }
 
     #[test]

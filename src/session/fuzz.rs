@@ -65,7 +65,7 @@ pub(crate) const TARGETS: &[Target] = &[
                     Missing::Path(path) | Missing::Repository(path) | Missing::StorePath(path) => {
                         assert!(path.is_absolute(), "{missing:?}");
                     }
-                    Missing::Fetched => {}
+                    Missing::Fetched | Missing::Unnamed => {}
                 }
             }
         },

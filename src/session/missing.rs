@@ -15,6 +15,8 @@ pub(super) enum Missing {
     Lookup(String),
     /// Something from elsewhere, which the other machine cannot fetch.
     Fetched,
+    /// Something that the error names in a way that cannot be read.
+    Unnamed,
 }
 
 /// Reads the error messages of Nix 2.8 to 2.34, Lix and git. What is no such message gives nothing; whether the client has
@@ -43,7 +45,10 @@ pub(super) fn missing(error: &str) -> Vec<Missing> {
         } else if line.contains("could not find repository") || line.contains("is not a Git repository") {
             found.extend(paths(line).into_iter().map(|path| Missing::Repository(path.into())));
         } else if SIGNS.iter().any(|sign| line.contains(sign)) {
-            found.extend(paths(line).into_iter().map(|path| Missing::Path(path.into())));
+            let paths = paths(line);
+            // As of a name with a line break in it.
+            found.extend((paths.is_empty() && line.ends_with(": Permission denied")).then_some(Missing::Unnamed));
+            found.extend(paths.into_iter().map(|path| Missing::Path(path.into())));
         }
         if NOT_FETCHED.iter().any(|sign| line.contains(sign)) && !line.contains("'file:") {
             found.push(Missing::Fetched);
@@ -92,6 +97,10 @@ mod tests {
     #[test]
     fn messages_of_several_versions() {
         for (text, expected) in [
+            (
+                "error: opening file '/etc/nixos/a\nb': Permission denied",
+                vec![Missing::Unnamed],
+            ),
             (
                 "error: getting status of '/etc/nixos/x.nix': No such file or directory",
                 vec![Missing::Path("/etc/nixos/x.nix".into())],

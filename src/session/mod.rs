@@ -32,6 +32,8 @@ mod rounds;
 pub mod sources;
 mod speaker;
 mod trace;
+#[cfg(test)]
+mod variables_tests;
 
 pub use conversation::{Answer, Peer, converse};
 pub use diagnosis::CannotEvaluate;

@@ -156,6 +156,7 @@ impl Rounds {
         for missing in texts.flat_map(|text| missing(text)) {
             names_something |= !matches!(missing, Missing::Fetched | Missing::Lookup(_));
             match missing {
+                Missing::Unnamed => {}
                 Missing::Fetched => sources.collection.add_offered(),
                 Missing::Path(path) => add(&mut sources.collection, &path),
                 Missing::Repository(path) => sources.collection.add_asked(&path.join(".git")),

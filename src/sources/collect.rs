@@ -373,8 +373,7 @@ impl Collection {
             return Vec::new();
         };
         let found = Literals::of(&String::from_utf8_lossy(&bytes));
-        self.asked.names.extend(found.asked.names);
-        self.asked.computes_names |= found.asked.computes_names;
+        self.heed(found.asked);
         for name in &found.lookups {
             self.add_named_lookup(name);
         }
@@ -392,6 +391,14 @@ impl Collection {
             None => clean(&directory.join(text)),
         });
         reached.flat_map(with_default).collect()
+    }
+
+    /// Takes note of what a file asks of the environment: but who asks for the file may have had it written, for a secret.
+    fn heed(&mut self, asked: Asked) {
+        if !self.asked_for {
+            self.asked.names.extend(asked.names);
+            self.asked.computes_names |= asked.computes_names;
+        }
     }
 
     fn add_content(&mut self, path: &Path) {

@@ -65,7 +65,7 @@ const HARMLESS_OF_NIX: [&str; 7] = [
 ];
 
 /// What a name has in it that stands for a secret.
-const SECRET: [&str; 8] = [
+const SECRET: [&str; 12] = [
     "SECRET",
     "TOKEN",
     "PASS",
@@ -74,6 +74,22 @@ const SECRET: [&str; 8] = [
     "AUTH",
     "COOKIE",
     "PRIVATE",
+    "PWD",
+    "SESSION",
+    "WEBHOOK",
+    "PIN",
+];
+
+/// Those that are none all the same.
+const NO_SECRET: [&str; 8] = [
+    "PWD",
+    "OLDPWD",
+    "SSH_AUTH_SOCK",
+    "XDG_SESSION_ID",
+    "XDG_SESSION_TYPE",
+    "XDG_SESSION_CLASS",
+    "XDG_SESSION_DESKTOP",
+    "DESKTOP_SESSION",
 ];
 
 /// What the configuration asks of the environment.
@@ -259,14 +275,32 @@ fn is_secret_value(value: &str) -> bool {
         let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
         authority.split_once('@').is_some_and(|(user, _)| user.contains(':'))
     });
-    has_password || value.contains("PRIVATE KEY-----") || STARTS.iter().any(|start| value.starts_with(start))
+    has_password
+        || is_random(value)
+        || value.contains("PRIVATE KEY-----")
+        || STARTS.iter().any(|start| value.starts_with(start))
+}
+
+/// Whether a value is one long word of letters of both kinds and digits, as keys of sessions and tokens of no known kind are.
+fn is_random(value: &str) -> bool {
+    let has = |is: fn(&char) -> bool| value.chars().filter(is).count() >= 2;
+    value.len() >= 24
+        && !value.starts_with('/')
+        && value.chars().all(|c| c.is_ascii_alphanumeric() || "+/=_-".contains(c))
+        && has(char::is_ascii_digit)
+        && has(char::is_ascii_uppercase)
+        && has(char::is_ascii_lowercase)
 }
 
 fn is_secret_name(name: &str) -> bool {
     // Who wrote something is none.
-    let name = name.to_ascii_uppercase().replace("AUTHOR", "");
-    // Nor where a socket is.
-    name != "SSH_AUTH_SOCK" && SECRET.iter().any(|word| name.contains(word))
+    let capitals = name.to_ascii_uppercase().replace("AUTHOR", "");
+    let has = |word: &str| match word {
+        // And not of "SPINNER".
+        "PIN" => capitals.split('_').any(|part| part == word),
+        _ => capitals.contains(word),
+    };
+    !NO_SECRET.contains(&name) && SECRET.into_iter().any(has)
 }
 
 /// Whether a shell can export it.
@@ -406,6 +440,15 @@ mod tests {
             ("WHATEVER", "ghp_x", true),
             ("WHATEVER", "-----BEGIN OPENSSH PRIVATE KEY-----", true),
             ("COLOUR", "red", false),
+            ("MYSQL_PWD", "hunter2", true),
+            ("OP_SESSION_my", "x", true),
+            ("CARD_PIN", "1234", true),
+            ("SPINNER", "dots", false),
+            ("OLDPWD", "/etc", false),
+            ("DESKTOP_SESSION", "plasma", false),
+            ("BW", "7Zk0wq+3S/pTeb2XN9fGv1rQxUo8aJyLmC4dHs==", true),
+            ("PICTURES", "/home/Me/Pictures/of-2026-and-2027", false),
+            ("BRANCH", "feature/many-things-of-2026-and-2027", false),
         ] {
             let environment = Environment::new(vec![(name.into(), value.into())], &[]);
             assert_eq!(environment.is_secret(name), secret, "{name}={value}");

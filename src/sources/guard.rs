@@ -186,11 +186,17 @@ pub(super) fn is_of_both(path: &Path) -> bool {
 pub(super) fn is_too_much(directory: &Path, home: &Path) -> bool {
     let depth = directory.components().count() - 1;
     depth <= 1
+        || is_everybodys_to_write(directory)
         || ["/nix/store", "/nix/var", "/var/lib", "/var/log", "/var/cache"]
             .iter()
             .any(|known| directory == Path::new(known))
         || directory == home
         || directory.parent() == Some(Path::new("/home"))
+}
+
+/// Whether everybody has files in a directory, as in `/var/tmp`: who lies beside the configuration there is not of it.
+fn is_everybodys_to_write(directory: &Path) -> bool {
+    fs::metadata(directory).is_ok_and(|data| data.permissions().mode() & 0o1002 == 0o1002)
 }
 
 /// Whether a path is a git directory or in one.

@@ -4,6 +4,8 @@
 # quoted, before this text.
 set -u
 umask 077
+# Names and contents are bytes, in one order.
+export LC_ALL=C
 exec 3<&0 </dev/null 2>&1
 
 child='' watcher='' prober='' lender='' listeners='' work='' share='' state='' way=''

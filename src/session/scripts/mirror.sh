@@ -92,9 +92,9 @@ tell_what_was_read() {
 	tell looked \( -type f -o -type d \) -perm 0 -anewer "$work/began"
 }
 
-# tell_what_was_not_read: of the files that were sent; not of a whole package collection.
+# tell_what_was_not_read: of the files that were sent; not of a whole package collection. Of an empty one nobody can tell.
 tell_what_was_not_read() {
-	[ "$rb_tell_unread" = no ] || tell unread -type f ! -perm 0 ! -anewer "$work/began"
+	[ "$rb_tell_unread" = no ] || tell unread -type f ! -perm 0 -size +0 ! -anewer "$work/began"
 }
 
 # tell EVENT CONDITION...: the files in the mirror for which that is so.

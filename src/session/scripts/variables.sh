@@ -10,14 +10,15 @@ listen_in() {
 	[ "$rb_watches" = yes ] || return 0
 	rm -f "$work/said" "$work/copy"
 	mkfifo "$work/said" "$work/copy"
-	grep -F '"evaluating file ' <"$work/copy" >"$work/evaluated" 3<&- 4<&- &
+	# All of it is text, whatever bytes others have written between.
+	grep -a -F '"evaluating file ' <"$work/copy" >"$work/evaluated" 3<&- 4<&- &
 	listeners=$!
 	# Otherwise the client would hear it late, but all of it.
 	at_once=--line-buffered
 	echo x | grep -q "$at_once" x 2>/dev/null || at_once=''
 	# shellcheck disable=SC2086 # a word, or none
 	tee "$work/copy" <"$work/said" 3<&- |
-		grep $at_once -v -E "^@nix \\{\"action\":\"(msg|start)\",.*\"level\":[$rb_hidden-9],\"" 3<&- 4<&- &
+		grep $at_once -a -v -E "^@nix \\{\"action\":\"(msg|start)\",.*\"level\":[$rb_hidden-9],\"" 3<&- 4<&- &
 	listeners="$listeners $!"
 }
 
@@ -63,7 +64,7 @@ quoted_for_sed() { printf '%s' "$1" | sed 's/[][\\.*^$|&]/\\&/g'; }
 names_there() { sed -e 's|^trees/|/nix/store/|' -e "s|^${work##*/}/mirror/|/|"; }
 
 # in_files PATTERN-FLAG... : grep in the files of which the names come on stdin.
-in_files() { (cd "$state" && tr '\n' '\0' | LC_ALL=C xargs -0 -r grep "$@" -- /dev/null); }
+in_files() { (cd "$state" && tr '\n' '\0' | LC_ALL=C xargs -0 -r grep -a "$@" -- /dev/null); }
 
 # tell_variables: sets $told, "yes" if there is something that the client has to decide.
 tell_variables() {
@@ -74,16 +75,20 @@ tell_variables() {
 	# By fixed words first: there are thousands of files.
 	in_files -lF -e getEnv -e maybeEnv -e from-env.nix <"$work/files" 2>"$work/unseen" |
 		in_files -HE 'getEnv|maybeEnv|from-env\.nix' >"$work/uses" 2>/dev/null
-	literal='(getEnv|maybeEnv|from-env\.nix)[()[:space:]]*"[^"$]*"'
-	grep -oE "$literal" "$work/uses" | sed 's/^[^"]*"//;s/"$//' | sort -u >"$work/asked"
+	# An argument that is one text: neither the first piece of one, nor with anything in it that Nix would read.
+	literal='(getEnv|maybeEnv|from-env\.nix)[[:space:]]*("[^"$\\]*"|\([[:space:]]*"[^"$\\]*"[[:space:]]*\))'
+	# One that passes on no more than names, of what has a name itself.
+	inherit='inherit[[:space:]]*(\([[:space:]]*[A-Za-z0-9_.-]+[[:space:]]*\))?[^;=()]*;'
+	grep -a -oE "$literal" "$work/uses" | sed 's/^[^"]*"//;s/".*//' | sort -u >"$work/asked"
 	head -n 1 "$work/exports" | sed 's/^# withheld//' | tr ' ' '\n' | grep . | sort -u >"$work/withheld"
 	comm -12 "$work/asked" "$work/withheld" >"$work/missed"
 	# Where the name is no text there: any that the files have could be meant. Two files of a package collection give to
 	# getEnv what others give to them by name, and those are looked for above.
 	sed -n 's|/pkgs/top-level/[^/]*$||p' "$work/files" | sort -u >"$work/collections"
 	{
-		sed -E -e "s/$literal//g" -e '/^[^:]*:[[:space:]]*#/d' -e '/^[^:]*:[[:space:]]*getEnv[[:space:]]*;?[[:space:]]*$/d' \
-			-e 's/inherit[^;=]*;//g' "$work/uses" | own_uses | sed 's/:.*//'
+		# A comment, but not what looks like one in a text that has values in it.
+		sed -E -e "s/$literal//g" -e '/^[^:]*:[[:space:]]*#([^$]|\$[^{])*$/d' -e "s/$inherit//g" "$work/uses" |
+			own_uses | sed 's/:.*//'
 		# What cannot be read here may ask for anything.
 		sed -n 's/^grep: \(.*\): [^:]*$/\1/p' "$work/unseen"
 	} | sort -u | head -n 100 >"$work/computing"
@@ -104,25 +109,38 @@ own_uses() {
 		done <"$work/collections"
 		case $is_collections:$line in
 		yes:*/lib/deprecated/misc.nix:* | yes:*/nixos/lib/from-env.nix:*) ;;
-		yes:*getEnv*) printf '%s\n' "$line" ;;
+		*:*getEnv*) is_inherited "$line" || printf '%s\n' "$line" ;;
 		yes:*) ;;
-		*getEnv* | *maybeEnv* | *from-env.nix*) printf '%s\n' "$line" ;;
+		*maybeEnv* | *from-env.nix*) printf '%s\n' "$line" ;;
 		esac
 	done
 }
 
-# own_words: of all files outside of package collections, what may be a name or a piece of one. A name may also come from a
-# file that is no Nix file.
+# is_inherited FILE:LINE: whether the line has nothing but the name, as one of several lines of an `inherit`.
+is_inherited() {
+	printf '%s\n' "$1" | grep -a -qE '^[^:]*:[[:space:]]*getEnv[[:space:]]*;?[[:space:]]*$' || return 1
+	! (cd "$state" && tr '\n' ' ' <"${1%%:*}") | sed -E -e "s/$inherit//g" -e "s/$literal//g" | grep -a -q getEnv
+}
+
+# own_words: of all files outside of package collections, what may be a name that was not sent, or a piece of one. A name may
+# also come from a file that is no Nix file.
 own_words() {
 	{
 		if [ -s "$work/collections" ]; then
 			sed 's|$|/|' "$work/collections" >"$work/prefixes"
-			grep -v -F -f "$work/prefixes" "$work/files"
+			grep -a -v -F -f "$work/prefixes" "$work/files"
 		else
 			cat "$work/files"
 		fi
 		[ "$rb_tell_unread" = no ] || (cd "$state" && find "${work##*/}/mirror" -type f ! -perm 0 -size -1024k 2>/dev/null)
-	} | sort -u | in_files -ohE '[A-Za-z0-9_]+' 2>/dev/null | sort -u | head -n 50000
+	} | sort -u | in_files -ohE '[A-Za-z0-9_]+' 2>/dev/null | sort -u >"$work/words"
+	# Without its last letters, of all that is left without its first.
+	sed -n ':next;p;s/^.//;t next' "$work/withheld" | sed -n ':next;p;s/.$//;t next' | sort -u >"$work/pieces"
+	comm -12 "$work/words" "$work/pieces"
+	! grep -xE 'toUpper|toLower' "$work/words" || {
+		tr '[:upper:]' '[:lower:]' <"$work/pieces" | sort -u >"$work/lower"
+		tr '[:upper:]' '[:lower:]' <"$work/words" | sort -u | comm -12 - "$work/lower"
+	}
 }
 
 # tell_home: the first file in which ~ stands for a home, if it is not sure to be the client's. Nix itself says where there

@@ -9,6 +9,7 @@ use crate::sources::git;
 use crate::sources::guard;
 use crate::sources::literals::Literals;
 use crate::sources::mirror::{Entry, Identity, Kind};
+use crate::sources::opening;
 
 impl Collection {
     /// Adds a git repository as Nix reads it: all of what git keeps, and of everything else what is tracked. Nix takes a
@@ -84,9 +85,8 @@ impl Collection {
             .collect();
         let mut references = Vec::new();
         for file in files {
-            let found = Literals::of(&String::from_utf8_lossy(&fs::read(&file).unwrap_or_default()));
-            self.asked.names.extend(found.asked.names);
-            self.asked.computes_names |= found.asked.computes_names;
+            let found = Literals::of(&String::from_utf8_lossy(&opening::read(&file).unwrap_or_default()));
+            self.heed(found.asked);
             for name in &found.lookups {
                 self.add_named_lookup(name);
             }

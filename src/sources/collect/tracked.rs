@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
-use std::fs::{self, File};
+use std::fs;
 use std::io::Read;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -16,6 +16,7 @@ use crate::sources::git::index::{Rules, Tracked, with_unchanged_marked};
 use crate::sources::git::settings::{Form, Settings};
 use crate::sources::guard;
 use crate::sources::mirror::{Entry, Identity, Kind, Made};
+use crate::sources::opening;
 
 /// What git reads of the machine's, and in a work tree, whether it is tracked or not.
 const SETTINGS_OF_MACHINE: &str = "/etc/gitconfig";
@@ -239,7 +240,7 @@ impl Collection {
         let sent = match self.mirror.entries.get(file) {
             Some(Entry::Content { identity, .. }) if !text.is_empty() => match identity {
                 Identity::Made(made) => made.bytes().map(<[u8]>::to_vec),
-                _ => fs::read(file),
+                _ => opening::read(file),
             },
             _ => return,
         };
@@ -275,8 +276,8 @@ impl Collection {
 }
 
 fn marked(index: &Path, root: &Path, settings: &Settings) -> Option<Vec<u8>> {
-    let mut file = File::open(index).ok()?;
-    let mut rules = Rules::of(&file.metadata().ok()?);
+    let (mut file, data) = opening::open(index).ok()?;
+    let mut rules = Rules::of(&data);
     rules.change_times_count = settings.is_on("core.trustctime", true);
     rules.modes_count = settings.is_on("core.filemode", true);
     let mut bytes = Vec::new();
@@ -287,6 +288,6 @@ fn marked(index: &Path, root: &Path, settings: &Settings) -> Option<Vec<u8>> {
 /// Whether a file is a key, a token or a password by what is in it; also if that cannot be seen.
 fn is_secret(path: &Path) -> bool {
     let mut start = Vec::new();
-    let read = File::open(path).and_then(|file| file.take(TELLING).read_to_end(&mut start));
+    let read = opening::open(path).and_then(|(file, _)| file.take(TELLING).read_to_end(&mut start));
     read.is_err() || guard::is_secret_content(path, &start)
 }

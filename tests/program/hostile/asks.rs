@@ -136,3 +136,59 @@ fn by_the_name_of_a_store_path() {
     let stderr = gets_nothing(&[format!("error: path '{other}' is not valid")]);
     assert!(stderr.contains("which nothing that was sent names"), "{stderr}");
 }
+
+/// What a neighbour's file names, the configuration does not ask of the environment.
+#[test]
+fn for_a_secret_variable_by_an_accomplices_file() {
+    let acts = "hear_script; greet
+        asks_by_error \"error: opening file '$STAGE/public/x.nix': Permission denied\"
+        say looked-around; hear_answer
+        cp environment given
+        say asked-for THE_TOKEN; say variables; read -r word; exit 1";
+    for file in [
+        "builtins.getEnv \"THE_TOKEN\"",
+        "builtins.getEnv (builtins.readFile ./x)",
+        "[ (import ./y.nix) ]",
+    ] {
+        let play = Play::new("D14", acts);
+        hide_secrets(&play);
+        play.stage.write("public/x.nix", file);
+        play.stage.write("public/y.nix", "builtins.getEnv \"THE_TOKEN\"");
+        play.stage.variable("THE_TOKEN", SECRET);
+        play.stage.variable("OTHERS_WORD", SECRET);
+        let run = play.run(SWITCH);
+        assert!(
+            run.code > 0
+                && run
+                    .stderr
+                    .contains("THE_TOKEN, which may be a secret, and was not sent"),
+            "{}",
+            run.stderr
+        );
+        assert!(
+            play.stage.read("given").contains("NIX_PATH"),
+            "{}",
+            play.stage.read("given")
+        );
+        assert!(!play.stage.read("given").contains(SECRET), "{file}");
+    }
+}
+
+/// Neither a device nor a pipe that a neighbour's repository names is read.
+#[test]
+fn by_the_settings_of_an_accomplices_repository() {
+    for named in ["/dev/zero", "$STAGE/pipe", "/proc/kmsg", "/run/x/../../dev/zero"] {
+        let acts = "hear_script; greet
+            asks_by_error \"error: could not find repository at '$STAGE/public'\"
+            say looked-around; hear_answer; exit 1";
+        let play = Play::new("D14", acts);
+        hide_secrets(&play);
+        let file = named.replace("$STAGE", &play.stage.path("").display().to_string());
+        let include = format!("[include]\\n\\tpath = {file}\\n");
+        play.stage.sh(&format!(
+            "mkfifo pipe; git init -q public; printf '{include}' >>public/.git/config"
+        ));
+        play.fails(SWITCH, "");
+        assert!(play.stage.read("answers").starts_with("open"), "{named}");
+    }
+}
