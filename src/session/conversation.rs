@@ -360,6 +360,10 @@ impl Conversation<'_> {
                 self.may_have_looked = self.sources.collection.mirror().entries.len() + BESIDE;
                 self.observer.see(Event::Phase(Phase::Evaluating));
             }
+            Reply::Collected => {
+                self.errors = Held::default();
+                self.observer.see(Event::Text(diagnosis::collected(self.host)));
+            }
             Reply::EvaluationFailed { .. } | Reply::LookedAround => self.after_round(&reply)?,
             Reply::Nix(version) => {
                 let detail = format!("{}: Nix {version}", self.host);

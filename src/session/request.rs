@@ -12,7 +12,7 @@ use crate::sources::environment::Chosen;
 use crate::store_path::StorePath;
 
 /// The scripts in the order in which the shell reads them; `main.sh` starts.
-pub(super) const SCRIPTS: [&str; 12] = [
+pub(super) const SCRIPTS: [&str; 13] = [
     include_str!("scripts/channel.sh"),
     include_str!("scripts/way.sh"),
     include_str!("scripts/kept.sh"),
@@ -22,6 +22,7 @@ pub(super) const SCRIPTS: [&str; 12] = [
     include_str!("scripts/trace.sh"),
     include_str!("scripts/emulation.sh"),
     include_str!("scripts/variables.sh"),
+    include_str!("scripts/roots.sh"),
     include_str!("scripts/evaluate.sh"),
     include_str!("scripts/build.sh"),
     include_str!("scripts/main.sh"),
@@ -153,8 +154,8 @@ pub struct Watch {
     pub verbosity: u8,
 }
 
-/// The level of Nix's log on which it names files.
-const NAMES_FILES: u8 = 4;
+/// The level of Nix's log on which it names the files that it evaluates, and the derivations that it writes.
+const NAMES_FILES: u8 = 5;
 
 /// What is needed of our files on the other machine, by names that it knows from earlier runs if it has them.
 #[derive(Debug, Clone, PartialEq, Eq)]

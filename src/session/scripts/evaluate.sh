@@ -97,6 +97,17 @@ adopt() {
 	done
 }
 
+# evaluate_closed: sets $code. As often as garbage was collected meanwhile (roots.sh).
+evaluate_closed() {
+	while :; do
+		listen_in
+		attend with_client_evaluation instantiate >"$work/instantiate.out"
+		[ "$code" -ne 0 ] && hold_more || return 0
+		event collected
+		own rm -rf "$work/mirror"
+	done
+}
+
 # evaluate: sets $drv, or tells the value. Whatever of the client's is not here is shut (view.sh), so an evaluation that comes to its end has
 # seen what it would see there, and one that looks at more fails and says at what. Then the client, which reads the
 # errors, sends that ("closed", to evaluate again), or first wants to know everything that the evaluation would look at
@@ -121,8 +132,7 @@ evaluate() {
 		event evaluating
 		touch "$work/began"
 		if [ "$mode" = closed ]; then
-			listen_in
-			attend with_client_evaluation instantiate >"$work/instantiate.out"
+			evaluate_closed
 			tell_refused
 			if [ "$code" -eq 0 ] && [ -z "$refused" ]; then
 				tell_variables
