@@ -168,10 +168,13 @@ pub struct Need {
     pub proof: String,
     /// The names of the store paths.
     pub trees: Vec<OsString>,
+    /// Of these, the ones that anybody may add to a store, for they are made of their content alone.
+    pub fixed: Vec<OsString>,
 }
 
 impl Need {
-    /// As words of a line (`evaluate` in `scripts/evaluate.sh`): mirror, base, proof, store paths.
+    /// As words of a line (`evaluate` in `scripts/evaluate.sh`): mirror, base, proof, store paths, and which
+    /// of these are fixed.
     #[must_use]
     pub fn words(&self) -> OsString {
         let mut words = OsString::from(&self.mirror);
@@ -181,6 +184,10 @@ impl Need {
         words.push(&self.proof);
         for tree in &self.trees {
             words.push(" ");
+            words.push(tree);
+        }
+        for tree in &self.fixed {
+            words.push(" fixed:");
             words.push(tree);
         }
         words
@@ -343,6 +350,7 @@ mod tests {
                 base: None,
                 proof: "none".into(),
                 trees: vec!["a-b".into(), "c-d".into()],
+                fixed: vec!["c-d".into()],
             },
             is_large: false,
         }

@@ -80,19 +80,21 @@ tell_lock() {
 	fi
 }
 
-# adopt STORE-PATH-NAME...: a flake's input is locked to what the client's store has of it, or is such a path itself. Nix
-# takes it for that only if this store has it as well; it can be added by anyone, for its name says what it is.
+# adopt [fixed:]STORE-PATH-NAME...: a flake's input is locked to what the client's store has of it, or is such a path itself;
+# a pinned download ("fixed:") could not be had from elsewhere. Nix takes it for that only if this store has it as well; it
+# can be added by anyone, for its name says what it is.
 adopt() {
 	for name; do
 		case $name in
-		*-source) ;;
+		fixed:* | *-source) name=${name#fixed:} ;;
 		*) continue ;;
 		esac
 		[ -e "$state/trees/$name" ] || continue
 		"$nix_bin/nix-store" --check-validity "/nix/store/$name" 2>/dev/null && continue
 		mkdir "$work/adopted"
-		cp -al "$state/trees/$name" "$work/adopted/source" &&
-			"$nix_bin/nix-store" --add-fixed --recursive sha256 "$work/adopted/source" >/dev/null
+		if [ -d "$state/trees/$name" ]; then set -- --recursive sha256; else set -- sha256; fi
+		cp -al "$state/trees/$name" "$work/adopted/${name#*-}" &&
+			"$nix_bin/nix-store" --add-fixed "$@" "$work/adopted/${name#*-}" >/dev/null
 		rm -rf "$work/adopted"
 	done
 }

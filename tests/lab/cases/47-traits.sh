@@ -12,7 +12,7 @@ expect_same_derivation() {
 	note_derivation
 	own=$(lab on pi nix-instantiate '<nixpkgs/nixos>' -A config.system.build.toplevel "$@" 2>"$CASE/own" </dev/null) ||
 		fail "the own evaluation failed: $(cat "$CASE/own")"
-	expect_own_derivation_there "$builder"
+	expect_own_derivation_there "${builder#*@}"
 }
 
 # given : /etc/nixos/configuration.nix, of which the expression on stdin becomes /etc/seen.
@@ -64,4 +64,50 @@ case_traits_somebody_collects_garbage() {
 	lab on builder touch /tmp/enough </dev/null
 	expect_status 0
 	finish
+}
+
+# Downloads that are pinned by a hash, which this machine has, and the builder can fetch from nowhere: unpacked ones, under the name
+# that Nix gives them, that npins gives, that niv gives, and files; with hashes of all kinds, in Nix files and in JSON.
+case_traits_pinned_downloads_are_here() {
+	fresh
+	{
+		cat <<-'END'
+			cd /etc/nixos
+			mkdir -p /srv/pins
+			# pinned NAME TEXT : in the store under this name; its hash in $hash.
+			pinned() {
+				mkdir "/srv/pins/$1"
+				echo "$2" >"/srv/pins/$1/default.nix"
+				nix-store --add-fixed --recursive sha256 "/srv/pins/$1" >/dev/null
+				hash=$(nix-hash --type sha256 --base32 "/srv/pins/$1")
+			}
+			pinned source '"plain"'
+			plain=$(nix-hash --type sha256 --to-sri "$hash" 2>/dev/null || nix --extra-experimental-features nix-command hash to-sri --type sha256 "$hash")
+			pinned nixos-hardware-src '"niv"'
+			mkdir nix
+			echo "{ \"nixos-hardware\": { \"url\": \"https://nowhere.invalid/h.tar.gz\", \"sha256\": \"$hash\" } }" >nix/sources.json
+			cat >nix/sources.nix <<-'NIX'
+				let all = builtins.fromJSON (builtins.readFile ./sources.json); in
+				builtins.mapAttrs (name: it: builtins.fetchTarball { inherit (it) url sha256; name = name + "-src"; }) all
+			NIX
+			pinned given '"given"'
+			given=$(nix-hash --type sha256 --to-base16 "$hash")
+			echo '"a file"' >/srv/pins/file.nix
+			nix-store --add-fixed sha256 /srv/pins/file.nix >/dev/null
+			file=$(nix-hash --flat --type sha256 --base32 /srv/pins/file.nix)
+			cat >configuration.nix <<-NIX
+				{ ... }: {
+				  environment.etc.seen.text = builtins.toJSON [
+				    (import (fetchTarball { url = "https://nowhere.invalid/p.tar.gz"; sha256 = "$plain"; }))
+				    (import (import ./nix/sources.nix).nixos-hardware)
+				    (import (fetchTarball { name = "given"; url = "https://nowhere.invalid/g.tar.gz"; sha256 = "$given"; }))
+				    (import (builtins.fetchurl { url = "https://nowhere.invalid/x/file.nix"; sha256 = "$file"; }))
+				  ];
+				}
+			NIX
+		END
+	} >"$CASE/script"
+	prepare
+	expect_same_derivation plain@builder
+	expect_seen 'plain' 'niv' 'given' 'a file'
 }
