@@ -1,5 +1,6 @@
 //! What an evaluation elsewhere needs of this machine's files, followed from the ones that it starts with.
 
+mod known;
 mod lookups;
 mod named;
 mod names;

@@ -64,7 +64,7 @@ impl Collection {
             return true;
         }
         let is_own = self.is_own(directory);
-        if self.is_forbidden(directory, Kind::Directory) {
+        if self.is_forbidden(directory, Kind::Directory) && !self.may_tell_names(directory) {
             self.refused.insert(directory.to_owned(), Refusal::Secret);
             return false;
         }

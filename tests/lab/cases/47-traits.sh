@@ -111,3 +111,75 @@ case_traits_pinned_downloads_are_here() {
 	expect_same_derivation plain@builder
 	expect_seen 'plain' 'niv' 'given' 'a file'
 }
+
+# Whether a secret is there the configuration may ask, if it has the names of all that lie beside it.
+case_traits_whether_a_secret_is_there() {
+	fresh
+	must_sh_on pi 'mkdir -p -m 751 /run/secrets.d/2/db /etc/wireguard; ln -s /run/secrets.d/2 /run/secrets
+		cd /run/secrets; echo hidden-content | tee wifi db/password >/etc/wireguard/wg0.conf; chmod 700 /etc/wireguard
+		touch /run/secrets.d/age-keys.txt; mkdir /run/agenix; echo hidden-content >/run/agenix/not-named-anywhere'
+	given <<-'END'
+		let there = map builtins.pathExists; in [
+		  (there [ "/run/secrets" "/run/secrets/wifi" "/run/secrets/db/password" "/run/secrets/none" "/run/none/x" ])
+		  (there (map (name: "/etc/wireguard/" + name) [ "wg0.conf" "wg1.conf" ]))
+		  (there [ "/run/agenix" ])
+		]
+	END
+	expect_same_derivation builder
+	expect_seen '[true,true,true,false,false]' '[true,false]' '[true]'
+	must_sh_on builder '! grep -rqF hidden-content ~builder/.cache/rebuild /dev/shm; ! find ~builder/.cache/rebuild | grep -q not-named'
+	# What is in it, and names that nobody has said.
+	given <<<'[ "db" (builtins.readFile "/run/secrets/wifi") ]'
+	on pi rebuild dry-build --eval-on builder
+	expect_failure
+	expect_contains "$errors" "/run/secrets.d/2/wifi never leaves this machine"
+	given <<<'builtins.pathExists "/run/agenix/other"'
+	on pi rebuild dry-build --eval-on builder
+	expect_failure
+	expect_contains "$errors" "/run/agenix never leaves this machine"
+}
+
+# What the user names is theirs to read, and what a flake's tracked link leads to, and an input that is one file; all of it
+# private.
+case_traits_what_the_user_names() {
+	fresh
+	cat >"$CASE/script" <<-'END'
+		mkdir -p /root/ov /root/cfg /root/ext/deep /srv/flake
+		chmod 700 /root /root/ov /root/cfg /root/ext
+		echo '"overlays"' >/root/ov/x.nix
+		echo '"config"' >/root/cfg/config.nix
+		echo '"linked"' >/root/ext/deep/x.nix
+		echo '"one file"' >/root/one.nix
+		chmod 600 /root/ov/* /root/cfg/* /root/ext/deep/* /root/one.nix
+		cd /srv/flake
+		ln -s /root/ext ext
+		ln -s ../../root/ext/deep/x.nix one-link.nix
+		cat >flake.nix <<-NIX
+			{
+			  inputs.one = { url = "path:/root/one.nix"; flake = false; };
+			  inputs.nixpkgs.url = "path:$(readlink -f /nix/var/nix/profiles/per-user/root/channels/nixos)";
+			  outputs = { self, nixpkgs, one }: {
+			    nixosConfigurations.pi = nixpkgs.lib.nixosSystem { system = "aarch64-linux"; modules = [
+			      { environment.etc.seen.text = builtins.toJSON [ (import ./ext/deep/x.nix) (import ./one-link.nix) (builtins.readFile one) ]; }
+			    ]; };
+			  };
+			}
+		NIX
+		git init -q && git add . && git -c user.name=x -c user.email=x@x commit -qm x
+		nix --extra-experimental-features 'nix-command flakes' flake lock
+	END
+	prepare
+	must lab on pi env -C /srv/flake rebuild dry-build --eval-on builder -v --impure --flake /srv/flake#pi
+	note_derivation
+	own=$(lab on pi nix --extra-experimental-features 'nix-command flakes' eval --impure --raw \
+		/srv/flake#nixosConfigurations.pi.config.system.build.toplevel.drvPath 2>"$CASE/own" </dev/null)
+	expect_own_derivation_there builder
+	expect_seen 'linked' 'one file'
+	given <<<'[ (import <nixpkgs-overlays/x.nix>) (import (builtins.getEnv "NIXPKGS_CONFIG")) ]'
+	must lab on pi env NIXPKGS_CONFIG=/root/cfg/config.nix rebuild dry-build --eval-on builder -v -I nixpkgs-overlays=/root/ov
+	note_derivation
+	own=$(lab on pi env NIXPKGS_CONFIG=/root/cfg/config.nix nix-instantiate '<nixpkgs/nixos>' -A config.system.build.toplevel \
+		-I nixpkgs-overlays=/root/ov 2>"$CASE/own" </dev/null)
+	expect_own_derivation_there builder
+	expect_seen 'overlays' 'config'
+}
