@@ -76,8 +76,9 @@ impl<'a> Flakes<'a> {
 
     fn add_place(&mut self, place: Place) -> Option<PathBuf> {
         let named = place.path().to_owned();
-        if let Place::File(path) = &place {
-            self.collection.add_configuration(path);
+        // An input may be one file, whatever its address says.
+        if matches!(place, Place::File(_)) || (matches!(place, Place::Directory(..)) && named.is_file()) {
+            self.collection.add_configuration(&named);
             return None;
         }
         if !matches!(place, Place::Inside(_)) {
@@ -102,6 +103,7 @@ impl<'a> Flakes<'a> {
             _ => flake,
         };
         if let Some(root) = whole.filter(|_| self.impure) {
+            self.collection.own_links_in(&root);
             for reference in self.collection.add_outside_of(&root) {
                 self.add(&reference, &root);
             }

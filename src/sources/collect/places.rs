@@ -142,6 +142,17 @@ impl Collection {
         }
     }
 
+    /// The same of all links in a directory that is the configuration's as a whole.
+    pub fn own_links_in(&mut self, directory: &Path) {
+        let under = self.mirror.entries.range(directory.to_owned()..);
+        let under = under.take_while(|(path, _)| path.starts_with(directory));
+        let links = under.filter(|(path, entry)| matches!(entry, Entry::Link { .. }) && !guard::is_in_git(path));
+        let links: Vec<PathBuf> = links.map(|(path, _)| path.clone()).collect();
+        for link in links {
+            self.own_link(&link, true);
+        }
+    }
+
     fn shut_store_path(&mut self, path: &Path) {
         let name = path
             .strip_prefix("/nix/store")
