@@ -392,7 +392,7 @@ mod tests {
 
     #[test]
     fn words_arrive_as_they_are() {
-        assert_eq!(in_shell("printf %s \"$rb_need\""), "0f none none a-b c-d");
+        assert_eq!(in_shell("printf %s \"$rb_need\""), "0f none none a-b c-d fixed:c-d");
         assert_eq!(
             in_shell("with_client_evaluation printf '<%s>'"),
             "<nix-instantiate><<nixpkgs/nixos>><-I><a b='c'>"

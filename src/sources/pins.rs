@@ -143,7 +143,9 @@ mod tests {
 
     #[test]
     fn names_as_they_are_given() {
-        let found = names(r#"{ "home-manager": { "url": "https://x.invalid/a/b.tar.gz" } } name = "given"; url = https://y/z.txt;"#);
+        let found = names(
+            r#"{ "home-manager": { "url": "https://x.invalid/a/b.tar.gz" } } name = "given"; url = https://y/z.txt;"#,
+        );
         for name in ["source", "home-manager-src", "b.tar.gz", "given", "z.txt"] {
             assert!(found.contains(name), "{name}");
         }

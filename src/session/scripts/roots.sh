@@ -66,15 +66,19 @@ ask_to_hold() {
 	done
 }
 number() {
-	# shellcheck disable=SC2059 # bytes, in octal
-	printf "\\$(($1 / 64 % 4))$(($1 / 8 % 8))$(($1 % 8))\\$(($1 / 16384 % 4))$(($1 / 2048 % 8))$(($1 / 256 % 8))\\0\\0\\0\\0\\0\\0"
+	byte "$1" && byte $(($1 / 256)) && byte $(($1 / 65536)) && printf '\0\0\0\0\0'
+}
+byte() {
+	# shellcheck disable=SC2059 # in octal
+	printf "\\$(($1 / 64 % 4))$(($1 / 8 % 8))$(($1 % 8))"
 }
 
-# hold_as_it_comes: what the log on stdin says that was written.
+# hold_as_it_comes: what the log on stdin says that was written, which stands last in its line.
 hold_as_it_comes() {
 	# shellcheck disable=SC2086 # a word, or none
 	grep $at_once -v '"msg":"evaluating file ' | while IFS= read -r line; do
-		printf '%s\n' "$line" | store_paths >"$work/new-held"
-		ask_to_hold $(($(wc -l <"$work/new-held"))) <"$work/new-held"
+		name=${line##*/nix/store/}
+		name=${name%%[!0-9A-Za-z+._?=-]*}
+		[ "${#name}" -le 33 ] || echo "/nix/store/$name" | ask_to_hold 1
 	done >&6 2>/dev/null
 }

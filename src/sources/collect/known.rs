@@ -42,7 +42,8 @@ impl Collection {
 
 /// Whether a text has this name, and not as a part of a longer one.
 fn has_word(text: &[u8], name: &[u8]) -> bool {
-    let is_of_a_name = |byte: Option<&u8>| byte.is_some_and(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(byte));
+    let is_of_a_name =
+        |byte: Option<&u8>| byte.is_some_and(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(byte));
     let mut places = text.windows(name.len()).enumerate();
     places.any(|(at, part)| {
         let before = at.checked_sub(1).and_then(|before| text.get(before));
@@ -61,7 +62,11 @@ mod tests {
     fn names_that_the_configuration_has_are_no_secret() {
         let root = tempfile::tempdir().unwrap();
         let path = |name: &str| root.path().join(name);
-        fs::write(path("configuration.nix"), "{ sops.secrets.wifi = { }; sops.secrets.\"db/password\" = { }; }").unwrap();
+        fs::write(
+            path("configuration.nix"),
+            "{ sops.secrets.wifi = { }; sops.secrets.\"db/password\" = { }; }",
+        )
+        .unwrap();
         let mut found = Collection::new(SearchPath::none(), PathBuf::from("/root"));
         found.add_configuration(&path("configuration.nix"));
         for (names, expected) in [
