@@ -360,10 +360,7 @@ impl Conversation<'_> {
                 self.may_have_looked = self.sources.collection.mirror().entries.len() + BESIDE;
                 self.observer.see(Event::Phase(Phase::Evaluating));
             }
-            Reply::Collected => {
-                self.errors = Held::default();
-                self.observer.see(Event::Text(diagnosis::collected(self.host)));
-            }
+            Reply::Collected => self.begin_again(),
             Reply::EvaluationFailed { .. } | Reply::LookedAround => self.after_round(&reply)?,
             Reply::Nix(version) => {
                 let detail = format!("{}: Nix {version}", self.host);
@@ -473,6 +470,12 @@ impl Conversation<'_> {
         if let Some(relay) = self.relay {
             relay.hang_up();
         }
+    }
+
+    /// What the evaluation had written was taken from it: what it said was about that.
+    fn begin_again(&mut self) {
+        self.errors = Held::default();
+        self.observer.see(Event::Text(diagnosis::collected(self.host)));
     }
 
     /// The evaluation has come to its end, but with less of the environment than it asked for, perhaps.

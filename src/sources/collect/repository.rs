@@ -58,7 +58,7 @@ impl Collection {
     /// Adds what was noted so: it cannot. The same of the downloads that the configuration pins by their hashes.
     pub fn add_offered(&mut self) {
         let pinned: BTreeSet<PathBuf> = self
-            .sent_files(|path| pins::may_be_in(path))
+            .sent_files(pins::may_be_in)
             .flat_map(|bytes| pins::pinned(&String::from_utf8_lossy(&bytes)))
             .collect();
         self.fixed
