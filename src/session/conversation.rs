@@ -368,11 +368,7 @@ impl Conversation<'_> {
                 self.their_nix = version;
             }
             Reply::Refused(paths) => self.rounds.refused(paths),
-            Reply::Untraced(version) => {
-                for line in diagnosis::untraced(self.host, &version).lines() {
-                    self.observer.see(Event::Text(line.to_owned()));
-                }
-            }
+            Reply::Untraced(version) => self.tell_untraced(&version),
             Reply::Looked(path) => self.looked(&path),
             Reply::AskedFor(name) => _ = self.sources.missed().names.insert(name),
             Reply::Computes(path) => self.sources.missed().computing.push(shown(&path)),
@@ -469,6 +465,13 @@ impl Conversation<'_> {
     fn hang_up(&self) {
         if let Some(relay) = self.relay {
             relay.hang_up();
+        }
+    }
+
+    /// Nix there does not say what it was refused.
+    fn tell_untraced(&mut self, version: &str) {
+        for line in diagnosis::untraced(self.host, version).lines() {
+            self.observer.see(Event::Text(line.to_owned()));
         }
     }
 
