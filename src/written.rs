@@ -97,7 +97,7 @@ fn take_after(file: &File, former: &Metadata) -> io::Result<()> {
         let (owner, group) = (Uid::from_raw(former.uid()), Gid::from_raw(former.gid()));
         let is_given = fchown(file, Some(owner), Some(group)).is_ok() || fchown(file, None, Some(group)).is_ok();
         if !is_given {
-            mode &= 0o707 | (mode & 0o007) << 3;
+            mode &= 0o707 | ((mode & 0o007) << 3);
         }
     }
     file.set_permissions(Permissions::from_mode(mode))

@@ -367,7 +367,10 @@ mod tests {
         let is_used = || {
             let script = format!("{}\nis_private \"$1\"", include_str!("scripts/build.sh"));
             let mut command = std::process::Command::new("sh");
-            command.args(["-uc", &script, "sh"]).arg(&socket);
+            command
+                .args(["-uc", &script, "sh"])
+                .arg(&socket)
+                .env("work", place.path());
             command.output().unwrap().status.success()
         };
         for (mode, expected) in [

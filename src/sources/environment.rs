@@ -175,6 +175,8 @@ impl Environment {
         let guessed = withheld
             .iter()
             .filter(may_be_meant)
+            // Every bash exports it, and whoever computes names means no such one: it would refuse each run that is typed.
+            .filter(|name| *name != "_")
             .filter(|_| !missed.computing.is_empty());
         let mut names: BTreeSet<String> = guessed.cloned().collect();
         let surely = missed.names.intersection(&withheld).cloned();
@@ -416,6 +418,17 @@ mod tests {
         let chosen = environment.chosen(&Asked::default());
         assert!(names(&chosen).contains(&"AWS_SECRET_ACCESS_KEY"));
         assert!(chosen.withheld.contains("NIX_REMOTE"));
+    }
+
+    /// Every bash exports `_` to what is typed; only whoever names it means it.
+    #[test]
+    fn the_last_command_s_name_is_no_computed_one() {
+        let nothing = Asked::default();
+        let mut environment = environment(&[]);
+        environment.variables.push(("_".into(), "/usr/bin/rebuild".into()));
+        let guessed = environment.want(&computed(&["NIXOS", "_", "CONFIG"]), &nothing);
+        assert_eq!(guessed.unwrap(), set(&[]));
+        assert!(environment.want(&missed(&["_"]), &nothing).is_err());
     }
 
     #[test]

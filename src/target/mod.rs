@@ -38,10 +38,22 @@ pub struct Wants {
     pub rights: Rights,
     /// Whether [`Target::change`] will be called, which takes root.
     pub changes: bool,
-    /// Whether [`Target::daemon`] will be used.
-    pub receives: bool,
+    /// What [`Target::daemon`] will be used for.
+    pub receives: Receives,
     /// Whether [`Target::root_here`] will be used.
     pub upgrades: bool,
+}
+
+/// What comes into the target's store.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Receives {
+    /// Nothing.
+    #[default]
+    Nothing,
+    /// What is built there itself.
+    ItsOwn,
+    /// What another machine sends, which takes root where the user is not trusted.
+    FromElsewhere,
 }
 
 /// What [`Target::inspect`] looks at.
