@@ -142,7 +142,9 @@ impl Course {
         match reply {
             Reply::Way(_) => self.at == At::Files(Round::Closed),
             Reply::Nix(_) | Reply::Untraced(_) => matches!(self.at, At::Ready(_)),
-            Reply::Refused(_) | Reply::Unread(_) | Reply::HomeNamed(_) => self.at == At::Evaluating(Round::Closed),
+            Reply::Refused(_) | Reply::Unread(_) | Reply::HomeNamed(_) | Reply::Collected => {
+                self.at == At::Evaluating(Round::Closed)
+            }
             Reply::Looked(_) | Reply::Timeless => self.at == At::Evaluating(Round::Open),
             Reply::LockLine(_) => self.demand.locks && matches!(self.at, At::Evaluating(Round::Closed) | At::GivenUp),
             Reply::Platform { .. } => self.at == At::Made && self.demand.goal == Goal::Result,

@@ -71,6 +71,14 @@ pub(super) fn damaged(host: &Host) -> String {
     format!("warning: what {host} kept of this machine's files is not what was sent: it is thrown away, and sent anew")
 }
 
+/// What is said where garbage was collected in the midst of an evaluation.
+#[must_use]
+pub(super) fn collected(host: &Host) -> String {
+    format!(
+        "{host} collected garbage, and with it what this evaluation had written there: evaluating again, and that is kept"
+    )
+}
+
 /// The failure of the way from one machine's store to another's. Nix's own messages have been shown before it;
 /// `complaint` is what the receiving end said.
 #[must_use]

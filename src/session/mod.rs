@@ -28,6 +28,8 @@ mod promise;
 pub mod relay;
 mod reply;
 pub mod request;
+#[cfg(test)]
+mod roots_tests;
 mod rounds;
 pub mod sources;
 mod speaker;

@@ -33,6 +33,8 @@ pub enum Reply {
     Need(Vec<String>),
     /// The evaluation has begun.
     Evaluating,
+    /// Garbage was collected there meanwhile, and with it what the evaluation had written: it has begun once more.
+    Collected,
     /// The evaluation failed; it waits for more files or for the end.
     EvaluationFailed {
         /// Nix's exit status.
@@ -173,6 +175,7 @@ impl Reply {
             },
             "need" => Self::Need(words.map(str::to_owned).collect()),
             "evaluating" => Self::Evaluating,
+            "collected" => Self::Collected,
             "evaluation-failed" => Self::EvaluationFailed { code: code(&word()?) },
             "evaluated" => Self::Evaluated(word()?),
             "building" => Self::Building,

@@ -12,7 +12,7 @@ use crate::sources::environment::Chosen;
 use crate::store_path::StorePath;
 
 /// The scripts in the order in which the shell reads them; `main.sh` starts.
-pub(super) const SCRIPTS: [&str; 12] = [
+pub(super) const SCRIPTS: [&str; 13] = [
     include_str!("scripts/channel.sh"),
     include_str!("scripts/way.sh"),
     include_str!("scripts/kept.sh"),
@@ -22,6 +22,7 @@ pub(super) const SCRIPTS: [&str; 12] = [
     include_str!("scripts/trace.sh"),
     include_str!("scripts/emulation.sh"),
     include_str!("scripts/variables.sh"),
+    include_str!("scripts/roots.sh"),
     include_str!("scripts/evaluate.sh"),
     include_str!("scripts/build.sh"),
     include_str!("scripts/main.sh"),
@@ -153,8 +154,8 @@ pub struct Watch {
     pub verbosity: u8,
 }
 
-/// The level of Nix's log on which it names files.
-const NAMES_FILES: u8 = 4;
+/// The level of Nix's log on which it names the files that it evaluates, and the derivations that it writes.
+const NAMES_FILES: u8 = 5;
 
 /// What is needed of our files on the other machine, by names that it knows from earlier runs if it has them.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -167,10 +168,13 @@ pub struct Need {
     pub proof: String,
     /// The names of the store paths.
     pub trees: Vec<OsString>,
+    /// Of these, the ones that anybody may add to a store, for they are made of their content alone.
+    pub fixed: Vec<OsString>,
 }
 
 impl Need {
-    /// As words of a line (`evaluate` in `scripts/evaluate.sh`): mirror, base, proof, store paths.
+    /// As words of a line (`evaluate` in `scripts/evaluate.sh`): mirror, base, proof, store paths, and which
+    /// of these are fixed.
     #[must_use]
     pub fn words(&self) -> OsString {
         let mut words = OsString::from(&self.mirror);
@@ -180,6 +184,10 @@ impl Need {
         words.push(&self.proof);
         for tree in &self.trees {
             words.push(" ");
+            words.push(tree);
+        }
+        for tree in &self.fixed {
+            words.push(" fixed:");
             words.push(tree);
         }
         words
@@ -342,6 +350,7 @@ mod tests {
                 base: None,
                 proof: "none".into(),
                 trees: vec!["a-b".into(), "c-d".into()],
+                fixed: vec!["c-d".into()],
             },
             is_large: false,
         }
@@ -383,7 +392,7 @@ mod tests {
 
     #[test]
     fn words_arrive_as_they_are() {
-        assert_eq!(in_shell("printf %s \"$rb_need\""), "0f none none a-b c-d");
+        assert_eq!(in_shell("printf %s \"$rb_need\""), "0f none none a-b c-d fixed:c-d");
         assert_eq!(
             in_shell("with_client_evaluation printf '<%s>'"),
             "<nix-instantiate><<nixpkgs/nixos>><-I><a b='c'>"

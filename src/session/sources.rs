@@ -104,6 +104,7 @@ impl Sources {
             base: (self.base != Shared::default()).then(|| self.base.digest()),
             proof: proof(self.collection.mirror()),
             trees: self.collection.trees().iter().cloned().collect(),
+            fixed: self.collection.fixed().iter().cloned().collect(),
         }
     }
 

@@ -7,7 +7,7 @@ const SCRIPT: &str = include_str!("scripts/variables.sh");
 
 fn sh(place: &Path, script: &str) -> String {
     let beginning = "set -u
-        rb_watches=yes rb_entry=/c.nix rb_tell_unread=no rb_hidden=1 tilde='' listeners=''
+        rb_watches=yes rb_entry=/c.nix rb_tell_unread=no rb_hidden=1 tilde='' listeners='' holder=''
         state=$PWD work=$PWD/run share=$PWD/share\n";
     let output = Command::new("sh")
         .current_dir(place)

@@ -1,5 +1,6 @@
 //! What an evaluation elsewhere needs of this machine's files, followed from the ones that it starts with.
 
+mod known;
 mod lookups;
 mod named;
 mod names;
@@ -76,6 +77,8 @@ pub struct Collection {
     trees: BTreeSet<OsString>,
     /// Store paths that may be had if they cannot be fetched from elsewhere.
     offered: BTreeSet<PathBuf>,
+    /// Of the store paths, those that are known to be made of their content alone.
+    fixed: BTreeSet<OsString>,
     asked: Asked,
     /// The `<names>` that stand in the configuration's files.
     lookups: BTreeSet<String>,
@@ -105,6 +108,7 @@ impl Collection {
             mirror: Shared::default(),
             trees: BTreeSet::new(),
             offered: BTreeSet::new(),
+            fixed: BTreeSet::new(),
             asked: Asked::default(),
             lookups: BTreeSet::new(),
             refused: BTreeMap::new(),

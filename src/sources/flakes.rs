@@ -4,7 +4,6 @@
 //! What Nix can fetch from elsewhere, the evaluator fetches: the lock file says what it has to be.
 
 pub mod lock_file;
-mod locked;
 mod written;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -16,6 +15,7 @@ use std::path::{Path, PathBuf};
 use serde_json::{Map, Value};
 
 use super::collect::Collection;
+use super::pins;
 use written::Input;
 
 /// As many names of the registries lead to each other before it is called a circle, as in Nix.
@@ -76,8 +76,9 @@ impl<'a> Flakes<'a> {
 
     fn add_place(&mut self, place: Place) -> Option<PathBuf> {
         let named = place.path().to_owned();
-        if let Place::File(path) = &place {
-            self.collection.add_configuration(path);
+        // An input may be one file, whatever its address says.
+        if matches!(place, Place::File(_)) || (matches!(place, Place::Directory(..)) && named.is_file()) {
+            self.collection.add_configuration(&named);
             return None;
         }
         if !matches!(place, Place::Inside(_)) {
@@ -102,6 +103,7 @@ impl<'a> Flakes<'a> {
             _ => flake,
         };
         if let Some(root) = whole.filter(|_| self.impure) {
+            self.collection.own_links_in(&root);
             for reference in self.collection.add_outside_of(&root) {
                 self.add(&reference, &root);
             }
@@ -124,7 +126,7 @@ impl<'a> Flakes<'a> {
         for node in lock["nodes"].as_object().into_iter().flat_map(Map::values) {
             let locked = Place::of_attributes(&node["locked"], flake, &self.registry);
             let original = Place::of_attributes(&node["original"], flake, &self.registry);
-            let kept = node["locked"]["narHash"].as_str().and_then(locked::store_path);
+            let kept = node["locked"]["narHash"].as_str().and_then(pins::store_path);
             // Nix takes what was locked from the store, whatever is there by now of the input itself.
             let kept = kept.filter(|path| path.exists());
             match &kept {
@@ -343,7 +345,7 @@ pub(super) fn look_at_lock(bytes: &[u8]) {
     let nodes = lock["nodes"].as_object().into_iter().flat_map(Map::values);
     for part in nodes.flat_map(|node| [&node["locked"], &node["original"]]) {
         _ = Place::of_attributes(part, flake, &registry);
-        if let Some(path) = part["narHash"].as_str().and_then(locked::store_path) {
+        if let Some(path) = part["narHash"].as_str().and_then(pins::store_path) {
             assert!(
                 crate::store_path::StorePath::parse(&path.to_string_lossy()).is_ok(),
                 "{part}"

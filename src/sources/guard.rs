@@ -45,6 +45,12 @@ pub(super) fn is_of_the_machine(path: &Path) -> bool {
                 .is_some_and(|name| name.to_string_lossy().ends_with("_key")))
 }
 
+/// Whether a directory is one for the secrets of this machine, and not a window into the kernel or Nix's own.
+pub(super) fn is_of_secrets(directory: &Path) -> bool {
+    let of_others = ["/dev", "/proc", "/sys", "/nix"];
+    is_of_the_machine(directory) && !of_others.iter().any(|place| directory.starts_with(place))
+}
+
 /// Whether a file is a secret by its name, as far as that tells.
 fn is_secret_by_name(path: &Path) -> bool {
     const IN_A_HOME: [&str; 6] = [".aws", ".gnupg", ".netrc", ".password-store", ".ssh", "sops"];

@@ -8,6 +8,7 @@
 //! - `git`: what git knows of a repository;
 //! - [`mirror`]: what is there of them on the other machine, as a value;
 //! - `opening`: files that may not be what they were a moment ago;
+//! - `pins`: where the store has what a hash names;
 //! - [`record`]: what the last evaluation needed, kept for the next;
 //! - [`archive`]: files as a tar stream.
 
@@ -22,6 +23,7 @@ mod guard;
 pub mod literals;
 pub mod mirror;
 mod opening;
+mod pins;
 pub mod proof;
 pub mod record;
 pub mod search_path;

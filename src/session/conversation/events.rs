@@ -48,6 +48,11 @@ impl Conversation<'_> {
             Reply::HomeNamed(path) => {
                 return Err(diagnosis::another_home(&path, self.sources.collection.home()).into());
             }
+            Reply::Collected => {
+                // What it said was about what was taken from it.
+                self.errors = Held::default();
+                self.tell(&diagnosis::collected(self.host));
+            }
             Reply::EvaluationFailed { .. } | Reply::LookedAround => self.after_round(&reply)?,
             Reply::Variables => self.after_variables()?,
             Reply::Unread(path) => self.sources.hear_unread(path),

@@ -37,9 +37,9 @@ unpack() {
 attend() {
 	if [ -n "$listeners" ]; then
 		# Not of this shell, which would keep the log from ending.
-		"$@" 3<&- 4<&- 2>"$work/said" &
+		"$@" 3<&- 4<&- 6<&- 2>"$work/said" &
 	else
-		"$@" 3<&- 4<&- &
+		"$@" 3<&- 4<&- 6<&- &
 	fi
 	child=$!
 	(

@@ -112,20 +112,33 @@ tell_lock() {
 	fi
 }
 
-# adopt STORE-PATH-NAME...: a flake's input is locked to what the client's store has of it, or is such a path itself. Nix
-# takes it for that only if this store has it as well; it can be added by anyone, for its name says what it is.
+# adopt [fixed:]STORE-PATH-NAME...: a flake's input is locked to what the client's store has of it, or is such a path itself;
+# a pinned download ("fixed:") could not be had from elsewhere. Nix takes it for that only if this store has it as well; it
+# can be added by anyone, for its name says what it is.
 adopt() {
 	for name; do
 		case $name in
-		*-source) ;;
+		fixed:* | *-source) name=${name#fixed:} ;;
 		*) continue ;;
 		esac
 		[ -e "$state/trees/$name" ] || continue
 		"$nix_bin/nix-store" --check-validity "/nix/store/$name" 2>/dev/null && continue
 		mkdir "$work/adopted"
-		cp -al "$state/trees/$name" "$work/adopted/source" &&
-			"$nix_bin/nix-store" --add-fixed --recursive sha256 "$work/adopted/source" >/dev/null
+		if [ -d "$state/trees/$name" ]; then set -- --recursive sha256; else set -- sha256; fi
+		cp -al "$state/trees/$name" "$work/adopted/${name#*-}" &&
+			"$nix_bin/nix-store" --add-fixed "$@" "$work/adopted/${name#*-}" >/dev/null
 		rm -rf "$work/adopted"
+	done
+}
+
+# evaluate_closed: sets $code. As often as garbage was collected meanwhile (roots.sh).
+evaluate_closed() {
+	while :; do
+		listen_in
+		attend with_client_evaluation instantiate >"$work/instantiate.out"
+		[ "$code" -ne 0 ] && hold_more || return 0
+		event collected
+		own rm -rf "$work/mirror"
 	done
 }
 
@@ -153,8 +166,7 @@ evaluate() {
 		event evaluating
 		touch "$work/began"
 		if [ "$mode" = closed ]; then
-			listen_in
-			attend with_client_evaluation instantiate >"$work/instantiate.out"
+			evaluate_closed
 			tell_refused
 			if [ "$code" -eq 0 ] && [ -z "$refused" ]; then
 				tell_variables

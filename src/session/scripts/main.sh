@@ -8,11 +8,12 @@ umask 077
 export LC_ALL=C
 exec 3<&0 </dev/null 2>&1
 
-child='' watcher='' prober='' lender='' listeners='' work='' share='' state='' way=''
+child='' watcher='' holder='' prober='' lender='' listeners='' work='' share='' state='' way=''
 cleanup() {
 	trap '' TERM INT HUP PIPE
 	# shellcheck disable=SC2086 # words
 	end_all $child $watcher $prober $lender $listeners
+	exec 6<&-
 	wait
 	[ -z "$work" ] || own rm -rf "$work" || rm -rf "$work"
 	[ -z "$share" ] || rm -rf "$share"

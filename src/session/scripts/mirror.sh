@@ -2,11 +2,14 @@
 # The client's files here: whole sets of them ("mirrors", src/sources/mirror.rs) by their digest, and store paths
 # ("trees") by their name. Both are kept between runs (kept.sh), for the next one to begin with.
 
-# receive DIGEST BASE PROOF TREE...: sets $mirror to DIGEST, which is then here and is what the client means, if PROOF tells
+# receive DIGEST BASE PROOF TREE... [fixed:TREE...]: sets $mirror to DIGEST, which is then here and is what the client means, if PROOF tells
 # (proof.sh). If it was not, the client sends what makes it of BASE, or all of it.
 receive() {
 	mirror=$1 base=$2 proof=$3
 	shift 3
+	without_marks "$@"
+	# shellcheck disable=SC2086 # words
+	set -- $unmarked
 	{
 		printf '%s\n' "mirrors/$mirror" "mirrors/$base" nix-cache
 		for name; do printf 'trees/%s\n' "$name"; done
@@ -22,6 +25,17 @@ receive() {
 	touch "$state/mirrors/$mirror"
 	forget_old mirrors 4
 	receive_trees "$@"
+}
+
+# without_marks WORD...: sets $unmarked to those without "fixed:".
+without_marks() {
+	unmarked=''
+	for name; do
+		case $name in
+		fixed:*) ;;
+		*) unmarked="$unmarked $name" ;;
+		esac
+	done
 }
 
 # make_of_base, make_of_nothing: $work/new becomes the mirror.

@@ -10,16 +10,24 @@ listen_in() {
 	[ "$rb_watches" = yes ] || return 0
 	rm -f "$work/said" "$work/copy"
 	mkfifo "$work/said" "$work/copy"
-	# All of it is text, whatever bytes others have written between.
-	grep -a -F '"evaluating file ' <"$work/copy" >"$work/evaluated" 3<&- 4<&- &
-	listeners=$!
-	# Otherwise the client would hear it late, but all of it.
+	# Otherwise what is said would be heard late, but all of it.
 	at_once=--line-buffered
 	echo x | grep -q "$at_once" x 2>/dev/null || at_once=''
+	if [ -z "$holder" ]; then
+		log_of_interest >"$work/evaluated" 3<&- 4<&- &
+	else
+		log_of_interest 3<&- 4<&- | tee "$work/evaluated" 3<&- 4<&- | hold_as_it_comes 3<&- 4<&- &
+	fi
+	listeners=$!
 	# shellcheck disable=SC2086 # a word, or none
-	tee "$work/copy" <"$work/said" 3<&- |
-		grep $at_once -a -v -E "^@nix \\{\"action\":\"(msg|start)\",.*\"level\":[$rb_hidden-9],\"" 3<&- 4<&- &
+	tee "$work/copy" <"$work/said" 3<&- 6<&- |
+		grep $at_once -a -v -E "^@nix \\{\"action\":\"(msg|start)\",.*\"level\":[$rb_hidden-9],\"" 3<&- 4<&- 6<&- &
 	listeners="$listeners $!"
+}
+log_of_interest() {
+	# All of it is text, whatever bytes others have written between.
+	# shellcheck disable=SC2086 # a word, or none
+	grep $at_once -a -F -e '"evaluating file ' -e "instantiated '" -e "copied source '" -e 'is not valid' <"$work/copy"
 }
 
 # files_here: where the evaluated files are on this machine, below $state, one a line; and back.
@@ -31,7 +39,7 @@ files_here() {
 	{
 		[ -z "$rb_entry" ] || printf '%s\n' "$rb_entry"
 		# Its own, in brackets of either kind, are no files.
-		sed -n -e "s/.*\"msg\":\"evaluating file '\\(.*\\)'\"}\$/\\1/" -e 's/\\"/"/g' -e 's/\\\\/\\/g' \
+		sed -n -e '/"msg":"evaluating file /!d' -e "s/.*\"msg\":\"evaluating file '\\(.*\\)'\"}\$/\\1/" -e 's/\\"/"/g' -e 's/\\\\/\\/g' \
 			-e '/^</d' -e '/^«nix-internal»/d' -e p "$work/evaluated"
 	} | sort -u >"$work/named"
 	follow_links

@@ -100,7 +100,7 @@ impl Collection {
             || self.offered.contains(place)
             || self.mirror.entries.contains_key(place)
             || texts.iter().any(|text| mentions(text, path))
-            || self.sent_files().any(|bytes| mentions(&bytes, path));
+            || self.sent_files(|_| true).any(|bytes| mentions(&bytes, path));
         if !is_known {
             self.refused.insert(place.to_owned(), Refusal::UnnamedStorePath);
         }
@@ -108,9 +108,9 @@ impl Collection {
     }
 
     /// The small files of which the content is there, one after another.
-    fn sent_files(&self) -> impl Iterator<Item = Vec<u8>> + '_ {
-        let files = self.mirror.entries.iter().filter_map(|(path, entry)| match entry {
-            Entry::Content { .. } if !guard::is_in_git(path) => Some(path),
+    pub(super) fn sent_files(&self, wanted: fn(&Path) -> bool) -> impl Iterator<Item = Vec<u8>> + '_ {
+        let files = self.mirror.entries.iter().filter_map(move |(path, entry)| match entry {
+            Entry::Content { .. } if !guard::is_in_git(path) && wanted(path) => Some(path),
             _ => None,
         });
         files.filter_map(|path| {

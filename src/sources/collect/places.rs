@@ -81,7 +81,7 @@ impl Collection {
             return true;
         }
         let is_own = self.is_own(directory);
-        if self.is_forbidden(directory, Kind::Directory) {
+        if self.is_forbidden(directory, Kind::Directory) && !self.may_tell_names(directory) {
             self.refused.insert(directory.to_owned(), Refusal::Secret);
             return false;
         }
@@ -160,6 +160,17 @@ impl Collection {
         let end = fs::canonicalize(path).ok().filter(|_| is_own);
         if let Some(end) = end.filter(|end| !in_store(end) && !guard::is_too_much(end, &self.home)) {
             self.own.insert(end);
+        }
+    }
+
+    /// The same of all links in a directory that is the configuration's as a whole.
+    pub fn own_links_in(&mut self, directory: &Path) {
+        let under = self.mirror.entries.range(directory.to_owned()..);
+        let under = under.take_while(|(path, _)| path.starts_with(directory));
+        let links = under.filter(|(path, entry)| matches!(entry, Entry::Link { .. }) && !guard::is_in_git(path));
+        let links: Vec<PathBuf> = links.map(|(path, _)| path.clone()).collect();
+        for link in links {
+            self.own_link(&link, true);
         }
     }
 

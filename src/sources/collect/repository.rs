@@ -1,5 +1,7 @@
 //! Directories that go as a whole, and git repositories.
 
+use std::collections::BTreeSet;
+use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -10,6 +12,7 @@ use crate::sources::guard;
 use crate::sources::literals::Literals;
 use crate::sources::mirror::{Entry, Identity, Kind};
 use crate::sources::opening;
+use crate::sources::pins;
 
 impl Collection {
     /// Adds a git repository as Nix reads it: all of what git keeps, and of everything else what is tracked. Nix takes a
@@ -53,11 +56,23 @@ impl Collection {
         self.offered.insert(store_path);
     }
 
-    /// Adds what was noted so: it cannot.
+    /// Adds what was noted so: it cannot. The same of the downloads that the configuration pins by their hashes.
     pub fn add_offered(&mut self) {
-        for path in std::mem::take(&mut self.offered) {
+        let pinned: BTreeSet<PathBuf> = self
+            .sent_files(pins::may_be_in)
+            .flat_map(|bytes| pins::pinned(&String::from_utf8_lossy(&bytes)))
+            .collect();
+        self.fixed
+            .extend(pinned.iter().filter_map(|path| path.file_name()).map(OsString::from));
+        for path in std::mem::take(&mut self.offered).into_iter().chain(pinned) {
             self.add_way(&path);
         }
+    }
+
+    /// The names of those store paths that are made of no more than their content, as a download is.
+    #[must_use]
+    pub fn fixed(&self) -> &BTreeSet<OsString> {
+        &self.fixed
     }
 
     /// What is in this directory may be asked for: the configuration names it.

@@ -264,3 +264,47 @@ fn what_an_impure_flake_names_outside() {
     let (_, collection) = files.gather("./config", "", false);
     assert_eq!(files.seen(&collection, "out/x.nix"), None);
 }
+
+#[test]
+fn an_input_may_be_one_private_file() {
+    use std::os::unix::fs::PermissionsExt;
+    let files = Files::new();
+    let secret = files.path("one.nix");
+    files.write("one.nix", "1");
+    fs::set_permissions(&secret, fs::Permissions::from_mode(0o600)).unwrap();
+    let text = format!(
+        "{{ inputs.one = {{ url = \"path:{}\"; flake = false; }}; }}",
+        secret.display()
+    );
+    files.write("config/flake.nix", text);
+    let (_, collection) = files.gather("path:.", "config", false);
+    assert_eq!(files.seen(&collection, "one.nix"), Some('c'));
+}
+
+/// But only where a flake may look outside.
+#[test]
+fn where_an_impure_flakes_links_lead_is_the_users_own() {
+    use std::os::unix::fs::PermissionsExt;
+    let files = Files::new();
+    files.write("config/.git/HEAD", "ref: refs/heads/main");
+    files.write(
+        "config/.git/index",
+        index(&[("ext", 0o120_000), ("flake.nix", 0o100_644)]),
+    );
+    files.write("config/flake.nix", "{ }");
+    files.write("ext/deep/x.nix", "1");
+    files.write("beside/x.nix", "1");
+    for name in ["ext", "beside"] {
+        fs::set_permissions(files.path(name), fs::Permissions::from_mode(0o700)).unwrap();
+    }
+    std::os::unix::fs::symlink(files.path("ext"), files.path("config/ext")).unwrap();
+    for (impure, expected) in [(true, Some('c')), (false, Some('n'))] {
+        let mut flakes_files = Collection::new(SearchPath::none(), files.path("home"));
+        Flakes::new(&mut flakes_files, Registry::default(), impure).add(".", &files.path("config"));
+        for name in ["ext/deep/x.nix", "beside/x.nix"] {
+            flakes_files.add_asked(&files.path(name));
+        }
+        assert_eq!(files.seen(&flakes_files, "ext/deep/x.nix"), expected, "{impure}");
+        assert_eq!(files.seen(&flakes_files, "beside/x.nix"), Some('n'), "{impure}");
+    }
+}

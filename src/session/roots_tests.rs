@@ -1,0 +1,96 @@
+//! What is asked of `nix-store --serve`, and when: scripts/roots.sh.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+const FIRST: &str = "/nix/store/00000000000000000000000000000000-first.drv";
+const SECOND: &str = "/nix/store/11111111111111111111111111111111-b";
+
+/// Runs a script after those of the other machine, in a run's directory.
+fn run(work: &Path, script: &str) -> Vec<u8> {
+    let before = "set -u; work=$PWD holder='' rb_watches=yes at_once='' remote=daemon\nattend() { \"$@\"; }\n";
+    let text = [before, include_str!("scripts/roots.sh"), script].concat();
+    let output = Command::new("sh")
+        .current_dir(work)
+        .args(["-c", &text])
+        .output()
+        .unwrap();
+    assert_eq!(String::from_utf8_lossy(&output.stderr), "");
+    output.stdout
+}
+
+/// A number, or a text, as Nix's protocol has it.
+fn number(value: u64) -> Vec<u8> {
+    value.to_le_bytes().to_vec()
+}
+fn text(value: &str) -> Vec<u8> {
+    let padding = vec![0; (8 - value.len() % 8) % 8];
+    [number(value.len() as u64), value.as_bytes().to_vec(), padding].concat()
+}
+fn request(paths: &[&str]) -> Vec<u8> {
+    let paths_there = paths.iter().map(|path| text(path));
+    let head = [1, 1, 0, paths.len() as u64].map(number).concat();
+    [head, paths_there.collect::<Vec<_>>().concat()].concat()
+}
+
+#[test]
+fn numbers_and_texts_as_nix_reads_them() {
+    let work = tempfile::tempdir().unwrap();
+    for value in [0, 7, 255, 256, 518, 65535, 1_000_000] {
+        assert_eq!(run(work.path(), &format!("number {value}")), number(value));
+    }
+    let script = format!("printf '%s\\n' {FIRST} {SECOND} | ask_to_hold 2");
+    assert_eq!(run(work.path(), &script), request(&[FIRST, SECOND]));
+}
+
+#[test]
+fn what_the_log_says_is_held_as_it_comes() {
+    let work = tempfile::tempdir().unwrap();
+    let log = format!(
+        "@nix {{\"action\":\"msg\",\"level\":5,\"msg\":\"instantiated 'first' -> '{FIRST}'\"}}\n\
+         @nix {{\"action\":\"msg\",\"level\":4,\"msg\":\"evaluating file '/nix/store/22222222222222222222222222222222-no'\"}}\n\
+         @nix {{\"action\":\"msg\",\"level\":0,\"msg\":\"error: '' is not valid\"}}\n\
+         @nix {{\"action\":\"msg\",\"level\":5,\"msg\":\"copied source '/etc/x' -> '{SECOND}'\"}}\n"
+    );
+    fs::write(work.path().join("log"), log).unwrap();
+    let held = run(work.path(), "exec 6>&1; hold_as_it_comes <log");
+    assert_eq!(held, [request(&[FIRST]), request(&[SECOND])].concat());
+}
+
+/// A `nix-store` that notes what it hears and answers so many bytes.
+fn with_stand_in(work: &Path) -> String {
+    let program = work.join("nix-store");
+    // The greeting of 16 bytes, then the request; the answer is as long as that begins.
+    let stand_in = format!("#!/bin/sh\nhead -c 24 /dev/zero\ncat >'{}/heard'\n", work.display());
+    fs::write(&program, stand_in).unwrap();
+    Command::new("chmod").arg("755").arg(&program).status().unwrap();
+    "nix_bin=$PWD\n".to_owned()
+}
+
+#[test]
+fn what_was_written_is_held_once_something_of_it_is_lost() {
+    let log = |last: &str| {
+        format!(
+            "@nix {{\"action\":\"msg\",\"level\":4,\"msg\":\"evaluating file '/nix/store/22222222222222222222222222222222-no'\"}}\n\
+             @nix {{\"action\":\"msg\",\"level\":5,\"msg\":\"instantiated 'first' -> '{FIRST}'\"}}\n{last}\n"
+        )
+    };
+    let lost = format!(
+        "@nix {{\"action\":\"msg\",\"level\":0,\"msg\":\"error: path '\\u001b[35;1m{SECOND}\\u001b[0m' is not valid\"}}"
+    );
+    let other = "@nix {\"action\":\"msg\",\"level\":0,\"msg\":\"error: attribute 'x' missing\"}";
+    for (last, again) in [(lost.as_str(), true), (other, false)] {
+        let work = tempfile::tempdir().unwrap();
+        fs::write(work.path().join("evaluated"), log(last)).unwrap();
+        let script =
+            with_stand_in(work.path()) + "hold_more && echo again; exec 6<&-; wait; hold_more && echo and-again";
+        let said = String::from_utf8(run(work.path(), &script)).unwrap();
+        // What is held and lost all the same is lost to something else.
+        assert_eq!(said, if again { "again\n" } else { "" });
+        let heard = fs::read(work.path().join("heard")).unwrap_or_default();
+        let greeting = [number(0x390c_9deb), number(518)].concat();
+        let expected = [greeting, request(&[FIRST, SECOND])].concat();
+        assert_eq!(heard, if again { expected } else { vec![] });
+    }
+}

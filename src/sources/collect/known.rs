@@ -1,0 +1,105 @@
+//! Names in the directories of this machine's secrets: told where they say nothing that the configuration does not say.
+//!
+//! A configuration asks whether `/run/secrets/wifi` is there. To answer that for one name and to leave the others open is
+//! something that no directory can do: what is not in it is absent. So it is shown with all its names, if the files that are sent
+//! have all of these; else it stays shut, and to look into it is an error. What is in a secret never goes.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::path::Path;
+
+use super::Collection;
+use crate::sources::guard;
+
+/// What sops-nix puts beside what the configuration names.
+const OF_SOPS: [&str; 2] = ["age-keys.txt", "rendered"];
+
+impl Collection {
+    /// Whether the names in a directory of secrets may be told.
+    pub(super) fn may_tell_names(&self, directory: &Path) -> bool {
+        guard::is_of_secrets(directory) && self.has_all_names_of(directory)
+    }
+
+    /// Whether the files that are sent have all of a directory's names. A number says no more than how often it was made anew.
+    fn has_all_names_of(&self, directory: &Path) -> bool {
+        let Ok(children) = fs::read_dir(directory) else {
+            return false;
+        };
+        let names = children.map(|child| child.ok().map(|child| child.file_name()));
+        let Some(mut unknown) = names.collect::<Option<Vec<_>>>() else {
+            return false;
+        };
+        let is_number = |name: &OsStr| name.as_encoded_bytes().iter().all(u8::is_ascii_digit);
+        unknown.retain(|name| !is_number(name) && !OF_SOPS.iter().any(|known| name == known));
+        let mut files = self.sent_files(|_| true);
+        while !unknown.is_empty() {
+            let Some(text) = files.next() else { return false };
+            unknown.retain(|name| !has_word(&text, name.as_encoded_bytes()));
+        }
+        true
+    }
+}
+
+/// Whether a text has this name, and not as a part of a longer one.
+fn has_word(text: &[u8], name: &[u8]) -> bool {
+    let is_of_a_name =
+        |byte: Option<&u8>| byte.is_some_and(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(byte));
+    let mut places = text.windows(name.len()).enumerate();
+    places.any(|(at, part)| {
+        let before = at.checked_sub(1).and_then(|before| text.get(before));
+        part == name && !is_of_a_name(before) && !is_of_a_name(text.get(at + name.len()))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use super::*;
+    use crate::sources::search_path::SearchPath;
+
+    #[test]
+    fn names_that_the_configuration_has_are_no_secret() {
+        let root = tempfile::tempdir().unwrap();
+        let path = |name: &str| root.path().join(name);
+        fs::write(
+            path("configuration.nix"),
+            "{ sops.secrets.wifi = { }; sops.secrets.\"db/password\" = { }; }",
+        )
+        .unwrap();
+        let mut found = Collection::new(SearchPath::none(), PathBuf::from("/root"));
+        found.add_configuration(&path("configuration.nix"));
+        for (names, expected) in [
+            (vec![], true),
+            (vec!["wifi"], true),
+            (vec!["wifi", "db", "rendered", "12"], true),
+            (vec!["wifi", "other"], false),
+            (vec!["wif"], false),
+            (vec!["secrets-for-users"], false),
+        ] {
+            let directory = tempfile::tempdir().unwrap();
+            for name in &names {
+                fs::write(directory.path().join(name), "").unwrap();
+            }
+            assert_eq!(found.has_all_names_of(directory.path()), expected, "{names:?}");
+            // Not of any directory that happens to have such names.
+            assert!(!found.may_tell_names(directory.path()));
+        }
+        assert!(!found.has_all_names_of(&path("none")));
+    }
+
+    #[test]
+    fn words_are_whole() {
+        for (text, expected) in [
+            ("wg0", true),
+            ("/etc/wireguard/wg0.conf", true),
+            ("a.wg0.b", true),
+            ("wg01", false),
+            ("my-wg0", false),
+            ("wg0_wg0", false),
+            ("", false),
+        ] {
+            assert_eq!(has_word(text.as_bytes(), b"wg0"), expected, "{text}");
+        }
+    }
+}

@@ -1,0 +1,153 @@
+//! Where the store has what a hash names: the inputs of a lock file, and downloads that are pinned in a configuration.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use data_encoding::{BASE64, HEXLOWER_PERMISSIVE};
+use nix_base32::{from_nix_base32, to_nix_base32};
+use sha2::{Digest, Sha256};
+
+use super::mirror::hexadecimal;
+
+/// Where a store path's name begins, after its digest.
+const NAME: usize = 33;
+
+/// A SHA-256 as a configuration gives one, with the name of what has it unknown.
+type Hash = [u8; 32];
+
+/// The store path of an input with this `narHash` (`sha256-BASE64`): Nix needs no more than that it is there.
+pub(super) fn store_path(nar_hash: &str) -> Option<PathBuf> {
+    let hash = BASE64.decode(nar_hash.strip_prefix("sha256-")?.as_bytes()).ok()?;
+    Some(unpacked(&hash.try_into().ok()?, "source"))
+}
+
+/// Whether a file is of a kind in which downloads are pinned: a Nix file, or what niv, npins and Nix itself write.
+pub(super) fn may_be_in(file: &Path) -> bool {
+    let kind = file.extension().unwrap_or_default();
+    ["nix", "json", "lock"].iter().any(|known| kind == *known)
+}
+
+/// What of the store may be a download that such a text pins: whatever has one of its hashes and a name that is in it, or
+/// that Nix and niv give of themselves. It can be nothing else, for the path is made of these.
+pub(super) fn pinned(text: &str) -> Vec<PathBuf> {
+    let hashes = hashes(text);
+    if hashes.is_empty() {
+        return Vec::new();
+    }
+    let names = names(text);
+    let children = fs::read_dir("/nix/store").into_iter().flatten().flatten();
+    let there = children.filter_map(|child| child.file_name().into_string().ok());
+    let there: BTreeSet<String> = there
+        .filter_map(|child| child.get(NAME..).map(str::to_owned))
+        .filter(|name| names.contains(name))
+        .collect();
+    let ways = [unpacked, plain];
+    let all = hashes.iter().flat_map(|hash| {
+        let paths = there.iter().flat_map(move |name| ways.map(|way| way(hash, name)));
+        paths.filter(|path| path.exists())
+    });
+    all.collect()
+}
+
+/// Where `fetchTarball` puts it.
+fn unpacked(hash: &Hash, name: &str) -> PathBuf {
+    path_of(&format!("source:sha256:{}:/nix/store:{name}", hexadecimal(hash)), name)
+}
+
+/// Where `fetchurl` puts it.
+fn plain(hash: &Hash, name: &str) -> PathBuf {
+    let inner = Sha256::digest(format!("fixed:out:sha256:{}:", hexadecimal(hash)));
+    path_of(
+        &format!("output:out:sha256:{}:/nix/store:{name}", hexadecimal(&inner)),
+        name,
+    )
+}
+
+fn path_of(description: &str, name: &str) -> PathBuf {
+    let digest = Sha256::digest(description);
+    let mut folded = [0_u8; 20];
+    for (at, byte) in digest.iter().enumerate() {
+        folded[at % 20] ^= byte;
+    }
+    Path::new("/nix/store").join(format!("{}-{name}", to_nix_base32(&folded)))
+}
+
+/// Every word that can be a SHA-256, as Nix writes one: in hexadecimal, in its own base 32, in base 64.
+fn hashes(text: &str) -> BTreeSet<Hash> {
+    let is_of_a_hash = |c: char| c.is_ascii_alphanumeric() || "+/=".contains(c);
+    let words = text.split(|c| !is_of_a_hash(c));
+    let read = words.filter_map(|word| match word.len() {
+        44 => BASE64.decode(word.as_bytes()).ok(),
+        52 => from_nix_base32(word),
+        64 => HEXLOWER_PERMISSIVE.decode(word.as_bytes()).ok(),
+        _ => None,
+    });
+    read.filter_map(|bytes| bytes.try_into().ok()).collect()
+}
+
+/// What such a download may be called: as the text says, as the end of its address, as niv calls what the text names.
+fn names(text: &str) -> BTreeSet<String> {
+    let mut found = BTreeSet::from(["source".to_owned()]);
+    for word in text.split(|c: char| c == '"' || c.is_whitespace()) {
+        let last = word.trim_end_matches([';', ',']).rsplit('/').next().unwrap_or(word);
+        if last.len() <= 200 {
+            found.insert(last.to_owned());
+            found.insert(format!("{last}-src"));
+        }
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// As `nix-store --print-fixed-path --recursive sha256 HASH source` says.
+    #[test]
+    fn as_nix_says() {
+        assert_eq!(
+            store_path("sha256-knb9U7Sdy/YWj4gjrvFIevLuTiMEt+5kEtunmYK5CoY="),
+            Some("/nix/store/4a533n824y0ifl2f7nas9gpqm67qzfba-source".into())
+        );
+        for text in ["", "sha256-", "sha256-AAAA", "sha512-AAAA", "sha256-\u{e9}"] {
+            assert_eq!(store_path(text), None, "{text}");
+        }
+    }
+
+    /// As it says without `--recursive`.
+    #[test]
+    fn files_as_nix_says() {
+        let hash = hashes("sha256-knb9U7Sdy/YWj4gjrvFIevLuTiMEt+5kEtunmYK5CoY=");
+        let path = plain(hash.first().unwrap(), "a.txt");
+        assert_eq!(path, Path::new("/nix/store/lqwk6ar0m720kkzngqmhg183dd4v36x4-a.txt"));
+    }
+
+    #[test]
+    fn hashes_as_they_are_written() {
+        let one = "sha256-47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=";
+        let expected = hashes(one);
+        assert_eq!(expected.len(), 1);
+        for text in [
+            "{ sha256 = \"e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855\"; }",
+            "\"sha256\": \"0mdqa9w1p6cmli6976v4wi0sw9r4p5prkj7lzfd1877wk11c9c73\",",
+            "sha256:0mdqa9w1p6cmli6976v4wi0sw9r4p5prkj7lzfd1877wk11c9c73",
+            "hash='sha256-47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU='",
+        ] {
+            assert_eq!(hashes(text), expected, "{text}");
+        }
+        for text in ["", "sha256", "\u{e9}", "zzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzz"] {
+            assert!(hashes(text).is_empty(), "{text}");
+        }
+    }
+
+    #[test]
+    fn names_as_they_are_given() {
+        let found = names(
+            r#"{ "home-manager": { "url": "https://x.invalid/a/b.tar.gz" } } name = "given"; url = https://y/z.txt;"#,
+        );
+        for name in ["source", "home-manager-src", "b.tar.gz", "given", "z.txt"] {
+            assert!(found.contains(name), "{name}");
+        }
+    }
+}
