@@ -402,7 +402,12 @@ mod tests {
     fn what_a_shell_sets_for_each_command_is_meant_only_by_its_name() {
         let mut environment = Environment::new(vec![("_".into(), "/bin/rebuild".into())], &[]);
         let nothing = Asked::default();
-        assert!(environment.want(&computed(&["_", "name"]), &nothing).unwrap().is_empty());
+        assert!(
+            environment
+                .want(&computed(&["_", "name"]), &nothing)
+                .unwrap()
+                .is_empty()
+        );
         assert!(environment.want(&missed(&["_"]), &nothing).is_err());
     }
 

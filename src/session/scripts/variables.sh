@@ -74,8 +74,10 @@ tell_variables() {
 	# By fixed words first: there are thousands of files.
 	in_files -lF -e getEnv -e maybeEnv -e from-env.nix <"$work/files" 2>"$work/unseen" |
 		in_files -HE 'getEnv|maybeEnv|from-env\.nix' >"$work/uses" 2>/dev/null
-	literal='(getEnv|maybeEnv|from-env\.nix)[()[:space:]]*"[^"$]*"'
-	grep -oE "$literal" "$work/uses" | sed 's/^[^"]*"//;s/"$//' | sort -u >"$work/asked"
+	# Whole, and no beginning: getEnv ("A" + "B") computes.
+	name='"[^"$\\]*"'
+	literal="(getEnv|maybeEnv|from-env\\.nix)[)[:space:]]*($name|\\([[:space:]]*$name[[:space:]]*\\))"
+	grep -oE "$literal" "$work/uses" | sed 's/^[^"]*"//;s/".*//' | sort -u >"$work/asked"
 	head -n 1 "$work/exports" | sed 's/^# withheld//' | tr ' ' '\n' | grep . | sort -u >"$work/withheld"
 	comm -12 "$work/asked" "$work/withheld" >"$work/missed"
 	# Where the name is no text there: any that the files have could be meant. Two files of a package collection give to
