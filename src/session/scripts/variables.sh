@@ -76,7 +76,7 @@ tell_variables() {
 		in_files -HE 'getEnv|maybeEnv|from-env\.nix' >"$work/uses" 2>/dev/null
 	# Whole, and no beginning: getEnv ("A" + "B") computes.
 	name='"[^"$\\]*"'
-	literal="(getEnv|maybeEnv|from-env\\.nix)[)[:space:]]*($name|\\([[:space:]]*$name[[:space:]]*\\))"
+	literal="(getEnv|maybeEnv|from-env\\.nix)[)[:space:]]*($name|\\([[:space:]]*${name}[[:space:]]*\\))"
 	grep -oE "$literal" "$work/uses" | sed 's/^[^"]*"//;s/".*//' | sort -u >"$work/asked"
 	head -n 1 "$work/exports" | sed 's/^# withheld//' | tr ' ' '\n' | grep . | sort -u >"$work/withheld"
 	comm -12 "$work/asked" "$work/withheld" >"$work/missed"

@@ -92,7 +92,7 @@ own_directories() {
 }
 
 one() {
-	local verb=$1 text=$2 set_up=$4 sees= words=()
+	local verb=$1 text=$2 set_up=$4 sees='' words=()
 	shift 4
 	while [ $# -gt 0 ]; do
 		case $1 in
@@ -145,7 +145,7 @@ there() {
 
 # own : what the client's own Nix makes of the same words.
 own() {
-	local file= attribute= reference= flags=()
+	local file='' attribute='' reference='' flags=()
 	set -- "${words[@]}"
 	while [ $# -gt 0 ]; do
 		case $1 in
@@ -184,11 +184,11 @@ on_builder() { command env -u NIX_REMOTE HOME=/root ssh builder "${*@Q}"; }
 expect_same() {
 	local seen
 	[ "$status_own" = 0 ] || differ "the Pi's own evaluation fails" own
-	[ "$drv_there" = "$drv_own" ] && [ "$status_there" = 0 ] || {
+	if [ "$drv_there" != "$drv_own" ] || [ "$status_there" != 0 ]; then
 		echo "own:   $drv_own, with $(seen_in here "$drv_own")"
 		[ -z "$drv_there" ] || echo "there: $drv_there, with $(seen_in on_builder "$drv_there")"
 		differ "not the same derivation; rebuild ended with $status_there"
-	}
+	fi
 	[ -n "$sees" ] || return 0
 	seen=$(seen_in here "$drv_own")
 	[[ "$seen" == *"$sees"* ]] || differ "it has not read '$sees' but: $seen"
@@ -203,7 +203,7 @@ expect_failing() {
 	expect_failed_there
 }
 expect_failed_there() {
-	[ "$status_there" != 0 ] && [ "$status_there" != 124 ] || differ "rebuild ended with $status_there"
+	case $status_there in 0 | 124) differ "rebuild ended with $status_there" ;; esac
 	[ -z "$drv_there" ] || differ "there is a derivation: $drv_there"
 	grep -qF -- "$text" "$SCRATCH/errors" || differ "rebuild does not say '$text'"
 }
