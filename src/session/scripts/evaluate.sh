@@ -18,6 +18,15 @@ find_daemon() {
 	done
 }
 
+# be_let_in: once, after an evaluation that failed: that a socket is there does not say that the daemon takes this user.
+be_let_in() {
+	[ -z "$is_let_in" ] || return 0
+	NIX_REMOTE=$remote "$nix_bin/nix-store" --check-validity --print-invalid \
+		/nix/store/00000000000000000000000000000000-none >/dev/null 2>&1 || fail no-daemon 1
+	is_let_in=yes
+}
+is_let_in=''
+
 # What evaluation reads of its environment: the client's own, but this machine's programs, daemon and cache.
 write_environment() {
 	{
@@ -130,6 +139,7 @@ evaluate() {
 				event variables
 			else
 				[ "$code" -ne 0 ] || code=1
+				be_let_in
 				tell_home
 				event evaluation-failed "$code"
 			fi
