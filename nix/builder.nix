@@ -35,6 +35,16 @@ let
 
   # With null everybody may log in.
   openssh = config.services.openssh.settings;
+  # As Nix's daemon reads its settings. A trusted user is let in as well.
+  mayUseNix =
+    let
+      settings = config.nix.settings or { };
+      user = config.users.users.${cfg.user} or { };
+      groups = [ (user.group or "") ] ++ (user.extraGroups or [ ]);
+      takesIn = word: word == "*" || word == cfg.user || builtins.elem word (map (group: "@${group}") groups);
+    in
+    cfg.trusted || builtins.any takesIn ((settings.allowed-users or [ "*" ]) ++ (settings.trusted-users or [ ]));
+
   mayLogIn = openssh.AllowUsers or null == null || builtins.elem cfg.user openssh.AllowUsers;
 in
 {
@@ -144,6 +154,9 @@ in
         ''
         ++ lib.optional (!mayLogIn) ''
           services.rebuild-builder: sshd lets only the users of services.openssh.settings.AllowUsers in. Add "${cfg.user}" there.
+        ''
+        ++ lib.optional (!mayUseNix) ''
+          services.rebuild-builder: Nix's daemon lets only nix.settings.allowed-users in. Add "${cfg.user}" there.
         ''
         ++ lib.optional (!(config.security.allowUserNamespaces or true)) ''
           services.rebuild-builder: security.allowUserNamespaces is off. This machine can then only build; clients evaluate for themselves.

@@ -23,6 +23,8 @@ struct Value {
     set: Option<String>,
     /// What `extra-NAME` has added to that, or to Nix's default.
     added: Option<String>,
+    /// Whether the command line has set it.
+    is_typed: bool,
 }
 
 impl NixSettings {
@@ -52,6 +54,9 @@ impl NixSettings {
         let mut settings = self.clone();
         for pair in options.chunks_exact(2) {
             settings.set(&pair[0], &pair[1]);
+            if let Some(value) = settings.values.get_mut(&pair[0]) {
+                value.is_typed = true;
+            }
         }
         settings
     }
@@ -60,6 +65,12 @@ impl NixSettings {
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&str> {
         self.values.get(name)?.set.as_deref()
+    }
+
+    /// Whether the command line has set it (not only added to it).
+    #[must_use]
+    pub fn is_typed(&self, name: &str) -> bool {
+        self.values.get(name).is_some_and(|value| value.is_typed)
     }
 
     /// What was added to Nix's own default of a setting, where it was not set.
@@ -162,8 +173,14 @@ impl NixSettings {
     fn set(&mut self, name: &str, value: &str) {
         let append = |before: &str| format!("{before} {value}").trim().to_owned();
         let Some(base) = name.strip_prefix("extra-").filter(|_| name != "extra-platforms") else {
-            let (set, added) = (Some(value.to_owned()), None);
-            self.values.insert(name.to_owned(), Value { set, added });
+            let set = Some(value.to_owned());
+            self.values.insert(
+                name.to_owned(),
+                Value {
+                    set,
+                    ..Value::default()
+                },
+            );
             return;
         };
         let known = self.values.entry(base.to_owned()).or_default();

@@ -465,15 +465,18 @@ let
             services.rebuild-builder.enable = true;
             services.openssh.settings.AllowUsers = [ "me" ];
             security.allowUserNamespaces = false;
+            nix.settings.allowed-users = [ "@wheel" ];
           }).warnings;
       in
       {
         actual = map (part: builtins.any (contains part) warnings) [
           "no client can log in"
           "AllowUsers in. Add \"rebuild-builder\" there"
+          "allowed-users in. Add \"rebuild-builder\" there"
           "can then only build"
         ];
         expected = [
+          true
           true
           true
           true
@@ -488,6 +491,7 @@ let
             authorizedKeys = [ key ];
           };
           services.openssh.settings.AllowUsers = [ "rebuild-builder" ];
+          nix.settings.allowed-users = [ "@rebuild-builder" ];
         }).warnings;
       expected = [ ];
     };

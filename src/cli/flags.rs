@@ -107,13 +107,15 @@ impl CommonFlags {
         words.0
     }
 
-    /// As arguments of a Nix command on another machine: what [`CommonFlags::settings`] does not say.
+    /// As arguments of a Nix command on another machine: what [`CommonFlags::settings`] does not say, and the search path,
+    /// which has no secrets and there would count less than `NIX_PATH`.
     #[must_use]
     pub fn arguments_there(&self) -> Vec<String> {
         let no_settings = Self {
             verbose: self.verbose,
             quiet: self.quiet,
             repair: self.repair,
+            option: self.options(is_of_the_search_path).concat(),
             ..Self::default()
         };
         no_settings.arguments()
@@ -133,10 +135,8 @@ impl CommonFlags {
             switch("keep-failed", self.keep_failed),
             switch("fallback", self.fallback),
         ];
-        let options = self
-            .option
-            .chunks_exact(2)
-            .map(|pair| (pair[0].as_str(), pair[1].as_str()));
+        let options = self.options(|name| !is_of_the_search_path(name));
+        let options = options.iter().map(|pair| (pair[0].as_str(), pair[1].as_str()));
         flags
             .into_iter()
             .flatten()
@@ -165,12 +165,22 @@ impl CommonFlags {
         words.0
     }
 
+    /// The names and values after `--option`, of the settings that are so called.
+    fn options(&self, is_meant: impl Fn(&str) -> bool) -> Vec<&[String]> {
+        self.option.chunks_exact(2).filter(|pair| is_meant(&pair[0])).collect()
+    }
+
     /// The value that the user gave to a Nix setting with `--option`; the last one counts.
     #[must_use]
     pub fn setting(&self, name: &str) -> Option<&str> {
         let pairs = self.option.chunks_exact(2);
         pairs.rev().find(|pair| pair[0] == name).map(|pair| pair[1].as_str())
     }
+}
+
+/// A setting that counts before `NIX_PATH` on a command line, and after it in a `nix.conf`.
+fn is_of_the_search_path(name: &str) -> bool {
+    ["nix-path", "extra-nix-path"].contains(&name)
 }
 
 /// Flags that change what is evaluated, or what is said of its errors.
@@ -454,6 +464,19 @@ mod tests {
              access-tokens = a=b c=d\nextra-access-tokens = e=f\nmax-jobs = 4\n"
         );
         assert_eq!(flags.arguments_there(), ["-vv", "--quiet", "--repair"]);
+    }
+
+    /// To Nix, of whatever version, NIX_PATH counts before a nix.conf, and the command line before both.
+    #[test]
+    fn the_search_path_stays_on_the_command_line() {
+        let option = ["nix-path", "a=/a", "cores", "2", "extra-nix-path", "b=/b"];
+        let flags = CommonFlags {
+            option: option.map(str::to_owned).into(),
+            ..CommonFlags::default()
+        };
+        assert_eq!(flags.settings().unwrap(), "cores = 2\n");
+        let there = ["--option", "nix-path", "a=/a", "--option", "extra-nix-path", "b=/b"];
+        assert_eq!(flags.arguments_there(), there);
     }
 
     /// What would be a comment, another line, or no setting at all.

@@ -108,7 +108,6 @@ impl<'a> Errand<'a> {
     ) -> Result<Answer> {
         let settings = self.settings.with_options(&self.flags.common.option);
         settings.may_go()?;
-        gather::refuse_search_path(&self.flags.common.option, self.around)?;
         let Gathered {
             collection,
             lock,

@@ -145,22 +145,6 @@ fn classic(collection: &mut Collection, around: &Surroundings) -> Result<()> {
     add_file(collection, &around.directory.join(entry), by)
 }
 
-/// A search path of the command line, where there is one of the environment: to Nix here the former is the last word. Over
-/// there it would come from a file, and the latter would be. `-I` is the same word on both.
-pub(super) fn refuse_search_path(options: &[String], around: &Surroundings) -> Result<(), Failure> {
-    let mut names = options.iter().step_by(2);
-    let Some(name) = names.find(|name| ["nix-path", "extra-nix-path"].contains(&name.as_str())) else {
-        return Ok(());
-    };
-    if around.variable("NIX_PATH").is_none() {
-        return Ok(());
-    }
-    Err(Failure::usage(format!(
-        "--option {name} does not go to another machine where NIX_PATH is set"
-    ))
-    .with_remedy("name each entry: -I NAME=PATH\nor set NIX_PATH\nor evaluate here: --eval-on ''"))
-}
-
 /// What is in the search path, and is not seen over there, is not missing.
 fn refuse_unseen(collection: &Collection, name: &str) -> Result<(), Failure> {
     let Some(path) = collection.find(name) else {

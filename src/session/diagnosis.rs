@@ -139,8 +139,10 @@ pub(super) fn failed(host: &Host, system: &str, stage: &str, code: u8, unchanged
                 "the user of {host} may not use the Nix there: no daemon lets it in, and it does not own the store"
             ),
             Some(format!(
-                "see what Nix says there: ssh {ssh} nix-store --verify-path /nix/store/x\n\
-                 on Debian only members of nix-users may: adduser USER nix-users\n\
+                "see what Nix says there: ssh {ssh} NIX_REMOTE=daemon nix-store --check-validity --print-invalid \
+                 /nix/store/00000000000000000000000000000000-x\n\
+                 its allowed-users must have the user or a group of it (on NixOS nix.settings.allowed-users); on Debian only \
+                 members of nix-users may: adduser USER nix-users\n\
                  if Nix is another user's alone, log in as that one, or install it for all users (with the daemon)"
             )),
         ),

@@ -23,7 +23,7 @@ struct Entry {
 }
 
 impl SearchPath {
-    /// The search path of a command run here: its `-I` flags, then `NIX_PATH` or else the setting `nix-path`, then Nix's own
+    /// The search path of a command run here: its `-I` flags, then `--option nix-path`, `NIX_PATH` or else the setting, then Nix's own
     /// default, with what `extra-nix-path` adds. An older Nix has that last; the evaluator's own order decides.
     #[must_use]
     pub fn of(include: &[String], around: &Surroundings, settings: &NixSettings) -> Self {
@@ -32,7 +32,8 @@ impl SearchPath {
             words.map(str::to_owned).collect()
         };
         let mut texts: Vec<String> = include.to_vec();
-        match (around.text("NIX_PATH"), settings.get("nix-path")) {
+        let variable = around.text("NIX_PATH").filter(|_| !settings.is_typed("nix-path"));
+        match (variable, settings.get("nix-path")) {
             (Some(text), _) => {
                 texts.extend(split(&text));
                 texts.extend(words(settings.added("nix-path")));
@@ -239,6 +240,26 @@ mod tests {
         std::fs::create_dir_all(root.path().join("here/nixos")).unwrap();
         let found = search(&["nixpkgs=here"], &[("NIX_PATH", "nixpkgs=/")], root.path());
         assert_eq!(found.find("nixpkgs"), Some(root.path().join("here")));
+    }
+
+    /// `--option nix-path` counts before NIX_PATH, and that before a `nix.conf`.
+    #[test]
+    fn what_is_typed_counts_most() {
+        let root = tempfile::tempdir().unwrap();
+        let at = root.path().to_str().unwrap();
+        let around = Surroundings::with(&[
+            ("NIX_PATH", &format!("env={at}")),
+            ("NIX_CONFIG", &format!("nix-path = conf={at}")),
+        ]);
+        let settings = NixSettings::read(&around);
+        let found = SearchPath::of(&[], &around, &settings);
+        assert!(found.find("env").is_some() && found.find("conf").is_none());
+        let settings = settings.with_options(&["nix-path".into(), format!("typed={at}")]);
+        let found = SearchPath::of(&[], &around, &settings);
+        assert!(found.find("env").is_none() && found.find("typed").is_some());
+        let settings = NixSettings::default().with_options(&["extra-nix-path".into(), format!("more={at}")]);
+        let found = SearchPath::of(&[], &around, &settings);
+        assert!(found.find("env").is_some() && found.find("more").is_some());
     }
 
     /// The setting, what is added to it, and the channels wherever the settings have them.

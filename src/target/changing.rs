@@ -9,7 +9,7 @@ use anyhow::Result;
 use super::reply::{Ending, Reply};
 use super::session::{Next, Session};
 use super::text::Task;
-use super::{Change, Target};
+use super::{Change, ProfileChange, Target};
 use crate::failure::{Failure, Interrupted};
 use crate::process::signals::Signals;
 use crate::progress::{Event, Observer, Phase};
@@ -101,7 +101,11 @@ impl Target {
             match self.see_through(&Task::Change(&name, change), &name, &mut output, ssh, observer, signals)? {
                 Heard::Ended(ending) => {
                     observer.see(Event::Phase(Phase::Done));
-                    return self.conclude(action, ending);
+                    if let Some(text) = self.waits_for_a_boot(change, &ending) {
+                        observer.see(Event::Text(text));
+                        return Ok(());
+                    }
+                    return self.conclude(action, ending, &change.profile);
                 }
                 Heard::Busy(other) => {
                     let text = format!("another change of {} goes on: waiting for its end", self.label());
@@ -267,7 +271,14 @@ impl Target {
         Failure::new(message).with_remedy(remedy).with_code(255)
     }
 
-    fn conclude(&self, action: &str, ending: Ending) -> Result<()> {
+    /// What is said where the new system is the profile's, and only a boot makes it run: another init.
+    fn waits_for_a_boot(&self, change: &Change, ending: &Ending) -> Option<String> {
+        let is_kept = change.profile != ProfileChange::Keep;
+        (matches!(ending, Ending::Activation(100)) && is_kept)
+            .then(|| format!("the new system of {} takes effect at its next boot", self.label()))
+    }
+
+    fn conclude(&self, action: &str, ending: Ending, profile: &ProfileChange) -> Result<()> {
         let on = self.label();
         let failure = match ending {
             Ending::Done => return Ok(()),
@@ -276,10 +287,9 @@ impl Target {
                 .with_code(code),
             Ending::Activation(code) => {
                 let failure = Failure::new(format!("{action} on {on} failed with exit status {code}")).with_code(code);
-                if code == 4 {
-                    failure.with_remedy("the system is changed, but units failed: see there systemctl --failed")
-                } else {
-                    failure
+                match meaning(code, profile) {
+                    Some(meaning) => failure.with_remedy(meaning),
+                    None => failure,
                 }
             }
             Ending::Lost => Failure::new(format!("{action} on {on} was killed before its end"))
@@ -295,6 +305,30 @@ impl Target {
         };
         Err(failure.into())
     }
+}
+
+/// What an exit status of NixOS's `switch-to-configuration` says of the system (nixpkgs,
+/// `pkgs/by-name/sw/switch-to-configuration-ng`, and its former in Perl).
+fn meaning(code: u8, profile: &ProfileChange) -> Option<String> {
+    let back = match profile {
+        ProfileChange::Keep => String::new(),
+        ProfileChange::Set(path) | ProfileChange::Rollback(path) => {
+            format!(
+                "\nbut {} is the new system already; to go back: nix-env --rollback -p {}",
+                path.display(),
+                path.display()
+            )
+        }
+    };
+    Some(match code {
+        1 => format!("if a check before the switch refused it, as it says above, nothing was activated{back}"),
+        2 => "the system is changed, but a part of its activation failed: what it says stands above".to_owned(),
+        3 => "the system is changed, but systemd has not taken in all of it: see there systemctl status".to_owned(),
+        4 => "the system is changed, but units failed: see there systemctl --failed".to_owned(),
+        11 => format!("another activation was under way there, and nothing was activated{back}"),
+        100 => "nothing was activated: this system takes effect only by a boot, for which: rebuild boot".to_owned(),
+        _ => return None,
+    })
 }
 
 fn pause(signals: &Signals) -> Result<()> {

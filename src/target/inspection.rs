@@ -155,6 +155,12 @@ fn no_system(system: &str, profile: &Path, file: &str, on: &str) -> Failure {
     } else {
         system.to_owned()
     };
+    if file == "bin/switch-to-configuration" {
+        // It has a nixos-version: `system.switch.enable = false` makes such systems.
+        return Failure::new(format!("{what} cannot be switched to: it has no {file} on {on}")).with_remedy(
+            "nothing was changed; is system.switch.enable false in its configuration, or system.build.toplevel set by itself?",
+        );
+    }
     Failure::new(format!("{what} is not a NixOS system: it has no {file} on {on}"))
         .with_remedy("nothing was changed; does the configuration set system.build.toplevel itself?")
 }

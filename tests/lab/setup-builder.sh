@@ -5,8 +5,9 @@ set -euo pipefail
 . "$LAB/hosts.sh"
 
 cat >"$ROOT/etc/nix/nix.conf" <<'END'
-# The sandbox needs mounts which the lab's machines may not make.
-sandbox = false
+# As on NixOS and after Nix's own installer; no falling back to none, which would say nothing.
+sandbox = true
+sandbox-fallback = false
 # A seccomp filter for one CPU cannot be installed by a program that is emulated for another.
 filter-syscalls = false
 substituters =

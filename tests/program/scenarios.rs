@@ -44,7 +44,7 @@ const WORDS: [(&str, &str); 11] = [
     (
         "UNIT",
         "systemd-run -E LOCALE_ARCHIVE -E NIXOS_INSTALL_BOOTLOADER -E NIXOS_NO_CHECK --collect --no-ask-password --pipe \
-         --quiet --service-type=exec --unit=nixos-rebuild-switch-to-configuration",
+         --quiet --service-type=exec --unit=nixos-rebuild-switch-to-configuration --description=Activation of NixOS by rebuild",
     ),
     // sudo stands outside of env, so that it does not matter what it does to the environment.
     ("CLEAN", "/usr/bin/env -i PATH=…"),

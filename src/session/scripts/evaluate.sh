@@ -23,6 +23,15 @@ write() {
 	printf '%s\n' "$1" 2>/dev/null >"$2" || fail room 1
 }
 
+# be_let_in: once, after an evaluation that failed: that a socket is there does not say that the daemon takes this user.
+be_let_in() {
+	[ -z "$is_let_in" ] || return 0
+	NIX_REMOTE=$remote "$nix_bin/nix-store" --check-validity --print-invalid \
+		/nix/store/00000000000000000000000000000000-none >/dev/null 2>&1 || fail no-daemon 1
+	is_let_in=yes
+}
+is_let_in=''
+
 # What evaluation reads of its environment: the client's own, but this machine's programs, daemon and cache.
 write_environment() {
 	write "$(print_environment)" "$share/environment"
@@ -175,6 +184,7 @@ evaluate() {
 			else
 				[ "$code" -ne 137 ] || tell_memory
 				[ "$code" -ne 0 ] || code=1
+				be_let_in
 				tell_home
 				event evaluation-failed "$code"
 			fi

@@ -171,6 +171,11 @@ change() {
 		event busy "$name"
 		return
 	fi
+	# An activation that was begun by hand. Its end would not be waited for, but the profile be changed before.
+	if [ -n "$rb_action" ] && is_held /run/nixos/switch-to-configuration.lock; then
+		event foreign
+		return
+	fi
 	if [ "$rb_systemd_run" = yes ] && [ -d /run/systemd/system ]; then
 		by_systemd=yes
 		if systemctl is-active --quiet "$unit.service"; then
@@ -204,7 +209,7 @@ change() {
 	sync "$record/about" "$record" "$records/last" "$records" 2>/dev/null || :
 	if [ "$by_systemd" = yes ]; then
 		set -- systemd-run -E LOCALE_ARCHIVE -E NIXOS_INSTALL_BOOTLOADER -E NIXOS_NO_CHECK --collect --no-ask-password \
-			--pipe --quiet --service-type=exec --unit="$unit" /bin/sh "$record/job" "$record" "$PATH"
+			--pipe --quiet --service-type=exec --unit="$unit" --description="Activation of NixOS by rebuild" /bin/sh "$record/job" "$record" "$PATH"
 	else
 		set -- /bin/sh "$record/job" "$record" "$PATH"
 	fi

@@ -156,7 +156,7 @@ case_other_builders_with_nix_of_one_user() {
 	on pi rebuild dry-build --eval-on plain@solo
 	expect_status 1
 	expect_contains "$errors" "error: the user of plain@solo may not use the Nix there"
-	expect_contains "$errors" "ssh plain@solo nix-store --verify-path"
+	expect_contains "$errors" "ssh plain@solo NIX_REMOTE=daemon nix-store"
 }
 # Something is built while evaluating.
 after_made_from() {
@@ -264,6 +264,12 @@ case_other_builders_and_a_user_without_rights() {
 	evaluates_to_something plain@builder
 	own_derivation
 	expect_equal "$there" "$own"
+	# A daemon that lets only others in; its socket is there all the same.
+	must lab nixconf builder 'allowed-users = builder'
+	on pi rebuild dry-build --eval-on plain@builder
+	expect_status 1
+	expect_contains "$errors" "the user of plain@builder may not use the Nix there"
+	expect_contains "$errors" "nix.settings.allowed-users"
 }
 
 # Login shells that know no sh, and that talk.

@@ -110,6 +110,20 @@ case_activation_of_somebody_else() {
 	expect_contains "$errors" "an activation is under way on this machine"
 	expect_equal "$(profile_of pi)" "$before"
 	must_on pi systemctl stop nixos-rebuild-switch-to-configuration.service
+	# By hand: only the lock of switch-to-configuration itself tells.
+	must_sh_on pi 'mkdir -p /run/nixos; systemd-run --quiet --unit=by-hand flock /run/nixos/switch-to-configuration.lock sleep 300'
+	expect_within 20 lab on pi sh -c '! flock -n /run/nixos/switch-to-configuration.lock true'
+	on pi rebuild switch --eval-on builder
+	expect_failure
+	expect_contains "$errors" "an activation is under way on this machine"
+	expect_equal "$(profile_of pi)" "$before"
+	must_on pi systemctl stop by-hand.service
+	slow pi 8
+	begin_switch
+	expect_equal "$(lab on pi systemctl show --property Description --value nixos-rebuild-switch-to-configuration.service </dev/null)" \
+		"Activation of NixOS by rebuild"
+	finish 60
+	expect_status 0
 }
 
 case_activation_and_a_power_cut() {
