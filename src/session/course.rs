@@ -60,15 +60,16 @@ enum Round {
 }
 
 /// As much may be told of variables, in bytes: what stands about them in thousands of Nix files has less than a thousandth.
-const MOST_OF_VARIABLES: usize = 8 << 20;
+/// To begin an evaluation again counts as a part of it.
+const MOST_ASIDE: usize = 8 << 20;
 
 /// The course of one talk.
 #[derive(Debug)]
 pub(super) struct Course {
     demand: Demand,
     at: At,
-    /// What may still be told of variables.
-    of_variables: usize,
+    /// What may still be said by the way.
+    aside: usize,
     /// Whether it was told that no variable is lacking: it does not ask twice.
     has_variables: bool,
 }
@@ -96,7 +97,7 @@ impl Course {
         Self {
             demand,
             at: At::Start,
-            of_variables: MOST_OF_VARIABLES,
+            aside: MOST_ASIDE,
             has_variables: false,
         }
     }
@@ -107,8 +108,9 @@ impl Course {
         let next = match reply {
             // Whatever it was about to do.
             Reply::Failed { .. } => Some(At::Over).filter(|_| !matches!(self.at, At::Over | At::GivenUp)),
-            Reply::AskedFor(text) | Reply::Word(text) => self.of_variables(text.len()),
-            Reply::Computes(path) => self.of_variables(path.as_os_str().len()),
+            Reply::AskedFor(text) | Reply::Word(text) => self.says_aside(text.len()),
+            Reply::Computes(path) => self.says_aside(path.as_os_str().len()),
+            Reply::Collected => self.says_aside(MOST_ASIDE / 50),
             _ if self.is_aside(reply) => Some(self.at),
             _ => self.step(reply),
         };
@@ -131,9 +133,9 @@ impl Course {
         self.has_variables = true;
     }
 
-    /// Something of so many bytes about variables.
-    fn of_variables(&mut self, length: usize) -> Option<At> {
-        self.of_variables = self.of_variables.checked_sub(length + 64)?;
+    /// Something of so many bytes, while it evaluates.
+    fn says_aside(&mut self, length: usize) -> Option<At> {
+        self.aside = self.aside.checked_sub(length + 64)?;
         (self.at == At::Evaluating(Round::Closed)).then_some(self.at)
     }
 
@@ -142,9 +144,7 @@ impl Course {
         match reply {
             Reply::Way(_) => self.at == At::Files(Round::Closed),
             Reply::Nix(_) | Reply::Untraced(_) => matches!(self.at, At::Ready(_)),
-            Reply::Refused(_) | Reply::Unread(_) | Reply::HomeNamed(_) | Reply::Collected => {
-                self.at == At::Evaluating(Round::Closed)
-            }
+            Reply::Refused(_) | Reply::Unread(_) | Reply::HomeNamed(_) => self.at == At::Evaluating(Round::Closed),
             Reply::Looked(_) | Reply::Timeless => self.at == At::Evaluating(Round::Open),
             Reply::LockLine(_) => self.demand.locks && matches!(self.at, At::Evaluating(Round::Closed) | At::GivenUp),
             Reply::Platform { .. } => self.at == At::Made && self.demand.goal == Goal::Result,

@@ -169,25 +169,6 @@ fn what_is_named_where_the_evaluator_has_its_own_is_refused_before_anything() {
     }
 }
 
-/// Of two search paths, the one of the command line is the last word here, and would not be there.
-#[test]
-fn a_search_path_by_option_is_refused_where_there_is_one_already() {
-    let stage = Stage::new();
-    stage.write("configuration.nix", "{ }");
-    let entry = format!("nixos-config={}", stage.path("configuration.nix").display());
-    for name in ["nix-path", "extra-nix-path"] {
-        stage.variable("NIX_PATH", &entry);
-        let run = stage.rebuild(&format!("build --eval-on builder --option {name} nixpkgs=/nowhere"));
-        assert!(run.code > 0 && stage.calls().is_empty(), "{}", run.stderr);
-        let message = format!("--option {name} does not go to another machine");
-        assert!(
-            run.stderr.contains(&message) && run.stderr.contains("-I NAME=PATH"),
-            "{}",
-            run.stderr
-        );
-    }
-}
-
 #[test]
 fn a_flake_needs_nix_itself() {
     let stage = Stage::new();
