@@ -7,6 +7,7 @@ use super::flakes::lock_file::LockFile;
 use super::flakes::look_at_lock;
 use super::git;
 use super::mirror::Mirror;
+use super::pins;
 use super::record;
 use crate::fuzz::Target;
 
@@ -104,13 +105,26 @@ pub(crate) const TARGETS: &[Target] = &[
     },
     Target {
         name: "flake.lock and registries",
-        files: &["sources/flakes.rs", "sources/flakes/locked.rs"],
+        files: &["sources/flakes.rs"],
         examples: &[
             br#"{"nodes":{"a":{"locked":{"type":"path","path":"/x","narHash":"sha256-47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU="},"original":{"type":"git","url":"file:///y"}}}}"#,
             br#"{"flakes":[{"from":{"type":"indirect","id":"x"},"to":{"type":"indirect","id":"x"}}],"version":2}"#,
             br#"{"nodes":{"a":{"original":{"type":"indirect","id":"x"},"locked":{"type":"github","owner":"a","repo":"b"}}}}"#,
         ],
         read: |bytes| look_at_lock(bytes),
+    },
+    Target {
+        name: "pinned downloads",
+        files: &["sources/pins.rs"],
+        examples: &[
+            b"{ url = \"https://x/y.tar.gz\"; sha256 = \"0mdqa9w1p6cmli6976v4wi0sw9r4p5prkj7lzfd1877wk11c9c73\"; }",
+            br#"{"a":{"hash":"sha256-47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU="}}"#,
+        ],
+        read: |bytes| {
+            for path in pins::pinned(&String::from_utf8_lossy(bytes)) {
+                assert_eq!(path.parent(), Some(Path::new("/nix/store")));
+            }
+        },
     },
 ];
 
