@@ -1,7 +1,8 @@
-//! Directories and sockets of one run, which nobody else may use, whatever the user's umask says.
+//! Directories and sockets of one run, which nobody else may use, whatever the user's umask says; and numbers that nobody can
+//! guess.
 
 use std::fs::{self, File, Permissions};
-use std::io;
+use std::io::{self, Read};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
@@ -74,6 +75,16 @@ pub fn listen(path: &Path) -> io::Result<UnixListener> {
     let listener = UnixListener::bind(path)?;
     fs::set_permissions(path, Permissions::from_mode(0o600))?;
     Ok(listener)
+}
+
+/// So many bytes that nobody can guess.
+///
+/// # Errors
+/// When the system has none.
+pub fn random<const LENGTH: usize>() -> io::Result<[u8; LENGTH]> {
+    let mut bytes = [0; LENGTH];
+    File::open("/dev/urandom")?.read_exact(&mut bytes)?;
+    Ok(bytes)
 }
 
 /// Whether the other end of a connection is a process of this user: what the kernel says (`SO_PEERCRED`), not the peer.

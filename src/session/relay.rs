@@ -365,7 +365,10 @@ mod tests {
         let socket = place.path().join("socket");
         let _listener = UnixListener::bind(&socket).unwrap();
         let is_used = || {
-            let script = format!("{}\nis_private \"$1\"", include_str!("scripts/build.sh"));
+            let script = format!(
+                "work=${{1%/*}}\n{}\nis_private \"$1\"",
+                include_str!("scripts/build.sh")
+            );
             let mut command = std::process::Command::new("sh");
             command
                 .args(["-uc", &script, "sh"])

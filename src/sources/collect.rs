@@ -66,7 +66,7 @@ pub enum Refusal {
 /// resolves a linked file but reads a linked directory under the name it was given.
 ///
 /// What is named is sent, and of every directory on the way all names, which say what there is and what there is not; all
-/// else is shut (see [`Mirror`]) until the evaluation asks for it.
+/// else is shut (see [`super::mirror::Mirror`]) until the evaluation asks for it.
 #[derive(Debug)]
 pub struct Collection {
     search_path: SearchPath,

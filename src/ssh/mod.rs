@@ -308,9 +308,7 @@ pub fn socket_there() -> std::io::Result<PathBuf> {
 /// # Errors
 /// When the system has no random numbers.
 pub fn new_name() -> std::io::Result<String> {
-    let mut random = [0; 16];
-    std::io::Read::read_exact(&mut std::fs::File::open("/dev/urandom")?, &mut random)?;
-    Ok(format!("{:032x}", u128::from_ne_bytes(random)))
+    Ok(format!("{:032x}", u128::from_ne_bytes(private::random()?)))
 }
 
 #[cfg(test)]

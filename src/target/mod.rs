@@ -104,7 +104,7 @@ pub struct Target {
     name: String,
     /// The system that ran at the beginning, and that of the system profile.
     current: [String; 2],
-    /// How this user becomes root: not at all if that is what he is.
+    /// How this user becomes root: not at all if that is what they are.
     rights: Rights,
     password: Option<Password>,
     /// The words of `NIX_SUDOOPTS`.

@@ -317,4 +317,19 @@ mod tests {
             assert_eq!(settings.files.len(), if is_left_out { 2 } else { 3 });
         }
     }
+
+    /// Git itself would wait there, or read without an end.
+    #[test]
+    fn an_include_that_is_no_file_is_not_read() {
+        let home = tempfile::tempdir().unwrap();
+        let path = |name: &str| home.path().join(name);
+        fs::create_dir_all(path(".aws")).unwrap();
+        nix::unistd::mkfifo(&path(".aws/pipe"), nix::sys::stat::Mode::S_IRWXU).unwrap();
+        for place in [".aws/pipe", "/dev/zero", ".aws"] {
+            fs::write(path(".gitconfig"), format!("[include]\npath = {place}\n")).unwrap();
+            let settings = Settings::read([path(".gitconfig")], home.path(), home.path());
+            let included = settings.files.last().unwrap();
+            assert_eq!(included, &(path(".gitconfig").with_file_name(place), None), "{place}");
+        }
+    }
 }
