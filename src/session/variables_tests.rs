@@ -77,7 +77,7 @@ fn a_name_that_is_computed() {
 #[test]
 fn all_words_that_may_be_meant() {
     let mut file = "builtins.getEnv (toUpper \"col\" + \"OUR\") # ".to_owned();
-    (0..60_000).for_each(|number| file.push_str(&format!("{number} ")));
+    file.extend((0..60_000).map(|number| format!("{number} ")));
     let told = told(file.as_bytes());
     let words: Vec<&str> = told
         .lines()
