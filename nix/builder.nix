@@ -180,12 +180,15 @@ in
 
     (mkIf (cfg.user == ownUser) {
       # Also where the rest of the configuration forbids it to all. sshd brings no socket here that it would not bring a
-      # TCP port for; "remote" is no way into this machine's network. The last line ends the block.
+      # TCP port for; "remote" is no way into this machine's network. A client that is silent for a minute is gone, and
+      # what it had begun here ends: otherwise sshd waits for hours. The last line ends the block.
       services.openssh.extraConfig = ''
         Match User ${ownUser}
           DisableForwarding no
           AllowStreamLocalForwarding yes
           AllowTcpForwarding ${if cfg.restrictKeys then "remote" else "yes"}
+          ClientAliveInterval 15
+          ClientAliveCountMax 4
         Match All
       '';
 

@@ -110,7 +110,7 @@ impl fmt::Display for Interrupted {
 
 impl std::error::Error for Interrupted {}
 
-/// The user was asked and said no: what he is told, which is no error.
+/// The user was asked and said no: what they are told, which is no error.
 ///
 /// The exit status is 1 all the same, as that of apt, pacman or terraform: whoever writes `rebuild switch --ask && ...` wants
 /// what follows only after a change.

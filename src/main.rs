@@ -7,7 +7,7 @@ use clap::Parser;
 
 use rebuild::candidates::{self, Places};
 use rebuild::cli::Arguments;
-use rebuild::failure::{describe, exit_code};
+use rebuild::failure::{Failure, describe, exit_code};
 use rebuild::nix_text;
 use rebuild::output;
 use rebuild::plan::Plan;
@@ -43,14 +43,28 @@ fn rebuild(arguments: &Arguments) -> Result<()> {
     let mut observer = progress::observer(Verbosity::of(arguments));
     let facts = run::facts(arguments, &settings, &around, &signals)?;
     let plan = Plan::new(arguments, &settings, &facts)?;
+    if let (true, Some(what)) = (around.directory_is_gone, plan.of_the_current_directory()) {
+        return Err(Failure::new(format!(
+            "the current directory does not exist any more, and {what} would be in it"
+        ))
+        .with_remedy("go to one that exists: cd")
+        .into());
+    }
     run::carry_out(&plan, &around, observer.as_mut(), &signals)
 }
 
 fn surroundings() -> Result<Surroundings> {
+    let current = std::env::current_dir();
+    let directory_is_gone = current.is_err();
+    if directory_is_gone {
+        // Nix and git refuse to start where there is no current directory. What needs it is refused (see above).
+        std::env::set_current_dir("/")?;
+    }
     Ok(Surroundings {
         words: std::env::args_os().collect(),
         variables: std::env::vars_os().collect(),
-        directory: std::env::current_dir()?,
+        directory: current.unwrap_or_else(|_| "/".into()),
+        directory_is_gone,
         own_name: nix::unistd::gethostname()?.to_string_lossy().into_owned(),
     })
 }

@@ -1,27 +1,69 @@
-//! Directories and sockets of one run, which nobody else may use, whatever the user's umask says.
+//! Directories and sockets of one run, which nobody else may use, whatever the user's umask says; and numbers that nobody can
+//! guess.
 
-use std::fs::{self, Permissions};
-use std::io;
-use std::os::unix::fs::PermissionsExt;
+use std::fs::{self, File, Permissions};
+use std::io::{self, Read};
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
+use nix::fcntl::{Flock, FlockArg};
 use nix::sys::socket::{getsockopt, sockopt};
 use nix::unistd::geteuid;
 use tempfile::TempDir;
 
-/// A new directory in `place` that only we can enter; it goes with the value.
+/// What the names of these directories begin with.
+const PREFIX: &str = "rebuild.run.";
+
+/// A directory that is younger may not be locked yet.
+const YOUNG: Duration = Duration::from_secs(60);
+
+/// The locks of all directories of this process. The kernel frees them when it ends, however it ends.
+static LOCKS: Mutex<Vec<Flock<File>>> = Mutex::new(Vec::new());
+
+/// A new directory in `place` that only we can enter; it goes with the value. What runs that were killed have left there
+/// goes first.
 ///
 /// # Errors
 /// When it cannot be made.
 pub fn directory(place: &Path) -> io::Result<TempDir> {
+    sweep(place);
     let directory = tempfile::Builder::new()
-        .prefix("rebuild.")
+        .prefix(PREFIX)
         .permissions(Permissions::from_mode(0o700))
         .tempdir_in(place)?;
     // A umask may have taken something away.
     fs::set_permissions(directory.path(), Permissions::from_mode(0o700))?;
+    if let Some(lock) = lock(directory.path()) {
+        LOCKS.lock().unwrap_or_else(PoisonError::into_inner).push(lock);
+    }
     Ok(directory)
+}
+
+/// Its lock, if nobody has it.
+fn lock(directory: &Path) -> Option<Flock<File>> {
+    Flock::lock(File::open(directory).ok()?, FlockArg::LockExclusiveNonblock).ok()
+}
+
+/// Takes away this user's directories in `place` of which no process has the lock any more. That one cannot be taken away is
+/// no reason not to run.
+fn sweep(place: &Path) {
+    for entry in fs::read_dir(place).into_iter().flatten().flatten() {
+        let is_named = entry.file_name().as_encoded_bytes().starts_with(PREFIX.as_bytes());
+        if is_named && is_left_behind(&entry) {
+            let _ = fs::remove_dir_all(entry.path());
+        }
+    }
+}
+
+fn is_left_behind(entry: &fs::DirEntry) -> bool {
+    // Of the entry itself, not of what a link leads to.
+    entry.metadata().is_ok_and(|data| {
+        let age = data.modified().ok().and_then(|time| time.elapsed().ok());
+        data.is_dir() && data.uid() == geteuid().as_raw() && age.is_some_and(|age| age > YOUNG)
+    }) && lock(&entry.path()).is_some()
 }
 
 /// A socket at a path in a [`directory`]. That is shut to others before there is a socket; the socket's own mode says the
@@ -35,6 +77,16 @@ pub fn listen(path: &Path) -> io::Result<UnixListener> {
     Ok(listener)
 }
 
+/// So many bytes that nobody can guess.
+///
+/// # Errors
+/// When the system has none.
+pub fn random<const LENGTH: usize>() -> io::Result<[u8; LENGTH]> {
+    let mut bytes = [0; LENGTH];
+    File::open("/dev/urandom")?.read_exact(&mut bytes)?;
+    Ok(bytes)
+}
+
 /// Whether the other end of a connection is a process of this user: what the kernel says (`SO_PEERCRED`), not the peer.
 #[must_use]
 pub fn is_ours(peer: &UnixStream) -> bool {
@@ -44,8 +96,47 @@ pub fn is_ours(peer: &UnixStream) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::os::unix::fs::MetadataExt;
     use std::process::Command;
+
+    /// `kill -9` leaves them, and nothing else of anybody's is touched.
+    #[test]
+    fn what_killed_runs_have_left_goes_and_nothing_else() {
+        let place = tempfile::tempdir().unwrap();
+        let old = |name: &str| {
+            let path = place.path().join(name);
+            let status = Command::new("touch")
+                .args(["-h", "-d", "1 hour ago"])
+                .arg(&path)
+                .status();
+            assert!(status.unwrap().success());
+            path
+        };
+        for name in ["rebuild.run.dead", "rebuild.run.young", "rebuild.other", "run.x"] {
+            fs::create_dir_all(place.path().join(name).join("in it")).unwrap();
+        }
+        fs::create_dir(place.path().join("target")).unwrap();
+        std::os::unix::fs::symlink("target", place.path().join("rebuild.run.link")).unwrap();
+        fs::write(place.path().join("rebuild.run.file"), "").unwrap();
+        let living = directory(place.path()).unwrap();
+        let mut stay = vec![living.path().to_owned(), place.path().join("rebuild.run.young")];
+        old(living.path().file_name().unwrap().to_str().unwrap());
+        for name in [
+            "rebuild.other",
+            "run.x",
+            "rebuild.run.link",
+            "rebuild.run.file",
+            "target",
+        ] {
+            stay.push(old(name));
+        }
+        let dead = old("rebuild.run.dead");
+        let another = directory(place.path()).unwrap();
+        stay.push(another.path().to_owned());
+        assert!(!dead.exists());
+        for path in stay {
+            assert!(path.symlink_metadata().is_ok(), "{}", path.display());
+        }
+    }
 
     /// Only says what it has made: a umask is the whole process's.
     #[test]

@@ -12,6 +12,8 @@ pub struct Surroundings {
     pub variables: Vec<(OsString, OsString)>,
     /// The current directory.
     pub directory: PathBuf,
+    /// Whether it has been deleted, so that `/` is in its place.
+    pub directory_is_gone: bool,
     /// The host name.
     pub own_name: String,
 }
@@ -25,6 +27,7 @@ impl Surroundings {
             words: Vec::new(),
             variables: variables.collect(),
             directory: "/".into(),
+            directory_is_gone: false,
             own_name: "pi".into(),
         }
     }

@@ -45,6 +45,22 @@ pub fn keep(path: &Path, bytes: &[u8]) -> io::Result<()> {
     Ok(())
 }
 
+/// Makes a file of this program's own, which nobody else need read, unless there is one by now. Says whether it has: of two
+/// who make the same at once, one. It is on the disk when this returns.
+///
+/// # Errors
+/// When it cannot be written.
+pub fn make(path: &Path, bytes: &[u8]) -> io::Result<bool> {
+    let mut file = beside(path, 0o600)?;
+    file.write_all(bytes)?;
+    file.as_file().sync_all()?;
+    match file.persist_noclobber(path) {
+        Ok(_) => Ok(true),
+        Err(error) if error.error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
+        Err(error) => Err(error.error),
+    }
+}
+
 fn beside(path: &Path, mode: u32) -> io::Result<NamedTempFile> {
     tempfile::Builder::new()
         .prefix(".rebuild.")
@@ -97,7 +113,7 @@ fn take_after(file: &File, former: &Metadata) -> io::Result<()> {
         let (owner, group) = (Uid::from_raw(former.uid()), Gid::from_raw(former.gid()));
         let is_given = fchown(file, Some(owner), Some(group)).is_ok() || fchown(file, None, Some(group)).is_ok();
         if !is_given {
-            mode &= 0o707 | (mode & 0o007) << 3;
+            mode &= 0o707 | ((mode & 0o007) << 3);
         }
     }
     file.set_permissions(Permissions::from_mode(mode))

@@ -158,6 +158,7 @@ fn planned(row: &Row) -> Result<(String, String), String> {
         words: Vec::new(),
         variables: vec![("HOME".into(), place.into()), ("NIX_PATH".into(), "".into())],
         directory: place.to_owned(),
+        directory_is_gone: false,
         own_name: "pi".to_owned(),
     };
     let settings = Settings::gather(&arguments, &around).unwrap();

@@ -15,6 +15,8 @@ mod display;
 mod hostile;
 #[path = "program/output.rs"]
 mod output;
+#[path = "program/remedies.rs"]
+mod remedies;
 #[path = "program/scenarios.rs"]
 mod scenarios;
 #[path = "program/sequences.rs"]
@@ -155,8 +157,10 @@ fn a_remote_run_is_one_ssh_and_then_what_it_could_not_do() {
     let start = "ssh -o ControlMaster=auto -o ControlPath=/tmp/rebuild.";
     assert!(calls[0].starts_with(start), "{}", calls[0]);
     let rest = "/ssh-%C -o ControlPersist=60 -T -a -x -o ConnectTimeout=20 -o ServerAliveInterval=30 \
-                -o ServerAliveCountMax=3 -o ExitOnForwardFailure=no -o RemoteCommand=none -- me@builder \
-                exec /bin/sh -c 'while IFS= read -r line; do case $line in \"@rebuild script\") eval \"$(dd bs=";
+                -o ServerAliveCountMax=3 -o ExitOnForwardFailure=no -o RemoteCommand=none -o SessionType=default \
+                -o StdinNull=no -- me@builder exec /bin/sh -c 'command -v dd >/dev/null || \
+                PATH=$PATH:/run/current-system/sw/bin:/usr/bin:/bin; while IFS= read -r line; do case $line in \
+                \"@rebuild script\") eval \"$(dd bs=";
     assert!(calls[0].contains(rest), "{}", calls[0]);
     assert_eq!(calls[1], format!("nix-copy-closure -s --from me@builder {SYSTEM}"));
     let link = stage.path("result");

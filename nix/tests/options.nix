@@ -382,6 +382,8 @@ let
                 DisableForwarding no
                 AllowStreamLocalForwarding yes
                 AllowTcpForwarding remote
+                ClientAliveInterval 15
+                ClientAliveCountMax 4
               Match All
             '';
           };

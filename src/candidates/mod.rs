@@ -2,7 +2,7 @@
 //! line, which may have a description after a tab.
 //!
 //! For the files in `completions/` and nobody else: it is in no help, and `main` answers before clap reads the command
-//! line, for clap says aloud what it does not like, and the user would have that in his prompt. Only files are read: no
+//! line, for clap says aloud what it does not like, and the user would have that in their prompt. Only files are read: no
 //! Nix program is started and no machine asked. Whatever goes wrong, there is less to offer.
 //!
 //! Why not the `unstable-dynamic` of `clap_complete`, where the program completes everything itself: its interface may

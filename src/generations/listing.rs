@@ -1,6 +1,8 @@
 //! All generations of a profile. What a generation alone knows of itself, its own program is asked for.
 
-use std::path::Path;
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
 use std::thread;
 
 use anyhow::{Result, anyhow};
@@ -13,6 +15,9 @@ use crate::process::signals::Signals;
 /// The number of programs at a time, on a machine with as many processors.
 const AT_ONCE: usize = 8;
 
+/// What generations say of themselves, by their programs: nothing for one that does not know.
+type Revisions = BTreeMap<PathBuf, Option<String>>;
+
 /// The profile's generations, newest first.
 ///
 /// # Errors
@@ -22,44 +27,61 @@ pub fn list(profile: &Path, signals: &Signals) -> Result<Vec<Generation>> {
         Failure::new(format!("there is no profile {}: {error}", profile.display()))
             .with_remedy("is this NixOS? another profile is named by --profile-name NAME")
     })?;
-    let workers = thread::available_parallelism().map_or(1, usize::from).min(AT_ONCE);
-    let share = links.len().div_ceil(workers).max(1);
-    let generations = thread::scope(|scope| {
-        // A list: all must be started before the first is waited for.
-        let shares: Vec<_> = links
-            .chunks(share)
-            .map(|links| scope.spawn(|| some(links, signals)))
-            .collect();
-        let joined = shares.into_iter().map(thread::ScopedJoinHandle::join);
-        let lists = joined.map(|list| list.unwrap_or_else(|_| Err(anyhow!("a thread has failed"))));
-        lists.collect::<Result<Vec<_>>>()
-    })?;
-    Ok(generations.concat())
+    let programs: Vec<Option<PathBuf>> = links.iter().map(real_reviser).collect();
+    let revisions = revisions(&links, &programs, signals)?;
+    let generations = links.iter().zip(&programs).map(|(link, program)| {
+        let revision = program.as_ref().and_then(|program| revisions.get(program)?.clone());
+        read(link, revision)
+    });
+    Ok(generations.collect())
 }
 
-fn some(links: &[Link], signals: &Signals) -> Result<Vec<Generation>> {
-    links
-        .iter()
-        .map(|link| {
-            let revision = reviser(link).and_then(|program| {
-                let output = Invocation::new(program)
-                    .arg("--configuration-revision")
-                    .quietly(signals);
-                Some(String::from_utf8_lossy(&output.ok()?).trim().to_owned())
-            });
-            signals.check()?;
-            Ok(read(link, revision))
-        })
-        .collect()
+/// Where the program of a generation really is. Most generations share one: it is another only where nixpkgs or the
+/// configuration's revision is.
+fn real_reviser(link: &Link) -> Option<PathBuf> {
+    fs::canonicalize(reviser(link)?).ok()
+}
+
+/// Each program is asked once, however many generations have it: a process for each took two minutes for 4,000.
+fn revisions(links: &[Link], programs: &[Option<PathBuf>], signals: &Signals) -> Result<Revisions> {
+    let known = links.iter().zip(programs);
+    let known = known.filter_map(|(link, program)| Some((program.clone()?, reviser(link)?)));
+    // Asked by the name that it has in a generation.
+    let distinct: Vec<(PathBuf, PathBuf)> = known.collect::<BTreeMap<_, _>>().into_iter().collect();
+    let workers = thread::available_parallelism().map_or(1, usize::from).min(AT_ONCE);
+    let share = distinct.len().div_ceil(workers).max(1);
+    thread::scope(|scope| {
+        // A list: all must be started before the first is waited for.
+        let shares: Vec<_> = distinct
+            .chunks(share)
+            .map(|programs| scope.spawn(|| ask(programs, signals)))
+            .collect();
+        let joined = shares.into_iter().map(thread::ScopedJoinHandle::join);
+        let answers = joined.map(|answers| answers.unwrap_or_else(|_| Err(anyhow!("a thread has failed"))));
+        let answers = answers.collect::<Result<Vec<_>>>()?;
+        Ok(answers.into_iter().flatten().collect())
+    })
+}
+
+fn ask(programs: &[(PathBuf, PathBuf)], signals: &Signals) -> Result<Revisions> {
+    let answers = programs.iter().map(|(real, program)| {
+        let output = Invocation::new(program)
+            .arg("--configuration-revision")
+            .quietly(signals);
+        signals.check()?;
+        let revision = output
+            .ok()
+            .map(|output| String::from_utf8_lossy(&output).trim().to_owned());
+        Ok((real.clone(), revision))
+    });
+    answers.collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::super::UNKNOWN;
     use super::*;
-    use std::fs;
     use std::os::unix::fs::{PermissionsExt, symlink};
-    use std::path::PathBuf;
 
     /// A profile whose systems have a `nixos-version` of this text each.
     fn profile(place: &Path, systems: &[&str]) -> PathBuf {
@@ -107,6 +129,37 @@ mod tests {
                 (0, "abc", false),
             ]
         );
+    }
+
+    /// With thousands of generations a process for each takes minutes.
+    #[test]
+    fn a_program_that_generations_share_is_asked_once() {
+        let place = tempfile::tempdir().unwrap();
+        let asked = place.path().join("asked");
+        let one = format!("#!/bin/sh\necho >>'{}'; echo abc", asked.display());
+        let profile = profile(place.path(), &[&one, "#!/bin/sh\necho of its own"]);
+        for number in 2..40 {
+            // As in the store: another system, with a link to the same program.
+            let programs = place.path().join(format!("{number}/sw/bin"));
+            fs::create_dir_all(&programs).unwrap();
+            symlink(
+                place.path().join("0/sw/bin/nixos-version"),
+                programs.join("nixos-version"),
+            )
+            .unwrap();
+            symlink(
+                place.path().join(number.to_string()),
+                place.path().join(format!("my-test-{number}-link")),
+            )
+            .unwrap();
+        }
+        let all = list(&profile, &Signals::listen().unwrap()).unwrap();
+        assert_eq!(all.len(), 40);
+        for one in all {
+            let expected = if one.generation == 1 { "of its own" } else { "abc" };
+            assert_eq!(one.configuration_revision, expected, "{}", one.generation);
+        }
+        assert_eq!(fs::read_to_string(asked).unwrap(), "\n");
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! The table that a person reads.
 
 use super::{Generation, UNKNOWN};
+use crate::harmless;
 
 const HEADERS: [&str; 7] = [
     "Generation",
@@ -37,7 +38,8 @@ pub fn table(generations: &[Generation]) -> String {
 }
 
 fn row(generation: &Generation) -> [String; 7] {
-    let known = |text: &str| if text.is_empty() { UNKNOWN } else { text }.to_owned();
+    // A row is a line, whatever stands in a system's files.
+    let known = |text: &str| harmless::name(if text.is_empty() { UNKNOWN } else { text });
     let names: Vec<String> = generation
         .specialisations
         .iter()
@@ -46,8 +48,8 @@ fn row(generation: &Generation) -> [String; 7] {
     [
         generation.generation.to_string(),
         generation.date.clone(),
-        generation.nixos_version.clone(),
-        generation.kernel_version.clone(),
+        known(&generation.nixos_version),
+        known(&generation.kernel_version),
         known(&generation.configuration_revision),
         format!("[{}]", names.join(", ")),
         if generation.current { "True" } else { "False" }.to_owned(),
@@ -56,7 +58,7 @@ fn row(generation: &Generation) -> [String; 7] {
 
 /// A text as Python shows it in a list.
 fn python_text(text: &str) -> String {
-    let escaped = text.replace('\\', "\\\\");
+    let escaped = harmless::name(&text.replace('\\', "\\\\"));
     match (text.contains('\''), text.contains('"')) {
         (false, _) => format!("'{escaped}'"),
         (true, false) => format!("\"{escaped}\""),
@@ -77,6 +79,24 @@ mod tests {
             ("'\"\\", "'\\'\"\\\\'"),
         ] {
             assert_eq!(python_text(name), expected);
+        }
+    }
+
+    #[test]
+    fn a_row_is_one_line_whatever_the_files_say() {
+        for odd in ["26.05\nsecond", "26.05\r\n\tx", "a\u{1b}[2Jb"] {
+            let one = Generation {
+                generation: 1,
+                date: "2026-11-24 08:30:00".into(),
+                nixos_version: odd.into(),
+                kernel_version: odd.into(),
+                configuration_revision: odd.into(),
+                specialisations: vec![odd.into()],
+                current: false,
+            };
+            let text = table(&[one]);
+            assert_eq!(text.lines().count(), 2, "{text}");
+            assert!(!text.contains(['\r', '\t', '\u{1b}']), "{text}");
         }
     }
 

@@ -115,14 +115,20 @@ impl Configuration {
                 flags,
             }));
         }
-        let configuration = Self::without_flake(file, attribute, found)?;
-        match flags.first() {
-            None => Ok(configuration),
-            Some(flag) => Err(
-                Failure::usage(format!("{flag} is for flakes, and {configuration} is none"))
-                    .with_remedy(format!("leave {flag} out\nor name a flake: --flake URI")),
-            ),
+        Self::without_flake(file, attribute, found)
+    }
+
+    /// What is to be said of flags that only flakes have, where this is none: nixos-rebuild takes them and has no use for
+    /// them, and many an alias or script gives them always.
+    #[must_use]
+    pub fn useless(&self, flags: &FlakeFlags) -> Option<String> {
+        if matches!(self, Self::Flake(_)) {
+            return None;
         }
+        let flag = flags.first()?;
+        Some(format!(
+            "{flag} has no effect: it is for flakes, and {self} is none (a flake is named by --flake URI)"
+        ))
     }
 
     fn without_flake(file: Option<&str>, attribute: Option<&str>, found: &Found) -> Result<Self, Failure> {
@@ -150,6 +156,19 @@ impl Configuration {
             file: file.to_owned(),
             attribute: attribute.map(str::to_owned),
         })
+    }
+
+    /// Whether it is named as seen from the current directory.
+    #[must_use]
+    pub fn is_relative(&self) -> bool {
+        match self {
+            Self::Classic => false,
+            Self::File { file, .. } => !file.starts_with(['/', '<', '~']) && !file.contains(':'),
+            Self::Flake(flake) => {
+                let place = flake.reference.strip_prefix("path:").unwrap_or(&flake.reference);
+                place.is_empty() || place.starts_with('.') || place.starts_with('?')
+            }
+        }
     }
 
     /// An attribute of it, as Nix's commands take it, here or on another machine.
@@ -403,21 +422,6 @@ mod tests {
             ("--flake .#nixosConfigurations.\"pi\"", "is no name", "without quotes"),
             ("--flake=-x", "begins with a hyphen", "--flake ./-x"),
             ("--file=-x", "begins with a hyphen", "--file ./-x"),
-            (
-                "--impure",
-                "--impure is for flakes, and the classic configuration is none",
-                "leave --impure out",
-            ),
-            (
-                "--file x.nix --override-input a b",
-                "--override-input is for flakes, and the configuration x.nix is none",
-                "--flake URI",
-            ),
-            (
-                "--no-flake --flake . --no-flake --offline",
-                "--offline is for flakes",
-                "leave",
-            ),
         ] {
             let failure = choose(line, &Found::default()).unwrap_err();
             assert_eq!(failure.code(), 2, "{line}");
@@ -427,6 +431,41 @@ mod tests {
                 "{line}: {:?}",
                 failure.remedy()
             );
+        }
+    }
+
+    /// nixos-rebuild takes them, and so do aliases and scripts: no refusal.
+    #[test]
+    fn flags_of_flakes_without_a_flake_are_useless_and_no_error() {
+        for (line, found, expected) in [
+            (
+                "--impure",
+                Found::default(),
+                Some("--impure has no effect: it is for flakes, and the classic configuration is none"),
+            ),
+            (
+                "--file x.nix --override-input a b",
+                all(),
+                Some("--override-input has no effect: it is for flakes, and the configuration x.nix"),
+            ),
+            (
+                "--no-flake --flake . --no-flake --offline",
+                Found::default(),
+                Some("--offline has no effect"),
+            ),
+            ("--refresh", Found::default(), Some("--refresh has no effect")),
+            ("--impure", all(), None),
+            ("--flake . --refresh", Found::default(), None),
+            ("", Found::default(), None),
+        ] {
+            let words = line.split(' ').filter(|word| !word.is_empty());
+            let arguments = Arguments::try_parse_from(["rebuild", "build"].into_iter().chain(words)).unwrap();
+            let said = choose(line, &found).unwrap().useless(&arguments.flake);
+            match (said.as_deref(), expected) {
+                (said, None) => assert_eq!(said, None, "{line}"),
+                (Some(said), Some(expected)) => assert!(said.starts_with(expected), "{line}: {said}"),
+                (None, Some(_)) => unreachable!("{line}: nothing was said"),
+            }
         }
     }
 
@@ -455,6 +494,30 @@ mod tests {
             unreachable!("a flake");
         };
         assert_eq!(installable, "path:/x?a=b#nixosConfigurations.\"pi.lan\".a.b");
+    }
+
+    #[test]
+    fn what_is_named_as_seen_from_the_current_directory() {
+        for (line, expected) in [
+            ("--flake .", true),
+            ("--flake ./x#y", true),
+            ("--flake path:.#y", true),
+            ("--flake path:/x#y", false),
+            ("--flake /x", false),
+            ("--flake github:a/b", false),
+            ("--flake mine#pi", false),
+            ("--file x.nix", true),
+            ("--file /x.nix", false),
+            ("--file <x>", false),
+            ("--file https://x/y.tar.gz", false),
+            ("", false),
+        ] {
+            assert_eq!(
+                choose(line, &Found::default()).unwrap().is_relative(),
+                expected,
+                "{line}"
+            );
+        }
     }
 
     #[test]

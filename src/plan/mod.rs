@@ -74,6 +74,17 @@ pub enum Task {
     Manual,
 }
 
+impl Task {
+    /// What is evaluated, if something is.
+    fn configuration(&self) -> Option<&Configuration> {
+        match self {
+            Self::Deploy(deployment) => Some(&deployment.origin.making()?.configuration),
+            Self::Edit(reading) | Self::Repl(reading) => Some(&reading.configuration),
+            Self::ListGenerations { .. } | Self::ShowSettings { .. } | Self::Manual => None,
+        }
+    }
+}
+
 /// What a person looks at.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Reading {
@@ -155,6 +166,7 @@ impl Plan {
             }
             _ => Task::Deploy(Box::new(Deployment::new(arguments, settings, facts, &mut warnings)?)),
         };
+        warnings.extend(task.configuration().and_then(|it| it.useless(&arguments.flake)));
         let shows_nothing = matches!(
             arguments.verb,
             Verb::DryBuild | Verb::Edit | Verb::ListGenerations | Verb::Repl
@@ -173,6 +185,23 @@ impl Plan {
             warnings.push("--ask: nothing is changed, so there is no question".to_owned());
         }
         Ok(Self { task, warnings })
+    }
+}
+
+impl Plan {
+    /// What of it is in the current directory, if something is: what is read, or the link that is left.
+    #[must_use]
+    pub fn of_the_current_directory(&self) -> Option<String> {
+        let read = self
+            .task
+            .configuration()
+            .filter(|configuration| configuration.is_relative());
+        let is_linked = match &self.task {
+            Task::Deploy(plan) => plan.outcome == Outcome::Link && plan.target == Place::Here,
+            _ => false,
+        };
+        let written = is_linked.then(|| "the link 'result'".to_owned());
+        read.map(ToString::to_string).or(written)
     }
 }
 

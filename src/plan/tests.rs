@@ -168,6 +168,8 @@ fn profiles_and_names_that_stay_in_their_directory() {
             deployment(&format!("boot --profile-name={name}")).unwrap_err().code(),
             2
         );
+    }
+    for name in ["../system", "a/b", "."] {
         assert_eq!(
             deployment(&format!("test --specialisation={name}")).unwrap_err().code(),
             2
@@ -203,6 +205,12 @@ fn specialisations_where_they_mean_something() {
             Some("mobile"),
             "{verb}"
         );
+    }
+    // An empty name is none, of which nothing is to be said.
+    for verb in ["switch", "boot", "test", "dry-activate", "build", "dry-build"] {
+        let deployment = deployment(&format!("{verb} --specialisation ''")).unwrap();
+        let named = deployment.outcome.activation().map(|it| it.specialisation.clone());
+        assert_eq!(named.flatten(), None, "{verb}");
     }
     // nixos-rebuild refuses it after the profile has been changed.
     for line in ["boot -c mobile", "build -c mobile", "dry-build -c mobile"] {

@@ -21,7 +21,7 @@ use crate::session::relay::Relay;
 use crate::ssh::Ssh;
 use crate::store_path::StorePath;
 use crate::surroundings::Surroundings;
-use crate::target::{self, Change, Inquiry, ProfileChange, Subject, Target, Wants};
+use crate::target::{self, Change, Inquiry, ProfileChange, Receives, Subject, Target, Wants};
 
 /// Does what the plan says. Prints the resulting path, and nothing else, to stdout.
 ///
@@ -35,6 +35,9 @@ pub(super) fn deploy(
 ) -> Result<()> {
     let mut ssh = Ssh::new(around)?;
     plan.if_unreachable.hosts.iter().for_each(|host| ssh.hurry(host));
+    for host in plan.hosts() {
+        ssh.check(host, signals)?;
+    }
     share(plan, &mut ssh, signals)?;
     let target = Target::open(&plan.target, wants(plan), &mut ssh, around, observer, signals)?;
     if let Some(channels) = plan.upgrade {
@@ -89,8 +92,22 @@ fn wants(plan: &Deployment) -> Wants {
     Wants {
         rights: plan.rights,
         changes: plan.outcome.activation().is_some(),
-        receives: plan.outcome.builds() && plan.origin != Origin::PreviousGeneration,
+        receives: receives(plan),
         upgrades: plan.upgrade.is_some(),
+    }
+}
+
+/// What comes into the target's store, and from where.
+fn receives(plan: &Deployment) -> Receives {
+    let is_its_own = match &plan.origin {
+        Origin::PreviousGeneration => return Receives::Nothing,
+        Origin::Made(making) => making.builder == plan.target,
+        Origin::Path(_) => plan.target == Place::Here,
+    };
+    match (plan.outcome.builds(), is_its_own) {
+        (false, _) => Receives::Nothing,
+        (true, true) => Receives::ItsOwn,
+        (true, false) => Receives::FromElsewhere,
     }
 }
 

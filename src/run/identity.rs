@@ -1,15 +1,17 @@
 //! Who this machine's user is to a builder: their host name and a random number, made once and kept. The host name alone
 //! would be many machines' (NixOS gives the same to all), and two users'.
 
-use std::fs::{self, DirBuilder, File};
-use std::io::{self, Read, Write};
+use std::fs::{self, DirBuilder};
+use std::io;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
+use crate::private;
 use crate::progress::{Event, Observer};
 use crate::session::request::Client;
 use crate::sources::mirror::hexadecimal;
-use crate::surroundings::Surroundings;
+use crate::surroundings::{Directory, Surroundings};
+use crate::written;
 
 /// Bytes of the random number.
 const LENGTH: usize = 8;
@@ -31,13 +33,9 @@ pub(super) fn client(around: &Surroundings, observer: &mut dyn Observer) -> Clie
     Client { name, stays }
 }
 
-/// In the user's state, not in a cache: who empties that is still the same. A variable that is empty or relative counts as
-/// unset (XDG Base Directory Specification).
+/// In the user's state, not in a cache: who empties that is still the same.
 fn place(around: &Surroundings) -> PathBuf {
-    let named = around.variable("XDG_STATE_HOME").map(PathBuf::from);
-    let state = named.filter(|path| path.is_absolute());
-    let state = state.unwrap_or_else(|| around.home().join(".local/state"));
-    state.join("rebuild/client")
+    around.own_directory(Directory::State).join("rebuild/client")
 }
 
 /// The number that is kept there, made if there is none. Of two runs that make one at once both get the same.
@@ -47,20 +45,17 @@ fn kept(file: &Path) -> io::Result<String> {
     }
     let directory = file.parent().unwrap_or(Path::new("/"));
     DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
-    // For its user alone, as tempfile makes it.
-    let mut new = tempfile::NamedTempFile::new_in(directory)?;
     let number = random()?;
-    writeln!(new, "{number}")?;
-    new.as_file().sync_all()?;
-    match new.persist_noclobber(file) {
-        Ok(_) => Ok(number),
-        Err(error) if error.error.kind() == io::ErrorKind::AlreadyExists => match read(file)? {
-            Some(number) => Ok(number),
-            // What is there is no number: half of one, from a full disk.
-            None => error.file.persist(file).map(|_| number).map_err(|error| error.error),
-        },
-        Err(error) => Err(error.error),
+    let line = format!("{number}\n");
+    if written::make(file, line.as_bytes())? {
+        return Ok(number);
     }
+    if let Some(number) = read(file)? {
+        return Ok(number);
+    }
+    // What is there is no number: half of one, from a full disk.
+    written::keep(file, line.as_bytes())?;
+    Ok(number)
 }
 
 fn read(file: &Path) -> io::Result<Option<String>> {
@@ -78,9 +73,7 @@ fn number_of(text: &str) -> Option<String> {
 }
 
 fn random() -> io::Result<String> {
-    let mut bytes = [0; LENGTH];
-    File::open("/dev/urandom")?.read_exact(&mut bytes)?;
-    Ok(hexadecimal(&bytes))
+    Ok(hexadecimal(&private::random::<LENGTH>()?))
 }
 
 /// Where there is not even a /dev/urandom: no other process that runs now has it.

@@ -284,7 +284,7 @@ impl Maker<'_> {
     }
 
     /// From one host to another, or to this machine, by a connection of Nix's own and through a relay of ours to the
-    /// receiver's daemon: so the receiving user need not be trusted if he can be root, and what has arrived is held
+    /// receiver's daemon: so the receiving user need not be trusted if they can be root, and what has arrived is held
     /// until the relay is dropped. Where there is no daemon at all, Nix here writes to its own store.
     fn carry(
         &self,

@@ -14,6 +14,7 @@ mod open;
 mod programs;
 mod question;
 mod reach;
+mod result_link;
 mod settings;
 mod upgrade;
 
@@ -38,6 +39,7 @@ pub fn carry_out(plan: &Plan, around: &Surroundings, observer: &mut dyn Observer
     match &plan.task {
         Task::Deploy(deployment) => {
             programs::require(deployment, around.variable("PATH").as_ref(), &around.directory)?;
+            result_link::require(deployment, &around.directory)?;
             deploy::deploy(deployment, around, observer, signals)
         }
         Task::Edit(reading) => open::in_editor(reading, around, signals),

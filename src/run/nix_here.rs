@@ -69,7 +69,7 @@ fn system_of(derivation: &Path) -> Option<String> {
     String::from_utf8(text[start..start + length].to_owned()).ok()
 }
 
-/// Whether Nix's log is ours to read: not if the user has asked for a format, and not if Nix may have to ask him
+/// Whether Nix's log is ours to read: not if the user has asked for a format, and not if Nix may have to ask them
 /// something, which it does not do while it writes for us.
 pub(super) fn is_log_ours(configuration: Option<&Configuration>, flags: &NixFlags, around: &Surroundings) -> bool {
     if flags.common.log_format.is_some() {

@@ -1,26 +1,25 @@
 //! The talk itself: says what is to be said, hears what comes, and knows at each point what that means.
 
+mod again;
 mod ending;
+mod events;
 mod held;
 mod outgoing;
 
 use std::collections::BTreeSet;
-use std::ffi::OsString;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 
 use super::course::Course;
 use super::diagnosis;
 use super::listening::{Heard, Inbox, listen};
-use super::named::shown;
-use super::promise;
 use super::relay::Relay;
 use super::reply::Reply;
-use super::request::{Request, exports};
-use super::rounds::{Next, Rounds};
+use super::request::Request;
+use super::rounds::Rounds;
 use super::sources::Sources;
 use super::speaker::{Speaker, Speech};
 use held::Held;
@@ -32,7 +31,7 @@ use crate::process::companion::Companion;
 use crate::process::lines::Line;
 use crate::process::signals::Signals;
 use crate::progress::nix_log::LogLine;
-use crate::progress::{Builder, Event, Observer, Phase};
+use crate::progress::{Event, Observer, Phase};
 use crate::ssh::{self, Awaited, Patience, Said, Ssh};
 use crate::store_path::StorePath;
 
@@ -320,216 +319,8 @@ impl Conversation<'_> {
         }
     }
 
-    fn reply(&mut self, reply: Reply) -> Result<()> {
-        match reply {
-            Reply::Hello { nix, system } => {
-                self.greeted = true;
-                self.patience = Some(Patience::new(Instant::now()));
-                // What ssh has said until now was no reason for a failure after all.
-                for line in self
-                    .ssh_said
-                    .text()
-                    .lines()
-                    .filter(|line| !line.contains("remote port forwarding failed"))
-                {
-                    self.observer.see(Event::Text(line.to_owned()));
-                }
-                let builder = Builder::there(&self.host.to_string(), &system, self.system);
-                self.observer.see(Event::Builder(builder));
-                let detail = format!("{}: Nix in {nix}, {system}", self.host);
-                self.observer.see(Event::Detail(detail));
-            }
-            Reply::Platform { wanted, own } => {
-                let builder = Builder::there(&self.host.to_string(), &own, &wanted);
-                self.observer.see(Event::Builder(builder));
-            }
-            Reply::Way(way) => {
-                if let Some(text) = diagnosis::unusual(self.host, way) {
-                    self.observer.see(Event::Text(text));
-                }
-            }
-            Reply::Receiving(has) => {
-                self.patience = None;
-                self.observer.see(Event::Phase(Phase::Sending));
-                self.send_files(has);
-            }
-            Reply::Damaged => self.observer.see(Event::Text(diagnosis::damaged(self.host))),
-            Reply::Need(names) => self.send_trees(names)?,
-            Reply::Evaluating => {
-                // Each is one of those that it has by name, or a mount of the view.
-                self.may_have_looked = self.sources.collection.mirror().entries.len() + BESIDE;
-                self.observer.see(Event::Phase(Phase::Evaluating));
-            }
-            Reply::EvaluationFailed { .. } | Reply::LookedAround => self.after_round(&reply)?,
-            Reply::Nix(version) => {
-                let detail = format!("{}: Nix {version}", self.host);
-                self.observer.see(Event::Detail(detail));
-                self.their_nix = version;
-            }
-            Reply::Refused(paths) => self.rounds.refused(paths),
-            Reply::Untraced(version) => {
-                for line in diagnosis::untraced(self.host, &version).lines() {
-                    self.observer.see(Event::Text(line.to_owned()));
-                }
-            }
-            Reply::Looked(path) => self.looked(&path),
-            Reply::AskedFor(name) => _ = self.sources.missed().names.insert(name),
-            Reply::Computes(path) => self.sources.missed().computing.push(shown(&path)),
-            Reply::Word(word) => _ = self.sources.missed().words.insert(word),
-            Reply::HomeNamed(path) => {
-                return Err(diagnosis::another_home(&path, self.sources.collection.home()).into());
-            }
-            Reply::Variables => self.after_variables()?,
-            Reply::Timeless => self.rounds.cannot_look(),
-            Reply::Unread(path) => self.sources.hear_unread(path),
-            Reply::LockLine(line) => self.sources.hear_lock(&line),
-            Reply::Evaluated(derivation) => {
-                self.errors = Held::default();
-                self.sources.keep();
-                self.keep_lock()?;
-                self.observer.see(Event::Detail(format!("derivation: {derivation}")));
-                let derivation = promise::derivation(self.host, &derivation)?;
-                if let Some(own) = self.expected.filter(|own| **own != derivation) {
-                    return Err(diagnosis::differs(self.host, own, &derivation, &self.unchanged()).into());
-                }
-                self.answer.derivation = Some(derivation);
-            }
-            Reply::Value(value) => {
-                self.errors = Held::default();
-                self.sources.keep();
-                self.keep_lock()?;
-                self.answer.value = Some(value);
-            }
-            Reply::Building => {
-                self.patience = None;
-                self.observer.see(Event::Phase(Phase::Building));
-            }
-            Reply::Built(path) => {
-                self.observer.see(Event::Detail(format!("built: {path}")));
-                let derivation = self.answer.derivation.as_ref().or(self.asked);
-                self.answer.result = Some(promise::kept(self.host, derivation, &path)?);
-            }
-            Reply::Copying => self.begin_copying()?,
-            Reply::Copied => self.end_copying(),
-            Reply::NoSocket => {
-                if self.relay.is_some() {
-                    let detail = format!("{} does not forward sockets: fetching the result instead", self.host);
-                    self.observer.see(Event::Detail(detail));
-                }
-            }
-            Reply::Done | Reply::Failed { .. } => {
-                self.hang_up();
-                self.ended = Some(reply);
-            }
-        }
-        Ok(())
-    }
-
-    /// What nobody has sent by name, nobody has looked at: whoever tells of more is not listened to.
-    fn looked(&mut self, path: &Path) {
-        if let Some(left) = self.may_have_looked.checked_sub(1) {
-            self.may_have_looked = left;
-            self.sources.collection.add_asked(path);
-        }
-    }
-
-    /// A lock file that has come is written, which is said: of all that a run without a switch does, it alone stays.
-    fn keep_lock(&mut self) -> Result<()> {
-        if let Some(path) = self.sources.keep_lock()? {
-            let text = format!("wrote {}: the inputs as {} locks them", shown(&path), self.host);
-            self.observer.see(Event::Text(text));
-        }
-        Ok(())
-    }
-
     /// What is said of this machine when the run has failed.
     fn unchanged(&self) -> String {
         diagnosis::unchanged(self.sources.changed_file())
-    }
-
-    fn begin_copying(&mut self) -> Result<()> {
-        self.observer.see(Event::Phase(Phase::Done));
-        self.copying = Copying::Soon;
-        let relay = self.relay.context("nothing was lent, but something comes");
-        relay
-            .and_then(Relay::open)
-            .with_context(|| format!("{} → the lent daemon", self.host))
-    }
-
-    fn end_copying(&mut self) {
-        self.hear_of_copying();
-        self.tell_amounts();
-        self.copying = Copying::No;
-        self.answer.delivered = true;
-        self.hang_up();
-    }
-
-    /// Nothing more comes to the lent daemon.
-    fn hang_up(&self) {
-        if let Some(relay) = self.relay {
-            relay.hang_up();
-        }
-    }
-
-    /// The evaluation has come to its end, but with less of the environment than it asked for, perhaps.
-    fn after_variables(&mut self) -> Result<()> {
-        self.errors = Held::default();
-        let new = self.sources.want_missed()?;
-        // The other machine's word is what they are sent for: that is to be seen.
-        for name in &new {
-            let text = format!("sending the environment variable {name}, which the evaluation asks for");
-            self.observer.see(Event::Text(text));
-        }
-        if new.is_empty() {
-            self.course.goes_on();
-            self.say(Speech::Bytes(b"good\n".to_vec()));
-            return Ok(());
-        }
-        self.course.answered(Next::Evaluate);
-        self.say_again(Next::Evaluate)
-    }
-
-    /// What is to be done now, with what it needs.
-    fn say_again(&mut self, next: Next) -> Result<()> {
-        let mut line = OsString::from(next.word());
-        line.push(" ");
-        line.push(self.sources.need().words());
-        line.push("\n");
-        let environment = exports(&self.sources.environment()?)?;
-        self.say(Speech::Bytes(line.into_encoded_bytes()));
-        self.say(Speech::Text(environment));
-        Ok(())
-    }
-
-    fn after_round(&mut self, reply: &Reply) -> Result<()> {
-        let errors = std::mem::take(&mut self.errors);
-        let (host, observer, importer) = (self.host, &mut self.observer, self.importer);
-        let mut import = |path: &StorePath| {
-            observer.see(Event::Text(format!("sending {path} with all that it depends on")));
-            // Its connection may ask something on the terminal.
-            observer.see(Event::Phase(Phase::Done));
-            importer(path).with_context(|| format!("this machine → {host}"))
-        };
-        let next = match reply {
-            Reply::EvaluationFailed { .. } => self.rounds.after_failure(self.sources, errors.errors(), &mut import)?,
-            _ => self.rounds.after_look(self.sources, errors.errors(), &mut import)?,
-        };
-        self.course.answered(next);
-        if let (Next::GiveUp, Reply::EvaluationFailed { code }) = (next, reply) {
-            for event in errors.into_events() {
-                self.observer.see(event);
-            }
-            for text in self.rounds.unsaid_errors() {
-                self.observer.see(Event::Text(text));
-            }
-            self.name_refused();
-            self.ended = Some(Reply::Failed {
-                stage: "evaluation".to_owned(),
-                code: *code,
-            });
-            self.say(Speech::Bytes(format!("{}\n", next.word()).into_bytes()));
-            return Ok(());
-        }
-        self.say_again(next)
     }
 }

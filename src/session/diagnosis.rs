@@ -109,6 +109,14 @@ pub(super) fn unchanged(written: Option<&Path>) -> String {
 pub(super) fn failed(host: &Host, system: &str, stage: &str, code: u8, unchanged: &str) -> Failure {
     let ssh = host.words_for_ssh();
     let (message, remedy) = match stage {
+        // 128 and SIGKILL: the kernel's own way, for want of memory; or somebody's.
+        "evaluation" | "build" if code == 137 => (
+            format!("Nix on {host} was killed, which ended the {stage}: probably {host} ran out of memory"),
+            Some(format!(
+                "what the kernel says there: ssh {ssh} sudo dmesg\n\
+                 more memory or swap for it, fewer builds at once (--max-jobs 1), or another machine: --eval-on HOST"
+            )),
+        ),
         "evaluation" => (format!("the evaluation on {host} failed"), None),
         // The command for the log has been shown with it.
         "build" => (format!("the build on {host} failed"), None),
@@ -138,9 +146,34 @@ pub(super) fn failed(host: &Host, system: &str, stage: &str, code: u8, unchanged
             format!("Nix on {host} does not build for {system}; nothing was built"),
             Some(emulation_remedy(system)),
         ),
+        // Of a test program, which is built before the real work ends: what Nix says stands above.
+        "probe-jobs" => (
+            format!("Nix on {host} builds nothing: it may start no job"),
+            Some(format!(
+                "for this once: --max-jobs auto\nfor good, in its /etc/nix/nix.conf: max-jobs = auto\n\
+                 or let {host} send builds on: /etc/nix/machines there"
+            )),
+        ),
+        "probe-hook" => (
+            format!("the post-build-hook of Nix on {host} fails, and with it each build there"),
+            Some(format!("see to that program; it is named by: ssh {ssh} nix show-config")),
+        ),
+        "probe-space" => (
+            format!("{host} has no room to build in"),
+            Some(format!("is its disk full? see: ssh {ssh} df -h /nix /tmp /var/tmp")),
+        ),
+        "probe-read-only" => (
+            format!("{host} cannot build: a file system that Nix writes to is read-only there"),
+            Some(format!("see which: ssh {ssh} mount")),
+        ),
+        "probe-users" => (
+            format!("Nix on {host} has no users to build as"),
+            Some("the group that build-users-group names in its /etc/nix/nix.conf needs members: nixos.org/manual/nix, \
+                  \"Multi-User Mode\"".to_owned()),
+        ),
         "probe" => (
-            format!("{host} failed to build a test program for {system}, this machine's system"),
-            Some(emulation_remedy(system)),
+            format!("{host} failed to build a test program; what Nix says stands above"),
+            Some(format!("try a build there: ssh {ssh} nix-build --check '<nixpkgs>' -A hello")),
         ),
         "link" => (
             format!("the connection to {host} broke, {unchanged}"),
@@ -157,6 +190,10 @@ pub(super) fn failed(host: &Host, system: &str, stage: &str, code: u8, unchanged
         "result" => (
             format!("what {host} has built is no output of the derivation, nothing was changed"),
             Some("run the same command again".to_owned()),
+        ),
+        "room" => (
+            format!("{host} has no room for what an evaluation there reads and writes: nothing was built"),
+            Some(format!("is its disk full? see: ssh {ssh} df -h /dev/shm /var/tmp .cache")),
         ),
         "work" | "cache" => (
             format!("{host} cannot make its working directory"),

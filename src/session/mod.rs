@@ -8,6 +8,8 @@
 //! - [`rounds`]: when there is more to be sent;
 //! - [`reply`]: what comes from there;
 //! - [`course`]: what may be said when, and when all has been;
+//! - [`conversation`]: the talk, and what each thing comes to that is said in it;
+//! - [`promise`]: whether what was built is what was asked for;
 //! - [`relay`]: our Nix daemon, lent for the transfer of the result.
 
 mod conversation;

@@ -13,9 +13,15 @@ pub(super) fn shown(path: &Path) -> String {
 
 /// What is said of something that `host` does not get.
 pub(super) fn refused(path: &Path, refusal: Refusal, host: &Host) -> String {
-    let path = shown(path);
+    let (place, path) = (path, shown(path));
     match refusal {
         Refusal::Secret => format!("warning: {path} never leaves this machine, and was not sent"),
+        // Not others' affair: here the evaluation would fail at it, too.
+        Refusal::Private if !is_readable(place) => {
+            format!(
+                "warning: {host} asks for {path}, which this user may not read: look at it with ls -ld, or run as one who may"
+            )
+        }
         Refusal::Private => format!(
             "warning: {host} asks for {path}; not everybody here may read it, so it is sent only if the configuration names \
              it as a path and not as a string"
@@ -33,4 +39,18 @@ pub(super) fn refused(path: &Path, refusal: Refusal, host: &Host) -> String {
             format!("warning: the configuration names {path}: the evaluation on {host} sees that of {host}")
         }
     }
+}
+
+/// Whether this user may read it, as the kernel says.
+fn is_readable(path: &Path) -> bool {
+    let opened = std::fs::metadata(path).and_then(|data| {
+        if data.is_dir() {
+            std::fs::read_dir(path).map(|_| ())
+        } else if data.is_file() {
+            std::fs::File::open(path).map(|_| ())
+        } else {
+            Ok(())
+        }
+    });
+    !opened.is_err_and(|error| error.kind() == std::io::ErrorKind::PermissionDenied)
 }

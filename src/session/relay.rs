@@ -365,9 +365,15 @@ mod tests {
         let socket = place.path().join("socket");
         let _listener = UnixListener::bind(&socket).unwrap();
         let is_used = || {
-            let script = format!("{}\nis_private \"$1\"", include_str!("scripts/build.sh"));
+            let script = format!(
+                "work=${{1%/*}}\n{}\nis_private \"$1\"",
+                include_str!("scripts/build.sh")
+            );
             let mut command = std::process::Command::new("sh");
-            command.args(["-uc", &script, "sh"]).arg(&socket);
+            command
+                .args(["-uc", &script, "sh"])
+                .arg(&socket)
+                .env("work", place.path());
             command.output().unwrap().status.success()
         };
         for (mode, expected) in [

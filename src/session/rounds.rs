@@ -154,12 +154,14 @@ impl Rounds {
         });
         let mut names_something = false;
         for missing in texts.flat_map(|text| missing(text)) {
-            names_something |= missing != Missing::Fetched;
+            names_something |= !matches!(missing, Missing::Fetched | Missing::Lookup(_));
             match missing {
                 Missing::Fetched => sources.collection.add_offered(),
                 Missing::Path(path) => add(&mut sources.collection, &path),
                 Missing::Repository(path) => sources.collection.add_asked(&path.join(".git")),
-                Missing::Lookup(name) => sources.collection.add_asked_lookup(&name),
+                // What this machine does not have either, or what is an address, no other round finds: an address that
+                // cannot be reached would be fetched in each.
+                Missing::Lookup(name) => names_something |= sources.collection.add_asked_lookup(&name),
                 Missing::StorePath(path) => {
                     let path = StorePath::parse(&path.to_string_lossy()).ok();
                     let here = path.filter(|path| Path::new(path.as_str()).exists());
@@ -198,6 +200,30 @@ mod tests {
             "error: undefined variable 'x'",
         );
         assert_eq!(next, Next::GiveUp);
+    }
+
+    /// `channel:x` in `NIX_PATH` that cannot be reached: in each round it would be fetched again, with all of Nix's attempts.
+    #[test]
+    fn what_is_not_found_here_either_is_not_looked_for() {
+        let directory = tempfile::tempdir_in("/var/tmp").unwrap();
+        std::fs::write(directory.path().join("default.nix"), "1").unwrap();
+        let entries = format!("nixpkgs=channel:nixos-26.05:here={}", directory.path().display());
+        for (name, expected) in [
+            ("nixpkgs", Next::GiveUp),
+            ("nowhere", Next::GiveUp),
+            ("here", Next::Look),
+        ] {
+            let mut sources = Sources::none();
+            let search_path = crate::sources::search_path::SearchPath::of_variable(&entries, "/".as_ref());
+            sources.collection = Collection::new(search_path, PathBuf::from("/"));
+            let text =
+                format!("error: file '{name}' was not found in the Nix search path (add it using $NIX_PATH or -I)");
+            assert_eq!(
+                after_failure(&mut Rounds::default(), &mut sources, &text),
+                expected,
+                "{name}"
+            );
+        }
     }
 
     #[test]

@@ -11,7 +11,7 @@ use super::request::Need;
 use crate::failure::Failure;
 use crate::sources::collect::Collection;
 use crate::sources::environment::{Chosen, Environment, Missed};
-use crate::sources::mirror::{Entry, Mirror};
+use crate::sources::mirror::{Entry, Shared, each};
 use crate::sources::proof::proof;
 use crate::sources::record::{Kept, Record};
 use crate::sources::search_path::SearchPath;
@@ -27,7 +27,7 @@ pub struct Sources {
     record: Option<Record>,
     unread: BTreeSet<PathBuf>,
     /// What the other machine has, if it still has it: after the last evaluation, then after the last round of this one.
-    base: Mirror,
+    base: Shared,
     lock: Option<Lock>,
 }
 
@@ -41,7 +41,26 @@ pub(super) struct Steps {
     /// What has to go, if there is something to begin with.
     pub removed: Option<Vec<PathBuf>>,
     /// What has to come.
-    pub added: Vec<(PathBuf, Entry)>,
+    pub added: Added,
+}
+
+/// What has to come, parents before children.
+#[derive(Debug)]
+pub(super) enum Added {
+    /// A whole mirror.
+    All(Shared),
+    /// What is new of it.
+    Some(Vec<(PathBuf, Entry)>),
+}
+
+impl Added {
+    /// Each of it.
+    pub(super) fn iter(&self) -> Box<dyn Iterator<Item = (&Path, &Entry)> + '_> {
+        match self {
+            Self::All(mirror) => Box::new(mirror.entries.iter().map(|(path, entry)| (path.as_path(), entry))),
+            Self::Some(entries) => Box::new(each(entries)),
+        }
+    }
 }
 
 impl Sources {
@@ -72,7 +91,7 @@ impl Sources {
             missed: Missed::default(),
             unread: BTreeSet::new(),
             record: None,
-            base: Mirror::default(),
+            base: Shared::default(),
             lock: None,
         }
     }
@@ -82,7 +101,7 @@ impl Sources {
     pub fn need(&self) -> Need {
         Need {
             mirror: self.collection.mirror().digest(),
-            base: (self.base != Mirror::default()).then(|| self.base.digest()),
+            base: (self.base != Shared::default()).then(|| self.base.digest()),
             proof: proof(self.collection.mirror()),
             trees: self.collection.trees().iter().cloned().collect(),
         }
@@ -105,12 +124,12 @@ impl Sources {
                 let change = self.base.change_from(&base);
                 Some(Steps {
                     removed: Some(change.removed),
-                    added: change.added,
+                    added: Added::Some(change.added),
                 })
             }
             Has::Nothing => Some(Steps {
                 removed: None,
-                added: self.base.change_from(&Mirror::default()).added,
+                added: Added::All(self.base.clone()),
             }),
         }
     }

@@ -134,7 +134,9 @@ fn change<W: Write>(output: &mut W, steps: &Steps, counter: &Counter) -> Result<
             Ok(())
         })?;
     }
-    framed(output, |frames| archive::write_entries(&steps.added, frames, counter))
+    framed(output, |frames| {
+        archive::write_entries(steps.added.iter(), frames, counter)
+    })
 }
 
 fn framed<W: Write, T>(output: &mut W, write: impl FnOnce(&mut FrameWriter<&mut W>) -> Result<T>) -> Result<T> {

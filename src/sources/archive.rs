@@ -4,7 +4,7 @@ use std::ffi::OsStr;
 use std::fs::{self, Metadata};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use anyhow::{Context, Result};
@@ -52,7 +52,11 @@ impl Counter {
 ///
 /// # Errors
 /// A file that cannot be read or has changed since it was collected, or a stream that cannot be written.
-pub fn write_entries(entries: &[(PathBuf, Entry)], to: impl Write, counter: &Counter) -> Result<Amount> {
+pub fn write_entries<'a>(
+    entries: impl IntoIterator<Item = (&'a Path, &'a Entry)>,
+    to: impl Write,
+    counter: &Counter,
+) -> Result<Amount> {
     let mut archive = Archive::new(to, counter);
     for (path, entry) in entries {
         let name = path.strip_prefix("/").unwrap_or(path);
@@ -280,7 +284,9 @@ fn header(kind: EntryType, mode: u32, mtime: i64, size: u64) -> Header {
 
 #[cfg(test)]
 mod tests {
+    use super::super::mirror::each;
     use super::*;
+    use std::path::PathBuf;
     use std::process::{Command, Stdio};
 
     fn unpack(stream: &[u8]) -> tempfile::TempDir {
@@ -329,9 +335,9 @@ mod tests {
     #[test]
     fn a_file_that_cannot_be_read_is_named() {
         let error = write_entries(
-            &[(
-                "/nonexistent/x".into(),
-                Entry::Content {
+            [(
+                Path::new("/nonexistent/x"),
+                &Entry::Content {
                     executable: false,
                     mtime: 0,
                     identity: Identity::of_bytes(b""),
@@ -394,7 +400,7 @@ mod tests {
             left: when,
             event: || event(&path),
         };
-        let result = write_entries(&entries, to, &Counter::default());
+        let result = write_entries(each(&entries), to, &Counter::default());
         if let Err(error) = &result {
             assert_eq!(error.to_string(), format!("cannot send {}", path.display()));
         }
@@ -550,7 +556,7 @@ mod tests {
         fs::remove_file(path("gone")).unwrap();
         fs::write(path("new"), "x").unwrap();
         let mut stream = Vec::new();
-        write_entries(&entries, &mut stream, &Counter::default()).unwrap();
+        write_entries(each(&entries), &mut stream, &Counter::default()).unwrap();
         let target = unpack(&stream);
         let there = |name: &str| target.path().join(path(name).strip_prefix("/").unwrap());
         assert_eq!(fs::read_link(there("link")).unwrap(), Path::new("before"));

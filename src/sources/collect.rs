@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 use super::environment::Asked;
 use super::guard;
 use super::literals::Literals;
-use super::mirror::{Entry, Identity, Kind, Mirror, READ_WHOLE};
+use super::mirror::{Entry, Identity, Kind, READ_WHOLE, Shared};
 use super::opening;
 use super::record::Kept;
 use super::search_path::SearchPath;
@@ -66,13 +66,13 @@ pub enum Refusal {
 /// resolves a linked file but reads a linked directory under the name it was given.
 ///
 /// What is named is sent, and of every directory on the way all names, which say what there is and what there is not; all
-/// else is shut (see [`Mirror`]) until the evaluation asks for it.
+/// else is shut (see [`super::mirror::Mirror`]) until the evaluation asks for it.
 #[derive(Debug)]
 pub struct Collection {
     search_path: SearchPath,
     home: PathBuf,
     config_home: PathBuf,
-    mirror: Mirror,
+    mirror: Shared,
     trees: BTreeSet<OsString>,
     /// Store paths that may be had if they cannot be fetched from elsewhere.
     offered: BTreeSet<PathBuf>,
@@ -102,7 +102,7 @@ impl Collection {
             search_path,
             config_home: home.join(".config"),
             home,
-            mirror: Mirror::default(),
+            mirror: Shared::default(),
             trees: BTreeSet::new(),
             offered: BTreeSet::new(),
             asked: Asked::default(),
@@ -255,8 +255,9 @@ impl Collection {
                 Entry::Content { .. } => !earlier.unread.contains(path),
                 _ => false,
             };
-            // In a place of the evaluator's, what is named this time is seen this time.
-            let is_ours = !guard::is_the_evaluators(path) || self.is_shown(path);
+            // In a place of the evaluator's, what is named this time is seen this time; so is a file that both machines have.
+            let is_theirs = guard::is_the_evaluators(path) || guard::is_of_both(path);
+            let is_ours = !is_theirs || self.is_shown(path);
             if is_wanted && is_ours && !shown::is_mark(path) && !self.has(path) {
                 self.add_asked(path);
             }
@@ -289,7 +290,7 @@ impl Collection {
 
     /// What is to be there.
     #[must_use]
-    pub fn mirror(&self) -> &Mirror {
+    pub fn mirror(&self) -> &Shared {
         &self.mirror
     }
 

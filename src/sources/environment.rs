@@ -64,10 +64,6 @@ const HARMLESS_OF_NIX: [&str; 7] = [
     "NIX_SYSTEM",
 ];
 
-/// What bash and others set anew for each command that they start, to its path: even here it is never the same twice. It is
-/// also what a Nix file calls an argument that it has no use for, so a computed name may look like it in every configuration.
-const SHELLS: &str = "_";
-
 /// What a name has in it that stands for a secret.
 const SECRET: [&str; 8] = [
     "SECRET",
@@ -179,7 +175,9 @@ impl Environment {
         let guessed = withheld
             .iter()
             .filter(may_be_meant)
-            .filter(|name| !missed.computing.is_empty() && *name != SHELLS);
+            // Every bash exports it, and whoever computes names means no such one: it would refuse each run that is typed.
+            .filter(|name| *name != "_")
+            .filter(|_| !missed.computing.is_empty());
         let mut names: BTreeSet<String> = guessed.cloned().collect();
         let surely = missed.names.intersection(&withheld).cloned();
         names.extend(surely);
@@ -231,7 +229,7 @@ impl Environment {
     /// Whether it can be this machine's over there.
     fn can_go(&self, name: &str) -> bool {
         let is_nixs = (name.starts_with("NIX_") && !HARMLESS_OF_NIX.contains(&name)) || name == "SSL_CERT_FILE";
-        let is_loaders = name.starts_with("LD_") || name.starts_with("GC_") || name == SHELLS;
+        let is_loaders = name.starts_with("LD_") || name.starts_with("GC_") || name == "_";
         let lacks = LENT.contains(&name) && name != "TMPDIR" && !self.is_set(name);
         !is_nixs && !is_loaders && !lacks && is_exportable(name)
     }
@@ -397,20 +395,6 @@ mod tests {
         }
     }
 
-    /// NixOS's own from-env.nix computes names, nearly every file has a `_:`, and every shell sets this one.
-    #[test]
-    fn what_a_shell_sets_for_each_command_is_meant_only_by_its_name() {
-        let mut environment = Environment::new(vec![("_".into(), "/bin/rebuild".into())], &[]);
-        let nothing = Asked::default();
-        assert!(
-            environment
-                .want(&computed(&["_", "name"]), &nothing)
-                .unwrap()
-                .is_empty()
-        );
-        assert!(environment.want(&missed(&["_"]), &nothing).is_err());
-    }
-
     #[test]
     fn a_secret_is_known_by_its_name_or_its_value() {
         for (name, value, secret) in [
@@ -434,6 +418,17 @@ mod tests {
         let chosen = environment.chosen(&Asked::default());
         assert!(names(&chosen).contains(&"AWS_SECRET_ACCESS_KEY"));
         assert!(chosen.withheld.contains("NIX_REMOTE"));
+    }
+
+    /// Every bash exports `_` to what is typed; only whoever names it means it.
+    #[test]
+    fn the_last_command_s_name_is_no_computed_one() {
+        let nothing = Asked::default();
+        let mut environment = environment(&[]);
+        environment.variables.push(("_".into(), "/usr/bin/rebuild".into()));
+        let guessed = environment.want(&computed(&["NIXOS", "_", "CONFIG"]), &nothing);
+        assert_eq!(guessed.unwrap(), set(&[]));
+        assert!(environment.want(&missed(&["_"]), &nothing).is_err());
     }
 
     #[test]

@@ -35,8 +35,15 @@ pub(super) fn directories(git: &Path) -> Vec<PathBuf> {
     // By what they are: files that name each other by `..` give ever longer names for the same directory.
     let mut seen = BTreeSet::new();
     let mut waiting = vec![named(git)];
+    // What is in its own place is there whatever is in it; what names another, somebody else may have written.
+    let own = fs::symlink_metadata(git)
+        .is_ok_and(|data| data.is_dir())
+        .then(|| git.to_owned());
     while let Some(directory) = waiting.pop() {
-        let place = fs::canonicalize(&directory).ok().filter(|_| is_gits(&directory));
+        let is_sensible = own.as_ref() == Some(&directory) || is_gits(&directory);
+        let place = fs::canonicalize(&directory)
+            .ok()
+            .filter(|place| is_sensible && place.is_dir());
         if !place.is_some_and(|place| seen.insert(place)) {
             continue;
         }
@@ -102,5 +109,11 @@ mod tests {
         assert_eq!(directories(&path("main/.git")).len(), 2);
         write("other/.git", "gitdir: ..\n");
         assert!(directories(&path("other/.git")).is_empty());
+        // A broken one is still in its place, and one by a link is as one that names another.
+        write("broken/.git/config", "x");
+        assert_eq!(directories(&path("broken/.git")), [path("broken/.git")]);
+        fs::create_dir(path("linked")).unwrap();
+        std::os::unix::fs::symlink("..", path("linked/.git")).unwrap();
+        assert!(directories(&path("linked/.git")).is_empty());
     }
 }

@@ -5,6 +5,7 @@ use std::ffi::OsStr;
 use std::fmt::Write;
 use std::fs::Metadata;
 use std::io::{self, Read};
+use std::ops::{Deref, DerefMut};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -187,6 +188,30 @@ pub struct Mirror {
     pub entries: BTreeMap<PathBuf, Entry>,
 }
 
+/// A mirror with several holders, which is copied only when one of them changes it: with 100,000 files one is 20 MB.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Shared(Arc<Mirror>);
+
+impl From<Mirror> for Shared {
+    fn from(mirror: Mirror) -> Self {
+        Self(Arc::new(mirror))
+    }
+}
+
+impl Deref for Shared {
+    type Target = Mirror;
+
+    fn deref(&self) -> &Mirror {
+        &self.0
+    }
+}
+
+impl DerefMut for Shared {
+    fn deref_mut(&mut self) -> &mut Mirror {
+        Arc::make_mut(&mut self.0)
+    }
+}
+
 /// What makes one mirror of another.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Change {
@@ -200,8 +225,9 @@ impl Mirror {
     /// The name of exactly this mirror: a digest of all that is in it, in hexadecimal digits.
     #[must_use]
     pub fn digest(&self) -> String {
-        let digest = Sha256::digest(self.to_bytes());
-        hexadecimal(&digest[..20])
+        let mut sum = Sha256::new();
+        self.write(|bytes| sum.update(bytes));
+        hexadecimal(&sum.finalize()[..20])
     }
 
     /// Directories that are there only because something lies in them: nothing is said of their names. So is the store.
@@ -262,6 +288,12 @@ impl Mirror {
     #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {
         let mut bytes = Vec::new();
+        self.write(|piece| bytes.extend_from_slice(piece));
+        bytes
+    }
+
+    /// The same, piece by piece.
+    fn write(&self, mut to: impl FnMut(&[u8])) {
         for (path, entry) in &self.entries {
             let (word, target) = match entry {
                 Entry::Open { mtime: None } => ("o".to_owned(), None),
@@ -288,12 +320,14 @@ impl Mirror {
                     (format!("{kind}{mtime}:{identity}"), None)
                 }
             };
-            bytes.extend([word.as_bytes(), b" ", path.as_os_str().as_bytes(), b"\0"].concat());
+            for piece in [word.as_bytes(), b" ", path.as_os_str().as_bytes(), b"\0"] {
+                to(piece);
+            }
             if let Some(target) = target {
-                bytes.extend([target.as_os_str().as_bytes(), b"\0"].concat());
+                to(target.as_os_str().as_bytes());
+                to(b"\0");
             }
         }
-        bytes
     }
 
     /// What [`Mirror::to_bytes`] wrote; nothing if it is something else.
@@ -335,6 +369,11 @@ impl Mirror {
         }
         Some(Self { entries })
     }
+}
+
+/// Each of these, as those of a mirror are seen.
+pub fn each(entries: &[(PathBuf, Entry)]) -> impl Iterator<Item = (&Path, &Entry)> {
+    entries.iter().map(|(path, entry)| (path.as_path(), entry))
 }
 
 /// Bytes as hexadecimal digits.
@@ -439,6 +478,16 @@ mod tests {
         let mut other = all.clone();
         other.entries.insert("/a b\n/c".into(), content("y"));
         assert_ne!(other.digest(), all.digest());
+    }
+
+    #[test]
+    fn a_shared_mirror_is_copied_when_it_is_changed_and_not_before() {
+        let mut first = Shared::from(mirror(&[("/", Entry::Open { mtime: None })]));
+        let second = first.clone();
+        assert!(Arc::ptr_eq(&first.0, &second.0));
+        first.entries.insert("/a".into(), content("x"));
+        assert!(!Arc::ptr_eq(&first.0, &second.0));
+        assert_eq!((first.entries.len(), second.entries.len()), (2, 1));
     }
 
     #[test]

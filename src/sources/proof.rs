@@ -101,7 +101,7 @@ fn digest(entry: &Entry) -> Option<String> {
 mod tests {
     use super::*;
     use crate::sources::archive::{Counter, write_entries};
-    use crate::sources::mirror::Made;
+    use crate::sources::mirror::{Made, each};
     use std::ffi::{OsStr, OsString};
     use std::fs;
     use std::io::Write;
@@ -205,7 +205,7 @@ mod tests {
         let target = tempfile::tempdir().unwrap();
         let stream = target.path().with_extension("tar");
         let entries: Vec<_> = mirror.entries.clone().into_iter().collect();
-        write_entries(&entries, fs::File::create(&stream).unwrap(), &Counter::default()).unwrap();
+        write_entries(each(&entries), fs::File::create(&stream).unwrap(), &Counter::default()).unwrap();
         let mut tar = Command::new("tar");
         let tar = tar.arg("-xf").arg(&stream).arg("-C").arg(target.path());
         assert!(tar.status().unwrap().success());

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
-use super::mirror::{Mirror, hexadecimal};
+use super::mirror::{Mirror, Shared, hexadecimal};
 use crate::written;
 
 /// As many records as are kept, of all hosts and configurations.
@@ -19,7 +19,7 @@ const MOST_RECORDS: usize = 32;
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Kept {
     /// What was there.
-    pub mirror: Mirror,
+    pub mirror: Shared,
     /// The files of it that were not read after all: they do not go again, unless something names them again.
     pub unread: BTreeSet<PathBuf>,
     /// The environment variables that it asked for and nobody had foreseen.
@@ -50,7 +50,7 @@ impl Kept {
         let (paths, names): (Vec<&[u8]>, Vec<&[u8]>) = words.partition(|word| word.starts_with(b"/"));
         let names = names.into_iter().filter_map(|name| std::str::from_utf8(name).ok());
         Some(Self {
-            mirror: Mirror::from_bytes(mirror)?,
+            mirror: Mirror::from_bytes(mirror)?.into(),
             unread: paths
                 .into_iter()
                 .map(|path| PathBuf::from(OsStr::from_bytes(path)))
@@ -139,7 +139,8 @@ mod tests {
         let kept = Kept {
             mirror: Mirror {
                 entries: [("/a b\n".into(), Entry::Shut(Kind::File))].into(),
-            },
+            }
+            .into(),
             unread: ["/c\n".into(), "/d".into()].into(),
             variables: ["COLOUR".into(), "X".into()].into(),
         };

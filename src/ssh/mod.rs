@@ -3,6 +3,7 @@
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzz;
 mod led;
+mod needs;
 mod patience;
 mod reasons;
 mod said;
@@ -203,6 +204,8 @@ impl Ssh {
     fn options_for_nix(&self, host: &Host) -> Vec<String> {
         let mut options = self.options(host);
         options.extend(host.options_for_nix());
+        // The user's configuration may have others: for a person who types.
+        options.extend(needs::OPTIONS.map(str::to_owned));
         options
     }
 
@@ -225,9 +228,8 @@ impl Ssh {
             // A refused forwarding costs the fast way of copying, not the run.
             "-o",
             "ExitOnForwardFailure=no",
-            "-o",
-            "RemoteCommand=none",
         ]);
+        command = command.args(needs::OPTIONS);
         if let Some((there, here)) = forward {
             let mut sockets = OsString::from(there);
             sockets.push(":");
@@ -263,6 +265,9 @@ impl Drop for Ssh {
     }
 }
 
+/// A login whose `PATH` leads nowhere has no dd either, and then nobody reads the script.
+const FIND_DD: &str = "command -v dd >/dev/null || PATH=$PATH:/run/current-system/sw/bin:/usr/bin:/bin";
+
 /// The line after which the script comes.
 const SCRIPT: &str = "@rebuild script";
 
@@ -273,7 +278,7 @@ const SPARE: usize = 16;
 /// The command line that the login shell over there gets.
 fn start(script_length: usize) -> String {
     format!(
-        "exec /bin/sh -c 'while IFS= read -r line; do case $line in \"{SCRIPT}\") \
+        "exec /bin/sh -c '{FIND_DD}; while IFS= read -r line; do case $line in \"{SCRIPT}\") \
          eval \"$(dd bs={script_length} count=1 iflag=fullblock 2>/dev/null)\"; exit;; esac; done'"
     )
 }
@@ -303,9 +308,7 @@ pub fn socket_there() -> std::io::Result<PathBuf> {
 /// # Errors
 /// When the system has no random numbers.
 pub fn new_name() -> std::io::Result<String> {
-    let mut random = [0; 16];
-    std::io::Read::read_exact(&mut std::fs::File::open("/dev/urandom")?, &mut random)?;
-    Ok(format!("{:032x}", u128::from_ne_bytes(random)))
+    Ok(format!("{:032x}", u128::from_ne_bytes(private::random()?)))
 }
 
 #[cfg(test)]
@@ -341,15 +344,11 @@ mod tests {
                 .unwrap()
         };
         let command = Invocation::new("nix-copy-closure");
-        assert_eq!(of("", "b"), command);
-        assert_eq!(
-            of("-i key", "ssh://b:2222"),
-            command.clone().env("NIX_SSHOPTS", "-p 2222 -i key")
-        );
-        assert_eq!(
-            of("-4", "[fe80::1%25eth0]"),
-            command.clone().env("NIX_SSHOPTS", "-4 -o HostName=fe80::1%%eth0")
-        );
+        let needs = "-o RemoteCommand=none -o SessionType=default -o StdinNull=no";
+        let with = |options: &str| command.clone().env("NIX_SSHOPTS", format!("{options}{needs}"));
+        assert_eq!(of("", "b"), with(""));
+        assert_eq!(of("-i key", "ssh://b:2222"), with("-p 2222 -i key "));
+        assert_eq!(of("-4", "[fe80::1%25eth0]"), with("-4 -o HostName=fe80::1%%eth0 "));
     }
 
     #[test]
@@ -372,9 +371,10 @@ mod tests {
         let command = ssh.session(&host(), Some(forward), 1234);
         let words: Vec<_> = command.words().map(|word| word.to_string_lossy()).collect();
         let expected = "ssh|-p|22|-o|ProxyCommand=a b|-T|-a|-x|-o|ConnectTimeout=20|-o|ServerAliveInterval=30\
-            |-o|ServerAliveCountMax=3|-o|ExitOnForwardFailure=no|-o|RemoteCommand=none|-R|/tmp/there:/tmp/here\
-            |--|me@builder|exec /bin/sh -c 'while IFS= read -r line; do case $line in \"@rebuild script\") \
-            eval \"$(dd bs=1234 count=1 iflag=fullblock 2>/dev/null)\"; exit;; esac; done'";
+            |-o|ServerAliveCountMax=3|-o|ExitOnForwardFailure=no|-o|RemoteCommand=none|-o|SessionType=default\
+            |-o|StdinNull=no|-R|/tmp/there:/tmp/here|--|me@builder|exec /bin/sh -c 'command -v dd >/dev/null || \
+            PATH=$PATH:/run/current-system/sw/bin:/usr/bin:/bin; while IFS= read -r line; do case $line in \
+            \"@rebuild script\") eval \"$(dd bs=1234 count=1 iflag=fullblock 2>/dev/null)\"; exit;; esac; done'";
         assert_eq!(words.join("|"), expected);
     }
 

@@ -15,14 +15,27 @@ pub fn no_session(host: &Host, code: u8, text: &str) -> Failure {
         .lines()
         .find(|line| UNREACHABLE.iter().any(|part| line.contains(part)))
         .filter(|_| code == 255);
-    let unknown = no_connection.and_then(|line| line.strip_prefix(UNKNOWN_NAME)?.split(':').next());
+    // The name may be an address, with colons of its own.
+    let unknown = no_connection.and_then(|line| line.strip_prefix(UNKNOWN_NAME)?.rsplit_once(": "));
     let not_reached = || {
         (
             format!("{host} cannot be reached"),
             format!("is it on, and does sshd run there? try: ssh {ssh} true"),
         )
     };
-    let (what, remedy) = if let Some(name) = unknown {
+    let (what, remedy) = if let Some((name, NO_ANSWER)) = unknown {
+        (
+            format!("no name server answers this machine, which asks for '{name}'"),
+            format!(
+                "has it a network? try: getent hosts {name}\nor name the address itself in ~/.ssh/config:\n  Host {name}\n    HostName ADDRESS"
+            ),
+        )
+    } else if let Some((address, interface)) = unknown.and_then(|(name, _)| link_local(name)) {
+        (
+            format!("this machine has no network interface '{interface}', by which {address} is to be reached"),
+            "see which there are: ip link".to_owned(),
+        )
+    } else if let Some((name, _)) = unknown {
         (
             format!("no machine is known by the name '{name}'"),
             format!("check the spelling, or name its address in ~/.ssh/config:\n  Host {name}\n    HostName ADDRESS"),
@@ -68,6 +81,18 @@ pub fn no_session(host: &Host, code: u8, text: &str) -> Failure {
         failure
     }
 }
+
+/// An address of one link only, and the interface that leads there (`fe80::1%eth0`).
+fn link_local(name: &str) -> Option<(&str, &str)> {
+    let (address, interface) = name.split_once('%')?;
+    address
+        .parse::<std::net::Ipv6Addr>()
+        .is_ok()
+        .then_some((address, interface))
+}
+
+/// What the resolver says where nobody knows whether there is such a name (glibc's and musl's words).
+const NO_ANSWER: &str = "Temporary failure in name resolution";
 
 const UNKNOWN_NAME: &str = "ssh: Could not resolve hostname ";
 
@@ -141,6 +166,48 @@ mod tests {
         );
     }
 
+    /// A name is misspelled only if somebody who knows says that there is none.
+    #[test]
+    fn what_ssh_cannot_resolve_has_its_own_reason() {
+        for (name, why, expected) in [
+            (
+                "builder",
+                "Name or service not known",
+                "no machine is known by the name 'builder'",
+            ),
+            (
+                "builder",
+                "Temporary failure in name resolution",
+                "no name server answers this machine, which asks for 'builder'",
+            ),
+            (
+                "a.b",
+                "No address associated with hostname",
+                "no machine is known by the name 'a.b'",
+            ),
+            (
+                "fe80::1%eth9",
+                "Name or service not known",
+                "this machine has no network interface 'eth9', by which fe80::1 is to be reached",
+            ),
+            (
+                "fe80::1",
+                "Name or service not known",
+                "no machine is known by the name 'fe80::1'",
+            ),
+            (
+                "x%y",
+                "Name or service not known",
+                "no machine is known by the name 'x%y'",
+            ),
+        ] {
+            let text = format!("ssh: Could not resolve hostname {name}: {why}\r\nand more");
+            let failure = no_session(&host(), 255, &text);
+            assert!(failure.to_string().starts_with(expected), "{failure}");
+            assert_eq!(failure.unreachable(), Some("me@builder"));
+        }
+    }
+
     /// Only this may be answered with a machine that does it instead.
     #[test]
     fn unreachable_is_what_never_was_a_connection() {
@@ -159,7 +226,9 @@ mod tests {
             let failure = no_session(&host(), 255, text);
             assert_eq!(failure.unreachable(), Some("me@builder"), "{text}");
             assert!(
-                failure.to_string().contains("cannot be reached") || failure.to_string().contains("is known by"),
+                ["cannot be reached", "is known by", "no name server"]
+                    .iter()
+                    .any(|part| failure.to_string().contains(part)),
                 "{failure}"
             );
             assert!(!failure.to_string().contains("UNKNOWN"), "{failure}");

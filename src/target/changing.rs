@@ -224,6 +224,8 @@ impl Target {
                 Next::Reply(Reply::Foreign) => break Heard::Foreign,
                 Next::Reply(Reply::Unknown) => break Heard::Unknown,
                 Next::Reply(Reply::Missing(program)) => break Heard::Failed(self.missing(&program)),
+                Next::Reply(Reply::NotRoot(name)) => break Heard::Failed(self.not_root(&name)),
+                Next::Reply(Reply::Unwritable) => break Heard::Failed(self.unwritable(session.last_words())),
                 Next::Reply(Reply::Root) => {
                     is_root = true;
                     // Not before: a prompt for a password may have been on this terminal.
@@ -293,7 +295,12 @@ impl Target {
             Ending::Lost => Failure::new(format!("{action} on {on} was killed before its end"))
                 .with_remedy("run the same command again"),
             Ending::Unstarted => {
-                Failure::new(format!("{action} on {on} could not be started")).with_remedy("nothing was changed")
+                let remedy = if self.systemd_run {
+                    "nothing was changed; is it systemd-run that fails? without it: NIXOS_REBUILD_NO_SYSTEMD_RUN=1 rebuild ..."
+                } else {
+                    "nothing was changed"
+                };
+                Failure::new(format!("{action} on {on} could not be started")).with_remedy(remedy)
             }
         };
         Err(failure.into())

@@ -122,6 +122,7 @@ impl Target {
                         profile.display()
                     ));
                 }
+                Reply::Gone(system) => break gone(&system, profile, &on),
                 Reply::Lacks(file) => break no_system(system, profile, &file, &on),
                 Reply::NoSpecialisation => break no_specialisation(specialisation, &others),
                 Reply::Failed(stage) => {
@@ -134,6 +135,17 @@ impl Target {
         session.is_over();
         Err(failure.into())
     }
+}
+
+/// A generation's link may outlive its system: somebody has deleted it by force, or restored a profile alone.
+fn gone(system: &str, profile: &Path, on: &str) -> Failure {
+    Failure::new(format!(
+        "the system of the generation before the current one of {} is not on {on} any more: {system}",
+        profile.display()
+    ))
+    .with_remedy(
+        "nothing was changed; take another one: rebuild list-generations, and then: rebuild switch --store-path PATH",
+    )
 }
 
 /// A store path that is no NixOS must not become one's profile (nixpkgs#144811).

@@ -38,10 +38,22 @@ pub struct Wants {
     pub rights: Rights,
     /// Whether [`Target::change`] will be called, which takes root.
     pub changes: bool,
-    /// Whether [`Target::daemon`] will be used.
-    pub receives: bool,
+    /// What [`Target::daemon`] will be used for.
+    pub receives: Receives,
     /// Whether [`Target::root_here`] will be used.
     pub upgrades: bool,
+}
+
+/// What comes into the target's store.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Receives {
+    /// Nothing.
+    #[default]
+    Nothing,
+    /// What is built there itself.
+    ItsOwn,
+    /// What another machine sends, which takes root where the user is not trusted.
+    FromElsewhere,
 }
 
 /// What [`Target::inspect`] looks at.
@@ -92,7 +104,7 @@ pub struct Target {
     name: String,
     /// The system that ran at the beginning, and that of the system profile.
     current: [String; 2],
-    /// How this user becomes root: not at all if that is what he is.
+    /// How this user becomes root: not at all if that is what they are.
     rights: Rights,
     password: Option<Password>,
     /// The words of `NIX_SUDOOPTS`.

@@ -7,7 +7,7 @@ use super::password::{Password, is_on_terminal};
 use super::reply::{Ending, Record, Reply};
 use super::session::{Next, Session};
 use super::text::{self, Task, program};
-use super::{Target, Wants};
+use super::{Receives, Target, Wants};
 use crate::daemon::Daemon;
 use crate::failure::Failure;
 use crate::host::{Host, Place};
@@ -27,6 +27,9 @@ const SUDO_OPTIONS: &str = "NIX_SUDOOPTS";
 /// The variable of those who set what is no system.
 const CARELESS: &str = "NIXOS_REBUILD_I_UNDERSTAND_THE_CONSEQUENCES_PLEASE_BREAK_MY_SYSTEM";
 
+/// What hands a password to run0. A system may bring it with itself.
+const AGENT: &str = "polkit-stdin-agent";
+
 /// What the first look sees.
 #[derive(Default)]
 struct Seen {
@@ -41,6 +44,8 @@ struct Seen {
 enum Attempt {
     Root(Session),
     Refused(Failure),
+    /// What hands the password over is not there yet.
+    Later,
 }
 
 /// A connection that others share as long as it is kept.
@@ -107,7 +112,8 @@ impl Target {
             current: seen.current,
             _first: place.host().map(|_| first),
         };
-        if let (Some(host), true, None) = (place.host(), wants.receives, &target.nix) {
+        let receives = wants.receives != Receives::Nothing;
+        if let (Some(host), true, None) = (place.host(), receives, &target.nix) {
             return Err(no_nix(host).into());
         }
         let elevates = target.rights.elevation != Elevation::None;
@@ -116,12 +122,14 @@ impl Target {
                 .with_remedy("add --sudo, or log in as root there")
                 .into());
         }
-        if wants.changes || ((wants.receives || wants.upgrades) && elevates) {
-            let mut session = target.become_root(&seen.user, ssh, observer, signals)?;
-            if wants.changes {
-                target.hear_of_last(&mut session, observer, signals)?;
+        if wants.changes || ((receives || wants.upgrades) && elevates) {
+            let needed_now = wants.receives == Receives::FromElsewhere || wants.upgrades;
+            if let Some(mut session) = target.become_root(&seen.user, needed_now, ssh, observer, signals)? {
+                if wants.changes {
+                    target.hear_of_last(&mut session, observer, signals)?;
+                }
+                session.is_over();
             }
-            session.is_over();
         }
         observer.see(Event::Phase(Phase::Done));
         Ok(target)
@@ -146,14 +154,16 @@ impl Target {
         }
     }
 
-    /// Sees that there is a way to root, with the password that is asked for here.
+    /// Sees that there is a way to root, with the password that is asked for here. Nothing, where that can be seen only
+    /// after the build, and root is not needed before (`needed_now`).
     fn become_root(
         &mut self,
         user: &str,
+        needed_now: bool,
         ssh: &Ssh,
         observer: &mut dyn Observer,
         signals: &Signals,
-    ) -> Result<Session> {
+    ) -> Result<Option<Session>> {
         let mut tries = 0;
         loop {
             if self.rights.ask_password {
@@ -164,7 +174,16 @@ impl Target {
             }
             tries += 1;
             match self.try_root(user, ssh, observer, signals)? {
-                Attempt::Root(session) => return Ok(session),
+                Attempt::Root(session) => return Ok(Some(session)),
+                Attempt::Later if needed_now => return Err(self.missing(AGENT).into()),
+                Attempt::Later => {
+                    observer.see(Event::Text(format!(
+                        "{} has no {AGENT}, which hands the password to run0: if the new system has it, the password is \
+                         tried after the build",
+                        self.label()
+                    )));
+                    return Ok(None);
+                }
                 Attempt::Refused(failure) => {
                     if !self.rights.ask_password || tries == TRIES || !is_on_terminal() {
                         return Err(failure.into());
@@ -187,6 +206,9 @@ impl Target {
                 }
                 Next::Reply(Reply::Missing(program)) => {
                     session.is_over();
+                    if program == AGENT {
+                        return Ok(Attempt::Later);
+                    }
                     return Err(self.missing(&program).into());
                 }
                 Next::Reply(Reply::Refused | Reply::Left) => {
@@ -200,7 +222,7 @@ impl Target {
     }
 
     pub(super) fn missing(&self, program: &str) -> Failure {
-        let remedy = if program == "polkit-stdin-agent" {
+        let remedy = if program == AGENT {
             "it hands a password to run0: install it there, or write --elevate sudo"
         } else {
             "choose another program: --elevate sudo, run0 or doas"
@@ -210,8 +232,35 @@ impl Target {
             .with_code(127)
     }
 
+    /// Whom `sudo` makes of the user, where that is not root.
+    pub(super) fn not_root(&self, name: &str) -> Failure {
+        let (on, program) = (self.label(), program(self.rights.elevation));
+        Failure::new(format!("{program} on {on} makes this user {name}, and not root: nothing was changed")).with_remedy(
+            "is there a -u in NIX_SUDOOPTS? or runas_default in the sudoers file there: NIX_SUDOOPTS='-u root' rebuild ...",
+        )
+    }
+
+    /// Where a change is noted, so that it outlives the connection.
+    pub(super) fn unwritable(&self, words: Option<&str>) -> Failure {
+        let on = self.label();
+        let words = words.map_or(String::new(), |words| format!(" ({words})"));
+        Failure::new(format!(
+            "a change of {on} cannot be noted in /var/lib/rebuild there{words}: nothing was changed"
+        ))
+        .with_remedy(
+            "is the disk full, or read-only? try there, as root: mkdir -p /var/lib/rebuild; df /var/lib/rebuild",
+        )
+    }
+
     pub(super) fn refused(&self, user: &str, words: Option<&str>) -> Failure {
         let (on, program) = (self.label(), program(self.rights.elevation));
+        // It refuses before it looks at any password (sudoers' requiretty).
+        if words.is_some_and(|words| words.contains("must have a tty")) {
+            return Failure::new(format!(
+                "{program} on {on} wants a terminal, and there is none over ssh: nothing was changed"
+            ))
+            .with_remedy(format!("in its sudoers file: Defaults:{user} !requiretty"));
+        }
         let words = words.map_or(String::new(), |words| format!(" ({words})"));
         if self.password.is_some() {
             return Failure::new(format!(
@@ -236,6 +285,8 @@ impl Target {
             match session.next(observer, signals)? {
                 Next::Output(bytes) => output.take(&bytes, observer),
                 Next::Reply(Reply::Nothing) => return Ok(()),
+                Next::Reply(Reply::NotRoot(name)) => return Err(self.not_root(&name).into()),
+                Next::Reply(Reply::Unwritable) => return Err(self.unwritable(session.last_words()).into()),
                 Next::Reply(Reply::Record(record)) => last = Some(record),
                 Next::Reply(Reply::Running) => {
                     waited = true;

@@ -28,11 +28,17 @@ pub(super) enum Reply {
     Refused,
     /// The user has become root.
     Root,
+    /// Root's script runs as this user, who is not root and may not do what it has to.
+    NotRoot(String),
+    /// There is no room for the record of a change, or none may be made.
+    Unwritable,
     /// The part that was to be root's has ended.
     Left,
 
     /// There is no generation before the current one.
     NoPrevious,
+    /// The system of the generation before the current one is not in the store.
+    Gone(String),
     /// The system has no such file.
     Lacks(String),
     /// The system has this specialisation.
@@ -121,8 +127,11 @@ impl Reply {
             "missing" => Self::Missing(rest),
             "refused" => Self::Refused,
             "root" => Self::Root,
+            "not-root" => Self::NotRoot(rest),
+            "unwritable" => Self::Unwritable,
             "left" => Self::Left,
             "no-previous" => Self::NoPrevious,
+            "gone" => Self::Gone(rest),
             "lacks" => Self::Lacks(rest),
             "has-specialisation" => Self::HasSpecialisation(rest),
             "no-specialisation" => Self::NoSpecialisation,

@@ -359,7 +359,7 @@ fn speak(mut stdin: ChildStdin, incoming: &Receiver<Vec<u8>>) {
     }
 }
 
-/// To the end of the stream, though nobody hear it any more: who writes must come to his end.
+/// To the end of the stream, though nobody hear it any more: who writes must come to an end.
 fn listen<R: Read>(stdout: R, post: &Post) {
     let mut lines = Lines::new(stdout);
     while let Some(line) = lines.next_line() {

@@ -89,7 +89,6 @@ fn of_an_odd_configuration_nothing_is_run() {
         ),
         ("build --flake .#a#b", "is no name of a configuration", "REFERENCE#NAME"),
         ("build --attr pi", "there is no ./system.nix", "--file FILE --attr pi"),
-        ("build --impure", "--impure is for flakes", "leave --impure out"),
         ("--flake build", "this is a verb", "write build --flake"),
         (
             "build --verify-eval",
@@ -111,6 +110,30 @@ fn of_an_odd_configuration_nothing_is_run() {
         );
     }
     assert!(stage.calls().is_empty());
+}
+
+/// An alias or a script that gives them always must not break.
+#[test]
+fn flags_of_flakes_without_a_flake_warn_and_reach_no_command() {
+    for flags in [
+        "--impure",
+        "--offline --refresh",
+        "--override-input a b --no-registries",
+    ] {
+        let stage = Stage::new();
+        stage.stub("nix-build", &format!("echo {SYSTEM}"));
+        let run = stage.rebuild(&format!("build {flags}"));
+        assert_eq!(
+            (run.code, run.stdout.trim_end()),
+            (0, SYSTEM),
+            "{flags}: {}",
+            run.stderr
+        );
+        assert!(run.stderr.contains("warning: --"), "{flags}: {}", run.stderr);
+        assert!(run.stderr.contains("has no effect: it is for flakes"), "{}", run.stderr);
+        let plain = "nix-build <nixpkgs/nixos> --attr config.system.build.toplevel --log-format internal-json";
+        assert_eq!(stage.calls(), [plain], "{flags}");
+    }
 }
 
 /// Never with a warning and another file. What can be shown there is (`sources/collect/shown.rs`).

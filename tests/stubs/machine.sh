@@ -58,6 +58,9 @@ ln -s /nix/store/linux-6.1.5/Image "$root$system/kernel"
 ln -s "$before" "$root/run/current-system"
 ln -s "$before" "$root/run/booted-system"
 
+# What a test does to it.
+[ ! -e "$stage/prepare" ] || . "$stage/prepare"
+
 if [ "$user" = 0 ]; then
 	exec /usr/sbin/chroot "$root" "$@"
 elif [ "$(tr -s ' ' </proc/self/uid_map)" = ' 0 0 4294967295' ]; then

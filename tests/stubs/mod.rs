@@ -170,6 +170,11 @@ impl Stage {
         fs::read_to_string(self.path(name)).unwrap_or_default()
     }
 
+    /// What is done to a machine of its own before each run, in words of `machine.sh`.
+    pub fn prepare(&self, text: &str) {
+        self.write("prepare", text);
+    }
+
     /// Whoever types the command is no root, but this user.
     pub fn typed_by(&self, user: u32) {
         self.user.set(user);
@@ -341,6 +346,25 @@ impl Stage {
         command.args(arguments.split_whitespace()).current_dir(self.root.path());
         command.env_clear().envs(self.variables.borrow().iter().cloned());
         command
+    }
+
+    /// From a directory that is deleted.
+    pub fn rebuild_from_nowhere(&self, arguments: &str) -> Run {
+        let typed = self.command(arguments);
+        let mut command = Command::new("sh");
+        command.args([
+            "-c",
+            "mkdir nowhere && cd nowhere && rmdir ../nowhere && exec \"$@\"",
+            "sh",
+        ]);
+        command.arg(typed.get_program()).args(typed.get_args());
+        command.current_dir(self.root.path());
+        command.env_clear().envs(self.variables.borrow().iter().cloned());
+        command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        self.run(command).finish()
     }
 
     pub fn rebuild(&self, arguments: &str) -> Run {

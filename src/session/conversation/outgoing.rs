@@ -1,7 +1,6 @@
 //! What is said and sent to the other machine, and what the user is told of it.
 
 use std::ffi::OsString;
-use std::path::PathBuf;
 
 use anyhow::Result;
 
@@ -9,6 +8,7 @@ use super::Conversation;
 use crate::progress::Event;
 use crate::session::named::{refused, shown};
 use crate::session::reply::Has;
+use crate::session::sources::Added;
 use crate::session::speaker::Speech;
 use crate::sources::mirror::Entry;
 
@@ -67,7 +67,7 @@ impl Conversation<'_> {
         self.say(Speech::Change(steps));
     }
 
-    fn name_sent(&mut self, added: &[(PathBuf, Entry)]) {
+    fn name_sent(&mut self, added: &Added) {
         let files = added.iter().filter(|(_, entry)| matches!(entry, Entry::Content { .. }));
         for (number, (path, _)) in files.enumerate() {
             let line = format!("sending {}", shown(path));

@@ -15,6 +15,7 @@ build() {
 	mkdir -p "$state/$place"
 	root=$state/$place/result
 	attend realise "$drv" --add-root "$root" >"$work/roots"
+	[ "$code" -ne 137 ] || tell_memory
 	[ "$code" -eq 0 ] || fail build "$code"
 	# There is one for each output, which have their names behind it, but not "out".
 	[ -L "$root" ] || root=$(head -n 1 "$work/roots")

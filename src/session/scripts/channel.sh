@@ -61,3 +61,25 @@ attend() {
 	} 2>/dev/null
 	watcher=''
 }
+
+# tell_memory: what there is, where a program was killed: mostly it was the kernel, for want of it. The nearest limit of
+# this login's own groups may be less than the machine has.
+tell_memory() {
+	memory='' swap='' limit=''
+	while read -r name size _; do
+		case $name in
+		MemTotal:) memory=$((size / 1024)) ;;
+		SwapTotal:) swap=$((size / 1024)) ;;
+		esac
+	done </proc/meminfo
+	group=$(sed -n 's/^0:://p' /proc/self/cgroup)
+	while [ -n "${group#/}" ]; do
+		limit=$(cat "/sys/fs/cgroup$group/memory.max" 2>/dev/null) || limit=''
+		case $limit in
+		'' | *[!0-9]*) limit='' group=${group%/*} ;;
+		*) break ;;
+		esac
+	done
+	[ -z "$limit" ] || limit=", of which its user may take $((limit / 1048576)) MiB"
+	echo "(that machine has $memory MiB of memory and $swap MiB of swap$limit)"
+} 2>/dev/null

@@ -3,10 +3,12 @@
 # program of that system (rb_probe, 400 bytes) is built by Nix: it tests the setting, the emulator, the sandbox and
 # /etc/nix/machines at once. /bin/sh as the builder would prove nothing: it is this machine's own.
 
-# attempt [OPTION...]: one build, with the flags of the real one, never of the same derivation twice. In the background
+# attempt LOG [OPTION...]: one build, with the flags of the real one, never of the same derivation twice. In the background
 # and waited for, so that it can be ended with the run.
 attempt() {
-	build_probe "$@" >/dev/null 2>>"$work/probe-log" &
+	log=$1
+	shift
+	build_probe "$@" >/dev/null 2>"$log" &
 	building=$!
 	wait "$building"
 }
@@ -21,20 +23,33 @@ build_probe() {
 		}"
 }
 
+# is_of_systems LOG: whether Nix says there that it does not build for such a system. Nothing else that fails is a reason
+# to try it in another way, or to speak of emulators.
+is_of_systems() {
+	grep -qE "is required to build|Required system:|may not have all required system" "$1"
+}
+
 # probe: writes its answer to $work/probe: "native" (settings there suffice), "option" (with extra-platforms given by
-# us, which Nix takes from trusted users), or "no" and leaves the reason in $work/probe-log.
+# us, which Nix takes from trusted users), "no-platform", or "no" with the reason in $work/probe-log.
 probe() {
 	building=''
 	trap '[ -z "$building" ] || kill -TERM "$building" 2>/dev/null; exit 1' TERM
-	printf '%b' "$rb_probe" >"$share/emulation-probe"
+	printf '%b' "$rb_probe" 2>/dev/null >"$share/emulation-probe" || {
+		echo room >"$work/probe"
+		return
+	}
 	chmod 0700 "$share/emulation-probe"
-	if attempt; then
-		echo native >"$work/probe"
-	elif attempt --option extra-extra-platforms "$rb_system"; then
-		echo option >"$work/probe"
-	else
-		echo no >"$work/probe"
+	answer=no
+	if attempt "$work/probe-log"; then
+		answer=native
+	elif is_of_systems "$work/probe-log"; then
+		if attempt "$work/probe-log" --option extra-extra-platforms "$rb_system"; then
+			answer=option
+		elif is_of_systems "$work/probe-log"; then
+			answer=no-platform
+		fi
 	fi
+	echo "$answer" >"$work/probe"
 }
 
 # probe_start: beside the evaluation, so that it costs no time.
@@ -71,13 +86,30 @@ probe_end() {
 		emulation=native
 		! is_presumed "$platform" || emulation=option
 	fi
-	[ "$emulation" = no ] || return 0
+	case $emulation in
+	native | option) return 0 ;;
+	no-platform) fail no-platform 1 ;;
+	room | '') fail room 1 ;;
+	esac
 	case $(cat "$work/probe-log") in
 	*'Exec format error'*) fail no-emulator 1 ;;
-	*'is required to build'* | *'Required system'*) fail no-platform 1 ;;
 	esac
+	# Nix's own words, and then ours.
 	cat "$work/probe-log"
+	case $(cat "$work/probe-log") in
+	*'nable to start any build'*) fail probe-jobs 1 ;;
+	*'No space left on device'* | *'Disk quota exceeded'*) fail probe-space 1 ;;
+	*'Read-only file system'*) fail probe-read-only 1 ;;
+	*'build users'* | *'build-users-group'*) fail probe-users 1 ;;
+	esac
+	! is_of_hook "$work/probe-log" || fail probe-hook 1
 	fail probe 1
+}
+
+# is_of_hook LOG: whether what failed is the program that Nix here runs after each build; its setting says which.
+is_of_hook() {
+	hook=$("$nix_bin/nix" --extra-experimental-features nix-command show-config 2>/dev/null | sed -n 's/^post-build-hook = //p')
+	[ -n "$hook" ] && grep -qF -e "$hook" "$1"
 }
 
 # is_presumed SYSTEM: whether it is not this machine's own and the kernel's word is that an emulator is registered, under

@@ -27,38 +27,70 @@ be_let_in() {
 }
 is_let_in=''
 
+# write TEXT FILE: all of it, or the run ends: half of an environment would be another one.
+write() {
+	printf '%s\n' "$1" 2>/dev/null >"$2" || fail room 1
+}
+
 # What evaluation reads of its environment: the client's own, but this machine's programs, daemon and cache.
 write_environment() {
-	{
-		# On NixOS, where they really are: the view has no /run.
-		printf 'export PATH=%s\n' "$nix_bin:$(readlink -f /run/current-system/sw || :)/bin:/usr/bin:/bin"
-		# Named, because Nix would otherwise take the view's writable /nix/var/nix for a store of its own.
-		echo "export NIX_REMOTE=$remote"
-		echo "export NIX_CONF_DIR=$share NIX_USER_CONF_FILES=$share/user.conf XDG_CACHE_HOME=$share/cache TMPDIR=$share/tmp"
-		# Where it really is: in the view, the links that lead there are the client's.
-		for bundle in /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/ca-bundle.crt /etc/pki/tls/certs/ca-bundle.crt; do
-			[ ! -e "$bundle" ] || {
-				echo "export NIX_SSL_CERT_FILE=$(readlink -f "$bundle")"
-				break
-			}
-		done
-		# The client's current directory, for relative paths in NIX_PATH and -I. What a shell makes of it is not the client's.
-		# shellcheck disable=SC2016 # quoted by the client
-		printf 'cd %s || :\nunset PWD OLDPWD SHLVL\n' "$rb_directory"
-		cat "$work/exports"
-	} >"$share/environment"
-	printf '%s\n' "$rb_nix_conf" >"$share/nix.conf"
+	write "$(print_environment)" "$share/environment"
+	write "$rb_nix_conf" "$share/nix.conf"
 	# What the command line sets: after that, and for the daemon, too.
-	printf '%s\n' "$rb_settings" >"$share/user.conf"
-	[ -z "$rb_registry" ] || printf '%s\n' "$rb_registry" >"$share/registry.json"
-	mkdir -p "$share/tmp" "$share/cache" "$share/trace" "$state/nix-cache"
-	printf '%s\n' "$rb_view_script" >"$work/view.sh"
+	write "$rb_settings" "$share/user.conf"
+	[ -z "$rb_registry" ] || write "$rb_registry" "$share/registry.json"
+	mkdir -p "$share/tmp" "$share/cache" "$share/trace" "$state/nix-cache" || fail room 1
+	write "$rb_view_script" "$work/view.sh"
+	find_lent
+}
+
+print_environment() {
+	# On NixOS, where they really are: the view has no /run.
+	printf 'export PATH=%s\n' "$nix_bin:$(readlink -f /run/current-system/sw || :)/bin:/usr/bin:/bin"
+	# Named, because Nix would otherwise take the view's writable /nix/var/nix for a store of its own.
+	echo "export NIX_REMOTE=$remote"
+	echo "export NIX_CONF_DIR=$share NIX_USER_CONF_FILES=$share/user.conf XDG_CACHE_HOME=$share/cache TMPDIR=$share/tmp"
+	# Where it really is: in the view, the links that lead there are the client's.
+	for bundle in /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/ca-bundle.crt /etc/pki/tls/certs/ca-bundle.crt; do
+		[ ! -e "$bundle" ] || {
+			echo "export NIX_SSL_CERT_FILE=$(readlink -f "$bundle")"
+			break
+		}
+	done
+	# The client's current directory, for relative paths in NIX_PATH and -I. What a shell makes of it is not the client's.
+	printf 'cd %s 2>/dev/null || :\nunset PWD OLDPWD SHLVL\n' "$rb_directory"
+	cat "$work/exports"
+}
+
+# find_lent: sets $lent to the directory of Nix's programs as the view has them, where their own is not in it: that is one
+# outside of /usr, /bin and the store (/opt/nix). Each is mounted in $share/nix, with the libraries beside it, for the path
+# itself is the client's, who may have something else there.
+find_lent() {
+	lent=''
+	for program in nix-instantiate nix; do
+		[ -x "$nix_bin/$program" ] || continue
+		real=$(readlink -f "$nix_bin/$program")
+		case $nix_bin/:$real in
+		/usr/*:/usr/* | /bin/*:/bin/* | /usr/*:/nix/store/* | /nix/store/*:/nix/store/*) continue ;;
+		esac
+		lent=$share/nix/bin
+		mkdir -p "$lent"
+		: >"$lent/$program"
+		printf '%s %s none bind 0 0\n' "$real" "$lent/$program"
+		[ "$program" = nix-instantiate ] || continue
+		for libraries in lib lib64; do
+			[ -d "${real%/*/*}/$libraries" ] || continue
+			mkdir -p "$share/nix/$libraries"
+			printf '%s %s none bind 0 0\n' "${real%/*/*}/$libraries" "$share/nix/$libraries"
+		done
+	done >"$share/lent"
+	[ -z "$lent" ] || echo "export LD_LIBRARY_PATH=$share/nix/lib:$share/nix/lib64" >>"$share/environment"
 }
 
 # in_view MODE PROGRAM ARGUMENT...: see view.sh. Each time a new view, whatever the last one has done to its files.
 in_view() {
 	how=$1
-	program=$nix_bin/$2
+	program=${lent:-$nix_bin}/$2
 	shift 2
 	set -- "$program" --log-format internal-json "$@"
 	# shellcheck disable=SC2086 # words
@@ -111,7 +143,7 @@ adopt() {
 # errors, sends that ("closed", to evaluate again), or first wants to know everything that the evaluation would look at
 # ("open"), or is done ("stop").
 evaluate() {
-	printf '%s\n' "$rb_environment" >"$work/exports"
+	write "$rb_environment" "$work/exports"
 	mode=closed
 	forget_before_boot
 	# shellcheck disable=SC2086 # words: digest, base, proof, trees
@@ -138,6 +170,7 @@ evaluate() {
 				[ -n "$told" ] || break
 				event variables
 			else
+				[ "$code" -ne 137 ] || tell_memory
 				[ "$code" -ne 0 ] || code=1
 				be_let_in
 				tell_home

@@ -38,12 +38,24 @@ begin() {
 	! command -v flock >/dev/null || flock 4
 	let_go
 	# In a directory that is this machine's own in the view anyway, so that no listing shows it; and a power cut empties it.
-	share=$(mktemp -d /dev/shm/rebuild.XXXXXXXX 2>/dev/null) || share=$(mktemp -d /var/tmp/rebuild.XXXXXXXX) || fail work 1
-	printf '%s\n' "$share" >"$work/share"
+	make_share /dev/shm || make_share /var/tmp || fail room 1
+	printf '%s\n' "$share" >"$work/share" || fail room 1
 	# What may be large: in the view it lies in $share.
 	mkdir "$work/tmp" "$work/trace" "$work/forgotten"
 	sweep
 }
+
+# make_share DIRECTORY: sets $share to one in it, if there is room: for as much as we write there, and more.
+make_share() {
+	share=$(mktemp -d "$1/rebuild.XXXXXXXX") || return 1
+	if head -c 1048576 /dev/zero >"$share/room"; then
+		rm "$share/room"
+	else
+		rm -rf "$share"
+		share=''
+		return 1
+	fi
+} 2>/dev/null
 
 make_state() {
 	{ mkdir -p "$state" && touch "$state/lock"; } || fail cache 1

@@ -99,6 +99,11 @@ done
 printf '%s' "$table" >"$share/mounts"
 mount -a -T "$share/mounts"
 mount --bind "$state/nix-cache" ".$share/cache"
+# Nix's own programs, where they lie at a place that is the client's in the view (evaluate.sh).
+if [ -s "$share/lent" ]; then
+	sed "s: $share: $mirror$share:" "$share/lent" >"$share/lent.here"
+	mount -a -T "$share/lent.here"
+fi
 for name in tmp trace; do mount --bind "${mirror%/*}/$name" ".$share/$name"; done
 
 # The store, and under it places for the client's trees and the names of more that it has; what the store has is its own.

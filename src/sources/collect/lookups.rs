@@ -62,7 +62,8 @@ impl Collection {
     /// Adds what another machine's evaluation has not found by this name. Its word alone is no reason to look anything up:
     /// the name is one that the configuration has, or the user's search path, or NixOS itself, and leads nowhere but below
     /// what the search path says; and what is found there counts as asked for ([`Collection::add_asked`]).
-    pub fn add_asked_lookup(&mut self, name: &str) {
+    /// Says whether there is such a thing here.
+    pub fn add_asked_lookup(&mut self, name: &str) -> bool {
         let first = first_of(name);
         let is_known = self.lookups.contains(first)
             || LOOKED_UP_BY_NIXOS.contains(&first)
@@ -70,11 +71,12 @@ impl Collection {
             || self.search_path.is_given(first);
         if !is_known || !leads_below(name) {
             self.refused.insert(format!("<{name}>").into(), Refusal::Unnamed);
-            return;
+            return false;
         }
         self.asked_for = true;
-        self.add_lookup(name);
+        let is_found = self.add_lookup(name);
         self.asked_for = false;
+        is_found
     }
 
     /// What `<name>` stands for here.

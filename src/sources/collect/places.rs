@@ -13,6 +13,23 @@ use crate::sources::mirror::{Entry, Kind};
 /// Where links seem to lead that lead to what the other machine has at the same place: a directory that is always shut.
 pub(super) const ELSEWHERE: &str = "/.elsewhere";
 
+/// A path of more bytes is not sent: over there it begins with the directory in which all of ours lie, and Linux knows none
+/// of more than 4,096.
+const LONGEST: usize = 3_900;
+
+/// No name has more bytes.
+const LONGEST_NAME: usize = 255;
+
+/// Whether something in this directory has a path that is too long.
+fn has_too_long(directory: &Path) -> bool {
+    let beginning = directory.as_os_str().len() + 1;
+    if beginning + LONGEST_NAME <= LONGEST {
+        return false;
+    }
+    let mut children = fs::read_dir(directory).into_iter().flatten().flatten();
+    children.any(|child| beginning + child.file_name().len() > LONGEST)
+}
+
 /// A path that is still to be walked from `here`: `ahead` has the rest, last first.
 fn whole(here: &Path, ahead: &[OsString]) -> PathBuf {
     let rest: PathBuf = ahead.iter().rev().collect();
@@ -77,6 +94,10 @@ impl Collection {
         let Ok(children) = fs::read_dir(directory) else {
             return false;
         };
+        // Not a part of them: it stays shut, and whoever looks inside hears so.
+        if has_too_long(directory) {
+            return false;
+        }
         let mtime = self.time_of(directory, directory);
         self.mirror.entries.insert(directory.to_owned(), Entry::Open { mtime });
         for child in children.flatten() {

@@ -303,6 +303,30 @@ fn when_file_after_file_of_a_directory_is_missed_the_rest_comes_too() {
     assert_eq!(sent(&found, &root).len(), 9);
 }
 
+/// Over there a path begins with more than here: one that Linux would not take stays shut, with all of its directory.
+#[test]
+fn what_has_too_long_a_path_is_shut() {
+    let root = tree(&["c/configuration.nix: { x = ./data; }", "c/data/file: 1"]);
+    let mut deep = root.path().join("c/data");
+    while deep.as_os_str().len() < 3_700 {
+        deep.push("d".repeat(100));
+    }
+    let parent = deep.clone();
+    for name in ["short", &"n".repeat(250)] {
+        fs::create_dir_all(parent.join(name)).unwrap();
+    }
+    fs::write(parent.join("file"), "").unwrap();
+    let mut found = collection(&root, "");
+    found.add_configuration(&root.path().join("c/configuration.nix"));
+    found.add_asked(&parent.join("file"));
+    let entries = &found.mirror().entries;
+    let longest = entries.keys().map(|path| path.as_os_str().len()).max().unwrap();
+    assert!(longest <= 3_900, "{longest}");
+    assert_eq!(entries.get(&parent), Some(&Entry::Shut(Kind::Directory)));
+    let above = entries.get(parent.parent().unwrap());
+    assert!(matches!(above, Some(Entry::Open { .. })), "{above:?}");
+}
+
 /// A second run begins where the first one ended, but with this machine's files as they are now.
 #[test]
 fn what_an_earlier_evaluation_needed_is_remembered() {
@@ -319,6 +343,9 @@ fn what_an_earlier_evaluation_needed_is_remembered() {
     found.add_asked(&root.path().join("c/asked"));
     found.add_asked(&root.path().join("c/gone"));
     found.add_asked(&root.path().join("c/once"));
+    // That one is the other machine's, unless the configuration names this one's.
+    found.add_configuration(Path::new("/etc/passwd"));
+    assert!(found.has(Path::new("/etc/passwd")));
     let earlier = Kept {
         mirror: found.mirror().clone(),
         unread: [root.path().join("c/once")].into(),
@@ -330,6 +357,7 @@ fn what_an_earlier_evaluation_needed_is_remembered() {
     again.add_entry(&root.path().join("c/configuration.nix"));
     assert_ne!(again.mirror(), &first);
     again.remember(&earlier);
+    assert!(!again.has(Path::new("/etc/passwd")));
     assert_eq!(sent(&again, &root), ["c/asked", "c/configuration.nix"]);
     assert_eq!(shut(&again, &root), ["c/once", "c/other"]);
 }

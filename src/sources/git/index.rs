@@ -231,7 +231,7 @@ fn padded(length: usize) -> usize {
     (length + 8) / 8 * 8
 }
 
-/// Extensions, and a checksum. Of one with a small letter nobody may say that he has read the index without it.
+/// Extensions, and a checksum. Of one with a small letter nobody may say that they have read the index without it.
 fn extensions(mut rest: &[u8]) -> Option<(Vec<&[u8]>, &[u8])> {
     let mut found = Vec::new();
     while rest.len() > CHECKSUM {

@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 
 use super::config::{Kind, pieces, without_secrets};
 use crate::sources::guard;
+use crate::sources::opening;
 
 /// As deep as git itself follows includes.
 const DEEPEST: usize = 10;
@@ -93,7 +94,11 @@ impl Settings {
             return;
         }
         let is_sensible = fs::metadata(&file).is_ok_and(|data| data.is_file() && data.len() <= LARGEST);
-        let bytes = if is_sensible { fs::read(&file).ok() } else { None };
+        let bytes = if is_sensible {
+            opening::read_at_most(&file, LARGEST).ok()
+        } else {
+            None
+        };
         let Some(bytes) = bytes else {
             self.files.push((file, None));
             return;
@@ -153,7 +158,9 @@ fn bears_on_trees(file: &Path) -> bool {
         b"gitlab.",
         b"sendemail.",
     ];
-    let found = fs::read(file).ok().and_then(|bytes| pieces(&bytes));
+    let found = opening::read_at_most(file, LARGEST)
+        .ok()
+        .and_then(|bytes| pieces(&bytes));
     found.is_none_or(|pieces| {
         pieces.iter().any(|piece| match &piece.kind {
             Kind::Variable { name, .. } => !OTHERS.iter().any(|other| name.starts_with(other)),
@@ -308,6 +315,21 @@ mod tests {
             };
             assert_eq!(settings.files[0], (path(".gitconfig"), Some(form)), "{secret}");
             assert_eq!(settings.files.len(), if is_left_out { 2 } else { 3 });
+        }
+    }
+
+    /// Git itself would wait there, or read without an end.
+    #[test]
+    fn an_include_that_is_no_file_is_not_read() {
+        let home = tempfile::tempdir().unwrap();
+        let path = |name: &str| home.path().join(name);
+        fs::create_dir_all(path(".aws")).unwrap();
+        nix::unistd::mkfifo(&path(".aws/pipe"), nix::sys::stat::Mode::S_IRWXU).unwrap();
+        for place in [".aws/pipe", "/dev/zero", ".aws"] {
+            fs::write(path(".gitconfig"), format!("[include]\npath = {place}\n")).unwrap();
+            let settings = Settings::read([path(".gitconfig")], home.path(), home.path());
+            let included = settings.files.last().unwrap();
+            assert_eq!(included, &(path(".gitconfig").with_file_name(place), None), "{place}");
         }
     }
 }

@@ -6,6 +6,12 @@ previous_generation() {
 	current=$(readlink "$rb_profile") || return 1
 	number=${current%-link}
 	number=${number##*-}
+	# A profile that leads to a store path directly is at no generation.
+	case $current:$number in
+	*-link:*[!0-9]* | *-link:) return 1 ;;
+	*-link:*) ;;
+	*) return 1 ;;
+	esac
 	found=0
 	for link in "$rb_profile"-*-link; do
 		other=${link%-link}

@@ -58,6 +58,10 @@ inspect() {
 			event no-previous
 			return
 		}
+		[ -e "$system" ] || {
+			event gone "$system"
+			return
+		}
 	fi
 	if [ "$rb_careless" = no ]; then
 		for file in nixos-version bin/switch-to-configuration; do

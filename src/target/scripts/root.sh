@@ -104,9 +104,25 @@ last() {
 	cat "$records/last" 2>/dev/null
 }
 
+# may_record: whether a job could be noted and could write what it says, which is seen before the long work. What does not
+# work has said why.
+may_record() {
+	mkdir -p "$records" && head -c 65536 /dev/zero >"$records/room.$$" && rm -f "$records/room.$$"
+}
+
+# cannot_record: why; be it that whoever was to be made root is another user.
+cannot_record() {
+	rm -f "$records/room.$$" 2>/dev/null
+	if [ "$(id -u)" = 0 ]; then event unwritable; else event not-root "$(id -un)"; fi
+}
+
 # tell_last: what the last job came to, if nobody has heard that.
 tell_last() {
 	clean_up
+	may_record || {
+		cannot_record
+		return
+	}
 	name=$(last)
 	if [ -z "$name" ] || [ ! -e "$records/$name/about" ]; then
 		event nothing
@@ -171,16 +187,24 @@ change() {
 	fi
 	record=$records/$1
 	mkdir "$record" || {
-		event unknown
+		if [ -d "$record" ]; then event unknown; else cannot_record; fi
 		return
 	}
 	# From the first moment on, for whoever asks sees the name below as soon as it is written.
 	exec 8>>"$record/starter"
 	flock 8
-	: >"$record/log"
-	printf '%s' "$rb_job" >"$record/job"
-	printf '%s %s %s\n' "${rb_action:-profile}" "$rb_system" "$(date +%s)" >"$record/about"
-	printf '%s\n' "$1" >"$records/last"
+	# Half a job would be worse than none.
+	{
+		: >"$record/log" &&
+			printf '%s' "$rb_job" >"$record/job" &&
+			printf '%s %s %s\n' "${rb_action:-profile}" "$rb_system" "$(date +%s)" >"$record/about" &&
+			may_record &&
+			printf '%s\n' "$1" >"$record/name" && mv "$record/name" "$records/last"
+	} || {
+		rm -rf "$record"
+		cannot_record
+		return
+	}
 	# After a power cut this is what tells.
 	sync "$record/about" "$record" "$records/last" "$records" 2>/dev/null || :
 	if [ "$by_systemd" = yes ]; then

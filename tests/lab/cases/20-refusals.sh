@@ -30,6 +30,9 @@ refused() {
 
 case_refusals_of_the_connection() {
 	fresh
+	# There is no name server in the lab; without one that is asked, the hosts that are known are all that there are.
+	refused 255 nosuchhost "no name server answers this machine, which asks for 'nosuchhost'" ".ssh/config"
+	must_sh_on pi "sed -i 's/^hosts:.*/hosts: files/' /etc/nsswitch.conf"
 	refused 255 nosuchhost "no machine is known by the name 'nosuchhost'" ".ssh/config"
 	must_on builder systemctl stop ssh.service ssh.socket
 	refused 255 builder "builder cannot be reached" "--eval-on ''"

@@ -223,9 +223,9 @@ case_environment_settings_every_one_of_nix_is_decided() {
 		printf '%s' "$output" | python3 -c 'import json, sys
 for name, setting in json.load(sys.stdin).items(): print(name, *setting.get("aliases", []), sep="\n")' >"$CASE/names"
 		[ "$(wc -l <"$CASE/names")" -gt 50 ] || fail "$host lists no settings"
-		for name in $(cat "$CASE/names"); do
+		while IFS= read -r name; do
 			grep -qxF -- "$name" <<<"$words" || fail "Nix of $host has a setting that nobody has decided about: $name"
-		done
+		done <"$CASE/names"
 	done
 }
 

@@ -53,7 +53,7 @@ fn a_lookup_leads_nowhere_but_below_its_entry() {
         "mine/..",
         "",
     ] {
-        assert_eq!(gained(|_, found| found.add_asked_lookup(name)), [""; 0], "{name}");
+        assert_eq!(gained(|_, found| _ = found.add_asked_lookup(name)), [""; 0], "{name}");
     }
     let absolute = |root: &TempDir, found: &mut Collection| {
         found.add_asked_lookup(&format!("mine/{}", root.path().join("root/secret").display()));
@@ -81,7 +81,7 @@ fn a_lookup_that_the_configuration_does_not_have_is_refused_by_name() {
 /// Where the configuration names one thing of an entry, it has not named the next, if that is private.
 #[test]
 fn what_a_lookup_finds_counts_as_asked_for() {
-    let ask = |name: &'static str| gained(move |_, found| found.add_asked_lookup(name));
+    let ask = |name: &'static str| gained(move |_, found| _ = found.add_asked_lookup(name));
     assert_eq!(ask("mine/open.txt"), ["mine/open.txt"]);
     // It is in a directory that a <name> of the configuration names.
     assert_eq!(ask("mine/private.txt"), ["mine/private.txt"]);
@@ -218,6 +218,7 @@ fn pipes_and_devices_are_never_opened() {
 #[test]
 fn what_is_swapped_meanwhile_is_not_sent() {
     use crate::sources::archive::{Counter, write_entries};
+    use crate::sources::mirror::each;
     type Swap = fn(&Path, &Path);
     let link: Swap = |path, secret| symlink(secret, path).unwrap();
     let pipe: Swap = |path, _| nix::unistd::mkfifo(path, Mode::from_bits_truncate(0o644)).unwrap();
@@ -245,7 +246,7 @@ fn what_is_swapped_meanwhile_is_not_sent() {
         fs::remove_file(&path).unwrap();
         swap(&path, &root.path().join("root/secret"));
         let mut stream = Vec::new();
-        let sent = write_entries(&[entry], &mut stream, &Counter::default());
+        let sent = write_entries(each(&[entry]), &mut stream, &Counter::default());
         assert!(sent.is_err());
         assert!(!stream.windows(8).any(|part| part == b"ssssssss"), "{size}");
     }

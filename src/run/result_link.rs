@@ -1,0 +1,93 @@
+//! The link `./result`, looked at before the long work: after it, a link that cannot be made is a build that is lost.
+
+use std::fs;
+use std::io::ErrorKind;
+use std::os::unix::fs::symlink;
+use std::path::Path;
+
+use crate::failure::Failure;
+use crate::host::Place;
+use crate::plan::{Deployment, Outcome};
+
+/// Sees that Nix will be able to make the link in `directory`, if the plan leaves one.
+///
+/// # Errors
+/// It will not.
+pub(super) fn require(plan: &Deployment, directory: &Path) -> Result<(), Failure> {
+    if plan.outcome == Outcome::Link && plan.target == Place::Here {
+        check(directory)
+    } else {
+        Ok(())
+    }
+}
+
+fn check(directory: &Path) -> Result<(), Failure> {
+    let link = directory.join("result");
+    if let Ok(data) = fs::symlink_metadata(&link) {
+        // Nix replaces what it has made itself, and nothing else.
+        let is_nix_own = data.is_symlink() && fs::read_link(&link).is_ok_and(|to| to.starts_with("/nix/store"));
+        if !is_nix_own {
+            return Err(Failure::new(format!(
+                "{} is no link into the store, and Nix replaces nothing else: nothing was done",
+                link.display()
+            ))
+            .with_remedy("move it away, or build in another directory"));
+        }
+    }
+    // The one sure way: rights, a read-only file system, a full one. It is gone again at once.
+    let tried = tempfile::Builder::new()
+        .prefix(".result-")
+        .make_in(directory, |path| symlink("/nix/store", path));
+    match tried {
+        Ok(_) => Ok(()),
+        Err(error) => Err(refused(directory, &error)),
+    }
+}
+
+fn refused(directory: &Path, error: &std::io::Error) -> Failure {
+    let why = match error.kind() {
+        ErrorKind::PermissionDenied => "this user may not write there".to_owned(),
+        _ => error.to_string(),
+    };
+    Failure::new(format!(
+        "the link 'result' cannot be made in {}: {why}; nothing was done",
+        directory.display()
+    ))
+    .with_remedy("build in another directory: cd")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_nix_would_not_replace_is_refused_and_nothing_is_left() {
+        let place = tempfile::tempdir().unwrap();
+        let link = place.path().join("result");
+        assert_eq!(check(place.path()), Ok(()));
+        symlink("/nix/store/00000000000000000000000000000000-x", &link).unwrap();
+        assert_eq!(check(place.path()), Ok(()));
+        fs::remove_file(&link).unwrap();
+        symlink("/etc", &link).unwrap();
+        assert!(check(place.path()).is_err());
+        fs::remove_file(&link).unwrap();
+        fs::create_dir(&link).unwrap();
+        let failure = check(place.path()).unwrap_err();
+        assert!(
+            failure.to_string().contains("/result is no link into the store"),
+            "{failure}"
+        );
+        fs::remove_dir(&link).unwrap();
+        assert_eq!(fs::read_dir(place.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn where_nothing_can_be_made_is_said() {
+        for directory in ["/proc", "/nonexistent"] {
+            let failure = check(Path::new(directory)).unwrap_err();
+            let start = format!("the link 'result' cannot be made in {directory}: ");
+            assert!(failure.to_string().starts_with(&start), "{failure}");
+            assert!(failure.remedy().is_some());
+        }
+    }
+}

@@ -1,0 +1,78 @@
+//! What is said after an evaluation that does not count yet: what it lacked is sent, and it is evaluated once more.
+
+use std::ffi::OsString;
+
+use anyhow::{Context, Result};
+
+use super::Conversation;
+use super::held::Held;
+use crate::progress::{Event, Phase};
+use crate::session::reply::Reply;
+use crate::session::request::exports;
+use crate::session::rounds::Next;
+use crate::session::speaker::Speech;
+use crate::store_path::StorePath;
+
+impl Conversation<'_> {
+    /// The evaluation has come to its end, but with less of the environment than it asked for, perhaps.
+    pub(super) fn after_variables(&mut self) -> Result<()> {
+        self.errors = Held::default();
+        let new = self.sources.want_missed()?;
+        // The other machine's word is what they are sent for: that is to be seen.
+        for name in &new {
+            let text = format!("sending the environment variable {name}, which the evaluation asks for");
+            self.observer.see(Event::Text(text));
+        }
+        if new.is_empty() {
+            self.course.goes_on();
+            self.say(Speech::Bytes(b"good\n".to_vec()));
+            return Ok(());
+        }
+        self.course.answered(Next::Evaluate);
+        self.say_again(Next::Evaluate)
+    }
+
+    /// What is to be done now, with what it needs.
+    fn say_again(&mut self, next: Next) -> Result<()> {
+        let mut line = OsString::from(next.word());
+        line.push(" ");
+        line.push(self.sources.need().words());
+        line.push("\n");
+        let environment = exports(&self.sources.environment()?)?;
+        self.say(Speech::Bytes(line.into_encoded_bytes()));
+        self.say(Speech::Text(environment));
+        Ok(())
+    }
+
+    pub(super) fn after_round(&mut self, reply: &Reply) -> Result<()> {
+        let errors = std::mem::take(&mut self.errors);
+        let (host, observer, importer) = (self.host, &mut self.observer, self.importer);
+        let mut import = |path: &StorePath| {
+            observer.see(Event::Text(format!("sending {path} with all that it depends on")));
+            // Its connection may ask something on the terminal.
+            observer.see(Event::Phase(Phase::Done));
+            importer(path).with_context(|| format!("this machine → {host}"))
+        };
+        let next = match reply {
+            Reply::EvaluationFailed { .. } => self.rounds.after_failure(self.sources, errors.errors(), &mut import)?,
+            _ => self.rounds.after_look(self.sources, errors.errors(), &mut import)?,
+        };
+        self.course.answered(next);
+        if let (Next::GiveUp, Reply::EvaluationFailed { code }) = (next, reply) {
+            for event in errors.into_events() {
+                self.observer.see(event);
+            }
+            for text in self.rounds.unsaid_errors() {
+                self.observer.see(Event::Text(text));
+            }
+            self.name_refused();
+            self.ended = Some(Reply::Failed {
+                stage: "evaluation".to_owned(),
+                code: *code,
+            });
+            self.say(Speech::Bytes(format!("{}\n", next.word()).into_bytes()));
+            return Ok(());
+        }
+        self.say_again(next)
+    }
+}

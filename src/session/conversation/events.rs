@@ -1,0 +1,180 @@
+//! What each thing comes to that the other machine says, if it may say it.
+
+use std::path::Path;
+use std::time::Instant;
+
+use anyhow::{Context, Result};
+
+use super::held::Held;
+use super::{BESIDE, Conversation, Copying};
+use crate::progress::{Builder, Event, Phase};
+use crate::session::named::shown;
+use crate::session::relay::Relay;
+use crate::session::reply::Reply;
+use crate::session::{diagnosis, promise};
+use crate::ssh::Patience;
+
+impl Conversation<'_> {
+    /// Does what follows from it.
+    ///
+    /// # Errors
+    /// With it the run has failed.
+    pub(super) fn reply(&mut self, reply: Reply) -> Result<()> {
+        match reply {
+            Reply::Hello { nix, system } => self.is_greeted(&nix, &system),
+            Reply::Way(way) => self.tell(&diagnosis::unusual(self.host, way).unwrap_or_default()),
+            Reply::Receiving(has) => {
+                self.goes_to(Phase::Sending);
+                self.send_files(has);
+            }
+            Reply::Damaged => self.tell(&diagnosis::damaged(self.host)),
+            Reply::Need(names) => self.send_trees(names)?,
+            Reply::Nix(version) => {
+                self.detail(format!("{}: Nix {version}", self.host));
+                self.their_nix = version;
+            }
+            Reply::Untraced(version) => self.tell(&diagnosis::untraced(self.host, &version)),
+            Reply::Evaluating => {
+                // Each is one of those that it has by name, or a mount of the view.
+                self.may_have_looked = self.sources.collection.mirror().entries.len() + BESIDE;
+                self.observer.see(Event::Phase(Phase::Evaluating));
+            }
+            Reply::Refused(paths) => self.rounds.refused(paths),
+            Reply::Looked(path) => self.looked(&path),
+            Reply::Timeless => self.rounds.cannot_look(),
+            Reply::AskedFor(name) => _ = self.sources.missed().names.insert(name),
+            Reply::Computes(path) => self.sources.missed().computing.push(shown(&path)),
+            Reply::Word(word) => _ = self.sources.missed().words.insert(word),
+            Reply::HomeNamed(path) => {
+                return Err(diagnosis::another_home(&path, self.sources.collection.home()).into());
+            }
+            Reply::EvaluationFailed { .. } | Reply::LookedAround => self.after_round(&reply)?,
+            Reply::Variables => self.after_variables()?,
+            Reply::Unread(path) => self.sources.hear_unread(path),
+            Reply::LockLine(line) => self.sources.hear_lock(&line),
+            Reply::Evaluated(derivation) => self.is_evaluated(&derivation)?,
+            Reply::Value(value) => {
+                self.evaluation_counts()?;
+                self.answer.value = Some(value);
+            }
+            Reply::Platform { wanted, own } => self.is_builder(&own, &wanted),
+            Reply::Building => self.goes_to(Phase::Building),
+            Reply::Built(path) => self.is_built(&path)?,
+            Reply::Copying => self.begin_copying()?,
+            Reply::Copied => self.end_copying(),
+            Reply::NoSocket if self.relay.is_some() => {
+                self.detail(format!(
+                    "{} does not forward sockets: fetching the result instead",
+                    self.host
+                ));
+            }
+            Reply::NoSocket => {}
+            Reply::Done | Reply::Failed { .. } => {
+                self.hang_up();
+                self.ended = Some(reply);
+            }
+        }
+        Ok(())
+    }
+
+    /// Says a text to the user, line by line.
+    fn tell(&mut self, text: &str) {
+        for line in text.lines() {
+            self.observer.see(Event::Text(line.to_owned()));
+        }
+    }
+
+    fn detail(&mut self, text: String) {
+        self.observer.see(Event::Detail(text));
+    }
+
+    /// What takes long from now on is seen.
+    fn goes_to(&mut self, phase: Phase) {
+        self.patience = None;
+        self.observer.see(Event::Phase(phase));
+    }
+
+    fn is_greeted(&mut self, nix: &str, system: &str) {
+        self.greeted = true;
+        self.patience = Some(Patience::new(Instant::now()));
+        // What ssh has said until now was no reason for a failure after all.
+        let said = self.ssh_said.text().lines();
+        let said = said.filter(|line| !line.contains("remote port forwarding failed"));
+        for line in said {
+            self.observer.see(Event::Text(line.to_owned()));
+        }
+        self.is_builder(system, self.system);
+        self.detail(format!("{}: Nix in {nix}, {system}", self.host));
+    }
+
+    fn is_builder(&mut self, own: &str, wanted: &str) {
+        let builder = Builder::there(&self.host.to_string(), own, wanted);
+        self.observer.see(Event::Builder(builder));
+    }
+
+    /// It has come to its end with all that it asked for: what it read is kept, and what it locked.
+    fn evaluation_counts(&mut self) -> Result<()> {
+        self.errors = Held::default();
+        self.sources.keep();
+        self.keep_lock()
+    }
+
+    fn is_evaluated(&mut self, derivation: &str) -> Result<()> {
+        self.evaluation_counts()?;
+        self.detail(format!("derivation: {derivation}"));
+        let derivation = promise::derivation(self.host, derivation)?;
+        if let Some(own) = self.expected.filter(|own| **own != derivation) {
+            return Err(diagnosis::differs(self.host, own, &derivation, &self.unchanged()).into());
+        }
+        self.answer.derivation = Some(derivation);
+        Ok(())
+    }
+
+    fn is_built(&mut self, path: &str) -> Result<()> {
+        self.detail(format!("built: {path}"));
+        let derivation = self.answer.derivation.as_ref().or(self.asked);
+        self.answer.result = Some(promise::kept(self.host, derivation, path)?);
+        Ok(())
+    }
+
+    /// What nobody has sent by name, nobody has looked at: whoever tells of more is not listened to.
+    fn looked(&mut self, path: &Path) {
+        if let Some(left) = self.may_have_looked.checked_sub(1) {
+            self.may_have_looked = left;
+            self.sources.collection.add_asked(path);
+        }
+    }
+
+    /// A lock file that has come is written, which is said: of all that a run without a switch does, it alone stays.
+    pub(super) fn keep_lock(&mut self) -> Result<()> {
+        if let Some(path) = self.sources.keep_lock()? {
+            let text = format!("wrote {}: the inputs as {} locks them", shown(&path), self.host);
+            self.observer.see(Event::Text(text));
+        }
+        Ok(())
+    }
+
+    fn begin_copying(&mut self) -> Result<()> {
+        self.observer.see(Event::Phase(Phase::Done));
+        self.copying = Copying::Soon;
+        let relay = self.relay.context("nothing was lent, but something comes");
+        relay
+            .and_then(Relay::open)
+            .with_context(|| format!("{} → the lent daemon", self.host))
+    }
+
+    fn end_copying(&mut self) {
+        self.hear_of_copying();
+        self.tell_amounts();
+        self.copying = Copying::No;
+        self.answer.delivered = true;
+        self.hang_up();
+    }
+
+    /// Nothing more comes to the lent daemon.
+    fn hang_up(&self) {
+        if let Some(relay) = self.relay {
+            relay.hang_up();
+        }
+    }
+}

@@ -1,0 +1,123 @@
+//! What a session of ours needs of ssh, whatever the user's configuration says for a person who types: a command that is
+//! run, and its stdin.
+
+use anyhow::Result;
+
+use super::Ssh;
+use crate::failure::Failure;
+use crate::host::Host;
+use crate::process::Invocation;
+use crate::process::signals::Signals;
+
+/// In ssh's words, for each command line. What the user says in `NIX_SSHOPTS` comes before it and counts ([`Ssh::check`]).
+/// (OpenSSH has had all of them since 8.7.)
+pub(super) const OPTIONS: [&str; 6] = [
+    "-o",
+    "RemoteCommand=none",
+    "-o",
+    "SessionType=default",
+    "-o",
+    "StdinNull=no",
+];
+
+/// What ssh may say of a configuration under which nothing of ours runs.
+const IN_THE_WAY: [(&str, &str); 3] = [
+    ("stdinnull yes", "-n or StdinNull, which gives our script no input"),
+    ("sessiontype none", "-N or SessionType none, which runs no command"),
+    ("forkafterauthentication yes", "-f, which puts ssh into the background"),
+];
+
+impl Ssh {
+    /// Sees that the user's own options leave room for a session of ours.
+    ///
+    /// # Errors
+    /// They do not; or a signal has come.
+    pub fn check(&self, host: &Host, signals: &Signals) -> Result<()> {
+        // ssh itself says what they mean; most say nothing of the kind, and it need not be asked.
+        let words = self.own.iter().chain(self.defaults.iter().flatten());
+        if !words.clone().any(|word| may_be_in_the_way(word)) {
+            return Ok(());
+        }
+        let question = Invocation::new("ssh").args(self.options(host)).args(OPTIONS).args([
+            "-G",
+            "--",
+            &host.destination(),
+            "true",
+        ]);
+        let answer = question.quietly(signals);
+        signals.check()?;
+        // What it does not understand it says when it connects.
+        let Ok(answer) = answer else { return Ok(()) };
+        let answer = String::from_utf8_lossy(&answer).to_lowercase();
+        let found = IN_THE_WAY
+            .iter()
+            .find(|(line, _)| answer.lines().any(|own| own == *line));
+        let Some((_, what)) = found else { return Ok(()) };
+        let words: Vec<&str> = words.map(String::as_str).collect();
+        Err(Failure::usage(format!(
+            "NIX_SSHOPTS ({}) has {what}: nothing runs on {host} in this way",
+            words.join(" ")
+        ))
+        .with_remedy("leave it out of NIX_SSHOPTS, or of NIXOS_REBUILD_SSH_DEFAULT_OPTS")
+        .into())
+    }
+}
+
+/// Letters without a value, of which several may stand in a word; or options by their names.
+fn may_be_in_the_way(word: &str) -> bool {
+    let word = word.to_lowercase();
+    let letters = word.strip_prefix('-').is_some_and(|rest| rest.contains(['n', 'f']));
+    letters
+        || ["stdinnull", "sessiontype", "forkafter"]
+            .iter()
+            .any(|name| word.contains(name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::host::Place;
+    use crate::surroundings::Surroundings;
+
+    fn check(options: &str, configuration: &str) -> Option<String> {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("config");
+        std::fs::write(&file, configuration).unwrap();
+        let options = format!("-F {} {options}", file.display());
+        let around = Surroundings::with(&[("NIX_SSHOPTS", &options), ("PATH", "/usr/bin:/bin")]);
+        let ssh = Ssh::new(&around).unwrap();
+        let host = Place::parse("me@builder", "pi").unwrap().host().unwrap().clone();
+        let failure = ssh.check(&host, &Signals::listen().unwrap()).err()?;
+        Some(failure.to_string())
+    }
+
+    #[test]
+    fn options_under_which_nothing_runs_are_named() {
+        for (options, named) in [
+            ("-n", "-n or StdinNull"),
+            ("-4n", "-n or StdinNull"),
+            ("-N", "-N or SessionType none"),
+            ("-f", "-n or StdinNull"),
+            ("-o StdinNull=yes", "-n or StdinNull"),
+            ("-oSessionType=none", "-N or SessionType none"),
+        ] {
+            let said = check(options, "").unwrap();
+            assert!(said.contains(named) && said.contains(options), "{options}: {said}");
+        }
+    }
+
+    /// What the configuration says for a person is said otherwise by us.
+    #[test]
+    fn others_and_the_configuration_are_not_in_the_way() {
+        for options in [
+            "-4",
+            "-o ConnectTimeout=3",
+            "-i /nonexistent/n",
+            "-J jump",
+            "-oControlPath=none",
+        ] {
+            let configuration = "Host *\n StdinNull yes\n SessionType none\n RemoteCommand tmux attach\n";
+            assert_eq!(check(options, configuration), None, "{options}");
+        }
+    }
+}

@@ -1,0 +1,140 @@
+# shellcheck shell=bash
+# A builder whose Nix lies elsewhere, and builders at which something fails that is no affair of the client's: each says
+# what, in Nix's words and in ours, and what to do.
+
+# shellcheck source=/dev/null
+. "$LAB/derivations.sh"
+
+# Nix outside of what the view has of the builder: its programs in a directory with their libraries, or one static program
+# with links to it. They are shown to the evaluation, and its derivation is the client's own.
+case_failing_builders_with_nix_elsewhere() {
+	local own there layout
+	fresh
+	own=$(lab on pi nix-instantiate '<nixpkgs/nixos>' -A config.system.build.toplevel </dev/null 2>/dev/null)
+	for layout in directory program; do
+		# shellcheck disable=SC2016 # the host's shell expands it
+		must_on builder sh -euc 'rm -rf /opt/nix /usr/local/bin/nix*
+			case $1 in
+			directory)
+				mkdir -p /opt/nix/bin /opt/nix/lib
+				cp /usr/bin/nix /opt/nix/bin/nix
+				# Not where a loader would look by itself.
+				for library in $(ldd /usr/bin/nix | sed -n "s/.* => \(.*libnix[^ ]*\) .*/\1/p"); do cp "$library" /opt/nix/lib/; done
+				for name in nix-store nix-instantiate nix-build nix-daemon nix-env; do ln -s nix "/opt/nix/bin/$name"; done
+				ln -s /opt/nix/bin/* /usr/local/bin/
+				;;
+			program)
+				mkdir -p /opt/nix
+				cp /usr/bin/nix /opt/nix/nix-static-2.26
+				for name in nix nix-store nix-instantiate nix-build nix-daemon nix-env; do
+					ln -s /opt/nix/nix-static-2.26 "/usr/local/bin/$name"
+				done
+				;;
+			esac' sh "$layout"
+		on pi rebuild dry-build --eval-on builder -v
+		expect_status 0
+		there=$(sed -n 's/^derivation: //p' "$CASE/errors" | tail -n 1)
+		expect_equal "$there" "$own"
+	done
+}
+
+# fails MESSAGE REMEDY NIX-WORDS [FLAG...]
+fails() {
+	on pi rebuild build --eval-on builder "${@:4}"
+	expect_status 1
+	expect_contains "$errors" "error: $1"
+	expect_contains "$errors" "$2"
+	expect_contains "$errors" "$3"
+	expect_lacks "$errors" "emulator"
+	expect_lacks "$errors" "binfmt"
+}
+
+# What fails before the first build is no question of emulation.
+case_failing_builders_are_no_question_of_emulation() {
+	fresh
+	must lab nixconf builder 'max-jobs = 0'
+	fails "Nix on builder builds nothing" "max-jobs = auto" "nable to start any build"
+	# The remedy works.
+	on pi rebuild build --eval-on builder --max-jobs auto
+	expect_status 0
+
+	fresh
+	must_sh_on builder 'printf "#!/bin/sh\nexit 3\n" >/usr/local/bin/hook; chmod 755 /usr/local/bin/hook'
+	must lab nixconf builder 'post-build-hook = /usr/local/bin/hook'
+	fails "the post-build-hook of Nix on builder fails" "nix show-config" "/usr/local/bin/hook"
+
+	fresh
+	must lab nixconf builder 'build-users-group = nobodies'
+	must_sh_on builder 'groupadd nobodies'
+	fails "Nix on builder has no users to build as" "build-users-group" "nobodies"
+
+	# Of systems is only what Nix says of systems.
+	fresh
+	must_sh_on builder 'sed -i "/extra-platforms/d" /etc/nix/nix.conf; systemctl restart nix-daemon.service'
+	on pi rebuild build --eval-on plain@builder
+	expect_status 1
+	expect_contains "$errors" "error: Nix on plain@builder does not build for aarch64-linux"
+}
+
+# A killed evaluation is told as what it mostly is, with what the machine has.
+case_failing_builders_that_kill_nix() {
+	fresh
+	must_sh_on pi 'sed -i "\$s/}\$/lab.evalCost = { work = 60; memory = 1; }; }/" /etc/nixos/configuration.nix; tail -n 3 /etc/nixos/configuration.nix'
+	start lab on pi -- rebuild build --eval-on builder
+	expect_within 30 lab on builder -- pgrep -x nix-instantiate
+	must_sh_on builder 'pkill -KILL -x nix-instantiate'
+	finish
+	expect_status 137
+	expect_contains "$errors" "error: Nix on builder was killed, which ended the evaluation: probably builder ran out of memory"
+	expect_contains "$errors" "MiB of memory"
+}
+
+# An ssh configuration for a person who types, and a login whose PATH leads nowhere: neither is in our way, nor in that of
+# Nix's own ssh, which fetches where nothing is lent.
+case_failing_builders_by_an_ssh_for_persons() {
+	fresh
+	must_sh_on pi 'printf "\nHost builder\n  RemoteCommand cat\n  SessionType none\n  StdinNull yes\n  RequestTTY force\n" >>/root/.ssh/config'
+	must_sh_on builder 'echo "PATH=/nonexistent" >/home/builder/.bashrc; chown builder: /home/builder/.bashrc'
+	on pi ssh -o RemoteCommand=none -o SessionType=default -o RequestTTY=no builder command -v dd
+	expect_failure
+	on pi rebuild build --eval-on builder
+	expect_status 0
+	must_on builder rm /home/builder/.bashrc
+	on pi rebuild build --eval-on builder --no-lend
+	expect_status 0
+	on pi env NIX_SSHOPTS=-n rebuild build --eval-on builder
+	expect_status 2
+	expect_contains "$errors" "error: NIX_SSHOPTS (-n) has -n or StdinNull, which gives our script no input: nothing runs on builder"
+}
+
+# No room: there is a second place for what is small, and a word where there is none; never half of it.
+case_failing_builders_without_room() {
+	fresh
+	must_on builder mount -o remount,size=64k /dev/shm
+	on pi rebuild dry-build --eval-on builder
+	expect_status 0
+	must_on builder mount -t tmpfs -o size=64k,mode=1777 none /var/tmp
+	on pi rebuild dry-build --eval-on builder
+	expect_status 1
+	expect_contains "$errors" "error: builder has no room for what an evaluation there reads and writes"
+	expect_contains "$errors" "ssh builder df -h"
+	expect_lacks "$errors" "I/O error"
+}
+
+# A client that vanishes without a word leaves nothing there, where sshd looks after it as with our module.
+case_failing_builders_of_a_client_that_vanishes() {
+	fresh
+	must_sh_on builder 'printf "Match User builder\n  ClientAliveInterval 1\n  ClientAliveCountMax 3\n" >>/etc/ssh/sshd_config
+		systemctl restart ssh.service'
+	must_sh_on pi "sed -i 's/^  system.stateVersion/  lab.slowBuild = 300; &/' /etc/nixos/configuration.nix"
+	start lab on pi -- rebuild build --eval-on builder
+	expect_within 60 lab on builder -- pgrep -u builder -f 'nix-store.*--realise'
+	cut_between pi builder silent
+	expect_within 30 none_left
+	join_again pi builder
+	kill -KILL -- "-$started"
+}
+none_left() {
+	[ -z "$(lab on builder -- pgrep -u builder -f 'nix-store|nix copy|sshd' </dev/null)" ] &&
+		lab on builder -- sh -c 'set -- /home/builder/.cache/rebuild/*/run.* /dev/shm/rebuild.*; for left; do [ ! -e "$left" ] || exit 1; done' </dev/null
+}

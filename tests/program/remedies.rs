@@ -1,0 +1,200 @@
+//! What is found before the long work, and messages that lead somewhere.
+
+use super::*;
+use crate::scenarios::Scene;
+
+/// Nothing of the long work was begun.
+fn refused(stage: &Stage, line: &str, message: &str, remedy: &str) {
+    let run = stage.rebuild(line);
+    assert_ne!(run.code, 0, "{line}: {}", run.stderr);
+    assert_eq!(run.stdout, "", "{line}");
+    assert!(
+        run.stderr.contains(message) && run.stderr.contains(remedy),
+        "{line}: {}",
+        run.stderr
+    );
+    let begun: Vec<String> = stage
+        .calls()
+        .into_iter()
+        .filter(|call| call.starts_with("nix") || call.contains("switch-to-configuration"))
+        .collect();
+    assert!(begun.is_empty(), "{line}: {begun:?}");
+}
+
+/// A link that Nix would refuse to make after the build, here or there.
+#[test]
+fn a_result_that_cannot_be_linked_is_refused_before_the_build() {
+    for line in [
+        "build --eval-on builder --no-lend",
+        "build --build-on builder",
+        "build",
+        "build --flake .",
+    ] {
+        for (preparation, message) in [
+            ("mkdir result", "/result is no link into the store"),
+            ("ln -s /etc result", "/result is no link into the store"),
+            (": >result", "/result is no link into the store"),
+        ] {
+            let stage = Stage::new();
+            stage.stub("nix", "");
+            stage.stub("nix-build", "");
+            stage.stub("nix-instantiate", "");
+            stage.sh(preparation);
+            refused(&stage, line, message, "move it away, or build in another directory");
+            assert!(stage.calls().is_empty());
+        }
+    }
+}
+
+/// Whoever deletes the directory in which they are can still do what needs none.
+#[test]
+fn without_a_current_directory_only_what_needs_one_fails() {
+    let stage = Stage::new();
+    stage.stub("nix-build", &format!("pwd >&2; echo {SYSTEM}"));
+    let run = stage.rebuild_from_nowhere("dry-build");
+    assert_eq!(run.code, 0, "{}", run.stderr);
+    assert!(
+        stage.calls()[0].starts_with("nix-build <nixpkgs/nixos>"),
+        "{:?}",
+        stage.calls()
+    );
+    for (line, what) in [
+        ("build", "the link 'result'"),
+        ("dry-build --flake .", "the flake .#"),
+        ("dry-build --file x.nix", "the configuration x.nix"),
+    ] {
+        let run = stage.rebuild_from_nowhere(line);
+        assert_eq!(run.code, 1, "{line}: {}", run.stderr);
+        let expected = format!("error: the current directory does not exist any more, and {what}");
+        assert!(run.stderr.contains(&expected), "{line}: {}", run.stderr);
+    }
+    let run = stage.rebuild_from_nowhere("--show-settings");
+    assert_eq!(run.code, 0, "{}", run.stderr);
+    // Of the profile, which is not there; not of the directory.
+    let run = stage.rebuild_from_nowhere("list-generations");
+    assert!(run.stderr.contains("there is no profile /nix/"), "{}", run.stderr);
+}
+
+/// A change that cannot be noted is met before the build, and not for ever after it.
+#[test]
+fn a_target_that_can_note_no_change_is_refused_before_the_build() {
+    for (line, on) in [
+        ("switch", "this machine"),
+        ("switch --target-host target", "target"),
+        ("boot --rollback --target-host target", "target"),
+    ] {
+        let scene = Scene::new();
+        // Whoever is root is stopped by nothing else.
+        scene.prepare(": >\"$root/var/lib/rebuild\"");
+        refused(
+            &scene,
+            line,
+            &format!("a change of {on} cannot be noted in /var/lib/rebuild there"),
+            "df /var/lib/rebuild",
+        );
+    }
+}
+
+/// `NIX_SUDOOPTS="-u x"`, or `runas_default` in the sudoers file: sudo says yes, and it is not root.
+#[test]
+fn a_sudo_that_makes_somebody_else_is_refused_before_the_build() {
+    let scene = Scene::new();
+    scene.user_on("target", 1000);
+    scene.prepare(": >\"$root/var/lib/rebuild\"");
+    refused(
+        &scene,
+        "switch --target-host target --sudo",
+        "sudo on target makes this user somebody, and not root: nothing was changed",
+        "NIX_SUDOOPTS='-u root' rebuild",
+    );
+}
+
+/// sudo refuses before it looks at any password.
+#[test]
+fn a_sudo_that_wants_a_terminal_is_no_wrong_password() {
+    for (line, typed) in [
+        ("switch --target-host target --sudo", ""),
+        ("switch --target-host target -S", "secret\n"),
+    ] {
+        let scene = Scene::new();
+        scene.user_on("target", 1000);
+        scene.typed(typed);
+        scene.stub_on(
+            "target",
+            "sudo",
+            "echo 'sudo: sorry, you must have a tty to run sudo' >&2; exit 1",
+        );
+        refused(
+            &scene,
+            line,
+            "sudo on target wants a terminal, and there is none over ssh",
+            "!requiretty",
+        );
+    }
+}
+
+/// The link of a generation outlives its system, where somebody deletes that by force.
+#[test]
+fn a_rollback_to_a_system_that_is_gone_says_so() {
+    for (line, on) in [
+        ("switch --rollback", "this machine"),
+        ("test --rollback --target-host target", "target"),
+    ] {
+        let scene = Scene::new();
+        scene.prepare("rm -rf \"$root${system%-pi}-old\"");
+        refused(
+            &scene,
+            line,
+            &format!(
+                "the system of the generation before the current one of /nix/var/nix/profiles/system is not on {on} any more"
+            ),
+            "rebuild list-generations",
+        );
+    }
+}
+
+/// What hands the password to run0, at its new place: it reads it on descriptor 3.
+const AGENT: &str = r#"mkdir -p "$root$system/sw/bin"
+cat >"$root$system/sw/bin/polkit-stdin-agent" <<'END'
+#!/bin/sh
+IFS= read -r password <&3
+[ "$password" = secret ] || exit 1
+while [ "$1" != run0 ]; do shift; done
+exec "$@"
+END
+chmod 755 "$root$system/sw/bin/polkit-stdin-agent"
+"#;
+
+/// nixos-rebuild asks for it only when it activates.
+#[test]
+fn an_agent_that_comes_with_the_new_system_is_enough_for_run0() {
+    let line = "switch --elevate run0 -S";
+    for (typed, agent, code) in [("secret\n", AGENT, 0), ("wrong\n", AGENT, 1), ("secret\n", "", 127)] {
+        let scene = Scene::new();
+        scene.typed_by(1000);
+        scene.typed(typed);
+        scene.prepare(agent);
+        let run = scene.rebuild(line);
+        assert_eq!(run.code, code, "{typed}{agent}: {}", run.stderr);
+        assert!(
+            run.stderr.contains(
+                "this machine has no polkit-stdin-agent, which hands the password to run0: if the new system has it"
+            ),
+            "{}",
+            run.stderr
+        );
+        let changed = scene.calls().iter().any(|call| call.starts_with("nix-env"));
+        assert_eq!(changed, code == 0, "{:?}", scene.calls());
+    }
+    // What comes from another machine is received by root: before there is the agent.
+    let scene = Scene::new();
+    scene.typed_by(1000);
+    scene.typed("secret\n");
+    scene.prepare(AGENT);
+    refused(
+        &scene,
+        &format!("{line} --build-on builder"),
+        "this machine has no polkit-stdin-agent",
+        "--elevate sudo",
+    );
+}
