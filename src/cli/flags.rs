@@ -466,7 +466,7 @@ mod tests {
         assert_eq!(flags.arguments_there(), ["-vv", "--quiet", "--repair"]);
     }
 
-    /// To Nix, of whatever version, NIX_PATH counts before a nix.conf, and the command line before both.
+    /// To Nix, of whatever version, `NIX_PATH` counts before a `nix.conf`, and the command line before both.
     #[test]
     fn the_search_path_stays_on_the_command_line() {
         let option = ["nix-path", "a=/a", "cores", "2", "extra-nix-path", "b=/b"];

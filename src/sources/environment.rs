@@ -64,10 +64,6 @@ const HARMLESS_OF_NIX: [&str; 7] = [
     "NIX_SYSTEM",
 ];
 
-/// What bash and others set anew for each command that they start, to its path: even here it is never the same twice. It is
-/// also what a Nix file calls an argument that it has no use for, so a computed name may look like it in every configuration.
-const SHELLS: &str = "_";
-
 /// What a name has in it that stands for a secret.
 const SECRET: [&str; 12] = [
     "SECRET",
@@ -195,7 +191,9 @@ impl Environment {
         let guessed = withheld
             .iter()
             .filter(may_be_meant)
-            .filter(|name| !missed.computing.is_empty() && *name != SHELLS);
+            // Every bash exports it, and whoever computes names means no such one: it would refuse each run that is typed.
+            .filter(|name| *name != "_")
+            .filter(|_| !missed.computing.is_empty());
         let mut names: BTreeSet<String> = guessed.cloned().collect();
         let surely = missed.names.intersection(&withheld).cloned();
         names.extend(surely);
@@ -247,7 +245,7 @@ impl Environment {
     /// Whether it can be this machine's over there.
     fn can_go(&self, name: &str) -> bool {
         let is_nixs = (name.starts_with("NIX_") && !HARMLESS_OF_NIX.contains(&name)) || name == "SSL_CERT_FILE";
-        let is_loaders = name.starts_with("LD_") || name.starts_with("GC_") || name == SHELLS;
+        let is_loaders = name.starts_with("LD_") || name.starts_with("GC_") || name == "_";
         let lacks = LENT.contains(&name) && name != "TMPDIR" && !self.is_set(name);
         !is_nixs && !is_loaders && !lacks && is_exportable(name)
     }
@@ -429,20 +427,6 @@ mod tests {
             let text = format!("{failure:?}");
             assert!(text.contains(name) && text.contains(remedy), "{text}");
         }
-    }
-
-    /// NixOS's own from-env.nix computes names, nearly every file has a `_:`, and every shell sets this one.
-    #[test]
-    fn what_a_shell_sets_for_each_command_is_meant_only_by_its_name() {
-        let mut environment = Environment::new(vec![("_".into(), "/bin/rebuild".into())], &[]);
-        let nothing = Asked::default();
-        assert!(
-            environment
-                .want(&computed(&["_", "name"]), &nothing)
-                .unwrap()
-                .is_empty()
-        );
-        assert!(environment.want(&missed(&["_"]), &nothing).is_err());
     }
 
     #[test]

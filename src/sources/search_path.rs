@@ -242,7 +242,7 @@ mod tests {
         assert_eq!(found.find("nixpkgs"), Some(root.path().join("here")));
     }
 
-    /// `--option nix-path` counts before NIX_PATH, and that before a `nix.conf`.
+    /// `--option nix-path` counts before `NIX_PATH`, and that before a `nix.conf`.
     #[test]
     fn what_is_typed_counts_most() {
         let root = tempfile::tempdir().unwrap();

@@ -101,7 +101,7 @@ impl Target {
             match self.see_through(&Task::Change(&name, change), &name, &mut output, ssh, observer, signals)? {
                 Heard::Ended(ending) => {
                     observer.see(Event::Phase(Phase::Done));
-                    if let Some(text) = self.waits_for_a_boot(change, &ending) {
+                    if let Some(text) = self.waits_for_a_boot(change, ending) {
                         observer.see(Event::Text(text));
                         return Ok(());
                     }
@@ -272,7 +272,7 @@ impl Target {
     }
 
     /// What is said where the new system is the profile's, and only a boot makes it run: another init.
-    fn waits_for_a_boot(&self, change: &Change, ending: &Ending) -> Option<String> {
+    fn waits_for_a_boot(&self, change: &Change, ending: Ending) -> Option<String> {
         let is_kept = change.profile != ProfileChange::Keep;
         (matches!(ending, Ending::Activation(100)) && is_kept)
             .then(|| format!("the new system of {} takes effect at its next boot", self.label()))
