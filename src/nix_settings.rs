@@ -14,6 +14,8 @@ use table::{Decision, decision, is_known};
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct NixSettings {
     values: BTreeMap<String, Value>,
+    /// Where the first line is that Nix ends at, whatever is to be done.
+    broken: Option<String>,
 }
 
 /// What is said of a setting.
@@ -43,7 +45,7 @@ impl NixSettings {
             settings.read_file(&file, 0);
         }
         if let Some(text) = around.variable("NIX_CONFIG") {
-            settings.read_text(&text.to_string_lossy(), Path::new("/"), 0);
+            settings.read_text(&text.to_string_lossy(), Path::new("NIX_CONFIG"), 0);
         }
         settings
     }
@@ -99,8 +101,12 @@ impl NixSettings {
     /// Whether another machine may evaluate with them.
     ///
     /// # Errors
-    /// One of them makes an evaluation run programs or code of the machine where it is.
+    /// One of them makes an evaluation run programs or code of the machine where it is; or Nix here would read none of them.
     pub fn may_go(&self) -> Result<(), Failure> {
+        if let Some(place) = &self.broken {
+            return Err(Failure::new(format!("Nix does not read its settings: {place}"))
+                .with_remedy("its own words: nix-instantiate --version"));
+        }
         let in_force = |value: &&str| !["", "false"].contains(value);
         let refused = self.values.iter().find_map(|(name, value)| {
             let text = [&value.set, &value.added]
@@ -147,26 +153,35 @@ impl NixSettings {
 
     fn read_file(&mut self, file: &Path, depth: u8) {
         if let Ok(text) = std::fs::read_to_string(file) {
-            self.read_text(&text, file.parent().unwrap_or(Path::new("/")), depth);
+            self.read_text(&text, file, depth);
         }
     }
 
     /// Later lines win.
-    fn read_text(&mut self, text: &str, directory: &Path, depth: u8) {
-        for line in text.lines() {
+    fn read_text(&mut self, text: &str, file: &Path, depth: u8) {
+        for (number, line) in text.lines().enumerate() {
             let line = line.split('#').next().unwrap_or_default();
-            let mut words = line.split_whitespace();
-            match (words.next(), words.next()) {
-                (Some("include" | "!include"), Some(file)) if depth < 10 => {
-                    self.read_file(&directory.join(file), depth + 1);
+            let words: Vec<&str> = line.split_whitespace().collect();
+            match words[..] {
+                [] => {}
+                [word @ ("include" | "!include"), included] => {
+                    let path = file.parent().unwrap_or(Path::new("/")).join(included);
+                    if word == "include" && !path.exists() {
+                        self.is_broken(file, number, &format!("there is no {}", path.display()));
+                    } else if depth < 10 {
+                        self.read_file(&path, depth + 1);
+                    }
                 }
-                (Some(name), Some("=")) => {
-                    let value: Vec<&str> = words.collect();
-                    self.set(name, &value.join(" "));
-                }
-                _ => {}
+                [name, "=", ref value @ ..] => self.set(name, &value.join(" ")),
+                _ => self.is_broken(file, number, "it is no setting"),
             }
         }
+    }
+
+    /// The line itself is not repeated: there may be a token in it.
+    fn is_broken(&mut self, file: &Path, number: usize, why: &str) {
+        let place = format!("{}, line {}: {why}", file.display(), number + 1);
+        self.broken.get_or_insert(place);
     }
 
     /// `extra-NAME` is added to what NAME has; a NAME that is set anew forgets what was added to it before.
@@ -326,6 +341,26 @@ mod tests {
             "abort-on-warn = true\nallow-dirty = false\nlint-url-literals = fatal\nof-a-later-nix = z\nwarn-dirty = false\n"
         );
         assert_eq!(settings.decisive(), ["abort-on-warn", "lint-url-literals"]);
+    }
+
+    /// Nix ends at these, with its own words for them (seen with 2.26); what comes after is not read either.
+    #[test]
+    fn what_nix_does_not_read_is_refused() {
+        for (text, place) in [
+            ("garbage", "NIX_CONFIG, line 1: it is no setting"),
+            (
+                "cores = 3 # x\n\naccess-tokens github.com=T",
+                "NIX_CONFIG, line 3: it is no setting",
+            ),
+            ("include /none/x", "NIX_CONFIG, line 1: there is no /none/x"),
+            ("include a b", "NIX_CONFIG, line 1: it is no setting"),
+        ] {
+            let message = of(text).may_go().unwrap_err().to_string();
+            assert!(message.ends_with(place), "{message}");
+        }
+        for text in ["", "# x", "cores =", "!include /none/x", "  a = b c"] {
+            assert!(of(text).may_go().is_ok(), "{text}");
+        }
     }
 
     #[test]
