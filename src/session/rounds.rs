@@ -161,8 +161,11 @@ impl Rounds {
                 Missing::Path(path) => add(&mut sources.collection, &path),
                 Missing::Repository(path) => sources.collection.add_asked(&path.join(".git")),
                 // What this machine does not have either, or what is an address, no other round finds: an address that
-                // cannot be reached would be fetched in each.
-                Missing::Lookup(name) => names_something |= sources.collection.add_asked_lookup(&name),
+                // cannot be reached would be fetched in each. But an archive of this machine comes when a look has missed it.
+                Missing::Lookup(name) => {
+                    names_something |= sources.collection.is_in_own_archive(&name);
+                    names_something |= sources.collection.add_asked_lookup(&name);
+                }
                 Missing::StorePath(path) => {
                     let path = StorePath::parse(&path.to_string_lossy()).ok();
                     let here = path.filter(|path| Path::new(path.as_str()).exists());

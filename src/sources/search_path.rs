@@ -20,6 +20,8 @@ struct Entry {
     /// Nothing for an address (`https:`, `channel:`, `flake:`), which is nothing of this machine's: the evaluator
     /// fetches it.
     path: Option<PathBuf>,
+    /// Whether that address is a file of this machine (`file:///x.tar.gz`), which is sent when it is missed.
+    is_own_archive: bool,
 }
 
 impl SearchPath {
@@ -87,6 +89,13 @@ impl SearchPath {
             .any(|entry| !entry.prefix.is_empty() && below(&entry.prefix))
     }
 
+    /// Whether a name may be found in a file of this machine that has to be unpacked first.
+    #[must_use]
+    pub fn is_in_own_archive(&self, name: &str) -> bool {
+        let mut archives = self.entries.iter().filter(|entry| entry.is_own_archive);
+        archives.any(|entry| entry.rest_of(name).is_some())
+    }
+
     /// The places of this machine that it names, be there something or not.
     pub fn places(&self) -> impl Iterator<Item = &Path> {
         self.entries.iter().filter_map(|entry| entry.path.as_deref())
@@ -137,17 +146,22 @@ impl Entry {
         (!path.is_empty()).then(|| Self {
             prefix: prefix.to_owned(),
             path: (!is_address(path)).then(|| directory.join(path)),
+            is_own_archive: path.starts_with("file:"),
         })
+    }
+
+    /// What a name has after this entry's prefix, if it begins with that.
+    fn rest_of<'a>(&self, name: &'a str) -> Option<&'a str> {
+        if self.prefix.is_empty() {
+            return Some(name);
+        }
+        let rest = name.strip_prefix(&self.prefix)?;
+        rest.strip_prefix('/').or_else(|| rest.is_empty().then_some(rest))
     }
 
     fn find(&self, name: &str) -> Option<PathBuf> {
         let own = self.path.as_ref()?;
-        let rest = if self.prefix.is_empty() {
-            name
-        } else {
-            let rest = name.strip_prefix(&self.prefix)?;
-            rest.strip_prefix('/').or_else(|| rest.is_empty().then_some(rest))?
-        };
+        let rest = self.rest_of(name)?;
         let mut path = own.clone().into_os_string();
         if !rest.is_empty() {
             // As text, as Nix does: a rest that begins with a slash leads nowhere else.
@@ -208,6 +222,15 @@ mod tests {
             .extend(isolated.map(|(name, value)| (name.into(), value.into())));
         let settings = NixSettings::read(&around);
         SearchPath::of(&include, &around, &settings)
+    }
+
+    #[test]
+    fn names_in_archives_of_this_machine() {
+        let text = "a=file:///x.tar.gz:b=https://h/y.tar.gz:c=/c";
+        let search = SearchPath::of_variable(text, Path::new("/"));
+        assert!(search.is_in_own_archive("a/z") && search.is_in_own_archive("a"));
+        assert!(!search.is_in_own_archive("ab") && !search.is_in_own_archive("b/z") && !search.is_in_own_archive("c"));
+        assert!(SearchPath::of_variable("file:///x.tar.gz", Path::new("/")).is_in_own_archive("any"));
     }
 
     #[test]

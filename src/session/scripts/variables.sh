@@ -92,7 +92,7 @@ tell_variables() {
 	comm -12 "$work/asked" "$work/withheld" >"$work/missed"
 	# Where the name is no text there: any that the files have could be meant. Two files of a package collection give to
 	# getEnv what others give to them by name, and those are looked for above.
-	sed -n 's|/pkgs/top-level/[^/]*$||p' "$work/files" | sort -u >"$work/collections"
+	sed -n -e 's|/pkgs/top-level/[^/]*$||p' -e 's|/nixos/lib/eval-config\.nix$||p' "$work/files" | sort -u >"$work/collections"
 	{
 		# A comment, but not what looks like one in a text that has values in it.
 		sed -E -e "s/$literal//g" -e '/^[^:]*:[[:space:]]*#([^$]|\$[^{])*$/d' -e "s/$inherit//g" "$work/uses" |
@@ -140,7 +140,7 @@ own_words() {
 		else
 			cat "$work/files"
 		fi
-		[ "$rb_tell_unread" = no ] || (cd "$state" && find "${work##*/}/mirror" -type f ! -perm 0 -size -1024k 2>/dev/null)
+		[ "$rb_tell_unread" = no ] || (cd "$state" && find "${work##*/}/mirror" -name .git -prune -o -type f ! -perm 0 -size -1024k -print 2>/dev/null)
 	} | sort -u | in_files -ohE '[A-Za-z0-9_]+' 2>/dev/null | sort -u >"$work/words"
 	# Without its last letters, of all that is left without its first.
 	sed -n ':next;p;s/^.//;t next' "$work/withheld" | sed -n ':next;p;s/.$//;t next' | sort -u >"$work/pieces"

@@ -91,6 +91,12 @@ impl Collection {
         self.search_path.is_address(name)
     }
 
+    /// Whether `<name>` may be in an archive of this machine, which the evaluator fetches when it has it.
+    #[must_use]
+    pub fn is_in_own_archive(&self, name: &str) -> bool {
+        self.search_path.is_in_own_archive(name)
+    }
+
     /// Whether an evaluation over there can know of a store path, which it wants with all that it depends on: from what was
     /// sent, or from these `texts`. If not, that is noted as refused.
     pub fn may_ask_for(&mut self, path: &StorePath, texts: &[&[u8]]) -> bool {

@@ -156,6 +156,10 @@ pub(in crate::sources) fn with_unchanged_marked(
         extensions,
         checksum,
     } = read(bytes)?;
+    // A bit that version 2 does not have would mean something in version 3.
+    if version < 3 && entries.iter().any(|entry| entry.flags() & EXTENDED != 0) {
+        return None;
+    }
     let is_unchanged = |entry: &Listed| {
         let is_plain = entry.flags() & (EXTENDED | STAGE) == 0 && !entry.is_module() && entry.is_inside();
         let path = entry.path();

@@ -594,14 +594,17 @@ case_flake_there_a_second_run_sends_nothing() {
 	END
 	local reference
 	for reference in . path:/srv/again; do
-		must_sh_on pi "cd /srv/again && rebuild dry-build --eval-on builder -v --flake $reference"
-		must_sh_on pi "cd /srv/again && rebuild dry-build --eval-on builder -v --flake $reference"
+		# A machine that has just started still makes names that are told, in /var/tmp.
+		for _ in 1 2 3 4; do
+			must_sh_on pi "cd /srv/again && rebuild dry-build --eval-on builder -v --flake $reference"
+			[[ "$errors" != *"builder has the configuration's files already"* ]] || break
+		done
 		expect_contains "$errors" "builder has the configuration's files already"
 		expect_lacks "$errors" "sending /"
 		after <<<'echo marker-of-another >deep/one'
 		must_sh_on pi "cd /srv/again && rebuild dry-build --eval-on builder -v --flake $reference"
-		expect_equal "$(grep -e '^sending /' -e '^sent ' "$CASE/errors")" "sending /srv/again/deep/one
-sent 1 file, 18 B"
+		# And git's index, in which it is no longer marked as unchanged.
+		expect_equal "$(grep -e '^sending /' "$CASE/errors" | grep -v '/.git/index$')" "sending /srv/again/deep/one"
 		after <<<'git checkout -q .'
 	done
 }
@@ -644,14 +647,15 @@ case_flake_there_that_is_elsewhere() {
 case_flake_there_secrets() {
 	given <<-'END'
 		mkdir -p .ssh keys
-		echo marker-of-a-tracked-key | tee .ssh/id_ed25519 keys/text >/dev/null
+		printf '%s\n' '-----BEGIN OPENSSH PRIVATE KEY-----' marker-of-a-tracked-key >.ssh/id_ed25519
+		echo marker-of-a-tracked-key >keys/text
 		clean_flake <<<"builtins.attrNames (builtins.readDir ./.)"
 		mkdir private && echo marker-of-what-is-ignored >private/key && chmod 700 private
 		echo 'marker-of-a-diary' >diary && chmod 600 diary
 	END
 	evaluate --flake .
 	expect_failure
-	expect_contains "$errors" "/srv/config/.ssh/id_ed25519 never leaves this machine"
+	expect_contains "$errors" "git tracks /srv/config/.ssh/id_ed25519, which is a secret"
 	expect_equal "$there" ""
 	expect_not_there marker-of-what-is-ignored marker-of-a-diary
 	after <<<'git rm -q --cached .ssh/id_ed25519; git commit -qm without'

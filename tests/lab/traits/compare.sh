@@ -44,7 +44,9 @@ git() {
 	GIT_AUTHOR_NAME=a GIT_AUTHOR_EMAIL=a@lab GIT_COMMITTER_NAME=a GIT_COMMITTER_EMAIL=a@lab \
 		command git -c init.defaultBranch=main -c protocol.file.allow=always -c advice.detachedHead=false "$@"
 }
-commit() { git add -A && git commit -qm "${1:-more}"; }
+# With the trait's name: two traits that commit the same in one second had one revision, and what Nix on the builder knows of
+# it from the first would be taken for the second.
+commit() { git add -A && git commit -qm "${1:-more} of $what"; }
 repo() { git init -q && commit first; }
 lock() { nix flake lock; }
 nix() { command nix --extra-experimental-features 'nix-command flakes' "$@"; }
@@ -92,7 +94,7 @@ own_directories() {
 }
 
 one() {
-	local verb=$1 text=$2 set_up=$4 sees='' words=()
+	local verb=$1 text=$2 what=$3 set_up=$4 sees='' words=()
 	shift 4
 	while [ $# -gt 0 ]; do
 		case $1 in
