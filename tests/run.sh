@@ -76,9 +76,10 @@ check_scripts() {
 	"$toolchain" shellcheck "${scripts[@]}"
 }
 
-# Every reader of outside data gets mutations for a second or so; CONTRIBUTING.md says how to give it hours.
+# Every reader of outside data gets mutations for a second or so, each time the same ones; CONTRIBUTING.md says how to give it
+# others, and hours.
 fuzz() {
-	"$toolchain" env "REBUILD_FUZZ_SECONDS=${REBUILD_FUZZ_SECONDS:-1}" \
+	"$toolchain" env "REBUILD_FUZZ_SECONDS=${REBUILD_FUZZ_SECONDS:-1}" "REBUILD_FUZZ_SEED=${REBUILD_FUZZ_SEED:-1}" \
 		cargo test --locked --lib fuzz::driver::nothing -- --nocapture
 }
 
