@@ -94,7 +94,12 @@ exec 7>"$cache/pi/lock" 8>"$cache/pi/run.12345678/lock"
 flock 7
 flock 8
 "$script" "$cache" 1K >/dev/null 7>&- 8>&- &
-while kill -0 "$!" && ! grep -q -e '-> FLOCK' /proc/locks; do sleep 0.05; done
+# Until it waits for the lock; not every machine says that it does.
+tries=0
+while [ "$tries" -lt 40 ] && kill -0 "$!" && ! grep -q -e '-> FLOCK' /proc/locks; do
+	tries=$((tries + 1))
+	sleep 0.05
+done
 echo trees/old >"$cache/pi/run.12345678/claims"
 exec 7>&-
 wait "$!"

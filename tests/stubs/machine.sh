@@ -59,6 +59,7 @@ ln -s "$before" "$root/run/current-system"
 ln -s "$before" "$root/run/booted-system"
 
 # What a test does to it.
+# shellcheck source=/dev/null
 [ ! -e "$stage/prepare" ] || . "$stage/prepare"
 
 if [ "$user" = 0 ]; then

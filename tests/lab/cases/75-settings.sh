@@ -93,10 +93,12 @@ case_settings_in_their_order() {
 	expect_made_there builder
 	# sudo has root's settings, and his file is not root's, wherever HOME is.
 	as pi admin sudo --preserve-env=NIX_PATH rebuild build
-	expect_contains "$errors" "no machine is known by the name 'nobody'"
+	expect_contains "$errors" "no name server answers this machine, which asks for 'nobody'"
 	as pi admin sudo --preserve-env=HOME rebuild --show-settings
 	expect_status 0
 	expect_matches "$output" $'\nevalHost +nobody +/etc/rebuild.json'
+	expect_lacks "$output$errors" "/home/admin/.config"
+	as pi admin sudo --preserve-env=NIX_PATH env XDG_CONFIG_HOME=/home/admin/.config rebuild --show-settings
 	expect_contains "$errors" "/home/admin/.config/rebuild.json is not obeyed: it belongs to another user (uid 1000), and this is root"
 }
 
@@ -134,7 +136,7 @@ case_settings_a_builder_that_is_off() {
 			;;
 		name)
 			host=nobody
-			message="no machine is known by the name 'nobody'"
+			message="no name server answers this machine, which asks for 'nobody'"
 			;;
 		esac
 		machine_says "{ \"evalHost\": \"$host\" }"
