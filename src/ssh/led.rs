@@ -70,16 +70,12 @@ mod tests {
     use crate::host::Host;
     use crate::process::signals::Signals;
     use crate::ssh::Ssh;
+    use crate::ssh::with_configuration;
     use crate::surroundings::Surroundings;
 
     /// What the ssh that is here says of a name on a machine called `pi.lan`, with this for its configuration.
     fn detour(name: &str, options: &str, configuration: &str) -> Option<String> {
-        let directory = tempfile::tempdir().unwrap();
-        let file = directory.path().join("config");
-        std::fs::write(&file, configuration).unwrap();
-        let options = format!("-F {} {options}", file.display());
-        let around = Surroundings::with(&[("NIX_SSHOPTS", &options), ("PATH", "/usr/bin:/bin")]);
-        let ssh = Ssh::new(&around).unwrap();
+        let (_directory, ssh) = with_configuration(options, configuration);
         let signals = Signals::listen().unwrap();
         let own = OwnNames::new("pi.lan");
         ssh.detour(&Host::parse(name).unwrap(), &own, &signals).unwrap()

@@ -311,6 +311,17 @@ pub fn new_name() -> std::io::Result<String> {
     Ok(format!("{:032x}", u128::from_ne_bytes(private::random()?)))
 }
 
+/// The ssh that is here, with these options and this for its configuration, which is there as long as the directory.
+#[cfg(test)]
+fn with_configuration(options: &str, configuration: &str) -> (TempDir, Ssh) {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("config");
+    std::fs::write(&file, configuration).unwrap();
+    let options = format!("-F {} {options}", file.display());
+    let around = Surroundings::with(&[("NIX_SSHOPTS", &options), ("PATH", "/usr/bin:/bin")]);
+    (directory, Ssh::new(&around).unwrap())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

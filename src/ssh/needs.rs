@@ -77,15 +77,10 @@ fn may_be_in_the_way(word: &str) -> bool {
 mod tests {
     use super::*;
     use crate::host::Place;
-    use crate::surroundings::Surroundings;
+    use crate::ssh::with_configuration;
 
     fn check(options: &str, configuration: &str) -> Option<String> {
-        let directory = tempfile::tempdir().unwrap();
-        let file = directory.path().join("config");
-        std::fs::write(&file, configuration).unwrap();
-        let options = format!("-F {} {options}", file.display());
-        let around = Surroundings::with(&[("NIX_SSHOPTS", &options), ("PATH", "/usr/bin:/bin")]);
-        let ssh = Ssh::new(&around).unwrap();
+        let (_directory, ssh) = with_configuration(options, configuration);
         let host = Place::parse("me@builder", "pi").unwrap().host().unwrap().clone();
         let failure = ssh.check(&host, &Signals::listen().unwrap()).err()?;
         Some(failure.to_string())
