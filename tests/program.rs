@@ -57,7 +57,7 @@ fn a_local_build_is_one_command() {
     let stage = Stage::new();
     stage.stub("nix-build", &format!("echo {SYSTEM}"));
     let run = stage.rebuild("build --show-trace -I x=/y");
-    assert_eq!((run.code, run.stdout.as_str()), (0, format!("{SYSTEM}\n").as_str()));
+    run.gives(SYSTEM);
     assert_eq!(
         stage.calls(),
         [
@@ -146,12 +146,7 @@ fn a_remote_run_is_one_ssh_and_then_what_it_could_not_do() {
     stage.stub("nix-copy-closure", "");
     stage.stub("nix-store", "");
     let run = stage.rebuild("build --eval-on me@builder --no-lend -s");
-    assert_eq!(
-        (run.code, run.stdout.as_str()),
-        (0, format!("{SYSTEM}\n").as_str()),
-        "{}",
-        run.stderr
-    );
+    run.gives(SYSTEM);
     let calls = stage.calls();
     // Nix logs in as well: by the same connection.
     let start = "ssh -o ControlMaster=auto -o ControlPath=/tmp/rebuild.";
@@ -246,12 +241,7 @@ fn a_machine_that_refuses_namespaces_builds_what_is_evaluated_here() {
             ),
         );
         let run = stage.rebuild(&format!("build --eval-on builder --no-lend{verify}"));
-        assert_eq!(
-            (run.code, run.stdout.as_str()),
-            (0, format!("{SYSTEM}\n").as_str()),
-            "{}",
-            run.stderr
-        );
+        run.gives(SYSTEM);
         assert!(
             run.stderr
                 .contains("warning: builder does not let its users make user namespaces"),

@@ -458,6 +458,14 @@ impl Drop for Partner {
     }
 }
 
+impl Run {
+    /// It has succeeded, and printed this path alone.
+    pub fn gives(&self, path: &str) {
+        let expected = format!("{path}\n");
+        assert_eq!((self.code, &self.stdout), (0, &expected), "{}", self.stderr);
+    }
+}
+
 impl Running {
     /// As many bytes it holds in memory.
     pub fn memory(&self) -> usize {
