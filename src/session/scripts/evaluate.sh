@@ -133,9 +133,10 @@ adopt() {
 		[ -e "$state/trees/$name" ] || continue
 		"$nix_bin/nix-store" --check-validity "/nix/store/$name" 2>/dev/null && continue
 		mkdir "$work/adopted"
-		if [ -d "$state/trees/$name" ]; then set -- --recursive sha256; else set -- sha256; fi
+		recursive=''
+		[ ! -d "$state/trees/$name" ] || recursive=--recursive
 		cp -al "$state/trees/$name" "$work/adopted/${name#*-}" &&
-			"$nix_bin/nix-store" --add-fixed "$@" "$work/adopted/${name#*-}" >/dev/null
+			"$nix_bin/nix-store" --add-fixed $recursive sha256 "$work/adopted/${name#*-}" >/dev/null
 		rm -rf "$work/adopted"
 	done
 }
@@ -151,9 +152,9 @@ evaluate_closed() {
 	done
 }
 
-# evaluate: sets $drv, or tells the value. Whatever of the client's is not here is shut (view.sh), so an evaluation that comes to its end has
-# seen what it would see there, and one that looks at more fails and says at what. Then the client, which reads the
-# errors, sends that ("closed", to evaluate again), or first wants to know everything that the evaluation would look at
+# evaluate: sets $drv, or tells the value. Whatever of the client's is not here is shut (view.sh), so an evaluation that
+# comes to its end has seen what it would see there, and one that looks at more fails and says at what. Then the client,
+# which reads the errors, sends that ("closed", to evaluate again), or first wants to know everything that the evaluation would look at
 # ("open"), or is done ("stop").
 evaluate() {
 	write "$rb_environment" "$work/exports"

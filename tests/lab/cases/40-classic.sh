@@ -36,12 +36,8 @@ after() {
 	prepare pi sh
 }
 
-# evaluate [-u NAME] [NAME=VALUE...] [FLAG...] : on the builder first, so that nothing which the Pi's own evaluation leaves
-# behind is of help; then on the Pi, with the same environment (less NAME) and flags. $own is what the Pi's Nix says; $there,
-# $status and $errors are those of `rebuild`. A case may set $directory (else /etc/nixos), $builder (else builder) and
-# $in_between, a command that is run in between.
-evaluate() {
-	local environment=()
+# take_words [-u NAME] [NAME=VALUE...] [FLAG...] : into the caller's $environment, as words for `env`, and $flags.
+take_words() {
 	if [ "${1-}" = -u ]; then
 		environment+=("--unset=$2")
 		shift 2
@@ -50,6 +46,17 @@ evaluate() {
 		environment+=("$1")
 		shift
 	done
+	flags=("$@")
+}
+
+# evaluate [-u NAME] [NAME=VALUE...] [FLAG...] : on the builder first, so that nothing which the Pi's own evaluation leaves
+# behind is of help; then on the Pi, with the same environment (less NAME) and flags. $own is what the Pi's Nix says; $there,
+# $status and $errors are those of `rebuild`. A case may set $directory (else /etc/nixos), $builder (else builder) and
+# $in_between, a command that is run in between.
+evaluate() {
+	local environment=() flags=()
+	take_words "$@"
+	set -- "${flags[@]}"
 	forget_calls pi
 	run lab on pi env -C "${directory:-/etc/nixos}" "${environment[@]}" \
 		timeout 120 rebuild dry-build --eval-on "${builder:-builder}" -v "$@"

@@ -13,16 +13,10 @@ expect_refused() {
 		shift
 	done
 	[ $# = 0 ] || shift
-	local environment=()
-	if [ "${1-}" = -u ]; then
-		environment+=("--unset=$2")
-		shift 2
-	fi
-	while [[ "${1-}" =~ ^[A-Za-z_]+= ]]; do
-		environment+=("$1")
-		shift
-	done
-	run lab on pi env -C "${directory:-/etc/nixos}" "${environment[@]}" timeout 40 rebuild dry-build --eval-on "${builder:-builder}" -v "$@"
+	local environment=() flags=()
+	take_words "$@"
+	run lab on pi env -C "${directory:-/etc/nixos}" "${environment[@]}" \
+		timeout 40 rebuild dry-build --eval-on "${builder:-builder}" -v "${flags[@]}"
 	note_derivation
 	expect_failure
 	for text in "${texts[@]}"; do expect_contains "$errors" "$text"; done
