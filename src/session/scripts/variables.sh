@@ -131,7 +131,7 @@ is_inherited() {
 }
 
 # own_words: of all files outside of package collections, what may be a name that was not sent, or a piece of one. A name may
-# also come from a file that is no Nix file.
+# also come from a file that is no Nix file; but not from git's own, of which the samples alone have all letters.
 own_words() {
 	{
 		if [ -s "$work/collections" ]; then
