@@ -195,7 +195,11 @@ impl Collection {
         let settings = Settings::read(everybodys.clone().chain(own), &self.home, root);
         // These are git's own for any repository. What one that is asked for says itself, a neighbour may have said.
         let asked_for = self.asked_for;
-        let gits = Settings::read(everybodys, &self.home, root);
+        let gits = if asked_for {
+            Settings::read(everybodys, &self.home, root)
+        } else {
+            Settings::default()
+        };
         for (file, form) in &settings.files {
             self.asked_for = asked_for && !gits.files.iter().any(|(known, _)| known == file);
             self.add_settings_file(file, form.as_ref());
