@@ -1,8 +1,8 @@
 //! Names in the directories of this machine's secrets: told where they say nothing that the configuration does not say.
 //!
 //! A configuration asks whether `/run/secrets/wifi` is there. To answer that for one name and to leave the others open is
-//! something that no directory can do: what is not in it is absent. So it is shown with all its names, if the files that are sent
-//! have all of these; else it stays shut, and to look into it is an error. What is in a secret never goes.
+//! something that no directory can do: what is not in it is absent. So it is shown with all its names, if the configuration's
+//! files have all of these; else it stays shut, and to look into it is an error. What is in a secret never goes.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -20,7 +20,8 @@ impl Collection {
         guard::is_of_secrets(directory) && self.has_all_names_of(directory)
     }
 
-    /// Whether the files that are sent have all of a directory's names. A number says no more than how often it was made anew.
+    /// Whether the configuration's files that are sent have all of a directory's names; one that was only asked for may have
+    /// been written by somebody who guesses. A number says no more than how often it was made anew.
     fn has_all_names_of(&self, directory: &Path) -> bool {
         let Ok(children) = fs::read_dir(directory) else {
             return false;
@@ -31,7 +32,7 @@ impl Collection {
         };
         let is_number = |name: &OsStr| name.as_encoded_bytes().iter().all(u8::is_ascii_digit);
         unknown.retain(|name| !is_number(name) && !OF_SOPS.iter().any(|known| name == known));
-        let mut files = self.sent_files(|_| true);
+        let mut files = self.sent_files(|path| self.is_own(path));
         while !unknown.is_empty() {
             let Some(text) = files.next() else { return false };
             unknown.retain(|name| !has_word(&text, name.as_encoded_bytes()));
@@ -53,6 +54,7 @@ fn has_word(text: &[u8], name: &[u8]) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt;
     use std::path::PathBuf;
 
     use super::*;
@@ -68,12 +70,19 @@ mod tests {
         )
         .unwrap();
         let mut found = Collection::new(SearchPath::none(), PathBuf::from("/root"));
-        found.add_configuration(&path("configuration.nix"));
+        found.add_entry(&path("configuration.nix"));
+        // A neighbour's, which everybody may read.
+        let others = tempfile::tempdir().unwrap();
+        fs::set_permissions(others.path(), fs::Permissions::from_mode(0o755)).unwrap();
+        fs::write(others.path().join("x.nix"), "\"guessed\"").unwrap();
+        found.add_asked(&others.path().join("x.nix"));
+        assert_eq!(found.sent_files(|_| true).count(), 2);
         for (names, expected) in [
             (vec![], true),
             (vec!["wifi"], true),
             (vec!["wifi", "db", "rendered", "12"], true),
             (vec!["wifi", "other"], false),
+            (vec!["guessed"], false),
             (vec!["wif"], false),
             (vec!["secrets-for-users"], false),
         ] {

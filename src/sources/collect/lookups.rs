@@ -114,7 +114,7 @@ impl Collection {
     }
 
     /// The small files of which the content is there, one after another.
-    pub(super) fn sent_files(&self, wanted: fn(&Path) -> bool) -> impl Iterator<Item = Vec<u8>> + '_ {
+    pub(super) fn sent_files<'a>(&'a self, wanted: impl Fn(&Path) -> bool + 'a) -> impl Iterator<Item = Vec<u8>> + 'a {
         let files = self.mirror.entries.iter().filter_map(move |(path, entry)| match entry {
             Entry::Content { .. } if !guard::is_in_git(path) && wanted(path) => Some(path),
             _ => None,
