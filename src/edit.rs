@@ -11,9 +11,9 @@ use crate::plan::argv::FLAKES;
 use crate::plan::{Flake, NixFlags};
 use crate::process::Invocation;
 use crate::process::signals::Signals;
-use crate::sources::flakes::is_path;
 use crate::sources::search_path::SearchPath;
 use crate::surroundings::Surroundings;
+use crate::vocabulary::FlakeReference;
 
 /// Where NixOS has its configuration when nothing names another place.
 const DEFAULT: &str = "/etc/nixos";
@@ -86,13 +86,8 @@ pub fn editor(variable: Option<&str>, file: &Path) -> Result<Invocation, Failure
 /// `nix edit`, which nixos-rebuild leaves it to, fails for every NixOS configuration ("cannot find position information").
 #[must_use]
 pub fn file_of_flake(flake: &Flake, directory: &Path) -> Option<PathBuf> {
-    let path = flake.reference.split('?').next().unwrap_or_default();
-    if !is_path(path) {
-        return None;
-    }
-    let place = directory.join(path).canonicalize().ok()?;
-    let files = place.ancestors().map(|directory| directory.join("flake.nix"));
-    files.into_iter().find(|file| file.exists())
+    let reference = FlakeReference::read(&flake.reference);
+    reference.is_path().then(|| reference.file_here(directory))?
 }
 
 /// Opens the file in which another flake's configuration is, by Nix, which starts `EDITOR` itself.

@@ -4,7 +4,6 @@
 //! that keep the names written beside them.
 
 use std::collections::BTreeSet;
-use std::fs;
 use std::path::PathBuf;
 
 use rnix::SyntaxNode;
@@ -13,6 +12,7 @@ use rowan::ast::AstNode;
 
 use super::{Places, is_harmless, text_of};
 use crate::nix_text;
+use crate::vocabulary::{FlakeReference, Form, file_above};
 
 /// The configurations of the flake that is being typed, or of the one in the current directory: `REFERENCE#NAME`.
 pub fn configurations(typed: &str, places: &Places) -> Vec<String> {
@@ -31,32 +31,24 @@ pub fn configurations(typed: &str, places: &Places) -> Vec<String> {
 /// The `flake.nix` that a reference means, if it means one on this machine. One that may go on (`/etc/nix`) means the
 /// directory only; Nix itself looks in those above it, too.
 fn flake_file(reference: &str, is_whole: bool, places: &Places) -> Option<PathBuf> {
-    let schemes = ["path:", "git+file:"];
-    let path = schemes.iter().find_map(|scheme| reference.strip_prefix(scheme));
-    let looks_above = is_whole && path.is_none();
-    // A plain word is a name of the registry.
-    let path = path
-        .map(|path| path.strip_prefix("//").unwrap_or(path))
-        .or_else(|| (reference.is_empty() || reference.starts_with(['.', '/', '~'])).then_some(reference))?;
-    let directory = match path.strip_prefix('~') {
-        Some(rest) if rest.is_empty() || rest.starts_with('/') => places.home.join(rest.trim_start_matches('/')),
-        Some(_) => return None,
-        None => places.directory.join(path),
+    let FlakeReference { form, inside } = FlakeReference::read(reference);
+    let (path, looks_above) = match form {
+        Form::Address {
+            scheme: "path" | "git+file",
+            rest,
+        } => (Form::file_of(rest), false),
+        Form::Path(path) => (PathBuf::from(path), is_whole),
+        Form::Address { .. } | Form::Name(_) => return None,
     };
+    let directory = match path.strip_prefix("~") {
+        Ok(below_home) => places.home.join(below_home),
+        Err(_) => places.directory.join(path),
+    };
+    let directory = directory.join(inside);
     if !looks_above {
         return Some(directory.join("flake.nix"));
     }
-    let directory = fs::canonicalize(directory).ok()?;
-    for above in directory.ancestors() {
-        let file = above.join("flake.nix");
-        if file.exists() {
-            return Some(file);
-        }
-        if above.join(".git").exists() {
-            break;
-        }
-    }
-    None
+    file_above(&directory)
 }
 
 /// The names that a flake's text gives to its `nixosConfigurations`. A text with errors gives what can be read.

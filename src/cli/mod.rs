@@ -8,7 +8,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, ValueEnum, ValueHint};
 
-use crate::plan::{Elevation, Fallback};
+use crate::vocabulary::{Elevation, Fallback};
 use flags::{BuildFlags, CommonFlags, CopyFlags, EvaluationFlags, FlakeFlags};
 
 /// What the user typed.

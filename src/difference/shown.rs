@@ -4,6 +4,7 @@ use console::Style;
 
 use super::Difference;
 use super::line::Line;
+use crate::table;
 
 /// Columns are not made wider than this for the sake of a few long names.
 const WIDEST_NAME: usize = 28;
@@ -22,7 +23,7 @@ impl Difference {
         ] {
             if !group.is_empty() {
                 lines.push(format!("{title}:"));
-                lines.extend(table(group));
+                lines.extend(rows(group));
             }
         }
         if lines.len() == 2 && self.unread.is_empty() {
@@ -39,41 +40,21 @@ impl Difference {
     }
 }
 
-fn table(group: &[Line]) -> Vec<String> {
-    let width = |text: &dyn Fn(&Line) -> String, widest: usize| {
-        let widths = group.iter().map(|line| text(line).chars().count());
-        widths.filter(|width| *width <= widest).max().unwrap_or_default()
+fn rows(group: &[Line]) -> Vec<String> {
+    let row = |line: &Line| {
+        let bytes = line.bytes.map(|bytes| signed(bytes, 2));
+        [line.name.clone(), versions(line), bytes.unwrap_or_default()]
     };
-    let name_width = width(&|line| line.name.clone(), WIDEST_NAME);
-    let versions_width = width(&|line| versions(line, false), WIDEST_VERSIONS);
-    let padding = |text: &str, width: usize| " ".repeat(width.saturating_sub(text.chars().count()));
-    group
-        .iter()
-        .map(|line| {
-            let mut text = format!("  {}{}  ", line.name, padding(&line.name, name_width));
-            let plain = versions(line, false);
-            if !plain.is_empty() || versions_width > 0 {
-                text.push_str(&versions(line, true));
-                text.push_str(&padding(&plain, versions_width));
-                text.push_str("  ");
-            }
-            if let Some(bytes) = line.bytes {
-                text.push_str(&signed(bytes, 2));
-            }
-            text.trim_end().to_owned()
-        })
-        .collect()
+    let rows: Vec<[String; 3]> = group.iter().map(row).collect();
+    let lines = table::lines(&rows, [WIDEST_NAME, WIDEST_VERSIONS, usize::MAX]);
+    lines.iter().map(|line| format!("  {line}")).collect()
 }
 
 /// The two colours that are plain to see on light and on dark ground.
-fn versions(line: &Line, coloured: bool) -> String {
+fn versions(line: &Line) -> String {
     let in_colour = |versions: &[String], style: Style| {
-        let text = versions.join(", ");
-        if coloured {
-            style.force_styling(true).apply_to(text).to_string()
-        } else {
-            text
-        }
+        let style = style.force_styling(true);
+        style.apply_to(versions.join(", ")).to_string()
     };
     let is_named = |versions: &[String]| versions.iter().any(|version| version != "ε");
     let from = in_colour(&line.from, Style::new().red());

@@ -2,6 +2,7 @@
 
 use super::{Generation, UNKNOWN};
 use crate::harmless;
+use crate::table;
 
 const HEADERS: [&str; 7] = [
     "Generation",
@@ -16,25 +17,9 @@ const HEADERS: [&str; 7] = [
 /// nixos-rebuild's table, with its words: scripts read it.
 #[must_use]
 pub fn table(generations: &[Generation]) -> String {
-    let rows: Vec<[String; 7]> = generations.iter().map(row).collect();
-    let widths: Vec<usize> = (0..HEADERS.len())
-        .map(|column| {
-            let cells = rows.iter().map(|row| row[column].chars().count());
-            cells.chain([HEADERS[column].len()]).max().unwrap_or_default()
-        })
-        .collect();
     let headers = HEADERS.map(str::to_owned);
-    let mut text = String::new();
-    for row in std::iter::once(&headers).chain(&rows) {
-        let cells: Vec<String> = row
-            .iter()
-            .zip(&widths)
-            .map(|(cell, width)| format!("{cell:<width$}"))
-            .collect();
-        text.push_str(cells.join("  ").trim_end());
-        text.push('\n');
-    }
-    text
+    let rows: Vec<[String; 7]> = std::iter::once(headers).chain(generations.iter().map(row)).collect();
+    table::lines(&rows, [usize::MAX; 7]).join("\n") + "\n"
 }
 
 fn row(generation: &Generation) -> [String; 7] {

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use crate::cli::ConfigurationFlags;
 use crate::cli::flags::FlakeFlags;
 use crate::failure::Failure;
+use crate::vocabulary::{FlakeReference, Form, is_configuration, not_a_flag, split_name};
 
 /// nixos-rebuild's name for a configuration whose machine has none.
 const NAMELESS: &str = "default";
@@ -164,10 +165,11 @@ impl Configuration {
         match self {
             Self::Classic => false,
             Self::File { file, .. } => !file.starts_with(['/', '<', '~']) && !file.contains(':'),
-            Self::Flake(flake) => {
-                let place = flake.reference.strip_prefix("path:").unwrap_or(&flake.reference);
-                place.is_empty() || place.starts_with('.') || place.starts_with('?')
-            }
+            Self::Flake(flake) => match FlakeReference::read(&flake.reference).form {
+                Form::Path(path) => !path.starts_with(['/', '~']),
+                Form::Address { scheme: "path", rest } => Form::file_of(rest).is_relative(),
+                Form::Address { .. } | Form::Name(_) => false,
+            },
         }
     }
 
@@ -220,30 +222,14 @@ impl std::fmt::Display for Configuration {
 }
 
 impl Flake {
-    /// Whether this can be the value of `--flake`.
-    ///
-    /// # Errors
-    /// It cannot.
-    pub fn check(text: &str) -> Result<(), Failure> {
-        Self::parse(text, None, FlakeFlags::default()).map(|_| ())
-    }
-
-    /// Reads `REFERENCE[#NAME]`; without a name it is the target's.
+    /// Reads the value of `--flake`; without a name it is the target's.
     fn parse(text: &str, target_name: Option<&str>, flags: FlakeFlags) -> Result<Self, Failure> {
-        let (reference, name) = text.split_once('#').unwrap_or((text, ""));
-        if !is_name(name) {
-            return Err(
-                Failure::usage(format!("--flake '{text}': '{name}' is no name of a configuration"))
-                    .with_remedy("write REFERENCE#NAME, the name as in nixosConfigurations.NAME, without quotes"),
-            );
-        }
-        not_a_flag("--flake", reference)?;
+        let (reference, name) = split_name("--flake", text)?;
         Ok(Self {
             reference: reference.to_owned(),
-            name: if name.is_empty() {
-                target_name.map(|name| own(name, "this machine")).transpose()?
-            } else {
-                Some(name.to_owned())
+            name: match name {
+                Some(name) => Some(name.to_owned()),
+                None => target_name.map(|name| own(name, "this machine")).transpose()?,
             },
             flags,
         })
@@ -259,28 +245,12 @@ impl Flake {
 
 /// The name that a machine's host name is.
 fn own(host_name: &str, machine: &str) -> Result<String, Failure> {
-    if !is_name(host_name) {
+    if !is_configuration(host_name) {
         let message = format!("the host name of {machine}, '{host_name}', is no name of a configuration");
         return Err(Failure::usage(message).with_remedy("name the configuration: --flake URI#NAME"));
     }
     let name = if host_name.is_empty() { NAMELESS } else { host_name };
     Ok(name.to_owned())
-}
-
-/// Whether it can stand between the quotes of [`Flake::installable`].
-fn is_name(text: &str) -> bool {
-    !text.contains(['#', '"']) && !text.contains(char::is_control)
-}
-
-/// Nix would read it as one.
-fn not_a_flag(flag: &str, value: &str) -> Result<(), Failure> {
-    if value.starts_with('-') {
-        return Err(
-            Failure::usage(format!("{flag} {value}: a name that begins with a hyphen"))
-                .with_remedy(format!("write it as a path: {flag} ./{value}")),
-        );
-    }
-    Ok(())
 }
 
 #[cfg(test)]

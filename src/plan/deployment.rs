@@ -3,11 +3,12 @@
 use std::path::PathBuf;
 
 use super::product::check_name;
-use super::{Configuration, Elevation, Facts, IfUnreachable, Kind, NixFlags, Product, Rights, Subject, named, profile};
+use super::{Configuration, Facts, IfUnreachable, Kind, NixFlags, Product, Subject, named, profile};
 use crate::cli::{Arguments, Verb};
 use crate::failure::Failure;
 use crate::host::{Host, Place};
 use crate::settings::{Key, Settings};
+use crate::vocabulary::{Elevation, Rights};
 
 /// A system comes to be, and then something is done with it.
 #[derive(Debug, PartialEq, Eq)]

@@ -4,7 +4,6 @@
 pub mod argv;
 mod configuration;
 mod deployment;
-mod elevation;
 pub mod expression;
 mod product;
 #[cfg(test)]
@@ -21,9 +20,8 @@ use crate::settings::Settings;
 
 pub use configuration::{Configuration, FILE, Flake, Found, Subject};
 pub use deployment::{Activation, Channels, Deployment, Making, Origin, Outcome};
-pub use elevation::{Elevation, Rights};
 pub use product::{Kind, Product};
-pub use unreachable::{Fallback, IfUnreachable};
+pub use unreachable::IfUnreachable;
 
 /// What of this machine and its user decides over the plan.
 #[derive(Debug, Clone)]

@@ -3,6 +3,7 @@ mod settings;
 use super::*;
 use crate::host::{Host, OwnNames, Place};
 use crate::settings::tests::Places;
+use crate::vocabulary::{Elevation, Fallback, Rights};
 use clap::Parser;
 
 fn facts() -> Facts {

@@ -3,16 +3,7 @@
 use super::{Making, Origin};
 use crate::host::{Host, Place};
 use crate::settings::{Key, Settings};
-
-/// What to do without a machine that cannot be reached.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
-pub enum Fallback {
-    /// End, and say what to type (default)
-    #[default]
-    Fail,
-    /// Evaluate and build here
-    Local,
-}
+use crate::vocabulary::Fallback;
 
 /// Who may turn out to be unreachable, and what becomes of the run then.
 ///

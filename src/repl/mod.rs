@@ -12,6 +12,7 @@ use anyhow::{Context, Result};
 use serde_json::Value;
 
 use crate::cli::flags::{CommonFlags, FlakeFlags};
+use crate::nix_version::NixVersion;
 use crate::plan::argv::{FLAKES, version};
 use crate::plan::expression::of_file;
 use crate::plan::{Configuration, Flake, NixFlags};
@@ -19,7 +20,7 @@ use crate::process::Invocation;
 use crate::process::signals::Signals;
 
 /// The first Nix whose `nix repl` takes `--expr` and `--file`.
-const TAKES_FLAGS_SINCE: (u32, u32) = (2, 10);
+const TAKES_FLAGS_SINCE: NixVersion = NixVersion::new(2, 10);
 
 /// What `nix repl` loads.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -106,18 +107,11 @@ fn load_file(file: &str, attribute: Option<&str>) -> Load {
     }
 }
 
-/// Whether this Nix's `nix repl` takes `--expr` and `--file`, by what `nix --version` printed: the version is the last
-/// word. One that cannot be read is newer than we are.
+/// Whether this Nix's `nix repl` takes `--expr` and `--file`, by what `nix --version` printed. One that cannot be read is newer
+/// than we are.
 #[must_use]
 pub fn takes_flags(version: &str) -> bool {
-    let text = version.split_whitespace().last().unwrap_or_default();
-    let mut numbers = text
-        .split(|character: char| !character.is_ascii_digit())
-        .map_while(|number| number.parse::<u32>().ok());
-    match (numbers.next(), numbers.next()) {
-        (Some(major), Some(minor)) => (major, minor) >= TAKES_FLAGS_SINCE,
-        _ => true,
-    }
+    NixVersion::read(version).is_none_or(|version| version >= TAKES_FLAGS_SINCE)
 }
 
 /// The command.

@@ -12,9 +12,10 @@ use crate::plan::{Configuration, Flake};
 use crate::session::lock::Lock;
 use crate::sources::collect::{Collection, Refusal};
 use crate::sources::flakes::lock_file::Renewed;
-use crate::sources::flakes::{Flakes, Registry, is_elsewhere, is_path};
+use crate::sources::flakes::{Flakes, Registry};
 use crate::sources::search_path::{SearchPath, channels_of_user};
 use crate::surroundings::{Directory, Surroundings};
+use crate::vocabulary::FlakeReference;
 
 /// What of this machine is read.
 pub(super) struct Gathered {
@@ -212,7 +213,7 @@ fn named_flake(
     let of_user = registry_of_user(around);
     // What a flake's settings and its names mean to this user. Of an address elsewhere, no name is asked.
     let registries = [Some(of_user.as_path()), of_all].into_iter().flatten();
-    let registries = registries.filter(|_| !is_elsewhere(&flake.reference));
+    let registries = registries.filter(|_| !FlakeReference::read(&flake.reference).is_elsewhere());
     let trusted = trusted_settings(around);
     for file in registries.chain([trusted.as_path()]).filter(|file| file.exists()) {
         collection.add_configuration(file);
@@ -233,7 +234,7 @@ fn named_flake(
     }
     let Some(place) = found else { return Ok(None) };
     refuse_missing(collection, &place, "--flake")?;
-    if is_path(&flake.reference) && !place.join("flake.nix").exists() {
+    if FlakeReference::read(&flake.reference).is_path() && !place.join("flake.nix").exists() {
         return Err(Failure::new(format!("there is no flake.nix in {}", place.display())).into());
     }
     Ok(renewed(&flake.flags).map(|renewed| Lock::of(&place, renewed)))

@@ -1,7 +1,7 @@
 //! Nix's commands on this machine, as the display hears them.
 
 use std::io::IsTerminal;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::Result;
 
@@ -11,8 +11,8 @@ use crate::process::Invocation;
 use crate::process::signals::Signals;
 use crate::progress::nix_log::{Activity, LogLine};
 use crate::progress::{Builder, Event, Observer, Phase};
-use crate::sources::flakes;
 use crate::surroundings::Surroundings;
+use crate::vocabulary::{FlakeReference, file_above};
 
 /// Makes Nix write its log for us.
 const LOG_FORMAT: [&str; 2] = ["--log-format", "internal-json"];
@@ -89,27 +89,11 @@ pub(super) fn is_log_ours(configuration: Option<&Configuration>, flags: &NixFlag
 
 /// Whether a flake asks for settings, or may: of one on another machine it is not known yet.
 fn wants_settings(flake: &Flake, directory: &Path) -> bool {
-    let text = place(&flake.reference, directory).and_then(|place| std::fs::read_to_string(place).ok());
+    let file = FlakeReference::read(&flake.reference).file_here(directory);
+    // A name of a registry may be a directory as well.
+    let file = file.or_else(|| file_above(&directory.join(&flake.reference)));
+    let text = file.and_then(|file| std::fs::read_to_string(file).ok());
     text.is_none_or(|text| text.contains("nixConfig"))
-}
-
-/// The `flake.nix` of a flake on this machine.
-fn place(reference: &str, directory: &Path) -> Option<PathBuf> {
-    if flakes::is_elsewhere(reference) {
-        return None;
-    }
-    let (path, query) = reference.split_once('?').unwrap_or((reference, ""));
-    let inside = query.split('&').find_map(|pair| pair.strip_prefix("dir="));
-    let path = ["path:", "git+file:", "file:"]
-        .iter()
-        .find_map(|scheme| path.strip_prefix(scheme))
-        .unwrap_or(path);
-    let path = directory.join(path.strip_prefix("//").unwrap_or(path));
-    let path = inside.map_or_else(|| path.clone(), |inside| path.join(inside));
-    // Nix looks for it in the directories above as well.
-    path.ancestors()
-        .map(|place| place.join("flake.nix"))
-        .find(|file| file.exists())
 }
 
 #[cfg(test)]

@@ -6,12 +6,13 @@ use anyhow::Result;
 
 use crate::failure::Failure;
 use crate::host::{Host, Place};
-use crate::plan::{Fallback, IfUnreachable, Making};
+use crate::plan::{IfUnreachable, Making};
 use crate::process::quote::shell_word;
 use crate::process::signals::Signals;
 use crate::progress::{Event, Observer};
 use crate::ssh::Ssh;
 use crate::target::{self, Connection};
+use crate::vocabulary::Fallback;
 
 /// The machines of which nobody knows yet whether they can be reached.
 pub(super) struct Reach<'a> {

@@ -8,6 +8,7 @@ use super::reply::Way;
 use crate::failure::Failure;
 use crate::harmless;
 use crate::host::Host;
+use crate::nix_version::NixVersion;
 use crate::store_path::StorePath;
 
 /// The part of the script that cannot go on where nobody may make namespaces.
@@ -237,11 +238,7 @@ pub(super) fn out_of_turn(host: &Host, line: &[u8], unchanged: &str) -> Failure 
 /// What may help where a flake's evaluation fails with an older Nix than the client's.
 #[must_use]
 pub(super) fn older(host: &Host, theirs: &str, own: &str) -> Option<String> {
-    let number = |version: &str| {
-        let mut parts = version.split(|c: char| !c.is_ascii_digit()).map(str::parse::<u32>);
-        Some((parts.next()?.ok()?, parts.next()?.ok()?))
-    };
-    (number(theirs)? < number(own)?).then(|| {
+    (NixVersion::read(theirs)? < NixVersion::read(own)?).then(|| {
         format!(
             "{host} has Nix {theirs}, this machine {own}: of flakes, an older Nix does not know everything\n\
              update Nix there, or let it build only: --build-on"

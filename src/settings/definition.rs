@@ -77,7 +77,7 @@ fn name<T: clap::ValueEnum>(value: &T) -> Said {
 fn elevate(arguments: &Arguments) -> Said {
     match &arguments.rights.elevate {
         Some(elevation) => name(elevation),
-        None if arguments.rights.sudo || arguments.other.use_remote_sudo => name(&crate::plan::Elevation::Sudo),
+        None if arguments.rights.sudo || arguments.other.use_remote_sudo => name(&crate::vocabulary::Elevation::Sudo),
         None => Said::Nothing,
     }
 }
@@ -232,7 +232,7 @@ pub(super) fn advice(unknown: &str, of: fn(&Definition) -> &'static str, in_comm
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plan::{Elevation, Fallback};
+    use crate::vocabulary::{Elevation, Fallback};
     use clap::{CommandFactory, ValueEnum};
 
     #[test]

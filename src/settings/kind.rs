@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use crate::host::Host;
-use crate::plan::Flake;
+use crate::vocabulary::split_name;
 
 /// What a setting may be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -80,7 +80,7 @@ impl Kind {
             Self::Host if text.is_empty() => {}
             Self::Host => _ = Host::parse(&text).ok()?,
             Self::Flake if text.is_empty() => return Some(Said::TheDefault),
-            Self::Flake => Flake::check(&text).ok()?,
+            Self::Flake => _ = split_name("--flake", &text).ok()?,
             Self::Choice(words) => _ = words.iter().find(|word| **word == text)?,
         }
         Some(Said::This(Value::Text(text.into())))

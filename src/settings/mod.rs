@@ -39,8 +39,8 @@ pub use kind::{Kind, Value};
 
 use crate::cli::{Arguments, Verb};
 use crate::failure::Failure;
-use crate::plan::{Elevation, Fallback};
 use crate::surroundings::{Directory, Surroundings};
+use crate::vocabulary::{Elevation, Fallback};
 use kind::Said;
 
 /// The machine's file.

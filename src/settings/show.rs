@@ -1,13 +1,12 @@
 //! `--show-settings`.
 
-use std::fmt::Write as _;
-
 use serde_json::{Map, json};
 
 use super::definition::ALL;
 use super::kind::Value;
 use super::{Held, Key, Settings};
 use crate::harmless;
+use crate::table;
 
 impl Settings {
     /// What applies and where it came from, a setting a line.
@@ -20,16 +19,7 @@ impl Settings {
         });
         let heading = ["setting", "value", "from"].map(str::to_owned);
         let rows: Vec<[String; 3]> = std::iter::once(heading).chain(rows).collect();
-        let width = |column: usize| {
-            let widths = rows.iter().map(|row| row[column].chars().count());
-            widths.max().unwrap_or_default()
-        };
-        let (first, second) = (width(0), width(1));
-        rows.iter().fold(String::new(), |mut text, [name, value, source]| {
-            // Writing to a string cannot fail.
-            let _ = writeln!(text, "{name:first$}  {value:second$}  {source}");
-            text
-        })
+        table::lines(&rows, [usize::MAX; 3]).join("\n") + "\n"
     }
 
     /// The same as JSON: an object with `value` and `source` for each setting.

@@ -7,15 +7,14 @@ pub mod lock_file;
 mod written;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::ffi::OsString;
 use std::fs;
-use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value};
 
 use super::collect::Collection;
 use super::pins;
+use crate::vocabulary::{FlakeReference, Form, file_above};
 use written::Input;
 
 /// As many names of the registries lead to each other before it is called a circle, as in Nix.
@@ -170,18 +169,12 @@ enum Place {
 impl Place {
     /// A reference as on a command line.
     fn of(reference: &str, directory: &Path, registry: &Registry) -> Option<Self> {
-        if let Some(name) = name_in(reference) {
-            return Self::of_name(name, registry, 0);
+        let FlakeReference { form, inside } = FlakeReference::read(reference);
+        match form {
+            Form::Name(name) => Self::of_name(name, registry, 0),
+            Form::Path(path) => Some(Self::Somewhere(directory.join(path).join(inside))),
+            Form::Address { scheme, rest } => Self::of_address(scheme, rest, &inside, directory),
         }
-        let (address, query) = reference.split_once('?').unwrap_or((reference, ""));
-        let inside = query
-            .split('&')
-            .find_map(|part| part.strip_prefix("dir="))
-            .unwrap_or("");
-        let Some((scheme, rest)) = address.split_once(':').filter(|(scheme, _)| is_scheme(scheme)) else {
-            return Some(Self::Somewhere(directory.join(address).join(decode(inside))));
-        };
-        Self::of_address(scheme, rest, &decode(inside), directory)
     }
 
     /// One in a `flake.nix`.
@@ -193,8 +186,7 @@ impl Place {
     }
 
     fn of_address(scheme: &str, rest: &str, inside: &Path, directory: &Path) -> Option<Self> {
-        // No host: `//` and the path.
-        let text = decode(rest.strip_prefix("//").unwrap_or(rest));
+        let text = Form::file_of(rest);
         let path = directory.join(&text);
         match scheme {
             "path" if text.is_absolute() => Some(Self::Directory(path, inside.to_owned())),
@@ -249,72 +241,15 @@ impl Place {
     }
 }
 
-/// The name in `flake:NAME/REF/REV` or `NAME/REF/REV`, which the registries know.
-fn name_in(reference: &str) -> Option<&str> {
-    let reference = reference.strip_prefix("flake:").unwrap_or(reference);
-    let mut parts = reference.split('/');
-    let name = parts.next()?;
-    let is_name = name.starts_with(|c: char| c.is_ascii_alphabetic())
-        && name.chars().all(|c| c.is_ascii_alphanumeric() || "-_".contains(c));
-    let of_ref = |c: char| c.is_ascii_alphanumeric() || "@-_+.".contains(c);
-    (is_name && parts.count() <= 2 && reference.split('/').skip(1).all(|part| part.chars().all(of_ref))).then_some(name)
-}
-
-/// Whether a reference is an address of another machine, whatever the registries say.
-#[must_use]
-pub fn is_elsewhere(reference: &str) -> bool {
-    let scheme = reference.split_once(':').map(|(scheme, _)| scheme);
-    scheme.is_some_and(|scheme| is_scheme(scheme) && !["flake", "path", "git+file", "file"].contains(&scheme))
-}
-
-/// Whether a reference is a path, so that there has to be a `flake.nix`.
-#[must_use]
-pub fn is_path(reference: &str) -> bool {
-    let scheme = reference.split_once(':').map(|(scheme, _)| scheme);
-    name_in(reference).is_none() && !scheme.is_some_and(is_scheme)
-}
-
-fn is_scheme(text: &str) -> bool {
-    text.starts_with(|c: char| c.is_ascii_alphabetic())
-        && text.chars().all(|c| c.is_ascii_alphanumeric() || "+-.".contains(c))
-}
-
-/// `%20` in an address is a blank in a path.
-fn decode(text: &str) -> PathBuf {
-    let mut bytes = Vec::new();
-    let mut rest = text.as_bytes();
-    while let Some((first, after)) = rest.split_first() {
-        let digits = after.get(..2).and_then(|digits| std::str::from_utf8(digits).ok());
-        match digits.and_then(|digits| u8::from_str_radix(digits, 16).ok()) {
-            Some(byte) if *first == b'%' => {
-                bytes.push(byte);
-                rest = &after[2..];
-            }
-            _ => {
-                bytes.push(*first);
-                rest = after;
-            }
-        }
-    }
-    PathBuf::from(OsString::from_vec(bytes))
-}
-
-/// The directory itself or the first above it that has a `flake.nix`; above a repository, Nix does not look.
+/// The directory itself or the first above it that has a `flake.nix`.
 fn with_flake_file(path: &Path) -> PathBuf {
     let path = if path.ends_with("flake.nix") && path.is_file() {
         path.parent().unwrap_or(path)
     } else {
         path
     };
-    for directory in path.ancestors() {
-        if directory.join("flake.nix").exists() {
-            return directory.to_owned();
-        }
-        if directory.join(".git").exists() {
-            break;
-        }
-    }
-    path.to_owned()
+    let file = file_above(path);
+    file.as_deref().and_then(Path::parent).unwrap_or(path).to_owned()
 }
 
 fn repository_of(directory: &Path) -> Option<PathBuf> {

@@ -4,11 +4,11 @@ use anyhow::Result;
 
 use super::password::Password;
 use super::text::program;
-use crate::plan::{Elevation, Rights};
 use crate::process::Invocation;
 use crate::process::quote::words;
 use crate::process::signals::Signals;
 use crate::surroundings::Surroundings;
+use crate::vocabulary::{Elevation, Rights};
 
 /// How this user becomes root on this machine, be the target here or elsewhere.
 pub struct RootHere<'a> {

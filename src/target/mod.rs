@@ -20,10 +20,10 @@ use anyhow::Result;
 
 use crate::daemon::Daemon;
 use crate::host::{Host, Place};
-use crate::plan::{Elevation, Rights};
 use crate::ssh::{self, Ssh};
 use crate::store_path::StorePath;
 use crate::surroundings::Surroundings;
+use crate::vocabulary::{Elevation, Rights};
 pub use here::RootHere;
 pub use inspection::{Inquiry, Inspection};
 pub use opening::{Connection, reach};

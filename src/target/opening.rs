@@ -11,12 +11,12 @@ use super::{Receives, Target, Wants};
 use crate::daemon::Daemon;
 use crate::failure::Failure;
 use crate::host::{Host, Place};
-use crate::plan::{Elevation, Rights};
 use crate::process::quote::words;
 use crate::process::signals::Signals;
 use crate::progress::{Event, Observer, Phase};
 use crate::ssh::Ssh;
 use crate::surroundings::Surroundings;
+use crate::vocabulary::{Elevation, Rights};
 
 /// As often may a person try.
 const TRIES: usize = 3;

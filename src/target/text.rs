@@ -8,8 +8,8 @@ use super::password::Password;
 use super::session::Text;
 use super::{Change, ProfileChange};
 use crate::failure::Failure;
-use crate::plan::{Elevation, Rights};
 use crate::process::script::Script;
+use crate::vocabulary::{Elevation, Rights};
 
 const COMMON: &str = include_str!("scripts/common.sh");
 const NIX: &str = include_str!("../session/scripts/nix.sh");

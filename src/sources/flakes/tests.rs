@@ -50,26 +50,6 @@ fn where_a_reference_leads() {
 }
 
 #[test]
-fn addresses_of_other_machines() {
-    for reference in ["github:a/b", "git+https://x/y", "https://x/y.tar.gz"] {
-        assert!(is_elsewhere(reference), "{reference}");
-    }
-    for reference in ["", ".", "./a:b", "/a:b", "flake:x", "x/y", "path:/x", "git+file:///x"] {
-        assert!(!is_elsewhere(reference), "{reference}");
-    }
-}
-
-#[test]
-fn paths() {
-    for reference in ["", ".", "./a:b", "/a:b", "a/b/c/d", "a b"] {
-        assert!(is_path(reference), "{reference}");
-    }
-    for reference in ["flake:x", "x/y", "path:/x", "git+file:///x", "github:a/b"] {
-        assert!(!is_path(reference), "{reference}");
-    }
-}
-
-#[test]
 fn where_an_input_leads() {
     let place = |text: &str| Place::of_attributes(&serde_json::from_str(text).unwrap(), Path::new("/f"), &registry());
     for (text, expected) in [

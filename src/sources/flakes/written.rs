@@ -6,6 +6,7 @@ use rowan::ast::AstNode;
 use serde_json::{Map, Value};
 
 use crate::nix_text;
+use crate::vocabulary::{FlakeReference, Form};
 
 /// Deeper inputs of inputs than Nix itself would follow are not looked for.
 const DEEPEST: usize = 100;
@@ -82,8 +83,10 @@ impl Named {
 
 /// `github:OWNER/REPO...`
 fn forge_in(reference: &str) -> Option<[&str; 3]> {
-    let (scheme, rest) = reference.split_once(':')?;
-    let path = rest.split(['?', '#']).next()?;
+    let Form::Address { scheme, rest } = FlakeReference::read(reference).form else {
+        return None;
+    };
+    let path = rest.split('#').next()?;
     let mut parts = path.split('/');
     let found = [scheme, parts.next()?, parts.next()?];
     (["github", "gitlab", "sourcehut"].contains(&scheme) && !path.contains('%')).then_some(found)

@@ -1,0 +1,9 @@
+//! Values that the command line, the settings and the plan have in common, so that none of them needs another for their sake.
+
+mod elevation;
+mod fallback;
+mod flake_reference;
+
+pub use elevation::{Elevation, Rights};
+pub use fallback::Fallback;
+pub use flake_reference::{FlakeReference, Form, file_above, is_configuration, not_a_flag, split_name};
