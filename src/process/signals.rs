@@ -1,5 +1,6 @@
 //! Signals that ask this program to stop.
 
+use std::collections::BTreeMap;
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
@@ -13,15 +14,38 @@ use crate::failure::Interrupted;
 
 type Listener = Box<dyn Fn(i32) + Send>;
 
+/// Who is to hear of a signal.
+enum Hearer {
+    /// A command that is waited for.
+    Child(Pid),
+    /// A session that must say goodbye first.
+    Listener(Listener),
+}
+
+impl Hearer {
+    fn tell(&self, number: i32) {
+        match self {
+            Self::Listener(listener) => listener(number),
+            // A terminal's Ctrl-C has reached the child already; `kill` on us alone has not.
+            Self::Child(child) => {
+                if let Ok(signal) = Signal::try_from(number) {
+                    let _ = kill(*child, signal);
+                }
+            }
+        }
+    }
+}
+
 #[derive(Default)]
 struct State {
     first: Option<i32>,
-    child: Option<Pid>,
-    listener: Option<Listener>,
+    /// Of several at once, each by a number of its own.
+    hearers: BTreeMap<u64, Hearer>,
+    next: u64,
 }
 
-/// Hears Ctrl-C, SIGTERM and SIGHUP from its making to the end of the program, and sees that they reach the command that
-/// is being waited for, or the session that must say goodbye first.
+/// Hears Ctrl-C, SIGTERM and SIGHUP from its making to the end of the program, and sees that they reach the commands that
+/// are being waited for, and the sessions that must say goodbye first: as many as there are, from whatever thread.
 #[derive(Clone)]
 pub struct Signals {
     state: Arc<Mutex<State>>,
@@ -40,14 +64,7 @@ impl Signals {
         thread::spawn(move || {
             for number in &mut incoming {
                 let mut state = shared.lock().unwrap_or_else(PoisonError::into_inner);
-                state.first.get_or_insert(number);
-                if let Some(listener) = &state.listener {
-                    listener(number);
-                }
-                // A terminal's Ctrl-C has reached the child already; `kill` on us alone has not.
-                if let (Some(child), Ok(signal)) = (state.child, Signal::try_from(number)) {
-                    let _ = kill(child, signal);
-                }
+                state.hear(number);
             }
         });
         Ok(Self { state })
@@ -66,23 +83,31 @@ impl Signals {
 
     /// From now on until the guard is dropped, signals are passed on to this child process; one that came while it was
     /// being started as well.
-    pub(super) fn pass_on_to(&self, child: u32) -> ChildGuard {
+    pub(super) fn pass_on_to(&self, child: u32) -> Guard {
+        let child = i32::try_from(child).ok().map(Pid::from_raw);
         let mut state = self.locked();
-        state.child = i32::try_from(child).ok().map(Pid::from_raw);
-        let signal = state.first.and_then(|number| Signal::try_from(number).ok());
-        if let (Some(child), Some(signal)) = (state.child, signal) {
-            let _ = kill(child, signal);
+        let hearer = child.map(Hearer::Child);
+        if let (Some(hearer), Some(number)) = (&hearer, state.first) {
+            hearer.tell(number);
         }
+        let number = hearer.map(|hearer| state.add(hearer));
         drop(state);
-        ChildGuard(self.clone())
+        Guard {
+            signals: self.clone(),
+            number,
+        }
     }
 
-    /// From now on until the receiver is dropped, signals also arrive as messages made by `wrap`.
-    pub fn forward<T: Send + 'static>(&self, to: Sender<T>, wrap: fn(i32) -> T) -> ListenerGuard {
-        self.locked().listener = Some(Box::new(move |number| {
+    /// From now on until the guard is dropped, signals also arrive as messages made by `wrap`.
+    pub fn forward<T: Send + 'static>(&self, to: Sender<T>, wrap: fn(i32) -> T) -> Guard {
+        let listener = Box::new(move |number| {
             let _ = to.send(wrap(number));
-        }));
-        ListenerGuard(self.clone())
+        });
+        let number = self.locked().add(Hearer::Listener(listener));
+        Guard {
+            signals: self.clone(),
+            number: Some(number),
+        }
     }
 
     fn locked(&self) -> std::sync::MutexGuard<'_, State> {
@@ -90,20 +115,84 @@ impl Signals {
     }
 }
 
-/// Ends the passing on of signals to a child.
-pub(super) struct ChildGuard(Signals);
+impl State {
+    fn add(&mut self, hearer: Hearer) -> u64 {
+        self.next += 1;
+        self.hearers.insert(self.next, hearer);
+        self.next
+    }
 
-impl Drop for ChildGuard {
-    fn drop(&mut self) {
-        self.0.locked().child = None;
+    fn hear(&mut self, number: i32) {
+        self.first.get_or_insert(number);
+        self.hearers.values().for_each(|hearer| hearer.tell(number));
     }
 }
 
-/// Ends the forwarding of signals to a listener.
-pub struct ListenerGuard(Signals);
+/// Ends the passing on of signals to one who hears of them.
+pub struct Guard {
+    signals: Signals,
+    number: Option<u64>,
+}
 
-impl Drop for ListenerGuard {
+impl Drop for Guard {
     fn drop(&mut self) {
-        self.0.locked().listener = None;
+        if let Some(number) = self.number {
+            self.signals.locked().hearers.remove(&number);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::process::{Child, Command};
+    use std::sync::mpsc::channel;
+
+    fn signals() -> Signals {
+        Signals { state: Arc::default() }
+    }
+
+    fn child() -> Child {
+        Command::new("sleep").arg("1000").spawn().unwrap()
+    }
+
+    fn ended_by(child: &mut Child) -> Option<i32> {
+        use std::os::unix::process::ExitStatusExt;
+        child.wait().unwrap().signal()
+    }
+
+    #[test]
+    fn everybody_hears_of_it() {
+        let signals = signals();
+        let (first, second) = (channel(), channel());
+        let guards = [&first, &second].map(|(sender, _)| signals.forward(sender.clone(), |number| number));
+        let mut children = [child(), child()];
+        let passed_on = children.each_ref().map(|child| signals.pass_on_to(child.id()));
+        signals.locked().hear(SIGTERM);
+        assert_eq!(children.each_mut().map(ended_by), [Some(SIGTERM); 2]);
+        assert_eq!([first.1.try_recv(), second.1.try_recv()], [Ok(SIGTERM); 2]);
+        assert_eq!(signals.check().unwrap_err().signal, SIGTERM);
+        drop((guards, passed_on));
+        assert!(signals.locked().hearers.is_empty());
+    }
+
+    #[test]
+    fn who_has_ended_takes_nobody_elses_place() {
+        let signals = signals();
+        let (long, short) = (channel(), channel());
+        let _long = signals.forward(long.0, |number| number);
+        drop(signals.forward(short.0, |number| number));
+        signals.locked().hear(SIGINT);
+        assert_eq!((long.1.try_recv(), short.1.try_recv().ok()), (Ok(SIGINT), None));
+    }
+
+    #[test]
+    fn a_child_that_comes_late_hears_of_the_first() {
+        let signals = signals();
+        signals.locked().hear(SIGHUP);
+        signals.locked().hear(SIGINT);
+        let mut child = child();
+        let _guard = signals.pass_on_to(child.id());
+        assert_eq!(ended_by(&mut child), Some(SIGHUP));
     }
 }

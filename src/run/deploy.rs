@@ -33,13 +33,13 @@ pub(super) fn deploy(
     observer: &mut dyn Observer,
     signals: &Signals,
 ) -> Result<()> {
-    let mut ssh = Ssh::new(around)?;
+    let ssh = Ssh::new(around)?;
     plan.if_unreachable.hosts.iter().for_each(|host| ssh.hurry(host));
     for host in plan.hosts() {
         ssh.check(host, signals)?;
     }
-    share(plan, &mut ssh, signals)?;
-    let target = Target::open(&plan.target, wants(plan), &mut ssh, around, observer, signals)?;
+    share(plan, &ssh, signals)?;
+    let target = Target::open(&plan.target, wants(plan), &ssh, around, observer, signals)?;
     if let Some(channels) = plan.upgrade {
         let root = target.root_here(plan.rights, nix::unistd::geteuid().is_root(), around)?;
         upgrade::channels(channels, &root, signals)?;
@@ -68,7 +68,7 @@ pub(super) fn deploy(
 /// Who is logged in to more than once: a builder that is not the evaluator, for the derivation and for the build; an
 /// evaluator that is asked for images first; and whoever sends by connections of Nix's own. (So is the target, which sees
 /// to that itself.)
-fn share(plan: &Deployment, ssh: &mut Ssh, signals: &Signals) -> Result<()> {
+fn share(plan: &Deployment, ssh: &Ssh, signals: &Signals) -> Result<()> {
     let Origin::Made(Making {
         evaluator,
         builder,

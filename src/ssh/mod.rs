@@ -9,9 +9,9 @@ mod reasons;
 mod said;
 mod stand_in;
 
-use std::cell::OnceCell;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use anyhow::{Context, Result};
 use tempfile::TempDir;
@@ -37,19 +37,21 @@ const DEFAULTS: &str = "NIXOS_REBUILD_SSH_DEFAULT_OPTS";
 /// A host to which a run says more than one thing is logged in to once (a hardware key is touched once), by a shared
 /// connection of our own. The user's own sharing, where `~/.ssh/config` or `NIX_SSHOPTS` has one, is left alone:
 /// nixos-rebuild hides it (nixpkgs#495907, nixpkgs#168322).
+///
+/// Several threads may connect by one of these.
 pub struct Ssh {
     /// The words of `NIX_SSHOPTS`.
     own: Vec<String>,
     /// What the user has in place of our options for sharing.
     defaults: Option<Vec<String>>,
     /// The sockets of shared connections, and what else is of this run alone.
-    place: OnceCell<TempDir>,
+    place: OnceLock<TempDir>,
     /// The user's `PATH`.
     path: Option<OsString>,
     /// The hosts whose connections are shared.
-    shared: Vec<Host>,
+    shared: Mutex<Vec<Host>>,
     /// The hosts that may well be off, and are not waited for.
-    hasty: Vec<Host>,
+    hasty: Mutex<Vec<Host>>,
 }
 
 impl Ssh {
@@ -62,10 +64,10 @@ impl Ssh {
         Ok(Self {
             own: words("NIX_SSHOPTS")?.unwrap_or_default(),
             defaults: words(DEFAULTS)?,
-            place: OnceCell::new(),
+            place: OnceLock::new(),
             path: around.variable("PATH"),
-            shared: Vec::new(),
-            hasty: Vec::new(),
+            shared: Mutex::default(),
+            hasty: Mutex::default(),
         })
     }
 
@@ -73,23 +75,26 @@ impl Ssh {
     ///
     /// # Errors
     /// When there is no place for its socket, or a signal has come.
-    pub fn share(&mut self, host: &Host, signals: &Signals) -> Result<()> {
-        if self.defaults.is_some() || self.shared.contains(host) || self.is_shared_by_user(host, signals)? {
+    pub fn share(&self, host: &Host, signals: &Signals) -> Result<()> {
+        if self.defaults.is_some() || locked(&self.shared).contains(host) || self.is_shared_by_user(host, signals)? {
             return Ok(());
         }
         self.place()?;
-        self.shared.push(host.clone());
+        let mut shared = locked(&self.shared);
+        if !shared.contains(host) {
+            shared.push(host.clone());
+        }
         Ok(())
     }
 
     /// From now on this host is given up sooner if it does not answer: nobody has said just now that it is there.
-    pub fn hurry(&mut self, host: &Host) {
-        self.hasty.push(host.clone());
+    pub fn hurry(&self, host: &Host) {
+        locked(&self.hasty).push(host.clone());
     }
 
     /// How long ssh may try to connect, if the user does not say, in its own words.
     fn patience(&self, host: &Host) -> &'static str {
-        if self.hasty.contains(host) {
+        if locked(&self.hasty).contains(host) {
             "ConnectTimeout=10"
         } else {
             "ConnectTimeout=20"
@@ -170,7 +175,7 @@ impl Ssh {
         let mut words = self.own(host);
         if let Some(defaults) = &self.defaults {
             words.extend(defaults.iter().cloned());
-        } else if let (Some(place), true) = (self.place.get(), self.shared.contains(host)) {
+        } else if let (Some(place), true) = (self.place.get(), locked(&self.shared).contains(host)) {
             words.extend(["-o".into(), "ControlMaster=auto".into()]);
             words.extend(["-o".into(), format!("ControlPath={}/ssh-%C", place.path().display())]);
             words.extend(["-o".into(), "ControlPersist=60".into()]);
@@ -263,6 +268,10 @@ impl Drop for Ssh {
             let _ = end.silently();
         }
     }
+}
+
+fn locked(hosts: &Mutex<Vec<Host>>) -> MutexGuard<'_, Vec<Host>> {
+    hosts.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// A login whose `PATH` leads nowhere has no dd either, and then nobody reads the script.
@@ -364,10 +373,10 @@ mod tests {
 
     #[test]
     fn a_shared_connection_has_nixos_rebuilds_options() {
-        let mut ssh = ssh(&[("NIX_SSHOPTS", "-4")]).unwrap();
+        let ssh = ssh(&[("NIX_SSHOPTS", "-4")]).unwrap();
         assert_eq!(ssh.options(&host()), ["-4"]);
         ssh.place().unwrap();
-        ssh.shared.push(host());
+        locked(&ssh.shared).push(host());
         let expected = format!(
             "-4 -o ControlMaster=auto -o ControlPath={}/ssh-%C -o ControlPersist=60",
             ssh.place().unwrap().display()
@@ -392,7 +401,7 @@ mod tests {
     /// What the user says of it comes before.
     #[test]
     fn a_host_that_nobody_named_is_waited_for_less_long() {
-        let mut ssh = ssh(&[("NIX_SSHOPTS", "-o ConnectTimeout=60")]).unwrap();
+        let ssh = ssh(&[("NIX_SSHOPTS", "-o ConnectTimeout=60")]).unwrap();
         let line = |ssh: &Ssh| {
             let command = ssh.session(&host(), None, 1);
             let words: Vec<_> = command.words().map(|word| word.to_string_lossy()).collect();

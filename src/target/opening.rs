@@ -75,7 +75,7 @@ impl Target {
     pub fn open(
         place: &Place,
         wants: Wants,
-        ssh: &mut Ssh,
+        ssh: &Ssh,
         around: &Surroundings,
         observer: &mut dyn Observer,
         signals: &Signals,
