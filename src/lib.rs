@@ -7,6 +7,7 @@
 
 pub mod candidates;
 pub mod cli;
+pub mod context;
 pub mod daemon;
 pub mod difference;
 pub mod directory;

@@ -40,7 +40,7 @@ fn rebuild(arguments: &Arguments) -> Result<()> {
     let signals = Signals::listen()?;
     let around = surroundings()?;
     let settings = Settings::gather(arguments, &around)?;
-    let mut observer = progress::observer(Verbosity::of(arguments));
+    let reporter = progress::reporter(Verbosity::of(arguments));
     let facts = run::facts(arguments, &settings, &around, &signals)?;
     let plan = Plan::new(arguments, &settings, &facts)?;
     if let (true, Some(what)) = (around.directory_is_gone, plan.of_the_current_directory()) {
@@ -50,7 +50,7 @@ fn rebuild(arguments: &Arguments) -> Result<()> {
         .with_remedy("go to one that exists: cd")
         .into());
     }
-    run::carry_out(&plan, &around, observer.as_mut(), &signals)
+    run::carry_out(&plan, &around, reporter, &signals)
 }
 
 fn surroundings() -> Result<Surroundings> {

@@ -17,8 +17,10 @@ mod transfer;
 mod watch;
 #[cfg(test)]
 mod watch_tests;
+mod watches;
 
 use std::io::IsTerminal;
+use std::sync::Arc;
 
 use crate::cli::Arguments;
 use crate::sources::archive::Amount;
@@ -90,10 +92,41 @@ pub enum Phase {
     Done,
 }
 
-/// Consumes events.
-pub trait Observer {
-    /// One event, in order.
-    fn see(&mut self, event: Event);
+/// Consumes events, from whatever thread they come.
+pub trait Observer: Send + Sync {
+    /// One event, in order. `machine` is the one that the work is for, where a run is for several.
+    fn see(&self, machine: Option<&str>, event: Event);
+}
+
+/// Who is told what happens. Its clones all tell the same observer.
+#[derive(Clone)]
+pub struct Reporter {
+    observer: Arc<dyn Observer>,
+    machine: Option<Arc<str>>,
+}
+
+impl Reporter {
+    /// What it is told, this observer sees.
+    pub fn new(observer: impl Observer + 'static) -> Self {
+        Self {
+            observer: Arc::new(observer),
+            machine: None,
+        }
+    }
+
+    /// A reporter for what is done for this machine, one of several.
+    #[must_use]
+    pub fn of_machine(&self, name: &str) -> Self {
+        Self {
+            observer: Arc::clone(&self.observer),
+            machine: Some(name.into()),
+        }
+    }
+
+    /// Something has happened.
+    pub fn tell(&self, event: Event) {
+        self.observer.see(self.machine.as_deref(), event);
+    }
 }
 
 /// How much is to be said.
@@ -122,16 +155,16 @@ impl Verbosity {
     }
 }
 
-/// The observer that fits standard error: a live display on a terminal, otherwise plain lines.
+/// The reporter whose observer fits standard error: a live display on a terminal, otherwise plain lines.
 #[must_use]
-pub fn observer(verbosity: Verbosity) -> Box<dyn Observer> {
+pub fn reporter(verbosity: Verbosity) -> Reporter {
     let is_set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
     let is_dumb = std::env::var_os("TERM").is_none_or(|term| term.is_empty() || term == "dumb");
     let is_plain = is_dumb || is_set("NO_COLOR") || is_set("CI") || verbosity.level < 0 || verbosity.plain;
     if std::io::stderr().is_terminal() && !is_plain {
-        Box::new(terminal::Terminal::new(verbosity))
+        Reporter::new(terminal::Terminal::new(verbosity))
     } else {
-        Box::new(plain::Plain::new(verbosity))
+        Reporter::new(plain::Plain::new(verbosity))
     }
 }
 

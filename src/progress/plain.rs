@@ -5,7 +5,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::watch::{Line, Watch};
+use super::watch::Line;
+use super::watches::Watches;
 use super::{Event, Observer, Verbosity};
 use crate::harmless::{self, Colours};
 use crate::output;
@@ -15,7 +16,7 @@ const TICK: Duration = Duration::from_secs(1);
 
 /// Prints each line as it comes, and after a long silence that it goes on.
 pub struct Plain {
-    watch: Arc<Mutex<Watch>>,
+    watches: Arc<Mutex<Watches>>,
     /// Whose end ends the thread.
     _alive: Sender<()>,
 }
@@ -24,27 +25,27 @@ impl Plain {
     /// For standard error.
     #[must_use]
     pub fn new(verbosity: Verbosity) -> Self {
-        let watch = Arc::new(Mutex::new(Watch::new(verbosity, false, Instant::now())));
+        let watches = Arc::new(Mutex::new(Watches::new(verbosity, false, Instant::now())));
         let (alive, end) = channel();
-        let shared = Arc::clone(&watch);
+        let shared = Arc::clone(&watches);
         thread::spawn(move || {
             while end.recv_timeout(TICK) == Err(RecvTimeoutError::Timeout) {
-                let mut watch = shared.lock().unwrap_or_else(PoisonError::into_inner);
+                let mut watches = shared.lock().unwrap_or_else(PoisonError::into_inner);
                 let now = Instant::now();
-                watch.tick(now);
-                if let Some(line) = watch.heartbeat(now) {
+                watches.tick(now);
+                if let Some(line) = watches.heartbeat(now) {
                     output::say(&line);
                 }
             }
         });
-        Self { watch, _alive: alive }
+        Self { watches, _alive: alive }
     }
 }
 
 impl Observer for Plain {
-    fn see(&mut self, event: Event) {
-        let mut watch = self.watch.lock().unwrap_or_else(PoisonError::into_inner);
-        for line in watch.see(event, Instant::now()) {
+    fn see(&self, machine: Option<&str>, event: Event) {
+        let mut watches = self.watches.lock().unwrap_or_else(PoisonError::into_inner);
+        for line in watches.see(machine, event, Instant::now()) {
             output::say(&line.plain());
         }
     }

@@ -13,7 +13,8 @@ use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::echo::Echo;
 use super::layout::Layout;
-use super::watch::{Line, Watch};
+use super::watch::Line;
+use super::watches::Watches;
 use super::{Event, Observer, Verbosity};
 use crate::harmless::{self, Colours};
 use crate::output;
@@ -32,7 +33,7 @@ pub struct Terminal {
 }
 
 struct Screen {
-    watch: Watch,
+    watches: Watches,
     layout: Layout,
     log_name: Style,
     terminal: Term,
@@ -49,7 +50,7 @@ impl Terminal {
     #[must_use]
     pub fn new(verbosity: Verbosity) -> Self {
         let screen = Screen {
-            watch: Watch::new(verbosity, true, Instant::now()),
+            watches: Watches::new(verbosity, true, Instant::now()),
             layout: Layout::new(),
             log_name: Style::new().for_stderr().magenta(),
             terminal: Term::stderr(),
@@ -75,12 +76,12 @@ fn lock(screen: &Mutex<Screen>) -> MutexGuard<'_, Screen> {
 }
 
 impl Observer for Terminal {
-    fn see(&mut self, event: Event) {
+    fn see(&self, machine: Option<&str>, event: Event) {
         let mut screen = lock(&self.screen);
-        let lines = screen.watch.see(event, Instant::now());
+        let lines = screen.watches.see(machine, event, Instant::now());
         screen.waiting.extend(lines);
         // Where nothing is live, somebody else may write next: before him.
-        if !screen.watch.is_going() {
+        if !screen.watches.shown().is_going() {
             screen.clear();
         } else if screen.waiting.len() >= WAITING {
             screen.print();
@@ -96,14 +97,14 @@ impl Drop for Terminal {
 
 impl Screen {
     fn draw(&mut self) {
-        if !self.watch.is_going() {
+        if !self.watches.shown().is_going() {
             return;
         }
         let now = Instant::now();
-        self.watch.tick(now);
+        self.watches.tick(now);
         self.print();
         let (height, width) = self.size();
-        let lines = self.layout.lines(&self.watch, height, width, now);
+        let lines = self.layout.lines(self.watches.shown(), height, width, now);
         while self.bars.len() > lines.len() {
             if let Some(bar) = self.bars.pop() {
                 bar.finish_and_clear();

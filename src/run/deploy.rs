@@ -2,12 +2,13 @@
 
 use std::path::Path;
 
-use anyhow::{Context, Result};
+use anyhow::{Context as _, Result};
 
 use super::here::Here;
 use super::make::{Made, Maker, send_to};
 use super::reach::Reach;
 use super::{nix_here, question, upgrade};
+use crate::context::Context;
 use crate::difference::NextBoot;
 use crate::directory;
 use crate::failure::{Declined, Failure};
@@ -15,42 +16,34 @@ use crate::host::Place;
 use crate::output;
 use crate::plan::argv::{self, Images};
 use crate::plan::{Activation, Deployment, Kind, Making, Origin};
-use crate::process::signals::Signals;
-use crate::progress::{Event, Observer, Phase};
+use crate::progress::{Event, Phase};
 use crate::session::relay::Relay;
-use crate::ssh::Ssh;
 use crate::store_path::StorePath;
-use crate::surroundings::Surroundings;
 use crate::target::{self, Change, Inquiry, ProfileChange, Receives, Subject, Target, Wants};
 
 /// Does what the plan says. Prints the resulting path, and nothing else, to stdout.
 ///
 /// # Errors
 /// What failed. Until the whole system is on the target and looks like one, nothing has been changed.
-pub(super) fn deploy(
-    plan: &Deployment,
-    around: &Surroundings,
-    observer: &mut dyn Observer,
-    signals: &Signals,
-) -> Result<()> {
-    let ssh = Ssh::new(around)?;
-    plan.if_unreachable.hosts.iter().for_each(|host| ssh.hurry(host));
+pub(super) fn deploy(plan: &Deployment, context: &Context) -> Result<()> {
+    plan.if_unreachable
+        .hosts
+        .iter()
+        .for_each(|host| context.ssh.hurry(host));
     for host in plan.hosts() {
-        ssh.check(host, signals)?;
+        context.ssh.check(host, context.signals)?;
     }
-    share(plan, &ssh, signals)?;
-    let target = Target::open(&plan.target, wants(plan), &ssh, around, observer, signals)?;
+    share(plan, context)?;
+    let target = Target::open(&plan.target, wants(plan), context)?;
     if let Some(channels) = plan.upgrade {
-        let root = target.root_here(plan.rights, nix::unistd::geteuid().is_root(), around)?;
-        upgrade::channels(channels, &root, signals)?;
+        let root = target.root_here(plan.rights, nix::unistd::geteuid().is_root(), context.around)?;
+        upgrade::channels(channels, &root, context.signals)?;
     }
     output::say("building the system configuration...");
     let run = Run {
         plan,
         target: &target,
-        around,
-        ssh: &ssh,
-        signals,
+        context,
     };
     match &plan.origin {
         Origin::Made(making) => {
@@ -58,17 +51,17 @@ pub(super) fn deploy(
                 configuration: making.configuration.clone().named(target.name(), &target.label())?,
                 ..making.clone()
             };
-            run.made(named, observer)
+            run.made(named)
         }
-        Origin::PreviousGeneration => run.finish(&Subject::Previous(&plan.profile), None, observer),
-        Origin::Path(path) => run.given(path, observer),
+        Origin::PreviousGeneration => run.finish(&Subject::Previous(&plan.profile), None),
+        Origin::Path(path) => run.given(path),
     }
 }
 
 /// Who is logged in to more than once: a builder that is not the evaluator, for the derivation and for the build; an
 /// evaluator that is asked for images first; and whoever sends by connections of Nix's own. (So is the target, which sees
 /// to that itself.)
-fn share(plan: &Deployment, ssh: &Ssh, signals: &Signals) -> Result<()> {
+fn share(plan: &Deployment, context: &Context) -> Result<()> {
     let Origin::Made(Making {
         evaluator,
         builder,
@@ -80,10 +73,10 @@ fn share(plan: &Deployment, ssh: &Ssh, signals: &Signals) -> Result<()> {
     };
     let asked_twice = matches!(product.kind, Kind::Image(_)) || !plan.flags.lend;
     if let Some(host) = evaluator.host().filter(|_| asked_twice) {
-        ssh.share(host, signals)?;
+        context.ssh.share(host, context.signals)?;
     }
     if let Some(host) = builder.host().filter(|_| builder != evaluator) {
-        ssh.share(host, signals)?;
+        context.ssh.share(host, context.signals)?;
     }
     Ok(())
 }
@@ -114,36 +107,30 @@ fn receives(plan: &Deployment) -> Receives {
 struct Run<'a> {
     plan: &'a Deployment,
     target: &'a Target,
-    around: &'a Surroundings,
-    ssh: &'a Ssh,
-    signals: &'a Signals,
+    context: &'a Context<'a>,
 }
 
 impl Run<'_> {
-    fn made(&self, mut making: Making, observer: &mut dyn Observer) -> Result<()> {
-        let mut reach = Reach::new(&self.plan.if_unreachable, &self.around.words);
-        let connections = reach.try_out(&mut making, self.ssh, observer, self.signals)?;
+    fn made(&self, mut making: Making) -> Result<()> {
+        let mut reach = Reach::new(&self.plan.if_unreachable, &self.context.around.words);
+        let connections = reach.try_out(&mut making, self.context)?;
         let file = match making.product.kind.clone() {
             Kind::Image(variant) => {
-                let images = reach.first(&mut making, observer, &|making, observer| {
-                    self.maker(making).images(observer)
-                })?;
+                let images = reach.first(&mut making, self.context, &|making| self.maker(making).images())?;
                 choose(&variant, images)?
             }
             _ => None,
         };
-        let made = reach.first(&mut making, observer, &|making, observer| {
-            self.maker(making).make(observer)
-        })?;
+        let made = reach.first(&mut making, self.context, &|making| self.maker(making).make())?;
         drop(connections);
         let Some(made) = made else {
             return Ok(());
         };
         match &making.product.kind {
-            Kind::System => self.finish(&Subject::System(&made.path), Some(&making.builder), observer),
+            Kind::System => self.finish(&Subject::System(&made.path), Some(&making.builder)),
             Kind::Vm | Kind::VmWithBootLoader => {
                 self.link(&made, &making.builder)?;
-                observer.see(Event::Finished { is_the_same: false });
+                self.context.tell(Event::Finished { is_the_same: false });
                 done(
                     "The virtual machine can be started by running",
                     &starter(made.path.as_path()),
@@ -153,7 +140,7 @@ impl Run<'_> {
                 self.link(&made, &making.builder)?;
                 let path = made.path.as_path();
                 let path = file.map_or_else(|| path.to_owned(), |file| path.join(file));
-                observer.see(Event::Finished { is_the_same: false });
+                self.context.tell(Event::Finished { is_the_same: false });
                 done("The disk image can be found in", &path.to_string_lossy())
             }
         }
@@ -166,14 +153,12 @@ impl Run<'_> {
             outcome: &self.plan.outcome,
             target: self.target,
             place: &self.plan.target,
-            around: self.around,
-            ssh: self.ssh,
-            signals: self.signals,
+            context: self.context,
         }
     }
 
     /// `--store-path`.
-    fn given(&self, path: &Path, observer: &mut dyn Observer) -> Result<()> {
+    fn given(&self, path: &Path) -> Result<()> {
         let real = std::fs::canonicalize(path)
             .with_context(|| format!("--store-path {}: it is not on this machine", path.display()))?;
         let system = StorePath::parse(&real.to_string_lossy())
@@ -181,30 +166,30 @@ impl Run<'_> {
         let relay: Option<Relay> = match &self.plan.target {
             Place::Here => None,
             Place::There(host) => {
-                let reads_log = nix_here::is_log_ours(None, &self.plan.flags, self.around);
-                let here = Here::new(&self.plan.flags, &self.plan.outcome, reads_log, false, self.signals)?;
-                Some(send_to(&here, &system, self.target, self.ssh, host, observer)?)
+                let reads_log = nix_here::is_log_ours(None, &self.plan.flags, self.context.around);
+                let here = Here::new(&self.plan.flags, &self.plan.outcome, reads_log, false, self.context)?;
+                Some(send_to(&here, &system, self.target, host, self.context)?)
             }
         };
-        let finished = self.finish(&Subject::System(&system), None, observer);
+        let finished = self.finish(&Subject::System(&system), None);
         drop(relay);
         finished
     }
 
     /// What becomes of a system that is on the target: it is looked at, and everything that can be refused is refused;
     /// then it is linked or activated.
-    fn finish(&self, subject: &Subject, builder: Option<&Place>, observer: &mut dyn Observer) -> Result<()> {
+    fn finish(&self, subject: &Subject, builder: Option<&Place>) -> Result<()> {
         let activation = self.plan.outcome.activation();
         let rolls_back = matches!(subject, Subject::Previous(_));
         let (system, next_boot) = match subject {
             Subject::System(system) if activation.is_none() && !self.plan.diff => ((*system).clone(), None),
-            _ => self.inspect(subject, activation, observer)?,
+            _ => self.inspect(subject, activation)?,
         };
         if self.plan.ask {
-            self.ask(activation.map_or("", |activation| activation.action), observer)?;
+            self.ask(activation.map_or("", |activation| activation.action))?;
         }
         // From here on an interrupt is between two changes, not before them.
-        self.signals.check()?;
+        self.context.signals.check()?;
         let mut is_the_same = false;
         match activation {
             None => self.link_system(&system, builder)?,
@@ -226,51 +211,46 @@ impl Run<'_> {
                     profile,
                     activation: Some(activation),
                 };
-                self.target.change(&change, self.ssh, observer, self.signals)?;
+                self.target.change(&change, self.context)?;
             }
         }
         if let (Some(next_boot), Some(activation)) = (next_boot, activation) {
             let hint = next_boot.hint(activation.action, activation.specialisation.as_deref());
-            observer.see(Event::Text(hint));
+            self.context.tell(Event::Text(hint));
         }
-        observer.see(Event::Finished { is_the_same });
+        self.context.tell(Event::Finished { is_the_same });
         // Last, for the path that ends this line goes to stdout.
         done("The new configuration is", system.as_str())
     }
 
     /// Looks at the system and shows what it changes; what is left to say at the end is given back.
-    fn inspect(
-        &self,
-        subject: &Subject,
-        activation: Option<&Activation>,
-        observer: &mut dyn Observer,
-    ) -> Result<(StorePath, Option<NextBoot>)> {
+    fn inspect(&self, subject: &Subject, activation: Option<&Activation>) -> Result<(StorePath, Option<NextBoot>)> {
         let inquiry = Inquiry {
             subject: subject.clone(),
             specialisation: activation.and_then(|activation| activation.specialisation.as_deref()),
             diff: self.plan.diff,
             next_boot: activation.is_some_and(|activation| activation.action != "dry-activate"),
         };
-        let inspection = self.target.inspect(&inquiry, self.ssh, observer, self.signals)?;
+        let inspection = self.target.inspect(&inquiry, self.context)?;
         if let Some(difference) = &inspection.difference {
             for line in difference.lines(inspection.system.as_str()) {
-                observer.see(Event::Text(line));
+                self.context.tell(Event::Text(line));
             }
         }
         Ok((inspection.system, inspection.next_boot))
     }
 
     /// `--ask`: the last thing before the change.
-    fn ask(&self, action: &str, observer: &mut dyn Observer) -> Result<()> {
+    fn ask(&self, action: &str) -> Result<()> {
         // What is live on the screen would be in the way.
-        observer.see(Event::Phase(Phase::Done));
+        self.context.tell(Event::Phase(Phase::Done));
         let on = self.target.label();
         let question = match action {
             "boot" => format!("Make it the default for booting {on}?"),
             "test" => format!("Activate it on {on}, until the next boot?"),
             _ => format!("Activate it on {on}?"),
         };
-        if question::ask(&question, self.signals)? {
+        if question::ask(&question, self.context.signals)? {
             return Ok(());
         }
         Err(Declined(format!("nothing was changed on {on}")).into())
@@ -285,8 +265,10 @@ impl Run<'_> {
         if self.plan.target != Place::Here || builder == Some(&Place::Here) {
             return Ok(());
         }
-        let link = self.around.directory.join("result");
-        argv::link_result(system, &link).capture(self.signals).map(|_| ())
+        let link = self.context.around.directory.join("result");
+        argv::link_result(system, &link)
+            .capture(self.context.signals)
+            .map(|_| ())
     }
 }
 

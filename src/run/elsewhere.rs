@@ -7,11 +7,11 @@ use anyhow::Result;
 
 use super::gather::{self, Gathered, gather};
 use super::identity;
+use crate::context::Context;
 use crate::host::Host;
 use crate::nix_settings::NixSettings;
 use crate::plan::{Configuration, Making, NixFlags, argv};
 use crate::process::signals::Signals;
-use crate::progress::Observer;
 use crate::session::relay::Relay;
 use crate::session::request::{Evaluation, Goal, Request, Watch, Work};
 use crate::session::sources::Sources;
@@ -19,17 +19,16 @@ use crate::session::{Answer, Peer, converse};
 use crate::sources::environment::Environment;
 use crate::sources::record::Record;
 use crate::sources::search_path::own_search_path;
-use crate::ssh::{self, Ssh};
+use crate::ssh::{self};
 use crate::store_path::StorePath;
-use crate::surroundings::{Directory, HomeVariable, Surroundings};
+use crate::surroundings::{Directory, HomeVariable};
 
 /// What another machine is to do for a making.
 pub(super) struct Errand<'a> {
     host: &'a Host,
     making: &'a Making,
     flags: &'a NixFlags,
-    around: &'a Surroundings,
-    ssh: &'a Ssh,
+    context: &'a Context<'a>,
     settings: NixSettings,
 }
 
@@ -53,20 +52,13 @@ impl Delivery<'_> {
 }
 
 impl<'a> Errand<'a> {
-    pub(super) fn new(
-        host: &'a Host,
-        making: &'a Making,
-        flags: &'a NixFlags,
-        around: &'a Surroundings,
-        ssh: &'a Ssh,
-    ) -> Self {
-        let settings = NixSettings::read(around);
+    pub(super) fn new(host: &'a Host, making: &'a Making, flags: &'a NixFlags, context: &'a Context) -> Self {
+        let settings = NixSettings::read(context.around);
         Self {
             host,
             making,
             flags,
-            around,
-            ssh,
+            context,
             settings,
         }
     }
@@ -75,26 +67,19 @@ impl<'a> Errand<'a> {
     ///
     /// # Errors
     /// [`CannotEvaluate`] among others: then nothing was done.
-    pub(super) fn evaluate(
-        &self,
-        goal: Goal,
-        expected: Option<StorePath>,
-        delivery: &Delivery,
-        observer: &mut dyn Observer,
-        signals: &Signals,
-    ) -> Result<Answer> {
+    pub(super) fn evaluate(&self, goal: Goal, expected: Option<StorePath>, delivery: &Delivery) -> Result<Answer> {
         let subject = self.making.subject();
         let commands = [
             argv::evaluation_there(&subject, self.flags),
             argv::look_there(&subject, self.flags),
         ];
-        self.session(commands, goal, expected, delivery, observer, signals)
+        self.session(commands, goal, expected, delivery)
     }
 
     /// Evaluates a value there: what this command prints.
-    pub(super) fn ask(&self, command: Vec<String>, observer: &mut dyn Observer, signals: &Signals) -> Result<Answer> {
+    pub(super) fn ask(&self, command: Vec<String>) -> Result<Answer> {
         let commands = [command.clone(), command];
-        self.session(commands, Goal::Value, None, &Delivery::NONE, observer, signals)
+        self.session(commands, Goal::Value, None, &Delivery::NONE)
     }
 
     fn session(
@@ -103,8 +88,6 @@ impl<'a> Errand<'a> {
         goal: Goal,
         expected: Option<StorePath>,
         delivery: &Delivery,
-        observer: &mut dyn Observer,
-        signals: &Signals,
     ) -> Result<Answer> {
         let settings = self.settings.with_options(&self.flags.common.option);
         settings.may_go()?;
@@ -115,13 +98,13 @@ impl<'a> Errand<'a> {
         } = gather(
             &self.making.configuration,
             &self.flags.evaluation,
-            self.around,
+            self.context.around,
             &settings,
         )?;
         let environment = Environment::new(self.variables(), &self.flags.evaluation.send_env);
         let lock_path = lock.as_ref().map(|lock| lock.path().to_owned());
         let mut sources = Sources::new(collection, environment, self.record(), lock);
-        let home = self.around.home_variable();
+        let home = self.context.around.home_variable();
         let watch = self.watches().then(|| Watch {
             entry,
             verbosity: self.flags.common.verbosity(),
@@ -130,22 +113,22 @@ impl<'a> Errand<'a> {
             command,
             look,
             lock: lock_path,
-            registry: gather::registry(self.around),
+            registry: gather::registry(self.context.around),
             environment: sources.environment()?,
             watch,
-            home: (home == HomeVariable::Unset).then(|| self.around.home()),
+            home: (home == HomeVariable::Unset).then(|| self.context.around.home()),
             home_is_unsure: matches!(home, HomeVariable::AnotherUsers(_)),
-            settings: self.settings.of_evaluation() + &own_search_path(self.around, &settings),
+            settings: self.settings.of_evaluation() + &own_search_path(self.context.around, &settings),
             decisive_settings: settings.decisive(),
-            directory: self.around.directory.clone(),
+            directory: self.context.around.directory.clone(),
             need: sources.need(),
             is_large: sources.collection.mirror().entries.len() > 20_000,
         };
         let work = Work::Evaluate(Box::new(evaluation));
-        let answer = self.converse(work, goal, expected, delivery, &mut sources, observer, signals);
+        let answer = self.converse(work, goal, expected, delivery, &mut sources);
         // An evaluation that fails may have written one before.
         if let Some(lock) = sources.written_lock() {
-            track(lock, signals);
+            track(lock, self.context.signals);
         }
         answer
     }
@@ -153,13 +136,13 @@ impl<'a> Errand<'a> {
     /// The variables of this process. Where HOME is another user's, Nix there is told by its own variables where the registry
     /// of this user's flakes is: it would look below that HOME, and no flake reads them.
     fn variables(&self) -> Vec<(OsString, OsString)> {
-        let mut variables = self.around.variables.clone();
+        let mut variables = self.context.around.variables.clone();
         let is_flake = matches!(self.making.configuration, Configuration::Flake(_));
-        if is_flake && matches!(self.around.home_variable(), HomeVariable::AnotherUsers(_)) {
+        if is_flake && matches!(self.context.around.home_variable(), HomeVariable::AnotherUsers(_)) {
             for kind in [Directory::Config, Directory::Data] {
                 let name = kind.variable_of_nix();
                 variables.retain(|(own, _)| own != name);
-                variables.push((name.into(), self.around.nix_directory(kind).into()));
+                variables.push((name.into(), self.context.around.nix_directory(kind).into()));
             }
         }
         variables
@@ -181,28 +164,12 @@ impl<'a> Errand<'a> {
     }
 
     /// Builds there a derivation that has been brought there.
-    pub(super) fn build(
-        &self,
-        derivation: &StorePath,
-        goal: Goal,
-        delivery: &Delivery,
-        observer: &mut dyn Observer,
-        signals: &Signals,
-    ) -> Result<Answer> {
+    pub(super) fn build(&self, derivation: &StorePath, goal: Goal, delivery: &Delivery) -> Result<Answer> {
         let derivation = derivation.clone();
         let mut nothing = Sources::none();
-        self.converse(
-            Work::Build { derivation },
-            goal,
-            None,
-            delivery,
-            &mut nothing,
-            observer,
-            signals,
-        )
+        self.converse(Work::Build { derivation }, goal, None, delivery, &mut nothing)
     }
 
-    #[allow(clippy::too_many_arguments, reason = "each is another part of the conversation")]
     fn converse(
         &self,
         work: Work,
@@ -210,11 +177,9 @@ impl<'a> Errand<'a> {
         expected: Option<StorePath>,
         delivery: &Delivery,
         sources: &mut Sources,
-        observer: &mut dyn Observer,
-        signals: &Signals,
     ) -> Result<Answer> {
         let request = Request {
-            client: identity::client(self.around, observer),
+            client: identity::client(self.context.around, &self.context.reporter),
             settings: self.flags.common.settings()?,
             system: self.system(&["system"]),
             evaluated_system: self.system(&["eval-system", "system"]),
@@ -231,27 +196,29 @@ impl<'a> Errand<'a> {
             socket: delivery.relay.map(|_| ssh::socket_there()).transpose()?,
         };
         let import = |path: &StorePath| {
-            let command = self.ssh.for_nix(argv::bring(path, self.host, self.flags), self.host)?;
-            command.run(signals)
+            let command = self
+                .context
+                .ssh
+                .for_nix(argv::bring(path, self.host, self.flags), self.host)?;
+            command.run(self.context.signals)
         };
         let peer = Peer {
             host: self.host,
-            ssh: self.ssh,
             relay: delivery.relay,
             receiver: delivery.receiver,
-            own_nix: &|| self.own_nix(signals),
+            own_nix: &|| self.own_nix(),
             importer: &import,
         };
-        converse(&peer, &request, sources, observer, signals)
+        converse(&peer, &request, sources, self.context)
     }
 
     /// What was needed over there the last time, for the same configuration by the same names.
     fn record(&self) -> Record {
-        let cache = self.around.own_directory(Directory::Cache);
+        let cache = self.context.around.own_directory(Directory::Cache);
         let configuration = self.making.configuration.to_string();
         let include = self.flags.evaluation.include.join("\n");
-        let directory = self.around.directory.to_string_lossy();
-        let variable = |name| self.around.text(name).unwrap_or_default();
+        let directory = self.context.around.directory.to_string_lossy();
+        let variable = |name| self.context.around.text(name).unwrap_or_default();
         let (config, path) = (variable("NIXOS_CONFIG"), variable("NIX_PATH"));
         let host = self.host.to_string();
         let what = [host.as_str(), &configuration, &directory, &include, &config, &path];
@@ -270,11 +237,11 @@ impl<'a> Errand<'a> {
     }
 
     /// Of flakes, a newer Nix may make more than an older one, and another derivation.
-    fn own_nix(&self, signals: &Signals) -> Option<String> {
+    fn own_nix(&self) -> Option<String> {
         let Configuration::Flake(_) = self.making.configuration else {
             return None;
         };
-        let output = argv::version().capture(signals).ok()?;
+        let output = argv::version().capture(self.context.signals).ok()?;
         let text = String::from_utf8_lossy(&output);
         text.split_whitespace().next_back().map(str::to_owned)
     }

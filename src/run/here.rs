@@ -1,16 +1,16 @@
 //! Evaluating and building on this machine: Nix's own commands.
 
-use anyhow::{Context, Result};
+use anyhow::{Context as _, Result};
 use tempfile::TempDir;
 
 use super::nix_here;
+use crate::context::Context;
 use crate::host::Host;
 use crate::plan::argv::{self, Images, Link};
 use crate::plan::{Making, NixFlags, Outcome};
 use crate::private;
 use crate::process::Invocation;
-use crate::process::signals::Signals;
-use crate::progress::{Event, Observer, Phase};
+use crate::progress::{Event, Phase};
 use crate::session::relay::Relay;
 use crate::store_path::StorePath;
 
@@ -23,7 +23,7 @@ pub(super) struct Here<'a> {
     /// Whether the result is this machine's, and not only to be sent on.
     stays: bool,
     roots: TempDir,
-    signals: &'a Signals,
+    context: &'a Context<'a>,
 }
 
 impl<'a> Here<'a> {
@@ -32,7 +32,7 @@ impl<'a> Here<'a> {
         outcome: &'a Outcome,
         reads_log: bool,
         stays: bool,
-        signals: &'a Signals,
+        context: &'a Context<'a>,
     ) -> Result<Self> {
         Ok(Self {
             flags,
@@ -40,7 +40,7 @@ impl<'a> Here<'a> {
             reads_log,
             stays,
             roots: private::directory(&std::env::temp_dir())?,
-            signals,
+            context,
         })
     }
 
@@ -50,105 +50,88 @@ impl<'a> Here<'a> {
     }
 
     /// Evaluates and builds. Nothing comes of a dry run.
-    pub(super) fn build(&self, making: &Making, observer: &mut dyn Observer) -> Result<Option<StorePath>> {
+    pub(super) fn build(&self, making: &Making) -> Result<Option<StorePath>> {
         let subject = making.subject();
         let command = |link: Link| argv::build(&subject, self.flags, link);
-        self.built(&command, &Phase::Evaluating, observer)
+        self.built(&command, &Phase::Evaluating)
     }
 
     /// Builds what was evaluated elsewhere.
-    pub(super) fn realise(&self, derivation: &StorePath, observer: &mut dyn Observer) -> Result<Option<StorePath>> {
+    pub(super) fn realise(&self, derivation: &StorePath) -> Result<Option<StorePath>> {
         let command = |link: Link| argv::realise(derivation, self.flags, link);
-        self.built(&command, &Phase::Building, observer)
+        self.built(&command, &Phase::Building)
     }
 
-    fn built(
-        &self,
-        command: &dyn Fn(Link) -> Invocation,
-        first: &Phase,
-        observer: &mut dyn Observer,
-    ) -> Result<Option<StorePath>> {
+    fn built(&self, command: &dyn Fn(Link) -> Invocation, first: &Phase) -> Result<Option<StorePath>> {
         let root = self.roots.path().join("result");
         let link = match self.outcome {
             Outcome::DryBuild => {
-                let output = self.output(command(Link::DryRun), first, observer)?;
+                let output = self.output(command(Link::DryRun), first)?;
                 for line in String::from_utf8_lossy(&output).lines() {
-                    observer.see(Event::Text(line.to_owned()));
+                    self.context.tell(Event::Text(line.to_owned()));
                 }
                 return Ok(None);
             }
             Outcome::Link if self.stays => Link::Result,
             _ => Link::Root(&root),
         };
-        let output = self.output(command(link), first, observer)?;
+        let output = self.output(command(link), first)?;
         store_path(&output).map(Some)
     }
 
     /// What a command of Nix prints.
-    fn output(&self, command: Invocation, first: &Phase, observer: &mut dyn Observer) -> Result<Vec<u8>> {
+    fn output(&self, command: Invocation, first: &Phase) -> Result<Vec<u8>> {
         if self.reads_log {
-            nix_here::run(command, first, observer, self.signals)
+            nix_here::run(command, first, self.context)
         } else {
-            command.capture(self.signals)
+            command.capture(self.context.signals)
         }
     }
 
     /// Evaluates.
-    pub(super) fn evaluate(&self, making: &Making, observer: &mut dyn Observer) -> Result<StorePath> {
+    pub(super) fn evaluate(&self, making: &Making) -> Result<StorePath> {
         let root = self.roots.path().join("derivation");
         let command = argv::evaluate(&making.subject(), self.flags, &root);
-        let output = self.output(command, &Phase::Evaluating, observer)?;
+        let output = self.output(command, &Phase::Evaluating)?;
         store_path(&output)
     }
 
     /// Asks which images there are.
-    pub(super) fn images(&self, making: &Making, variant: &str, observer: &mut dyn Observer) -> Result<Images> {
+    pub(super) fn images(&self, making: &Making, variant: &str) -> Result<Images> {
         let command = argv::images(making, variant, self.flags);
-        let output = self.output(command, &Phase::Evaluating, observer)?;
+        let output = self.output(command, &Phase::Evaluating)?;
         serde_json::from_slice(&output).context("Nix printed something else than the images")
     }
 
     /// Sends a path to another machine, through a relay to its daemon.
-    pub(super) fn send(
-        &self,
-        cargo: argv::Cargo,
-        relay: &Relay,
-        receiver: &Host,
-        observer: &mut dyn Observer,
-    ) -> Result<()> {
+    pub(super) fn send(&self, cargo: argv::Cargo, relay: &Relay, receiver: &Host) -> Result<()> {
         let command = argv::send(cargo, &relay.socket(), self.flags);
-        through(&command, relay, Some(receiver), observer, self.signals)
+        through(&command, relay, Some(receiver), self.context)
     }
 }
 
 /// Runs a command of Nix's that copies to the daemon behind a relay, and shows what arrives there: at the machine that is
 /// named, or here.
-pub(super) fn through(
-    command: &Invocation,
-    relay: &Relay,
-    receiver: Option<&Host>,
-    observer: &mut dyn Observer,
-    signals: &Signals,
-) -> Result<()> {
-    observer.see(Event::Detail(format!("$ {command}")));
+pub(super) fn through(command: &Invocation, relay: &Relay, receiver: Option<&Host>, context: &Context) -> Result<()> {
+    context.tell(Event::Detail(format!("$ {command}")));
     relay.open()?;
     let mut passes = false;
     let mut each = |line: &str| {
         // Not before: ssh may ask for a password until then.
         if !passes && relay.received() > 0 {
             passes = true;
-            observer.see(Event::Phase(Phase::Receiving(receiver.map(Host::to_string))));
+            context.tell(Event::Phase(Phase::Receiving(receiver.map(Host::to_string))));
         }
         if let Some(event) = Event::of_nix(line) {
-            observer.see(event);
+            context.tell(event);
         }
-        observer.see(Event::Received(relay.received()));
+        context.tell(Event::Received(relay.received()));
     };
-    let copied = command.watch(&mut each, signals);
+    let copied = command.watch(&mut each, context.signals);
     if passes {
-        observer.see(Event::Received(relay.received()));
+        context.tell(Event::Received(relay.received()));
     }
-    observer.see(Event::Phase(Phase::Done));
+    context.tell(Event::Phase(Phase::Done));
     copied
 }
 

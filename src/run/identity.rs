@@ -7,7 +7,7 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use crate::private;
-use crate::progress::{Event, Observer};
+use crate::progress::{Event, Reporter};
 use crate::session::request::Client;
 use crate::sources::mirror::hexadecimal;
 use crate::surroundings::{Directory, Surroundings};
@@ -17,11 +17,11 @@ use crate::written;
 const LENGTH: usize = 8;
 
 /// This user's identity; where it cannot be kept, one for this run alone, which is said.
-pub(super) fn client(around: &Surroundings, observer: &mut dyn Observer) -> Client {
+pub(super) fn client(around: &Surroundings, reporter: &Reporter) -> Client {
     let place = place(around);
     let (number, stays) = kept(&place).map_or_else(
         |error| {
-            observer.see(Event::Text(format!(
+            reporter.tell(Event::Text(format!(
                 "warning: cannot keep this user's name for builders in {}: {error}\n  so they keep nothing of this run",
                 place.display()
             )));
@@ -97,23 +97,27 @@ fn host_name(own_name: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::progress::Observer;
     use std::os::unix::fs::PermissionsExt;
+    use std::sync::{Arc, Mutex};
 
-    #[derive(Default)]
-    struct Seen(Vec<String>);
+    /// What was said, by whoever still has the other end.
+    #[derive(Clone, Default)]
+    struct Seen(Arc<Mutex<Vec<String>>>);
 
     impl Observer for Seen {
-        fn see(&mut self, event: Event) {
+        fn see(&self, _: Option<&str>, event: Event) {
             if let Event::Text(text) = event {
-                self.0.push(text);
+                self.0.lock().unwrap().push(text);
             }
         }
     }
 
     fn client_of(variables: &[(&str, &str)]) -> (Client, Vec<String>) {
-        let mut seen = Seen::default();
-        let client = client(&Surroundings::with(variables), &mut seen);
-        (client, seen.0)
+        let seen = Seen::default();
+        let client = client(&Surroundings::with(variables), &Reporter::new(seen.clone()));
+        let said = seen.0.lock().unwrap().clone();
+        (client, said)
     }
 
     #[test]

@@ -1,25 +1,23 @@
 //! The system comes to be: who evaluates, who builds, and how what they make travels. It never lands on a machine that
 //! does not need it.
 
-use anyhow::{Context, Result};
+use anyhow::{Context as _, Result};
 use tempfile::TempDir;
 
 use super::elsewhere::{Delivery, Errand};
 use super::here::{Here, through};
 use super::nix_here;
+use crate::context::Context;
 use crate::daemon::Daemon;
 use crate::failure::Failure;
 use crate::host::{Host, Place};
 use crate::plan::argv::{self, Cargo, Images};
 use crate::plan::{Kind, Making, NixFlags, Outcome};
-use crate::process::signals::Signals;
-use crate::progress::{Event, Observer, Phase};
+use crate::progress::{Event, Phase};
 use crate::session::relay::Relay;
 use crate::session::request::Goal;
 use crate::session::{Answer, CannotEvaluate};
-use crate::ssh::Ssh;
 use crate::store_path::StorePath;
-use crate::surroundings::Surroundings;
 use crate::target::{self, Target};
 
 /// What was made, and what keeps it from being collected until it is a generation.
@@ -37,59 +35,57 @@ pub(super) struct Maker<'a> {
     pub outcome: &'a Outcome,
     pub target: &'a Target,
     pub place: &'a Place,
-    pub around: &'a Surroundings,
-    pub ssh: &'a Ssh,
-    pub signals: &'a Signals,
+    pub context: &'a Context<'a>,
 }
 
 impl Maker<'_> {
     /// Evaluates and builds, and brings the result to the target. Nothing comes of a dry run.
-    pub(super) fn make(&self, observer: &mut dyn Observer) -> Result<Option<Made>> {
+    pub(super) fn make(&self) -> Result<Option<Made>> {
         let Making { evaluator, builder, .. } = self.making;
         match (evaluator, builder) {
             (Place::Here, Place::Here) => {
                 let here = self.here()?;
-                let built = here.build(self.making, observer)?;
-                self.bring_from_here(here, built, observer)
+                let built = here.build(self.making)?;
+                self.bring_from_here(here, built)
             }
             (Place::Here, Place::There(builder)) => {
                 let here = self.here()?;
-                let derivation = here.evaluate(self.making, observer)?;
-                self.build_there(&here, &derivation, builder, observer)
+                let derivation = here.evaluate(self.making)?;
+                self.build_there(&here, &derivation, builder)
             }
-            (Place::There(evaluator), builder) => match self.evaluate_there(evaluator, builder, observer) {
-                Err(error) => self.without_evaluator(error, builder, observer),
+            (Place::There(evaluator), builder) => match self.evaluate_there(evaluator, builder) {
+                Err(error) => self.without_evaluator(error, builder),
                 made => made,
             },
         }
     }
 
     /// The images that there are, and where the file of the chosen one is.
-    pub(super) fn images(&self, observer: &mut dyn Observer) -> Result<Images> {
+    pub(super) fn images(&self) -> Result<Images> {
         let variant = match &self.making.product.kind {
             Kind::Image(variant) => variant.as_str(),
             _ => "",
         };
         let Place::There(evaluator) = &self.making.evaluator else {
-            return self.here()?.images(self.making, variant, observer);
+            return self.here()?.images(self.making, variant);
         };
         let command = argv::images_there(self.making, variant, self.flags);
-        match self.errand(evaluator).ask(command, observer, self.signals) {
+        match self.errand(evaluator).ask(command) {
             Ok(answer) => serde_json::from_str(&answer.value.unwrap_or_default())
                 .with_context(|| format!("{evaluator} printed something else than the images")),
-            Err(error) if error.is::<CannotEvaluate>() => self.here()?.images(self.making, variant, observer),
+            Err(error) if error.is::<CannotEvaluate>() => self.here()?.images(self.making, variant),
             Err(error) => Err(error),
         }
     }
 
     fn here(&self) -> Result<Here<'_>> {
         let stays = *self.place == Place::Here && self.making.builder == Place::Here;
-        let reads_log = nix_here::is_log_ours(Some(&self.making.configuration), self.flags, self.around);
-        Here::new(self.flags, self.outcome, reads_log, stays, self.signals)
+        let reads_log = nix_here::is_log_ours(Some(&self.making.configuration), self.flags, self.context.around);
+        Here::new(self.flags, self.outcome, reads_log, stays, self.context)
     }
 
     fn errand<'b>(&'b self, host: &'b Host) -> Errand<'b> {
-        Errand::new(host, self.making, self.flags, self.around, self.ssh)
+        Errand::new(host, self.making, self.flags, self.context)
     }
 
     fn goal(&self) -> Goal {
@@ -99,42 +95,42 @@ impl Maker<'_> {
         }
     }
 
-    fn evaluate_there(&self, evaluator: &Host, builder: &Place, observer: &mut dyn Observer) -> Result<Option<Made>> {
-        let expected = self.own_derivation(observer)?;
+    fn evaluate_there(&self, evaluator: &Host, builder: &Place) -> Result<Option<Made>> {
+        let expected = self.own_derivation()?;
         let errand = self.errand(evaluator);
         match builder {
             Place::There(builder) if builder == evaluator => {
-                let relay = self.relay_to_target(evaluator, observer)?;
+                let relay = self.relay_to_target(evaluator)?;
                 let delivery = self.delivery_to_target(evaluator, relay.as_ref());
-                let answer = errand.evaluate(self.goal(), expected, &delivery, observer, self.signals)?;
-                self.fetch(answer, evaluator, relay, observer)
+                let answer = errand.evaluate(self.goal(), expected, &delivery)?;
+                self.fetch(answer, evaluator, relay)
             }
             Place::There(builder) => {
-                let daemon = Some(target::daemon_of(builder, self.ssh)?);
-                let (derivation, held) =
-                    self.derivation_from(&errand, evaluator, Some(builder), daemon, expected, observer)?;
-                let built = self.build_at(&derivation, builder, observer);
+                let daemon = Some(target::daemon_of(builder, &self.context.ssh)?);
+                let (derivation, held) = self.derivation_from(&errand, evaluator, Some(builder), daemon, expected)?;
+                let built = self.build_at(&derivation, builder);
                 drop(held);
                 built
             }
             Place::Here => {
                 let daemon = self.own_daemon()?;
-                let (derivation, held) = self.derivation_from(&errand, evaluator, None, daemon, expected, observer)?;
+                let (derivation, held) = self.derivation_from(&errand, evaluator, None, daemon, expected)?;
                 let here = self.here()?;
-                let built = here.realise(&derivation, observer)?;
+                let built = here.realise(&derivation)?;
                 drop(held);
-                self.bring_from_here(here, built, observer)
+                self.bring_from_here(here, built)
             }
         }
     }
 
     /// For `--verify-eval`: what this machine itself makes of the configuration.
-    fn own_derivation(&self, observer: &mut dyn Observer) -> Result<Option<StorePath>> {
+    fn own_derivation(&self) -> Result<Option<StorePath>> {
         if !self.making.verify_evaluation {
             return Ok(None);
         }
-        observer.see(Event::Text("evaluating here first, to compare...".to_owned()));
-        self.here()?.evaluate(self.making, observer).map(Some)
+        self.context
+            .tell(Event::Text("evaluating here first, to compare...".to_owned()));
+        self.here()?.evaluate(self.making).map(Some)
     }
 
     /// A derivation that was evaluated on one machine, brought to the one that builds it: `builder`, or this one. What is
@@ -146,74 +142,61 @@ impl Maker<'_> {
         builder: Option<&Host>,
         daemon: Option<Daemon>,
         expected: Option<StorePath>,
-        observer: &mut dyn Observer,
     ) -> Result<(StorePath, Option<Relay>)> {
-        let relay = self.relay(daemon.clone(), observer);
+        let relay = self.relay(daemon.clone());
         let delivery = Delivery {
             relay: relay.as_ref(),
             receiver: builder,
             wanted: true,
         };
-        let answer = errand.evaluate(Goal::Derivation, expected, &delivery, observer, self.signals)?;
+        let answer = errand.evaluate(Goal::Derivation, expected, &delivery)?;
         let derivation = answer.derivation.context("an evaluation without a derivation")?;
         let held = if answer.delivered {
             relay
         } else {
-            self.carry(Cargo::Derivation(&derivation), evaluator, builder, daemon, observer)?
+            self.carry(Cargo::Derivation(&derivation), evaluator, builder, daemon)?
         };
         Ok((derivation, held))
     }
 
     /// The evaluator can do no more than build: this machine evaluates, after a warning.
-    fn without_evaluator(
-        &self,
-        error: anyhow::Error,
-        builder: &Place,
-        observer: &mut dyn Observer,
-    ) -> Result<Option<Made>> {
+    fn without_evaluator(&self, error: anyhow::Error, builder: &Place) -> Result<Option<Made>> {
         let Some(reason) = error.downcast_ref::<CannotEvaluate>() else {
             return Err(error);
         };
         for line in reason.warning().lines() {
-            observer.see(Event::Text(line.to_owned()));
+            self.context.tell(Event::Text(line.to_owned()));
         }
         let here = self.here()?;
         match builder {
             Place::Here => {
-                let built = here.build(self.making, observer)?;
-                self.bring_from_here(here, built, observer)
+                let built = here.build(self.making)?;
+                self.bring_from_here(here, built)
             }
             Place::There(builder) => {
-                let derivation = here.evaluate(self.making, observer)?;
-                self.build_there(&here, &derivation, builder, observer)
-                    .map_err(link_broke)
+                let derivation = here.evaluate(self.making)?;
+                self.build_there(&here, &derivation, builder).map_err(link_broke)
             }
         }
     }
 
     /// nixos-rebuild's `--build-host`: the derivation goes there with all that it is made from.
-    fn build_there(
-        &self,
-        here: &Here,
-        derivation: &StorePath,
-        builder: &Host,
-        observer: &mut dyn Observer,
-    ) -> Result<Option<Made>> {
-        observer.see(Event::Detail(format!("derivation: {derivation}")));
-        let relay = Relay::new(target::daemon_of(builder, self.ssh)?)?;
-        here.send(Cargo::Derivation(derivation), &relay, builder, observer)
+    fn build_there(&self, here: &Here, derivation: &StorePath, builder: &Host) -> Result<Option<Made>> {
+        self.context.tell(Event::Detail(format!("derivation: {derivation}")));
+        let relay = Relay::new(target::daemon_of(builder, &self.context.ssh)?)?;
+        here.send(Cargo::Derivation(derivation), &relay, builder)
             .with_context(|| format!("this machine → {builder}{}", said(&relay)))?;
-        let built = self.build_at(derivation, builder, observer);
+        let built = self.build_at(derivation, builder);
         drop(relay);
         built
     }
 
-    fn build_at(&self, derivation: &StorePath, builder: &Host, observer: &mut dyn Observer) -> Result<Option<Made>> {
-        let relay = self.relay_to_target(builder, observer)?;
+    fn build_at(&self, derivation: &StorePath, builder: &Host) -> Result<Option<Made>> {
+        let relay = self.relay_to_target(builder)?;
         let delivery = self.delivery_to_target(builder, relay.as_ref());
         let errand = self.errand(builder);
-        let answer = errand.build(derivation, self.goal(), &delivery, observer, self.signals)?;
-        self.fetch(answer, builder, relay, observer)
+        let answer = errand.build(derivation, self.goal(), &delivery)?;
+        self.fetch(answer, builder, relay)
     }
 
     /// Whether what is made there is needed on another machine.
@@ -230,40 +213,35 @@ impl Maker<'_> {
     }
 
     /// The target's daemon, for what is made on `maker`.
-    fn relay_to_target(&self, maker: &Host, observer: &mut dyn Observer) -> Result<Option<Relay>> {
+    fn relay_to_target(&self, maker: &Host) -> Result<Option<Relay>> {
         if !self.is_sent_on(maker) {
             return Ok(None);
         }
-        Ok(self.relay(self.target.daemon(self.ssh)?, observer))
+        Ok(self.relay(self.target.daemon(&self.context.ssh)?))
     }
 
     fn own_daemon(&self) -> Result<Option<Daemon>> {
         match self.place {
-            Place::Here => self.target.daemon(self.ssh),
-            Place::There(_) => Ok(Some(Daemon::own(self.around))),
+            Place::Here => self.target.daemon(&self.context.ssh),
+            Place::There(_) => Ok(Some(Daemon::own(self.context.around))),
         }
     }
 
     /// Nothing, where no daemon can or may be lent.
-    fn relay(&self, daemon: Option<Daemon>, observer: &mut dyn Observer) -> Option<Relay> {
+    fn relay(&self, daemon: Option<Daemon>) -> Option<Relay> {
         let daemon = daemon.filter(|_| self.flags.lend)?;
         match Relay::new(daemon) {
             Ok(relay) => Some(relay),
             Err(error) => {
-                observer.see(Event::Detail(format!("{error:#}: it will be fetched instead")));
+                self.context
+                    .tell(Event::Detail(format!("{error:#}: it will be fetched instead")));
                 None
             }
         }
     }
 
     /// Where the session could not bring the result, it is fetched.
-    fn fetch(
-        &self,
-        answer: Answer,
-        maker: &Host,
-        relay: Option<Relay>,
-        observer: &mut dyn Observer,
-    ) -> Result<Option<Made>> {
+    fn fetch(&self, answer: Answer, maker: &Host, relay: Option<Relay>) -> Result<Option<Made>> {
         let Some(path) = answer.result else { return Ok(None) };
         let relay = if answer.delivered || !self.is_sent_on(maker) {
             relay
@@ -272,8 +250,7 @@ impl Maker<'_> {
                 Cargo::Path(&path),
                 maker,
                 self.place.host(),
-                self.target.daemon(self.ssh)?,
-                observer,
+                self.target.daemon(&self.context.ssh)?,
             )?
         };
         Ok(Some(Made {
@@ -286,14 +263,7 @@ impl Maker<'_> {
     /// From one host to another, or to this machine, by a connection of Nix's own and through a relay of ours to the
     /// receiver's daemon: so the receiving user need not be trusted if they can be root, and what has arrived is held
     /// until the relay is dropped. Where there is no daemon at all, Nix here writes to its own store.
-    fn carry(
-        &self,
-        cargo: Cargo,
-        from: &Host,
-        to: Option<&Host>,
-        daemon: Option<Daemon>,
-        observer: &mut dyn Observer,
-    ) -> Result<Option<Relay>> {
+    fn carry(&self, cargo: Cargo, from: &Host, to: Option<&Host>, daemon: Option<Daemon>) -> Result<Option<Relay>> {
         let relay = match (daemon.map(Relay::new).transpose(), to) {
             (Err(error), Some(_)) => return Err(error),
             (relay, _) => relay.ok().flatten(),
@@ -302,15 +272,18 @@ impl Maker<'_> {
         let copied = match (&relay, to) {
             (Some(relay), _) => {
                 let command = argv::pass_on(cargo, from, &relay.socket(), self.flags);
-                let command = self.ssh.for_nix(command, from)?;
-                through(&command, relay, to, observer, self.signals)
+                let command = self.context.ssh.for_nix(command, from)?;
+                through(&command, relay, to, self.context)
                     .with_context(|| format!("{from} → {hop}: nothing was changed{}", said(relay)))
             }
             (None, None) => {
-                observer.see(Event::Phase(Phase::Fetching(from.to_string())));
-                let command = self.ssh.for_nix(argv::fetch(cargo.path(), from, self.flags), from)?;
-                let fetched = command.run(self.signals);
-                observer.see(Event::Phase(Phase::Done));
+                self.context.tell(Event::Phase(Phase::Fetching(from.to_string())));
+                let command = self
+                    .context
+                    .ssh
+                    .for_nix(argv::fetch(cargo.path(), from, self.flags), from)?;
+                let fetched = command.run(self.context.signals);
+                self.context.tell(Event::Phase(Phase::Done));
                 fetched.with_context(|| format!("{from} → {hop}: nothing was changed"))
             }
             (None, Some(to)) => Err(Failure::new(format!("{to} has no Nix daemon")).into()),
@@ -319,16 +292,11 @@ impl Maker<'_> {
     }
 
     /// What was built here goes to the target, if that is another machine.
-    fn bring_from_here(
-        &self,
-        here: Here,
-        built: Option<StorePath>,
-        observer: &mut dyn Observer,
-    ) -> Result<Option<Made>> {
+    fn bring_from_here(&self, here: Here, built: Option<StorePath>) -> Result<Option<Made>> {
         let Some(path) = built else { return Ok(None) };
         let relay = match self.place {
             Place::Here => None,
-            Place::There(target) => Some(send_to(&here, &path, self.target, self.ssh, target, observer)?),
+            Place::There(target) => Some(send_to(&here, &path, self.target, target, self.context)?),
         };
         Ok(Some(Made {
             path,
@@ -339,19 +307,12 @@ impl Maker<'_> {
 }
 
 /// Sends a path of this machine to the target.
-pub(super) fn send_to(
-    here: &Here,
-    path: &StorePath,
-    target: &Target,
-    ssh: &Ssh,
-    host: &Host,
-    observer: &mut dyn Observer,
-) -> Result<Relay> {
+pub(super) fn send_to(here: &Here, path: &StorePath, target: &Target, host: &Host, context: &Context) -> Result<Relay> {
     let daemon = target
-        .daemon(ssh)?
+        .daemon(&context.ssh)?
         .ok_or_else(|| Failure::new(format!("{host} has no Nix daemon")))?;
     let relay = Relay::new(daemon)?;
-    here.send(Cargo::Path(path), &relay, host, observer)
+    here.send(Cargo::Path(path), &relay, host)
         .with_context(|| format!("this machine → {host}: nothing was changed there{}", said(&relay)))?;
     Ok(relay)
 }

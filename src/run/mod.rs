@@ -22,17 +22,18 @@ use anyhow::Result;
 
 pub use facts::facts;
 
+use crate::context::Context;
 use crate::output;
 use crate::plan::{Plan, Task};
 use crate::process::signals::Signals;
-use crate::progress::Observer;
+use crate::progress::Reporter;
 use crate::surroundings::Surroundings;
 
 /// Does what the plan says. Prints the result, and nothing else, to stdout.
 ///
 /// # Errors
 /// What failed.
-pub fn carry_out(plan: &Plan, around: &Surroundings, observer: &mut dyn Observer, signals: &Signals) -> Result<()> {
+pub fn carry_out(plan: &Plan, around: &Surroundings, reporter: Reporter, signals: &Signals) -> Result<()> {
     for warning in &plan.warnings {
         output::say(&format!("warning: {warning}"));
     }
@@ -40,7 +41,7 @@ pub fn carry_out(plan: &Plan, around: &Surroundings, observer: &mut dyn Observer
         Task::Deploy(deployment) => {
             programs::require(deployment, around.variable("PATH").as_ref(), &around.directory)?;
             result_link::require(deployment, &around.directory)?;
-            deploy::deploy(deployment, around, observer, signals)
+            deploy::deploy(deployment, &Context::new(around, signals, reporter)?)
         }
         Task::Edit(reading) => open::in_editor(reading, around, signals),
         Task::Repl(reading) => open::in_repl(reading, around, signals),

@@ -5,12 +5,12 @@ use std::path::Path;
 
 use anyhow::Result;
 
+use crate::context::Context;
 use crate::nix_settings::NixSettings;
 use crate::plan::{Configuration, Flake, NixFlags};
 use crate::process::Invocation;
-use crate::process::signals::Signals;
 use crate::progress::nix_log::{Activity, LogLine};
-use crate::progress::{Builder, Event, Observer, Phase};
+use crate::progress::{Builder, Event, Phase};
 use crate::surroundings::Surroundings;
 use crate::vocabulary::{FlakeReference, file_above};
 
@@ -22,15 +22,10 @@ const LOG_FORMAT: [&str; 2] = ["--log-format", "internal-json"];
 ///
 /// # Errors
 /// As [`Invocation::run`].
-pub(super) fn run(
-    command: Invocation,
-    first: &Phase,
-    observer: &mut dyn Observer,
-    signals: &Signals,
-) -> Result<Vec<u8>> {
+pub(super) fn run(command: Invocation, first: &Phase, context: &Context) -> Result<Vec<u8>> {
     let command = command.own_args(LOG_FORMAT);
-    observer.see(Event::Builder(Builder::default()));
-    observer.see(Event::Phase(first.clone()));
+    context.tell(Event::Builder(Builder::default()));
+    context.tell(Event::Phase(first.clone()));
     let mut builds = None;
     let mut each = |line: &str| {
         let Some(event) = Event::of_nix(line) else { return };
@@ -40,24 +35,24 @@ pub(super) fn run(
                 activity: Activity::Builds,
             }) => {
                 builds = Some(*id);
-                observer.see(Event::Phase(Phase::Building));
+                context.tell(Event::Phase(Phase::Building));
             }
             // An evaluation may need builds, and go on after them.
-            Event::Nix(LogLine::Stop { id }) if builds == Some(*id) => observer.see(Event::Phase(first.clone())),
+            Event::Nix(LogLine::Stop { id }) if builds == Some(*id) => context.tell(Event::Phase(first.clone())),
             Event::Nix(LogLine::Start {
                 activity: Activity::Build { derivation, .. },
                 ..
             }) => {
                 let wanted = system_of(Path::new(derivation));
                 let builder = wanted.map(|wanted| Builder::here(std::env::consts::ARCH, &wanted));
-                observer.see(Event::Builder(builder.unwrap_or_default()));
+                context.tell(Event::Builder(builder.unwrap_or_default()));
             }
             _ => {}
         }
-        observer.see(event);
+        context.tell(event);
     };
-    let output = command.capture_and_watch(&mut each, signals);
-    observer.see(Event::Phase(Phase::Done));
+    let output = command.capture_and_watch(&mut each, context.signals);
+    context.tell(Event::Phase(Phase::Done));
     output
 }
 

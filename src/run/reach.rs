@@ -4,13 +4,12 @@ use std::ffi::OsString;
 
 use anyhow::Result;
 
+use crate::context::Context;
 use crate::failure::Failure;
 use crate::host::{Host, Place};
 use crate::plan::{IfUnreachable, Making};
 use crate::process::quote::shell_word;
-use crate::process::signals::Signals;
-use crate::progress::{Event, Observer};
-use crate::ssh::Ssh;
+use crate::progress::Event;
 use crate::target::{self, Connection};
 use crate::vocabulary::Fallback;
 
@@ -34,21 +33,15 @@ impl<'a> Reach<'a> {
 
     /// Logs in to those that would be heard of only after an evaluation here, which takes long. (Of the others the first
     /// session itself says whether they can be reached.)
-    pub(super) fn try_out(
-        &mut self,
-        making: &mut Making,
-        ssh: &Ssh,
-        observer: &mut dyn Observer,
-        signals: &Signals,
-    ) -> Result<Vec<Connection>> {
+    pub(super) fn try_out(&mut self, making: &mut Making, context: &Context) -> Result<Vec<Connection>> {
         let mut connections = Vec::new();
         for host in late(making, &self.untried) {
-            match target::reach(&host, ssh, observer, signals) {
+            match target::reach(&host, context) {
                 Ok(connection) => {
                     self.untried.hosts.retain(|untried| *untried != host);
                     connections.push(connection);
                 }
-                Err(error) => *making = self.without(making, error, observer)?,
+                Err(error) => *making = self.without(making, error, context)?,
             }
         }
         Ok(connections)
@@ -59,13 +52,13 @@ impl<'a> Reach<'a> {
     pub(super) fn first<T>(
         &mut self,
         making: &mut Making,
-        observer: &mut dyn Observer,
-        step: &dyn Fn(&Making, &mut dyn Observer) -> Result<T>,
+        context: &Context,
+        step: &dyn Fn(&Making) -> Result<T>,
     ) -> Result<T> {
-        let done = match step(making, observer) {
+        let done = match step(making) {
             Err(error) if !self.has_begun => {
-                *making = self.without(making, error, observer)?;
-                step(making, observer)
+                *making = self.without(making, error, context)?;
+                step(making)
             }
             done => done,
         };
@@ -77,7 +70,7 @@ impl<'a> Reach<'a> {
     ///
     /// # Errors
     /// That very error, if it is another one or the plan has no other way; with the words to type.
-    fn without(&self, making: &Making, error: anyhow::Error, observer: &mut dyn Observer) -> Result<Making> {
+    fn without(&self, making: &Making, error: anyhow::Error, context: &Context) -> Result<Making> {
         let found = error
             .downcast_ref::<Failure>()
             .and_then(|failure| Some((failure, missing(making, failure)?)));
@@ -89,7 +82,7 @@ impl<'a> Reach<'a> {
         if is_expected && self.untried.then == Fallback::Local {
             let deeds = deeds(making, &less);
             for line in format!("warning: {failure}\n  so this machine {deeds}").lines() {
-                observer.see(Event::Text(line.to_owned()));
+                context.tell(Event::Text(line.to_owned()));
             }
             return Ok(less);
         }

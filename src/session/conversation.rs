@@ -25,14 +25,14 @@ use super::speaker::{Speaker, Speech};
 use held::Held;
 use outgoing::Sending;
 
+use crate::context::Context;
 use crate::failure::Interrupted;
 use crate::host::Host;
 use crate::process::companion::Companion;
 use crate::process::lines::Line;
-use crate::process::signals::Signals;
 use crate::progress::nix_log::LogLine;
-use crate::progress::{Event, Observer, Phase};
-use crate::ssh::{self, Awaited, Patience, Said, Ssh};
+use crate::progress::{Event, Phase};
+use crate::ssh::{self, Awaited, Patience, Said};
 use crate::store_path::StorePath;
 
 /// How often a live display hears of the bytes received.
@@ -64,8 +64,6 @@ pub struct Answer {
 pub struct Peer<'a> {
     /// Its name.
     pub host: &'a Host,
-    /// How we connect.
-    pub ssh: &'a Ssh,
     /// The daemon that is lent, if one is.
     pub relay: Option<&'a Relay>,
     /// Its machine, if that is not this one.
@@ -79,26 +77,20 @@ pub struct Peer<'a> {
 /// Carries out a request on another machine.
 ///
 /// # Errors
-/// What failed there, its log having gone to the observer, or why there was no talking; [`Interrupted`] when a signal has
+/// What failed there, its log having been told, or why there was no talking; [`Interrupted`] when a signal has
 /// come, after the other side has been told.
-pub fn converse(
-    peer: &Peer,
-    request: &Request,
-    sources: &mut Sources,
-    observer: &mut dyn Observer,
-    signals: &Signals,
-) -> Result<Answer> {
+pub fn converse(peer: &Peer, request: &Request, sources: &mut Sources, context: &Context) -> Result<Answer> {
     let host = peer.host;
     let script = request.script()?;
     let own_socket = peer.relay.map(Relay::socket);
     let forward = request.socket.as_deref().zip(own_socket.as_deref());
-    let command = peer.ssh.session(host, forward, script.len());
-    observer.see(Event::Phase(Phase::Connecting(host.to_string())));
-    observer.see(Event::Detail(format!("$ {command}")));
+    let command = context.ssh.session(host, forward, script.len());
+    context.tell(Event::Phase(Phase::Connecting(host.to_string())));
+    context.tell(Event::Detail(format!("$ {command}")));
 
     let (sender, interrupts) = channel();
-    let listener = signals.forward(sender, |signal| signal);
-    signals.check()?;
+    let listener = context.signals.forward(sender, |signal| signal);
+    context.signals.check()?;
     let mut child = Companion::new(command.converse()?);
     let (speaker, inbox) = listen(&mut child)?;
     speaker.say(Speech::Bytes(ssh::opening(&script)));
@@ -116,7 +108,7 @@ pub fn converse(
         importer: peer.importer,
         own_nix: peer.own_nix,
         their_nix: String::new(),
-        observer,
+        context,
         course: Course::new(request),
         answer: Answer::default(),
         errors: Held::default(),
@@ -135,7 +127,7 @@ pub fn converse(
     };
     let result = talk.hear_out(&inbox, &interrupts);
     drop(listener);
-    talk.observer.see(Event::Phase(Phase::Done));
+    talk.context.tell(Event::Phase(Phase::Done));
     result.map(|()| talk.answer)
 }
 
@@ -183,7 +175,7 @@ struct Conversation<'a> {
     importer: &'a dyn Fn(&StorePath) -> Result<()>,
     own_nix: &'a dyn Fn() -> Option<String>,
     their_nix: String,
-    observer: &'a mut dyn Observer,
+    context: &'a Context<'a>,
     course: Course,
     answer: Answer,
     /// Errors of the evaluation, held back because more files may make up for them.
@@ -229,13 +221,13 @@ impl Conversation<'_> {
                     self.ssh_said.hear(&line);
                     // Before the greeting this is the reason for a failure, which will be said in our words.
                     if self.greeted {
-                        self.observer.see(Event::Text(line));
+                        self.context.tell(Event::Text(line));
                     }
                 }
                 Ok(Heard::SshFellSilent) => self.ssh_is_silent = true,
                 Ok(Heard::Sent(Ok(amount))) => {
                     self.sending = Sending::Nothing;
-                    self.observer.see(Event::Sent(amount));
+                    self.context.tell(Event::Sent(amount));
                 }
                 Ok(Heard::Sent(Err(error))) => {
                     // That the other end is gone is known better from what it said last.
@@ -257,7 +249,7 @@ impl Conversation<'_> {
         if let Some(patience) = &mut self.patience {
             let words = patience.words(self.host, awaited, Instant::now())?;
             for line in words.iter().flat_map(|words| words.lines()) {
-                self.observer.see(Event::Text(line.to_owned()));
+                self.context.tell(Event::Text(line.to_owned()));
             }
         }
         Ok(())
@@ -267,7 +259,7 @@ impl Conversation<'_> {
     fn hear_of_copying(&mut self) {
         if self.copying == Copying::Soon && self.relay.is_some_and(|relay| relay.received() > 0) {
             let receiver = self.receiver.map(Host::to_string);
-            self.observer.see(Event::Phase(Phase::Receiving(receiver)));
+            self.context.tell(Event::Phase(Phase::Receiving(receiver)));
             self.copying = Copying::Now;
         }
     }
@@ -275,7 +267,7 @@ impl Conversation<'_> {
     /// How much has gone and come so far, where something is under way.
     fn tell_amounts(&mut self) {
         if let (Copying::Now, Some(relay)) = (&self.copying, self.relay) {
-            self.observer.see(Event::Received(relay.received()));
+            self.context.tell(Event::Received(relay.received()));
         }
         if let Some(speaker) = &self.speaker {
             let whole = match self.sending {
@@ -283,7 +275,7 @@ impl Conversation<'_> {
                 Sending::Files(number) => Some(number),
                 Sending::Trees => None,
             };
-            self.observer.see(Event::Sending(speaker.sent(), whole));
+            self.context.tell(Event::Sending(speaker.sent(), whole));
         }
     }
 
@@ -295,7 +287,7 @@ impl Conversation<'_> {
         let Some(log) = log else {
             // A login shell that greets everybody is not worth a line.
             if self.greeted && !text.starts_with("@nix ") {
-                self.observer.see(Event::Text(text));
+                self.context.tell(Event::Text(text));
             }
             return Ok(());
         };
@@ -305,7 +297,7 @@ impl Conversation<'_> {
         if self.answer.derivation.is_none() && log.is_error() {
             self.errors.push(log);
         } else {
-            self.observer.see(Event::Nix(log));
+            self.context.tell(Event::Nix(log));
         }
         Ok(())
     }

@@ -10,10 +10,11 @@ use super::reply::{Ending, Reply};
 use super::session::{Next, Session};
 use super::text::Task;
 use super::{Change, ProfileChange, Target};
+use crate::context::Context;
 use crate::failure::{Failure, Interrupted};
 use crate::process::signals::Signals;
-use crate::progress::{Event, Observer, Phase};
-use crate::ssh::{self, Ssh};
+use crate::progress::{Event, Phase};
+use crate::ssh::{self};
 
 /// For so long a machine may be away while it activates: its network starts anew.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -51,11 +52,11 @@ impl Output {
         if self.is_anothers { b"seen\n" } else { b"heard\n" }
     }
 
-    pub(super) fn take(&mut self, bytes: &[u8], observer: &mut dyn Observer) {
+    pub(super) fn take(&mut self, bytes: &[u8], context: &Context) {
         self.length += bytes.len() as u64;
         for byte in bytes {
             if *byte == b'\n' {
-                self.end(observer);
+                self.end(context);
             } else if self.line.len() < LONGEST {
                 self.line.push(*byte);
             } else {
@@ -65,11 +66,11 @@ impl Output {
     }
 
     /// What there is of the last line.
-    pub(super) fn end(&mut self, observer: &mut dyn Observer) {
+    pub(super) fn end(&mut self, context: &Context) {
         if !self.line.is_empty() {
             let line = std::mem::take(&mut self.line);
             let text = String::from_utf8_lossy(&line).trim_end().to_owned();
-            observer.see(Event::Text(match std::mem::take(&mut self.left_out) {
+            context.tell(Event::Text(match std::mem::take(&mut self.left_out) {
                 0 => text,
                 missing => format!("{text} ... [{missing} bytes are left out here]"),
             }));
@@ -92,26 +93,26 @@ impl Target {
     ///
     /// # Errors
     /// What failed; `switch-to-configuration`'s exit status is ours.
-    pub fn change(&self, change: &Change, ssh: &Ssh, observer: &mut dyn Observer, signals: &Signals) -> Result<()> {
+    pub fn change(&self, change: &Change, context: &Context) -> Result<()> {
         let action = change.activation.as_ref().map_or("change", |it| it.action);
         loop {
-            signals.check()?;
+            context.signals.check()?;
             let name = ssh::new_name()?;
             let mut output = Output::default();
-            match self.see_through(&Task::Change(&name, change), &name, &mut output, ssh, observer, signals)? {
+            match self.see_through(&Task::Change(&name, change), &name, &mut output, context)? {
                 Heard::Ended(ending) => {
-                    observer.see(Event::Phase(Phase::Done));
+                    context.tell(Event::Phase(Phase::Done));
                     if let Some(text) = self.waits_for_a_boot(change, ending) {
-                        observer.see(Event::Text(text));
+                        context.tell(Event::Text(text));
                         return Ok(());
                     }
                     return self.conclude(action, ending, &change.profile);
                 }
                 Heard::Busy(other) => {
                     let text = format!("another change of {} goes on: waiting for its end", self.label());
-                    observer.see(Event::Text(text));
+                    context.tell(Event::Text(text));
                     let task = Task::Follow(&other, 0);
-                    self.see_through(&task, &other, &mut Output::of_another(), ssh, observer, signals)?;
+                    self.see_through(&task, &other, &mut Output::of_another(), context)?;
                 }
                 Heard::Foreign => {
                     return Err(Failure::new(format!(
@@ -136,23 +137,15 @@ impl Target {
     }
 
     /// Starts a task and hears it to its end, over as many connections as that takes.
-    fn see_through(
-        &self,
-        task: &Task,
-        name: &str,
-        output: &mut Output,
-        ssh: &Ssh,
-        observer: &mut dyn Observer,
-        signals: &Signals,
-    ) -> Result<Heard> {
-        let mut heard = self.hear(task, output, ssh, observer, signals);
+    fn see_through(&self, task: &Task, name: &str, output: &mut Output, context: &Context) -> Result<Heard> {
+        let mut heard = self.hear(task, output, context);
         // Until when it may stay away, and how much it had said when it went.
         let mut away: Option<(Instant, u64)> = None;
         loop {
             match heard {
                 Err(error) if !output.is_anothers && error.is::<Interrupted>() => {
                     let on = self.label();
-                    observer.see(Event::Text(if output.may_have_begun {
+                    context.tell(Event::Text(if output.may_have_begun {
                         format!("the change goes on by itself on {on}: the next run says what it came to")
                     } else {
                         format!("nothing was changed on {on}")
@@ -165,7 +158,7 @@ impl Target {
                     }
                     if away.is_none_or(|(_, length)| output.length > length) {
                         let text = format!("{failure} while it was being changed: connecting again");
-                        observer.see(Event::Text(text));
+                        context.tell(Event::Text(text));
                         away = Some((Instant::now() + PATIENCE, output.length));
                     }
                     if away.is_some_and(|(end, _)| Instant::now() > end) {
@@ -174,20 +167,13 @@ impl Target {
                 }
                 other => return other,
             }
-            heard = pause(signals)
-                .and_then(|()| self.hear(&Task::Follow(name, output.length), output, ssh, observer, signals));
+            heard =
+                pause(context.signals).and_then(|()| self.hear(&Task::Follow(name, output.length), output, context));
         }
     }
 
     /// One connection.
-    fn hear(
-        &self,
-        task: &Task,
-        output: &mut Output,
-        ssh: &Ssh,
-        observer: &mut dyn Observer,
-        signals: &Signals,
-    ) -> Result<Heard> {
+    fn hear(&self, task: &Task, output: &mut Output, context: &Context) -> Result<Heard> {
         let text = self.elevating().task(task, self.systemd_run)?;
         let phase = match task {
             Task::Change(_, change) => change.activation.as_ref().map(|activation| Phase::Activating {
@@ -196,12 +182,12 @@ impl Target {
             }),
             _ => None,
         };
-        let mut session = Session::start(&self.place, ssh, &text, observer)?;
+        let mut session = Session::start(&self.place, &text, context)?;
         let (mut greeted, mut is_root) = (false, false);
         // What is followed has begun before.
         let mut has_begun = matches!(task, Task::Follow(..));
         let heard = loop {
-            let next = session.next(observer, signals);
+            let next = session.next(context);
             output.may_have_begun |= session.has_gone_on();
             match next? {
                 Next::Reply(reply) if reply.is_of_a_change() && !is_root => {
@@ -213,10 +199,10 @@ impl Target {
                         .into());
                 }
                 Next::Reply(Reply::Begun) => has_begun = true,
-                Next::Output(bytes) => output.take(&bytes, observer),
+                Next::Output(bytes) => output.take(&bytes, context),
                 Next::Reply(Reply::Hello { .. }) => greeted = true,
                 Next::Reply(Reply::Ended(ending)) => {
-                    output.end(observer);
+                    output.end(context);
                     session.say(output.last_word());
                     break Heard::Ended(ending);
                 }
@@ -230,7 +216,7 @@ impl Target {
                     is_root = true;
                     // Not before: a prompt for a password may have been on this terminal.
                     if let Some(phase) = &phase {
-                        observer.see(Event::Phase(phase.clone()));
+                        context.tell(Event::Phase(phase.clone()));
                     }
                 }
                 Next::Reply(Reply::Left) if is_root => {
@@ -247,7 +233,7 @@ impl Target {
                 }
                 Next::Reply(_) => {}
                 Next::End => {
-                    let failure = session.broken(observer, signals)?;
+                    let failure = session.broken(context)?;
                     return Ok(Heard::Broke { greeted, failure });
                 }
             }

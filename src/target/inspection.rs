@@ -8,11 +8,10 @@ use super::reply::Reply;
 use super::session::{Next, Session};
 use super::text::{self, Inspected};
 use super::{Subject, Target};
+use crate::context::Context;
 use crate::difference::{Difference, NextBoot};
 use crate::failure::Failure;
-use crate::process::signals::Signals;
-use crate::progress::{Event, Observer};
-use crate::ssh::Ssh;
+use crate::progress::Event;
 use crate::store_path::StorePath;
 
 /// As many specialisations are named.
@@ -48,13 +47,7 @@ impl Target {
     ///
     /// # Errors
     /// When it is not what it should be. That it cannot be compared is no error, but a warning.
-    pub fn inspect(
-        &self,
-        inquiry: &Inquiry,
-        ssh: &Ssh,
-        observer: &mut dyn Observer,
-        signals: &Signals,
-    ) -> Result<Inspection> {
+    pub fn inspect(&self, inquiry: &Inquiry, context: &Context) -> Result<Inspection> {
         let (system, profile) = match &inquiry.subject {
             Subject::System(system) => (system.as_str(), Path::new("")),
             Subject::Previous(profile) => ("", *profile),
@@ -69,24 +62,24 @@ impl Target {
             careless: self.careless,
         })?;
         let on = self.label();
-        let mut session = Session::start(&self.place, ssh, &text, observer)?;
+        let mut session = Session::start(&self.place, &text, context)?;
         let mut found = None;
         let mut others = Vec::new();
         let (mut difference, mut next_boot): (Option<Difference>, _) = (None, None);
         let failure = loop {
-            let reply = match session.next(observer, signals)? {
+            let reply = match session.next(context)? {
                 Next::Reply(reply) => reply,
                 Next::Output(_) => continue,
-                Next::End => return Err(session.broken(observer, signals)?.into()),
+                Next::End => return Err(session.broken(context)?.into()),
             };
             match reply {
                 Reply::Found(system) => found = Some(StorePath::parse(&system)?),
                 Reply::HasSpecialisation(name) if others.len() < MOST_NAMED => others.push(name),
-                Reply::NoCurrent => observer.see(Event::Text(format!(
+                Reply::NoCurrent => context.tell(Event::Text(format!(
                     "warning: --diff: {on} has no /run/current-system to compare with"
                 ))),
                 Reply::Incomparable => {
-                    observer.see(Event::Text(format!("warning: --diff: Nix on {on} does not compare")));
+                    context.tell(Event::Text(format!("warning: --diff: Nix on {on} does not compare")));
                 }
                 Reply::Compared(current) => difference = Some(Difference::with(current)),
                 Reply::Difference(line) => {

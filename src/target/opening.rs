@@ -8,13 +8,12 @@ use super::reply::{Ending, Record, Reply};
 use super::session::{Next, Session};
 use super::text::{self, Task, program};
 use super::{Receives, Target, Wants};
+use crate::context::Context;
 use crate::daemon::Daemon;
 use crate::failure::Failure;
 use crate::host::{Host, Place};
 use crate::process::quote::words;
-use crate::process::signals::Signals;
-use crate::progress::{Event, Observer, Phase};
-use crate::ssh::Ssh;
+use crate::progress::{Event, Phase};
 use crate::surroundings::Surroundings;
 use crate::vocabulary::{Elevation, Rights};
 
@@ -55,14 +54,14 @@ pub struct Connection(#[allow(dead_code, reason = "it is kept, not used")] Sessi
 ///
 /// # Errors
 /// There is no way in, or a signal has come.
-pub fn reach(host: &Host, ssh: &Ssh, observer: &mut dyn Observer, signals: &Signals) -> Result<Connection> {
-    observer.see(Event::Phase(Phase::Connecting(host.to_string())));
-    let mut session = Session::start(&Place::There(host.clone()), ssh, &text::look(), observer)?;
-    if look(&mut session, observer, signals)?.is_none() {
-        return Err(session.broken(observer, signals)?.into());
+pub fn reach(host: &Host, context: &Context) -> Result<Connection> {
+    context.tell(Event::Phase(Phase::Connecting(host.to_string())));
+    let mut session = Session::start(&Place::There(host.clone()), &text::look(), context)?;
+    if look(&mut session, context)?.is_none() {
+        return Err(session.broken(context)?.into());
     }
     session.is_over();
-    observer.see(Event::Phase(Phase::Done));
+    context.tell(Event::Phase(Phase::Done));
     Ok(Connection(session))
 }
 
@@ -72,25 +71,18 @@ impl Target {
     ///
     /// # Errors
     /// When there is no way in, or no way to root where that is wanted.
-    pub fn open(
-        place: &Place,
-        wants: Wants,
-        ssh: &Ssh,
-        around: &Surroundings,
-        observer: &mut dyn Observer,
-        signals: &Signals,
-    ) -> Result<Self> {
+    pub fn open(place: &Place, wants: Wants, context: &Context) -> Result<Self> {
         if *place == Place::Here && !wants.changes && wants.rights.elevation == Elevation::None {
-            return Ok(Self::untouched(around));
+            return Ok(Self::untouched(context.around));
         }
-        let sudo_options = around.text(SUDO_OPTIONS).map(|text| words(SUDO_OPTIONS, &text));
+        let sudo_options = context.around.text(SUDO_OPTIONS).map(|text| words(SUDO_OPTIONS, &text));
         if let Place::There(host) = place {
-            ssh.share(host, signals)?;
-            observer.see(Event::Phase(Phase::Connecting(host.to_string())));
+            context.ssh.share(host, context.signals)?;
+            context.tell(Event::Phase(Phase::Connecting(host.to_string())));
         }
-        let mut first = Session::start(place, ssh, &text::look(), observer)?;
-        let Some(seen) = look(&mut first, observer, signals)? else {
-            return Err(first.broken(observer, signals)?.into());
+        let mut first = Session::start(place, &text::look(), context)?;
+        let Some(seen) = look(&mut first, context)? else {
+            return Err(first.broken(context)?.into());
         };
         if seen.name.is_empty() || seen.user.is_empty() {
             return Err(first.out_of_turn("says 'hello' before its name").into());
@@ -104,9 +96,9 @@ impl Target {
             sudo_options: sudo_options.transpose()?.unwrap_or_default(),
             has_terminal: *place == Place::Here && is_on_terminal(),
             uid: seen.uid,
-            own_daemon: Daemon::own(around),
-            systemd_run: !around.is_set("NIXOS_REBUILD_NO_SYSTEMD_RUN"),
-            careless: around.is_set(CARELESS),
+            own_daemon: Daemon::own(context.around),
+            systemd_run: !context.around.is_set("NIXOS_REBUILD_NO_SYSTEMD_RUN"),
+            careless: context.around.is_set(CARELESS),
             nix: seen.nix,
             name: seen.name,
             current: seen.current,
@@ -124,14 +116,14 @@ impl Target {
         }
         if wants.changes || ((receives || wants.upgrades) && elevates) {
             let needed_now = wants.receives == Receives::FromElsewhere || wants.upgrades;
-            if let Some(mut session) = target.become_root(&seen.user, needed_now, ssh, observer, signals)? {
+            if let Some(mut session) = target.become_root(&seen.user, needed_now, context)? {
                 if wants.changes {
-                    target.hear_of_last(&mut session, observer, signals)?;
+                    target.hear_of_last(&mut session, context)?;
                 }
                 session.is_over();
             }
         }
-        observer.see(Event::Phase(Phase::Done));
+        context.tell(Event::Phase(Phase::Done));
         Ok(target)
     }
 
@@ -156,28 +148,21 @@ impl Target {
 
     /// Sees that there is a way to root, with the password that is asked for here. Nothing, where that can be seen only
     /// after the build, and root is not needed before (`needed_now`).
-    fn become_root(
-        &mut self,
-        user: &str,
-        needed_now: bool,
-        ssh: &Ssh,
-        observer: &mut dyn Observer,
-        signals: &Signals,
-    ) -> Result<Option<Session>> {
+    fn become_root(&mut self, user: &str, needed_now: bool, context: &Context) -> Result<Option<Session>> {
         let mut tries = 0;
         loop {
             if self.rights.ask_password {
                 // What is live on the screen would be in the way of the prompt.
-                observer.see(Event::Phase(Phase::Done));
+                context.tell(Event::Phase(Phase::Done));
                 let who = format!("{user}@{}", self.name);
                 self.password = Some(Password::ask(program(self.rights.elevation), &who)?);
             }
             tries += 1;
-            match self.try_root(user, ssh, observer, signals)? {
+            match self.try_root(user, context)? {
                 Attempt::Root(session) => return Ok(Some(session)),
                 Attempt::Later if needed_now => return Err(self.missing(AGENT).into()),
                 Attempt::Later => {
-                    observer.see(Event::Text(format!(
+                    context.tell(Event::Text(format!(
                         "{} has no {AGENT}, which hands the password to run0: if the new system has it, the password is \
                          tried after the build",
                         self.label()
@@ -188,18 +173,18 @@ impl Target {
                     if !self.rights.ask_password || tries == TRIES || !is_on_terminal() {
                         return Err(failure.into());
                     }
-                    observer.see(Event::Text(format!("{failure}")));
+                    context.tell(Event::Text(format!("{failure}")));
                 }
             }
         }
     }
 
-    fn try_root(&self, user: &str, ssh: &Ssh, observer: &mut dyn Observer, signals: &Signals) -> Result<Attempt> {
+    fn try_root(&self, user: &str, context: &Context) -> Result<Attempt> {
         let text = self.elevating().task(&Task::Tell, self.systemd_run)?;
-        let mut session = Session::start(&self.place, ssh, &text, observer)?;
+        let mut session = Session::start(&self.place, &text, context)?;
         session.is_quiet = true;
         loop {
-            match session.next(observer, signals)? {
+            match session.next(context)? {
                 Next::Reply(Reply::Root) => {
                     session.is_quiet = false;
                     return Ok(Attempt::Root(session));
@@ -216,7 +201,7 @@ impl Target {
                     return Ok(Attempt::Refused(self.refused(user, session.last_words())));
                 }
                 Next::Reply(_) | Next::Output(_) => {}
-                Next::End => return Err(session.broken(observer, signals)?.into()),
+                Next::End => return Err(session.broken(context)?.into()),
             }
         }
     }
@@ -277,13 +262,13 @@ impl Target {
     }
 
     /// The last change: said, if nobody has heard how it ended; waited for, if it goes on.
-    fn hear_of_last(&self, session: &mut Session, observer: &mut dyn Observer, signals: &Signals) -> Result<()> {
+    fn hear_of_last(&self, session: &mut Session, context: &Context) -> Result<()> {
         let mut output = Output::of_another();
         let mut last = None;
         let mut waited = false;
         loop {
-            match session.next(observer, signals)? {
-                Next::Output(bytes) => output.take(&bytes, observer),
+            match session.next(context)? {
+                Next::Output(bytes) => output.take(&bytes, context),
                 Next::Reply(Reply::Nothing) => return Ok(()),
                 Next::Reply(Reply::NotRoot(name)) => return Err(self.not_root(&name).into()),
                 Next::Reply(Reply::Unwritable) => return Err(self.unwritable(session.last_words()).into()),
@@ -291,14 +276,14 @@ impl Target {
                 Next::Reply(Reply::Running) => {
                     waited = true;
                     let text = format!("{} goes on: waiting for its end", self.described(last.as_ref()));
-                    observer.see(Event::Text(text));
+                    context.tell(Event::Text(text));
                     session.say(b"follow\n");
                 }
                 Next::Reply(Reply::Ended(ending)) => {
-                    output.end(observer);
+                    output.end(context);
                     let what = self.described(last.as_ref());
                     if let Some(text) = told(&what, ending, waited) {
-                        observer.see(Event::Text(text));
+                        context.tell(Event::Text(text));
                     }
                     // Of what was waited for, somebody else may want to hear as well.
                     session.say(if waited { output.last_word() } else { b"heard\n" });
@@ -343,10 +328,10 @@ fn no_nix(host: &Host) -> Failure {
     .with_code(127)
 }
 
-fn look(session: &mut Session, observer: &mut dyn Observer, signals: &Signals) -> Result<Option<Seen>> {
+fn look(session: &mut Session, context: &Context) -> Result<Option<Seen>> {
     let mut seen = Seen::default();
     loop {
-        match session.next(observer, signals)? {
+        match session.next(context)? {
             Next::Reply(Reply::Host(name)) => seen.name = name,
             Next::Reply(Reply::User(name)) => seen.user = name,
             Next::Reply(Reply::Nix(directory)) => seen.nix = directory,

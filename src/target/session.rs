@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 
 use super::reply::{Reply, chunk};
+use crate::context::Context;
 use crate::daemon::{GO, READY};
 use crate::failure::{Failure, Interrupted};
 use crate::harmless;
@@ -18,8 +19,7 @@ use crate::process::Invocation;
 use crate::process::companion::Companion;
 use crate::process::lines::{Line, Lines};
 use crate::process::room::{Room, Taken};
-use crate::process::signals::Signals;
-use crate::progress::{Event, Observer};
+use crate::progress::Event;
 use crate::ssh::{self, Awaited, Patience, Said, Ssh};
 
 /// How long a signal may wait for us.
@@ -128,10 +128,10 @@ pub(super) fn command(place: &Place, ssh: &Ssh, script_length: usize) -> Invocat
 
 impl Session {
     /// Starts a script.
-    pub(super) fn start(place: &Place, ssh: &Ssh, text: &Text, observer: &mut dyn Observer) -> Result<Self> {
-        let command = command(place, ssh, text.script.len());
+    pub(super) fn start(place: &Place, text: &Text, context: &Context) -> Result<Self> {
+        let command = command(place, &context.ssh, text.script.len());
         if place.host().is_some() {
-            observer.see(Event::Detail(format!("$ {command}")));
+            context.tell(Event::Detail(format!("$ {command}")));
         }
         let mut child = Companion::new(if text.may_ask && place.host().is_none() {
             command.converse_interruptibly()?
@@ -179,10 +179,10 @@ impl Session {
     ///
     /// # Errors
     /// A signal has come. The session goes on until it is dropped.
-    pub(super) fn next(&mut self, observer: &mut dyn Observer, signals: &Signals) -> Result<Next> {
+    pub(super) fn next(&mut self, context: &Context) -> Result<Next> {
         loop {
-            signals.check()?;
-            self.be_patient(observer)?;
+            context.signals.check()?;
+            self.be_patient(context)?;
             match self.hear(TICK) {
                 Ok(Heard::Line(line)) if line.bytes == READY.as_bytes() => {
                     let words = self.after_go.take().unwrap_or_default();
@@ -191,9 +191,9 @@ impl Session {
                 Ok(Heard::Line(line)) if line.bytes.starts_with(EVENT) => {
                     return Ok(Next::Reply(self.event(&line)?));
                 }
-                Ok(Heard::Line(line)) => self.text(&line.into_text(), observer),
+                Ok(Heard::Line(line)) => self.text(&line.into_text(), context),
                 Ok(Heard::Output(bytes)) => return Ok(Next::Output(bytes)),
-                Ok(Heard::Ssh(line)) => self.ssh_said(&line, observer),
+                Ok(Heard::Ssh(line)) => self.ssh_said(&line, context),
                 Ok(Heard::SshFellSilent) => self.ssh_is_silent = true,
                 Err(RecvTimeoutError::Timeout) => {}
                 Ok(Heard::Ended) | Err(RecvTimeoutError::Disconnected) => return Ok(Next::End),
@@ -237,19 +237,19 @@ impl Session {
     }
 
     /// Says that we wait, when that takes long.
-    fn be_patient(&mut self, observer: &mut dyn Observer) -> Result<()> {
+    fn be_patient(&mut self, context: &Context) -> Result<()> {
         if let (Some(host), Some(waiting)) = (&self.host, &mut self.waiting) {
             let awaited = if self.greeted { Awaited::More } else { Awaited::Greeting };
             let words = waiting.words(host, awaited, Instant::now())?;
             for line in words.iter().flat_map(|words| words.lines()) {
-                observer.see(Event::Text(line.to_owned()));
+                context.tell(Event::Text(line.to_owned()));
             }
         }
         Ok(())
     }
 
     /// A login shell that greets everybody is not worth a line.
-    fn text(&mut self, line: &str, observer: &mut dyn Observer) {
+    fn text(&mut self, line: &str, context: &Context) {
         if !self.greeted {
             return;
         }
@@ -258,15 +258,15 @@ impl Session {
         }
         self.said.push_back(line.chars().take(LONGEST).collect());
         if !self.is_quiet {
-            observer.see(Event::Text(line.to_owned()));
+            context.tell(Event::Text(line.to_owned()));
         }
     }
 
     /// Before the greeting this is the reason for a failure, which will be said in our words.
-    fn ssh_said(&mut self, line: &str, observer: &mut dyn Observer) {
+    fn ssh_said(&mut self, line: &str, context: &Context) {
         self.ssh_said.hear(line);
         if self.greeted && !self.is_quiet {
-            observer.see(Event::Text(line.to_owned()));
+            context.tell(Event::Text(line.to_owned()));
         }
     }
 
@@ -285,7 +285,7 @@ impl Session {
     ///
     /// # Errors
     /// A signal has come.
-    pub(super) fn broken(mut self, observer: &mut dyn Observer, signals: &Signals) -> Result<Failure, Interrupted> {
+    pub(super) fn broken(mut self, context: &Context) -> Result<Failure, Interrupted> {
         self.speeches = None;
         let deadline = Instant::now() + STAYING;
         let code = loop {
@@ -294,7 +294,7 @@ impl Session {
                 Ok(None) => {}
                 Err(_) => break Some(1),
             }
-            signals.check()?;
+            context.signals.check()?;
             if Instant::now() >= deadline {
                 break None;
             }
@@ -302,11 +302,11 @@ impl Session {
             if self.ssh_is_silent {
                 thread::sleep(LAST);
             } else {
-                self.last_word(LAST, observer);
+                self.last_word(LAST, context);
             }
         };
         // ssh's own last words may still be under way; not for long, though a process of its own may hold its stderr.
-        while !self.ssh_is_silent && Instant::now() < deadline && self.last_word(TICK, observer) {}
+        while !self.ssh_is_silent && Instant::now() < deadline && self.last_word(TICK, context) {}
         Ok(match (&self.host, code) {
             (Some(host), Some(code)) if !self.greeted => ssh::no_session(host, code.max(1), self.ssh_said.text()),
             (Some(host), Some(_)) => Failure::new(format!("the connection to {host} broke"))
@@ -324,9 +324,9 @@ impl Session {
     }
 
     /// One of them; whether there may be more.
-    fn last_word(&mut self, patience: Duration, observer: &mut dyn Observer) -> bool {
+    fn last_word(&mut self, patience: Duration, context: &Context) -> bool {
         match self.hear(patience) {
-            Ok(Heard::Ssh(line)) => self.ssh_said(&line, observer),
+            Ok(Heard::Ssh(line)) => self.ssh_said(&line, context),
             Ok(Heard::SshFellSilent) | Err(RecvTimeoutError::Disconnected) => self.ssh_is_silent = true,
             Ok(_) => {}
             Err(RecvTimeoutError::Timeout) => return false,

@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 
-use anyhow::{Context, Result};
+use anyhow::{Context as _, Result};
 
 use super::Conversation;
 use super::held::Held;
@@ -21,7 +21,7 @@ impl Conversation<'_> {
         // The other machine's word is what they are sent for: that is to be seen.
         for name in &new {
             let text = format!("sending the environment variable {name}, which the evaluation asks for");
-            self.observer.see(Event::Text(text));
+            self.context.tell(Event::Text(text));
         }
         if new.is_empty() {
             self.course.goes_on();
@@ -46,11 +46,11 @@ impl Conversation<'_> {
 
     pub(super) fn after_round(&mut self, reply: &Reply) -> Result<()> {
         let errors = std::mem::take(&mut self.errors);
-        let (host, observer, importer) = (self.host, &mut self.observer, self.importer);
+        let (host, context, importer) = (self.host, self.context, self.importer);
         let mut import = |path: &StorePath| {
-            observer.see(Event::Text(format!("sending {path} with all that it depends on")));
+            context.tell(Event::Text(format!("sending {path} with all that it depends on")));
             // Its connection may ask something on the terminal.
-            observer.see(Event::Phase(Phase::Done));
+            context.tell(Event::Phase(Phase::Done));
             importer(path).with_context(|| format!("this machine → {host}"))
         };
         let next = match reply {
@@ -60,10 +60,10 @@ impl Conversation<'_> {
         self.course.answered(next);
         if let (Next::GiveUp, Reply::EvaluationFailed { code }) = (next, reply) {
             for event in errors.into_events() {
-                self.observer.see(event);
+                self.context.tell(event);
             }
             for text in self.rounds.unsaid_errors() {
-                self.observer.see(Event::Text(text));
+                self.context.tell(Event::Text(text));
             }
             self.name_refused();
             self.ended = Some(Reply::Failed {

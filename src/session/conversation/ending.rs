@@ -82,7 +82,7 @@ impl Conversation<'_> {
     /// The connection has ended with ssh's exit status `code`, if ssh has.
     pub(super) fn conclude(&mut self, code: Option<u8>) -> Result<()> {
         for event in std::mem::take(&mut self.errors).into_events() {
-            self.observer.see(event);
+            self.context.tell(event);
         }
         match self.ended.take() {
             Some(Reply::Done) => Ok(()),

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Instant;
 
-use anyhow::{Context, Result};
+use anyhow::{Context as _, Result};
 
 use super::held::Held;
 use super::{BESIDE, Conversation, Copying};
@@ -37,7 +37,7 @@ impl Conversation<'_> {
             Reply::Evaluating => {
                 // Each is one of those that it has by name, or a mount of the view.
                 self.may_have_looked = self.sources.collection.mirror().entries.len() + BESIDE;
-                self.observer.see(Event::Phase(Phase::Evaluating));
+                self.context.tell(Event::Phase(Phase::Evaluating));
             }
             Reply::Refused(paths) => self.rounds.refused(paths),
             Reply::Looked(path) => self.looked(&path),
@@ -85,18 +85,18 @@ impl Conversation<'_> {
     /// Says a text to the user, line by line.
     fn tell(&mut self, text: &str) {
         for line in text.lines() {
-            self.observer.see(Event::Text(line.to_owned()));
+            self.context.tell(Event::Text(line.to_owned()));
         }
     }
 
     fn detail(&mut self, text: String) {
-        self.observer.see(Event::Detail(text));
+        self.context.tell(Event::Detail(text));
     }
 
     /// What takes long from now on is seen.
     fn goes_to(&mut self, phase: Phase) {
         self.patience = None;
-        self.observer.see(Event::Phase(phase));
+        self.context.tell(Event::Phase(phase));
     }
 
     fn is_greeted(&mut self, nix: &str, system: &str) {
@@ -106,7 +106,7 @@ impl Conversation<'_> {
         let said = self.ssh_said.text().lines();
         let said = said.filter(|line| !line.contains("remote port forwarding failed"));
         for line in said {
-            self.observer.see(Event::Text(line.to_owned()));
+            self.context.tell(Event::Text(line.to_owned()));
         }
         self.is_builder(system, self.system);
         self.detail(format!("{}: Nix in {nix}, {system}", self.host));
@@ -114,7 +114,7 @@ impl Conversation<'_> {
 
     fn is_builder(&mut self, own: &str, wanted: &str) {
         let builder = Builder::there(&self.host.to_string(), own, wanted);
-        self.observer.see(Event::Builder(builder));
+        self.context.tell(Event::Builder(builder));
     }
 
     /// It has come to its end with all that it asked for: what it read is kept, and what it locked.
@@ -154,13 +154,13 @@ impl Conversation<'_> {
     pub(super) fn keep_lock(&mut self) -> Result<()> {
         if let Some(path) = self.sources.keep_lock()? {
             let text = format!("wrote {}: the inputs as {} locks them", shown(&path), self.host);
-            self.observer.see(Event::Text(text));
+            self.context.tell(Event::Text(text));
         }
         Ok(())
     }
 
     fn begin_copying(&mut self) -> Result<()> {
-        self.observer.see(Event::Phase(Phase::Done));
+        self.context.tell(Event::Phase(Phase::Done));
         self.copying = Copying::Soon;
         let relay = self.relay.context("nothing was lent, but something comes");
         relay

@@ -44,7 +44,7 @@ impl Conversation<'_> {
                 "{} asks for {shown}, which it was not offered",
                 self.host
             );
-            self.observer.see(Event::Detail(format!("sending /nix/store/{shown}")));
+            self.context.tell(Event::Detail(format!("sending /nix/store/{shown}")));
         }
         self.sending = Sending::Trees;
         self.say(Speech::Trees(names));
@@ -55,7 +55,7 @@ impl Conversation<'_> {
         self.name_refused();
         let Some(steps) = self.sources.change(has) else {
             let detail = format!("{} has the configuration's files already", self.host);
-            self.observer.see(Event::Detail(detail));
+            self.context.tell(Event::Detail(detail));
             return;
         };
         self.name_sent(&steps.added);
@@ -72,7 +72,7 @@ impl Conversation<'_> {
         for (number, (path, _)) in files.enumerate() {
             let line = format!("sending {}", shown(path));
             // What no literal names is sent because the other side asks for it: that is to be seen.
-            self.observer.see(if self.rounds.has_begun() && number < MOST_NAMED {
+            self.context.tell(if self.rounds.has_begun() && number < MOST_NAMED {
                 Event::Text(line)
             } else {
                 Event::Detail(line)
@@ -85,7 +85,7 @@ impl Conversation<'_> {
             if !self.named_refused.insert(path.clone()) {
                 continue;
             }
-            self.observer.see(Event::Text(refused(&path, refusal, self.host)));
+            self.context.tell(Event::Text(refused(&path, refusal, self.host)));
         }
     }
 }
