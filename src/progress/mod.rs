@@ -15,8 +15,6 @@ pub mod terminal;
 mod times;
 mod transfer;
 mod watch;
-#[cfg(test)]
-mod watch_tests;
 mod watches;
 
 use std::io::IsTerminal;

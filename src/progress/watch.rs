@@ -413,3 +413,6 @@ fn text(line: String) -> Vec<Line> {
 fn files(amount: Amount) -> String {
     format!("{}, {}", count(amount.files, "file"), size(amount.bytes))
 }
+
+#[cfg(test)]
+mod tests;

@@ -18,8 +18,6 @@ mod diagnosis;
 mod frames;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzz;
-#[cfg(test)]
-mod kept_tests;
 mod listening;
 pub mod lock;
 mod missing;
@@ -28,14 +26,12 @@ mod promise;
 pub mod relay;
 mod reply;
 pub mod request;
-#[cfg(test)]
-mod roots_tests;
 mod rounds;
 pub mod sources;
 mod speaker;
-mod trace;
 #[cfg(test)]
-mod variables_tests;
+mod tests;
+mod trace;
 
 pub use conversation::{Answer, Peer, converse};
 pub use diagnosis::CannotEvaluate;

@@ -8,10 +8,10 @@ mod here;
 mod inspection;
 mod opening;
 mod password;
-#[cfg(test)]
-mod records_tests;
 mod reply;
 mod session;
+#[cfg(test)]
+mod tests;
 mod text;
 
 use std::path::{Path, PathBuf};

@@ -1,4 +1,4 @@
-//! Whether a name that this machine has means this machine: ssh is asked, the real one (`tests/stubs` hands it the question).
+//! Whether a name that this machine has means this machine: ssh is asked, the real one (`tests/program/stubs` hands it the question).
 
 use crate::stubs::Stage;
 use crate::{DRV, SYSTEM, good_session};

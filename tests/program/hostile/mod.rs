@@ -8,8 +8,8 @@
 //! ```
 //!
 //! `new` takes the line of the issue that is played and the play: shell text for the stand-in for ssh, with the words of
-//! `tests/stubs/hostile-builder.sh` (`greet`, `evaluated`, `asks_by_error`, `flood`, `weigh`, ...). `play.stage` is the
-//! stage (`tests/stubs`), for files and further stand-ins before the run and for looking around after it. `fails` runs the
+//! `tests/program/stubs/hostile-builder.sh` (`greet`, `evaluated`, `asks_by_error`, `flood`, `weigh`, ...). `play.stage` is the
+//! stage (`tests/program/stubs`), for files and further stand-ins before the run and for looking around after it. `fails` runs the
 //! program, and sees what must hold in every play: the run comes to an end, in time and with an exit status that is not 0;
 //! the error has this text, and the builder's name; nothing was printed as a result, nothing was changed on this machine;
 //! and no ssh is left. It gives the run for what must hold besides. `ends` is the same for what comes to a good end all
@@ -29,7 +29,7 @@ use std::time::Duration;
 use crate::stubs::{Run, Stage};
 use crate::{DRV, SYSTEM};
 
-const BUILDER: &str = include_str!("../../stubs/hostile-builder.sh");
+const BUILDER: &str = include_str!("../stubs/hostile-builder.sh");
 
 /// No play takes longer, on a busy machine.
 const LIMIT: Duration = Duration::from_secs(60);

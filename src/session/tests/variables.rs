@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::Command;
 
-const SCRIPT: &str = include_str!("scripts/variables.sh");
+const SCRIPT: &str = include_str!("../scripts/variables.sh");
 
 fn sh(place: &Path, script: &str) -> String {
     let beginning = "set -u

@@ -4,15 +4,10 @@
 //! Expected calls are written in words that [`full`] writes out, and calls that were seen without what differs from run to
 //! run ([`Scene::seen`]).
 
-#[path = "scenarios_flags.rs"]
 mod flags;
-#[path = "scenarios_here.rs"]
 mod here;
-#[path = "scenarios_hosts.rs"]
 mod hosts;
-#[path = "scenarios_links.rs"]
 mod links;
-#[path = "scenarios_verbs.rs"]
 mod verbs;
 
 use std::ops::Deref;

@@ -1,7 +1,7 @@
 # shellcheck shell=sh
 # The hostile builder: it plays the other side of src/session and keeps to its protocol as far as it suits it. A play
 # (tests/program/hostile) is what follows this text in the stand-in for ssh. It has `say`, `hear_script` and `hear_files`
-# (tests/stubs/mod.rs) and what is defined here. $DRV and $SYSTEM are an honest derivation and its output.
+# (tests/program/stubs/mod.rs) and what is defined here. $DRV and $SYSTEM are an honest derivation and its output.
 echo $$ >"ssh-$$.pid"
 
 # As an honest builder, to the evaluation's beginning.

@@ -2,9 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use super::nix_log::{Activity, LogLine, News};
-use super::watch::{Line, Watch};
-use super::{Builder, Event, Phase, Verbosity};
+use super::{Line, Watch};
+use crate::progress::nix_log::{Activity, LogLine, News};
+use crate::progress::{Builder, Event, Phase, Verbosity};
 use crate::sources::archive::Amount;
 
 struct Run {

@@ -15,9 +15,9 @@ const SCRIPTS: [&str; 4] = [
      unpack() { tar -cf - -C \"$files\" . | tar -xf - -C \"$1\"; }
      nix_bin=$PWD/nix-bin state=$PWD/cache/client
      trap 'rm -rf \"$share\"' EXIT\n",
-    include_str!("scripts/kept.sh"),
-    include_str!("scripts/proof.sh"),
-    include_str!("scripts/mirror.sh"),
+    include_str!("../scripts/kept.sh"),
+    include_str!("../scripts/proof.sh"),
+    include_str!("../scripts/mirror.sh"),
 ];
 
 /// A run's shell, in `place`.

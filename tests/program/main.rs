@@ -3,30 +3,18 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
-#[path = "program/bad_days.rs"]
 mod bad_days;
-#[path = "program/changes.rs"]
 mod changes;
-#[path = "program/configurations.rs"]
 mod configurations;
-#[path = "program/display.rs"]
 mod display;
-#[path = "program/hostile/mod.rs"]
 mod hostile;
-#[path = "program/output.rs"]
 mod output;
-#[path = "program/remedies.rs"]
 mod remedies;
-#[path = "program/scenarios.rs"]
 mod scenarios;
-#[path = "program/sequences.rs"]
 mod sequences;
-#[path = "program/settings.rs"]
 mod settings;
 mod stubs;
-#[path = "program/targets.rs"]
 mod targets;
-#[path = "program/this_machine.rs"]
 mod this_machine;
 
 use std::time::{Duration, Instant};

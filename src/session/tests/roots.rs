@@ -10,7 +10,7 @@ const SECOND: &str = "/nix/store/11111111111111111111111111111111-b";
 /// Runs a script after those of the other machine, in a run's directory.
 fn run(work: &Path, script: &str) -> Vec<u8> {
     let before = "set -u; work=$PWD holder='' rb_watches=yes at_once='' remote=daemon\nattend() { \"$@\"; }\n";
-    let text = [before, include_str!("scripts/roots.sh"), script].concat();
+    let text = [before, include_str!("../scripts/roots.sh"), script].concat();
     let output = Command::new("sh")
         .current_dir(work)
         .args(["-c", &text])

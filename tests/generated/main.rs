@@ -11,25 +11,15 @@
 use std::fs;
 use std::path::PathBuf;
 
-#[path = "generated/bash.rs"]
 mod bash;
-#[path = "generated/definition.rs"]
 mod definition;
-#[path = "generated/elvish.rs"]
 mod elvish;
-#[path = "generated/fish.rs"]
 mod fish;
-#[path = "generated/manual.rs"]
 mod manual;
-#[path = "generated/nushell.rs"]
 mod nushell;
-#[path = "generated/settings.rs"]
 mod settings;
-#[path = "generated/shells.rs"]
 mod shells;
-#[path = "generated/terminal.rs"]
 mod terminal;
-#[path = "generated/zsh.rs"]
 mod zsh;
 
 /// Of this checkout, as cargo says it when it runs the tests: one that was compiled in may be of another checkout that shares
