@@ -1,6 +1,7 @@
 //! What every step of a run has at hand.
 
 use crate::failure::Failure;
+use crate::own_nix::OwnNix;
 use crate::process::signals::Signals;
 use crate::progress::{Event, Reporter};
 use crate::ssh::Ssh;
@@ -10,6 +11,8 @@ use crate::surroundings::Surroundings;
 pub struct Context<'a> {
     /// This machine and its user.
     pub around: &'a Surroundings,
+    /// Its Nix.
+    pub nix: &'a OwnNix,
     /// Whether the user wants it to stop.
     pub signals: &'a Signals,
     /// How it connects.
@@ -23,10 +26,16 @@ impl<'a> Context<'a> {
     ///
     /// # Errors
     /// The user's options for ssh are such as no shell could read.
-    pub fn new(around: &'a Surroundings, signals: &'a Signals, reporter: Reporter) -> Result<Self, Failure> {
+    pub fn new(
+        around: &'a Surroundings,
+        nix: &'a OwnNix,
+        signals: &'a Signals,
+        reporter: Reporter,
+    ) -> Result<Self, Failure> {
         Ok(Self {
             ssh: Ssh::new(around)?,
             around,
+            nix,
             signals,
             reporter,
         })

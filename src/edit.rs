@@ -1,12 +1,11 @@
 //! `edit`: the configuration in the user's editor.
 
-use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 
 use crate::failure::Failure;
-use crate::nix_settings::NixSettings;
+use crate::own_nix::{OwnNix, named_configuration};
 use crate::plan::argv::FLAKES;
 use crate::plan::{Flake, NixFlags};
 use crate::process::Invocation;
@@ -22,17 +21,20 @@ const DEFAULT: &str = "/etc/nixos";
 ///
 /// # Errors
 /// When there is no such file, no such editor, or it ends with an error.
-pub fn open(flake: Option<&Flake>, flags: &NixFlags, around: &Surroundings, signals: &Signals) -> Result<()> {
+pub fn open(
+    flake: Option<&Flake>,
+    flags: &NixFlags,
+    around: &Surroundings,
+    nix: &OwnNix,
+    signals: &Signals,
+) -> Result<()> {
     let command = if let Some(flake) = flake {
         match file_of_flake(flake, &around.directory) {
             Some(file) => editor(around.text("EDITOR").as_deref(), &file)?,
             None => of_flake(flake, flags),
         }
     } else {
-        let settings = NixSettings::read(around).with_options(&flags.common.option);
-        let search_path = SearchPath::of(&flags.evaluation.include, around, &settings);
-        let named = around.variable("NIXOS_CONFIG");
-        let file = file(named.as_deref(), &search_path, &around.directory)?;
+        let file = file(around, &nix.search_path)?;
         editor(around.text("EDITOR").as_deref(), &file)?
     };
     command.interactively(signals)
@@ -42,11 +44,9 @@ pub fn open(flake: Option<&Flake>, flags: &NixFlags, around: &Surroundings, sign
 ///
 /// # Errors
 /// When it is not there.
-pub fn file(named: Option<&OsStr>, search_path: &SearchPath, directory: &Path) -> Result<PathBuf, Failure> {
-    let (path, reason) = if let Some(named) = named.filter(|named| !named.is_empty()) {
-        (directory.join(named), "NIXOS_CONFIG names it")
-    } else if let Some(found) = search_path.find("nixos-config") {
-        (found, "<nixos-config> names it")
+pub fn file(around: &Surroundings, search_path: &SearchPath) -> Result<PathBuf, Failure> {
+    let (path, reason) = if let Some((path, by)) = named_configuration(around, search_path) {
+        (path, format!("{by} names it"))
     } else if search_path.is_address("nixos-config") {
         return Err(
             Failure::new("<nixos-config> is an address, and no file of this machine")
@@ -54,7 +54,7 @@ pub fn file(named: Option<&OsStr>, search_path: &SearchPath, directory: &Path) -
         );
     } else {
         let reason = "neither NIXOS_CONFIG nor <nixos-config> names another file";
-        (PathBuf::from(DEFAULT), reason)
+        (PathBuf::from(DEFAULT), reason.to_owned())
     };
     let path = if path.is_dir() { path.join("default.nix") } else { path };
     if path.exists() {
@@ -109,6 +109,10 @@ mod tests {
     use crate::cli::flags::{EvaluationFlags, FlakeFlags};
     use std::fs;
 
+    fn around(named: Option<&str>) -> Surroundings {
+        Surroundings::with(&named.map_or_else(Vec::new, |named| vec![("NIXOS_CONFIG", named)]))
+    }
+
     fn search_path(text: &str) -> SearchPath {
         SearchPath::of_variable(text, Path::new("/"))
     }
@@ -122,8 +126,11 @@ mod tests {
             fs::write(path(name), "").unwrap();
         }
         let search = search_path(&format!("nixos-config={}", path("two.nix").display()));
-        let here = place.path();
-        let found = |named: Option<&str>| file(named.map(OsStr::new), &search, here).unwrap();
+        let found = |named: Option<&str>| {
+            let mut around = around(named);
+            around.directory = place.path().to_owned();
+            file(&around, &search).unwrap()
+        };
         assert_eq!(found(Some(path("one.nix").to_str().unwrap())), path("one.nix"));
         assert_eq!(found(Some("one.nix")), path("one.nix"));
         assert_eq!(found(Some("directory")), path("directory/default.nix"));
@@ -135,10 +142,8 @@ mod tests {
     fn what_is_not_there_is_named() {
         let place = tempfile::tempdir().unwrap();
         let text = |named: Option<&Path>, search: &str| {
-            let named = named.map(Path::as_os_str);
-            file(named, &search_path(search), Path::new("/"))
-                .unwrap_err()
-                .to_string()
+            let around = around(named.and_then(Path::to_str));
+            file(&around, &search_path(search)).unwrap_err().to_string()
         };
         let missing = text(Some(place.path()), "");
         let expected = format!(

@@ -22,6 +22,7 @@ pub mod nix_settings;
 pub mod nix_text;
 pub mod nix_version;
 pub mod output;
+pub mod own_nix;
 pub mod plan;
 pub mod private;
 pub mod process;

@@ -10,6 +10,7 @@ use rebuild::cli::Arguments;
 use rebuild::failure::{Failure, describe, exit_code};
 use rebuild::nix_text;
 use rebuild::output;
+use rebuild::own_nix::OwnNix;
 use rebuild::plan::Plan;
 use rebuild::process::signals::Signals;
 use rebuild::progress::{self, Verbosity};
@@ -41,7 +42,8 @@ fn rebuild(arguments: &Arguments) -> Result<()> {
     let around = surroundings()?;
     let settings = Settings::gather(arguments, &around)?;
     let reporter = progress::reporter(Verbosity::of(arguments));
-    let facts = run::facts(arguments, &settings, &around, &signals)?;
+    let nix = OwnNix::read(&around, &arguments.common.option, &arguments.evaluation.include);
+    let facts = run::facts(arguments, &settings, &around, &nix, &signals)?;
     let plan = Plan::new(arguments, &settings, &facts)?;
     if let (true, Some(what)) = (around.directory_is_gone, plan.of_the_current_directory()) {
         return Err(Failure::new(format!(
@@ -50,7 +52,7 @@ fn rebuild(arguments: &Arguments) -> Result<()> {
         .with_remedy("go to one that exists: cd")
         .into());
     }
-    run::carry_out(&plan, &around, reporter, &signals)
+    run::carry_out(&plan, &around, &nix, reporter, &signals)
 }
 
 fn surroundings() -> Result<Surroundings> {

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use clap::{CommandFactory, Parser, ValueEnum};
 use rebuild::cli::{Arguments, Verb};
 use rebuild::host::{OwnNames, Place};
+use rebuild::own_nix::OwnNix;
 use rebuild::plan::argv::{self, Link};
 use rebuild::plan::{Channels, Deployment, Facts, Making, Origin, Outcome, Plan, Task};
 use rebuild::process::signals::Signals;
@@ -162,7 +163,8 @@ fn planned(row: &Row) -> Result<(String, String), String> {
         own_name: "pi".to_owned(),
     };
     let settings = Settings::gather(&arguments, &around).unwrap();
-    let looked = rebuild::run::facts(&arguments, &settings, &around, &Signals::listen().unwrap()).unwrap();
+    let nix = OwnNix::read(&around, &arguments.common.option, &arguments.evaluation.include);
+    let looked = rebuild::run::facts(&arguments, &settings, &around, &nix, &Signals::listen().unwrap()).unwrap();
     let has = |file: &str| row.files.iter().any(|own| own == file);
     let mut facts = Facts {
         own: OwnNames::new("pi"),

@@ -166,7 +166,7 @@ impl Run<'_> {
         let relay: Option<Relay> = match &self.plan.target {
             Place::Here => None,
             Place::There(host) => {
-                let reads_log = nix_here::is_log_ours(None, &self.plan.flags, self.context.around);
+                let reads_log = nix_here::is_log_ours(None, &self.plan.flags, self.context);
                 let here = Here::new(&self.plan.flags, &self.plan.outcome, reads_log, false, self.context)?;
                 Some(send_to(&here, &system, self.target, host, self.context)?)
             }

@@ -9,7 +9,6 @@ use super::gather::{self, Gathered, gather};
 use super::identity;
 use crate::context::Context;
 use crate::host::Host;
-use crate::nix_settings::NixSettings;
 use crate::plan::{Configuration, Making, NixFlags, argv};
 use crate::process::signals::Signals;
 use crate::session::relay::Relay;
@@ -29,7 +28,6 @@ pub(super) struct Errand<'a> {
     making: &'a Making,
     flags: &'a NixFlags,
     context: &'a Context<'a>,
-    settings: NixSettings,
 }
 
 /// Where what was made goes.
@@ -53,13 +51,11 @@ impl Delivery<'_> {
 
 impl<'a> Errand<'a> {
     pub(super) fn new(host: &'a Host, making: &'a Making, flags: &'a NixFlags, context: &'a Context) -> Self {
-        let settings = NixSettings::read(context.around);
         Self {
             host,
             making,
             flags,
             context,
-            settings,
         }
     }
 
@@ -89,18 +85,13 @@ impl<'a> Errand<'a> {
         expected: Option<StorePath>,
         delivery: &Delivery,
     ) -> Result<Answer> {
-        let settings = self.settings.with_options(&self.flags.common.option);
+        let settings = &self.context.nix.settings;
         settings.may_go()?;
         let Gathered {
             collection,
             lock,
             entry,
-        } = gather(
-            &self.making.configuration,
-            &self.flags.evaluation,
-            self.context.around,
-            &settings,
-        )?;
+        } = gather(&self.making.configuration, self.context.around, self.context.nix)?;
         let environment = Environment::new(self.variables(), &self.flags.evaluation.send_env);
         let lock_path = lock.as_ref().map(|lock| lock.path().to_owned());
         let mut sources = Sources::new(collection, environment, self.record(), lock);
@@ -118,7 +109,7 @@ impl<'a> Errand<'a> {
             watch,
             home: (home == HomeVariable::Unset).then(|| self.context.around.home()),
             home_is_unsure: matches!(home, HomeVariable::AnotherUsers(_)),
-            settings: self.settings.of_evaluation() + &own_search_path(self.context.around, &settings),
+            settings: self.context.nix.of_files.of_evaluation() + &own_search_path(self.context.around, settings),
             decisive_settings: settings.decisive(),
             directory: self.context.around.directory.clone(),
             need: sources.need(),
@@ -227,13 +218,14 @@ impl<'a> Errand<'a> {
 
     /// The first of these settings that there is, by the user's flags before the machine's files.
     fn system(&self, names: &[&str]) -> String {
+        let own = &self.context.nix.of_files;
         let given = names.iter().find_map(|name| self.flags.common.setting(name));
         let set = || {
             names
                 .iter()
-                .find_map(|name| self.settings.get(name).filter(|value| !value.is_empty()))
+                .find_map(|name| own.get(name).filter(|value| !value.is_empty()))
         };
-        given.or_else(set).map_or_else(|| self.settings.system(), str::to_owned)
+        given.or_else(set).map_or_else(|| own.system(), str::to_owned)
     }
 
     /// Of flakes, a newer Nix may make more than an older one, and another derivation.

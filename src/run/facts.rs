@@ -7,11 +7,10 @@ use anyhow::Result;
 
 use crate::cli::Arguments;
 use crate::host::{Host, OwnNames};
-use crate::nix_settings::NixSettings;
+use crate::own_nix::OwnNix;
 use crate::plan::{FILE, Facts, Found};
 use crate::process::signals::Signals;
 use crate::settings::Settings;
-use crate::sources::search_path::SearchPath;
 use crate::ssh::Ssh;
 use crate::surroundings::Surroundings;
 
@@ -23,7 +22,13 @@ const SYSTEM_FILE: &str = "/etc/nixos/system.nix";
 ///
 /// # Errors
 /// Nobody can say whether such a name means this machine.
-pub fn facts(arguments: &Arguments, settings: &Settings, around: &Surroundings, signals: &Signals) -> Result<Facts> {
+pub fn facts(
+    arguments: &Arguments,
+    settings: &Settings,
+    around: &Surroundings,
+    nix: &OwnNix,
+    signals: &Signals,
+) -> Result<Facts> {
     Ok(Facts {
         own: own_names(arguments, settings, around, signals)?,
         is_root: nix::unistd::geteuid().is_root(),
@@ -37,7 +42,7 @@ pub fn facts(arguments: &Arguments, settings: &Settings, around: &Surroundings, 
             file_here: [FILE, "default.nix"]
                 .into_iter()
                 .find(|name| around.directory.join(name).exists()),
-            nixos_system: has_nixos_system(arguments, around),
+            nixos_system: nix.knows("nixos-system"),
             system_file: Path::new(SYSTEM_FILE).exists(),
         },
     })
@@ -75,10 +80,4 @@ fn has_system(arguments: &Arguments, around: &Surroundings) -> bool {
     let named = arguments.configuration.file.as_deref().filter(|file| !file.is_empty());
     let directory = named.map(|file| around.directory.join(file));
     directory.is_some_and(|directory| directory.is_dir() && directory.join(FILE).exists())
-}
-
-fn has_nixos_system(arguments: &Arguments, around: &Surroundings) -> bool {
-    let settings = NixSettings::read(around).with_options(&arguments.common.option);
-    let search_path = SearchPath::of(&arguments.evaluation.include, around, &settings);
-    search_path.find("nixos-system").is_some() || search_path.is_address("nixos-system")
 }

@@ -5,9 +5,10 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 
-use crate::cli::flags::{EvaluationFlags, FlakeFlags};
+use crate::cli::flags::FlakeFlags;
 use crate::failure::Failure;
 use crate::nix_settings::{NixSettings, machines_directory};
+use crate::own_nix::{OwnNix, named_configuration};
 use crate::plan::{Configuration, Flake};
 use crate::session::lock::Lock;
 use crate::sources::collect::{Collection, Refusal};
@@ -31,14 +32,9 @@ pub(super) struct Gathered {
 ///
 /// # Errors
 /// There is no such configuration.
-pub(super) fn gather(
-    configuration: &Configuration,
-    flags: &EvaluationFlags,
-    around: &Surroundings,
-    settings: &NixSettings,
-) -> Result<Gathered> {
-    let search_path = SearchPath::of(&flags.include, around, settings);
-    let mut collection = Collection::new(search_path, around.home());
+pub(super) fn gather(configuration: &Configuration, around: &Surroundings, nix: &OwnNix) -> Result<Gathered> {
+    let settings = &nix.settings;
+    let mut collection = Collection::new(nix.search_path.clone(), around.home());
     collection.add_surroundings(&around.directory);
     add_named(&mut collection, around)?;
     if let Some(own) = around.variable("XDG_CONFIG_HOME").filter(|value| !value.is_empty()) {
@@ -50,7 +46,7 @@ pub(super) fn gather(
     collection.look_into(&channels_of_user(around, settings));
     let mut lock = None;
     match configuration {
-        Configuration::Classic => classic(&mut collection, around)?,
+        Configuration::Classic => classic(&mut collection, around, &nix.search_path)?,
         Configuration::File { file, .. } => named_file(&mut collection, file, &around.directory)?,
         Configuration::Flake(flake) => {
             refuse_commit(flake)?;
@@ -115,20 +111,14 @@ fn refuse_missing(collection: &Collection, path: &Path, by: &str) -> Result<(), 
 }
 
 /// What `<nixpkgs/nixos>` reads.
-fn classic(collection: &mut Collection, around: &Surroundings) -> Result<()> {
+fn classic(collection: &mut Collection, around: &Surroundings, search_path: &SearchPath) -> Result<()> {
     if !collection.add_lookup("nixpkgs") && !collection.is_address("nixpkgs") {
         refuse_unseen(collection, "nixpkgs")?;
         return Err(Failure::new("<nixpkgs> is not in the Nix search path of this user")
             .with_remedy("is NIX_PATH set? with sudo: sudo -i\nor name it: -I nixpkgs=PATH")
             .into());
     }
-    // As nixos/lib/from-env.nix does: the variable, then the search path.
-    let entry = around
-        .variable("NIXOS_CONFIG")
-        .filter(|value| !value.is_empty())
-        .map(PathBuf::from)
-        .or_else(|| collection.find("nixos-config"));
-    let Some(entry) = entry else {
+    let Some((entry, by)) = named_configuration(around, search_path) else {
         return Err(
             Failure::new("no configuration: neither NIXOS_CONFIG nor <nixos-config> names one")
                 .with_remedy("name it: -I nixos-config=/etc/nixos/configuration.nix")
@@ -138,12 +128,7 @@ fn classic(collection: &mut Collection, around: &Surroundings) -> Result<()> {
     if !entry.exists() {
         return Err(Failure::new(format!("the configuration {} does not exist", entry.display())).into());
     }
-    let by = if around.is_set("NIXOS_CONFIG") {
-        "NIXOS_CONFIG"
-    } else {
-        "<nixos-config>"
-    };
-    add_file(collection, &around.directory.join(entry), by)
+    add_file(collection, &entry, by)
 }
 
 /// What is in the search path, and is not seen over there, is not missing.

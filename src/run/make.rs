@@ -80,7 +80,7 @@ impl Maker<'_> {
 
     fn here(&self) -> Result<Here<'_>> {
         let stays = *self.place == Place::Here && self.making.builder == Place::Here;
-        let reads_log = nix_here::is_log_ours(Some(&self.making.configuration), self.flags, self.context.around);
+        let reads_log = nix_here::is_log_ours(Some(&self.making.configuration), self.flags, self.context);
         Here::new(self.flags, self.outcome, reads_log, stays, self.context)
     }
 

@@ -24,6 +24,7 @@ pub use facts::facts;
 
 use crate::context::Context;
 use crate::output;
+use crate::own_nix::OwnNix;
 use crate::plan::{Plan, Task};
 use crate::process::signals::Signals;
 use crate::progress::Reporter;
@@ -33,7 +34,13 @@ use crate::surroundings::Surroundings;
 ///
 /// # Errors
 /// What failed.
-pub fn carry_out(plan: &Plan, around: &Surroundings, reporter: Reporter, signals: &Signals) -> Result<()> {
+pub fn carry_out(
+    plan: &Plan,
+    around: &Surroundings,
+    nix: &OwnNix,
+    reporter: Reporter,
+    signals: &Signals,
+) -> Result<()> {
     for warning in &plan.warnings {
         output::say(&format!("warning: {warning}"));
     }
@@ -41,9 +48,9 @@ pub fn carry_out(plan: &Plan, around: &Surroundings, reporter: Reporter, signals
         Task::Deploy(deployment) => {
             programs::require(deployment, around.variable("PATH").as_ref(), &around.directory)?;
             result_link::require(deployment, &around.directory)?;
-            deploy::deploy(deployment, &Context::new(around, signals, reporter)?)
+            deploy::deploy(deployment, &Context::new(around, nix, signals, reporter)?)
         }
-        Task::Edit(reading) => open::in_editor(reading, around, signals),
+        Task::Edit(reading) => open::in_editor(reading, around, nix, signals),
         Task::Repl(reading) => open::in_repl(reading, around, signals),
         Task::ListGenerations { profile, json } => list::generations(profile, *json, signals),
         Task::ShowSettings { settings, json } => settings::show(settings, *json),

@@ -6,12 +6,10 @@ use std::path::Path;
 use anyhow::Result;
 
 use crate::context::Context;
-use crate::nix_settings::NixSettings;
 use crate::plan::{Configuration, Flake, NixFlags};
 use crate::process::Invocation;
 use crate::progress::nix_log::{Activity, LogLine};
 use crate::progress::{Builder, Event, Phase};
-use crate::surroundings::Surroundings;
 use crate::vocabulary::{FlakeReference, file_above};
 
 /// Makes Nix write its log for us.
@@ -66,7 +64,7 @@ fn system_of(derivation: &Path) -> Option<String> {
 
 /// Whether Nix's log is ours to read: not if the user has asked for a format, and not if Nix may have to ask them
 /// something, which it does not do while it writes for us.
-pub(super) fn is_log_ours(configuration: Option<&Configuration>, flags: &NixFlags, around: &Surroundings) -> bool {
+pub(super) fn is_log_ours(configuration: Option<&Configuration>, flags: &NixFlags, context: &Context) -> bool {
     if flags.common.log_format.is_some() {
         return false;
     }
@@ -76,10 +74,10 @@ pub(super) fn is_log_ours(configuration: Option<&Configuration>, flags: &NixFlag
     let is_anybody_here = std::io::stdin().is_terminal() && std::io::stderr().is_terminal();
     let accepts = || {
         let given = flags.common.setting("accept-flake-config").map(str::to_owned);
-        let set = || NixSettings::read(around).get("accept-flake-config").map(str::to_owned);
+        let set = || context.nix.of_files.get("accept-flake-config").map(str::to_owned);
         flake.flags.accept_flake_config || given.or_else(set).as_deref() == Some("true")
     };
-    !is_anybody_here || accepts() || !wants_settings(flake, &around.directory)
+    !is_anybody_here || accepts() || !wants_settings(flake, &context.around.directory)
 }
 
 /// Whether a flake asks for settings, or may: of one on another machine it is not known yet.
