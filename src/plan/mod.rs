@@ -6,6 +6,7 @@ mod configuration;
 mod deployment;
 pub mod expression;
 mod product;
+mod steps;
 #[cfg(test)]
 mod tests;
 mod unreachable;
@@ -21,6 +22,7 @@ use crate::settings::Settings;
 pub use configuration::{Configuration, FILE, Flake, Found, Subject};
 pub use deployment::{Activation, Channels, Deployment, Making, Origin, Outcome};
 pub use product::{Kind, Product};
+pub use steps::{Deed, Leg, Step};
 pub use unreachable::IfUnreachable;
 
 /// What of this machine and its user decides over the plan.

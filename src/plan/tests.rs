@@ -45,7 +45,7 @@ fn deployment_with(line: &str, facts: &Facts) -> Result<Deployment, Failure> {
     }
 }
 
-fn deployment(line: &str) -> Result<Deployment, Failure> {
+pub(super) fn deployment(line: &str) -> Result<Deployment, Failure> {
     deployment_with(line, &facts())
 }
 

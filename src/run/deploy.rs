@@ -1,61 +1,50 @@
-//! The verbs that make a system, from the first look at the target to the last word.
+//! The verbs that make a system: carrying out the steps of a run, one after the other (`plan::Step` has their order).
 
-use std::path::Path;
+use std::collections::VecDeque;
 
 use anyhow::{Context as _, Result};
 
-use super::here::Here;
-use super::make::{Made, Maker, send_to};
-use super::reach::Reach;
-use super::{nix_here, question, upgrade};
+use super::image::choose;
+use super::leg::{Made, Maker, bring};
+use super::reach::{Reach, link_broke};
+use super::report::report;
+use super::{question, upgrade};
 use crate::context::Context;
 use crate::difference::NextBoot;
-use crate::directory;
 use crate::failure::{Declined, Failure};
 use crate::host::Place;
 use crate::output;
 use crate::plan::argv::{self, Images};
-use crate::plan::{Activation, Deployment, Kind, Making, Origin};
+use crate::plan::{Activation, Deed, Deployment, Kind, Leg, Making, Origin, Step};
 use crate::progress::{Event, Phase};
-use crate::session::relay::Relay;
+use crate::session::CannotEvaluate;
 use crate::store_path::StorePath;
-use crate::target::{self, Change, Inquiry, ProfileChange, Receives, Subject, Target, Wants};
+use crate::target::{self, Change, Connection, Inquiry, ProfileChange, Receives, Subject, Target, Wants};
 
 /// Does what the plan says. Prints the resulting path, and nothing else, to stdout.
 ///
 /// # Errors
 /// What failed. Until the whole system is on the target and looks like one, nothing has been changed.
 pub(super) fn deploy(plan: &Deployment, context: &Context) -> Result<()> {
-    plan.if_unreachable
-        .hosts
-        .iter()
-        .for_each(|host| context.ssh.hurry(host));
+    prepare(plan, context)?;
+    let mut run = Run::new(plan, context);
+    while let Some(step) = run.steps.pop_front() {
+        if let Err(error) = run.take(&step) {
+            run.go_another_way(&step, error)?;
+        }
+    }
+    Ok(())
+}
+
+/// How the hosts of the run are connected to.
+fn prepare(plan: &Deployment, context: &Context) -> Result<()> {
+    for host in &plan.if_unreachable.hosts {
+        context.ssh.hurry(host);
+    }
     for host in plan.hosts() {
         context.ssh.check(host, context.signals)?;
     }
-    share(plan, context)?;
-    let target = Target::open(&plan.target, wants(plan), context)?;
-    if let Some(channels) = plan.upgrade {
-        let root = target.root_here(plan.rights, nix::unistd::geteuid().is_root(), context.around)?;
-        upgrade::channels(channels, &root, context.signals)?;
-    }
-    output::say("building the system configuration...");
-    let run = Run {
-        plan,
-        target: &target,
-        context,
-    };
-    match &plan.origin {
-        Origin::Made(making) => {
-            let named = Making {
-                configuration: making.configuration.clone().named(target.name(), &target.label())?,
-                ..making.clone()
-            };
-            run.made(named)
-        }
-        Origin::PreviousGeneration => run.finish(&Subject::Previous(&plan.profile), None),
-        Origin::Path(path) => run.given(path),
-    }
+    share(plan, context)
 }
 
 /// Who is logged in to more than once: a builder that is not the evaluator, for the derivation and for the build; an
@@ -104,147 +93,215 @@ fn receives(plan: &Deployment) -> Receives {
     }
 }
 
+/// A run that is under way: what its steps have given so far.
 struct Run<'a> {
     plan: &'a Deployment,
-    target: &'a Target,
     context: &'a Context<'a>,
+    /// What is still to do.
+    steps: VecDeque<Step>,
+    target: Option<Target>,
+    /// How the system is made, as far as is known by now.
+    making: Option<Making>,
+    reach: Reach<'a>,
+    /// To those that were tried out.
+    connections: Vec<Connection>,
+    /// Whether an evaluator was talked with that cannot evaluate.
+    was_reached: bool,
+    /// The file of the image that was chosen, if that is known.
+    file: Option<String>,
+    /// For `--verify-eval`.
+    expected: Option<StorePath>,
+    /// What the last leg has made.
+    made: Option<Made>,
+    /// The system that was found where it is to be.
+    found: Option<StorePath>,
+    next_boot: Option<NextBoot>,
+    is_the_same: bool,
 }
 
-impl Run<'_> {
-    fn made(&self, mut making: Making) -> Result<()> {
-        let mut reach = Reach::new(&self.plan.if_unreachable, &self.context.around.words);
-        let connections = reach.try_out(&mut making, self.context)?;
-        let file = match making.product.kind.clone() {
-            Kind::Image(variant) => {
-                let images = reach.first(&mut making, self.context, &|making| self.maker(making).images())?;
-                choose(&variant, images)?
-            }
-            _ => None,
-        };
-        let made = reach.first(&mut making, self.context, &|making| self.maker(making).make())?;
-        drop(connections);
-        let Some(made) = made else {
-            return Ok(());
-        };
-        match &making.product.kind {
-            Kind::System => self.finish(&Subject::System(&made.path), Some(&making.builder)),
-            Kind::Vm | Kind::VmWithBootLoader => {
-                self.link(&made, &making.builder)?;
-                self.context.tell(Event::Finished { is_the_same: false });
-                done(
-                    "The virtual machine can be started by running",
-                    &starter(made.path.as_path()),
-                )
-            }
-            Kind::Image(_) => {
-                self.link(&made, &making.builder)?;
-                let path = made.path.as_path();
-                let path = file.map_or_else(|| path.to_owned(), |file| path.join(file));
-                self.context.tell(Event::Finished { is_the_same: false });
-                done("The disk image can be found in", &path.to_string_lossy())
-            }
+impl<'a> Run<'a> {
+    fn new(plan: &'a Deployment, context: &'a Context<'a>) -> Self {
+        Self {
+            plan,
+            context,
+            steps: plan.steps().into(),
+            target: None,
+            making: plan.origin.making().cloned(),
+            reach: Reach::new(&plan.if_unreachable, &context.around.words),
+            connections: Vec::new(),
+            was_reached: false,
+            file: None,
+            expected: None,
+            made: None,
+            found: None,
+            next_boot: None,
+            is_the_same: false,
         }
     }
 
-    fn maker<'b>(&'b self, making: &'b Making) -> Maker<'b> {
-        Maker {
-            making,
-            flags: &self.plan.flags,
-            outcome: &self.plan.outcome,
-            target: self.target,
-            place: &self.plan.target,
-            context: self.context,
+    /// One step.
+    fn take(&mut self, step: &Step) -> Result<()> {
+        match step {
+            Step::LogIn => self.log_in(),
+            Step::Upgrade(channels) => {
+                let is_root = nix::unistd::geteuid().is_root();
+                let root = self
+                    .target()?
+                    .root_here(self.plan.rights, is_root, self.context.around)?;
+                upgrade::channels(*channels, &root, self.context.signals)
+            }
+            Step::Announce => {
+                output::say("building the system configuration...");
+                Ok(())
+            }
+            Step::TryOut => self.try_out(),
+            Step::ChooseImage => self.choose_image(),
+            Step::Compare => {
+                self.expected = Some(self.maker()?.own_derivation()?);
+                Ok(())
+            }
+            Step::Work(leg) => self.work(leg),
+            Step::Inspect => self.inspect(),
+            Step::Ask => self.ask(),
+            Step::Link => self.link(),
+            Step::Change => self.change(),
+            Step::Report => self.report(),
         }
+    }
+
+    /// The rest of the run without what has turned out to be missing, where the plan has that.
+    ///
+    /// # Errors
+    /// That very error, where there is no other way; with the words to type.
+    fn go_another_way(&mut self, step: &Step, error: anyhow::Error) -> Result<()> {
+        let is_of_making = matches!(step, Step::ChooseImage | Step::Compare | Step::Work(_));
+        let Some(making) = self.making.clone().filter(|_| is_of_making) else {
+            return Err(error);
+        };
+        let other = if let Some(reason) = error.downcast_ref::<CannotEvaluate>() {
+            for line in reason.warning().lines() {
+                self.context.tell(Event::Text(line.to_owned()));
+            }
+            self.was_reached = true;
+            Making {
+                evaluator: Place::Here,
+                verify_evaluation: false,
+                ..making
+            }
+        } else if self.was_reached {
+            return Err(link_broke(error));
+        } else {
+            self.reach.without(&making, error, self.context)?
+        };
+        self.steps = match step {
+            Step::ChooseImage => self.plan.steps_of(&other),
+            _ => self.plan.steps_of_work(&other),
+        }
+        .into();
+        self.making = Some(other);
+        Ok(())
+    }
+
+    fn log_in(&mut self) -> Result<()> {
+        let target = Target::open(&self.plan.target, wants(self.plan), self.context)?;
+        if let Some(making) = &mut self.making {
+            making.configuration = making.configuration.clone().named(target.name(), &target.label())?;
+        }
+        self.target = Some(target);
+        Ok(())
+    }
+
+    fn try_out(&mut self) -> Result<()> {
+        let (plan, context) = (self.plan, self.context);
+        if let Some(making) = &mut self.making {
+            self.connections = self.reach.try_out(making, context)?;
+            self.steps = plan.steps_of(making).into();
+        }
+        Ok(())
+    }
+
+    fn choose_image(&mut self) -> Result<()> {
+        let maker = self.maker()?;
+        let variant = match &maker.making.product.kind {
+            Kind::Image(variant) => variant.as_str(),
+            _ => "",
+        };
+        let images: Images = match &maker.making.evaluator {
+            Place::Here => maker.here(false)?.images(maker.making, variant)?,
+            Place::There(evaluator) => {
+                let command = argv::images_there(maker.making, variant, &self.plan.flags);
+                let answer = maker.errand(evaluator).ask(command)?;
+                serde_json::from_str(&answer.value.unwrap_or_default())
+                    .with_context(|| format!("{evaluator} printed something else than the images"))?
+            }
+        };
+        self.file = choose(variant, images)?;
+        self.reach.has_begun();
+        Ok(())
+    }
+
+    fn work(&mut self, leg: &Leg) -> Result<()> {
+        let made = if leg.deed == Deed::Have {
+            Some(self.bring(leg)?)
+        } else {
+            let before = self.made.as_ref().map(|made| &made.path);
+            self.maker()?.make(leg, before)?
+        };
+        // What held the derivation is let go when it is built.
+        self.made = made;
+        if !self.steps.iter().any(|step| matches!(step, Step::Work(_))) {
+            self.connections.clear();
+        }
+        Ok(())
     }
 
     /// `--store-path`.
-    fn given(&self, path: &Path) -> Result<()> {
+    fn bring(&self, leg: &Leg) -> Result<Made> {
+        let Origin::Path(path) = &self.plan.origin else {
+            return Err(Failure::new("nothing is here to be brought").into());
+        };
         let real = std::fs::canonicalize(path)
             .with_context(|| format!("--store-path {}: it is not on this machine", path.display()))?;
         let system = StorePath::parse(&real.to_string_lossy())
             .map_err(|_| Failure::usage(format!("--store-path {}: this is no store path", path.display())))?;
-        let relay: Option<Relay> = match &self.plan.target {
-            Place::Here => None,
-            Place::There(host) => {
-                let reads_log = nix_here::is_log_ours(None, &self.plan.flags, self.context);
-                let here = Here::new(&self.plan.flags, &self.plan.outcome, reads_log, false, self.context)?;
-                Some(send_to(&here, &system, self.target, host, self.context)?)
-            }
-        };
-        let finished = self.finish(&Subject::System(&system), None);
-        drop(relay);
-        finished
+        let to = leg.to.as_ref().and_then(Place::host);
+        bring(system, to, self.plan, self.target()?, self.context)
     }
 
-    /// What becomes of a system that is on the target: it is looked at, and everything that can be refused is refused;
-    /// then it is linked or activated.
-    fn finish(&self, subject: &Subject, builder: Option<&Place>) -> Result<()> {
+    /// Looks at the system and shows what it changes.
+    fn inspect(&mut self) -> Result<()> {
         let activation = self.plan.outcome.activation();
-        let rolls_back = matches!(subject, Subject::Previous(_));
-        let (system, next_boot) = match subject {
-            Subject::System(system) if activation.is_none() && !self.plan.diff => ((*system).clone(), None),
-            _ => self.inspect(subject, activation)?,
+        let subject = match &self.made {
+            Some(made) => Subject::System(&made.path),
+            None => Subject::Previous(&self.plan.profile),
         };
-        if self.plan.ask {
-            self.ask(activation.map_or("", |activation| activation.action))?;
-        }
-        // From here on an interrupt is between two changes, not before them.
-        self.context.signals.check()?;
-        let mut is_the_same = false;
-        match activation {
-            None => self.link_system(&system, builder)?,
-            Some(activation) => {
-                let profile = match (activation.sets_profile, rolls_back) {
-                    (false, _) => ProfileChange::Keep,
-                    (true, false) => ProfileChange::Set(self.plan.profile.clone()),
-                    (true, true) => ProfileChange::Rollback(self.plan.profile.clone()),
-                };
-                let activation = target::Activation {
-                    specialisation: activation.specialisation.clone(),
-                    action: activation.action,
-                    install_bootloader: activation.install_bootloader,
-                };
-                let set = (profile != ProfileChange::Keep).then_some(self.plan.profile.as_path());
-                is_the_same = self.target.has_all_of(&system, &activation, set);
-                let change = Change {
-                    system: &system,
-                    profile,
-                    activation: Some(activation),
-                };
-                self.target.change(&change, self.context)?;
-            }
-        }
-        if let (Some(next_boot), Some(activation)) = (next_boot, activation) {
-            let hint = next_boot.hint(activation.action, activation.specialisation.as_deref());
-            self.context.tell(Event::Text(hint));
-        }
-        self.context.tell(Event::Finished { is_the_same });
-        // Last, for the path that ends this line goes to stdout.
-        done("The new configuration is", system.as_str())
-    }
-
-    /// Looks at the system and shows what it changes; what is left to say at the end is given back.
-    fn inspect(&self, subject: &Subject, activation: Option<&Activation>) -> Result<(StorePath, Option<NextBoot>)> {
         let inquiry = Inquiry {
-            subject: subject.clone(),
+            subject,
             specialisation: activation.and_then(|activation| activation.specialisation.as_deref()),
             diff: self.plan.diff,
             next_boot: activation.is_some_and(|activation| activation.action != "dry-activate"),
         };
-        let inspection = self.target.inspect(&inquiry, self.context)?;
+        let inspection = self.target()?.inspect(&inquiry, self.context)?;
         if let Some(difference) = &inspection.difference {
             for line in difference.lines(inspection.system.as_str()) {
                 self.context.tell(Event::Text(line));
             }
         }
-        Ok((inspection.system, inspection.next_boot))
+        self.next_boot = inspection.next_boot;
+        self.found = Some(inspection.system);
+        Ok(())
     }
 
     /// `--ask`: the last thing before the change.
-    fn ask(&self, action: &str) -> Result<()> {
+    fn ask(&self) -> Result<()> {
         // What is live on the screen would be in the way.
         self.context.tell(Event::Phase(Phase::Done));
-        let on = self.target.label();
+        let on = self.target()?.label();
+        let action = self
+            .plan
+            .outcome
+            .activation()
+            .map_or("", |activation| activation.action);
         let question = match action {
             "boot" => format!("Make it the default for booting {on}?"),
             "test" => format!("Activate it on {on}, until the next boot?"),
@@ -256,81 +313,84 @@ impl Run<'_> {
         Err(Declined(format!("nothing was changed on {on}")).into())
     }
 
-    fn link(&self, made: &Made, builder: &Place) -> Result<()> {
-        self.link_system(&made.path, Some(builder))
-    }
-
     /// Leaves `./result`, if it is here. A local build has left it already.
-    fn link_system(&self, system: &StorePath, builder: Option<&Place>) -> Result<()> {
+    fn link(&self) -> Result<()> {
+        self.context.signals.check()?;
+        let builder = self.making.as_ref().map(|making| &making.builder);
         if self.plan.target != Place::Here || builder == Some(&Place::Here) {
             return Ok(());
         }
         let link = self.context.around.directory.join("result");
-        argv::link_result(system, &link)
-            .capture(self.context.signals)
-            .map(|_| ())
+        let command = argv::link_result(self.system()?, &link);
+        command.capture(self.context.signals).map(|_| ())
     }
-}
 
-/// The file of the image, if it is known; the names of all if there is none of this name.
-fn choose(variant: &str, images: Images) -> Result<Option<String>, Failure> {
-    if images.variants.iter().any(|name| name == variant) {
-        return Ok(images.file);
-    }
-    let message = match variant {
-        "" => "which image is to be built?".to_owned(),
-        _ => format!("there is no image '{variant}'"),
-    };
-    Err(Failure::usage(message).with_remedy(format!(
-        "--image-variant NAME, which is one of:\n  {}",
-        images.variants.join("\n  ")
-    )))
-}
-
-/// The program that starts a virtual machine.
-fn starter(result: &Path) -> String {
-    let programs = result.join("bin");
-    let mut names = directory::names(&programs).into_iter();
-    let starter = names.find(|name| name.starts_with("run-") && name.ends_with("-vm"));
-    // On another machine it cannot be seen from here.
-    let path = starter.map_or_else(|| result.to_owned(), |name| programs.join(name));
-    path.to_string_lossy().into_owned()
-}
-
-/// The last line: the path alone goes to stdout.
-fn done(text: &str, path: &str) -> Result<()> {
-    output::begin(&format!("Done. {text} "));
-    output::result(&format!("{path}\n")).map_err(|failure| {
-        output::say("");
-        failure.with_remedy(format!("all else was done. {text} {path}")).into()
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_image_is_chosen_among_those_that_there_are() {
-        let images = || Images {
-            variants: vec!["iso".into(), "raw".into()],
-            file: Some("iso/x.iso".into()),
+    fn change(&mut self) -> Result<()> {
+        // From here on an interrupt is between two changes, not before them.
+        self.context.signals.check()?;
+        let Some(planned) = self.plan.outcome.activation() else {
+            return Ok(());
         };
-        assert_eq!(choose("iso", images()), Ok(Some("iso/x.iso".into())));
-        for variant in ["", "is"] {
-            let failure = choose(variant, images()).unwrap_err();
-            assert!(failure.remedy().unwrap().contains("\n  iso\n  raw"), "{failure}");
+        let system = self.system()?.clone();
+        let profile = self.profile_change(planned);
+        let activation = target::Activation {
+            specialisation: planned.specialisation.clone(),
+            action: planned.action,
+            install_bootloader: planned.install_bootloader,
+        };
+        let set = (profile != ProfileChange::Keep).then_some(self.plan.profile.as_path());
+        let is_the_same = self.target()?.has_all_of(&system, &activation, set);
+        let change = Change {
+            system: &system,
+            profile,
+            activation: Some(activation),
+        };
+        self.target()?.change(&change, self.context)?;
+        self.is_the_same = is_the_same;
+        Ok(())
+    }
+
+    fn profile_change(&self, activation: &Activation) -> ProfileChange {
+        let profile = self.plan.profile.clone();
+        match (activation.sets_profile, &self.plan.origin) {
+            (false, _) => ProfileChange::Keep,
+            (true, Origin::PreviousGeneration) => ProfileChange::Rollback(profile),
+            (true, _) => ProfileChange::Set(profile),
         }
     }
 
-    #[test]
-    fn a_virtual_machine_is_started_by_its_own_program() {
-        let directory = tempfile::tempdir().unwrap();
-        assert_eq!(starter(directory.path()), directory.path().to_string_lossy());
-        std::fs::create_dir(directory.path().join("bin")).unwrap();
-        for name in ["other", "run-pi-vm"] {
-            std::fs::write(directory.path().join("bin").join(name), "").unwrap();
+    fn report(&self) -> Result<()> {
+        if let (Some(next_boot), Some(activation)) = (&self.next_boot, self.plan.outcome.activation()) {
+            let hint = next_boot.hint(activation.action, activation.specialisation.as_deref());
+            self.context.tell(Event::Text(hint));
         }
-        assert!(starter(directory.path()).ends_with("/bin/run-pi-vm"));
+        let is_the_same = self.is_the_same;
+        self.context.tell(Event::Finished { is_the_same });
+        // Last, for the path that ends this line goes to stdout.
+        let kind = self
+            .making
+            .as_ref()
+            .map_or(&Kind::System, |making| &making.product.kind);
+        report(kind, self.system()?, self.file.as_deref())
+    }
+
+    fn target(&self) -> Result<&Target> {
+        self.target.as_ref().context("the target was not looked at yet")
+    }
+
+    fn maker(&self) -> Result<Maker<'_>> {
+        Ok(Maker {
+            plan: self.plan,
+            making: self.making.as_ref().context("nothing is to be made")?,
+            target: self.target()?,
+            context: self.context,
+            expected: self.expected.as_ref(),
+        })
+    }
+
+    /// The system or what else was made, where it is to be.
+    fn system(&self) -> Result<&StorePath> {
+        let made = self.made.as_ref().map(|made| &made.path);
+        self.found.as_ref().or(made).context("nothing was made yet")
     }
 }

@@ -41,36 +41,30 @@ impl<'a> Reach<'a> {
                     self.untried.hosts.retain(|untried| *untried != host);
                     connections.push(connection);
                 }
-                Err(error) => *making = self.without(making, error, context)?,
+                Err(error) => *making = self.less(making, error, context)?,
             }
         }
         Ok(connections)
     }
 
-    /// Does what logs in for the first time; and once more without the machine that cannot be reached, where the plan has
-    /// that.
-    pub(super) fn first<T>(
-        &mut self,
-        making: &mut Making,
-        context: &Context,
-        step: &dyn Fn(&Making) -> Result<T>,
-    ) -> Result<T> {
-        let done = match step(making) {
-            Err(error) if !self.has_begun => {
-                *making = self.without(making, error, context)?;
-                step(making)
-            }
-            done => done,
-        };
+    /// Something has been done.
+    pub(super) fn has_begun(&mut self) {
         self.has_begun = true;
-        done
     }
 
-    /// The making without the machine that cannot be reached.
+    /// The making without the machine that cannot be reached: once.
     ///
     /// # Errors
     /// That very error, if it is another one or the plan has no other way; with the words to type.
-    fn without(&self, making: &Making, error: anyhow::Error, context: &Context) -> Result<Making> {
+    pub(super) fn without(&mut self, making: &Making, error: anyhow::Error, context: &Context) -> Result<Making> {
+        if self.has_begun {
+            return Err(error);
+        }
+        self.has_begun = true;
+        self.less(making, error, context)
+    }
+
+    fn less(&self, making: &Making, error: anyhow::Error, context: &Context) -> Result<Making> {
         let found = error
             .downcast_ref::<Failure>()
             .and_then(|failure| Some((failure, missing(making, failure)?)));
@@ -168,6 +162,16 @@ fn typed_with(words: &[OsString], flags: &[&str]) -> String {
     words.join(" ")
 }
 
+/// Of a machine that has been talked to before: that it cannot be reached now is a link that broke, and nothing else is
+/// done instead. All other errors stay as they are.
+pub(super) fn link_broke(error: anyhow::Error) -> anyhow::Error {
+    let failure = error.downcast_ref::<Failure>();
+    match failure.filter(|failure| failure.unreachable().is_some()) {
+        Some(failure) => failure.clone().after_being_reached().into(),
+        None => error,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -198,5 +202,16 @@ mod tests {
         ] {
             assert_eq!(typed(line, &["--eval-host", ""]), expected);
         }
+    }
+
+    /// Otherwise `--if-unreachable local` would evaluate here a second time, after the long work.
+    #[test]
+    fn a_machine_that_was_reached_is_not_unreachable_later() {
+        let failure = Failure::new("b cannot be reached").of_unreachable("b").with_code(255);
+        let error = link_broke(anyhow::Error::from(failure).context("this machine → b"));
+        let failure = error.downcast_ref::<Failure>().unwrap();
+        assert_eq!((failure.unreachable(), failure.code()), (None, 255));
+        let other = anyhow::Error::from(Failure::new("no space")).context("this machine → b");
+        assert_eq!(format!("{:#}", link_broke(other)), "this machine → b: no space");
     }
 }

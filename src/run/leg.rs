@@ -1,0 +1,243 @@
+//! What one machine does to make a system, and how what it makes travels. It never lands on a machine that does not need it.
+
+use anyhow::{Context as _, Result};
+use tempfile::TempDir;
+
+use super::elsewhere::{Delivery, Errand};
+use super::here::{Here, through};
+use super::nix_here;
+use crate::context::Context;
+use crate::daemon::Daemon;
+use crate::failure::Failure;
+use crate::host::{Host, Place};
+use crate::plan::argv::{self, Cargo};
+use crate::plan::{Deed, Deployment, Leg, Making, Outcome};
+use crate::progress::{Event, Phase};
+use crate::session::Answer;
+use crate::session::relay::Relay;
+use crate::session::request::Goal;
+use crate::store_path::StorePath;
+use crate::target::{self, Target};
+
+/// What a leg has made, and what keeps it from being collected where it is needed next, until this is dropped.
+pub(super) struct Made {
+    /// The derivation, or its output.
+    pub path: StorePath,
+    _roots: Option<TempDir>,
+    _relay: Option<Relay>,
+}
+
+/// Everybody who takes part in a leg of making a system.
+pub(super) struct Maker<'a> {
+    pub plan: &'a Deployment,
+    pub making: &'a Making,
+    pub target: &'a Target,
+    pub context: &'a Context<'a>,
+    /// For `--verify-eval`: the derivation that has to come of an evaluation.
+    pub expected: Option<&'a StorePath>,
+}
+
+impl Maker<'_> {
+    /// Carries out a leg; `derivation` is what the one before has made. Nothing comes of a dry run.
+    pub(super) fn make(&self, leg: &Leg, derivation: Option<&StorePath>) -> Result<Option<Made>> {
+        match &leg.on {
+            Place::Here => self.make_here(leg, derivation),
+            Place::There(host) => self.make_there(host, leg, derivation),
+        }
+    }
+
+    /// For `--verify-eval`: what this machine itself makes of the configuration.
+    pub(super) fn own_derivation(&self) -> Result<StorePath> {
+        let text = "evaluating here first, to compare...";
+        self.context.tell(Event::Text(text.to_owned()));
+        self.here(false)?.evaluate(self.making)
+    }
+
+    /// Nix on this machine; what it builds stays here, or is only to be sent on.
+    pub(super) fn here(&self, stays: bool) -> Result<Here<'_>> {
+        let reads_log = nix_here::is_log_ours(Some(&self.making.configuration), &self.plan.flags, self.context);
+        Here::new(&self.plan.flags, &self.plan.outcome, reads_log, stays, self.context)
+    }
+
+    /// What another machine does for this making.
+    pub(super) fn errand<'b>(&'b self, host: &'b Host) -> Errand<'b> {
+        Errand::new(host, self.making, &self.plan.flags, self.context)
+    }
+
+    fn make_here(&self, leg: &Leg, derivation: Option<&StorePath>) -> Result<Option<Made>> {
+        let here = self.here(leg.to.is_none())?;
+        let path = match leg.deed {
+            Deed::Evaluate => Some(here.evaluate(self.making)?),
+            Deed::EvaluateAndBuild => here.build(self.making)?,
+            Deed::Build | Deed::Have => here.realise(needed(derivation)?)?,
+        };
+        let Some(path) = path else { return Ok(None) };
+        let relay = match leg.to.as_ref().and_then(Place::host) {
+            None => None,
+            Some(builder) if leg.deed == Deed::Evaluate => Some(self.send_derivation(&here, &path, builder)?),
+            Some(target) => Some(send_to(&here, &path, self.target, target, self.context)?),
+        };
+        Ok(Some(Made {
+            path,
+            _roots: Some(here.into_roots()),
+            _relay: relay,
+        }))
+    }
+
+    /// nixos-rebuild's `--build-host`: the derivation goes there with all that it is made from.
+    fn send_derivation(&self, here: &Here, derivation: &StorePath, builder: &Host) -> Result<Relay> {
+        self.context.tell(Event::Detail(format!("derivation: {derivation}")));
+        let relay = Relay::new(target::daemon_of(builder, &self.context.ssh)?)?;
+        here.send(Cargo::Derivation(derivation), &relay, builder)
+            .with_context(|| format!("this machine → {builder}{}", said(&relay)))?;
+        Ok(relay)
+    }
+
+    fn make_there(&self, host: &Host, leg: &Leg, derivation: Option<&StorePath>) -> Result<Option<Made>> {
+        let daemon = self.receiver(leg)?;
+        let relay = daemon.clone().and_then(|daemon| self.relay(daemon));
+        let delivery = Delivery {
+            relay: relay.as_ref(),
+            receiver: leg.to.as_ref().and_then(Place::host),
+            wanted: leg.to.is_some(),
+        };
+        let errand = self.errand(host);
+        let answer = match leg.deed {
+            Deed::Evaluate => errand.evaluate(Goal::Derivation, self.expected.cloned(), &delivery)?,
+            Deed::EvaluateAndBuild => errand.evaluate(self.goal(), self.expected.cloned(), &delivery)?,
+            Deed::Build | Deed::Have => errand.build(needed(derivation)?, self.goal(), &delivery)?,
+        };
+        let is_there = answer.delivered || leg.to.is_none();
+        let Some(path) = path_of(answer, leg.deed)? else {
+            return Ok(None);
+        };
+        let relay = if is_there {
+            relay
+        } else {
+            // Where the session could not bring it, it is fetched.
+            let cargo = match leg.deed {
+                Deed::Evaluate => Cargo::Derivation(&path),
+                _ => Cargo::Path(&path),
+            };
+            self.carry(cargo, host, delivery.receiver, daemon)?
+        };
+        Ok(Some(Made {
+            path,
+            _roots: None,
+            _relay: relay,
+        }))
+    }
+
+    fn goal(&self) -> Goal {
+        match self.plan.outcome {
+            Outcome::DryBuild => Goal::DryRun,
+            _ => Goal::Result,
+        }
+    }
+
+    /// The daemon of the machine to which a leg's result goes: none, if it goes nowhere, or that machine has none.
+    fn receiver(&self, leg: &Leg) -> Result<Option<Daemon>> {
+        match &leg.to {
+            None => Ok(None),
+            Some(Place::There(builder)) if leg.deed == Deed::Evaluate => {
+                target::daemon_of(builder, &self.context.ssh).map(Some)
+            }
+            // What is only evaluated comes here to be built, whoever the target is.
+            Some(Place::Here) if self.plan.target != Place::Here => Ok(Some(Daemon::own(self.context.around))),
+            Some(_) => self.target.daemon(&self.context.ssh),
+        }
+    }
+
+    /// Nothing, where no daemon can or may be lent.
+    fn relay(&self, daemon: Daemon) -> Option<Relay> {
+        if !self.plan.flags.lend {
+            return None;
+        }
+        match Relay::new(daemon) {
+            Ok(relay) => Some(relay),
+            Err(error) => {
+                let text = format!("{error:#}: it will be fetched instead");
+                self.context.tell(Event::Detail(text));
+                None
+            }
+        }
+    }
+
+    /// From one host to another, or to this machine, by a connection of Nix's own and through a relay of ours to the
+    /// receiver's daemon: so the receiving user need not be trusted if they can be root, and what has arrived is held
+    /// until the relay is dropped. Where there is no daemon at all, Nix here writes to its own store.
+    fn carry(&self, cargo: Cargo, from: &Host, to: Option<&Host>, daemon: Option<Daemon>) -> Result<Option<Relay>> {
+        let relay = match (daemon.map(Relay::new).transpose(), to) {
+            (Err(error), Some(_)) => return Err(error),
+            (relay, _) => relay.ok().flatten(),
+        };
+        let hop = to.map_or_else(|| "this machine".to_owned(), Host::to_string);
+        let (ssh, flags) = (&self.context.ssh, &self.plan.flags);
+        let copied = match (&relay, to) {
+            (Some(relay), _) => {
+                let command = ssh.for_nix(argv::pass_on(cargo, from, &relay.socket(), flags), from)?;
+                through(&command, relay, to, self.context)
+                    .with_context(|| format!("{from} → {hop}: nothing was changed{}", said(relay)))
+            }
+            (None, None) => {
+                self.context.tell(Event::Phase(Phase::Fetching(from.to_string())));
+                let command = ssh.for_nix(argv::fetch(cargo.path(), from, flags), from)?;
+                let fetched = command.run(self.context.signals);
+                self.context.tell(Event::Phase(Phase::Done));
+                fetched.with_context(|| format!("{from} → {hop}: nothing was changed"))
+            }
+            (None, Some(to)) => Err(Failure::new(format!("{to} has no Nix daemon")).into()),
+        };
+        copied.map(|()| relay)
+    }
+}
+
+fn needed(derivation: Option<&StorePath>) -> Result<&StorePath> {
+    derivation.context("a build without a derivation")
+}
+
+fn path_of(answer: Answer, deed: Deed) -> Result<Option<StorePath>> {
+    match deed {
+        Deed::Evaluate => Ok(Some(answer.derivation.context("an evaluation without a derivation")?)),
+        _ => Ok(answer.result),
+    }
+}
+
+/// A system that is on this machine, brought to the target.
+pub(super) fn bring(
+    path: StorePath,
+    to: Option<&Host>,
+    plan: &Deployment,
+    target: &Target,
+    context: &Context,
+) -> Result<Made> {
+    let relay = match to {
+        None => None,
+        Some(host) => {
+            let reads_log = nix_here::is_log_ours(None, &plan.flags, context);
+            let here = Here::new(&plan.flags, &plan.outcome, reads_log, false, context)?;
+            Some(send_to(&here, &path, target, host, context)?)
+        }
+    };
+    Ok(Made {
+        path,
+        _roots: None,
+        _relay: relay,
+    })
+}
+
+/// Sends a path of this machine to the target.
+fn send_to(here: &Here, path: &StorePath, target: &Target, host: &Host, context: &Context) -> Result<Relay> {
+    let daemon = target
+        .daemon(&context.ssh)?
+        .ok_or_else(|| Failure::new(format!("{host} has no Nix daemon")))?;
+    let relay = Relay::new(daemon)?;
+    here.send(Cargo::Path(path), &relay, host)
+        .with_context(|| format!("this machine → {host}: nothing was changed there{}", said(&relay)))?;
+    Ok(relay)
+}
+
+/// What the other end said when a transfer failed.
+fn said(relay: &Relay) -> String {
+    relay.complaint().map_or_else(String::new, |text| format!(" ({text})"))
+}
