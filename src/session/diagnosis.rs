@@ -5,14 +5,12 @@ use std::path::Path;
 
 use super::named::shown;
 use super::reply::Way;
+use super::stage::Stage;
 use crate::failure::Failure;
 use crate::harmless;
 use crate::host::Host;
 use crate::nix_version::NixVersion;
 use crate::store_path::StorePath;
-
-/// The part of the script that cannot go on where nobody may make namespaces.
-pub(super) const NO_NAMESPACES: &str = "no-namespaces";
 
 /// The other machine can build for us, but not evaluate.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -115,27 +113,30 @@ pub(super) fn unchanged(written: Option<&Path>) -> String {
 /// The failure for a part of the script (`fail` in `scripts/`). Nix's own messages have been shown before it; `unchanged`
 /// is what the function of that name says.
 #[must_use]
-pub(super) fn failed(host: &Host, system: &str, stage: &str, code: u8, unchanged: &str) -> Failure {
+pub(super) fn failed(host: &Host, system: &str, stage: Stage, code: u8, unchanged: &str) -> Failure {
     let ssh = host.words_for_ssh();
     let (message, remedy) = match stage {
         // 128 and SIGKILL: the kernel's own way, for want of memory; or somebody's.
-        "evaluation" | "build" if code == 137 => (
-            format!("Nix on {host} was killed, which ended the {stage}: probably {host} ran out of memory"),
+        Stage::Evaluation | Stage::Build if code == 137 => (
+            format!(
+                "Nix on {host} was killed, which ended the {}: probably {host} ran out of memory",
+                if stage == Stage::Build { "build" } else { "evaluation" }
+            ),
             Some(format!(
                 "what the kernel says there: ssh {ssh} sudo dmesg\n\
                  more memory or swap for it, fewer builds at once (--max-jobs 1), or another machine: --eval-on HOST"
             )),
         ),
-        "evaluation" => (format!("the evaluation on {host} failed"), None),
+        Stage::Evaluation => (format!("the evaluation on {host} failed"), None),
         // The command for the log has been shown with it.
-        "build" => (format!("the build on {host} failed"), None),
-        "no-nix" => (
+        Stage::Build => (format!("the build on {host} failed"), None),
+        Stage::NoNix => (
             format!("{host} has no Nix, or it is not where its users find it"),
             Some(format!(
                 "install it there (nixos.org/download), then try: ssh {ssh} nix-store --version"
             )),
         ),
-        "no-daemon" => (
+        Stage::NoDaemon => (
             format!(
                 "the user of {host} may not use the Nix there: no daemon lets it in, and it does not own the store"
             ),
@@ -147,68 +148,69 @@ pub(super) fn failed(host: &Host, system: &str, stage: &str, code: u8, unchanged
                  if Nix is another user's alone, log in as that one, or install it for all users (with the daemon)"
             )),
         ),
-        "no-emulator" => (
+        Stage::NoEmulator => (
             format!("{host} has no emulator for {system}; nothing was built"),
             Some(emulation_remedy(system)),
         ),
-        "no-platform" => (
+        Stage::NoPlatform => (
             format!("Nix on {host} does not build for {system}; nothing was built"),
             Some(emulation_remedy(system)),
         ),
         // Of a test program, which is built before the real work ends: what Nix says stands above.
-        "probe-jobs" => (
+        Stage::ProbeJobs => (
             format!("Nix on {host} builds nothing: it may start no job"),
             Some(format!(
                 "for this once: --max-jobs auto\nfor good, in its /etc/nix/nix.conf: max-jobs = auto\n\
                  or let {host} send builds on: /etc/nix/machines there"
             )),
         ),
-        "probe-hook" => (
+        Stage::ProbeHook => (
             format!("the post-build-hook of Nix on {host} fails, and with it each build there"),
             Some(format!("see to that program; it is named by: ssh {ssh} nix show-config")),
         ),
-        "probe-space" => (
+        Stage::ProbeSpace => (
             format!("{host} has no room to build in"),
             Some(format!("is its disk full? see: ssh {ssh} df -h /nix /tmp /var/tmp")),
         ),
-        "probe-read-only" => (
+        Stage::ProbeReadOnly => (
             format!("{host} cannot build: a file system that Nix writes to is read-only there"),
             Some(format!("see which: ssh {ssh} mount")),
         ),
-        "probe-users" => (
+        Stage::ProbeUsers => (
             format!("Nix on {host} has no users to build as"),
             Some("the group that build-users-group names in its /etc/nix/nix.conf needs members: nixos.org/manual/nix, \
                   \"Multi-User Mode\"".to_owned()),
         ),
-        "probe" => (
+        Stage::Probe => (
             format!("{host} failed to build a test program; what Nix says stands above"),
             Some(format!("try a build there: ssh {ssh} nix-build --check '<nixpkgs>' -A hello")),
         ),
-        "link" => (
+        Stage::Link => (
             format!("the connection to {host} broke, {unchanged}"),
             Some("run the same command again: what has arrived there is kept".to_owned()),
         ),
-        "unpack" => (
+        Stage::Unpack => (
             format!("{host} could not unpack the files it was sent"),
             Some("is its disk full? files go to ~/.cache/rebuild and /dev/shm there".to_owned()),
         ),
-        "mirror" => (
+        Stage::Mirror => (
             format!("what arrived on {host} is not what was sent, nothing was built"),
             Some("run the same command again\nif it stays so: the file system of ~/.cache there changes names, modes or contents".to_owned()),
         ),
-        "result" => (
+        Stage::Result => (
             format!("what {host} has built is no output of the derivation, nothing was changed"),
             Some("run the same command again".to_owned()),
         ),
-        "room" => (
+        Stage::Room => (
             format!("{host} has no room for what an evaluation there reads and writes: nothing was built"),
             Some(format!("is its disk full? see: ssh {ssh} df -h /dev/shm /var/tmp .cache")),
         ),
-        "work" | "cache" => (
+        Stage::Work | Stage::Cache => (
             format!("{host} cannot make its working directory"),
             Some("is its disk full? files go to ~/.cache/rebuild and /dev/shm there".to_owned()),
         ),
-        _ => (format!("the run on {host} failed ({stage})"), None),
+        // These have failures of their own.
+        Stage::NoNamespaces | Stage::Copy => (format!("the run on {host} failed"), None),
     };
     let failure = Failure::new(message).with_code(code);
     match remedy {
@@ -296,31 +298,16 @@ fn emulation_remedy(system: &str) -> String {
 mod tests {
     use super::*;
     use crate::host::Place;
-    use crate::session::request::SCRIPTS;
 
     /// Every part that the scripts can fail in has words of its own.
     #[test]
     fn every_stage_of_the_scripts_is_known() {
         let place = Place::parse("builder", "pi").unwrap();
-        for script in SCRIPTS {
-            for part in script
-                .split("fail ")
-                .skip(1)
-                .filter(|part| part.starts_with(char::is_alphabetic))
-            {
-                // These two are not the builder's alone (`not_copied`, `CannotEvaluate`).
-                if part.starts_with(NO_NAMESPACES) || part.starts_with("copy ") {
-                    continue;
-                }
-                let mut words = part.split_whitespace();
-                let (stage, Some(code)) = (words.next().unwrap(), words.next()) else {
-                    continue;
-                };
-                if code.starts_with(|c: char| c == '"' || c.is_ascii_digit()) {
-                    let message = failed(place.host().unwrap(), "aarch64-linux", stage, 1, "").to_string();
-                    assert!(!message.ends_with(')'), "{stage}: {message}");
-                }
-            }
+        // These two are not the builder's alone (`not_copied`, `CannotEvaluate`).
+        let others = |stage: Stage| !matches!(stage, Stage::NoNamespaces | Stage::Copy);
+        for (stage, word) in Stage::ALL.into_iter().filter(|(stage, _)| others(*stage)) {
+            let message = failed(place.host().unwrap(), "aarch64-linux", stage, 1, "").to_string();
+            assert!(!message.starts_with("the run on builder failed"), "{word}: {message}");
         }
     }
 
@@ -379,7 +366,7 @@ mod tests {
     #[test]
     fn the_remedy_for_a_missing_cpu_is_the_line_to_add() {
         let place = Place::parse("builder", "pi").unwrap();
-        let failure = failed(place.host().unwrap(), "aarch64-linux", "no-platform", 1, "");
+        let failure = failed(place.host().unwrap(), "aarch64-linux", Stage::NoPlatform, 1, "");
         let remedy = failure.remedy().unwrap();
         assert!(remedy.contains("boot.binfmt.emulatedSystems = [ \"aarch64-linux\" ];"));
         assert!(remedy.contains("extra-platforms = aarch64-linux"));

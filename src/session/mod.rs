@@ -29,6 +29,7 @@ pub mod request;
 mod rounds;
 pub mod sources;
 mod speaker;
+mod stage;
 #[cfg(test)]
 mod tests;
 mod trace;

@@ -5,6 +5,7 @@ use std::num::NonZeroU8;
 use std::os::unix::ffi::OsStringExt;
 use std::path::PathBuf;
 
+use super::stage::Stage;
 use super::trace;
 
 /// One event of the script (`event` in `scripts/channel.sh`).
@@ -85,8 +86,8 @@ pub enum Reply {
     Done,
     /// It ends here.
     Failed {
-        /// The part of the run that failed, in the script's word.
-        stage: String,
+        /// The part of the run that failed.
+        stage: Stage,
         /// The exit status of the command that failed.
         code: NonZeroU8,
     },
@@ -185,7 +186,7 @@ impl Reply {
             "no-socket" => Self::NoSocket,
             "finished" => Self::Done,
             "failed" => Self::Failed {
-                stage: word()?,
+                stage: Stage::of_word(&word()?)?,
                 code: code(&word()?),
             },
             _ => return None,
@@ -242,7 +243,7 @@ mod tests {
             (
                 "@rebuild failed build 100",
                 Some(Reply::Failed {
-                    stage: "build".into(),
+                    stage: Stage::Build,
                     code: NonZeroU8::new(100).unwrap(),
                 }),
             ),
@@ -261,7 +262,11 @@ mod tests {
             for line in script.lines().filter_map(|line| line.trim().strip_prefix("event ")) {
                 let mut words = line.split(' ');
                 let (word, second) = (words.next().unwrap(), words.next().unwrap_or("/nix/store/x"));
-                let second = if second == "\"$way\"" { "user" } else { second };
+                let second = match second {
+                    "\"$way\"" => "user",
+                    "\"$1\"" => "build",
+                    word => word,
+                };
                 let text = format!("@rebuild {word} {second} x");
                 assert!(Reply::parse(text.as_bytes()).is_some(), "{line}");
             }

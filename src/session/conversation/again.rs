@@ -11,6 +11,7 @@ use crate::session::reply::Reply;
 use crate::session::request::exports;
 use crate::session::rounds::Next;
 use crate::session::speaker::Speech;
+use crate::session::stage::Stage;
 use crate::store_path::StorePath;
 
 impl Conversation<'_> {
@@ -67,7 +68,7 @@ impl Conversation<'_> {
             }
             self.name_refused();
             self.ended = Some(Reply::Failed {
-                stage: "evaluation".to_owned(),
+                stage: Stage::Evaluation,
                 code: *code,
             });
             self.say(Speech::Bytes(format!("{}\n", next.word()).into_bytes()));

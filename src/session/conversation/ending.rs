@@ -12,6 +12,7 @@ use crate::session::diagnosis;
 use crate::session::listening::{Heard, Inbox};
 use crate::session::relay::Relay;
 use crate::session::reply::Reply;
+use crate::session::stage::Stage;
 use crate::ssh;
 
 /// How long the other side may take to end what it does after a Ctrl-C here.
@@ -86,12 +87,13 @@ impl Conversation<'_> {
         }
         match self.ended.take() {
             Some(Reply::Done) => Ok(()),
-            Some(Reply::Failed { stage, .. }) if stage == diagnosis::NO_NAMESPACES => {
-                Err(diagnosis::CannotEvaluate::new(self.host).into())
-            }
+            Some(Reply::Failed {
+                stage: Stage::NoNamespaces,
+                ..
+            }) => Err(diagnosis::CannotEvaluate::new(self.host).into()),
             Some(Reply::Failed { stage, code }) => {
                 self.keep_lock()?;
-                Err(self.failed(&stage, code.get()).into())
+                Err(self.failed(stage, code.get()).into())
             }
             _ if self.sending_error.is_some() && self.greeted => {
                 let error = self.sending_error.take().unwrap_or_else(|| anyhow::anyhow!("unknown"));
@@ -101,12 +103,12 @@ impl Conversation<'_> {
         }
     }
 
-    fn failed(&self, stage: &str, code: u8) -> Failure {
+    fn failed(&self, stage: Stage, code: u8) -> Failure {
         let failure = match stage {
-            "copy" => diagnosis::not_copied(self.host, self.receiver, self.relay.and_then(Relay::complaint), code),
+            Stage::Copy => diagnosis::not_copied(self.host, self.receiver, self.relay.and_then(Relay::complaint), code),
             _ => diagnosis::failed(self.host, self.system, stage, code, &self.unchanged()),
         };
-        let own = (stage == "evaluation").then(self.own_nix).flatten();
+        let own = (stage == Stage::Evaluation).then(self.own_nix).flatten();
         match own.and_then(|own| diagnosis::older(self.host, &self.their_nix, &own)) {
             Some(remedy) => failure.with_remedy(remedy),
             None => failure,

@@ -1,0 +1,108 @@
+//! The parts of a run on another machine that can fail, in the words of `fail` in `scripts/`.
+
+/// A part that has failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stage {
+    /// Its working directory could not be made.
+    Work,
+    /// The directory of what is kept between runs could not be made.
+    Cache,
+    /// There is no room for what a run reads and writes.
+    Room,
+    /// There is no Nix.
+    NoNix,
+    /// Nix's daemon does not let this user in.
+    NoDaemon,
+    /// Nobody may make namespaces, so the client's files cannot be shown to an evaluation.
+    NoNamespaces,
+    /// The client's files could not be unpacked.
+    Unpack,
+    /// What came of them is not what was sent.
+    Mirror,
+    /// The client was not there any more.
+    Link,
+    /// Nix evaluated, and failed.
+    Evaluation,
+    /// The CPU of the system cannot be emulated.
+    NoEmulator,
+    /// Nix does not build for this system.
+    NoPlatform,
+    /// A test program could not be built: no jobs are allowed.
+    ProbeJobs,
+    /// The same: a hook after each build fails.
+    ProbeHook,
+    /// The same: there is no room.
+    ProbeSpace,
+    /// The same: a file system cannot be written to.
+    ProbeReadOnly,
+    /// The same: there are no users to build as.
+    ProbeUsers,
+    /// The same, for another reason.
+    Probe,
+    /// Nix built, and failed.
+    Build,
+    /// What was built is no output of the derivation.
+    Result,
+    /// What was made did not come to the client.
+    Copy,
+}
+
+impl Stage {
+    /// All of them, with the scripts' words.
+    pub const ALL: [(Self, &'static str); 21] = [
+        (Self::Work, "work"),
+        (Self::Cache, "cache"),
+        (Self::Room, "room"),
+        (Self::NoNix, "no-nix"),
+        (Self::NoDaemon, "no-daemon"),
+        (Self::NoNamespaces, "no-namespaces"),
+        (Self::Unpack, "unpack"),
+        (Self::Mirror, "mirror"),
+        (Self::Link, "link"),
+        (Self::Evaluation, "evaluation"),
+        (Self::NoEmulator, "no-emulator"),
+        (Self::NoPlatform, "no-platform"),
+        (Self::ProbeJobs, "probe-jobs"),
+        (Self::ProbeHook, "probe-hook"),
+        (Self::ProbeSpace, "probe-space"),
+        (Self::ProbeReadOnly, "probe-read-only"),
+        (Self::ProbeUsers, "probe-users"),
+        (Self::Probe, "probe"),
+        (Self::Build, "build"),
+        (Self::Result, "result"),
+        (Self::Copy, "copy"),
+    ];
+
+    /// The part of this word, if it is one.
+    #[must_use]
+    pub fn of_word(word: &str) -> Option<Self> {
+        let found = Self::ALL.iter().find(|(_, own)| *own == word);
+        found.map(|(stage, _)| *stage)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::session::request::SCRIPTS;
+    use std::collections::BTreeSet;
+
+    /// The words after `fail` in the scripts, but for what a script hands on. (`evaluation` is said by the client itself, of
+    /// an evaluation that is given up.)
+    #[test]
+    fn the_scripts_know_these_words_and_no_others() {
+        let mut said = BTreeSet::from(["evaluation"]);
+        for script in SCRIPTS {
+            for line in script.lines().filter(|line| !line.trim_start().starts_with('#')) {
+                let calls = line.split("fail ").skip(1);
+                said.extend(
+                    calls
+                        .filter_map(|rest| rest.split(' ').next())
+                        .filter(|word| !word.starts_with('$')),
+                );
+            }
+        }
+        let known: BTreeSet<&str> = Stage::ALL.iter().map(|(_, word)| *word).collect();
+        assert_eq!(said, known);
+    }
+}
