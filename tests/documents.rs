@@ -1,0 +1,57 @@
+//! What the documents list is what there is.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+fn path(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(name)
+}
+
+/// The words in the first column of the table under a heading.
+fn listed(document: &str, heading: &str) -> BTreeSet<String> {
+    let text = fs::read_to_string(path(document)).unwrap();
+    let part = text.split("\n## ").find(|part| part.starts_with(heading)).unwrap();
+    let rows = part.lines().filter_map(|line| line.strip_prefix("| `"));
+    rows.map(|row| row.split('`').next().unwrap().to_owned()).collect()
+}
+
+/// The events that the scripts in a directory say: by `event` or `tell`, or as text for another program to print.
+fn said(directory: &str) -> BTreeSet<String> {
+    let mut found = BTreeSet::new();
+    for entry in fs::read_dir(path(directory)).unwrap() {
+        let script = fs::read_to_string(entry.unwrap().path()).unwrap();
+        for line in script.lines().map(str::trim).filter(|line| !line.starts_with('#')) {
+            for before in ["event ", "tell ", "@rebuild "] {
+                let calls = line.split(before).skip(1);
+                let words = calls.map(|rest| {
+                    rest.split(|c: char| !c.is_ascii_lowercase() && c != '-')
+                        .next()
+                        .unwrap()
+                });
+                found.extend(words.filter(|word| !word.is_empty()).map(str::to_owned));
+            }
+        }
+    }
+    found
+}
+
+#[test]
+fn every_event_of_a_builder_is_in_the_table() {
+    assert_eq!(
+        said("src/session/scripts"),
+        listed("docs/talk.md", "What an evaluator or builder says")
+    );
+}
+
+#[test]
+fn every_event_of_a_target_is_in_the_table() {
+    let mut said = said("src/target/scripts");
+    // These two are said before root's script comes.
+    for word in ["ready", "go"] {
+        assert!(said.remove(word), "{word}");
+    }
+    assert_eq!(said, listed("docs/talk.md", "What a target says"));
+}
