@@ -32,7 +32,7 @@ use crate::process::lines::Line;
 use crate::process::signals::Signals;
 use crate::progress::nix_log::LogLine;
 use crate::progress::{Event, Observer, Phase};
-use crate::ssh::{self, Awaited, Patience, Said, Ssh};
+use crate::ssh::{self, Awaited, Patience, Said, Silence, Ssh};
 use crate::store_path::StorePath;
 
 /// How often a live display hears of the bytes received.
@@ -126,6 +126,8 @@ pub fn converse(
         missed_settings: request.decisive_settings(),
         greeted: false,
         patience: Some(Patience::new(Instant::now())),
+        silence: Silence::new(Instant::now()),
+        received: 0,
         sending: Sending::Nothing,
         copying: Copying::No,
         ended: None,
@@ -197,6 +199,10 @@ struct Conversation<'a> {
     greeted: bool,
     /// Until its work begins.
     patience: Option<Patience>,
+    /// From then on.
+    silence: Silence,
+    /// As many bytes had come through the relay at the last look.
+    received: u64,
     sending: Sending,
     copying: Copying,
     /// The script's last word, once it has come.
@@ -223,6 +229,7 @@ impl Conversation<'_> {
             self.be_patient()?;
             let heard = inbox.next(PULSE);
             self.hear_of_copying();
+            self.mind_silence(&heard);
             match heard {
                 Ok(Heard::Line(line)) => self.line(line)?,
                 Ok(Heard::Ssh(line)) => {
@@ -242,7 +249,7 @@ impl Conversation<'_> {
                     self.sending_error = Some(error).filter(|error| !is_broken_pipe(error));
                     self.speaker = None;
                 }
-                Err(RecvTimeoutError::Timeout) => {}
+                Ok(Heard::Alive) | Err(RecvTimeoutError::Timeout) => {}
                 Ok(Heard::StreamEnded) | Err(RecvTimeoutError::Disconnected) => break,
             }
         }
@@ -261,6 +268,24 @@ impl Conversation<'_> {
             }
         }
         Ok(())
+    }
+
+    /// Whether the other machine is still there.
+    fn mind_silence(&mut self, heard: &Result<Heard, RecvTimeoutError>) {
+        let received = self.relay.map_or(0, Relay::received);
+        let has_moved = std::mem::replace(&mut self.received, received) != received;
+        let now = Instant::now();
+        let news = match heard {
+            Ok(Heard::Alive) => self.silence.lives(now),
+            Ok(Heard::Line(_)) => self.silence.hears(now),
+            _ if has_moved || self.patience.is_some() => self.silence.hears(now),
+            Err(RecvTimeoutError::Timeout) => self.silence.waits(self.host, now),
+            // What ssh says comes from here, and while something waits to be shown nobody has waited for it.
+            _ => None,
+        };
+        if let Some(event) = news {
+            self.observer.see(event);
+        }
     }
 
     /// Whether the lent daemon is there, so that what comes now is said to be received.

@@ -12,6 +12,8 @@
 //! - [`promise`]: whether what was built is what was asked for;
 //! - [`relay`]: our Nix daemon, lent for the transfer of the result.
 
+#[cfg(test)]
+mod alive_tests;
 mod conversation;
 mod course;
 mod diagnosis;

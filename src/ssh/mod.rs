@@ -7,6 +7,7 @@ mod needs;
 mod patience;
 mod reasons;
 mod said;
+mod silence;
 mod stand_in;
 
 use std::cell::OnceCell;
@@ -28,6 +29,7 @@ use led::Led;
 pub use patience::{Awaited, Patience};
 pub use reasons::no_session;
 pub use said::Said;
+pub use silence::{ALIVE, Silence};
 
 /// Replaces the options with which we share connections (nixpkgs#538973).
 const DEFAULTS: &str = "NIXOS_REBUILD_SSH_DEFAULT_OPTS";

@@ -194,3 +194,37 @@ fn a_profile_that_would_go_back_to_something_else_stays() {
     });
     assert!(!nix_env.exists());
 }
+
+/// That it is on is said between pieces of its output, and never in one.
+#[test]
+fn a_change_that_says_nothing_lives() {
+    let machine = Machine::new();
+    let said = machine.path("said");
+    machine.activates(&format!(
+        "printf begin; tries=0
+         until [ \"$(grep -c '^@rebuild alive$' {0})\" -ge 2 ] || [ $((tries += 1)) -gt 400 ]; do sleep 0.05; done
+         printf 'x%.0s' $(seq 5000); printf end",
+        said.display()
+    ));
+    with_change(ProfileChange::Keep, |change| {
+        let mut command = Command::new("sh");
+        command.args(["-c", &machine.script(&Task::Change("one", change))]);
+        let out = fs::File::create(&said).unwrap();
+        assert!(command.stdin(Stdio::null()).stdout(out).status().unwrap().success());
+    });
+    let said = fs::read_to_string(said).unwrap();
+    assert!(said.matches("@rebuild alive\n").count() >= 2, "{said}");
+    let text = format!("begin{}end", "x".repeat(5000));
+    let (mut rest, mut output) = (said.as_str(), String::new());
+    while let Some((_, after)) = rest.split_once("@rebuild chunk ") {
+        let (length, after) = after.split_once('\n').unwrap();
+        let (chunk, after) = after.split_at(length.parse().unwrap());
+        output.push_str(chunk);
+        rest = after;
+    }
+    assert_eq!(output, text);
+    assert!(
+        rest.starts_with("@rebuild ended activation 0\n") || rest.starts_with("@rebuild alive\n"),
+        "{rest}"
+    );
+}

@@ -35,6 +35,7 @@ is_running() {
 follow() {
 	record=$records/$1
 	seen=$2
+	idle=0
 	while :; do
 		# In this order: what was written before the end is seen.
 		if is_running "$record"; then over=no; else over=yes; fi
@@ -51,7 +52,13 @@ follow() {
 		elif [ "$over" = yes ]; then
 			break
 		else
-			sleep 0.2 2>/dev/null || sleep 1
+			# Every two seconds that this is on, for an activation may say nothing for minutes.
+			[ $((idle % 10)) != 0 ] || event alive
+			idle=$((idle + 1))
+			sleep 0.2 2>/dev/null || {
+				sleep 1
+				idle=$((idle + 4))
+			}
 		fi
 	done
 	say_end "$record"
