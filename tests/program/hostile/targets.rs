@@ -152,7 +152,7 @@ fn a_line_without_end_costs_little() {
         (LOOK, "flood 200000000 >&2; echo >&2; weigh; say no-such-word"),
         (
             LOOK,
-            "printf '@rebuild host '; flood 200000000; echo; weigh; exec sleep 1000",
+            "printf '@rebuild host '; flood 200000000; weigh; echo; exec sleep 1000",
         ),
         (
             CHANGE,
