@@ -10,10 +10,10 @@ const REFUSED: &str = "echo 'ssh: connect to host target port 22: Connection ref
 const CUT: &str = "echo '@rebuild hello 0'; exit 255";
 
 /// A line, the commands that come before the inspection, and the number of the login that inspects. Before it are the first
-/// look, the question to root what the last change came to, and the daemon that takes the system.
+/// look and the question to root what the last change came to.
 const LINES: [(&str, &[&str], usize); 3] = [
-    ("switch --target-host target", &[BUILD, SEND], 4),
-    ("switch --store-path SYSTEM -c quiet --target-host target", &[SEND], 4),
+    ("switch --target-host target", &[BUILD, SEND], 3),
+    ("switch --store-path SYSTEM -c quiet --target-host target", &[SEND], 3),
     ("switch --rollback --target-host target", &[], 3),
 ];
 

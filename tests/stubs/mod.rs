@@ -204,7 +204,8 @@ impl Stage {
         self.hosts(&[name], others);
     }
 
-    /// Several of them. Where there is a file `NAME/login-N`, the login of that number does what it says instead.
+    /// Several of them. Where there is a file `NAME/login-N`, the login of that number does what it says
+    /// instead. One that becomes a Nix daemon does not count, for it comes beside others.
     pub fn hosts(&self, names: &[&str], others: &str) {
         let place = self.path("").display().to_string();
         let place = place.trim_end_matches('/');
@@ -225,9 +226,11 @@ impl Stage {
              until read -r line && [ \"$line\" = '@rebuild script' ]; do :; done
              dd bs=\"$size\" count=1 iflag=fullblock of=text.$$ 2>/dev/null
              place={place}/$host
-             echo >>\"$place/logins\"
-             other=$place/login-$(($(wc -l <\"$place/logins\")))
-             [ ! -e \"$other\" ] || . \"$other\"
+             if ! grep -q 'nix-daemon\" --stdio' text.$$; then
+                echo >>\"$place/logins\"
+                other=$place/login-$(($(wc -l <\"$place/logins\")))
+                [ ! -e \"$other\" ] || . \"$other\"
+             fi
              # As sshd makes a socket there that leads here.
              [ -z \"$forward\" ] || ln -s \"${{forward#*:}}\" \"${{forward%%:*}}\"
              cd \"$place/home\"
