@@ -197,8 +197,12 @@ mod tests {
         let start = Instant::now();
         let at = |seconds| start + Duration::from_secs(seconds);
         let mut watch = watch(1, start);
-        let from = "builder".to_owned();
-        watch.see(Event::Silent { from, since: at(70) }, at(78));
+        let silent = Event::Silent {
+            host: "builder".to_owned(),
+            takes: false,
+            since: at(70),
+        };
+        watch.see(silent, at(78));
         assert_eq!(
             lines(&watch, 24, 61, at(90)),
             [

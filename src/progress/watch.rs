@@ -79,9 +79,10 @@ pub(super) struct Watch {
     silence: Option<Silence>,
 }
 
-/// That nothing comes from a machine.
+/// That nothing comes from a machine, or goes to it.
 struct Silence {
-    from: String,
+    host: String,
+    takes: bool,
     since: Instant,
     /// Whether a line has said so, so that another one says when it is over.
     is_printed: bool,
@@ -126,7 +127,7 @@ impl Watch {
                 Vec::new()
             }
             Event::Text(line) => text(line),
-            Event::Silent { from, since } => self.falls_silent(from, since, now),
+            Event::Silent { host, takes, since } => self.falls_silent(host, takes, since, now),
             Event::SilenceOver { is_heard } => self.ends_silence(is_heard, now),
             Event::Detail(line) => self.said(1, line),
             Event::Nix(line) => self.nix(line, now),
@@ -164,10 +165,11 @@ impl Watch {
         line.map_or_else(Vec::new, |line| self.said(0, line))
     }
 
-    fn falls_silent(&mut self, from: String, since: Instant, now: Instant) -> Vec<Line> {
+    fn falls_silent(&mut self, host: String, takes: bool, since: Instant, now: Instant) -> Vec<Line> {
         let is_seen = self.is_live && self.is_going();
         self.silence = Some(Silence {
-            from,
+            host,
+            takes,
             since,
             is_printed: !is_seen,
         });
@@ -180,12 +182,14 @@ impl Watch {
     fn ends_silence(&mut self, is_heard: bool, now: Instant) -> Vec<Line> {
         match self.silence.take() {
             Some(Silence {
-                from,
+                host,
+                takes,
                 since,
                 is_printed: true,
             }) if is_heard => {
                 let after = elapsed(now.saturating_duration_since(since));
-                self.said(0, format!("{from} is heard again, after {after}"))
+                let what = if takes { "takes more" } else { "is heard" };
+                self.said(0, format!("{host} {what} again, after {after}"))
             }
             _ => Vec::new(),
         }
@@ -193,9 +197,10 @@ impl Watch {
 
     /// That nothing comes, and since when, if that is so.
     pub(super) fn silence(&self, now: Instant) -> Option<String> {
-        let Silence { from, since, .. } = self.silence.as_ref()?;
+        let Silence { host, takes, since, .. } = self.silence.as_ref()?;
         let quiet = elapsed(now.saturating_duration_since(*since));
-        Some(format!("nothing has come from {from} for {quiet}"))
+        let what = if *takes { "gone to" } else { "come from" };
+        Some(format!("nothing has {what} {host} for {quiet}"))
     }
 
     fn sent(&mut self, amount: Amount) -> Vec<Line> {

@@ -291,8 +291,11 @@ fn what_went_to_another_machine_was_copied() {
 }
 
 fn silent(since: Instant) -> Event {
-    let from = "builder".to_owned();
-    Event::Silent { from, since }
+    Event::Silent {
+        host: "builder".to_owned(),
+        takes: false,
+        since,
+    }
 }
 
 /// Without a display there is a line when it begins, one for each long silence after it, and one when it is over.
@@ -355,4 +358,22 @@ fn a_silence_ends_without_a_word_with_the_link_or_with_what_goes_on() {
         let run = run.see(Event::SilenceOver { is_heard: true });
         assert_eq!(run.lines.len(), 1);
     }
+}
+
+#[test]
+fn what_is_not_taken_has_other_words() {
+    let run = Run::new(0, false).phase(Phase::Receiving(Some("target".into())));
+    let silent = Event::Silent {
+        host: "target".into(),
+        takes: true,
+        since: run.start,
+    };
+    let run = run.at(8).see(silent).at(20).see(Event::SilenceOver { is_heard: true });
+    assert_eq!(
+        run.lines,
+        [
+            "nothing has gone to target for 8 s",
+            "target takes more again, after 20 s"
+        ]
+    );
 }

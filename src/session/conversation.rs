@@ -127,6 +127,7 @@ pub fn converse(
         greeted: false,
         patience: Some(Patience::new(Instant::now())),
         silence: Silence::new(Instant::now()),
+        taking: Silence::of_who_takes(Instant::now()),
         received: 0,
         sending: Sending::Nothing,
         copying: Copying::No,
@@ -201,6 +202,8 @@ struct Conversation<'a> {
     patience: Option<Patience>,
     /// From then on.
     silence: Silence,
+    /// Of the machine to which it goes.
+    taking: Silence,
     /// As many bytes had come through the relay at the last look.
     received: u64,
     sending: Sending,
@@ -283,7 +286,11 @@ impl Conversation<'_> {
             // What ssh says comes from here, and while something waits to be shown nobody has waited for it.
             _ => None,
         };
-        if let Some(event) = news {
+        let taken = match self.receiver {
+            Some(receiver) if self.relay.is_some_and(Relay::is_stuck) => self.taking.waits(receiver, now),
+            _ => self.taking.hears(now),
+        };
+        for event in news.into_iter().chain(taken) {
             self.observer.see(event);
         }
     }

@@ -19,6 +19,8 @@ const LOOK: Duration = Duration::from_secs(1);
 /// lives: an evaluation that has nothing to say is not taken for a link that is gone.
 #[derive(Debug)]
 pub struct Silence {
+    /// Whether it is to take something, and not to say something.
+    takes: bool,
     /// Whether it has ever said that it lives. Who has not is not expected to.
     lives: bool,
     /// For so long nothing has come, as far as it was waited for.
@@ -32,10 +34,21 @@ impl Silence {
     #[must_use]
     pub fn new(now: Instant) -> Self {
         Self {
+            takes: false,
             lives: false,
             quiet: Duration::ZERO,
             looked: now,
             is_told: false,
+        }
+    }
+
+    /// The same of a machine that is to take something: it is heard when it does.
+    #[must_use]
+    pub fn of_who_takes(now: Instant) -> Self {
+        Self {
+            takes: true,
+            lives: true,
+            ..Self::new(now)
         }
     }
 
@@ -60,7 +73,8 @@ impl Silence {
         }
         self.is_told = true;
         Some(Event::Silent {
-            from: host.to_string(),
+            host: host.to_string(),
+            takes: self.takes,
             since: now.checked_sub(self.quiet)?,
         })
     }
@@ -111,7 +125,8 @@ mod tests {
 
         fn silent_since(&self, seconds: u64) -> Event {
             Event::Silent {
-                from: self.place.host().unwrap().to_string(),
+                host: self.place.host().unwrap().to_string(),
+                takes: false,
                 since: self.at(seconds),
             }
         }
