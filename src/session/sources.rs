@@ -11,6 +11,7 @@ use super::request::Need;
 use crate::failure::Failure;
 use crate::sources::collect::Collection;
 use crate::sources::environment::{Chosen, Environment, Missed};
+use crate::sources::large::large;
 use crate::sources::mirror::{Entry, Shared, each};
 use crate::sources::proof::proof;
 use crate::sources::record::{Kept, Record};
@@ -105,6 +106,7 @@ impl Sources {
             proof: proof(self.collection.mirror()),
             trees: self.collection.trees().iter().cloned().collect(),
             fixed: self.collection.fixed().iter().cloned().collect(),
+            large: large(self.collection.mirror(), self.lock.as_ref().map(Lock::path)),
         }
     }
 

@@ -20,6 +20,7 @@ pub mod flakes;
 pub(crate) mod fuzz;
 mod git;
 mod guard;
+pub mod large;
 pub mod literals;
 pub mod mirror;
 mod opening;

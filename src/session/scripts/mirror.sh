@@ -2,8 +2,9 @@
 # The client's files here: whole sets of them ("mirrors", src/sources/mirror.rs) by their digest, and store paths
 # ("trees") by their name. Both are kept between runs (kept.sh), for the next one to begin with.
 
-# receive DIGEST BASE PROOF TREE... [fixed:TREE...]: sets $mirror to DIGEST, which is then here and is what the client means, if PROOF tells
-# (proof.sh). If it was not, the client sends what makes it of BASE, or all of it.
+# receive DIGEST BASE PROOF TREE... [fixed:TREE...] [large:DIRECTORY | whole:DIRECTORY...]: sets $mirror to DIGEST, which is
+# then here and is what the client means, if PROOF tells (proof.sh). If it was not, the client sends what makes it of BASE, or
+# all of it.
 receive() {
 	mirror=$1 base=$2 proof=$3
 	shift 3
@@ -27,12 +28,14 @@ receive() {
 	receive_trees "$@"
 }
 
-# without_marks WORD...: sets $unmarked to those without "fixed:".
+# without_marks WORD...: sets $unmarked to those without a mark. The large directories go to a file for view.sh.
 without_marks() {
 	unmarked=''
+	: >"$work/large"
 	for name; do
 		case $name in
 		fixed:*) ;;
+		large:* | whole:*) printf '%s\n' "$name" >>"$work/large" ;;
 		*) unmarked="$unmarked $name" ;;
 		esac
 	done
