@@ -27,8 +27,12 @@ pub struct Sources {
     missed: Missed,
     record: Option<Record>,
     unread: BTreeSet<PathBuf>,
+    /// What the record had of that, and of variables.
+    before: (BTreeSet<PathBuf>, BTreeSet<String>),
     /// What the other machine has, if it still has it: after the last evaluation, then after the last round of this one.
     base: Shared,
+    /// Whether something was sent since what is there was last remembered.
+    has_news: bool,
     lock: Option<Lock>,
 }
 
@@ -70,13 +74,15 @@ impl Sources {
     pub fn new(mut collection: Collection, mut environment: Environment, record: Record, lock: Option<Lock>) -> Self {
         let kept = record.read();
         collection.remember(&kept);
-        environment.remember(kept.variables);
+        environment.remember(kept.variables.clone());
         let base = kept.mirror;
         Self {
             collection,
             environment,
             missed: Missed::default(),
             unread: BTreeSet::new(),
+            before: (kept.unread, kept.variables),
+            has_news: false,
             record: Some(record),
             base,
             lock,
@@ -91,6 +97,8 @@ impl Sources {
             environment: Environment::default(),
             missed: Missed::default(),
             unread: BTreeSet::new(),
+            before: (BTreeSet::new(), BTreeSet::new()),
+            has_news: false,
             record: None,
             base: Shared::default(),
             lock: None,
@@ -121,6 +129,7 @@ impl Sources {
     pub(super) fn change(&mut self, has: Has) -> Option<Steps> {
         let wanted = self.collection.mirror().clone();
         let base = std::mem::replace(&mut self.base, wanted);
+        self.has_news |= has != Has::All;
         match has {
             Has::All => None,
             Has::Base => {
@@ -178,6 +187,23 @@ impl Sources {
     pub(super) fn hear_lock(&mut self, line: &str) {
         if let Some(lock) = &mut self.lock {
             lock.hear(line);
+        }
+    }
+
+    /// The other machine has all that was sent, and may have made it of what we remember: of what is large it makes no copy
+    /// (`take_over` in `scripts/mirror.sh`). So that is remembered at once, whatever comes of the evaluation.
+    pub(super) fn keep_base(&mut self) {
+        if !std::mem::take(&mut self.has_news) || large(&self.base, None).is_empty() {
+            return;
+        }
+        let (unread, variables) = self.before.clone();
+        let mirror = self.base.clone();
+        if let Some(record) = &self.record {
+            record.write(&Kept {
+                mirror,
+                unread,
+                variables,
+            });
         }
     }
 

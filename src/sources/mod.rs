@@ -13,6 +13,7 @@
 //! - [`archive`]: files as a tar stream.
 
 pub mod archive;
+pub mod bare;
 pub mod collect;
 pub mod environment;
 pub mod flakes;
