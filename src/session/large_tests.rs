@@ -27,7 +27,7 @@ const SCRIPTS: [&str; 5] = [
     include_str!("scripts/mirror.sh"),
 ];
 
-const MANY: usize = 3000;
+const MANY: usize = 1200;
 
 fn file(text: &str) -> Entry {
     Entry::Content {

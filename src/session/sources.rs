@@ -68,6 +68,14 @@ impl Added {
     }
 }
 
+/// Where a lock file is, or will be: its directory may be a link.
+fn really(lock: &Lock) -> PathBuf {
+    let path = lock.path();
+    let directory = path.parent().and_then(|parent| parent.canonicalize().ok());
+    let real = directory.zip(path.file_name()).map(|(directory, name)| directory.join(name));
+    real.unwrap_or_else(|| path.to_owned())
+}
+
 impl Sources {
     /// For an evaluation whose files are recorded there.
     #[must_use]
@@ -114,7 +122,7 @@ impl Sources {
             proof: proof(self.collection.mirror()),
             trees: self.collection.trees().iter().cloned().collect(),
             fixed: self.collection.fixed().iter().cloned().collect(),
-            large: large(self.collection.mirror(), self.lock.as_ref().map(Lock::path)),
+            large: large(self.collection.mirror(), self.lock.as_ref().map(really).as_deref()),
         }
     }
 

@@ -6,6 +6,7 @@ use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
+use super::guard;
 use super::mirror::{Entry, Mirror};
 
 /// A directory with more names below it than these is large. To copy so many by links takes some 20 ms.
@@ -69,9 +70,11 @@ pub fn large(mirror: &Mirror, lock: Option<&Path>) -> Vec<Large> {
     without_lower(found)
 }
 
+/// Git writes into its own directory when a lock file becomes git's.
 fn can_be_one(path: &Path, entry: &Entry, lock: Option<&Path>) -> bool {
     let is_above_lock = lock.is_some_and(|lock| lock.starts_with(path));
-    matches!(entry, Entry::Open { .. }) && path != Path::new("/") && !is_above_lock
+    let is_open = matches!(entry, Entry::Open { .. }) && path != Path::new("/");
+    is_open && !is_above_lock && !guard::is_in_git(path)
 }
 
 /// In the order of their names, and without those that lie in another one.
@@ -150,6 +153,9 @@ mod tests {
         assert_eq!(words(&flake, Some("/f/g/flake.lock")), ["whole:/f/g/h"]);
         assert_eq!(words(&flake, Some("/f/g/h/flake.lock")), Vec::<String>::new());
         assert_eq!(words(&flake, Some("/f/g/hi/flake.lock")), ["whole:/f/g/h"]);
+        let git = mirror(&[("/f/.git/objects", 2000, content()), ("/f/.git", 2000, content()), ("/f/g", 2000, content())]);
+        assert_eq!(words(&git, Some("/f/flake.lock")), ["whole:/f/g"]);
+        assert_eq!(words(&git, None), ["whole:/f"]);
     }
 
     /// A directory of which only some names are known is in no listing as it is, and is no place that is mounted.
