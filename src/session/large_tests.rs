@@ -1,6 +1,7 @@
 //! What is large, from what is sent to what lies there: our stream, and the scripts of the other side with real directories.
 
 use std::fs;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
@@ -40,7 +41,12 @@ fn file(text: &str) -> Entry {
 /// A configuration, and beside it a directory in which the same is there of many names.
 fn many(each: &Entry) -> Mirror {
     let open = || Entry::Open { mtime: Some(5) };
-    let few = [("/", open()), ("/c", open()), ("/c/x.nix", file("1")), ("/c/data", open())];
+    let few = [
+        ("/", open()),
+        ("/c", open()),
+        ("/c/x.nix", file("1")),
+        ("/c/data", open()),
+    ];
     let mut entries: std::collections::BTreeMap<PathBuf, Entry> = few.map(|(path, entry)| (path.into(), entry)).into();
     entries.extend((0..MANY).map(|number| (format!("/c/data/f{number}").into(), each.clone())));
     Mirror { entries }
@@ -88,12 +94,26 @@ fn shell(place: &Path, mirror: &Mirror, base: Option<&Mirror>, script: &str) -> 
     Command::new("sh")
         .current_dir(place)
         .env("need", need.words())
+        .env("PATH", programs(place))
         .args(["-c", &(SCRIPTS.concat() + "begin; forget_before_boot\n" + script)])
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
         .unwrap()
+}
+
+/// Those in the directory `programs` there, if it is there.
+fn programs(place: &Path) -> std::ffi::OsString {
+    let own = Some(place.join("programs")).filter(|programs| programs.exists());
+    own.map_or_else(|| std::env::var_os("PATH").unwrap(), Into::into)
+}
+
+/// Makes these be busybox's; false where there is none.
+fn use_busybox(place: &Path) -> bool {
+    let link = "busybox=$(command -v busybox) && mkdir programs &&
+        for name in $(busybox --list); do ln -s \"$busybox\" \"programs/${name##*/}\"; done && echo yes";
+    out(place, link) == "yes"
 }
 
 /// What a run says that is sent `stream`.
@@ -107,8 +127,14 @@ fn said(place: &Path, mirror: &Mirror, base: Option<&Mirror>, stream: &[u8]) -> 
 
 /// Runs a command there.
 fn out(place: &Path, command: &str) -> String {
-    let output = Command::new("sh").current_dir(place).args(["-c", command]).output().unwrap();
-    String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).trim().to_owned()
+    let output = Command::new("sh")
+        .current_dir(place)
+        .args(["-c", command])
+        .output()
+        .unwrap();
+    String::from_utf8_lossy(&[output.stdout, output.stderr].concat())
+        .trim()
+        .to_owned()
 }
 
 const BASE: &str = "@rebuild receiving base\n@rebuild need \n";
@@ -161,8 +187,14 @@ fn whatever_becomes_of_its_files_is_what_is_there() {
     ] {
         assert_eq!(said(place.path(), &new, Some(&base), &difference(&new, &base)), BASE);
         // Whoever changes a name in a directory sets its time back.
-        let times = out(place.path(), "stat -c %Y cache/client/mirrors/*/c cache/client/mirrors/*/c/data 2>/dev/null | sort -u");
-        assert!(times == "5" || !matches!(new.entries.get(Path::new("/c/data")), Some(Entry::Open { .. })), "{times}");
+        let times = out(
+            place.path(),
+            "stat -c %Y cache/client/mirrors/*/c cache/client/mirrors/*/c/data 2>/dev/null | sort -u",
+        );
+        assert!(
+            times == "5" || !matches!(new.entries.get(Path::new("/c/data")), Some(Entry::Open { .. })),
+            "{times}"
+        );
         base = new;
     }
 }
@@ -173,7 +205,12 @@ fn one_that_another_run_uses_stays() {
     let place = tempfile::tempdir().unwrap();
     let base = many(&file("1"));
     said(place.path(), &base, None, &whole(&base));
-    let mut living = shell(place.path(), &base, None, "receive $need >said; : >begun; exec tail -f /dev/null");
+    let mut living = shell(
+        place.path(),
+        &base,
+        None,
+        "receive $need >said; : >begun; exec tail -f /dev/null",
+    );
     while !place.path().join("begun").exists() {
         assert_eq!(living.try_wait().unwrap(), None);
         std::thread::sleep(std::time::Duration::from_millis(5));
@@ -188,9 +225,18 @@ fn one_that_another_run_uses_stays() {
         assert_eq!(String::from_utf8_lossy(&output.stdout), have);
     }
     // A neighbour changes it, and whoever comes then finds it so. Where that other run has it mounted, nothing goes.
-    out(place.path(), &format!("echo theirs >cache/client/mirrors/{}/c/data/f8", base.digest()));
-    assert_eq!(said(place.path(), &base, None, &whole(&base)), format!("@rebuild damaged\n{NONE}"));
-    let those = format!("find cache/client/mirrors/{}.run.*/c/data -type f | wc -l", base.digest());
+    out(
+        place.path(),
+        &format!("echo theirs >cache/client/mirrors/{}/c/data/f8", base.digest()),
+    );
+    assert_eq!(
+        said(place.path(), &base, None, &whole(&base)),
+        format!("@rebuild damaged\n{NONE}")
+    );
+    let those = format!(
+        "find cache/client/mirrors/{}.run.*/c/data -type f | wc -l",
+        base.digest()
+    );
     assert_eq!(out(place.path(), &those), MANY.to_string());
     living.kill().unwrap();
     living.wait().unwrap();
@@ -239,6 +285,12 @@ fn bare_names_take_as_many_bytes_as_they_have() {
     assert_eq!(said(place.path(), &names, None, &stream), NONE);
     let there = "cat cache/client/mirrors/*/c/data/a.nix cache/client/mirrors/*/c/data/f0 | tr -d '\\n'
         stat -c ' %Y' cache/client/mirrors/*/c/data";
+    let busy = tempfile::tempdir().unwrap();
+    if use_busybox(busy.path()) {
+        assert_eq!(said(busy.path(), &names, None, &stream), NONE);
+    } else {
+        writeln!(std::io::stderr(), "busybox is not here: not tried").unwrap();
+    }
     // Root reads what is shut.
     if nix::unistd::geteuid().is_root() {
         assert_eq!(out(place.path(), there), "{ } 5");
@@ -260,7 +312,13 @@ fn a_neighbours_link_is_not_followed() {
     change.removed.clear();
     let (removed, added) = (Some(change.removed), Added::Some(change.added));
     fs::write(place.path().join("mine"), "mine").unwrap();
-    out(place.path(), &format!("ln -sf $PWD/mine cache/client/mirrors/{}/c/data/f7", base.digest()));
-    assert_eq!(said(place.path(), &names, Some(&base), &bytes(&Steps { removed, added })), BASE);
+    out(
+        place.path(),
+        &format!("ln -sf $PWD/mine cache/client/mirrors/{}/c/data/f7", base.digest()),
+    );
+    assert_eq!(
+        said(place.path(), &names, Some(&base), &bytes(&Steps { removed, added })),
+        BASE
+    );
     assert_eq!(fs::read_to_string(place.path().join("mine")).unwrap(), "mine");
 }

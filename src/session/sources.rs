@@ -72,7 +72,9 @@ impl Added {
 fn really(lock: &Lock) -> PathBuf {
     let path = lock.path();
     let directory = path.parent().and_then(|parent| parent.canonicalize().ok());
-    let real = directory.zip(path.file_name()).map(|(directory, name)| directory.join(name));
+    let real = directory
+        .zip(path.file_name())
+        .map(|(directory, name)| directory.join(name));
     real.unwrap_or_else(|| path.to_owned())
 }
 

@@ -118,10 +118,7 @@ mod tests {
 
     fn words(mirror: &Mirror, lock: Option<&str>) -> Vec<String> {
         let large = large(mirror, lock.map(Path::new));
-        large
-            .iter()
-            .map(|large| large.word().into_string().unwrap())
-            .collect()
+        large.iter().map(|large| large.word().into_string().unwrap()).collect()
     }
 
     #[test]
@@ -140,9 +137,15 @@ mod tests {
             ("/s", 3000, shut),
         ]);
         // "/c/data" has more than a thousand besides its large ones, and "/c" has not.
-        assert_eq!(words(&many, None), ["whole:/c/data", "whole:/d", "large:/g", "large:/s"]);
+        assert_eq!(
+            words(&many, None),
+            ["whole:/c/data", "whole:/d", "large:/g", "large:/s"]
+        );
         let lower = mirror(&[("/c/data/a", 1001, content()), ("/c/x y\n*'", 1500, content())]);
-        assert_eq!(words(&lower, None), ["whole:/c/data/a", "whole:/c/x\\040y\\012\\052\\047"]);
+        assert_eq!(
+            words(&lower, None),
+            ["whole:/c/data/a", "whole:/c/x\\040y\\012\\052\\047"]
+        );
     }
 
     #[test]
@@ -153,7 +156,11 @@ mod tests {
         assert_eq!(words(&flake, Some("/f/g/flake.lock")), ["whole:/f/g/h"]);
         assert_eq!(words(&flake, Some("/f/g/h/flake.lock")), Vec::<String>::new());
         assert_eq!(words(&flake, Some("/f/g/hi/flake.lock")), ["whole:/f/g/h"]);
-        let git = mirror(&[("/f/.git/objects", 2000, content()), ("/f/.git", 2000, content()), ("/f/g", 2000, content())]);
+        let git = mirror(&[
+            ("/f/.git/objects", 2000, content()),
+            ("/f/.git", 2000, content()),
+            ("/f/g", 2000, content()),
+        ]);
         assert_eq!(words(&git, Some("/f/flake.lock")), ["whole:/f/g"]);
         assert_eq!(words(&git, None), ["whole:/f"]);
     }
