@@ -261,3 +261,57 @@ impl Sources {
         self.lock.as_ref().filter(|lock| lock.is_taken()).map(Lock::path)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sources::mirror::{Kind, Mirror};
+
+    /// Sources with a directory of so many files, and what remembers them.
+    fn sources(number: usize, place: &Path) -> (Sources, Record) {
+        let directory = place.join("data");
+        std::fs::create_dir_all(&directory).unwrap();
+        for number in 0..number {
+            std::fs::write(directory.join(number.to_string()), "x").unwrap();
+        }
+        let mut collection = Collection::new(SearchPath::none(), PathBuf::from("/"));
+        collection.add_asked(&directory);
+        let record = Record::new(&place.join("cache"), &["x"]);
+        let sources = Sources::new(collection, Environment::default(), record.clone(), None);
+        (sources, record)
+    }
+
+    /// Over there it may be made of what the last evaluation left: if this one fails, that is there no more.
+    #[test]
+    fn what_is_large_is_remembered_before_anything_comes_of_it() {
+        let place = tempfile::tempdir_in("/var/tmp").unwrap();
+        let (mut few, record) = sources(10, place.path());
+        few.change(Has::Nothing);
+        few.keep_base();
+        assert_eq!(record.read(), Kept::default());
+        let (mut many, record) = sources(1100, place.path());
+        assert_eq!(many.need().large.len(), 1);
+        many.change(Has::All);
+        many.keep_base();
+        assert_eq!(record.read(), Kept::default());
+        let kept = Kept {
+            mirror: Mirror {
+                entries: [("/x".into(), Entry::Shut(Kind::File))].into(),
+            }
+            .into(),
+            unread: [place.path().join("data/7")].into(),
+            variables: ["COLOUR".to_owned()].into(),
+        };
+        record.write(&kept);
+        let (mut many, record) = sources(1100, place.path());
+        assert_eq!(many.need().base, Some(kept.mirror.digest()));
+        many.change(Has::Nothing);
+        many.keep_base();
+        let then = record.read();
+        assert_eq!(then.mirror.digest(), many.need().mirror);
+        // Of what was read, only an evaluation that came to its end can tell.
+        assert_eq!((then.unread, then.variables), (kept.unread, kept.variables));
+        let (again, _) = sources(1100, place.path());
+        assert_eq!(again.need().base, Some(many.need().mirror));
+    }
+}
