@@ -22,6 +22,8 @@ mod frames;
 pub(crate) mod fuzz;
 #[cfg(test)]
 mod kept_tests;
+#[cfg(test)]
+mod large_tests;
 mod listening;
 pub mod lock;
 mod missing;

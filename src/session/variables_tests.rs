@@ -8,7 +8,7 @@ const SCRIPT: &str = include_str!("scripts/variables.sh");
 fn sh(place: &Path, script: &str) -> String {
     let beginning = "set -u
         rb_watches=yes rb_entry=/c.nix rb_tell_unread=no rb_hidden=1 tilde='' listeners='' holder=''
-        state=$PWD work=$PWD/run share=$PWD/share\n";
+        state=$PWD work=$PWD/run share=$PWD/share mirror=m\n";
     let output = Command::new("sh")
         .current_dir(place)
         .env("LC_ALL", "C.UTF-8")
@@ -21,11 +21,11 @@ fn sh(place: &Path, script: &str) -> String {
 /// What is told of a configuration of one file, where COLOUR is not sent.
 fn told(file: &[u8]) -> String {
     let place = tempfile::tempdir().unwrap();
-    for directory in ["run/mirror", "share"] {
+    for directory in ["run", "mirrors/m", "share"] {
         std::fs::create_dir_all(place.path().join(directory)).unwrap();
     }
     for (name, text) in [
-        ("run/mirror/c.nix", file),
+        ("mirrors/m/c.nix", file),
         ("share/trees", b""),
         ("run/evaluated", b""),
         ("run/exports", b"# withheld COLOUR\n"),

@@ -127,6 +127,7 @@ tell_lock() {
 adopt() {
 	for name; do
 		case $name in
+		large:* | whole:*) continue ;;
 		fixed:* | *-source) name=${name#fixed:} ;;
 		*) continue ;;
 		esac

@@ -92,6 +92,11 @@ is_claimed() {
 	grep -qxF -e "$1" "$state"/run.*/claims 2>/dev/null
 }
 
+# is_anothers NAME: claimed by another run than this one.
+is_anothers() {
+	grep -lxF -e "$1" "$state"/run.*/claims 2>/dev/null | grep -qvxF "$work/claims"
+}
+
 # keep NEW NAME: what is whole gets its name, unless another run has been quicker.
 keep() {
 	if hold; then
@@ -117,16 +122,22 @@ forget() {
 	hold || return 0
 	for name in $names; do
 		# Another run may have been quicker.
-		is_claimed "$1/$name" || ! is_there "$state/$1/$name" || mv "$state/$1/$name" "$work/forgotten/"
+		is_claimed "$1/${name%.run.*}" || ! is_there "$state/$1/$name" || mv "$state/$1/$name" "$work/forgotten/"
 	done
 	let_go
 	empty_forgotten
 }
 
-# take_away NAME: whoever uses it.
+# take_away NAME: whoever uses it. Its files stay as long as another run does, which may have them mounted (view.sh), under
+# another name that is the first to be forgotten.
 take_away() {
 	hold || :
-	! is_there "$state/$1" || mv "$state/$1" "$work/forgotten/"
+	if is_anothers "$1" && is_there "$state/$1"; then
+		mv "$state/$1" "$state/$1.${work##*/}"
+		touch -d @0 "$state/$1.${work##*/}"
+	elif is_there "$state/$1"; then
+		mv "$state/$1" "$work/forgotten/"
+	fi
 	let_go
 	empty_forgotten
 }
@@ -183,7 +194,7 @@ forget_nix_cache() {
 	size=$(du -sk "$state/nix-cache" 2>/dev/null)
 	[ "${size%%[!0-9]*}" -gt "$rb_most_kept" ] || return 0
 	hold || return 0
-	grep -lxF nix-cache "$state"/run.*/claims | grep -qvxF "$work/claims" || mv "$state/nix-cache" "$work/forgotten/"
+	is_anothers nix-cache || mv "$state/nix-cache" "$work/forgotten/"
 	let_go
 	empty_forgotten
 } 2>/dev/null
