@@ -25,6 +25,7 @@ use crate::ssh::{self, Ssh};
 use crate::store_path::StorePath;
 use crate::surroundings::Surroundings;
 pub use here::RootHere;
+pub use changing::Incomplete;
 pub use inspection::{Inquiry, Inspection};
 pub use opening::{Connection, reach};
 use password::Password;
