@@ -269,7 +269,9 @@ impl Target {
                 Place::Here => "there is none here",
                 Place::There(_) => "there is none over ssh",
             };
-            return Failure::new(format!("{program} on {on} wants a terminal, and {none}: nothing was changed"))
+            return Failure::new(format!(
+                "{program} on {on} wants a terminal, and {none}: nothing was changed"
+            ))
             .with_remedy(format!("in its sudoers file: Defaults:{user} !requiretty"));
         }
         let words = words.map_or(String::new(), |words| format!(" ({words})"));
@@ -292,7 +294,11 @@ impl Target {
     /// answers has the password alone (nixpkgs#540098).
     fn other_ways(&self, modules: &str) -> String {
         let program = program(self.rights.elevation);
-        let other = if self.rights.elevation == Elevation::Sudo { "run0" } else { "sudo" };
+        let other = if self.rights.elevation == Elevation::Sudo {
+            "run0"
+        } else {
+            "sudo"
+        };
         let way = match self.place {
             Place::Here => format!("without -S, {program} itself asks on this terminal"),
             Place::There(_) => "log in as root there: --target-host root@HOST".to_owned(),
