@@ -205,6 +205,9 @@ case_traits_whether_a_secret_is_there() {
 	expect_seen '[true,true,true,false,false]' '[true,false]' '[true]'
 	must_sh_on builder '! grep -rqF hidden-content ~builder/.cache/rebuild /dev/shm; ! find ~builder/.cache/rebuild | grep -q not-named'
 	# What is in it, and names that nobody has said.
+	# From a directory that is not sent: no shell of ours says anything of that.
+	must lab on pi env -C /run/secrets.d timeout 300 rebuild dry-build --eval-on builder
+	expect_lacks "$errors" "can't cd"
 	given <<<'[ "db" (builtins.readFile "/run/secrets/wifi") ]'
 	on pi rebuild dry-build --eval-on builder
 	expect_failure
