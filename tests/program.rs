@@ -11,6 +11,8 @@ mod changes;
 mod configurations;
 #[path = "program/display.rs"]
 mod display;
+#[path = "program/ended.rs"]
+mod ended;
 #[path = "program/hostile/mod.rs"]
 mod hostile;
 #[path = "program/output.rs"]

@@ -206,6 +206,7 @@ impl Run<'_> {
         // From here on an interrupt is between two changes, not before them.
         self.signals.check()?;
         let mut is_the_same = false;
+        let mut incomplete = None;
         match activation {
             None => self.link_system(&system, builder)?,
             Some(activation) => {
@@ -226,14 +227,19 @@ impl Run<'_> {
                     profile,
                     activation: Some(activation),
                 };
-                self.target.change(&change, self.ssh, observer, self.signals)?;
+                incomplete = self.target.change(&change, self.ssh, observer, self.signals)?;
             }
         }
-        if let (Some(next_boot), Some(activation)) = (next_boot, activation) {
+        let has_changed = incomplete.as_ref().is_none_or(|it| it.has_changed);
+        if let (Some(next_boot), Some(activation), true) = (next_boot, activation, has_changed) {
             let hint = next_boot.hint(activation.action, activation.specialisation.as_deref());
             observer.see(Event::Text(hint));
         }
+        is_the_same &= incomplete.is_none();
         observer.see(Event::Finished { is_the_same });
+        if let Some(incomplete) = incomplete {
+            return Err(incomplete.failure.into());
+        }
         // Last, for the path that ends this line goes to stdout.
         done("The new configuration is", system.as_str())
     }

@@ -107,3 +107,30 @@ fn the_log_is_read_to_its_end() {
     assert!(said.ends_with("\"msg\":\"last\"}\n5001\n"), "{said}");
     assert_eq!(said.lines().count(), 3, "{said}");
 }
+
+/// The client's current directory may be one that it does not send (`/run/w`), or be gone: no shell says so, and the evaluation
+/// goes on, as it does there.
+#[test]
+fn a_current_directory_that_is_not_there_is_no_word_of_ours() {
+    let place = tempfile::tempdir().unwrap();
+    std::fs::write(place.path().join("exports"), "export HERE=yes\n").unwrap();
+    std::fs::write(place.path().join("file"), "").unwrap();
+    std::fs::create_dir(place.path().join("-there")).unwrap();
+    let evaluate = include_str!("scripts/evaluate.sh");
+    for (directory, expected) in [
+        ("/run/w-of-nobody", ""),
+        ("$PWD/file", ""),
+        ("'/run/it'\\''s mine'", ""),
+        ("./-there", "/-there"),
+    ] {
+        let script = format!(
+            "{evaluate}
+             nix_bin=/nix remote=daemon rb_directory=\"{directory}\" work=$PWD
+             print_environment >environment
+             sh -c '. ./environment; echo \"$HERE:$(pwd)\"' 2>&1"
+        );
+        let said = sh(place.path(), &script);
+        let here = place.path().canonicalize().unwrap();
+        assert_eq!(said, format!("yes:{}{expected}\n", here.display()), "{directory}");
+    }
+}

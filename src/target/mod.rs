@@ -24,6 +24,7 @@ use crate::plan::{Elevation, Rights};
 use crate::ssh::{self, Ssh};
 use crate::store_path::StorePath;
 use crate::surroundings::Surroundings;
+pub use changing::Incomplete;
 pub use here::RootHere;
 pub use inspection::{Inquiry, Inspection};
 pub use opening::{Connection, reach};

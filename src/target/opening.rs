@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 
-use super::changing::Output;
+use super::changing::{Output, meaning};
 use super::password::{Password, is_on_terminal};
 use super::reply::{Ending, Record, Reply};
 use super::session::{Next, Session};
@@ -43,9 +43,10 @@ struct Seen {
 /// What became of an attempt to be root.
 enum Attempt {
     Root(Session),
-    Refused(Failure),
-    /// What hands the password over is not there yet.
-    Later,
+    /// Not taken; whether another try may help.
+    Refused(Failure, bool),
+    /// What hands the password over is not there yet; what PAM may ask for beside it.
+    Later(Option<String>),
 }
 
 /// A connection that others share as long as it is kept.
@@ -175,17 +176,20 @@ impl Target {
             tries += 1;
             match self.try_root(user, ssh, observer, signals)? {
                 Attempt::Root(session) => return Ok(Some(session)),
-                Attempt::Later if needed_now => return Err(self.missing(AGENT).into()),
-                Attempt::Later => {
+                Attempt::Later(_) if needed_now => return Err(self.missing(AGENT).into()),
+                Attempt::Later(asks) => {
+                    let more = asks.map_or(String::new(), |modules| {
+                        format!("; PAM there has {modules} for it, so it may be refused then (nixpkgs#540098)")
+                    });
                     observer.see(Event::Text(format!(
                         "{} has no {AGENT}, which hands the password to run0: if the new system has it, the password is \
-                         tried after the build",
+                         tried after the build{more}",
                         self.label()
                     )));
                     return Ok(None);
                 }
-                Attempt::Refused(failure) => {
-                    if !self.rights.ask_password || tries == TRIES || !is_on_terminal() {
+                Attempt::Refused(failure, may_help) => {
+                    if !may_help || !self.rights.ask_password || tries == TRIES || !is_on_terminal() {
                         return Err(failure.into());
                     }
                     observer.see(Event::Text(format!("{failure}")));
@@ -198,22 +202,26 @@ impl Target {
         let text = self.elevating().task(&Task::Tell, self.systemd_run)?;
         let mut session = Session::start(&self.place, ssh, &text, observer)?;
         session.is_quiet = true;
+        let mut asks = None;
         loop {
             match session.next(observer, signals)? {
                 Next::Reply(Reply::Root) => {
                     session.is_quiet = false;
                     return Ok(Attempt::Root(session));
                 }
+                Next::Reply(Reply::Asks(modules)) => asks = Some(modules),
                 Next::Reply(Reply::Missing(program)) => {
                     session.is_over();
                     if program == AGENT {
-                        return Ok(Attempt::Later);
+                        return Ok(Attempt::Later(asks));
                     }
                     return Err(self.missing(&program).into());
                 }
                 Next::Reply(Reply::Refused | Reply::Left) => {
                     session.is_over();
-                    return Ok(Attempt::Refused(self.refused(user, session.last_words())));
+                    let failure = self.refused(user, session.last_words(), asks.as_deref());
+                    // A key may count what it is answered with, and shut itself after a few.
+                    return Ok(Attempt::Refused(failure, asks.is_none()));
                 }
                 Next::Reply(_) | Next::Output(_) => {}
                 Next::End => return Err(session.broken(observer, signals)?.into()),
@@ -252,21 +260,27 @@ impl Target {
         )
     }
 
-    pub(super) fn refused(&self, user: &str, words: Option<&str>) -> Failure {
+    /// `asks` are modules of PAM that may ask for something else than the password.
+    pub(super) fn refused(&self, user: &str, words: Option<&str>, asks: Option<&str>) -> Failure {
         let (on, program) = (self.label(), program(self.rights.elevation));
         // It refuses before it looks at any password (sudoers' requiretty).
         if words.is_some_and(|words| words.contains("must have a tty")) {
+            let none = match self.place {
+                Place::Here => "there is none here",
+                Place::There(_) => "there is none over ssh",
+            };
             return Failure::new(format!(
-                "{program} on {on} wants a terminal, and there is none over ssh: nothing was changed"
+                "{program} on {on} wants a terminal, and {none}: nothing was changed"
             ))
             .with_remedy(format!("in its sudoers file: Defaults:{user} !requiretty"));
         }
         let words = words.map_or(String::new(), |words| format!(" ({words})"));
         if self.password.is_some() {
+            let remedy = asks.map_or_else(|| "nothing was changed".to_owned(), |modules| self.other_ways(modules));
             return Failure::new(format!(
                 "the password is wrong, or {user} may not become root by {program} on {on}{words}"
             ))
-            .with_remedy("nothing was changed");
+            .with_remedy(remedy);
         }
         let remedy = if self.rights.elevation == Elevation::Doas {
             "doas takes no password from us: allow it without one in doas.conf there (nopass)"
@@ -274,6 +288,25 @@ impl Target {
             "add --ask-elevate-password (-S), or allow it without a password there"
         };
         Failure::new(format!("{user} cannot become root by {program} on {on}{words}")).with_remedy(remedy)
+    }
+
+    /// Where PAM may want something else than the password, or something first: it is asked once and in the dark, and what
+    /// answers has the password alone (nixpkgs#540098).
+    fn other_ways(&self, modules: &str) -> String {
+        let program = program(self.rights.elevation);
+        let other = if self.rights.elevation == Elevation::Sudo {
+            "run0"
+        } else {
+            "sudo"
+        };
+        let way = match self.place {
+            Place::Here => format!("without -S, {program} itself asks on this terminal"),
+            Place::There(_) => "log in as root there: --target-host root@HOST".to_owned(),
+        };
+        format!(
+            "nothing was changed; or PAM there asks {program} for something else than the password, by {modules}: -S has \
+             the password alone\n{way}\nor take another program, if PAM asks that for a password: --elevate {other}"
+        )
     }
 
     /// The last change: said, if nobody has heard how it ended; waited for, if it goes on.
@@ -367,8 +400,18 @@ fn told(what: &str, ending: Ending, waited: bool) -> Option<String> {
         Ending::Done if waited => "it is done".to_owned(),
         Ending::Done => format!("{what}, was done after its connection broke"),
         Ending::Profile(code) => format!("warning: {what}: the profile was not changed (exit status {code})"),
-        Ending::Activation(code) => {
-            format!("warning: {what}: it ended with exit status {code}")
+        Ending::Activation { code: 100, .. } if !what.starts_with("test") && !what.starts_with("dry-activate") => {
+            format!("{what}, takes effect at the next boot of that machine")
+        }
+        Ending::Activation { code, generations } => {
+            let back = match generations {
+                Some([before, now]) if before != now => {
+                    format!(", but its profile is at generation {now} now, and was at {before}")
+                }
+                _ => String::new(),
+            };
+            let meaning = meaning(code, &back).map_or(String::new(), |text| format!(": {text}"));
+            format!("warning: {what}: it ended with exit status {code}{meaning}")
         }
         Ending::Unstarted | Ending::Lost if what.starts_with("dry-activate") => return None,
         Ending::Unstarted => format!("warning: {what}, did not come to be"),

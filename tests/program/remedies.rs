@@ -112,24 +112,55 @@ fn a_sudo_that_makes_somebody_else_is_refused_before_the_build() {
 /// sudo refuses before it looks at any password.
 #[test]
 fn a_sudo_that_wants_a_terminal_is_no_wrong_password() {
-    for (line, typed) in [
-        ("switch --target-host target --sudo", ""),
-        ("switch --target-host target -S", "secret\n"),
+    let says = "echo 'sudo: sorry, you must have a tty to run sudo' >&2; exit 1";
+    for (line, typed, where_there_is_none) in [
+        (
+            "switch --target-host target --sudo",
+            "",
+            "target wants a terminal, and there is none over ssh",
+        ),
+        (
+            "switch --target-host target -S",
+            "secret\n",
+            "target wants a terminal, and there is none over ssh",
+        ),
+        (
+            "boot --rollback --sudo",
+            "",
+            "this machine wants a terminal, and there is none here",
+        ),
     ] {
         let scene = Scene::new();
         scene.user_on("target", 1000);
+        scene.typed_by(1000);
         scene.typed(typed);
-        scene.stub_on(
+        scene.stub("sudo", says);
+        scene.stub_on("target", "sudo", says);
+        let message = format!("sudo on {where_there_is_none}");
+        refused(&scene, line, &message, "!requiretty");
+    }
+}
+
+/// A profile that leads to a store path directly, by hand, is at no generation; nor is one whose link has another name.
+#[test]
+fn a_rollback_of_a_profile_without_generations_says_so() {
+    for (line, on, link) in [
+        ("switch --rollback", "this machine", "\"$system\""),
+        (
+            "test --rollback --target-host target",
             "target",
-            "sudo",
-            "echo 'sudo: sorry, you must have a tty to run sudo' >&2; exit 1",
-        );
-        refused(
-            &scene,
-            line,
-            "sudo on target wants a terminal, and there is none over ssh",
-            "!requiretty",
-        );
+            "/nix/store/x-nixos-system-pi-25.05.123",
+        ),
+        ("boot --rollback", "this machine", "system-2.5-link"),
+        ("boot --rollback", "this machine", "system-1-link"),
+    ] {
+        let scene = Scene::new();
+        scene.prepare(&format!("ln -sfn {link} \"$profiles/system\""));
+        let message = format!("error: /nix/var/nix/profiles/system has no generation before the current one on {on}");
+        refused(&scene, line, &message, "");
+        let run = scene.rebuild(line);
+        // And no shell says anything of its own.
+        assert!(!run.stderr.contains("umber"), "{line}: {}", run.stderr);
     }
 }
 
@@ -197,4 +228,141 @@ fn an_agent_that_comes_with_the_new_system_is_enough_for_run0() {
         "this machine has no polkit-stdin-agent",
         "--elevate sudo",
     );
+}
+
+/// PAM may want a touch of a key before the password, or a code: what has the password alone is refused, by that agent (it
+/// answers the first question and no other, nixpkgs#540098), and by sudo as well. That is said before the long work.
+#[test]
+fn where_pam_asks_for_more_than_a_password_that_is_named() {
+    let refuses = "IFS= read -r first; echo 'Failed to start transient service unit: Access denied' >&2; exit 1";
+    let files = |service: &str, text: &str| {
+        format!(
+            "mount -t tmpfs -o mode=755 none \"$root/etc/pam.d\"
+             cat >\"$root/etc/pam.d/{service}\" <<'END'\n{text}\nEND
+             echo 'auth [success=1 default=ignore] pam_google_authenticator.so nullok' >\"$root/etc/pam.d/common-auth\"
+             echo '@include polkit-1' >\"$root/etc/pam.d/round\""
+        )
+    };
+    // As NixOS writes it, and Debian, Fedora, and one that goes round.
+    let nixos = "auth sufficient /nix/store/x-pam_u2f-1.3.1/lib/security/pam_u2f.so cue # u2f (order 10900)\n\
+                 auth sufficient /nix/store/x-linux-pam-1.6.1/lib/security/pam_unix.so likeauth try_first_pass\n\
+                 auth required /nix/store/x-linux-pam-1.6.1/lib/security/pam_deny.so\n\
+                 session required /nix/store/x/lib/security/pam_not_asked.so";
+    for (line, service, text, expected) in [
+        (
+            "switch --target-host target --elevate run0 -S",
+            "polkit-1",
+            nixos,
+            "by pam_u2f: -S has",
+        ),
+        (
+            "switch --target-host target -S",
+            "sudo",
+            "@include common-auth\n@include common-account",
+            "by pam_google_authenticator",
+        ),
+        (
+            "test --target-host target --elevate run0 -S",
+            "polkit-1",
+            "auth\tsubstack\tround\n-auth optional pam_fprintd.so",
+            "by pam_fprintd",
+        ),
+        (
+            "switch --target-host target --elevate run0 -S",
+            "polkit-1",
+            "auth required pam_unix.so",
+            "",
+        ),
+    ] {
+        let scene = Scene::new();
+        scene.user_on("target", 1000);
+        scene.typed("secret\n");
+        scene.prepare(&files(service, text));
+        scene.stub_on(
+            "target",
+            "polkit-stdin-agent",
+            &refuses.replace("read -r first", "read -r first <&3"),
+        );
+        scene.stub_on("target", "sudo", refuses);
+        let remedy = if expected.is_empty() {
+            "\n  nothing was changed\n"
+        } else {
+            "--target-host root@HOST"
+        };
+        refused(
+            &scene,
+            line,
+            "the password is wrong, or somebody may not become root",
+            remedy,
+        );
+        let run = scene.rebuild(line);
+        assert!(run.stderr.contains(expected), "{line}: {}", run.stderr);
+        let names = run.stderr.contains("PAM there asks");
+        assert_eq!(names, !expected.is_empty(), "{line}: {}", run.stderr);
+        // Once and no more: a key may count its answers.
+        let asked = scene
+            .calls()
+            .iter()
+            .filter(|call| call.starts_with("target: polkit-stdin-agent"))
+            .count();
+        assert!(asked <= 2, "{:?}", scene.calls());
+    }
+    // Where the agent comes with the new system, it is said before that is built.
+    let scene = Scene::new();
+    scene.typed_by(1000);
+    scene.typed("secret\n");
+    scene.prepare(&files("polkit-1", nixos));
+    let run = scene.rebuild("switch --elevate run0 -S");
+    let (before, _) = run.stderr.split_once("building the system").unwrap();
+    assert!(
+        before.contains("PAM there has pam_u2f for it, so it may be refused then"),
+        "{}",
+        run.stderr
+    );
+}
+
+/// What this user may not read here fails at home, too; others have nothing to do with it.
+#[test]
+fn a_file_that_this_user_may_not_read_is_said_so() {
+    for (place, preparation, expected) in [
+        (
+            "etc/shut.nix",
+            "chmod 000 etc/shut.nix",
+            "/etc/shut.nix, which this user may not read: look at it with ls -ld",
+        ),
+        ("etc/shut/x.nix", "chmod 000 etc/shut", "\nerror: opening file '"),
+        (
+            "etc/mine",
+            "chmod 600 etc/mine",
+            "/etc/mine; not everybody here may read it, so it is sent only if",
+        ),
+    ] {
+        let stage = Stage::new();
+        stage.write(place, "1");
+        let path = stage.path(place).display().to_string();
+        stage.write("looked", &format!("@rebuild looked {path}\n"));
+        stage.write(
+            "error",
+            &format!(r#"@nix {{"action":"msg","level":0,"msg":"error: opening file '{path}': Permission denied"}}"#),
+        );
+        stage.stub(
+            "ssh",
+            "hear_script
+             say hello /usr/bin x; say receiving none; hear_files >files.tar; say need; say evaluating
+             cat error; echo; say evaluation-failed 1
+             while read -r word rest && [ \"$word\" != stop ]; do
+                hear_files >environment; say receiving base; hear_files >removed; hear_files >more.tar; say need; say evaluating
+                case $word in
+                open) cat looked; say looked-around ;;
+                *) cat error; echo; say evaluation-failed 1 ;;
+                esac
+             done
+             exit 1",
+        );
+        let run = stage.rebuild_by_nobody(preparation, "build --eval-on builder --no-lend");
+        assert!(run.stderr.contains(expected), "{place}: {}", run.stderr);
+        let blames_others = run.stderr.contains("not everybody here may read it");
+        assert_eq!(blames_others, place == "etc/mine", "{place}: {}", run.stderr);
+        stage.sh("chmod -R u+rwX etc");
+    }
 }

@@ -142,12 +142,16 @@ adopt() {
 	done
 }
 
-# evaluate_closed: sets $code. As often as garbage was collected meanwhile (roots.sh).
+# evaluate_closed: sets $code. As often as garbage was collected meanwhile, or right after it (roots.sh).
 evaluate_closed() {
 	while :; do
 		listen_in
 		attend with_client_evaluation instantiate >"$work/instantiate.out"
-		[ "$code" -ne 0 ] && hold_more || return 0
+		if [ "$code" -eq 0 ]; then
+			hold_derivation && return 0
+		else
+			hold_more || return 0
+		fi
 		event collected
 		own rm -rf "$work/mirror"
 	done

@@ -10,7 +10,8 @@
 #   lock     held by the job as long as it lives
 #   starter  held by what starts it
 #   begun    is there when the job has begun
-#   status   what it came to: its part (profile, activation, finished) and the exit status
+#   status   what it came to: its part (profile, activation, finished), the exit status, and from which generation of the
+#            profile to which
 #   heard    is there when its own run has heard how it ended
 # $records/last names the latest, until that. The directory is taken away by a later run, for another one may just be
 # following the same job.
@@ -66,8 +67,8 @@ follow() {
 
 say_end() {
 	if [ -s "$1/status" ]; then
-		read -r part code <"$1/status"
-		event ended "$part" "$code"
+		read -r ending <"$1/status"
+		event ended "$ending"
 	elif [ -e "$1/begun" ]; then
 		event lost
 	else
