@@ -46,6 +46,23 @@ fn a_result_that_cannot_be_linked_is_refused_before_the_build() {
     }
 }
 
+/// In a directory like /tmp, what somebody else has built there stays theirs. (Root's link, and a user who is not.)
+#[test]
+fn a_result_of_another_user_in_a_sticky_directory_is_refused_before_the_build() {
+    let scene = Scene::new();
+    scene.typed_by(1000);
+    scene.stub("nix-build", "echo BUILT >>calls");
+    scene.prepare(
+        "mkdir -m 1777 \"$root/run/shared\"; ln -s /nix/store/00000000000000000000000000000000-x \"$root/run/shared/result\"",
+    );
+    for (directory, is_refused) in [("/run/shared", true), ("/var/tmp", false)] {
+        let run = scene.rebuild_in(directory, "build");
+        let is_said = run.stderr.contains("/run/shared/result is another user's, and in /run/shared nobody may replace");
+        assert_eq!(is_said, is_refused, "{}", run.stderr);
+        assert_eq!(scene.read("calls").contains("BUILT"), !is_refused);
+    }
+}
+
 /// Whoever deletes the directory in which they are can still do what needs none.
 #[test]
 fn without_a_current_directory_only_what_needs_one_fails() {
@@ -107,6 +124,39 @@ fn a_sudo_that_makes_somebody_else_is_refused_before_the_build() {
         "sudo on target makes this user somebody, and not root: nothing was changed",
         "NIX_SUDOOPTS='-u root' rebuild",
     );
+    // Who only receives needs root for its daemon.
+    for line in [
+        "build --build-on builder --target-host target --sudo",
+        "dry-activate --target-host target --sudo",
+    ] {
+        refused(
+            &scene,
+            line,
+            "sudo on target makes this user somebody, and not root",
+            "runas_default in the sudoers file",
+        );
+    }
+}
+
+/// `sudo -i` takes our command apart: it waited for ever.
+#[test]
+fn options_for_sudo_that_run_something_else_are_refused() {
+    for (line, options) in [
+        ("switch --sudo", "-i"),
+        ("switch --target-host target --sudo", "-H --background"),
+        ("build --build-on builder --target-host target --sudo", "-Hs"),
+    ] {
+        let scene = Scene::new();
+        scene.typed_by(1000);
+        scene.user_on("target", 1000);
+        scene.variable("NIX_SUDOOPTS", options);
+        refused(
+            &scene,
+            line,
+            &format!("NIX_SUDOOPTS ({options}) has "),
+            "leave it out of NIX_SUDOOPTS",
+        );
+    }
 }
 
 /// sudo refuses before it looks at any password.
@@ -140,16 +190,23 @@ fn a_rollback_to_a_system_that_is_gone_says_so() {
         ("switch --rollback", "this machine"),
         ("test --rollback --target-host target", "target"),
     ] {
-        let scene = Scene::new();
-        scene.prepare("rm -rf \"$root${system%-pi}-old\"");
-        refused(
-            &scene,
-            line,
-            &format!(
-                "the system of the generation before the current one of /nix/var/nix/profiles/system is not on {on} any more"
-            ),
-            "rebuild list-generations",
-        );
+        for preparation in [
+            "rm -rf \"$root${system%-pi}-old\"",
+            // Of no store, and of itself.
+            "ln -sfn /nonexistent/a/b \"$profiles/system-1-link\"",
+            "ln -sfn system-1-link \"$profiles/system-1-link\"",
+        ] {
+            let scene = Scene::new();
+            scene.prepare(preparation);
+            refused(
+                &scene,
+                line,
+                &format!(
+                    "the system of the generation before the current one of /nix/var/nix/profiles/system is not on {on} any more"
+                ),
+                "rebuild list-generations",
+            );
+        }
     }
 }
 
