@@ -93,10 +93,14 @@ case_failing_builders_that_kill_nix() {
 # Nix's own ssh, which fetches where nothing is lent.
 case_failing_builders_by_an_ssh_for_persons() {
 	fresh
-	must_sh_on pi 'printf "\nHost builder\n  RemoteCommand cat\n  SessionType none\n  StdinNull yes\n  RequestTTY force\n" >>/root/.ssh/config'
+	must_sh_on pi 'printf "\nHost builder\n  RemoteCommand cat\n  SessionType none\n  StdinNull yes\n  RequestTTY force\n  ForkAfterAuthentication yes\n" >>/root/.ssh/config'
 	must_sh_on builder 'echo "PATH=/nonexistent" >/home/builder/.bashrc; chown builder: /home/builder/.bashrc'
-	on pi ssh -o RemoteCommand=none -o SessionType=default -o RequestTTY=no builder command -v dd
+	on pi ssh -o RemoteCommand=none -o SessionType=default -o RequestTTY=no -o ForkAfterAuthentication=no builder command -v dd
 	expect_failure
+	on pi rebuild dry-build --eval-on builder
+	expect_status 0
+	# With dd, and without what comes after it.
+	must_sh_on builder 'mkdir /opt/few; ln -s /usr/bin/dd /opt/few/; echo "PATH=/opt/few" >/home/builder/.bashrc'
 	on pi rebuild build --eval-on builder
 	expect_status 0
 	must_on builder rm /home/builder/.bashrc
