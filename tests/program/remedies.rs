@@ -112,6 +112,31 @@ fn a_target_that_can_note_no_change_is_refused_before_the_build() {
     }
 }
 
+/// However little room there is: either the change is made and its end is heard, or nothing has begun. (A shell whose `exec`
+/// or `:` cannot open its file ends at once.)
+#[test]
+fn where_files_cannot_be_made_a_change_is_whole_or_none() {
+    let mut ends = std::collections::BTreeSet::new();
+    for files in 1..16 {
+        let scene = Scene::new();
+        scene.prepare(&format!(
+            "mkdir \"$root/var/lib/rebuild\"; mount -t tmpfs -o nr_inodes={files} none \"$root/var/lib/rebuild\""
+        ));
+        let run = scene.rebuild("switch");
+        let is_changed = scene.calls().iter().any(|call| call.starts_with("nix-env -p"));
+        let said = ["cannot be noted in /var/lib/rebuild", "could not be started"]
+            .iter()
+            .any(|words| run.stderr.contains(words));
+        assert!(
+            if is_changed { run.code == 0 } else { run.code != 0 && said },
+            "{files}: {}",
+            run.stderr
+        );
+        ends.insert(is_changed);
+    }
+    assert_eq!(ends.len(), 2);
+}
+
 /// `NIX_SUDOOPTS="-u x"`, or `runas_default` in the sudoers file: sudo says yes, and it is not root.
 #[test]
 fn a_sudo_that_makes_somebody_else_is_refused_before_the_build() {
