@@ -109,6 +109,12 @@ impl LogLine {
 }
 
 impl LogLine {
+    /// Whether Nix's daemon was gone in the midst of its work: killed, for want of memory perhaps. (Nix since 2.4.)
+    #[must_use]
+    pub fn says_that_the_daemon_fell(&self) -> bool {
+        matches!(self, Self::Message { level: 0, text, .. } if text.contains("Nix daemon disconnected unexpectedly"))
+    }
+
     /// Whether it says why something failed. What `builtins.trace` says has the same level.
     #[must_use]
     pub fn is_error(&self) -> bool {

@@ -220,6 +220,16 @@ pub(super) fn failed(host: &Host, system: &str, stage: &str, code: u8, unchanged
     }
 }
 
+/// What to do where the daemon there was gone in the midst of its work, most likely killed for want of memory.
+#[must_use]
+pub(super) fn daemon_fell(host: &Host) -> String {
+    format!(
+        "why, its log may say: ssh {} sudo journalctl -u nix-daemon -e\n\
+         if {host} ran out of memory: more of it or swap, or fewer builds at once (--max-jobs 1)",
+        host.words_for_ssh()
+    )
+}
+
 /// As much is quoted of what was said out of turn.
 const QUOTED: usize = 100;
 

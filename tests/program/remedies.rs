@@ -280,3 +280,54 @@ fn an_agent_that_comes_with_the_new_system_is_enough_for_run0() {
         "--elevate sudo",
     );
 }
+
+/// Of three things that may be killed there for want of memory, Nix says of its daemon only that it is gone.
+#[test]
+fn what_was_killed_on_a_builder_is_told_with_what_to_do() {
+    let evaluates = "hear_script; say hello /usr/bin x86_64-linux; say receiving none; hear_files >/dev/null; say need; say evaluating";
+    let fell = r#"printf '@nix {"action":"msg","level":0,"msg":"error: Nix daemon disconnected unexpectedly (maybe it crashed?)"}\n'"#;
+    for (ending, code, message, remedy) in [
+        (
+            "say evaluation-failed 137; read -r answer".to_owned(),
+            137,
+            "Nix on builder was killed, which ended the evaluation: probably builder ran out of memory",
+            "ssh builder sudo dmesg",
+        ),
+        (
+            format!("say evaluated {DRV}; say building; say failed build 137"),
+            137,
+            "Nix on builder was killed, which ended the build: probably builder ran out of memory",
+            "--max-jobs 1",
+        ),
+        (
+            format!("say evaluated {DRV}; say building; {fell}; say failed build 1"),
+            1,
+            "Nix daemon disconnected unexpectedly",
+            "ssh builder sudo journalctl -u nix-daemon",
+        ),
+        (
+            format!("{fell}; say evaluation-failed 1; read -r answer"),
+            1,
+            "Nix daemon disconnected unexpectedly",
+            "if builder ran out of memory",
+        ),
+        (
+            format!("say evaluated {DRV}; say building; say failed build 1"),
+            1,
+            "the build on builder failed",
+            "",
+        ),
+    ] {
+        let stage = Stage::new();
+        stage.stub("ssh", &format!("{evaluates}; {ending}; exit {code}"));
+        let run = stage.rebuild("build --eval-on builder");
+        assert_eq!(run.code, code, "{ending}: {}", run.stderr);
+        assert!(
+            run.stderr.contains(message) && run.stderr.contains(remedy),
+            "{ending}: {}",
+            run.stderr
+        );
+        let speaks = run.stderr.contains("ran out of memory");
+        assert_eq!(speaks, !remedy.is_empty(), "{ending}: {}", run.stderr);
+    }
+}
