@@ -3,6 +3,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+#[path = "program/amounts.rs"]
+mod amounts;
 #[path = "program/bad_days.rs"]
 mod bad_days;
 #[path = "program/changes.rs"]
