@@ -331,3 +331,24 @@ fn what_was_killed_on_a_builder_is_told_with_what_to_do() {
         assert_eq!(speaks, !remedy.is_empty(), "{ending}: {}", run.stderr);
     }
 }
+
+/// What `kill -9` leaves of it goes with the next run; of a `repl` by an older Nix it is a file.
+#[test]
+fn what_a_killed_repl_has_left_goes_with_the_next_run() {
+    let stage = Stage::new();
+    stage.write("tmp/.keep", "");
+    stage.variable("TMPDIR", &stage.path("tmp").display().to_string());
+    stage.write("kill", "");
+    stage.stub(
+        "nix",
+        "[ \"$1\" != --version ] || { echo 'nix (Nix) 2.8.0'; exit; }
+         find tmp -type f >used
+         [ ! -e kill ] || { rm kill; kill -9 $PPID; }",
+    );
+    assert_eq!(stage.rebuild("repl --file x.nix --attr a").code, -1);
+    assert_eq!(stage.sh("ls tmp").lines().count(), 1);
+    stage.sh("touch -d '1 hour ago' tmp/*");
+    assert_eq!(stage.rebuild("repl --file x.nix --attr a").code, 0);
+    assert_eq!(stage.sh("ls tmp"), "");
+    assert_eq!(stage.read("used").lines().count(), 1 + 1, "{}", stage.read("used"));
+}
