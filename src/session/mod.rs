@@ -15,6 +15,8 @@
 mod conversation;
 mod course;
 mod diagnosis;
+#[cfg(test)]
+mod emulation_tests;
 mod frames;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzz;
