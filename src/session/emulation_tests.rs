@@ -5,7 +5,11 @@ use std::process::Command;
 /// The stage in which a run ends where Nix builds such a thing with these words; and how often it was tried.
 fn ended(words: &str) -> (String, usize) {
     let place = tempfile::tempdir().unwrap();
-    let lines = if words.is_empty() { String::new() } else { format!("{words}\n") };
+    let lines = if words.is_empty() {
+        String::new()
+    } else {
+        format!("{words}\n")
+    };
     std::fs::write(place.path().join("words"), lines).unwrap();
     let script = [
         "set -u
@@ -37,17 +41,41 @@ fn ended(words: &str) -> (String, usize) {
 #[test]
 fn each_failure_has_its_own_reason() {
     for (words, stage) in [
-        ("error: unable to start any build; either increase '--max-jobs' or enable remote builds.", "probe-jobs"),
-        ("error:\n  Unable to start any build;\n  either increase '--max-jobs' or enable remote builds.", "probe-jobs"),
+        (
+            "error: unable to start any build; either increase '--max-jobs' or enable remote builds.",
+            "probe-jobs",
+        ),
+        (
+            "error:\n  Unable to start any build;\n  either increase '--max-jobs' or enable remote builds.",
+            "probe-jobs",
+        ),
         ("error: program '/etc/hook' failed with exit code 3", "probe-hook"),
-        ("error: program '/etc/hook' failed due to signal 9 (Killed)", "probe-hook"),
-        ("error: creating directory '/tmp/nix-build-168-0': No space left on device", "probe-space"),
+        (
+            "error: program '/etc/hook' failed due to signal 9 (Killed)",
+            "probe-hook",
+        ),
+        (
+            "error: creating directory '/tmp/nix-build-168-0': No space left on device",
+            "probe-space",
+        ),
         ("error: writing to file: Disk quota exceeded", "probe-space"),
-        ("error: creating directory '/tmp/nix-build-159-0': Read-only file system", "probe-read-only"),
-        ("error: the group 'nonesuch' specified in 'build-users-group' does not exist", "probe-users"),
+        (
+            "error: creating directory '/tmp/nix-build-159-0': Read-only file system",
+            "probe-read-only",
+        ),
+        (
+            "error: the group 'nonesuch' specified in 'build-users-group' does not exist",
+            "probe-users",
+        ),
         ("error: the build users group 'nobodies' has no members", "probe-users"),
-        ("error: executing '/dev/shm/x/emulation-probe': Exec format error", "no-emulator"),
-        ("error: getting attributes of path '/nonexistent': No such file or directory", "probe"),
+        (
+            "error: executing '/dev/shm/x/emulation-probe': Exec format error",
+            "no-emulator",
+        ),
+        (
+            "error: getting attributes of path '/nonexistent': No such file or directory",
+            "probe",
+        ),
     ] {
         assert_eq!(ended(words), (stage.to_owned(), 1), "{words}");
     }

@@ -106,7 +106,8 @@ fn what_a_killed_run_has_left_is_taken_away() {
     let place = tempfile::tempdir().unwrap();
     let look = "cd \"$state\"; for run in run.*; do cat \"$run/share\"; done";
     let socket = format!("/tmp/rebuild-{}.socket", std::process::id());
-    let begin = format!("rb_socket='{socket}'; begin; cp \"$work/share\" shared; echo mirrors/x | claim; : >'{socket}'");
+    let begin =
+        format!("rb_socket='{socket}'; begin; cp \"$work/share\" shared; echo mirrors/x | claim; : >'{socket}'");
     let living = Living::run(place.path(), &begin);
     let both = std::fs::read_to_string(place.path().join("shared")).unwrap();
     let (share, socket) = both.split_once('\n').unwrap();

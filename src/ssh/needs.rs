@@ -113,7 +113,8 @@ mod tests {
             "-J jump",
             "-oControlPath=none",
         ] {
-            let configuration = "Host *\n StdinNull yes\n SessionType none\n RemoteCommand tmux attach\n ForkAfterAuthentication yes\n";
+            let configuration =
+                "Host *\n StdinNull yes\n SessionType none\n RemoteCommand tmux attach\n ForkAfterAuthentication yes\n";
             assert_eq!(check(options, configuration), None, "{options}");
         }
     }
@@ -129,7 +130,9 @@ mod tests {
             let (_directory, ssh) = with_configuration("", &format!("Host *\n {line}\n"));
             let host = Place::parse("me@builder", "pi").unwrap().host().unwrap().clone();
             let options = ssh.options_for_nix(&host);
-            let question = Invocation::new("ssh").args(options).args(["-G", "--", "builder", "true"]);
+            let question = Invocation::new("ssh")
+                .args(options)
+                .args(["-G", "--", "builder", "true"]);
             let answer = question.quietly(&Signals::listen().unwrap()).unwrap();
             let answer = String::from_utf8_lossy(&answer).to_lowercase();
             assert!(answer.lines().any(|own| own == wanted), "{line}: {answer}");

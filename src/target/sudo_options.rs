@@ -36,7 +36,9 @@ pub(super) fn read(around: &Surroundings, by: Elevation) -> Result<Vec<String>, 
         Some(option) => Err(Failure::usage(format!(
             "{VARIABLE} ({text}) has {option}, with which sudo does not run our command as it is: nothing was done"
         ))
-        .with_remedy(format!("leave it out of {VARIABLE}; what root runs has an environment of its own anyway"))),
+        .with_remedy(format!(
+            "leave it out of {VARIABLE}; what root runs has an environment of its own anyway"
+        ))),
     }
 }
 
@@ -50,7 +52,10 @@ fn in_the_way(options: &[String]) -> Option<String> {
             continue;
         }
         let letters = word.strip_prefix('-').unwrap_or_default();
-        let own: String = letters.chars().take_while(|letter| !WITH_VALUE.contains(*letter)).collect();
+        let own: String = letters
+            .chars()
+            .take_while(|letter| !WITH_VALUE.contains(*letter))
+            .collect();
         if let Some(letter) = own.chars().find(|own| IN_THE_WAY.iter().any(|(short, _)| short == own)) {
             return Some(format!("-{letter}"));
         }
@@ -84,7 +89,10 @@ mod tests {
             ("--validate", "--validate"),
         ] {
             let said = said(options, Elevation::Sudo).unwrap_or_default();
-            assert!(said.contains(&format!("NIX_SUDOOPTS ({options}) has {named},")), "{options}: {said}");
+            assert!(
+                said.contains(&format!("NIX_SUDOOPTS ({options}) has {named},")),
+                "{options}: {said}"
+            );
         }
     }
 

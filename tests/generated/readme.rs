@@ -31,7 +31,10 @@ fn the_two_commands_that_do_everything_are_there() {
         let script = path(command.strip_prefix("sh ").unwrap());
         let output = Command::new("sh").arg(&script).arg("--no-such-flag").output().unwrap();
         let said = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.code() == Some(2) && said.contains("--"), "{command}: {output:?}");
+        assert!(
+            output.status.code() == Some(2) && said.contains("--"),
+            "{command}: {output:?}"
+        );
     }
 }
 

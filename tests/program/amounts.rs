@@ -11,7 +11,11 @@ fn weigh(configuration: &str, files: usize) -> usize {
         "mkdir etc/nixos/data && cd etc/nixos/data && seq {files} | sed 's/^/a-name-that-is-not-short-/' | xargs touch"
     ));
     let run = play.run("build --eval-on builder");
-    let sent = play.stage.sh("tar -tf files.tar").matches("a-name-that-is-not-short-").count();
+    let sent = play
+        .stage
+        .sh("tar -tf files.tar")
+        .matches("a-name-that-is-not-short-")
+        .count();
     assert!(sent >= files, "{sent}: {}", run.stderr);
     play.memory()
 }

@@ -57,7 +57,9 @@ fn a_result_of_another_user_in_a_sticky_directory_is_refused_before_the_build() 
     );
     for (directory, is_refused) in [("/run/shared", true), ("/var/tmp", false)] {
         let run = scene.rebuild_in(directory, "build");
-        let is_said = run.stderr.contains("/run/shared/result is another user's, and in /run/shared nobody may replace");
+        let is_said = run
+            .stderr
+            .contains("/run/shared/result is another user's, and in /run/shared nobody may replace");
         assert_eq!(is_said, is_refused, "{}", run.stderr);
         assert_eq!(scene.read("calls").contains("BUILT"), !is_refused);
     }
@@ -128,7 +130,11 @@ fn where_files_cannot_be_made_a_change_is_whole_or_none() {
             .iter()
             .any(|words| run.stderr.contains(words));
         assert!(
-            if is_changed { run.code == 0 } else { run.code != 0 && said },
+            if is_changed {
+                run.code == 0
+            } else {
+                run.code != 0 && said
+            },
             "{files}: {}",
             run.stderr
         );

@@ -72,13 +72,13 @@ find_dead() {
 sweep() {
 	for run in $dead; do
 		# The directory that it shared, and the socket that sshd made for it.
-		cat "$state/$run/share" 2>/dev/null | while IFS= read -r left; do
+		[ ! -r "$state/$run/share" ] || while IFS= read -r left; do
 			case $left in
 			*..*) ;;
 			/dev/shm/rebuild.* | /var/tmp/rebuild.*) own rm -rf "$left" ;;
 			/tmp/rebuild-*.socket) rm -f "$left" ;;
 			esac
-		done
+		done <"$state/$run/share"
 		own rm -rf "${state:?}/$run"
 	done
 }
