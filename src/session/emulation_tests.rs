@@ -49,6 +49,11 @@ fn each_failure_has_its_own_reason() {
             "error:\n  Unable to start any build;\n  either increase '--max-jobs' or enable remote builds.",
             "probe-jobs",
         ),
+        // Nix 2.34
+        (
+            "error: Cannot build '/nix/store/x.drv'.\n  Reason: local builds are disabled (max-jobs = 0)\n  Hint: set 'max-jobs'",
+            "probe-jobs",
+        ),
         ("error: program '/etc/hook' failed with exit code 3", "probe-hook"),
         (
             "error: program '/etc/hook' failed due to signal 9 (Killed)",

@@ -292,6 +292,11 @@ fn an_agent_that_comes_with_the_new_system_is_enough_for_run0() {
 fn what_was_killed_on_a_builder_is_told_with_what_to_do() {
     let evaluates = "hear_script; say hello /usr/bin x86_64-linux; say receiving none; hear_files >/dev/null; say need; say evaluating";
     let fell = r#"printf '@nix {"action":"msg","level":0,"msg":"error: Nix daemon disconnected unexpectedly (maybe it crashed?)"}\n'"#;
+    // Of Nix 2.8.
+    let (gone, old) = (
+        "Nix daemon disconnected unexpectedly (maybe it crashed?)",
+        "unexpected end-of-file",
+    );
     for (ending, code, message, remedy) in [
         (
             "say evaluation-failed 137; read -r answer".to_owned(),
@@ -316,6 +321,15 @@ fn what_was_killed_on_a_builder_is_told_with_what_to_do() {
             1,
             "Nix daemon disconnected unexpectedly",
             "if builder ran out of memory",
+        ),
+        (
+            format!(
+                "say evaluated {DRV}; say building; {}; say failed build 1",
+                fell.replace(gone, old)
+            ),
+            1,
+            "error: unexpected end-of-file",
+            "ssh builder sudo journalctl -u nix-daemon",
         ),
         (
             format!("say evaluated {DRV}; say building; say failed build 1"),
