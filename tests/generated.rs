@@ -23,6 +23,8 @@ mod fish;
 mod manual;
 #[path = "generated/nushell.rs"]
 mod nushell;
+#[path = "generated/readme.rs"]
+mod readme;
 #[path = "generated/settings.rs"]
 mod settings;
 #[path = "generated/shells.rs"]

@@ -120,6 +120,7 @@ pub fn converse(
         course: Course::new(request),
         answer: Answer::default(),
         errors: Held::default(),
+        daemon_fell: false,
         rounds: Rounds::default(),
         may_have_looked: 0,
         named_refused: BTreeSet::new(),
@@ -191,6 +192,8 @@ struct Conversation<'a> {
     answer: Answer,
     /// Errors of the evaluation, held back because more files may make up for them.
     errors: Held,
+    /// Whether Nix has said that its daemon there ended amid its work.
+    daemon_fell: bool,
     rounds: Rounds,
     /// Of as many paths it may say in this round that it has looked at them.
     may_have_looked: usize,
@@ -334,6 +337,7 @@ impl Conversation<'_> {
         if let Some(name) = self.missed_settings.iter().find(|name| log.knows_no_setting(name)) {
             return Err(diagnosis::unknown_setting(self.host, name).into());
         }
+        self.daemon_fell |= log.says_that_the_daemon_fell();
         if self.answer.derivation.is_none() && log.is_error() {
             self.errors.push(log);
         } else {

@@ -17,6 +17,8 @@ mod alive_tests;
 mod conversation;
 mod course;
 mod diagnosis;
+#[cfg(test)]
+mod emulation_tests;
 mod frames;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzz;

@@ -12,6 +12,7 @@ mod password;
 mod records_tests;
 mod reply;
 mod session;
+mod sudo_options;
 mod text;
 
 use std::path::{Path, PathBuf};
@@ -154,7 +155,7 @@ impl Target {
     /// How root is become on *this* machine, with the rights that the user asked for.
     ///
     /// # Errors
-    /// `NIX_SUDOOPTS` that no shell could read.
+    /// `NIX_SUDOOPTS` that no shell could read, or under which nothing runs.
     pub fn root_here(&self, rights: Rights, is_root: bool, around: &Surroundings) -> Result<RootHere<'_>> {
         let is_here = self.place == Place::Here;
         let rights = if is_root { Rights::default() } else { rights };

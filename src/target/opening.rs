@@ -7,12 +7,11 @@ use super::password::{Password, is_on_terminal};
 use super::reply::{Ending, Record, Reply};
 use super::session::{Next, Session};
 use super::text::{self, Task, program};
-use super::{Receives, Target, Wants};
+use super::{Receives, Target, Wants, sudo_options};
 use crate::daemon::Daemon;
 use crate::failure::Failure;
 use crate::host::{Host, Place};
 use crate::plan::{Elevation, Rights};
-use crate::process::quote::words;
 use crate::process::signals::Signals;
 use crate::progress::{Event, Observer, Phase};
 use crate::ssh::Ssh;
@@ -20,9 +19,6 @@ use crate::surroundings::Surroundings;
 
 /// As often may a person try.
 const TRIES: usize = 3;
-
-/// The variable with the options for sudo.
-const SUDO_OPTIONS: &str = "NIX_SUDOOPTS";
 
 /// The variable of those who set what is no system.
 const CARELESS: &str = "NIXOS_REBUILD_I_UNDERSTAND_THE_CONSEQUENCES_PLEASE_BREAK_MY_SYSTEM";
@@ -84,7 +80,6 @@ impl Target {
         if *place == Place::Here && !wants.changes && wants.rights.elevation == Elevation::None {
             return Ok(Self::untouched(around));
         }
-        let sudo_options = around.text(SUDO_OPTIONS).map(|text| words(SUDO_OPTIONS, &text));
         if let Place::There(host) = place {
             ssh.share(host, signals)?;
             observer.see(Event::Phase(Phase::Connecting(host.to_string())));
@@ -98,11 +93,12 @@ impl Target {
         }
         first.is_over();
         let is_root = seen.uid == 0;
+        let rights = if is_root { Rights::default() } else { wants.rights };
         let mut target = Self {
             place: place.clone(),
-            rights: if is_root { Rights::default() } else { wants.rights },
+            rights,
             password: None,
-            sudo_options: sudo_options.transpose()?.unwrap_or_default(),
+            sudo_options: sudo_options::read(around, rights.elevation)?,
             has_terminal: *place == Place::Here && is_on_terminal(),
             uid: seen.uid,
             own_daemon: Daemon::own(around),
@@ -128,6 +124,8 @@ impl Target {
             if let Some(mut session) = target.become_root(&seen.user, needed_now, ssh, observer, signals)? {
                 if wants.changes {
                     target.hear_of_last(&mut session, observer, signals)?;
+                } else {
+                    target.hear_who_answers(&mut session, observer, signals)?;
                 }
                 session.is_over();
             }
@@ -348,6 +346,19 @@ impl Target {
                     .with_code(255)
                     .into());
                 }
+            }
+        }
+    }
+
+    /// Sees that whoever was to be made root is not another user: who only receives would hear so after the build.
+    fn hear_who_answers(&self, session: &mut Session, observer: &mut dyn Observer, signals: &Signals) -> Result<()> {
+        session.is_quiet = true;
+        loop {
+            match session.next(observer, signals)? {
+                Next::Output(_) => {}
+                Next::Reply(Reply::NotRoot(name)) => return Err(self.not_root(&name).into()),
+                // What comes next says whether that was for good.
+                Next::Reply(_) | Next::End => return Ok(()),
             }
         }
     }

@@ -46,6 +46,25 @@ fn a_result_that_cannot_be_linked_is_refused_before_the_build() {
     }
 }
 
+/// In a directory like /tmp, what somebody else has built there stays theirs. (Root's link, and a user who is not.)
+#[test]
+fn a_result_of_another_user_in_a_sticky_directory_is_refused_before_the_build() {
+    let scene = Scene::new();
+    scene.typed_by(1000);
+    scene.stub("nix-build", "echo BUILT >>calls");
+    scene.prepare(
+        "mkdir -m 1777 \"$root/run/shared\"; ln -s /nix/store/00000000000000000000000000000000-x \"$root/run/shared/result\"",
+    );
+    for (directory, is_refused) in [("/run/shared", true), ("/var/tmp", false)] {
+        let run = scene.rebuild_in(directory, "build");
+        let is_said = run
+            .stderr
+            .contains("/run/shared/result is another user's, and in /run/shared nobody may replace");
+        assert_eq!(is_said, is_refused, "{}", run.stderr);
+        assert_eq!(scene.read("calls").contains("BUILT"), !is_refused);
+    }
+}
+
 /// Whoever deletes the directory in which they are can still do what needs none.
 #[test]
 fn without_a_current_directory_only_what_needs_one_fails() {
@@ -95,6 +114,35 @@ fn a_target_that_can_note_no_change_is_refused_before_the_build() {
     }
 }
 
+/// However little room there is: either the change is made and its end is heard, or nothing has begun. (A shell whose `exec`
+/// or `:` cannot open its file ends at once.)
+#[test]
+fn where_files_cannot_be_made_a_change_is_whole_or_none() {
+    let mut ends = std::collections::BTreeSet::new();
+    for files in 1..16 {
+        let scene = Scene::new();
+        scene.prepare(&format!(
+            "mkdir \"$root/var/lib/rebuild\"; mount -t tmpfs -o nr_inodes={files} none \"$root/var/lib/rebuild\""
+        ));
+        let run = scene.rebuild("switch");
+        let is_changed = scene.calls().iter().any(|call| call.starts_with("nix-env -p"));
+        let said = ["cannot be noted in /var/lib/rebuild", "could not be started"]
+            .iter()
+            .any(|words| run.stderr.contains(words));
+        assert!(
+            if is_changed {
+                run.code == 0
+            } else {
+                run.code != 0 && said
+            },
+            "{files}: {}",
+            run.stderr
+        );
+        ends.insert(is_changed);
+    }
+    assert_eq!(ends.len(), 2);
+}
+
 /// `NIX_SUDOOPTS="-u x"`, or `runas_default` in the sudoers file: sudo says yes, and it is not root.
 #[test]
 fn a_sudo_that_makes_somebody_else_is_refused_before_the_build() {
@@ -107,6 +155,39 @@ fn a_sudo_that_makes_somebody_else_is_refused_before_the_build() {
         "sudo on target makes this user somebody, and not root: nothing was changed",
         "NIX_SUDOOPTS='-u root' rebuild",
     );
+    // Who only receives needs root for its daemon.
+    for line in [
+        "build --build-on builder --target-host target --sudo",
+        "dry-activate --target-host target --sudo",
+    ] {
+        refused(
+            &scene,
+            line,
+            "sudo on target makes this user somebody, and not root",
+            "runas_default in the sudoers file",
+        );
+    }
+}
+
+/// `sudo -i` takes our command apart: it waited for ever.
+#[test]
+fn options_for_sudo_that_run_something_else_are_refused() {
+    for (line, options) in [
+        ("switch --sudo", "-i"),
+        ("switch --target-host target --sudo", "-H --background"),
+        ("build --build-on builder --target-host target --sudo", "-Hs"),
+    ] {
+        let scene = Scene::new();
+        scene.typed_by(1000);
+        scene.user_on("target", 1000);
+        scene.variable("NIX_SUDOOPTS", options);
+        refused(
+            &scene,
+            line,
+            &format!("NIX_SUDOOPTS ({options}) has "),
+            "leave it out of NIX_SUDOOPTS",
+        );
+    }
 }
 
 /// sudo refuses before it looks at any password.
@@ -171,16 +252,23 @@ fn a_rollback_to_a_system_that_is_gone_says_so() {
         ("switch --rollback", "this machine"),
         ("test --rollback --target-host target", "target"),
     ] {
-        let scene = Scene::new();
-        scene.prepare("rm -rf \"$root${system%-pi}-old\"");
-        refused(
-            &scene,
-            line,
-            &format!(
-                "the system of the generation before the current one of /nix/var/nix/profiles/system is not on {on} any more"
-            ),
-            "rebuild list-generations",
-        );
+        for preparation in [
+            "rm -rf \"$root${system%-pi}-old\"",
+            // Of no store, and of itself.
+            "ln -sfn /nonexistent/a/b \"$profiles/system-1-link\"",
+            "ln -sfn system-1-link \"$profiles/system-1-link\"",
+        ] {
+            let scene = Scene::new();
+            scene.prepare(preparation);
+            refused(
+                &scene,
+                line,
+                &format!(
+                    "the system of the generation before the current one of /nix/var/nix/profiles/system is not on {on} any more"
+                ),
+                "rebuild list-generations",
+            );
+        }
     }
 }
 
@@ -365,4 +453,89 @@ fn a_file_that_this_user_may_not_read_is_said_so() {
         assert_eq!(blames_others, place == "etc/mine", "{place}: {}", run.stderr);
         stage.sh("chmod -R u+rwX etc");
     }
+
+/// Of three things that may be killed there for want of memory, Nix says of its daemon only that it is gone.
+#[test]
+fn what_was_killed_on_a_builder_is_told_with_what_to_do() {
+    let evaluates = "hear_script; say hello /usr/bin x86_64-linux; say receiving none; hear_files >/dev/null; say need; say evaluating";
+    let fell = r#"printf '@nix {"action":"msg","level":0,"msg":"error: Nix daemon disconnected unexpectedly (maybe it crashed?)"}\n'"#;
+    // Of Nix 2.8.
+    let (gone, old) = (
+        "Nix daemon disconnected unexpectedly (maybe it crashed?)",
+        "unexpected end-of-file",
+    );
+    for (ending, code, message, remedy) in [
+        (
+            "say evaluation-failed 137; read -r answer".to_owned(),
+            137,
+            "Nix on builder was killed, which ended the evaluation: probably builder ran out of memory",
+            "ssh builder sudo dmesg",
+        ),
+        (
+            format!("say evaluated {DRV}; say building; say failed build 137"),
+            137,
+            "Nix on builder was killed, which ended the build: probably builder ran out of memory",
+            "--max-jobs 1",
+        ),
+        (
+            format!("say evaluated {DRV}; say building; {fell}; say failed build 1"),
+            1,
+            "Nix daemon disconnected unexpectedly",
+            "ssh builder sudo journalctl -u nix-daemon",
+        ),
+        (
+            format!("{fell}; say evaluation-failed 1; read -r answer"),
+            1,
+            "Nix daemon disconnected unexpectedly",
+            "if builder ran out of memory",
+        ),
+        (
+            format!(
+                "say evaluated {DRV}; say building; {}; say failed build 1",
+                fell.replace(gone, old)
+            ),
+            1,
+            "error: unexpected end-of-file",
+            "ssh builder sudo journalctl -u nix-daemon",
+        ),
+        (
+            format!("say evaluated {DRV}; say building; say failed build 1"),
+            1,
+            "the build on builder failed",
+            "",
+        ),
+    ] {
+        let stage = Stage::new();
+        stage.stub("ssh", &format!("{evaluates}; {ending}; exit {code}"));
+        let run = stage.rebuild("build --eval-on builder");
+        assert_eq!(run.code, code, "{ending}: {}", run.stderr);
+        assert!(
+            run.stderr.contains(message) && run.stderr.contains(remedy),
+            "{ending}: {}",
+            run.stderr
+        );
+        let speaks = run.stderr.contains("ran out of memory");
+        assert_eq!(speaks, !remedy.is_empty(), "{ending}: {}", run.stderr);
+    }
+}
+
+/// What `kill -9` leaves of it goes with the next run; of a `repl` by an older Nix it is a file.
+#[test]
+fn what_a_killed_repl_has_left_goes_with_the_next_run() {
+    let stage = Stage::new();
+    stage.write("tmp/.keep", "");
+    stage.variable("TMPDIR", &stage.path("tmp").display().to_string());
+    stage.write("kill", "");
+    stage.stub(
+        "nix",
+        "[ \"$1\" != --version ] || { echo 'nix (Nix) 2.8.0'; exit; }
+         find tmp -type f >used
+         [ ! -e kill ] || { rm kill; kill -9 $PPID; }",
+    );
+    assert_eq!(stage.rebuild("repl --file x.nix --attr a").code, -1);
+    assert_eq!(stage.sh("ls tmp").lines().count(), 1);
+    stage.sh("touch -d '1 hour ago' tmp/*");
+    assert_eq!(stage.rebuild("repl --file x.nix --attr a").code, 0);
+    assert_eq!(stage.sh("ls tmp"), "");
+    assert_eq!(stage.read("used").lines().count(), 1 + 1, "{}", stage.read("used"));
 }

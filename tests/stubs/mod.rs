@@ -398,6 +398,26 @@ impl Stage {
         self.start(arguments).finish()
     }
 
+    /// On a machine of its own, from another directory of it.
+    pub fn rebuild_in(&self, directory: &str, arguments: &str) -> Run {
+        let typed = self.command(arguments);
+        let mut command = Command::new(typed.get_program());
+        let words: Vec<_> = typed.get_args().collect();
+        for (index, word) in words.iter().enumerate() {
+            let is_directory = index > 0 && words[index - 1] == "-C";
+            command.arg(if is_directory { directory.as_ref() } else { *word });
+        }
+        command
+            .current_dir(self.root.path())
+            .env_clear()
+            .envs(self.variables.borrow().iter().cloned());
+        command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        self.run(command).finish()
+    }
+
     /// With its output there.
     pub fn rebuild_into(&self, arguments: &str, stdout: impl Into<Stdio>, stderr: impl Into<Stdio>) -> Run {
         let mut command = self.command(arguments);

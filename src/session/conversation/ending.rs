@@ -106,6 +106,9 @@ impl Conversation<'_> {
             "copy" => diagnosis::not_copied(self.host, self.receiver, self.relay.and_then(Relay::complaint), code),
             _ => diagnosis::failed(self.host, self.system, stage, code, &self.unchanged()),
         };
+        if self.daemon_fell && ["evaluation", "build"].contains(&stage) && code != 137 {
+            return failure.with_remedy(diagnosis::daemon_fell(self.host));
+        }
         let own = (stage == "evaluation").then(self.own_nix).flatten();
         match own.and_then(|own| diagnosis::older(self.host, &self.their_nix, &own)) {
             Some(remedy) => failure.with_remedy(remedy),

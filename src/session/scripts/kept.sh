@@ -39,7 +39,7 @@ begin() {
 	let_go
 	# In a directory that is this machine's own in the view anyway, so that no listing shows it; and a power cut empties it.
 	make_share /dev/shm || make_share /var/tmp || fail room 1
-	printf '%s\n' "$share" >"$work/share" || fail room 1
+	printf '%s\n' "$share" "$rb_socket" >"$work/share" || fail room 1
 	# What may be large: in the view it lies in $share.
 	mkdir "$work/tmp" "$work/trace" "$work/forgotten"
 	sweep
@@ -71,11 +71,14 @@ find_dead() {
 # sweep: takes away what they have left.
 sweep() {
 	for run in $dead; do
-		left=$(cat "$state/$run/share" 2>/dev/null)
-		case $left in
-		*..*) ;;
-		/dev/shm/rebuild.* | /var/tmp/rebuild.*) own rm -rf "$left" ;;
-		esac
+		# The directory that it shared, and the socket that sshd made for it.
+		[ ! -r "$state/$run/share" ] || while IFS= read -r left; do
+			case $left in
+			*..*) ;;
+			/dev/shm/rebuild.* | /var/tmp/rebuild.*) own rm -rf "$left" ;;
+			/tmp/rebuild-*.socket) rm -f "$left" ;;
+			esac
+		done <"$state/$run/share"
 		own rm -rf "${state:?}/$run"
 	done
 }

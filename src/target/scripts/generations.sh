@@ -21,5 +21,7 @@ previous_generation() {
 		case $other in '' | *[!0-9]*) continue ;; esac
 		if [ "$other" -lt "$number" ] && [ "$other" -gt "$found" ]; then found=$other; fi
 	done
-	[ "$found" -gt 0 ] && readlink -f "$rb_profile-$found-link"
+	[ "$found" -gt 0 ] || return 1
+	# A link may lead nowhere.
+	readlink -f "$rb_profile-$found-link" || readlink "$rb_profile-$found-link"
 }

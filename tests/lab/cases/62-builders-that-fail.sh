@@ -87,16 +87,38 @@ case_failing_builders_that_kill_nix() {
 	expect_status 137
 	expect_contains "$errors" "error: Nix on builder was killed, which ended the evaluation: probably builder ran out of memory"
 	expect_contains "$errors" "MiB of memory"
+
+	# And what builds, or Nix's daemon for it, of which Nix says only that it is gone.
+	fresh
+	must_sh_on pi "sed -i 's/^  system.stateVersion/  lab.slowBuild = 300; &/' /etc/nixos/configuration.nix"
+	start lab on pi -- rebuild build --eval-on builder
+	expect_within 60 printed "building slow-build"
+	must_sh_on builder 'pkill -KILL -u builder -x nix-store'
+	finish
+	expect_status 137
+	expect_contains "$errors" "error: Nix on builder was killed, which ended the build: probably builder ran out of memory"
+	start lab on pi -- rebuild build --eval-on builder
+	expect_within 60 printed "building slow-build"
+	must_sh_on builder 'main=$(systemctl show -P MainPID nix-daemon.service)
+		for process in $(pgrep -x nix-daemon); do [ "$process" = "$main" ] || kill -KILL "$process"; done'
+	finish
+	expect_status 1
+	expect_contains "$errors" "Nix daemon disconnected unexpectedly"
+	expect_contains "$errors" "ssh builder sudo journalctl -u nix-daemon"
 }
 
 # An ssh configuration for a person who types, and a login whose PATH leads nowhere: neither is in our way, nor in that of
 # Nix's own ssh, which fetches where nothing is lent.
 case_failing_builders_by_an_ssh_for_persons() {
 	fresh
-	must_sh_on pi 'printf "\nHost builder\n  RemoteCommand cat\n  SessionType none\n  StdinNull yes\n  RequestTTY force\n" >>/root/.ssh/config'
+	must_sh_on pi 'printf "\nHost builder\n  RemoteCommand cat\n  SessionType none\n  StdinNull yes\n  RequestTTY force\n  ForkAfterAuthentication yes\n" >>/root/.ssh/config'
 	must_sh_on builder 'echo "PATH=/nonexistent" >/home/builder/.bashrc; chown builder: /home/builder/.bashrc'
-	on pi ssh -o RemoteCommand=none -o SessionType=default -o RequestTTY=no builder command -v dd
+	on pi ssh -o RemoteCommand=none -o SessionType=default -o RequestTTY=no -o ForkAfterAuthentication=no builder command -v dd
 	expect_failure
+	on pi rebuild dry-build --eval-on builder
+	expect_status 0
+	# With dd, and without what comes after it.
+	must_sh_on builder 'mkdir /opt/few; ln -s /usr/bin/dd /opt/few/; echo "PATH=/opt/few" >/home/builder/.bashrc'
 	on pi rebuild build --eval-on builder
 	expect_status 0
 	must_on builder rm /home/builder/.bashrc
@@ -114,6 +136,7 @@ case_failing_builders_without_room() {
 	on pi rebuild dry-build --eval-on builder
 	expect_status 0
 	must_on builder mount -t tmpfs -o size=64k,mode=1777 none /var/tmp
+	sh_on builder 'cat /dev/zero >/var/tmp/fill'
 	on pi rebuild dry-build --eval-on builder
 	expect_status 1
 	expect_contains "$errors" "error: builder has no room for what an evaluation there reads and writes"
