@@ -56,6 +56,7 @@ pub(super) fn gather(
             lock = named_flake(&mut collection, flake, around, registry_of_all(settings).as_deref())?;
         }
     }
+    allow_named_by_variables(&mut collection, around);
     let entry = entry(configuration, &collection, &around.directory);
     Ok(Gathered {
         collection,
@@ -96,6 +97,19 @@ fn add_named(collection: &mut Collection, around: &Surroundings) -> Result<(), F
         }
     }
     Ok(())
+}
+
+/// What is named by a variable that the configuration asks for is the user's word, as well: it may be asked for.
+fn allow_named_by_variables(collection: &mut Collection, around: &Surroundings) {
+    // A shell has set these, and not for this run.
+    let is_set_by_user = |name: &String| !["PWD", "OLDPWD"].contains(&name.as_str());
+    let names: Vec<String> = collection.asked().names.iter().cloned().collect();
+    for name in names.into_iter().filter(is_set_by_user) {
+        let value = around.variable(&name).map(PathBuf::from);
+        if let Some(path) = value.filter(|path| path.is_absolute()) {
+            collection.allow(&path);
+        }
+    }
 }
 
 /// What `by` names must be seen over there, or nothing is begun.

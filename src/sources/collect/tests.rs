@@ -189,16 +189,41 @@ fn a_package_collection_is_sent_whole() {
 #[test]
 fn secrets_of_the_machine_are_refused_and_named() {
     let root = tree(&[
-        "c/configuration.nix: { key = ./.ssh/id_rsa; all = ./.ssh; }",
-        "c/.ssh/id_rsa: 1",
+        "c/configuration.nix: { key = ./.ssh/id_rsa; all = ./.ssh; settings = ./.gnupg/gpg.conf; }",
+        "c/.ssh/id_rsa: -----BEGIN RSA PRIVATE KEY-----",
         "c/.ssh/config: 2",
+        "c/.gnupg/gpg.conf: use-agent",
     ]);
     let mut found = collection(&root, "");
     found.add_configuration(&root.path().join("c/configuration.nix"));
-    assert_eq!(sent(&found, &root), ["c/configuration.nix"]);
+    assert_eq!(sent(&found, &root), ["c/.gnupg/gpg.conf", "c/configuration.nix"]);
     let key = root.path().join("c/.ssh/id_rsa");
     assert_eq!(found.take_refused(), BTreeMap::from([(key, Refusal::Secret)]));
     assert!(found.take_refused().is_empty());
+}
+
+/// What lies in the configuration's directories and is none by what is in it goes when it is read, and not before; what lies
+/// elsewhere does not.
+#[test]
+fn names_of_secrets_in_the_configuration_are_none() {
+    let root = tree(&[
+        "c/configuration.nix: { all = ./dot; }",
+        "c/dot/.aws/config: 1",
+        "c/dot/.aws/credentials: aws_secret_access_key = x",
+        "c/dot/.aws/a: 2",
+        "c/dot/.aws/b: 3",
+        "c/dot/.aws/unread: 4",
+        "d/.aws/config: 5",
+    ]);
+    let mut found = collection(&root, "");
+    found.add_entry(&root.path().join("c/configuration.nix"));
+    for name in ["c/dot/.aws/config", "c/dot/.aws/credentials", "c/dot/.aws/a", "c/dot/.aws/b", "d/.aws/config"] {
+        found.add_missed(&root.path().join(name));
+    }
+    let expected = ["c/configuration.nix", "c/dot/.aws/a", "c/dot/.aws/b", "c/dot/.aws/config"];
+    assert_eq!(sent(&found, &root), expected);
+    let refused = ["c/dot/.aws/credentials", "d/.aws/config"].map(|name| (root.path().join(name), Refusal::Secret));
+    assert_eq!(found.take_refused(), BTreeMap::from(refused));
 }
 
 /// The other machine says what it misses; it gets no more than any user of this machine could read, and what is in the
