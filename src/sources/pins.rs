@@ -181,7 +181,15 @@ mod tests {
 
     #[test]
     fn pins_are_in_whatever_nix_reads() {
-        for file in ["a.nix", "flake.lock", "sources.json", "pins.toml", "hash", "rev.txt", "x.sha256"] {
+        for file in [
+            "a.nix",
+            "flake.lock",
+            "sources.json",
+            "pins.toml",
+            "hash",
+            "rev.txt",
+            "x.sha256",
+        ] {
             assert!(may_be_in(Path::new(file)), "{file}");
         }
         for file in ["a.png", "b.c", "c.patch"] {

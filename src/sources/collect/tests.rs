@@ -217,10 +217,21 @@ fn names_of_secrets_in_the_configuration_are_none() {
     ]);
     let mut found = collection(&root, "");
     found.add_entry(&root.path().join("c/configuration.nix"));
-    for name in ["c/dot/.aws/config", "c/dot/.aws/credentials", "c/dot/.aws/a", "c/dot/.aws/b", "d/.aws/config"] {
+    for name in [
+        "c/dot/.aws/config",
+        "c/dot/.aws/credentials",
+        "c/dot/.aws/a",
+        "c/dot/.aws/b",
+        "d/.aws/config",
+    ] {
         found.add_missed(&root.path().join(name));
     }
-    let expected = ["c/configuration.nix", "c/dot/.aws/a", "c/dot/.aws/b", "c/dot/.aws/config"];
+    let expected = [
+        "c/configuration.nix",
+        "c/dot/.aws/a",
+        "c/dot/.aws/b",
+        "c/dot/.aws/config",
+    ];
     assert_eq!(sent(&found, &root), expected);
     let refused = ["c/dot/.aws/credentials", "d/.aws/config"].map(|name| (root.path().join(name), Refusal::Secret));
     assert_eq!(found.take_refused(), BTreeMap::from(refused));
