@@ -101,10 +101,11 @@ fn add_named(collection: &mut Collection, around: &Surroundings) -> Result<(), F
 
 /// What is named by a variable that the configuration asks for is the user's word, as well: it may be asked for.
 fn allow_named_by_variables(collection: &mut Collection, around: &Surroundings) {
-    // A shell has set these, and not for this run.
-    let is_set_by_user = |name: &String| !["PWD", "OLDPWD"].contains(&name.as_str());
-    let names: Vec<String> = collection.asked().names.iter().cloned().collect();
-    for name in names.into_iter().filter(is_set_by_user) {
+    // What a session has set names no file of this run; below XDG_CONFIG_HOME all programs have their tokens.
+    let is_of_session = |name: &String| name.starts_with("XDG_") || ["PWD", "OLDPWD"].contains(&name.as_str());
+    let mut names: Vec<String> = collection.asked().names.iter().cloned().collect();
+    names.retain(|name| !is_of_session(name));
+    for name in names {
         let value = around.variable(&name).map(PathBuf::from);
         if let Some(path) = value.filter(|path| path.is_absolute()) {
             collection.allow(&path);
