@@ -64,6 +64,12 @@ fn is_secret_by_name(path: &Path) -> bool {
     name == ".netrc" || in_a_home
 }
 
+/// Whether a file has the name that ssh gives to a private key.
+pub(super) fn is_named_as_key(file: &Path) -> bool {
+    let name = file.file_name().unwrap_or_default().to_string_lossy();
+    name.starts_with("id_") && !name.ends_with(".pub")
+}
+
 /// What a git directory holds that git itself does not read: the keys of git-crypt.
 pub(super) fn is_gits_own_secret(path: &Path) -> bool {
     let mut parts = path

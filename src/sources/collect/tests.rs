@@ -189,14 +189,13 @@ fn a_package_collection_is_sent_whole() {
 #[test]
 fn secrets_of_the_machine_are_refused_and_named() {
     let root = tree(&[
-        "c/configuration.nix: { key = ./.ssh/id_rsa; all = ./.ssh; settings = ./.gnupg/gpg.conf; }",
-        "c/.ssh/id_rsa: -----BEGIN RSA PRIVATE KEY-----",
+        "c/configuration.nix: { key = ./.ssh/id_rsa; all = ./.ssh; }",
+        "c/.ssh/id_rsa: 1",
         "c/.ssh/config: 2",
-        "c/.gnupg/gpg.conf: use-agent",
     ]);
     let mut found = collection(&root, "");
     found.add_configuration(&root.path().join("c/configuration.nix"));
-    assert_eq!(sent(&found, &root), ["c/.gnupg/gpg.conf", "c/configuration.nix"]);
+    assert_eq!(sent(&found, &root), ["c/configuration.nix"]);
     let key = root.path().join("c/.ssh/id_rsa");
     assert_eq!(found.take_refused(), BTreeMap::from([(key, Refusal::Secret)]));
     assert!(found.take_refused().is_empty());
@@ -207,7 +206,10 @@ fn secrets_of_the_machine_are_refused_and_named() {
 #[test]
 fn names_of_secrets_in_the_configuration_are_none() {
     let root = tree(&[
-        "c/configuration.nix: { all = ./dot; }",
+        "c/configuration.nix: { all = ./dot; gpg = ./.gnupg/gpg.conf; others = ../.ssh/rc; }",
+        "c/.gnupg/gpg.conf: use-agent",
+        "c/dot/.ssh/id_me: 0",
+        ".ssh/rc: 6",
         "c/dot/.aws/config: 1",
         "c/dot/.aws/credentials: aws_secret_access_key = x",
         "c/dot/.aws/a: 2",
@@ -219,6 +221,7 @@ fn names_of_secrets_in_the_configuration_are_none() {
     found.add_entry(&root.path().join("c/configuration.nix"));
     for name in [
         "c/dot/.aws/config",
+        "c/dot/.ssh/id_me",
         "c/dot/.aws/credentials",
         "c/dot/.aws/a",
         "c/dot/.aws/b",
@@ -227,13 +230,15 @@ fn names_of_secrets_in_the_configuration_are_none() {
         found.add_missed(&root.path().join(name));
     }
     let expected = [
+        "c/.gnupg/gpg.conf",
         "c/configuration.nix",
         "c/dot/.aws/a",
         "c/dot/.aws/b",
         "c/dot/.aws/config",
     ];
     assert_eq!(sent(&found, &root), expected);
-    let refused = ["c/dot/.aws/credentials", "d/.aws/config"].map(|name| (root.path().join(name), Refusal::Secret));
+    let refused = [".ssh/rc", "c/dot/.aws/credentials", "c/dot/.ssh/id_me", "d/.aws/config"];
+    let refused = refused.map(|name| (root.path().join(name), Refusal::Secret));
     assert_eq!(found.take_refused(), BTreeMap::from(refused));
 }
 

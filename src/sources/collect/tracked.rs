@@ -158,9 +158,13 @@ impl Collection {
         !self.asked_for || self.is_own(path) || (is_added() && is_shown())
     }
 
-    /// Whether the configuration names it, or it lies in a directory of the configuration's; but no place of the machine's.
+    /// Whether it lies in a `.gnupg` or the like within a directory of the configuration's; not if that is such a directory
+    /// itself, as `~/.ssh`.
     fn is_of_configuration(&self, path: &Path) -> bool {
-        (!self.asked_for || self.is_own(path)) && !guard::is_of_the_machine(path)
+        let mut own = path.ancestors().filter(|above| self.own.contains(*above));
+        !guard::is_of_the_machine(path)
+            && !guard::is_named_as_key(path)
+            && own.any(|own| !guard::is_forbidden(&own.join("x")))
     }
 
     /// Whether that is tracked, or has something in it that is.
