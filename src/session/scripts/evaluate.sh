@@ -70,6 +70,7 @@ find_lent() {
 	for program in nix-instantiate nix; do
 		[ -x "$nix_bin/$program" ] || continue
 		real=$(readlink -f "$nix_bin/$program")
+		follow_script
 		case $nix_bin/:$real in
 		/usr/*:/usr/* | /bin/*:/bin/* | /usr/*:/nix/store/* | /nix/store/*:/nix/store/*) continue ;;
 		esac
@@ -85,6 +86,16 @@ find_lent() {
 		done
 	done >"$share/lent"
 	[ -z "$lent" ] || echo "export LD_LIBRARY_PATH=$share/nix/lib:$share/nix/lib64" >>"$share/environment"
+}
+
+# follow_script: makes $real the $program that it starts, if it is a script that names one; in the store that is seen anyway.
+follow_script() {
+	case $real in /nix/store/*) return 0 ;; esac
+	first=''
+	IFS= read -r first <"$real" || :
+	case $first in '#!'*) ;; *) return 0 ;; esac
+	started=$(sed -n "s:^\(.*[ \"'=]\)*\(/[^ \"'=]*/$program\)\([ \"'].*\)*\$:\2:p" "$real" | tail -n 1)
+	[ ! -x "$started" ] || real=$(readlink -f "$started")
 }
 
 # in_view MODE PROGRAM ARGUMENT...: see view.sh. Each time a new view, whatever the last one has done to its files.

@@ -5,13 +5,14 @@
 # shellcheck source=/dev/null
 . "$LAB/derivations.sh"
 
-# Nix outside of what the view has of the builder: its programs in a directory with their libraries, or one static program
-# with links to it. They are shown to the evaluation, and its derivation is the client's own.
+# Nix outside of what the view has of the builder: its programs in a directory with their libraries, one static program with
+# links to it, both in a home that nobody else looks into, or behind scripts. They are shown to the evaluation, and its derivation
+# is the client's own.
 case_failing_builders_with_nix_elsewhere() {
 	local own there layout
 	fresh
 	own=$(lab on pi nix-instantiate '<nixpkgs/nixos>' -A config.system.build.toplevel </dev/null 2>/dev/null)
-	for layout in directory program; do
+	for layout in directory program home script; do
 		# shellcheck disable=SC2016 # the host's shell expands it
 		must_on builder sh -euc 'rm -rf /opt/nix /usr/local/bin/nix*
 			case $1 in
@@ -28,6 +29,23 @@ case_failing_builders_with_nix_elsewhere() {
 				cp /usr/bin/nix /opt/nix/nix-static-2.26
 				for name in nix nix-store nix-instantiate nix-build nix-daemon nix-env; do
 					ln -s /opt/nix/nix-static-2.26 "/usr/local/bin/$name"
+				done
+				;;
+			home)
+				# Of the ssh user alone.
+				mkdir -p ~builder/nix/bin && chmod 700 ~builder ~builder/nix
+				cp /usr/bin/nix ~builder/nix/bin/nix
+				for name in nix-store nix-instantiate nix-build nix-daemon nix-env; do ln -s nix ~builder/nix/bin/$name; done
+				chown -R builder: ~builder/nix
+				ln -s ~builder/nix/bin/* /usr/local/bin/
+				;;
+			script)
+				mkdir -p /opt/nix/bin
+				cp /usr/bin/nix /opt/nix/bin/nix
+				for name in nix-store nix-instantiate nix-build nix-daemon nix-env; do ln -s nix "/opt/nix/bin/$name"; done
+				for name in nix nix-store nix-instantiate nix-build nix-daemon nix-env; do
+					printf "#!/bin/sh\nexport OWN=1\nexec \"/opt/nix/bin/%s\" \"\$@\"\n" "$name" >"/usr/local/bin/$name"
+					chmod 755 "/usr/local/bin/$name"
 				done
 				;;
 			esac' sh "$layout"
