@@ -278,8 +278,8 @@ impl Conversation<'_> {
 
     /// Whether the other machine is still there.
     fn mind_silence(&mut self, heard: &Result<Heard, RecvTimeoutError>) {
-        let received = self.relay.map_or(0, Relay::received);
-        let has_moved = std::mem::replace(&mut self.received, received) != received;
+        let bytes = self.relay.map_or(0, Relay::received);
+        let has_moved = std::mem::replace(&mut self.received, bytes) != bytes;
         let now = Instant::now();
         let news = match heard {
             Ok(Heard::Alive) => self.silence.lives(now),

@@ -318,6 +318,92 @@ fn an_agent_that_comes_with_the_new_system_is_enough_for_run0() {
     );
 }
 
+/// Of three things that may be killed there for want of memory, Nix says of its daemon only that it is gone.
+#[test]
+fn what_was_killed_on_a_builder_is_told_with_what_to_do() {
+    let evaluates = "hear_script; say hello /usr/bin x86_64-linux; say receiving none; hear_files >/dev/null; say need; say evaluating";
+    let fell = r#"printf '@nix {"action":"msg","level":0,"msg":"error: Nix daemon disconnected unexpectedly (maybe it crashed?)"}\n'"#;
+    // Of Nix 2.8.
+    let (gone, old) = (
+        "Nix daemon disconnected unexpectedly (maybe it crashed?)",
+        "unexpected end-of-file",
+    );
+    for (ending, code, message, remedy) in [
+        (
+            "say evaluation-failed 137; read -r answer".to_owned(),
+            137,
+            "Nix on builder was killed, which ended the evaluation: probably builder ran out of memory",
+            "ssh builder sudo dmesg",
+        ),
+        (
+            format!("say evaluated {DRV}; say building; say failed build 137"),
+            137,
+            "Nix on builder was killed, which ended the build: probably builder ran out of memory",
+            "--max-jobs 1",
+        ),
+        (
+            format!("say evaluated {DRV}; say building; {fell}; say failed build 1"),
+            1,
+            "Nix daemon disconnected unexpectedly",
+            "ssh builder sudo journalctl -u nix-daemon",
+        ),
+        (
+            format!("{fell}; say evaluation-failed 1; read -r answer"),
+            1,
+            "Nix daemon disconnected unexpectedly",
+            "if builder ran out of memory",
+        ),
+        (
+            format!(
+                "say evaluated {DRV}; say building; {}; say failed build 1",
+                fell.replace(gone, old)
+            ),
+            1,
+            "error: unexpected end-of-file",
+            "ssh builder sudo journalctl -u nix-daemon",
+        ),
+        (
+            format!("say evaluated {DRV}; say building; say failed build 1"),
+            1,
+            "the build on builder failed",
+            "",
+        ),
+    ] {
+        let stage = Stage::new();
+        stage.stub("ssh", &format!("{evaluates}; {ending}; exit {code}"));
+        let run = stage.rebuild("build --eval-on builder");
+        assert_eq!(run.code, code, "{ending}: {}", run.stderr);
+        assert!(
+            run.stderr.contains(message) && run.stderr.contains(remedy),
+            "{ending}: {}",
+            run.stderr
+        );
+        let speaks = run.stderr.contains("ran out of memory");
+        assert_eq!(speaks, !remedy.is_empty(), "{ending}: {}", run.stderr);
+    }
+}
+
+/// What `kill -9` leaves of it goes with the next run; of a `repl` by an older Nix it is a file.
+#[test]
+fn what_a_killed_repl_has_left_goes_with_the_next_run() {
+    let stage = Stage::new();
+    stage.write("tmp/.keep", "");
+    stage.variable("TMPDIR", &stage.path("tmp").display().to_string());
+    stage.write("kill", "");
+    stage.stub(
+        "nix",
+        "[ \"$1\" != --version ] || { echo 'nix (Nix) 2.8.0'; exit; }
+         find tmp -type f >used
+         [ ! -e kill ] || { rm kill; kill -9 $PPID; }",
+    );
+    assert_eq!(stage.rebuild("repl --file x.nix --attr a").code, -1);
+    assert_eq!(stage.sh("ls tmp").lines().count(), 1);
+    stage.sh("touch -d '1 hour ago' tmp/*");
+    assert_eq!(stage.rebuild("repl --file x.nix --attr a").code, 0);
+    assert_eq!(stage.sh("ls tmp"), "");
+    assert_eq!(stage.read("used").lines().count(), 1 + 1, "{}", stage.read("used"));
+}
+
 /// PAM may want a touch of a key before the password, or a code: what has the password alone is refused, by that agent (it
 /// answers the first question and no other, nixpkgs#540098), and by sudo as well. That is said before the long work.
 #[test]
@@ -453,89 +539,4 @@ fn a_file_that_this_user_may_not_read_is_said_so() {
         assert_eq!(blames_others, place == "etc/mine", "{place}: {}", run.stderr);
         stage.sh("chmod -R u+rwX etc");
     }
-
-/// Of three things that may be killed there for want of memory, Nix says of its daemon only that it is gone.
-#[test]
-fn what_was_killed_on_a_builder_is_told_with_what_to_do() {
-    let evaluates = "hear_script; say hello /usr/bin x86_64-linux; say receiving none; hear_files >/dev/null; say need; say evaluating";
-    let fell = r#"printf '@nix {"action":"msg","level":0,"msg":"error: Nix daemon disconnected unexpectedly (maybe it crashed?)"}\n'"#;
-    // Of Nix 2.8.
-    let (gone, old) = (
-        "Nix daemon disconnected unexpectedly (maybe it crashed?)",
-        "unexpected end-of-file",
-    );
-    for (ending, code, message, remedy) in [
-        (
-            "say evaluation-failed 137; read -r answer".to_owned(),
-            137,
-            "Nix on builder was killed, which ended the evaluation: probably builder ran out of memory",
-            "ssh builder sudo dmesg",
-        ),
-        (
-            format!("say evaluated {DRV}; say building; say failed build 137"),
-            137,
-            "Nix on builder was killed, which ended the build: probably builder ran out of memory",
-            "--max-jobs 1",
-        ),
-        (
-            format!("say evaluated {DRV}; say building; {fell}; say failed build 1"),
-            1,
-            "Nix daemon disconnected unexpectedly",
-            "ssh builder sudo journalctl -u nix-daemon",
-        ),
-        (
-            format!("{fell}; say evaluation-failed 1; read -r answer"),
-            1,
-            "Nix daemon disconnected unexpectedly",
-            "if builder ran out of memory",
-        ),
-        (
-            format!(
-                "say evaluated {DRV}; say building; {}; say failed build 1",
-                fell.replace(gone, old)
-            ),
-            1,
-            "error: unexpected end-of-file",
-            "ssh builder sudo journalctl -u nix-daemon",
-        ),
-        (
-            format!("say evaluated {DRV}; say building; say failed build 1"),
-            1,
-            "the build on builder failed",
-            "",
-        ),
-    ] {
-        let stage = Stage::new();
-        stage.stub("ssh", &format!("{evaluates}; {ending}; exit {code}"));
-        let run = stage.rebuild("build --eval-on builder");
-        assert_eq!(run.code, code, "{ending}: {}", run.stderr);
-        assert!(
-            run.stderr.contains(message) && run.stderr.contains(remedy),
-            "{ending}: {}",
-            run.stderr
-        );
-        let speaks = run.stderr.contains("ran out of memory");
-        assert_eq!(speaks, !remedy.is_empty(), "{ending}: {}", run.stderr);
-    }
-}
-
-/// What `kill -9` leaves of it goes with the next run; of a `repl` by an older Nix it is a file.
-#[test]
-fn what_a_killed_repl_has_left_goes_with_the_next_run() {
-    let stage = Stage::new();
-    stage.write("tmp/.keep", "");
-    stage.variable("TMPDIR", &stage.path("tmp").display().to_string());
-    stage.write("kill", "");
-    stage.stub(
-        "nix",
-        "[ \"$1\" != --version ] || { echo 'nix (Nix) 2.8.0'; exit; }
-         find tmp -type f >used
-         [ ! -e kill ] || { rm kill; kill -9 $PPID; }",
-    );
-    assert_eq!(stage.rebuild("repl --file x.nix --attr a").code, -1);
-    assert_eq!(stage.sh("ls tmp").lines().count(), 1);
-    stage.sh("touch -d '1 hour ago' tmp/*");
-    assert_eq!(stage.rebuild("repl --file x.nix --attr a").code, 0);
-    assert_eq!(stage.sh("ls tmp"), "");
-    assert_eq!(stage.read("used").lines().count(), 1 + 1, "{}", stage.read("used"));
 }
