@@ -54,6 +54,9 @@ impl Layout {
         let room = width.saturating_sub(measure_text_width(verb) + measure_text_width(&elapsed) + 4);
         let (verb, rest) = (self.verb.apply_to(verb), fitting(rest, room));
         let mut lines = vec![row(&format!("{frame} {verb}{rest}"), &elapsed, width)];
+        if let Some(words) = watch.silence(now) {
+            lines.push(row(&format!("  {}", self.mark.apply_to(words)), "", width));
+        }
         let running = watch.running();
         let room = MOST.min((height / 3).max(1));
         let shown = if running.len() > room { room - 1 } else { running.len() };
@@ -63,6 +66,7 @@ impl Layout {
             more if shown == 0 => lines.push(row(&format!("  {more} builds"), "", width)),
             more => lines.push(row(&format!("  and {more} more"), "", width)),
         }
+        lines.truncate(height.max(1));
         lines
     }
 
@@ -186,6 +190,33 @@ mod tests {
         let shown = lines(&watch(30, start), 2, 40, start);
         assert_eq!(shown[1..], ["  30 builds"]);
         assert_eq!(lines(&watch(30, start), 200, 40, start).len(), 1 + MOST);
+    }
+
+    #[test]
+    fn that_nothing_comes_stands_under_what_goes_on() {
+        let start = Instant::now();
+        let at = |seconds| start + Duration::from_secs(seconds);
+        let mut watch = watch(1, start);
+        let silent = Event::Silent {
+            host: "builder".to_owned(),
+            takes: false,
+            since: at(70),
+        };
+        watch.see(silent, at(78));
+        assert_eq!(
+            lines(&watch, 24, 61, at(90)),
+            [
+                "⠋ building on builder                             1 min 30 s",
+                "  nothing has come from builder for 20 s",
+                "  hello-0                      emulated  builder  1 min 30 s",
+            ]
+        );
+        // It is not higher than the terminal, nor wider.
+        assert_eq!(lines(&watch, 2, 61, at(90)).len(), 2);
+        assert_eq!(lines(&watch, 1, 61, at(90)).len(), 1);
+        assert_eq!(lines(&watch, 24, 21, at(90))[1], "  nothing has come …");
+        watch.see(Event::SilenceOver { is_heard: true }, at(91));
+        assert_eq!(lines(&watch, 24, 61, at(91)).len(), 2);
     }
 
     #[test]

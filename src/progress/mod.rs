@@ -19,6 +19,7 @@ mod watches;
 
 use std::io::IsTerminal;
 use std::sync::Arc;
+use std::time::Instant;
 
 use crate::cli::Arguments;
 use crate::sources::archive::Amount;
@@ -42,6 +43,21 @@ pub enum Event {
     Nix(LogLine),
     /// A line of text from ssh or from a command over there.
     Text(String),
+    /// Nothing has come from this machine since then, though it says every few seconds that it lives; or nothing has gone to it,
+    /// though there is something to go.
+    Silent {
+        /// The machine, by ssh's name of it.
+        host: String,
+        /// Whether it is to take, and not to say something.
+        takes: bool,
+        /// When something came or went last.
+        since: Instant,
+    },
+    /// The silence is over.
+    SilenceOver {
+        /// Whether that is because something has come, or gone; otherwise nothing will any more, of which more is said.
+        is_heard: bool,
+    },
     /// Something that only those want to know who asked for more (`-v`).
     Detail(String),
     /// The run has come to its end, and all is well.

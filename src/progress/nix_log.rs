@@ -109,6 +109,17 @@ impl LogLine {
 }
 
 impl LogLine {
+    /// Whether Nix's daemon was gone in the midst of its work: killed, for want of memory perhaps. (In the words of Nix
+    /// 2.26 and 2.34, and of 2.8.)
+    #[must_use]
+    pub fn says_that_the_daemon_fell(&self) -> bool {
+        let Self::Message { level: 0, text } = self else {
+            return false;
+        };
+        let text = console::strip_ansi_codes(text);
+        text.contains("Nix daemon disconnected unexpectedly") || text.trim() == "error: unexpected end-of-file"
+    }
+
     /// Whether it says why something failed. What `builtins.trace` says has the same level.
     #[must_use]
     pub fn is_error(&self) -> bool {

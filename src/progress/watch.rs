@@ -76,6 +76,16 @@ pub(super) struct Watch {
     /// Messages that Nix gives again with each attempt of an evaluation: their hashes, for they may be long.
     said: BTreeSet<u64>,
     last_line: Instant,
+    silence: Option<Silence>,
+}
+
+/// That nothing comes from a machine, or goes to it.
+struct Silence {
+    host: String,
+    takes: bool,
+    since: Instant,
+    /// Whether a line has said so, so that another one says when it is over.
+    is_printed: bool,
 }
 
 impl Watch {
@@ -95,6 +105,7 @@ impl Watch {
             sent: Amount::default(),
             said: BTreeSet::new(),
             last_line: now,
+            silence: None,
         }
     }
 
@@ -116,6 +127,8 @@ impl Watch {
                 Vec::new()
             }
             Event::Text(line) => text(line),
+            Event::Silent { host, takes, since } => self.falls_silent(host, takes, since, now),
+            Event::SilenceOver { is_heard } => self.ends_silence(is_heard, now),
             Event::Detail(line) => self.said(1, line),
             Event::Nix(line) => self.nix(line, now),
             Event::Finished { .. } if self.verbosity.level < 0 => Vec::new(),
@@ -133,6 +146,8 @@ impl Watch {
             Phase::Fetching(host) => Some(format!("fetching from {host}...")),
             _ => None,
         };
+        // Whoever lets a run go on has been heard.
+        self.silence = None;
         // An activation that is listened to again is still the same.
         if self.phase.as_ref() != Some(&phase) {
             self.times.enter(&phase, now);
@@ -148,6 +163,44 @@ impl Watch {
             self.last_line = now;
         }
         line.map_or_else(Vec::new, |line| self.said(0, line))
+    }
+
+    fn falls_silent(&mut self, host: String, takes: bool, since: Instant, now: Instant) -> Vec<Line> {
+        let is_seen = self.is_live && self.is_going();
+        self.silence = Some(Silence {
+            host,
+            takes,
+            since,
+            is_printed: !is_seen,
+        });
+        match self.silence(now) {
+            Some(words) if !is_seen => self.said(0, words),
+            _ => Vec::new(),
+        }
+    }
+
+    fn ends_silence(&mut self, is_heard: bool, now: Instant) -> Vec<Line> {
+        match self.silence.take() {
+            Some(Silence {
+                host,
+                takes,
+                since,
+                is_printed: true,
+            }) if is_heard => {
+                let after = elapsed(now.saturating_duration_since(since));
+                let what = if takes { "takes more" } else { "is heard" };
+                self.said(0, format!("{host} {what} again, after {after}"))
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    /// That nothing comes, and since when, if that is so.
+    pub(super) fn silence(&self, now: Instant) -> Option<String> {
+        let Silence { host, takes, since, .. } = self.silence.as_ref()?;
+        let quiet = elapsed(now.saturating_duration_since(*since));
+        let what = if *takes { "gone to" } else { "come from" };
+        Some(format!("nothing has {what} {host} for {quiet}"))
     }
 
     fn sent(&mut self, amount: Amount) -> Vec<Line> {
@@ -338,6 +391,9 @@ impl Watch {
             return None;
         }
         self.last_line = now;
+        if let Some(words) = self.silence(now) {
+            return Some(words);
+        }
         let running = self.running();
         let names: Vec<&str> = running.iter().take(NAMED).map(|build| build.name()).collect();
         let more = match running.len().saturating_sub(NAMED) {

@@ -5,7 +5,6 @@
 pub mod expression;
 
 use std::ffi::OsStr;
-use std::io::Write;
 use std::path::Path;
 
 use anyhow::{Context, Result};
@@ -16,6 +15,7 @@ use crate::nix_version::NixVersion;
 use crate::plan::argv::{FLAKES, version};
 use crate::plan::expression::of_file;
 use crate::plan::{Configuration, Flake, NixFlags};
+use crate::private;
 use crate::process::Invocation;
 use crate::process::signals::Signals;
 
@@ -61,9 +61,10 @@ pub fn open(configuration: &Configuration, flags: &NixFlags, directory: &Path, s
         Load::Expression(text, own) => (text, Some(own)),
     };
     // It is read again at each `:r`, so it stays until the end.
-    let mut file = tempfile::Builder::new().prefix("rebuild.").suffix(".nix").tempfile()?;
-    file.write_all(text.as_bytes())?;
-    old_repl(file.path().as_os_str(), own.as_ref(), flags).interactively(signals)
+    let place = private::directory(&std::env::temp_dir())?;
+    let file = place.path().join("repl.nix");
+    std::fs::write(&file, text)?;
+    old_repl(file.as_os_str(), own.as_ref(), flags).interactively(signals)
 }
 
 /// Asks for a flake's address. The reference goes to Nix as it is: to resolve it here broke submodules (nixpkgs#422971).

@@ -19,7 +19,7 @@ use crate::plan::{Activation, Deed, Deployment, Kind, Leg, Making, Origin, Step}
 use crate::progress::{Event, Phase};
 use crate::session::CannotEvaluate;
 use crate::store_path::StorePath;
-use crate::target::{self, Change, Connection, Inquiry, ProfileChange, Receives, Subject, Target, Wants};
+use crate::target::{self, Change, Connection, Incomplete, Inquiry, ProfileChange, Receives, Subject, Target, Wants};
 
 /// Does what the plan says. Prints the resulting path, and nothing else, to stdout.
 ///
@@ -116,6 +116,8 @@ struct Run<'a> {
     /// The system that was found where it is to be.
     found: Option<StorePath>,
     next_boot: Option<NextBoot>,
+    /// What an activation came to that failed.
+    incomplete: Option<Incomplete>,
     is_the_same: bool,
 }
 
@@ -135,6 +137,7 @@ impl<'a> Run<'a> {
             made: None,
             found: None,
             next_boot: None,
+            incomplete: None,
             is_the_same: false,
         }
     }
@@ -345,8 +348,8 @@ impl<'a> Run<'a> {
             profile,
             activation: Some(activation),
         };
-        self.target()?.change(&change, self.context)?;
-        self.is_the_same = is_the_same;
+        self.incomplete = self.target()?.change(&change, self.context)?;
+        self.is_the_same = is_the_same && self.incomplete.is_none();
         Ok(())
     }
 
@@ -360,12 +363,17 @@ impl<'a> Run<'a> {
     }
 
     fn report(&self) -> Result<()> {
-        if let (Some(next_boot), Some(activation)) = (&self.next_boot, self.plan.outcome.activation()) {
+        let has_changed = self.incomplete.as_ref().is_none_or(|it| it.has_changed);
+        let activation = self.plan.outcome.activation();
+        if let (Some(next_boot), Some(activation), true) = (&self.next_boot, activation, has_changed) {
             let hint = next_boot.hint(activation.action, activation.specialisation.as_deref());
             self.context.tell(Event::Text(hint));
         }
         let is_the_same = self.is_the_same;
         self.context.tell(Event::Finished { is_the_same });
+        if let Some(incomplete) = &self.incomplete {
+            return Err(incomplete.failure.clone().into());
+        }
         // Last, for the path that ends this line goes to stdout.
         let kind = self
             .making

@@ -53,6 +53,7 @@ pub(super) fn gather(configuration: &Configuration, around: &Surroundings, nix: 
             lock = named_flake(&mut collection, flake, around, registry_of_all(settings).as_deref())?;
         }
     }
+    allow_named_by_variables(&mut collection, around);
     let entry = entry(configuration, &collection, &around.directory);
     Ok(Gathered {
         collection,
@@ -93,6 +94,20 @@ fn add_named(collection: &mut Collection, around: &Surroundings) -> Result<(), F
         }
     }
     Ok(())
+}
+
+/// What is named by a variable that the configuration asks for is the user's word, as well: it may be asked for.
+fn allow_named_by_variables(collection: &mut Collection, around: &Surroundings) {
+    // What a session has set names no file of this run; below XDG_CONFIG_HOME all programs have their tokens.
+    let is_of_session = |name: &String| name.starts_with("XDG_") || ["PWD", "OLDPWD"].contains(&name.as_str());
+    let mut names: Vec<String> = collection.asked().names.iter().cloned().collect();
+    names.retain(|name| !is_of_session(name));
+    for name in names {
+        let value = around.variable(&name).map(PathBuf::from);
+        if let Some(path) = value.filter(|path| path.is_absolute()) {
+            collection.allow(&path);
+        }
+    }
 }
 
 /// What `by` names must be seen over there, or nothing is begun.

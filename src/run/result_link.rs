@@ -1,9 +1,11 @@
 //! The link `./result`, looked at before the long work: after it, a link that cannot be made is a build that is lost.
 
-use std::fs;
-use std::io::ErrorKind;
-use std::os::unix::fs::symlink;
+use std::fs::{self, Metadata};
+use std::io;
+use std::os::unix::fs::{MetadataExt, symlink};
 use std::path::Path;
+
+use nix::errno::Errno;
 
 use crate::failure::Failure;
 use crate::host::Place;
@@ -33,6 +35,14 @@ fn check(directory: &Path) -> Result<(), Failure> {
             ))
             .with_remedy("move it away, or build in another directory"));
         }
+        if is_anothers_for_good(&data, directory) {
+            return Err(Failure::new(format!(
+                "{} is another user's, and in {} nobody may replace what is not theirs: nothing was done",
+                link.display(),
+                directory.display()
+            ))
+            .with_remedy("build in another directory: cd"));
+        }
     }
     // The one sure way: rights, a read-only file system, a full one. It is gone again at once.
     let tried = tempfile::Builder::new()
@@ -44,9 +54,22 @@ fn check(directory: &Path) -> Result<(), Failure> {
     }
 }
 
-fn refused(directory: &Path, error: &std::io::Error) -> Failure {
-    let why = match error.kind() {
-        ErrorKind::PermissionDenied => "this user may not write there".to_owned(),
+/// Whether the kernel keeps a user from replacing it, in a directory like /tmp ("sticky").
+fn is_anothers_for_good(link: &Metadata, directory: &Path) -> bool {
+    let own = nix::unistd::geteuid();
+    fs::metadata(directory).is_ok_and(|place| {
+        place.mode() & STICKY != 0 && !own.is_root() && ![place.uid(), link.uid()].contains(&own.as_raw())
+    })
+}
+
+/// The bit of a directory's mode.
+const STICKY: u32 = 0o1000;
+
+fn refused(directory: &Path, error: &io::Error) -> Failure {
+    let why = match Errno::from_raw(error.raw_os_error().unwrap_or_default()) {
+        Errno::EACCES => "this user may not write there".to_owned(),
+        // So say vfat and exfat, of a boot partition or a stick.
+        Errno::EPERM => "there are no links on that file system, or that directory may not be changed".to_owned(),
         _ => error.to_string(),
     };
     Failure::new(format!(
@@ -88,6 +111,16 @@ mod tests {
             let start = format!("the link 'result' cannot be made in {directory}: ");
             assert!(failure.to_string().starts_with(&start), "{failure}");
             assert!(failure.remedy().is_some());
+        }
+        // On a file system without links it is not this user who may not.
+        for (error, why) in [
+            (Errno::EACCES, "this user may not write there"),
+            (Errno::EPERM, "there are no links on that file system"),
+            (Errno::EROFS, "Read-only file system"),
+            (Errno::EDQUOT, "quota exceeded"),
+        ] {
+            let failure = refused(Path::new("/mnt"), &error.into());
+            assert!(failure.to_string().contains(why), "{failure}");
         }
     }
 }

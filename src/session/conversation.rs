@@ -32,7 +32,7 @@ use crate::process::companion::Companion;
 use crate::process::lines::Line;
 use crate::progress::nix_log::LogLine;
 use crate::progress::{Event, Phase};
-use crate::ssh::{self, Awaited, Patience, Said};
+use crate::ssh::{self, Awaited, Patience, Said, Silence};
 use crate::store_path::StorePath;
 
 /// How often a live display hears of the bytes received.
@@ -112,12 +112,16 @@ pub fn converse(peer: &Peer, request: &Request, sources: &mut Sources, context: 
         course: Course::new(request),
         answer: Answer::default(),
         errors: Held::default(),
+        daemon_fell: false,
         rounds: Rounds::default(),
         may_have_looked: 0,
         named_refused: BTreeSet::new(),
         missed_settings: request.decisive_settings(),
         greeted: false,
         patience: Some(Patience::new(Instant::now())),
+        silence: Silence::new(Instant::now()),
+        taking: Silence::of_who_takes(Instant::now()),
+        received: 0,
         sending: Sending::Nothing,
         copying: Copying::No,
         ended: None,
@@ -180,6 +184,8 @@ struct Conversation<'a> {
     answer: Answer,
     /// Errors of the evaluation, held back because more files may make up for them.
     errors: Held,
+    /// Whether Nix has said that its daemon there ended amid its work.
+    daemon_fell: bool,
     rounds: Rounds,
     /// Of as many paths it may say in this round that it has looked at them.
     may_have_looked: usize,
@@ -189,6 +195,12 @@ struct Conversation<'a> {
     greeted: bool,
     /// Until its work begins.
     patience: Option<Patience>,
+    /// From then on.
+    silence: Silence,
+    /// Of the machine to which it goes.
+    taking: Silence,
+    /// As many bytes had come through the relay at the last look.
+    received: u64,
     sending: Sending,
     copying: Copying,
     /// The script's last word, once it has come.
@@ -215,6 +227,7 @@ impl Conversation<'_> {
             self.be_patient()?;
             let heard = inbox.next(PULSE);
             self.hear_of_copying();
+            self.mind_silence(&heard);
             match heard {
                 Ok(Heard::Line(line)) => self.line(line)?,
                 Ok(Heard::Ssh(line)) => {
@@ -234,7 +247,7 @@ impl Conversation<'_> {
                     self.sending_error = Some(error).filter(|error| !is_broken_pipe(error));
                     self.speaker = None;
                 }
-                Err(RecvTimeoutError::Timeout) => {}
+                Ok(Heard::Alive) | Err(RecvTimeoutError::Timeout) => {}
                 Ok(Heard::StreamEnded) | Err(RecvTimeoutError::Disconnected) => break,
             }
         }
@@ -253,6 +266,28 @@ impl Conversation<'_> {
             }
         }
         Ok(())
+    }
+
+    /// Whether the other machine is still there.
+    fn mind_silence(&mut self, heard: &Result<Heard, RecvTimeoutError>) {
+        let bytes = self.relay.map_or(0, Relay::received);
+        let has_moved = std::mem::replace(&mut self.received, bytes) != bytes;
+        let now = Instant::now();
+        let news = match heard {
+            Ok(Heard::Alive) => self.silence.lives(now),
+            Ok(Heard::Line(_)) => self.silence.hears(now),
+            _ if has_moved || self.patience.is_some() => self.silence.hears(now),
+            Err(RecvTimeoutError::Timeout) => self.silence.waits(self.host, now),
+            // What ssh says comes from here, and while something waits to be shown nobody has waited for it.
+            _ => None,
+        };
+        let taken = match self.receiver {
+            Some(receiver) if self.relay.is_some_and(Relay::is_stuck) => self.taking.waits(receiver, now),
+            _ => self.taking.hears(now),
+        };
+        for event in news.into_iter().chain(taken) {
+            self.context.tell(event);
+        }
     }
 
     /// Whether the lent daemon is there, so that what comes now is said to be received.
@@ -294,6 +329,7 @@ impl Conversation<'_> {
         if let Some(name) = self.missed_settings.iter().find(|name| log.knows_no_setting(name)) {
             return Err(diagnosis::unknown_setting(self.host, name).into());
         }
+        self.daemon_fell |= log.says_that_the_daemon_fell();
         if self.answer.derivation.is_none() && log.is_error() {
             self.errors.push(log);
         } else {

@@ -189,6 +189,10 @@ pub(super) fn failed(host: &Host, system: &str, stage: Stage, code: u8, unchange
             format!("the connection to {host} broke, {unchanged}"),
             Some("run the same command again: what has arrived there is kept".to_owned()),
         ),
+        Stage::Unpack if code == 127 => (
+            format!("{host} has no tar, or its users do not find it: nothing can be sent there"),
+            Some(format!("install it there, or see to the PATH of its logins: ssh {ssh} command -v tar")),
+        ),
         Stage::Unpack => (
             format!("{host} could not unpack the files it was sent"),
             Some("is its disk full? files go to ~/.cache/rebuild and /dev/shm there".to_owned()),
@@ -217,6 +221,16 @@ pub(super) fn failed(host: &Host, system: &str, stage: Stage, code: u8, unchange
         Some(remedy) => failure.with_remedy(remedy),
         None => failure,
     }
+}
+
+/// What to do where the daemon there was gone in the midst of its work, most likely killed for want of memory.
+#[must_use]
+pub(super) fn daemon_fell(host: &Host) -> String {
+    format!(
+        "why, its log may say: ssh {} sudo journalctl -u nix-daemon -e\n\
+         if {host} ran out of memory: more of it or swap, or fewer builds at once (--max-jobs 1)",
+        host.words_for_ssh()
+    )
 }
 
 /// As much is quoted of what was said out of turn.

@@ -13,10 +13,13 @@ use crate::process::companion::Companion;
 use crate::process::lines::{Line, Lines};
 use crate::process::room::{Room, Taken};
 use crate::sources::archive::Amount;
+use crate::ssh::ALIVE;
 
 /// What can happen.
 pub(super) enum Heard {
     Line(Line),
+    /// The script says that it lives.
+    Alive,
     StreamEnded,
     Ssh(String),
     SshFellSilent,
@@ -55,7 +58,13 @@ pub(super) fn listen(child: &mut Companion) -> Result<(Speaker, Inbox)> {
     thread::spawn(move || {
         lines(stderr, |line| {
             let size = line.bytes.len();
-            texts(Heard::Ssh(line.into_text()), size)
+            let text = line.into_text();
+            match text.strip_suffix(ALIVE) {
+                None => texts(Heard::Ssh(text), size),
+                Some("") => texts(Heard::Alive, 0),
+                // The end of what somebody did not end.
+                Some(before) => texts(Heard::Ssh(before.to_owned()), size) && texts(Heard::Alive, 0),
+            }
         });
         texts(Heard::SshFellSilent, 0)
     });

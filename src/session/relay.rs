@@ -15,6 +15,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::thread;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use tempfile::TempDir;
@@ -34,6 +35,9 @@ pub struct Relay {
     shared: Arc<Shared>,
 }
 
+/// What takes less is no wait.
+const MOMENT: Duration = Duration::from_millis(100);
+
 /// What answers, or has answered.
 enum Listener {
     /// Nothing yet: who connects, waits.
@@ -49,6 +53,8 @@ struct Shared {
     peer: Mutex<Option<UnixStream>>,
     is_over: AtomicBool,
     received: AtomicU64,
+    /// Since when the daemon has not taken what has come.
+    stuck: Mutex<Option<Instant>>,
 }
 
 /// The daemon's end.
@@ -151,6 +157,12 @@ impl Relay {
         self.shared.received.load(Ordering::Relaxed)
     }
 
+    /// Whether the daemon has not yet taken what has come, since a look or longer.
+    #[must_use]
+    pub fn is_stuck(&self) -> bool {
+        lock(&self.shared.stuck).is_some_and(|since| since.elapsed() >= MOMENT)
+    }
+
     /// What a command that should be a daemon has said of itself, if it has: why a transfer failed.
     #[must_use]
     pub fn complaint(&self) -> Option<String> {
@@ -222,21 +234,23 @@ fn serve(
         let _ = to_peer.shutdown(Shutdown::Both);
     });
     // The peer's end is not the daemon's (see Relay); but the peer's connection ends, or ssh would wait for it.
-    let passed = pass(&peer, to_daemon, &shared.received);
+    let passed = pass(&peer, to_daemon, shared);
     let _ = peer.shutdown(Shutdown::Both);
     passed
 }
 
-fn pass(mut from: &UnixStream, mut to: impl Write, count: &AtomicU64) -> io::Result<()> {
+fn pass(mut from: &UnixStream, mut to: impl Write, shared: &Shared) -> io::Result<()> {
     let mut buffer = vec![0; 1 << 16];
     loop {
         let length = from.read(&mut buffer)?;
         if length == 0 {
             return Ok(());
         }
-        count.fetch_add(length as u64, Ordering::Relaxed);
+        shared.received.fetch_add(length as u64, Ordering::Relaxed);
+        *lock(&shared.stuck) = Some(Instant::now());
         to.write_all(&buffer[..length])?;
         to.flush()?;
+        *lock(&shared.stuck) = None;
     }
 }
 
@@ -244,7 +258,6 @@ fn pass(mut from: &UnixStream, mut to: impl Write, count: &AtomicU64) -> io::Res
 mod tests {
     use super::*;
     use crate::process::Invocation;
-    use std::time::Duration;
 
     /// A daemon that answers in capitals.
     fn daemon() -> (TempDir, PathBuf, thread::JoinHandle<Vec<String>>) {
@@ -304,6 +317,35 @@ mod tests {
         assert!(!daemon.is_finished());
         drop(relay);
         assert_eq!(daemon.join().unwrap(), ["", "early"]);
+    }
+
+    /// A daemon on another machine, whose link says nothing any more.
+    #[test]
+    fn that_nothing_is_taken_is_seen_until_it_is() {
+        let place = tempfile::tempdir().unwrap();
+        let go = place.path().join("go");
+        let relay = becoming(
+            &format!(
+                "echo '@rebuild ready'; until read -r line && [ \"$line\" = '@rebuild go' ]; do :; done
+                 until [ -e {} ]; do sleep 0.05; done; cat >/dev/null",
+                go.display()
+            ),
+            b"",
+        );
+        relay.open().unwrap();
+        let mut peer = connect(&relay);
+        let writer = thread::spawn(move || peer.write_all(&vec![0; 4 << 20]).map(|()| peer).unwrap());
+        let until = |is_stuck| {
+            let deadline = Instant::now() + Duration::from_secs(20);
+            while relay.is_stuck() != is_stuck {
+                assert!(Instant::now() < deadline, "{is_stuck}");
+                thread::sleep(Duration::from_millis(5));
+            }
+        };
+        until(true);
+        std::fs::write(go, "").unwrap();
+        let _peer = writer.join().unwrap();
+        until(false);
     }
 
     /// Ends within the five seconds of [`connect`].

@@ -9,6 +9,7 @@ use anyhow::Result;
 use crate::failure::Failure;
 use crate::process::quote::shell_word;
 use crate::sources::environment::Chosen;
+use crate::sources::large::Large;
 use crate::store_path::StorePath;
 
 /// The scripts in the order in which the shell reads them; `main.sh` starts.
@@ -170,11 +171,13 @@ pub struct Need {
     pub trees: Vec<OsString>,
     /// Of these, the ones that anybody may add to a store, for they are made of their content alone.
     pub fixed: Vec<OsString>,
+    /// The directories that need not be copied for each evaluation.
+    pub large: Vec<Large>,
 }
 
 impl Need {
-    /// As words of a line (`evaluate` in `scripts/evaluate.sh`): mirror, base, proof, store paths, and which
-    /// of these are fixed.
+    /// As words of a line (`evaluate` in `scripts/evaluate.sh`): mirror, base, proof, store paths, which
+    /// of these are fixed, and large directories.
     #[must_use]
     pub fn words(&self) -> OsString {
         let mut words = OsString::from(&self.mirror);
@@ -189,6 +192,10 @@ impl Need {
         for tree in &self.fixed {
             words.push(" fixed:");
             words.push(tree);
+        }
+        for large in &self.large {
+            words.push(" ");
+            words.push(large.word());
         }
         words
     }
@@ -351,6 +358,7 @@ mod tests {
                 proof: "none".into(),
                 trees: vec!["a-b".into(), "c-d".into()],
                 fixed: vec!["c-d".into()],
+                large: vec![],
             },
             is_large: false,
         }

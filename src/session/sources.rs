@@ -11,6 +11,7 @@ use super::request::Need;
 use crate::failure::Failure;
 use crate::sources::collect::Collection;
 use crate::sources::environment::{Chosen, Environment, Missed};
+use crate::sources::large::large;
 use crate::sources::mirror::{Entry, Shared, each};
 use crate::sources::proof::proof;
 use crate::sources::record::{Kept, Record};
@@ -26,8 +27,12 @@ pub struct Sources {
     missed: Missed,
     record: Option<Record>,
     unread: BTreeSet<PathBuf>,
+    /// What the record had of that, and of variables.
+    before: (BTreeSet<PathBuf>, BTreeSet<String>),
     /// What the other machine has, if it still has it: after the last evaluation, then after the last round of this one.
     base: Shared,
+    /// Whether something was sent since what is there was last remembered.
+    has_news: bool,
     lock: Option<Lock>,
 }
 
@@ -63,19 +68,31 @@ impl Added {
     }
 }
 
+/// Where a lock file is, or will be: its directory may be a link.
+fn really(lock: &Lock) -> PathBuf {
+    let path = lock.path();
+    let directory = path.parent().and_then(|parent| parent.canonicalize().ok());
+    let real = directory
+        .zip(path.file_name())
+        .map(|(directory, name)| directory.join(name));
+    real.unwrap_or_else(|| path.to_owned())
+}
+
 impl Sources {
     /// For an evaluation whose files are recorded there.
     #[must_use]
     pub fn new(mut collection: Collection, mut environment: Environment, record: Record, lock: Option<Lock>) -> Self {
         let kept = record.read();
         collection.remember(&kept);
-        environment.remember(kept.variables);
+        environment.remember(kept.variables.clone());
         let base = kept.mirror;
         Self {
             collection,
             environment,
             missed: Missed::default(),
             unread: BTreeSet::new(),
+            before: (kept.unread, kept.variables),
+            has_news: false,
             record: Some(record),
             base,
             lock,
@@ -90,6 +107,8 @@ impl Sources {
             environment: Environment::default(),
             missed: Missed::default(),
             unread: BTreeSet::new(),
+            before: (BTreeSet::new(), BTreeSet::new()),
+            has_news: false,
             record: None,
             base: Shared::default(),
             lock: None,
@@ -105,6 +124,7 @@ impl Sources {
             proof: proof(self.collection.mirror()),
             trees: self.collection.trees().iter().cloned().collect(),
             fixed: self.collection.fixed().iter().cloned().collect(),
+            large: large(self.collection.mirror(), self.lock.as_ref().map(really).as_deref()),
         }
     }
 
@@ -119,6 +139,7 @@ impl Sources {
     pub(super) fn change(&mut self, has: Has) -> Option<Steps> {
         let wanted = self.collection.mirror().clone();
         let base = std::mem::replace(&mut self.base, wanted);
+        self.has_news |= has != Has::All;
         match has {
             Has::All => None,
             Has::Base => {
@@ -179,6 +200,23 @@ impl Sources {
         }
     }
 
+    /// The other machine has all that was sent, and may have made it of what we remember: of what is large it makes no copy
+    /// (`take_over` in `scripts/mirror.sh`). So that is remembered at once, whatever comes of the evaluation.
+    pub(super) fn keep_base(&mut self) {
+        if !std::mem::take(&mut self.has_news) || large(&self.base, None).is_empty() {
+            return;
+        }
+        let (unread, variables) = self.before.clone();
+        let mirror = self.base.clone();
+        if let Some(record) = &self.record {
+            record.write(&Kept {
+                mirror,
+                unread,
+                variables,
+            });
+        }
+    }
+
     /// After a whole evaluation: what it needed is to be remembered.
     pub(super) fn keep(&mut self) {
         if let Some(record) = &self.record {
@@ -221,5 +259,59 @@ impl Sources {
     #[must_use]
     pub fn written_lock(&self) -> Option<&Path> {
         self.lock.as_ref().filter(|lock| lock.is_taken()).map(Lock::path)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sources::mirror::{Kind, Mirror};
+
+    /// Sources with a directory of so many files, and what remembers them.
+    fn sources(number: usize, place: &Path) -> (Sources, Record) {
+        let directory = place.join("data");
+        std::fs::create_dir_all(&directory).unwrap();
+        for number in 0..number {
+            std::fs::write(directory.join(number.to_string()), "x").unwrap();
+        }
+        let mut collection = Collection::new(SearchPath::none(), PathBuf::from("/"));
+        collection.add_asked(&directory);
+        let record = Record::new(&place.join("cache"), &["x"]);
+        let sources = Sources::new(collection, Environment::default(), record.clone(), None);
+        (sources, record)
+    }
+
+    /// Over there it may be made of what the last evaluation left: if this one fails, that is there no more.
+    #[test]
+    fn what_is_large_is_remembered_before_anything_comes_of_it() {
+        let place = tempfile::tempdir_in("/var/tmp").unwrap();
+        let (mut few, record) = sources(10, place.path());
+        few.change(Has::Nothing);
+        few.keep_base();
+        assert_eq!(record.read(), Kept::default());
+        let (mut many, record) = sources(1100, place.path());
+        assert_eq!(many.need().large.len(), 1);
+        many.change(Has::All);
+        many.keep_base();
+        assert_eq!(record.read(), Kept::default());
+        let kept = Kept {
+            mirror: Mirror {
+                entries: [("/x".into(), Entry::Shut(Kind::File))].into(),
+            }
+            .into(),
+            unread: [place.path().join("data/7")].into(),
+            variables: ["COLOUR".to_owned()].into(),
+        };
+        record.write(&kept);
+        let (mut many, record) = sources(1100, place.path());
+        assert_eq!(many.need().base, Some(kept.mirror.digest()));
+        many.change(Has::Nothing);
+        many.keep_base();
+        let then = record.read();
+        assert_eq!(then.mirror.digest(), many.need().mirror);
+        // Of what was read, only an evaluation that came to its end can tell.
+        assert_eq!((then.unread, then.variables), (kept.unread, kept.variables));
+        let (again, _) = sources(1100, place.path());
+        assert_eq!(again.need().base, Some(many.need().mirror));
     }
 }

@@ -16,6 +16,7 @@ use anyhow::Result;
 use super::frames::FrameWriter;
 use super::sources::Steps;
 use crate::sources::archive::{self, Amount, Counter};
+use crate::sources::bare::Names;
 
 /// Something to be said.
 pub(super) enum Speech {
@@ -125,7 +126,8 @@ fn speak(
     }
 }
 
-fn change<W: Write>(output: &mut W, steps: &Steps, counter: &Counter) -> Result<Amount> {
+/// A change as `receive` in `scripts/mirror.sh` hears it: what has to go, the names of which nothing else comes, and the rest.
+pub(super) fn change<W: Write>(output: &mut W, steps: &Steps, counter: &Counter) -> Result<Amount> {
     if let Some(paths) = &steps.removed {
         framed(output, |frames| {
             for path in paths {
@@ -134,8 +136,13 @@ fn change<W: Write>(output: &mut W, steps: &Steps, counter: &Counter) -> Result<
             Ok(())
         })?;
     }
+    let names = Names::of(steps.added.iter());
+    for list in [&names.parents, &names.names] {
+        framed(output, |frames| Ok(frames.write_all(list)?))?;
+    }
     framed(output, |frames| {
-        archive::write_entries(steps.added.iter(), frames, counter)
+        let files = steps.added.iter().filter(|(_, entry)| !names.have(entry));
+        archive::write_entries(files, frames, counter)
     })
 }
 

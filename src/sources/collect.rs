@@ -90,6 +90,8 @@ pub struct Collection {
     asked_for: bool,
     scanned: BTreeSet<PathBuf>,
     repositories: BTreeSet<PathBuf>,
+    /// Of these, the configuration's own, of which the tracked files are its word.
+    own_repositories: BTreeSet<PathBuf>,
     entered: BTreeMap<PathBuf, usize>,
     asked_in: BTreeMap<PathBuf, usize>,
     /// What git tracks in the repositories where that was asked; nothing for an index that is not known here.
@@ -117,6 +119,7 @@ impl Collection {
             asked_for: false,
             scanned: BTreeSet::new(),
             repositories: BTreeSet::new(),
+            own_repositories: BTreeSet::new(),
             entered: BTreeMap::new(),
             asked_in: BTreeMap::new(),
             listed: BTreeMap::new(),
@@ -231,7 +234,9 @@ impl Collection {
         let times = self.asked_in.entry(directory.to_owned()).or_default();
         *times += 1;
         if *times >= MOST_ASKED_SINGLY {
-            let files = self.children(directory, Kind::File);
+            let mut files = self.children(directory, Kind::File);
+            // What is a secret by its place is not sent without being read.
+            files.retain(|file| !guard::is_forbidden(file));
             let sizes = files
                 .iter()
                 .filter_map(|path| fs::metadata(path).ok())

@@ -48,7 +48,7 @@ pub(super) fn is_of_the_machine(path: &Path) -> bool {
 /// Whether a directory is one for the secrets of this machine, and not a window into the kernel or Nix's own.
 pub(super) fn is_of_secrets(directory: &Path) -> bool {
     let of_others = ["/dev", "/proc", "/sys", "/nix"];
-    is_of_the_machine(directory) && !of_others.iter().any(|place| directory.starts_with(place))
+    is_forbidden(directory) && !of_others.iter().any(|place| directory.starts_with(place))
 }
 
 /// Whether a file is a secret by its name, as far as that tells.
@@ -64,6 +64,12 @@ fn is_secret_by_name(path: &Path) -> bool {
     name == ".netrc" || in_a_home
 }
 
+/// Whether a file has the name that ssh gives to a private key.
+pub(super) fn is_named_as_key(file: &Path) -> bool {
+    let name = file.file_name().unwrap_or_default().to_string_lossy();
+    name.starts_with("id_") && !name.ends_with(".pub")
+}
+
 /// What a git directory holds that git itself does not read: the keys of git-crypt.
 pub(super) fn is_gits_own_secret(path: &Path) -> bool {
     let mut parts = path
@@ -76,17 +82,21 @@ pub(super) fn is_gits_own_secret(path: &Path) -> bool {
 /// Whether a file's beginning is a private key's, or has a token or password in it, by the words of the programs whose
 /// files these are: `OpenSSH`, `OpenSSL`, `GnuPG`, age and sops, git-crypt, AWS, curl (`.netrc`).
 pub(super) fn is_secret_content(path: &Path, bytes: &[u8]) -> bool {
-    const WORDS: [&str; 10] = [
+    const WORDS: [&str; 14] = [
         "PRIVATE KEY-----",
         "PRIVATE KEY BLOCK-----",
         "AGE-SECRET-KEY-",
         "AGE-PLUGIN-",
         "PuTTY-User-Key-File-",
         "(private-key",
+        ":private-key",
         "protected-private-key",
         "GITCRYPTKEY",
         "aws_secret_access_key",
         "aws_session_token",
+        "\"SecretAccessKey\"",
+        "\"accessToken\"",
+        "\"clientSecret\"",
     ];
     // The packet of OpenPGP in which a secret key comes.
     let is_packet = matches!(bytes.first(), Some(0x94..=0x97 | 0xc5));
@@ -287,6 +297,8 @@ mod tests {
             b"-----BEGIN PGP PRIVATE KEY BLOCK-----\n",
             b"# created: now\nAGE-SECRET-KEY-1XYZ",
             b"Created: 2026\nKey: (protected-private-key (rsa",
+            b"(11:private-key(3:rsa(1:n",
+            b"{ \"startUrl\": \"x\", \"accessToken\": \"y\" }",
             b"\0GITCRYPTKEY\0\0",
             b"[default]\naws_secret_access_key = x",
             b"machine h login me password x",

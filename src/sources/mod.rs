@@ -13,6 +13,7 @@
 //! - [`archive`]: files as a tar stream.
 
 pub mod archive;
+pub mod bare;
 pub mod collect;
 pub mod environment;
 pub mod flakes;
@@ -20,6 +21,7 @@ pub mod flakes;
 pub(crate) mod fuzz;
 mod git;
 mod guard;
+pub mod large;
 pub mod literals;
 pub mod mirror;
 mod opening;

@@ -13,6 +13,9 @@ use super::mirror::hexadecimal;
 /// Where a store path's name begins, after its digest.
 const NAME: usize = 33;
 
+/// A shorter beginning, in bytes, is that of too many names in a store.
+const SHORTEST_START: usize = 2;
+
 /// A SHA-256 as a configuration gives one, with the name of what has it unknown.
 type Hash = [u8; 32];
 
@@ -22,10 +25,13 @@ pub(super) fn store_path(nar_hash: &str) -> Option<PathBuf> {
     Some(unpacked(&hash.try_into().ok()?, "source"))
 }
 
-/// Whether a file is of a kind in which downloads are pinned: a Nix file, or what niv, npins and Nix itself write.
+/// Whether a file is of a kind in which downloads are pinned: a Nix file, what niv, npins and Nix itself write, or what Nix
+/// can read by `fromTOML` and `readFile`.
 pub(super) fn may_be_in(file: &Path) -> bool {
     let kind = file.extension().unwrap_or_default();
-    ["nix", "json", "lock"].iter().any(|known| kind == *known)
+    ["", "nix", "json", "lock", "sha256", "toml", "txt"]
+        .iter()
+        .any(|known| kind == *known)
 }
 
 /// What of the store may be a download that such a text pins: whatever has one of its hashes and a name that is in it, or
@@ -36,11 +42,16 @@ pub(super) fn pinned(text: &str) -> Vec<PathBuf> {
         return Vec::new();
     }
     let names = names(text);
+    let computed = computed_names(text);
+    let is_named = |name: &str| {
+        let is_of = |(start, end): &(&str, &str)| name.starts_with(start) && name.ends_with(end);
+        names.contains(name) || computed.iter().any(is_of)
+    };
     let children = fs::read_dir("/nix/store").into_iter().flatten().flatten();
     let there = children.filter_map(|child| child.file_name().into_string().ok());
     let there: BTreeSet<String> = there
         .filter_map(|child| child.get(NAME..).map(str::to_owned))
-        .filter(|name| names.contains(name))
+        .filter(|name| is_named(name))
         .collect();
     let ways = [unpacked, plain];
     let all = hashes.iter().flat_map(|hash| {
@@ -99,6 +110,18 @@ fn names(text: &str) -> BTreeSet<String> {
     found
 }
 
+/// What such a download's name begins and ends with, where it is put together (`"nixos-${version}"`).
+fn computed_names(text: &str) -> BTreeSet<(&str, &str)> {
+    let words = text.split(|c: char| c == '"' || c.is_whitespace());
+    let computed = words.filter_map(|word| {
+        let (start, _) = word.split_once("${")?;
+        let (_, end) = word.rsplit_once('}')?;
+        let is_of_a_name = |part: &str| !part.contains(['/', '$', '{']);
+        (start.len() >= SHORTEST_START && is_of_a_name(start) && is_of_a_name(end)).then_some((start, end))
+    });
+    computed.collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -138,6 +161,39 @@ mod tests {
         }
         for text in ["", "sha256", "\u{e9}", "zzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzz"] {
             assert!(hashes(text).is_empty(), "{text}");
+        }
+    }
+
+    #[test]
+    fn names_that_are_put_together() {
+        for (text, expected) in [
+            ("name = \"nixos-${version}\";", Some(("nixos-", ""))),
+            ("name = \"n-${v}-${w}.tar.gz\";", Some(("n-", ".tar.gz"))),
+            ("url = \"https://x/${v}.tar.gz\";", None),
+            ("name = \"${v}-src\";", None),
+            ("name = \"n-}${\";", None),
+            ("\u{e9}\u{e9}${", None),
+        ] {
+            let found = computed_names(text);
+            assert_eq!(found.first().copied(), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn pins_are_in_whatever_nix_reads() {
+        for file in [
+            "a.nix",
+            "flake.lock",
+            "sources.json",
+            "pins.toml",
+            "hash",
+            "rev.txt",
+            "x.sha256",
+        ] {
+            assert!(may_be_in(Path::new(file)), "{file}");
+        }
+        for file in ["a.png", "b.c", "c.patch"] {
+            assert!(!may_be_in(Path::new(file)), "{file}");
         }
     }
 

@@ -7,6 +7,7 @@ mod needs;
 mod patience;
 mod reasons;
 mod said;
+mod silence;
 mod stand_in;
 
 use std::ffi::OsString;
@@ -28,6 +29,7 @@ use led::Led;
 pub use patience::{Awaited, Patience};
 pub use reasons::no_session;
 pub use said::Said;
+pub use silence::{ALIVE, Silence};
 
 /// Replaces the options with which we share connections (nixpkgs#538973).
 const DEFAULTS: &str = "NIXOS_REBUILD_SSH_DEFAULT_OPTS";
@@ -274,8 +276,10 @@ fn locked(hosts: &Mutex<Vec<Host>>) -> MutexGuard<'_, Vec<Host>> {
     hosts.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// A login whose `PATH` leads nowhere has no dd either, and then nobody reads the script.
-const FIND_DD: &str = "command -v dd >/dev/null || PATH=$PATH:/run/current-system/sw/bin:/usr/bin:/bin";
+/// A login whose `PATH` leads nowhere, or not to all that a script needs, has it in the usual places. (Without dd nobody
+/// would read the script.) Where nothing is missing, it stays as it is: an activation gets it.
+const FIND_PROGRAMS: &str = "for name in dd tar id readlink sed grep find unshare; do command -v $name >/dev/null || \
+                             { PATH=$PATH:/run/current-system/sw/bin:/usr/bin:/bin; break; }; done";
 
 /// The line after which the script comes.
 const SCRIPT: &str = "@rebuild script";
@@ -287,7 +291,7 @@ const SPARE: usize = 16;
 /// The command line that the login shell over there gets.
 fn start(script_length: usize) -> String {
     format!(
-        "exec /bin/sh -c '{FIND_DD}; while IFS= read -r line; do case $line in \"{SCRIPT}\") \
+        "exec /bin/sh -c '{FIND_PROGRAMS}; while IFS= read -r line; do case $line in \"{SCRIPT}\") \
          eval \"$(dd bs={script_length} count=1 iflag=fullblock 2>/dev/null)\"; exit;; esac; done'"
     )
 }
@@ -364,7 +368,7 @@ mod tests {
                 .unwrap()
         };
         let command = Invocation::new("nix-copy-closure");
-        let needs = "-o RemoteCommand=none -o SessionType=default -o StdinNull=no";
+        let needs = "-o RemoteCommand=none -o SessionType=default -o StdinNull=no -o ForkAfterAuthentication=no";
         let with = |options: &str| command.clone().env("NIX_SSHOPTS", format!("{options}{needs}"));
         assert_eq!(of("", "b"), with(""));
         assert_eq!(of("-i key", "ssh://b:2222"), with("-p 2222 -i key "));
@@ -392,8 +396,9 @@ mod tests {
         let words: Vec<_> = command.words().map(|word| word.to_string_lossy()).collect();
         let expected = "ssh|-p|22|-o|ProxyCommand=a b|-T|-a|-x|-o|ConnectTimeout=20|-o|ServerAliveInterval=30\
             |-o|ServerAliveCountMax=3|-o|ExitOnForwardFailure=no|-o|RemoteCommand=none|-o|SessionType=default\
-            |-o|StdinNull=no|-R|/tmp/there:/tmp/here|--|me@builder|exec /bin/sh -c 'command -v dd >/dev/null || \
-            PATH=$PATH:/run/current-system/sw/bin:/usr/bin:/bin; while IFS= read -r line; do case $line in \
+            |-o|StdinNull=no|-o|ForkAfterAuthentication=no|-R|/tmp/there:/tmp/here|--|me@builder|exec /bin/sh -c 'for name \
+            in dd tar id readlink sed grep find unshare; do command -v $name >/dev/null || { \
+            PATH=$PATH:/run/current-system/sw/bin:/usr/bin:/bin; break; }; done; while IFS= read -r line; do case $line in \
             \"@rebuild script\") eval \"$(dd bs=1234 count=1 iflag=fullblock 2>/dev/null)\"; exit;; esac; done'";
         assert_eq!(words.join("|"), expected);
     }

@@ -11,13 +11,15 @@ use crate::process::signals::Signals;
 
 /// In ssh's words, for each command line. What the user says in `NIX_SSHOPTS` comes before it and counts ([`Ssh::check`]).
 /// (OpenSSH has had all of them since 8.7.)
-pub(super) const OPTIONS: [&str; 6] = [
+pub(super) const OPTIONS: [&str; 8] = [
     "-o",
     "RemoteCommand=none",
     "-o",
     "SessionType=default",
     "-o",
     "StdinNull=no",
+    "-o",
+    "ForkAfterAuthentication=no",
 ];
 
 /// What ssh may say of a configuration under which nothing of ours runs.
@@ -111,8 +113,29 @@ mod tests {
             "-J jump",
             "-oControlPath=none",
         ] {
-            let configuration = "Host *\n StdinNull yes\n SessionType none\n RemoteCommand tmux attach\n";
+            let configuration =
+                "Host *\n StdinNull yes\n SessionType none\n RemoteCommand tmux attach\n ForkAfterAuthentication yes\n";
             assert_eq!(check(options, configuration), None, "{options}");
+        }
+    }
+
+    /// What is on the command line is what ssh does, whatever its configuration says: Nix's own ssh hung with the last.
+    #[test]
+    fn what_a_session_needs_comes_before_the_configuration() {
+        for (line, wanted) in [
+            ("StdinNull yes", "stdinnull no"),
+            ("SessionType none", "sessiontype default"),
+            ("ForkAfterAuthentication yes", "forkafterauthentication no"),
+        ] {
+            let (_directory, ssh) = with_configuration("", &format!("Host *\n {line}\n"));
+            let host = Place::parse("me@builder", "pi").unwrap().host().unwrap().clone();
+            let options = ssh.options_for_nix(&host);
+            let question = Invocation::new("ssh")
+                .args(options)
+                .args(["-G", "--", "builder", "true"]);
+            let answer = question.quietly(&Signals::listen().unwrap()).unwrap();
+            let answer = String::from_utf8_lossy(&answer).to_lowercase();
+            assert!(answer.lines().any(|own| own == wanted), "{line}: {answer}");
         }
     }
 }

@@ -89,11 +89,13 @@ enum Heard {
 }
 
 impl Target {
-    /// Changes the profile, and activates. From here on an interrupt or a broken link stops nothing but our listening.
+    /// Changes the profile, and activates. From here on an interrupt or a broken link stops nothing but our listening. What
+    /// `switch-to-configuration` failed at is given back, for the change has come to its end all the same; its exit
+    /// status is ours.
     ///
     /// # Errors
-    /// What failed; `switch-to-configuration`'s exit status is ours.
-    pub fn change(&self, change: &Change, context: &Context) -> Result<()> {
+    /// There was no change, or it is not known what it came to.
+    pub fn change(&self, change: &Change, context: &Context) -> Result<Option<Incomplete>> {
         let action = change.activation.as_ref().map_or("change", |it| it.action);
         loop {
             context.signals.check()?;
@@ -102,9 +104,8 @@ impl Target {
             match self.see_through(&Task::Change(&name, change), &name, &mut output, context)? {
                 Heard::Ended(ending) => {
                     context.tell(Event::Phase(Phase::Done));
-                    if let Some(text) = self.waits_for_a_boot(change, ending) {
-                        context.tell(Event::Text(text));
-                        return Ok(());
+                    if self.waits_for_a_boot(change, ending, context) {
+                        return Ok(None);
                     }
                     return self.conclude(action, ending, &change.profile);
                 }
@@ -183,7 +184,7 @@ impl Target {
             _ => None,
         };
         let mut session = Session::start(&self.place, &text, context)?;
-        let (mut greeted, mut is_root) = (false, false);
+        let (mut greeted, mut is_root, mut asks) = (false, false, None);
         // What is followed has begun before.
         let mut has_begun = matches!(task, Task::Follow(..));
         let heard = loop {
@@ -209,6 +210,7 @@ impl Target {
                 Next::Reply(Reply::Busy(name)) => break Heard::Busy(name),
                 Next::Reply(Reply::Foreign) => break Heard::Foreign,
                 Next::Reply(Reply::Unknown) => break Heard::Unknown,
+                Next::Reply(Reply::Asks(modules)) => asks = Some(modules),
                 Next::Reply(Reply::Missing(program)) => break Heard::Failed(self.missing(&program)),
                 Next::Reply(Reply::NotRoot(name)) => break Heard::Failed(self.not_root(&name)),
                 Next::Reply(Reply::Unwritable) => break Heard::Failed(self.unwritable(session.last_words())),
@@ -229,7 +231,7 @@ impl Target {
                     );
                 }
                 Next::Reply(Reply::Refused | Reply::Left) => {
-                    break Heard::Failed(self.refused("this user", session.last_words()));
+                    break Heard::Failed(self.refused("this user", session.last_words(), asks.as_deref()));
                 }
                 Next::Reply(_) => {}
                 Next::End => {
@@ -257,26 +259,32 @@ impl Target {
         Failure::new(message).with_remedy(remedy).with_code(255)
     }
 
-    /// What is said where the new system is the profile's, and only a boot makes it run: another init.
-    fn waits_for_a_boot(&self, change: &Change, ending: Ending) -> Option<String> {
-        let is_kept = change.profile != ProfileChange::Keep;
-        (matches!(ending, Ending::Activation(100)) && is_kept)
-            .then(|| format!("the new system of {} takes effect at its next boot", self.label()))
+    /// Whether the new system is the profile's, and only a boot makes it run, which is said then: another init.
+    fn waits_for_a_boot(&self, change: &Change, ending: Ending, context: &Context) -> bool {
+        let waits = matches!(ending, Ending::Activation { code: 100, .. }) && change.profile != ProfileChange::Keep;
+        if waits {
+            let text = format!("the new system of {} takes effect at its next boot", self.label());
+            context.tell(Event::Text(text));
+        }
+        waits
     }
 
-    fn conclude(&self, action: &str, ending: Ending, profile: &ProfileChange) -> Result<()> {
+    fn conclude(&self, action: &str, ending: Ending, profile: &ProfileChange) -> Result<Option<Incomplete>> {
         let on = self.label();
         let failure = match ending {
-            Ending::Done => return Ok(()),
+            Ending::Done => return Ok(None),
             Ending::Profile(code) => Failure::new(format!("the profile on {on} could not be changed"))
                 .with_remedy("nothing was activated; what Nix says stands above")
                 .with_code(code),
-            Ending::Activation(code) => {
+            Ending::Activation { code, generations } => {
                 let failure = Failure::new(format!("{action} on {on} failed with exit status {code}")).with_code(code);
-                match meaning(code, profile) {
-                    Some(meaning) => failure.with_remedy(meaning),
-                    None => failure,
-                }
+                return Ok(Some(Incomplete {
+                    failure: match meaning(code, &way_back(profile, generations)) {
+                        Some(meaning) => failure.with_remedy(meaning),
+                        None => failure,
+                    },
+                    has_changed: matches!(code, 2..=4),
+                }));
             }
             Ending::Lost => Failure::new(format!("{action} on {on} was killed before its end"))
                 .with_remedy("run the same command again"),
@@ -293,19 +301,19 @@ impl Target {
     }
 }
 
+/// What an activation came to that failed.
+#[derive(Debug)]
+pub struct Incomplete {
+    /// What is said of it.
+    pub failure: Failure,
+    /// Whether the system is changed all the same.
+    pub has_changed: bool,
+}
+
 /// What an exit status of NixOS's `switch-to-configuration` says of the system (nixpkgs,
-/// `pkgs/by-name/sw/switch-to-configuration-ng`, and its former in Perl).
-fn meaning(code: u8, profile: &ProfileChange) -> Option<String> {
-    let back = match profile {
-        ProfileChange::Keep => String::new(),
-        ProfileChange::Set(path) | ProfileChange::Rollback(path) => {
-            format!(
-                "\nbut {} is the new system already; to go back: nix-env --rollback -p {}",
-                path.display(),
-                path.display()
-            )
-        }
-    };
+/// `pkgs/by-name/sw/switch-to-configuration-ng`, and its former in Perl); `back` is what is to be said of the profile where
+/// nothing was activated.
+pub(super) fn meaning(code: u8, back: &str) -> Option<String> {
     Some(match code {
         1 => format!("if a check before the switch refused it, as it says above, nothing was activated{back}"),
         2 => "the system is changed, but a part of its activation failed: what it says stands above".to_owned(),
@@ -315,6 +323,23 @@ fn meaning(code: u8, profile: &ProfileChange) -> Option<String> {
         100 => "nothing was activated: this system takes effect only by a boot, for which: rebuild boot".to_owned(),
         _ => return None,
     })
+}
+
+/// nixos-rebuild leaves the profile as the change has made it, and so it is here. A change back may have been it: what brings
+/// the former generation again is its number.
+fn way_back(profile: &ProfileChange, generations: Option<[u64; 2]>) -> String {
+    let (ProfileChange::Set(path) | ProfileChange::Rollback(path)) = profile else {
+        return String::new();
+    };
+    let path = path.display();
+    match generations {
+        Some([before, now]) if before == now => String::new(),
+        Some([before, now]) => format!(
+            "\nbut {path} is at generation {now} now, which has the system that was not activated; to put it back, as root \
+             there: nix-env -p {path} --switch-generation {before}"
+        ),
+        None => format!("\nbut {path} has the system now that was not activated"),
+    }
 }
 
 fn pause(signals: &Signals) -> Result<()> {

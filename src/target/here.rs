@@ -3,9 +3,9 @@
 use anyhow::Result;
 
 use super::password::Password;
+use super::sudo_options;
 use super::text::program;
 use crate::process::Invocation;
-use crate::process::quote::words;
 use crate::process::signals::Signals;
 use crate::surroundings::Surroundings;
 use crate::vocabulary::{Elevation, Rights};
@@ -20,10 +20,9 @@ pub struct RootHere<'a> {
 
 impl<'a> RootHere<'a> {
     pub(super) fn new(rights: Rights, password: Option<&'a Password>, around: &Surroundings) -> Result<Self> {
-        let options = around.text("NIX_SUDOOPTS").map(|text| words("NIX_SUDOOPTS", &text));
         Ok(Self {
             rights,
-            sudo_options: options.transpose()?.unwrap_or_default(),
+            sudo_options: sudo_options::read(around, rights.elevation)?,
             password,
         })
     }

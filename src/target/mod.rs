@@ -10,6 +10,7 @@ mod opening;
 mod password;
 mod reply;
 mod session;
+mod sudo_options;
 #[cfg(test)]
 mod tests;
 mod text;
@@ -24,6 +25,7 @@ use crate::ssh::{self, Ssh};
 use crate::store_path::StorePath;
 use crate::surroundings::Surroundings;
 use crate::vocabulary::{Elevation, Rights};
+pub use changing::Incomplete;
 pub use here::RootHere;
 pub use inspection::{Inquiry, Inspection};
 pub use opening::{Connection, reach};
@@ -153,7 +155,7 @@ impl Target {
     /// How root is become on *this* machine, with the rights that the user asked for.
     ///
     /// # Errors
-    /// `NIX_SUDOOPTS` that no shell could read.
+    /// `NIX_SUDOOPTS` that no shell could read, or under which nothing runs.
     pub fn root_here(&self, rights: Rights, is_root: bool, around: &Surroundings) -> Result<RootHere<'_>> {
         let is_here = self.place == Place::Here;
         let rights = if is_root { Rights::default() } else { rights };

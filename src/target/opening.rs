@@ -2,26 +2,22 @@
 
 use anyhow::Result;
 
-use super::changing::Output;
+use super::changing::{Output, meaning};
 use super::password::{Password, is_on_terminal};
 use super::reply::{Ending, Record, Reply};
 use super::session::{Next, Session};
 use super::text::{self, Task, program};
-use super::{Receives, Target, Wants};
+use super::{Receives, Target, Wants, sudo_options};
 use crate::context::Context;
 use crate::daemon::Daemon;
 use crate::failure::Failure;
 use crate::host::{Host, Place};
-use crate::process::quote::words;
 use crate::progress::{Event, Phase};
 use crate::surroundings::Surroundings;
 use crate::vocabulary::{Elevation, Rights};
 
 /// As often may a person try.
 const TRIES: usize = 3;
-
-/// The variable with the options for sudo.
-const SUDO_OPTIONS: &str = "NIX_SUDOOPTS";
 
 /// The variable of those who set what is no system.
 const CARELESS: &str = "NIXOS_REBUILD_I_UNDERSTAND_THE_CONSEQUENCES_PLEASE_BREAK_MY_SYSTEM";
@@ -42,9 +38,10 @@ struct Seen {
 /// What became of an attempt to be root.
 enum Attempt {
     Root(Session),
-    Refused(Failure),
-    /// What hands the password over is not there yet.
-    Later,
+    /// Not taken; whether another try may help.
+    Refused(Failure, bool),
+    /// What hands the password over is not there yet; what PAM may ask for beside it.
+    Later(Option<String>),
 }
 
 /// A connection that others share as long as it is kept.
@@ -75,7 +72,6 @@ impl Target {
         if *place == Place::Here && !wants.changes && wants.rights.elevation == Elevation::None {
             return Ok(Self::untouched(context.around));
         }
-        let sudo_options = context.around.text(SUDO_OPTIONS).map(|text| words(SUDO_OPTIONS, &text));
         if let Place::There(host) = place {
             context.ssh.share(host, context.signals)?;
             context.tell(Event::Phase(Phase::Connecting(host.to_string())));
@@ -89,11 +85,12 @@ impl Target {
         }
         first.is_over();
         let is_root = seen.uid == 0;
+        let rights = if is_root { Rights::default() } else { wants.rights };
         let mut target = Self {
             place: place.clone(),
-            rights: if is_root { Rights::default() } else { wants.rights },
+            rights,
             password: None,
-            sudo_options: sudo_options.transpose()?.unwrap_or_default(),
+            sudo_options: sudo_options::read(context.around, rights.elevation)?,
             has_terminal: *place == Place::Here && is_on_terminal(),
             uid: seen.uid,
             own_daemon: Daemon::own(context.around),
@@ -119,6 +116,8 @@ impl Target {
             if let Some(mut session) = target.become_root(&seen.user, needed_now, context)? {
                 if wants.changes {
                     target.hear_of_last(&mut session, context)?;
+                } else {
+                    target.hear_who_answers(&mut session, context)?;
                 }
                 session.is_over();
             }
@@ -160,17 +159,20 @@ impl Target {
             tries += 1;
             match self.try_root(user, context)? {
                 Attempt::Root(session) => return Ok(Some(session)),
-                Attempt::Later if needed_now => return Err(self.missing(AGENT).into()),
-                Attempt::Later => {
+                Attempt::Later(_) if needed_now => return Err(self.missing(AGENT).into()),
+                Attempt::Later(asks) => {
+                    let more = asks.map_or(String::new(), |modules| {
+                        format!("; PAM there has {modules} for it, so it may be refused then (nixpkgs#540098)")
+                    });
                     context.tell(Event::Text(format!(
                         "{} has no {AGENT}, which hands the password to run0: if the new system has it, the password is \
-                         tried after the build",
+                         tried after the build{more}",
                         self.label()
                     )));
                     return Ok(None);
                 }
-                Attempt::Refused(failure) => {
-                    if !self.rights.ask_password || tries == TRIES || !is_on_terminal() {
+                Attempt::Refused(failure, may_help) => {
+                    if !may_help || !self.rights.ask_password || tries == TRIES || !is_on_terminal() {
                         return Err(failure.into());
                     }
                     context.tell(Event::Text(format!("{failure}")));
@@ -183,22 +185,26 @@ impl Target {
         let text = self.elevating().task(&Task::Tell, self.systemd_run)?;
         let mut session = Session::start(&self.place, &text, context)?;
         session.is_quiet = true;
+        let mut asks = None;
         loop {
             match session.next(context)? {
                 Next::Reply(Reply::Root) => {
                     session.is_quiet = false;
                     return Ok(Attempt::Root(session));
                 }
+                Next::Reply(Reply::Asks(modules)) => asks = Some(modules),
                 Next::Reply(Reply::Missing(program)) => {
                     session.is_over();
                     if program == AGENT {
-                        return Ok(Attempt::Later);
+                        return Ok(Attempt::Later(asks));
                     }
                     return Err(self.missing(&program).into());
                 }
                 Next::Reply(Reply::Refused | Reply::Left) => {
                     session.is_over();
-                    return Ok(Attempt::Refused(self.refused(user, session.last_words())));
+                    let failure = self.refused(user, session.last_words(), asks.as_deref());
+                    // A key may count what it is answered with, and shut itself after a few.
+                    return Ok(Attempt::Refused(failure, asks.is_none()));
                 }
                 Next::Reply(_) | Next::Output(_) => {}
                 Next::End => return Err(session.broken(context)?.into()),
@@ -237,21 +243,27 @@ impl Target {
         )
     }
 
-    pub(super) fn refused(&self, user: &str, words: Option<&str>) -> Failure {
+    /// `asks` are modules of PAM that may ask for something else than the password.
+    pub(super) fn refused(&self, user: &str, words: Option<&str>, asks: Option<&str>) -> Failure {
         let (on, program) = (self.label(), program(self.rights.elevation));
         // It refuses before it looks at any password (sudoers' requiretty).
         if words.is_some_and(|words| words.contains("must have a tty")) {
+            let none = match self.place {
+                Place::Here => "there is none here",
+                Place::There(_) => "there is none over ssh",
+            };
             return Failure::new(format!(
-                "{program} on {on} wants a terminal, and there is none over ssh: nothing was changed"
+                "{program} on {on} wants a terminal, and {none}: nothing was changed"
             ))
             .with_remedy(format!("in its sudoers file: Defaults:{user} !requiretty"));
         }
         let words = words.map_or(String::new(), |words| format!(" ({words})"));
         if self.password.is_some() {
+            let remedy = asks.map_or_else(|| "nothing was changed".to_owned(), |modules| self.other_ways(modules));
             return Failure::new(format!(
                 "the password is wrong, or {user} may not become root by {program} on {on}{words}"
             ))
-            .with_remedy("nothing was changed");
+            .with_remedy(remedy);
         }
         let remedy = if self.rights.elevation == Elevation::Doas {
             "doas takes no password from us: allow it without one in doas.conf there (nopass)"
@@ -259,6 +271,25 @@ impl Target {
             "add --ask-elevate-password (-S), or allow it without a password there"
         };
         Failure::new(format!("{user} cannot become root by {program} on {on}{words}")).with_remedy(remedy)
+    }
+
+    /// Where PAM may want something else than the password, or something first: it is asked once and in the dark, and what
+    /// answers has the password alone (nixpkgs#540098).
+    fn other_ways(&self, modules: &str) -> String {
+        let program = program(self.rights.elevation);
+        let other = if self.rights.elevation == Elevation::Sudo {
+            "run0"
+        } else {
+            "sudo"
+        };
+        let way = match self.place {
+            Place::Here => format!("without -S, {program} itself asks on this terminal"),
+            Place::There(_) => "log in as root there: --target-host root@HOST".to_owned(),
+        };
+        format!(
+            "nothing was changed; or PAM there asks {program} for something else than the password, by {modules}: -S has \
+             the password alone\n{way}\nor take another program, if PAM asks that for a password: --elevate {other}"
+        )
     }
 
     /// The last change: said, if nobody has heard how it ended; waited for, if it goes on.
@@ -300,6 +331,19 @@ impl Target {
                     .with_code(255)
                     .into());
                 }
+            }
+        }
+    }
+
+    /// Sees that whoever was to be made root is not another user: who only receives would hear so after the build.
+    fn hear_who_answers(&self, session: &mut Session, context: &Context) -> Result<()> {
+        session.is_quiet = true;
+        loop {
+            match session.next(context)? {
+                Next::Output(_) => {}
+                Next::Reply(Reply::NotRoot(name)) => return Err(self.not_root(&name).into()),
+                // What comes next says whether that was for good.
+                Next::Reply(_) | Next::End => return Ok(()),
             }
         }
     }
@@ -352,8 +396,18 @@ fn told(what: &str, ending: Ending, waited: bool) -> Option<String> {
         Ending::Done if waited => "it is done".to_owned(),
         Ending::Done => format!("{what}, was done after its connection broke"),
         Ending::Profile(code) => format!("warning: {what}: the profile was not changed (exit status {code})"),
-        Ending::Activation(code) => {
-            format!("warning: {what}: it ended with exit status {code}")
+        Ending::Activation { code: 100, .. } if !what.starts_with("test") && !what.starts_with("dry-activate") => {
+            format!("{what}, takes effect at the next boot of that machine")
+        }
+        Ending::Activation { code, generations } => {
+            let back = match generations {
+                Some([before, now]) if before != now => {
+                    format!(", but its profile is at generation {now} now, and was at {before}")
+                }
+                _ => String::new(),
+            };
+            let meaning = meaning(code, &back).map_or(String::new(), |text| format!(": {text}"));
+            format!("warning: {what}: it ended with exit status {code}{meaning}")
         }
         Ending::Unstarted | Ending::Lost if what.starts_with("dry-activate") => return None,
         Ending::Unstarted => format!("warning: {what}, did not come to be"),

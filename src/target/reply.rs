@@ -24,6 +24,8 @@ pub(super) enum Reply {
 
     /// This program is not there.
     Missing(String),
+    /// PAM has these modules for it, which may ask for something else than a password.
+    Asks(String),
     /// The password is wrong, or the user may not become root.
     Refused,
     /// The user has become root.
@@ -96,7 +98,12 @@ pub(super) enum Ending {
     /// The profile could not be changed.
     Profile(u8),
     /// `switch-to-configuration` failed.
-    Activation(u8),
+    Activation {
+        /// Its exit status.
+        code: u8,
+        /// The profile's generation before the change and after it, where there are both.
+        generations: Option<[u64; 2]>,
+    },
     /// It was cut off: a power cut, or somebody killed it.
     Lost,
     /// It could not be started.
@@ -125,6 +132,7 @@ impl Reply {
             "finished" => Self::Finished,
             "failed" => Self::Failed(rest),
             "missing" => Self::Missing(rest),
+            "asks" => Self::Asks(rest),
             "refused" => Self::Refused,
             "root" => Self::Root,
             "not-root" => Self::NotRoot(rest),
@@ -159,7 +167,9 @@ impl Reply {
             "unknown" => Self::Unknown,
             "ended" => {
                 let part = word()?;
-                Self::Ended(Ending::of(&part, word()?.parse().ok()?)?)
+                let code = word()?.parse().ok()?;
+                let generations = [word(), word()].map(|word| word?.parse().ok());
+                Self::Ended(Ending::of(&part, code, generations)?)
             }
             "lost" => Self::Ended(Ending::Lost),
             "unstarted" => Self::Ended(Ending::Unstarted),
@@ -179,11 +189,14 @@ impl Reply {
 }
 
 impl Ending {
-    fn of(part: &str, code: u8) -> Option<Self> {
+    fn of(part: &str, code: u8, generations: [Option<u64>; 2]) -> Option<Self> {
         match (part, code) {
             ("profile", code @ 1..) => Some(Self::Profile(code)),
             ("activation" | "finished", 0) => Some(Self::Done),
-            ("activation", code) => Some(Self::Activation(code)),
+            ("activation", code) => Some(Self::Activation {
+                code,
+                generations: generations[0].zip(generations[1]).map(Into::into),
+            }),
             _ => None,
         }
     }
@@ -209,6 +222,7 @@ mod tests {
             system: "/nix/store/x".into(),
             began: 12,
         };
+        let activation = |generations| Reply::Ended(Ending::Activation { code: 4, generations });
         for (line, reply) in [
             ("@rebuild hello 1000", Some(Reply::Hello { uid: 1000 })),
             ("@rebuild nix ", Some(Reply::Nix(None))),
@@ -222,7 +236,11 @@ mod tests {
             ),
             ("@rebuild nix /bin", Some(Reply::Nix(Some("/bin".into())))),
             ("@rebuild record ab switch /nix/store/x 12", Some(Reply::Record(record))),
-            ("@rebuild ended activation 4", Some(Reply::Ended(Ending::Activation(4)))),
+            ("@rebuild ended activation 4", Some(activation(None))),
+            ("@rebuild ended activation 4 - 2", Some(activation(None))),
+            ("@rebuild ended activation 4 2 x", Some(activation(None))),
+            ("@rebuild ended activation 4 17 18", Some(activation(Some([17, 18])))),
+            ("@rebuild ended activation 0 17 18", Some(Reply::Ended(Ending::Done))),
             ("@rebuild ended finished 0", Some(Reply::Ended(Ending::Done))),
             (
                 "@rebuild has-specialisation on the go",

@@ -20,7 +20,7 @@ use crate::process::companion::Companion;
 use crate::process::lines::{Line, Lines};
 use crate::process::room::{Room, Taken};
 use crate::progress::Event;
-use crate::ssh::{self, Awaited, Patience, Said, Ssh};
+use crate::ssh::{self, Awaited, Patience, Said, Silence, Ssh};
 
 /// How long a signal may wait for us.
 const TICK: Duration = Duration::from_millis(100);
@@ -107,6 +107,8 @@ pub(super) struct Session {
     greeted: bool,
     /// For another machine's next word, until root does there what takes long.
     waiting: Option<Patience>,
+    /// After that.
+    silence: Silence,
     /// How long it may take to end by itself.
     patience: Duration,
     /// What ssh itself said.
@@ -156,6 +158,7 @@ impl Session {
             inbox,
             greeted: false,
             waiting: place.host().map(|_| Patience::new(Instant::now())),
+            silence: Silence::new(Instant::now()),
             patience: Duration::ZERO,
             ssh_said: Said::default(),
             ssh_is_silent: false,
@@ -183,7 +186,10 @@ impl Session {
         loop {
             context.signals.check()?;
             self.be_patient(context)?;
-            match self.hear(TICK) {
+            let heard = self.hear(TICK);
+            self.mind_silence(&heard, context);
+            match heard {
+                Ok(Heard::Line(line)) if line.bytes == ssh::ALIVE.as_bytes() => {}
                 Ok(Heard::Line(line)) if line.bytes == READY.as_bytes() => {
                     let words = self.after_go.take().unwrap_or_default();
                     self.say(&words);
@@ -198,6 +204,23 @@ impl Session {
                 Err(RecvTimeoutError::Timeout) => {}
                 Ok(Heard::Ended) | Err(RecvTimeoutError::Disconnected) => return Ok(Next::End),
             }
+        }
+    }
+
+    /// Whether the other machine is still there.
+    fn mind_silence(&mut self, heard: &Result<Heard, RecvTimeoutError>, context: &Context) {
+        let Some(host) = &self.host else { return };
+        let now = Instant::now();
+        let news = match heard {
+            Ok(Heard::Line(line)) if line.bytes == ssh::ALIVE.as_bytes() => self.silence.lives(now),
+            Ok(Heard::Line(_) | Heard::Output(_)) => self.silence.hears(now),
+            Ok(Heard::Ssh(_) | Heard::SshFellSilent) => None,
+            Err(RecvTimeoutError::Timeout) => self.silence.waits(host, now),
+            // What that means is said otherwise.
+            Ok(Heard::Ended) | Err(RecvTimeoutError::Disconnected) => self.silence.ends(),
+        };
+        if let Some(event) = news {
+            context.tell(event);
         }
     }
 

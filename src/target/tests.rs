@@ -88,11 +88,38 @@ fn a_change_comes_to_its_end_and_is_remembered_until_that_is_heard() {
     machine.activates("echo activating; exit 4");
     with_change(ProfileChange::Keep, |change| {
         let said = machine.runs(&Task::Change("one", change), "");
-        assert!(said.contains("activating\n@rebuild ended activation 4\n"), "{said}");
+        assert!(said.contains("activating\n@rebuild ended activation 4 - -\n"), "{said}");
     });
     let said = machine.runs(&Task::Tell, "heard\n");
-    assert!(said.contains("@rebuild ended activation 4\n"), "{said}");
+    assert!(said.contains("@rebuild ended activation 4 - -\n"), "{said}");
     assert!(machine.runs(&Task::Tell, "").contains("@rebuild nothing\n"));
+}
+
+/// The number that a profile is at, whatever its name; none where it leads to a store path directly.
+#[test]
+fn the_generations_of_a_change_are_remembered() {
+    for (link, expected) in [
+        ("my-2-link-3-link", "3 4"),
+        ("my-2-link-03-link", "03 4"),
+        ("/nix/store/x-nixos-system-pi-25.05.123", "- 4"),
+        ("my-2-link-x-link", "- 4"),
+        ("my-2-link--link", "- 4"),
+        ("", "- 4"),
+    ] {
+        let machine = Machine::new();
+        machine.activates("exit 1");
+        let profile = machine.path("my-2-link");
+        if !link.is_empty() {
+            symlink(link, &profile).unwrap();
+        }
+        machine.program("nix-store", "");
+        machine.program("nix-env", "ln -sfn my-2-link-4-link \"$2\"");
+        with_change(ProfileChange::Set(profile), |change| {
+            let said = machine.runs(&Task::Change("one", change), "");
+            let ending = format!("@rebuild ended activation 1 {expected}\n");
+            assert!(said.contains(&ending) && !said.contains("umber"), "{link}: {said}");
+        });
+    }
 }
 
 /// On a slow disk this takes seconds.
@@ -128,7 +155,7 @@ fn a_record_of_what_runs_is_never_too_old() {
     ));
     with_change(ProfileChange::Keep, |change| {
         let said = machine.runs(&Task::Change("one", change), "heard\n");
-        assert!(said.contains("@rebuild ended activation 0\n"), "{said}");
+        assert!(said.contains("@rebuild ended activation 0 - -\n"), "{said}");
     });
     let told = fs::read_to_string(told).unwrap();
     assert!(told.contains("@rebuild running\n"), "{told}");
@@ -193,4 +220,38 @@ fn a_profile_that_would_go_back_to_something_else_stays() {
         assert!(said.contains("@rebuild ended profile 1\n"), "{said}");
     });
     assert!(!nix_env.exists());
+}
+
+/// That it is on is said between pieces of its output, and never in one.
+#[test]
+fn a_change_that_says_nothing_lives() {
+    let machine = Machine::new();
+    let said = machine.path("said");
+    machine.activates(&format!(
+        "printf begin; tries=0
+         until [ \"$(grep -c '^@rebuild alive$' {0})\" -ge 2 ] || [ $((tries += 1)) -gt 400 ]; do sleep 0.05; done
+         printf 'x%.0s' $(seq 5000); printf end",
+        said.display()
+    ));
+    with_change(ProfileChange::Keep, |change| {
+        let mut command = Command::new("sh");
+        command.args(["-c", &machine.script(&Task::Change("one", change))]);
+        let out = fs::File::create(&said).unwrap();
+        assert!(command.stdin(Stdio::null()).stdout(out).status().unwrap().success());
+    });
+    let said = fs::read_to_string(said).unwrap();
+    assert!(said.matches("@rebuild alive\n").count() >= 2, "{said}");
+    let text = format!("begin{}end", "x".repeat(5000));
+    let (mut rest, mut output) = (said.as_str(), String::new());
+    while let Some((_, after)) = rest.split_once("@rebuild chunk ") {
+        let (length, after) = after.split_once('\n').unwrap();
+        let (chunk, after) = after.split_at(length.parse().unwrap());
+        output.push_str(chunk);
+        rest = after;
+    }
+    assert_eq!(output, text);
+    assert!(
+        rest.starts_with("@rebuild ended activation 0\n") || rest.starts_with("@rebuild alive\n"),
+        "{rest}"
+    );
 }

@@ -17,6 +17,7 @@ mod elvish;
 mod fish;
 mod manual;
 mod nushell;
+mod readme;
 mod settings;
 mod shells;
 mod terminal;

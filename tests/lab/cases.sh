@@ -44,6 +44,8 @@ run_case() { # FILE NAME
 		set -eu
 		"case_$2"
 	) >"$CASE/log" 2>&1 || code=$?
+	# A screen that a failed case has left would hold the lab's lock.
+	[ ! -S "$CASE/tmux" ] || tmux -S "$CASE/tmux" kill-server 2>/dev/null || true
 	milliseconds=$(((${EPOCHREALTIME/[.,]/} - ${begin/[.,]/}) / 1000))
 	local seconds
 	seconds=$(printf '%d.%d s' $((milliseconds / 1000)) $((milliseconds % 1000 / 100)))

@@ -3,10 +3,12 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+mod amounts;
 mod bad_days;
 mod changes;
 mod configurations;
 mod display;
+mod ended;
 mod hostile;
 mod output;
 mod remedies;
@@ -141,8 +143,9 @@ fn a_remote_run_is_one_ssh_and_then_what_it_could_not_do() {
     assert!(calls[0].starts_with(start), "{}", calls[0]);
     let rest = "/ssh-%C -o ControlPersist=60 -T -a -x -o ConnectTimeout=20 -o ServerAliveInterval=30 \
                 -o ServerAliveCountMax=3 -o ExitOnForwardFailure=no -o RemoteCommand=none -o SessionType=default \
-                -o StdinNull=no -- me@builder exec /bin/sh -c 'command -v dd >/dev/null || \
-                PATH=$PATH:/run/current-system/sw/bin:/usr/bin:/bin; while IFS= read -r line; do case $line in \
+                -o StdinNull=no -o ForkAfterAuthentication=no -- me@builder exec /bin/sh -c 'for name in dd tar id readlink \
+                sed grep find unshare; do command -v $name >/dev/null || \
+                { PATH=$PATH:/run/current-system/sw/bin:/usr/bin:/bin; break; }; done; while IFS= read -r line; do case $line in \
                 \"@rebuild script\") eval \"$(dd bs=";
     assert!(calls[0].contains(rest), "{}", calls[0]);
     assert_eq!(calls[1], format!("nix-copy-closure -s --from me@builder {SYSTEM}"));

@@ -289,3 +289,91 @@ fn what_went_to_another_machine_was_copied() {
         .see(Event::Finished { is_the_same: false });
     assert_eq!(run.lines, ["copied 2 paths (5.0 kB); copied in 3.0 s"]);
 }
+
+fn silent(since: Instant) -> Event {
+    Event::Silent {
+        host: "builder".to_owned(),
+        takes: false,
+        since,
+    }
+}
+
+/// Without a display there is a line when it begins, one for each long silence after it, and one when it is over.
+#[test]
+fn a_silence_is_said_in_lines_where_nothing_is_live() {
+    let mut run = Run::new(0, false).see(on_builder()).phase(Phase::Evaluating);
+    let since = run.start + Duration::from_secs(2);
+    run = run.at(10).see(silent(since));
+    assert_eq!(run.lines, ["nothing has come from builder for 8 s"]);
+    let beats: Vec<String> = (10..=100).filter_map(|second| run.beat(second)).collect();
+    assert_eq!(
+        beats,
+        [
+            "nothing has come from builder for 38 s",
+            "nothing has come from builder for 1 min 8 s",
+            "nothing has come from builder for 1 min 38 s"
+        ]
+    );
+    run = run.at(110).see(Event::SilenceOver { is_heard: true });
+    assert_eq!(run.lines[1..], ["builder is heard again, after 1 min 48 s"]);
+    assert_eq!(
+        run.beat(140).as_deref(),
+        Some("still evaluating on builder (2 min 20 s)")
+    );
+}
+
+#[test]
+fn a_silence_that_is_seen_needs_no_line() {
+    for (level, is_live, phase, printed) in [
+        (0, true, Phase::Building, false),
+        // Nothing is drawn then: somebody else may ask for a password.
+        (0, true, Phase::Done, true),
+        (0, false, Phase::Building, true),
+        (-1, false, Phase::Building, false),
+    ] {
+        let run = Run::new(level, is_live).phase(phase);
+        let since = run.start;
+        let run = run.at(8).see(silent(since));
+        let words = "nothing has come from builder for 8 s";
+        assert_eq!(run.watch.silence(run.now).as_deref(), Some(words));
+        let run = run.at(20).see(Event::SilenceOver { is_heard: true });
+        assert_eq!(run.watch.silence(run.now), None);
+        let expected = [words, "builder is heard again, after 20 s"];
+        assert_eq!(run.lines, if printed { &expected[..] } else { &[] });
+    }
+}
+
+/// What a link that is gone for good means is said by whoever has found it out.
+#[test]
+fn a_silence_ends_without_a_word_with_the_link_or_with_what_goes_on() {
+    for event in [
+        Event::SilenceOver { is_heard: false },
+        Event::Phase(Phase::Building),
+        Event::Phase(Phase::Done),
+    ] {
+        let run = Run::new(0, false).phase(Phase::Building);
+        let since = run.start;
+        let run = run.at(8).see(silent(since)).at(120).see(event);
+        assert_eq!((run.lines.len(), run.watch.silence(run.now)), (1, None));
+        let run = run.see(Event::SilenceOver { is_heard: true });
+        assert_eq!(run.lines.len(), 1);
+    }
+}
+
+#[test]
+fn what_is_not_taken_has_other_words() {
+    let run = Run::new(0, false).phase(Phase::Receiving(Some("target".into())));
+    let silent = Event::Silent {
+        host: "target".into(),
+        takes: true,
+        since: run.start,
+    };
+    let run = run.at(8).see(silent).at(20).see(Event::SilenceOver { is_heard: true });
+    assert_eq!(
+        run.lines,
+        [
+            "nothing has gone to target for 8 s",
+            "target takes more again, after 20 s"
+        ]
+    );
+}

@@ -108,6 +108,9 @@ impl Conversation<'_> {
             Stage::Copy => diagnosis::not_copied(self.host, self.receiver, self.relay.and_then(Relay::complaint), code),
             _ => diagnosis::failed(self.host, self.system, stage, code, &self.unchanged()),
         };
+        if self.daemon_fell && matches!(stage, Stage::Evaluation | Stage::Build) && code != 137 {
+            return failure.with_remedy(diagnosis::daemon_fell(self.host));
+        }
         let own = (stage == Stage::Evaluation).then(self.own_nix).flatten();
         match own.and_then(|own| diagnosis::older(self.host, &self.their_nix, &own)) {
             Some(remedy) => failure.with_remedy(remedy),

@@ -37,6 +37,7 @@ impl Conversation<'_> {
             Reply::Evaluating => {
                 // Each is one of those that it has by name, or a mount of the view.
                 self.may_have_looked = self.sources.collection.mirror().entries.len() + BESIDE;
+                self.sources.keep_base();
                 self.context.tell(Event::Phase(Phase::Evaluating));
             }
             Reply::Refused(paths) => self.rounds.refused(paths),

@@ -7,6 +7,17 @@ event() {
 	printf '@rebuild %s\n' "$*"
 }
 
+# live: says every few seconds that this script is on, for an evaluation may say nothing for minutes. On the stream beside that
+# of the events (stderr), so that it stands in no line of Nix's and in no bytes that are counted; nothing else has that stream,
+# so that it ends with the script, and what sleeps does not hold it. Ends by itself where the script was killed.
+live() {
+	trap 'kill "$!"; exit' TERM
+	while kill -0 "$$" && printf '@rebuild alive\n'; do
+		sleep 3 >/dev/null &
+		wait "$!"
+	done
+}
+
 # fail STAGE CODE: the last event of a run that went wrong; the messages themselves have already gone out as log.
 fail() {
 	event failed "$1" "$2"

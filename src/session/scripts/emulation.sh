@@ -97,7 +97,8 @@ probe_end() {
 	# Nix's own words, and then ours.
 	cat "$work/probe-log"
 	case $(cat "$work/probe-log") in
-	*'nable to start any build'*) fail probe-jobs 1 ;;
+	# Nix 2.26, 2.34
+	*'nable to start any build'* | *'local builds are disabled'*) fail probe-jobs 1 ;;
 	*'No space left on device'* | *'Disk quota exceeded'*) fail probe-space 1 ;;
 	*'Read-only file system'*) fail probe-read-only 1 ;;
 	*'build users'* | *'build-users-group'*) fail probe-users 1 ;;

@@ -70,6 +70,7 @@ find_lent() {
 	for program in nix-instantiate nix; do
 		[ -x "$nix_bin/$program" ] || continue
 		real=$(readlink -f "$nix_bin/$program")
+		follow_script
 		case $nix_bin/:$real in
 		/usr/*:/usr/* | /bin/*:/bin/* | /usr/*:/nix/store/* | /nix/store/*:/nix/store/*) continue ;;
 		esac
@@ -85,6 +86,16 @@ find_lent() {
 		done
 	done >"$share/lent"
 	[ -z "$lent" ] || echo "export LD_LIBRARY_PATH=$share/nix/lib:$share/nix/lib64" >>"$share/environment"
+}
+
+# follow_script: makes $real the $program that it starts, if it is a script that names one; in the store that is seen anyway.
+follow_script() {
+	case $real in /nix/store/*) return 0 ;; esac
+	first=''
+	IFS= read -r first <"$real" || :
+	case $first in '#!'*) ;; *) return 0 ;; esac
+	started=$(sed -n "s:^\(.*[ \"'=]\)*\(/[^ \"'=]*/$program\)\([ \"'].*\)*\$:\2:p" "$real" | tail -n 1)
+	[ ! -x "$started" ] || real=$(readlink -f "$started")
 }
 
 # in_view MODE PROGRAM ARGUMENT...: see view.sh. Each time a new view, whatever the last one has done to its files.
@@ -127,6 +138,7 @@ tell_lock() {
 adopt() {
 	for name; do
 		case $name in
+		large:* | whole:*) continue ;;
 		fixed:* | *-source) name=${name#fixed:} ;;
 		*) continue ;;
 		esac
@@ -141,12 +153,16 @@ adopt() {
 	done
 }
 
-# evaluate_closed: sets $code. As often as garbage was collected meanwhile (roots.sh).
+# evaluate_closed: sets $code. As often as garbage was collected meanwhile, or right after it (roots.sh).
 evaluate_closed() {
 	while :; do
 		listen_in
 		attend with_client_evaluation instantiate >"$work/instantiate.out"
-		[ "$code" -ne 0 ] && hold_more || return 0
+		if [ "$code" -eq 0 ]; then
+			hold_derivation && return 0
+		else
+			hold_more || return 0
+		fi
 		event collected
 		own rm -rf "$work/mirror"
 	done

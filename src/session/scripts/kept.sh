@@ -39,7 +39,7 @@ begin() {
 	let_go
 	# In a directory that is this machine's own in the view anyway, so that no listing shows it; and a power cut empties it.
 	make_share /dev/shm || make_share /var/tmp || fail room 1
-	printf '%s\n' "$share" >"$work/share" || fail room 1
+	printf '%s\n' "$share" "$rb_socket" >"$work/share" || fail room 1
 	# What may be large: in the view it lies in $share.
 	mkdir "$work/tmp" "$work/trace" "$work/forgotten"
 	sweep
@@ -71,11 +71,14 @@ find_dead() {
 # sweep: takes away what they have left.
 sweep() {
 	for run in $dead; do
-		left=$(cat "$state/$run/share" 2>/dev/null)
-		case $left in
-		*..*) ;;
-		/dev/shm/rebuild.* | /var/tmp/rebuild.*) own rm -rf "$left" ;;
-		esac
+		# The directory that it shared, and the socket that sshd made for it.
+		[ ! -r "$state/$run/share" ] || while IFS= read -r left; do
+			case $left in
+			*..*) ;;
+			/dev/shm/rebuild.* | /var/tmp/rebuild.*) own rm -rf "$left" ;;
+			/tmp/rebuild-*.socket) rm -f "$left" ;;
+			esac
+		done <"$state/$run/share"
 		own rm -rf "${state:?}/$run"
 	done
 }
@@ -90,6 +93,11 @@ claim() {
 # is_claimed NAME: by any run. The list of one that ends meanwhile may be gone: its claims are, too.
 is_claimed() {
 	grep -qxF -e "$1" "$state"/run.*/claims 2>/dev/null
+}
+
+# is_anothers NAME: claimed by another run than this one.
+is_anothers() {
+	grep -lxF -e "$1" "$state"/run.*/claims 2>/dev/null | grep -qvxF "$work/claims"
 }
 
 # keep NEW NAME: what is whole gets its name, unless another run has been quicker.
@@ -117,16 +125,22 @@ forget() {
 	hold || return 0
 	for name in $names; do
 		# Another run may have been quicker.
-		is_claimed "$1/$name" || ! is_there "$state/$1/$name" || mv "$state/$1/$name" "$work/forgotten/"
+		is_claimed "$1/${name%.run.*}" || ! is_there "$state/$1/$name" || mv "$state/$1/$name" "$work/forgotten/"
 	done
 	let_go
 	empty_forgotten
 }
 
-# take_away NAME: whoever uses it.
+# take_away NAME: whoever uses it. Its files stay as long as another run does, which may have them mounted (view.sh), under
+# another name that is the first to be forgotten.
 take_away() {
 	hold || :
-	! is_there "$state/$1" || mv "$state/$1" "$work/forgotten/"
+	if is_anothers "$1" && is_there "$state/$1"; then
+		mv "$state/$1" "$state/$1.${work##*/}"
+		touch -d @0 "$state/$1.${work##*/}"
+	elif is_there "$state/$1"; then
+		mv "$state/$1" "$work/forgotten/"
+	fi
 	let_go
 	empty_forgotten
 }
@@ -183,7 +197,7 @@ forget_nix_cache() {
 	size=$(du -sk "$state/nix-cache" 2>/dev/null)
 	[ "${size%%[!0-9]*}" -gt "$rb_most_kept" ] || return 0
 	hold || return 0
-	grep -lxF nix-cache "$state"/run.*/claims | grep -qvxF "$work/claims" || mv "$state/nix-cache" "$work/forgotten/"
+	is_anothers nix-cache || mv "$state/nix-cache" "$work/forgotten/"
 	let_go
 	empty_forgotten
 } 2>/dev/null

@@ -6,11 +6,20 @@ set -u
 umask 077
 # Names and contents are bytes, in one order.
 export LC_ALL=C
-exec 3<&0 </dev/null 2>&1
+exec 3<&0 </dev/null
+pulse=''
+# Where both are one stream, lines would mix.
+# shellcheck disable=SC3013 # dash, bash and busybox have it
+[ /proc/self/fd/1 -ef /proc/self/fd/2 ] || {
+	live >&2 2>/dev/null 3<&- &
+	pulse=$!
+}
+exec 2>&1
 
 child='' watcher='' holder='' prober='' lender='' listeners='' work='' share='' state='' way=''
 cleanup() {
 	trap '' TERM INT HUP PIPE
+	[ -z "$pulse" ] || kill "$pulse" 2>/dev/null
 	# shellcheck disable=SC2086 # words
 	end_all $child $watcher $prober $lender $listeners
 	exec 6<&-

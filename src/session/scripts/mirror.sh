@@ -2,8 +2,9 @@
 # The client's files here: whole sets of them ("mirrors", src/sources/mirror.rs) by their digest, and store paths
 # ("trees") by their name. Both are kept between runs (kept.sh), for the next one to begin with.
 
-# receive DIGEST BASE PROOF TREE... [fixed:TREE...]: sets $mirror to DIGEST, which is then here and is what the client means, if PROOF tells
-# (proof.sh). If it was not, the client sends what makes it of BASE, or all of it.
+# receive DIGEST BASE PROOF TREE... [fixed:TREE...] [large:DIRECTORY | whole:DIRECTORY...]: sets $mirror to DIGEST, which is
+# then here and is what the client means, if PROOF tells (proof.sh). If it was not, the client sends what makes it of BASE, or
+# all of it.
 receive() {
 	mirror=$1 base=$2 proof=$3
 	shift 3
@@ -27,42 +28,101 @@ receive() {
 	receive_trees "$@"
 }
 
-# without_marks WORD...: sets $unmarked to those without "fixed:".
+# without_marks WORD...: sets $unmarked to those without a mark. The large directories go to a file for view.sh.
 without_marks() {
 	unmarked=''
+	: >"$work/large"
 	for name; do
 		case $name in
 		fixed:*) ;;
+		large:* | whole:*) printf '%s\n' "$name" >>"$work/large" ;;
 		*) unmarked="$unmarked $name" ;;
 		esac
 	done
 }
 
-# make_of_base, make_of_nothing: $work/new becomes the mirror.
+# make_of_base, make_of_nothing: $work/new becomes the mirror. A large base is not copied, if nobody else uses it: the client
+# remembers what was made of it. For a link that breaks first, all of the change is heard before.
 make_of_base() {
 	[ "$base" != none ] && [ -e "$state/mirrors/$base" ] || return 1
-	# What cannot be linked, as another user's file, is sent anew.
-	own cp -al "$state/mirrors/$base" "$work/new" 2>/dev/null || {
-		own rm -rf "$work/new"
-		return 1
-	}
+	[ -s "$work/large" ] || copy_base || return 1
 	event receiving base
-	{ frames || : >"$work/link-broke"; } >"$work/removed"
-	[ ! -e "$work/link-broke" ] || fail link 255
+	frames >"$work/removed" || fail link 255
+	hear_names
+	if [ -s "$work/large" ]; then
+		frames >"$work/added" || fail link 255
+		take_over || copy_base || {
+			event damaged
+			return 1
+		}
+	fi
 	[ ! -s "$work/removed" ] || (cd "$work/new" && own xargs -0 rm -rf -- <"$work/removed") || fail unpack 1
-	unpack "$work/new"
+	make_names
+	if [ -s "$work/large" ]; then
+		tar -xf "$work/added" -C "$work/new" || fail unpack "$?"
+		rm "$work/added"
+	else
+		unpack "$work/new"
+	fi
 	is_proven "$work/new" || {
 		own rm -rf "$work/new"
 		take_away "mirrors/$base"
 		return 1
 	}
 }
+take_over() {
+	hold || return 1
+	is_anothers "mirrors/$base" || mv "$state/mirrors/$base" "$work/new" || :
+	let_go
+	[ -e "$work/new" ]
+}
+# What cannot be linked, as another user's file, is sent anew.
+copy_base() {
+	own cp -al "$state/mirrors/$base" "$work/new" 2>/dev/null || {
+		own rm -rf "$work/new"
+		return 1
+	}
+}
 make_of_nothing() {
 	event receiving none
 	mkdir "$work/new"
+	hear_names
+	make_names
 	unpack "$work/new"
 	is_proven "$work/new"
 }
+
+# hear_names, make_names: what is there by its name only, where that is much: a name with a letter before it, and before them
+# the directories that they are in, which have their times later, with the files. As this user, whose all of it is.
+hear_names() {
+	frames >"$work/parents" || fail link 255
+	frames >"$work/names" || fail link 255
+}
+make_names() {
+	[ -s "$work/names" ] || return 0
+	(
+		cd "$work/new" && xargs -0 mkdir -p -- <"$work/parents" &&
+			xargs -0 -n 500 sh -c "$make_some_names" sh <"$work/names"
+	) || fail unpack 1
+}
+
+# Of an empty file nothing would be read, and so nothing be told by its access time. Where modes do not count, a module that
+# is not there yet is an empty one.
+# shellcheck disable=SC2016 # for another shell
+make_some_names='
+	umask 777
+	for name; do
+		shift
+		place=${name#?}
+		# What a neighbour has put there, and not into it.
+		if [ -e "$place" ] || [ -L "$place" ]; then rm -rf -- "$place"; fi
+		case $name in
+		f*) echo >"$place" ;;
+		n*) echo "{ }" >"$place" ;;
+		d*) set -- "$@" "$place" ;;
+		esac || exit 255
+	done
+	[ $# = 0 ] || mkdir -- "$@"'
 
 # receive_trees NAME...: those of the client's store paths that this machine lacks. A store path never changes.
 receive_trees() {

@@ -23,6 +23,22 @@ hold_more() {
 	attend cat "$work/answered"
 }
 
+# hold_derivation: after an evaluation that came to its end: its derivation is kept until the run ends, and is there; or it will be
+# when it is evaluated again. `nix-instantiate` has made a root. `nix eval` makes none, and whatever is collected after its
+# end takes what it has written.
+hold_derivation() {
+	[ "$rb_goal" != value ] && [ ! -L "$share/drv" ] || return 0
+	touch "$work/held"
+	derivation=$(cat "$work/instantiate.out")
+	! grep -qxF -e "$derivation" "$work/held" || return 0
+	echo "$derivation" | LC_ALL=C sort -u - "$work/held" >"$work/holding"
+	mv "$work/holding" "$work/held"
+	connect_holder
+	attend cat "$work/answered"
+	# From now on nobody takes it; but somebody may have.
+	[ -e "$derivation" ]
+}
+
 store_paths() { grep -oE '/nix/store/[0-9a-z]{32}-[0-9A-Za-z+._?=-]+' | LC_ALL=C sort -u; }
 
 # connect_holder: sets $holder, which keeps the paths in $work/held; one that was there before ends, for nothing is evaluated now.

@@ -35,7 +35,7 @@ files_here() {
 	while IFS= read -r name; do
 		[ ! -e "$state/trees/$name" ] || [ -e "/nix/store/$name" ] || printf 's|^/nix/store/%s|trees/%s|;t\n' "$name" "$name"
 	done <"$share/trees" >"$work/places"
-	printf 's|^/nix/store/|&|;t\ns|^/|%s/mirror/|\n' "${work##*/}" >>"$work/places"
+	printf 's|^/nix/store/|&|;t\ns|^/|mirrors/%s/|\n' "$mirror" >>"$work/places"
 	{
 		[ -z "$rb_entry" ] || printf '%s\n' "$rb_entry"
 		# Its own, in brackets of either kind, are no files.
@@ -48,13 +48,13 @@ files_here() {
 
 # follow_links: in $work/named, the client's links that are directories on the way, which lead elsewhere on this machine.
 follow_links() {
-	(cd "$work/mirror" && find . -type l 2>/dev/null | sed 's|^\.||;s|$|/|') >"$work/links"
+	(cd "$state/mirrors/$mirror" && find . -type l 2>/dev/null | sed 's|^\.||;s|$|/|') >"$work/links"
 	[ -s "$work/links" ] || return 0
 	rounds=0
 	while [ "$rounds" -lt 40 ]; do
 		rounds=$((rounds + 1))
 		grep -oF -f "$work/links" "$work/named" | sort -u | while IFS= read -r link; do
-			target=$(readlink "$work/mirror${link%/}")
+			target=$(readlink "$state/mirrors/$mirror${link%/}")
 			case $target in
 			/*) ;;
 			*) target=${link%/*/}/$target ;;
@@ -69,7 +69,7 @@ follow_links() {
 }
 quoted_for_sed() { printf '%s' "$1" | sed 's/[][\\.*^$|&]/\\&/g'; }
 
-names_there() { sed -e 's|^trees/|/nix/store/|' -e "s|^${work##*/}/mirror/|/|"; }
+names_there() { sed -e 's|^trees/|/nix/store/|' -e "s|^mirrors/$mirror/|/|"; }
 
 # in_files PATTERN-FLAG... : grep in the files of which the names come on stdin.
 in_files() { (cd "$state" && tr '\n' '\0' | LC_ALL=C xargs -0 -r grep -a "$@" -- /dev/null); }
@@ -140,7 +140,7 @@ own_words() {
 		else
 			cat "$work/files"
 		fi
-		[ "$rb_tell_unread" = no ] || (cd "$state" && find "${work##*/}/mirror" -name .git -prune -o -type f ! -perm 0 -size -1024k -print 2>/dev/null)
+		[ "$rb_tell_unread" = no ] || (cd "$state" && find "mirrors/$mirror" -name .git -prune -o -type f ! -perm 0 -size -1024k -print 2>/dev/null)
 	} | sort -u | in_files -ohE '[A-Za-z0-9_]+' 2>/dev/null | sort -u >"$work/words"
 	# Without its last letters, of all that is left without its first.
 	sed -n ':next;p;s/^.//;t next' "$work/withheld" | sed -n ':next;p;s/.$//;t next' | sort -u >"$work/pieces"

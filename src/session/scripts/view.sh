@@ -10,7 +10,8 @@
 # WAY     as whom this runs (way.sh): "user", mapped to root; "root"; "sudo", for UID
 # GROUPS  those of UID, with commas
 # KEPT    the client's files
-# MIRROR  where they are copied to, by links; becomes the root
+# MIRROR  where they are copied to, by links; becomes the root. Beside it are tmp and trace, and large, a list of the
+#         directories that are not copied
 # WRITTEN a file that COMMAND may write; nothing if there is none
 # SHARE   the one directory of this run that is the same inside and outside: the daemon follows a GC root in it,
 #         and SHARE/environment is read before COMMAND is run
@@ -27,7 +28,43 @@ PATH=$PATH:/usr/sbin:/sbin:/run/current-system/sw/bin
 # What is made here is for UID to look into.
 [ "$way" = user ] || umask 022
 
-cp -al "$kept" "$mirror"
+own="/bin /sbin /lib /lib32 /lib64 /libx32 /usr /dev /proc /sys \
+	/nix/var/nix/daemon-socket /etc/static \
+	/etc/alternatives /etc/ssl /etc/pki /etc/ca-certificates /etc/resolv.conf /etc/hosts /etc/nsswitch.conf \
+	/etc/passwd /etc/group /etc/ld.so.cache /etc/ld.so.conf /etc/ld.so.conf.d $share"
+
+# is_free DIRECTORY: whether nothing of this machine's is put into it, nor above it.
+is_free() {
+	for path in $own /nix /.both; do
+		case $path/ in "$1"/*) return 1 ;; esac
+		case $1/ in "$path"/*) return 1 ;; esac
+	done
+}
+
+# Of a directory with very many names no copy is made: it is mounted, as it is kept, and nothing in it changes. Where modes
+# stop nobody, only one in which nothing is shut: the access times of what is shut are to tell what was read.
+large=''
+while IFS=: read -r kind directory; do
+	if [ "$kind" = whole ] || [ "$mode" = closed ]; then
+		! is_free "$directory" || large="$large $directory"
+	fi
+done <"${mirror%/*}/large"
+if [ -n "$large" ]; then
+	fixed=${mirror%/*}/fixed
+	mkdir -p "$fixed" "${mirror%/*}/empty"
+	# Two more, because this machine may have them of what lies below, and then nobody may be without.
+	mount -o bind,ro,nosuid,nodev "$kept" "$fixed" 2>/dev/null || large=''
+fi
+if [ -n "$large" ]; then
+	for directory in $large; do
+		printf '%s %s none bind 0 0\n' "${mirror%/*}/empty" "$kept$directory"
+	done >"$share/hidden"
+	# In mounts of its own, with empty directories in their places.
+	# shellcheck disable=SC2016 # that shell's
+	unshare --mount sh -c 'mount -a -T "$1" && exec cp -al "$2" "$3"' sh "$share/hidden" "$kept" "$mirror"
+else
+	cp -al "$kept" "$mirror"
+fi
 if [ -n "$written" ] && [ -f "$mirror$written" ]; then
 	# Nix writes into the file that is there, and that is the kept one. A flake's time is the newest of its files and
 	# directories.
@@ -54,10 +91,11 @@ fill() {
 # This machine's own, at the same places in the view, but the client's own files where it has sent them. Few programs for
 # all of it, not some for each: every run waits for this. No blank is in any of these paths.
 parents='' links='' files='' table='' shared=''
-for path in /bin /sbin /lib /lib32 /lib64 /libx32 /usr /dev /proc /sys \
-	/nix/var/nix/daemon-socket /etc/static \
-	/etc/alternatives /etc/ssl /etc/pki /etc/ca-certificates /etc/resolv.conf /etc/hosts /etc/nsswitch.conf \
-	/etc/passwd /etc/group /etc/ld.so.cache /etc/ld.so.conf /etc/ld.so.conf.d "$share"; do
+for directory in $large; do
+	table="$table$fixed$directory $mirror$directory none bind 0 0
+"
+done
+for path in $own; do
 	if [ ! -e "$path" ] || [ -L ".$path" ] || [ -f ".$path" ]; then
 		continue
 	elif [ -d ".both$path" ]; then

@@ -7,7 +7,7 @@ use std::process::{Child, Command, Stdio};
 const SCRIPTS: [&str; 4] = [
     "set -u
      umask 077
-     share='' work='' dead='' proof=none rb_most_kept=1500
+     share='' work='' dead='' rb_socket='' proof=none rb_most_kept=1500
      own() { \"$@\"; }
      event() { echo \"@rebuild $*\"; }
      fail() { echo \"failed $*\"; exit 1; }
@@ -42,7 +42,11 @@ struct Living(Child);
 
 impl Living {
     fn begin(place: &Path, script: &str) -> Self {
-        let mut child = shell(place, &format!("begin\n{script}\n: >begun\nexec tail -f /dev/null"));
+        Self::run(place, &format!("begin\n{script}"))
+    }
+
+    fn run(place: &Path, script: &str) -> Self {
+        let mut child = shell(place, &format!("{script}\n: >begun\nexec tail -f /dev/null"));
         while !place.join("begun").exists() {
             assert_eq!(child.try_wait().unwrap(), None);
             std::thread::sleep(std::time::Duration::from_millis(5));
@@ -101,19 +105,25 @@ fn nixs_own_cache_goes_if_it_is_much_and_nobody_has_it_open() {
 fn what_a_killed_run_has_left_is_taken_away() {
     let place = tempfile::tempdir().unwrap();
     let look = "cd \"$state\"; for run in run.*; do cat \"$run/share\"; done";
-    let living = Living::begin(place.path(), "cat \"$work/share\" >share; echo mirrors/x | claim");
-    let share = std::fs::read_to_string(place.path().join("share")).unwrap();
+    let socket = format!("/tmp/rebuild-{}.socket", std::process::id());
+    let begin =
+        format!("rb_socket='{socket}'; begin; cp \"$work/share\" shared; echo mirrors/x | claim; : >'{socket}'");
+    let living = Living::run(place.path(), &begin);
+    let both = std::fs::read_to_string(place.path().join("shared")).unwrap();
+    let (share, socket) = both.split_once('\n').unwrap();
+    let socket = Path::new(socket.trim_end());
     assert!(
         share.starts_with("/dev/shm/rebuild.") || share.starts_with("/var/tmp/rebuild."),
         "{share}"
     );
     assert!(Path::new(share.trim()).is_dir());
-    assert!(said(place.path(), &format!("begin\n{look}")).contains(&share));
+    assert!(said(place.path(), &format!("begin\n{look}")).contains(share));
+    assert!(socket.exists());
     drop(living);
     let all = said(place.path(), &format!("begin\n{look}"));
-    assert_eq!(all.lines().count(), 1, "{all}");
-    assert!(!all.contains(&share));
-    assert!(!Path::new(share.trim()).exists());
+    assert_eq!(all.trim().lines().count(), 1, "{all}");
+    assert!(!all.contains(share));
+    assert!(!Path::new(share).exists() && !socket.exists());
 }
 
 /// A list that leads out of where runs make their directories is not followed.

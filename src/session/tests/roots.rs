@@ -1,6 +1,7 @@
 //! What is asked of `nix-store --serve`, and when: scripts/roots.sh.
 
 use std::fs;
+use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::process::Command;
 
@@ -66,6 +67,39 @@ fn with_stand_in(work: &Path) -> String {
     fs::write(&program, stand_in).unwrap();
     Command::new("chmod").arg("755").arg(&program).status().unwrap();
     "nix_bin=$PWD\n".to_owned()
+}
+
+/// `nix eval` leaves its derivation to whoever collects garbage next.
+#[test]
+fn a_derivation_without_a_root_is_held_and_made_again_if_it_is_gone() {
+    for (goal, root, is_there, expected, asked) in [
+        ("result", false, true, "held\nheld again\n", true),
+        ("derivation", false, false, "held again\n", true),
+        ("dry-run", true, false, "held\nheld again\n", false),
+        ("value", false, false, "held\nheld again\n", false),
+    ] {
+        let work = tempfile::tempdir().unwrap();
+        let place = work.path();
+        let derivation = place.join("x.drv");
+        fs::write(place.join("instantiate.out"), derivation.to_str().unwrap()).unwrap();
+        if root {
+            symlink(&derivation, place.join("drv")).unwrap();
+        }
+        if is_there {
+            fs::write(&derivation, "").unwrap();
+        }
+        // What was held and is gone all the same is gone for another reason: there is no third time.
+        let script = with_stand_in(place)
+            + &format!(
+                "share=$PWD rb_goal={goal}\nhold_derivation && echo held; exec 6<&-; wait
+                 hold_derivation && echo held again; exec 6<&-; wait"
+            );
+        assert_eq!(String::from_utf8(run(place, &script)).unwrap(), expected, "{goal}");
+        let heard = fs::read(place.join("heard")).unwrap_or_default();
+        let greeting = [number(0x390c_9deb), number(518)].concat();
+        let whole = [greeting, request(&[derivation.to_str().unwrap()])].concat();
+        assert_eq!(heard, if asked { whole } else { vec![] }, "{goal}");
+    }
 }
 
 #[test]

@@ -8,7 +8,7 @@ const SCRIPT: &str = include_str!("../scripts/variables.sh");
 fn sh(place: &Path, script: &str) -> String {
     let beginning = "set -u
         rb_watches=yes rb_entry=/c.nix rb_tell_unread=no rb_hidden=1 tilde='' listeners='' holder=''
-        state=$PWD work=$PWD/run share=$PWD/share\n";
+        state=$PWD work=$PWD/run share=$PWD/share mirror=m\n";
     let output = Command::new("sh")
         .current_dir(place)
         .env("LC_ALL", "C.UTF-8")
@@ -21,11 +21,11 @@ fn sh(place: &Path, script: &str) -> String {
 /// What is told of a configuration of one file, where COLOUR is not sent.
 fn told(file: &[u8]) -> String {
     let place = tempfile::tempdir().unwrap();
-    for directory in ["run/mirror", "share"] {
+    for directory in ["run", "mirrors/m", "share"] {
         std::fs::create_dir_all(place.path().join(directory)).unwrap();
     }
     for (name, text) in [
-        ("run/mirror/c.nix", file),
+        ("mirrors/m/c.nix", file),
         ("share/trees", b""),
         ("run/evaluated", b""),
         ("run/exports", b"# withheld COLOUR\n"),
@@ -106,4 +106,31 @@ fn the_log_is_read_to_its_end() {
     );
     assert!(said.ends_with("\"msg\":\"last\"}\n5001\n"), "{said}");
     assert_eq!(said.lines().count(), 3, "{said}");
+}
+
+/// The client's current directory may be one that it does not send (`/run/w`), or be gone: no shell says so, and the evaluation
+/// goes on, as it does there.
+#[test]
+fn a_current_directory_that_is_not_there_is_no_word_of_ours() {
+    let place = tempfile::tempdir().unwrap();
+    std::fs::write(place.path().join("exports"), "export HERE=yes\n").unwrap();
+    std::fs::write(place.path().join("file"), "").unwrap();
+    std::fs::create_dir(place.path().join("-there")).unwrap();
+    let evaluate = include_str!("../scripts/evaluate.sh");
+    for (directory, expected) in [
+        ("/run/w-of-nobody", ""),
+        ("$PWD/file", ""),
+        ("'/run/it'\\''s mine'", ""),
+        ("./-there", "/-there"),
+    ] {
+        let script = format!(
+            "{evaluate}
+             nix_bin=/nix remote=daemon rb_directory=\"{directory}\" work=$PWD
+             print_environment >environment
+             sh -c '. ./environment; echo \"$HERE:$(pwd)\"' 2>&1"
+        );
+        let said = sh(place.path(), &script);
+        let here = place.path().canonicalize().unwrap();
+        assert_eq!(said, format!("yes:{}{expected}\n", here.display()), "{directory}");
+    }
 }

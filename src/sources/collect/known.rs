@@ -32,7 +32,8 @@ impl Collection {
         };
         let is_number = |name: &OsStr| name.as_encoded_bytes().iter().all(u8::is_ascii_digit);
         unknown.retain(|name| !is_number(name) && !OF_SOPS.iter().any(|known| name == known));
-        let mut files = self.sent_files(|path| self.is_own(path));
+        let is_tracked = |path: &Path| path.ancestors().any(|above| self.own_repositories.contains(above));
+        let mut files = self.sent_files(move |path| self.is_own(path) || is_tracked(path));
         while !unknown.is_empty() {
             let Some(text) = files.next() else { return false };
             unknown.retain(|name| !has_word(&text, name.as_encoded_bytes()));
@@ -95,6 +96,26 @@ mod tests {
             assert!(!found.may_tell_names(directory.path()));
         }
         assert!(!found.has_all_names_of(&path("none")));
+    }
+
+    /// Of a flake in git what is tracked is the configuration's word; of a repository that was only asked for it is not.
+    #[test]
+    fn names_that_a_flake_has_are_no_secret() {
+        let root = tempfile::tempdir().unwrap();
+        fs::create_dir(root.path().join(".git")).unwrap();
+        fs::write(root.path().join(".git/HEAD"), "ref: refs/heads/main").unwrap();
+        fs::write(root.path().join("flake.nix"), "{ wifi = 1; }").unwrap();
+        let index = crate::sources::git::index::tests::index(&[("flake.nix", 0o100_644)]);
+        fs::write(root.path().join(".git/index"), index).unwrap();
+        let secrets = tempfile::tempdir().unwrap();
+        fs::write(secrets.path().join("wifi"), "").unwrap();
+        let mut found = Collection::new(SearchPath::none(), PathBuf::from("/root"));
+        assert!(found.add_repository(root.path()));
+        assert!(found.has_all_names_of(secrets.path()));
+        let mut asked = Collection::new(SearchPath::none(), PathBuf::from("/root"));
+        fs::set_permissions(root.path(), fs::Permissions::from_mode(0o755)).unwrap();
+        asked.add_asked(&root.path().join(".git/index"));
+        assert!(asked.sent_files(|_| true).count() > 0 && !asked.has_all_names_of(secrets.path()));
     }
 
     #[test]

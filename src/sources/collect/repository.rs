@@ -22,6 +22,9 @@ impl Collection {
         if self.walk(&git).is_none() || !self.may_add(root) || !self.repositories.insert(root.to_owned()) {
             return false;
         }
+        if !self.asked_for {
+            self.own_repositories.insert(root.to_owned());
+        }
         if git.is_file() {
             self.add_content(&git);
         }
@@ -75,9 +78,9 @@ impl Collection {
         &self.fixed
     }
 
-    /// What is in this directory may be asked for: the configuration names it.
-    pub fn allow(&mut self, directory: &Path) {
-        if let Ok(place) = fs::canonicalize(directory) {
+    /// This file, or what is in this directory, may be asked for: the configuration or the user names it.
+    pub fn allow(&mut self, path: &Path) {
+        if let Ok(place) = fs::canonicalize(path) {
             if !in_store(&place) && !guard::is_too_much(&place, &self.home) {
                 self.own.insert(place);
             }

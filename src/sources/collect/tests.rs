@@ -201,6 +201,47 @@ fn secrets_of_the_machine_are_refused_and_named() {
     assert!(found.take_refused().is_empty());
 }
 
+/// What lies in the configuration's directories and is none by what is in it goes when it is read, and not before; what lies
+/// elsewhere does not.
+#[test]
+fn names_of_secrets_in_the_configuration_are_none() {
+    let root = tree(&[
+        "c/configuration.nix: { all = ./dot; gpg = ./.gnupg/gpg.conf; others = ../.ssh/rc; }",
+        "c/.gnupg/gpg.conf: use-agent",
+        "c/dot/.ssh/id_me: 0",
+        ".ssh/rc: 6",
+        "c/dot/.aws/config: 1",
+        "c/dot/.aws/credentials: aws_secret_access_key = x",
+        "c/dot/.aws/a: 2",
+        "c/dot/.aws/b: 3",
+        "c/dot/.aws/unread: 4",
+        "d/.aws/config: 5",
+    ]);
+    let mut found = collection(&root, "");
+    found.add_entry(&root.path().join("c/configuration.nix"));
+    for name in [
+        "c/dot/.aws/config",
+        "c/dot/.ssh/id_me",
+        "c/dot/.aws/credentials",
+        "c/dot/.aws/a",
+        "c/dot/.aws/b",
+        "d/.aws/config",
+    ] {
+        found.add_missed(&root.path().join(name));
+    }
+    let expected = [
+        "c/.gnupg/gpg.conf",
+        "c/configuration.nix",
+        "c/dot/.aws/a",
+        "c/dot/.aws/b",
+        "c/dot/.aws/config",
+    ];
+    assert_eq!(sent(&found, &root), expected);
+    let refused = [".ssh/rc", "c/dot/.aws/credentials", "c/dot/.ssh/id_me", "d/.aws/config"];
+    let refused = refused.map(|name| (root.path().join(name), Refusal::Secret));
+    assert_eq!(found.take_refused(), BTreeMap::from(refused));
+}
+
 /// The other machine says what it misses; it gets no more than any user of this machine could read, and what is in the
 /// configuration's own directories.
 #[test]

@@ -141,13 +141,13 @@ impl Collection {
         Some(here)
     }
 
-    /// Whether the names in a directory, or a file's content, never leave this machine. Of what is in a repository, that it
-    /// lies in `.ssh` or `.gnupg` says nothing: its names go, and of a file it counts what it is.
+    /// Whether the names in a directory, or a file's content, never leave this machine. Of what is in a repository, or the
+    /// configuration's own, that it lies in `.ssh` or `.gnupg` says nothing: its names go, and of a file it counts what it is.
     pub(super) fn is_forbidden(&mut self, path: &Path, kind: Kind) -> bool {
         guard::is_forbidden(path)
             && (guard::is_of_the_machine(path) && kind != Kind::Directory
                 || !self.may_look(path, kind)
-                || !self.is_in_repository(path)
+                || !(self.is_of_configuration(path) || self.is_in_repository(path))
                 || (kind == Kind::File && is_secret(path)))
     }
 
@@ -156,6 +156,15 @@ impl Collection {
         let is_added = || path.ancestors().any(|above| self.repositories.contains(above));
         let is_shown = || kind == Kind::File || guard::is_listed_for_all(path);
         !self.asked_for || self.is_own(path) || (is_added() && is_shown())
+    }
+
+    /// Whether it lies in a `.gnupg` or the like within a directory of the configuration's; not if that is such a directory
+    /// itself, as `~/.ssh`.
+    fn is_of_configuration(&self, path: &Path) -> bool {
+        let mut own = path.ancestors().filter(|above| self.own.contains(*above));
+        !guard::is_of_the_machine(path)
+            && !guard::is_named_as_key(path)
+            && own.any(|own| !guard::is_forbidden(&own.join("x")))
     }
 
     /// Whether that is tracked, or has something in it that is.
@@ -179,6 +188,8 @@ impl Collection {
 
     /// Where this user's `git/config` is, if it is not in `~/.config` (`XDG_CONFIG_HOME`).
     pub fn set_config_home(&mut self, directory: PathBuf) {
+        // Settings of packages are this user's own there, too.
+        self.own.extend(fs::canonicalize(directory.join("nixpkgs")));
         self.config_home = directory;
     }
 

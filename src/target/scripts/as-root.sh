@@ -6,6 +6,7 @@ event hello "$(id -u)"
 find_elevation
 hear_password
 if [ "$rb_check" = yes ] && ! may_elevate; then
+	tell_other_questions
 	event refused
 	exit 1
 fi

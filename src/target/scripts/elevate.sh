@@ -59,13 +59,46 @@ elevate_by_run0() {
 	fi
 } 4<&0
 
+# tell_other_questions: which modules of PAM may ask for something else than a password (a touch of a key, a code), as far as
+# its files say; those that take a password, or ask for nothing, are left out.
+tell_other_questions() {
+	case $rb_elevation in
+	run0) service=polkit-1 ;;
+	*) service=$rb_elevation ;;
+	esac
+	others=$(modules_of_pam "$service" 4 | sort -u | tr '\n' ' ')
+	[ -z "$others" ] || event asks "${others% }"
+}
+modules_of_pam() { # SERVICE DEPTH
+	[ "$2" -gt 0 ] || return 0
+	place=/etc/pam.d
+	[ -e "$place/$1" ] || place=/usr/lib/pam.d
+	[ -r "$place/$1" ] || return 0
+	# "auth required /lib/pam_x.so", "auth [success=1 default=ignore] pam_x.so", "auth include x", "@include x"
+	sed -nE -e 's/^@include[[:space:]]+([A-Za-z0-9_-]+).*/@\1/p;t' \
+		-e 's/^-?auth[[:space:]]+(include|substack)[[:space:]]+([A-Za-z0-9_-]+).*/@\2/p;t' \
+		-e 's/^-?auth[[:space:]]+(\[[^]]*\]|[a-z]+)[[:space:]]+([^[:space:]]*\/)?(pam_[A-Za-z0-9_-]+)\.so.*/\3/p' "$place/$1" |
+		while IFS= read -r module; do
+			case $module in
+			@*) modules_of_pam "${module#@}" $(($2 - 1)) ;;
+			pam_unix* | pam_deny | pam_permit | pam_env | pam_faildelay | pam_faillock | pam_rootok | pam_succeed_if | pam_nologin | \
+				pam_wheel | pam_cap | pam_group | pam_mount | pam_sss | pam_ldap | pam_krb5 | pam_winbind | pam_systemd_home | \
+				pam_gnome_keyring | pam_kwallet*) ;;
+			*) echo "$module" ;;
+			esac
+		done
+}
+
 # find_elevation: says which program is missing, if one is.
 find_elevation() {
 	case $rb_elevation in
 	none) return ;;
 	run0)
 		if [ "$rb_password" = yes ] && [ ! -x "$rb_system/sw/bin/polkit-stdin-agent" ]; then
-			command -v polkit-stdin-agent >/dev/null || event missing polkit-stdin-agent
+			command -v polkit-stdin-agent >/dev/null || {
+				tell_other_questions
+				event missing polkit-stdin-agent
+			}
 		fi
 		;;
 	esac

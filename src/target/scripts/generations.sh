@@ -1,17 +1,19 @@
 # shellcheck shell=sh
 # The generations of a profile, as their links say it.
 
+# current_generation: the number of the one that $rb_profile is at. A profile that leads to a store path directly is at none.
+current_generation() {
+	number=$(readlink "$rb_profile") || return 1
+	case $number in *-link) ;; *) return 1 ;; esac
+	number=${number%-link}
+	number=${number##*-}
+	case $number in '' | *[!0-9]*) return 1 ;; esac
+	echo "$number"
+}
+
 # previous_generation: the generation of $rb_profile with the highest number below the current one's.
 previous_generation() {
-	current=$(readlink "$rb_profile") || return 1
-	number=${current%-link}
-	number=${number##*-}
-	# A profile that leads to a store path directly is at no generation.
-	case $current:$number in
-	*-link:*[!0-9]* | *-link:) return 1 ;;
-	*-link:*) ;;
-	*) return 1 ;;
-	esac
+	number=$(current_generation) || return 1
 	found=0
 	for link in "$rb_profile"-*-link; do
 		other=${link%-link}
@@ -19,5 +21,7 @@ previous_generation() {
 		case $other in '' | *[!0-9]*) continue ;; esac
 		if [ "$other" -lt "$number" ] && [ "$other" -gt "$found" ]; then found=$other; fi
 	done
-	[ "$found" -gt 0 ] && readlink -f "$rb_profile-$found-link"
+	[ "$found" -gt 0 ] || return 1
+	# A link may lead nowhere.
+	readlink -f "$rb_profile-$found-link" || readlink "$rb_profile-$found-link"
 }

@@ -13,9 +13,9 @@ fail() {
 	exit "$2"
 }
 
-# ended PART CODE
+# ended PART CODE [GENERATION GENERATION]: of the profile, before and now; - where there is none, or it stays.
 ended() {
-	printf '%s\n' "$1 $2" >"$record/status"
+	printf '%s\n' "$*" >"$record/status"
 	exit "$2"
 }
 
@@ -44,8 +44,11 @@ change_profile() {
 	esac
 }
 
+generation() { (PATH=$tools && current_generation 2>/dev/null) || echo -; }
+
+before=$(generation)
 (change_profile) 8>&- 9>&- || ended profile "$?"
 [ -n "$rb_action" ] || ended finished 0
 code=0
 "$rb_activated/bin/switch-to-configuration" "$rb_action" 8>&- 9>&- || code=$?
-ended activation "$code"
+ended activation "$code" "$before" "$(generation)"

@@ -10,7 +10,8 @@
 #   lock     held by the job as long as it lives
 #   starter  held by what starts it
 #   begun    is there when the job has begun
-#   status   what it came to: its part (profile, activation, finished) and the exit status
+#   status   what it came to: its part (profile, activation, finished), the exit status, and from which generation of the
+#            profile to which
 #   heard    is there when its own run has heard how it ended
 # $records/last names the latest, until that. The directory is taken away by a later run, for another one may just be
 # following the same job.
@@ -35,6 +36,7 @@ is_running() {
 follow() {
 	record=$records/$1
 	seen=$2
+	idle=0
 	while :; do
 		# In this order: what was written before the end is seen.
 		if is_running "$record"; then over=no; else over=yes; fi
@@ -51,7 +53,13 @@ follow() {
 		elif [ "$over" = yes ]; then
 			break
 		else
-			sleep 0.2 2>/dev/null || sleep 1
+			# Every two seconds that this is on, for an activation may say nothing for minutes.
+			[ $((idle % 10)) != 0 ] || event alive
+			idle=$((idle + 1))
+			sleep 0.2 2>/dev/null || {
+				sleep 1
+				idle=$((idle + 4))
+			}
 		fi
 	done
 	say_end "$record"
@@ -59,8 +67,8 @@ follow() {
 
 say_end() {
 	if [ -s "$1/status" ]; then
-		read -r part code <"$1/status"
-		event ended "$part" "$code"
+		read -r ending <"$1/status"
+		event ended "$ending"
 	elif [ -e "$1/begun" ]; then
 		event lost
 	else
@@ -77,15 +85,20 @@ forget_when_heard() {
 
 # mark_heard NAME. Another run may be writing its own name at this moment.
 mark_heard() {
-	lock_records
-	[ ! -d "$records/$1" ] || : >"$records/$1/heard"
+	lock_records || return 0
+	[ ! -d "$records/$1" ] || make "$records/$1/heard"
 	[ "$(last)" != "$1" ] || rm -f "$records/last"
 	exec 7>&-
 }
 
+# make FILE: in a shell of its own, for one whose "exec" or ":" has no place to write to ends at once, and without a word.
+make() {
+	(: >>"$1")
+}
+
 # lock_records: one run at a time that asks, starts or forgets; until descriptor 7 is closed.
 lock_records() {
-	mkdir -p "$records"
+	mkdir -p "$records" && make "$records/changing" || return
 	exec 7>>"$records/changing"
 	flock 7
 }
@@ -151,7 +164,7 @@ tell_last() {
 # directory keeps it from beginning when nobody expects it any more.
 follow_again() {
 	if [ ! -e "$records/$1/about" ]; then
-		lock_records
+		lock_records || :
 		if [ ! -e "$records/$1/about" ]; then
 			mkdir -p "$records/$1"
 			event unknown
@@ -165,7 +178,10 @@ follow_again() {
 
 # change NAME: starts the job, if no other runs.
 change() {
-	lock_records
+	lock_records || {
+		cannot_record
+		return
+	}
 	name=$(last)
 	if [ -n "$name" ] && is_running "$records/$name"; then
 		event busy "$name"
@@ -190,12 +206,19 @@ change() {
 		if [ -d "$record" ]; then event unknown; else cannot_record; fi
 		return
 	}
+	# Whatever the job writes to later has its place now.
+	for file in starter log lock status; do
+		make "$record/$file" || {
+			rm -rf "$record"
+			cannot_record
+			return
+		}
+	done
 	# From the first moment on, for whoever asks sees the name below as soon as it is written.
 	exec 8>>"$record/starter"
 	flock 8
 	# Half a job would be worse than none.
 	{
-		: >"$record/log" &&
 			printf '%s' "$rb_job" >"$record/job" &&
 			printf '%s %s %s\n' "${rb_action:-profile}" "$rb_system" "$(date +%s)" >"$record/about" &&
 			may_record &&

@@ -71,6 +71,24 @@ case_lab_reaches_nothing_else() {
 	done
 }
 
+# As real builders do: what a build has not named it does not see.
+case_lab_builders_build_in_a_sandbox() {
+	write_on builder /tmp/seen.nix <<-'END'
+		derivation {
+		  name = "seen";
+		  system = "x86_64-linux";
+		  builder = "/bin/sh";
+		  args = [ "-c" "for file in /etc/ssh /home /var; do [ ! -e $file ] || echo $file; done >$out" ];
+		}
+	END
+	must_on builder nix-build --no-out-link /tmp/seen.nix
+	must_on builder cat "$output"
+	expect_equal "$output" ""
+	must_on builder nix --extra-experimental-features nix-command show-config
+	expect_contains "$output" "sandbox = true"
+	expect_contains "$output" "sandbox-fallback = false"
+}
+
 case_lab_pi_reaches_builder_as_both_users() {
 	must_on pi ssh builder id -un
 	expect_equal "$output" builder

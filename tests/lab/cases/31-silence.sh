@@ -52,3 +52,24 @@ case_a_build_that_prints_one_long_line() {
 	expect_contains "$errors" " bytes are left out here] ... x"
 	expect_contains "$errors" "xxxlast"
 }
+
+# An evaluation that says nothing is no link that is gone; one that is says nothing, too, and that is seen long before ssh
+# gives it up. What comes back goes on.
+case_a_link_that_says_nothing_in_a_quiet_evaluation() {
+	fresh
+	must_sh_on pi "sed -i 's/system.stateVersion/lab.evalCost.work = 25; &/' /etc/nixos/configuration.nix"
+	at_screen 80 pi root rebuild build --eval-on builder
+	expect_within 60 screen_matches 'evaluating on builder +1[0-9] s'
+	expect_lacks "$(screen)" "nothing has come"
+	cut_between pi builder silent
+	expect_within 20 screen_matches '^  nothing has come from builder for 8 s$'
+	expect_within 5 screen_matches '^  nothing has come from builder for 9 s$'
+	join_again pi builder
+	expect_within 30 screen_lacks "nothing has come"
+	screen_ends 60
+	expect_status 0
+	expect_matches "$output" '/nix/store/[a-z0-9]{32}-nixos-system-pi-'
+	expect_lacks "$output" "nothing has come"
+}
+screen_matches() { screen | grep -qE -- "$1"; }
+screen_lacks() { ! screen_shows "$1"; }

@@ -453,6 +453,60 @@ case_classic_directories_as_sources() {
 	expect_equal "$own" "$before"
 }
 
+# It is mounted into the view as it is kept (view.sh), and changed where it lies (mirror.sh).
+case_classic_a_directory_of_many_files() {
+	given <<-'END'
+		mkdir -p 'a *b/data/few' && cd 'a *b/data'
+		for number in $(seq 1200); do echo "$number" >"file-$number"; done
+		echo few >few/one
+		echo '"module"' >module.nix
+		cat >../../configuration.nix <<-'NIX'
+			{ lib, ... }:
+			let data = ./. + "/a *b/data"; in {
+			  environment.etc.whole.source = data;
+			  environment.etc.seen.text = builtins.toJSON (lib.attrNames (builtins.readDir data) ++ [ (import "${toString data}/module.nix") ]);
+			}
+		NIX
+	END
+	expect_same_derivation
+	# With what the first one has found out.
+	expect_same_derivation
+	must_sh_on builder ': >/tmp/before'
+	expect_same_derivation
+	expect_contains "$errors" "builder has the configuration's files already"
+	# No link was made to any: that would be another ctime.
+	local kept='find /home/builder/.cache/rebuild/pi*/mirrors -path "*/a ?b/data/*"'
+	sh_on builder "$kept -type f -cnewer /tmp/before | wc -l"
+	expect_equal "$output" 0
+	local change
+	for change in "echo '\"another\"' >module.nix; rm file-8; chmod +x file-11" \
+		'rm file-9; mkdir file-9; echo in >file-9/it; ln -sfn few file-10'; do
+		after <<<"cd 'a *b/data'; $change"
+		expect_another_derivation
+	done
+	# All of it is kept once.
+	sh_on pi 'find "/etc/nixos/a *b/data" -mindepth 1 | wc -l'
+	local names=$output
+	sh_on builder "$kept | wc -l"
+	expect_equal "$output" "$names"
+	# An error makes none of it be sent anew.
+	after <<<'cp configuration.nix /srv/good.nix; echo "{ ... }: throw \"no\"" >configuration.nix; echo 12 >a*/data/file-12'
+	on pi rebuild dry-build --eval-on builder
+	expect_failure
+	after <<<'cp /srv/good.nix configuration.nix; echo more >a*/data/file-13'
+	expect_another_derivation
+	[[ ! "$errors" =~ sent\ [0-9]{3} ]] || fail "much was sent anew: $errors"
+	# Two at once, from the same beginning; then it is there by its names only.
+	after <<<'echo at once >a*/data/file-14
+		rebuild dry-build --eval-on builder -v >/tmp/one 2>&1 & one=$!
+		rebuild dry-build --eval-on builder -v >/tmp/two 2>&1; wait $one'
+	expect_another_derivation
+	sh_on pi 'sed -n "s/^derivation: //p" /tmp/one /tmp/two | uniq -c'
+	expect_matches "$output" "^ *2 $own\$"
+	after <<<'echo "lib.attrNames (builtins.readDir (./. + \"/a *b/data\"))" | reads'
+	expect_another_derivation
+}
+
 case_classic_sources_that_only_strings_name() {
 	given <<-'END'
 		mkdir -p /srv/by-string/sub /srv/by-string/empty site

@@ -48,6 +48,82 @@ case_traits_garbage_is_collected_meanwhile() {
 	expect_contains "$errors" "collected garbage"
 }
 
+# pure_flake : /srv/pure, a flake that is committed and locked: a chain of derivations, each with sources of the channel's and of its own.
+# Pure, for what it has to know of this machine is in it.
+pure_flake() {
+	cat >"$CASE/script" <<-'END'
+		rm -rf /srv/pure
+		mkdir -p /srv/pure/own
+		cd /srv/pure
+		echo 1 >own/file
+		cat >flake.nix <<-NIX
+			{
+			  inputs.nixpkgs.url = "path:$(readlink -f /nix/var/nix/profiles/per-user/root/channels/nixos)";
+			  outputs = { self, nixpkgs }: {
+			    nixosConfigurations.pi = nixpkgs.lib.nixosSystem { system = "aarch64-linux"; modules = [
+			      ({ pkgs, lib, ... }: { environment.etc.seen.text = let
+			        of = tree: name: builtins.path { inherit name; path = tree; };
+			        after = former: name: pkgs.run name {
+			          inherit former;
+			          channels = of "\${nixpkgs}/lib" "lib-\${name}";
+			          own = of ./own "own-\${name}";
+			          written = builtins.toFile "text-\${name}" "\${name}";
+			        } "echo >\$out";
+			      in toString (builtins.foldl' after (pkgs.writeText "first" "1") (map (n: "link-\${toString n}") (lib.genList (n: n) 6))); })
+			    ]; };
+			  };
+			}
+		NIX
+		git init -q && git add .
+		nix --extra-experimental-features 'nix-command flakes' flake lock
+		git add . && git -c user.name=x -c user.email=x@x commit -qm x
+		nix --extra-experimental-features 'nix-command flakes' eval --raw \
+			.#nixosConfigurations.pi.config.system.build.toplevel.drvPath >/srv/own
+	END
+	prepare
+	own=$(file_on pi /srv/own)
+}
+
+# collects_before_building HOST : garbage, at the moment when an evaluation has come to its end and its derivation is to be built; what
+# is gone then is in /tmp/gone.
+collects_before_building() {
+	must_sh_on "$1" 'cd /usr/local/bin
+		for name in nix nix-build nix-daemon nix-instantiate; do ln -s "$(command -v $name)" .; done
+		real=$(command -v nix-store)
+		cat >nix-store <<-END
+			#!/bin/sh
+			case " \$* " in *" --realise "*)
+				$real --gc >/dev/null 2>&1
+				for word; do case \$word in *.drv) [ -e "\$word" ] || echo "\$word" >>/tmp/gone ;; esac; done
+				: >/tmp/collected ;;
+			esac
+			exec $real "\$@"
+		END
+		chmod 755 nix-store'
+}
+
+# A pure flake asks no question at which Nix would give up its connection: what it has written is kept as in a plain evaluation there,
+# and so is the derivation after it.
+case_traits_garbage_is_collected_while_a_pure_flake_is_evaluated() {
+	local host garbage
+	need_hosts newbuilder oldbuilder
+	fresh pi builder newbuilder oldbuilder
+	pure_flake
+	for host in builder newbuilder oldbuilder; do
+		must_sh_on "$host" 'printf "min-free = 100000000000000\nmax-free = 100000000000000\n" >>/etc/nix/nix.conf
+			systemctl restart nix-daemon.service; echo garbage >/tmp/garbage; nix-store --add /tmp/garbage'
+		garbage=$output
+		collects_before_building "$host"
+		must lab on pi env -C /srv/pure timeout 300 rebuild dry-build --eval-on "$host" -v --flake .#pi
+		note_derivation
+		expect_own_derivation_there "$host"
+		expect_no_file "$host" "$garbage"
+		expect_file "$host" /tmp/collected
+		expect_no_file "$host" /tmp/gone
+		expect_contains "$errors" "derivations will be built"
+	done
+}
+
 # Somebody else's, again and again; and what an evaluation builds for itself.
 case_traits_somebody_collects_garbage() {
 	fresh
@@ -129,6 +205,9 @@ case_traits_whether_a_secret_is_there() {
 	expect_seen '[true,true,true,false,false]' '[true,false]' '[true]'
 	must_sh_on builder '! grep -rqF hidden-content ~builder/.cache/rebuild /dev/shm; ! find ~builder/.cache/rebuild | grep -q not-named'
 	# What is in it, and names that nobody has said.
+	# From a directory that is not sent: no shell of ours says anything of that.
+	must lab on pi env -C /run/secrets.d timeout 300 rebuild dry-build --eval-on builder
+	expect_lacks "$errors" "can't cd"
 	given <<<'[ "db" (builtins.readFile "/run/secrets/wifi") ]'
 	on pi rebuild dry-build --eval-on builder
 	expect_failure

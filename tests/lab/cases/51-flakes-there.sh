@@ -343,6 +343,25 @@ case_flake_there_in_a_subdirectory() {
 	expect_same_failure "flake.nix" --flake '/srv/config?dir=sub'
 }
 
+# What is large is not written to (view.sh), but for the lock file's own directory, and git's.
+case_flake_there_of_many_files() {
+	given <<-'END'
+		git init -q
+		mkdir data
+		for number in $(seq 1200); do echo "$number" >"$number"; echo "data $number" >"data/$number"; done
+		flake <<<"$all // { data = builtins.readFile ./data/77; }"
+		git add .
+	END
+	expect_same_derivation --flake .
+	expect_contains "$kept_there" narHash
+	after <<<'commit; git rm -q flake.lock; git commit -qm none'
+	expect_same_derivation --flake .
+	expect_contains "$kept_there" "1 .A N... 000000 000000 100644"
+	after <<<'echo changed >data/77; rm data/78'
+	expect_another_derivation --flake .
+	expect_same_derivation --flake path:/srv/config
+}
+
 case_flake_there_submodules() {
 	given <<-'END'
 		rm -rf /srv/module

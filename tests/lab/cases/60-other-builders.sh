@@ -270,6 +270,9 @@ case_other_builders_and_a_user_without_rights() {
 	expect_status 1
 	expect_contains "$errors" "the user of plain@builder may not use the Nix there"
 	expect_contains "$errors" "nix.settings.allowed-users"
+	# The remedy, with a group.
+	must lab nixconf builder 'allowed-users = builder @plain'
+	must_on pi rebuild dry-build --eval-on plain@builder
 }
 
 # Login shells that know no sh, and that talk.

@@ -5,13 +5,14 @@
 # shellcheck source=/dev/null
 . "$LAB/derivations.sh"
 
-# Nix outside of what the view has of the builder: its programs in a directory with their libraries, or one static program
-# with links to it. They are shown to the evaluation, and its derivation is the client's own.
+# Nix outside of what the view has of the builder: its programs in a directory with their libraries, one static program with
+# links to it, both in a home that nobody else looks into, or behind scripts. They are shown to the evaluation, and its derivation
+# is the client's own.
 case_failing_builders_with_nix_elsewhere() {
 	local own there layout
 	fresh
 	own=$(lab on pi nix-instantiate '<nixpkgs/nixos>' -A config.system.build.toplevel </dev/null 2>/dev/null)
-	for layout in directory program; do
+	for layout in directory program home script; do
 		# shellcheck disable=SC2016 # the host's shell expands it
 		must_on builder sh -euc 'rm -rf /opt/nix /usr/local/bin/nix*
 			case $1 in
@@ -28,6 +29,23 @@ case_failing_builders_with_nix_elsewhere() {
 				cp /usr/bin/nix /opt/nix/nix-static-2.26
 				for name in nix nix-store nix-instantiate nix-build nix-daemon nix-env; do
 					ln -s /opt/nix/nix-static-2.26 "/usr/local/bin/$name"
+				done
+				;;
+			home)
+				# Of the ssh user alone.
+				mkdir -p ~builder/nix/bin && chmod 700 ~builder ~builder/nix
+				cp /usr/bin/nix ~builder/nix/bin/nix
+				for name in nix-store nix-instantiate nix-build nix-daemon nix-env; do ln -s nix ~builder/nix/bin/$name; done
+				chown -R builder: ~builder/nix
+				ln -s ~builder/nix/bin/* /usr/local/bin/
+				;;
+			script)
+				mkdir -p /opt/nix/bin
+				cp /usr/bin/nix /opt/nix/bin/nix
+				for name in nix-store nix-instantiate nix-build nix-daemon nix-env; do ln -s nix "/opt/nix/bin/$name"; done
+				for name in nix nix-store nix-instantiate nix-build nix-daemon nix-env; do
+					printf "#!/bin/sh\nexport OWN=1\nexec \"/opt/nix/bin/%s\" \"\$@\"\n" "$name" >"/usr/local/bin/$name"
+					chmod 755 "/usr/local/bin/$name"
 				done
 				;;
 			esac' sh "$layout"
@@ -87,16 +105,38 @@ case_failing_builders_that_kill_nix() {
 	expect_status 137
 	expect_contains "$errors" "error: Nix on builder was killed, which ended the evaluation: probably builder ran out of memory"
 	expect_contains "$errors" "MiB of memory"
+
+	# And what builds, or Nix's daemon for it, of which Nix says only that it is gone.
+	fresh
+	must_sh_on pi "sed -i 's/^  system.stateVersion/  lab.slowBuild = 300; &/' /etc/nixos/configuration.nix"
+	start lab on pi -- rebuild build --eval-on builder
+	expect_within 60 printed "building slow-build"
+	must_sh_on builder 'pkill -KILL -u builder -x nix-store'
+	finish
+	expect_status 137
+	expect_contains "$errors" "error: Nix on builder was killed, which ended the build: probably builder ran out of memory"
+	start lab on pi -- rebuild build --eval-on builder
+	expect_within 60 printed "building slow-build"
+	must_sh_on builder 'main=$(systemctl show -P MainPID nix-daemon.service)
+		for process in $(pgrep -x nix-daemon); do [ "$process" = "$main" ] || kill -KILL "$process"; done'
+	finish
+	expect_status 1
+	expect_contains "$errors" "Nix daemon disconnected unexpectedly"
+	expect_contains "$errors" "ssh builder sudo journalctl -u nix-daemon"
 }
 
 # An ssh configuration for a person who types, and a login whose PATH leads nowhere: neither is in our way, nor in that of
 # Nix's own ssh, which fetches where nothing is lent.
 case_failing_builders_by_an_ssh_for_persons() {
 	fresh
-	must_sh_on pi 'printf "\nHost builder\n  RemoteCommand cat\n  SessionType none\n  StdinNull yes\n  RequestTTY force\n" >>/root/.ssh/config'
+	must_sh_on pi 'printf "\nHost builder\n  RemoteCommand cat\n  SessionType none\n  StdinNull yes\n  RequestTTY force\n  ForkAfterAuthentication yes\n" >>/root/.ssh/config'
 	must_sh_on builder 'echo "PATH=/nonexistent" >/home/builder/.bashrc; chown builder: /home/builder/.bashrc'
-	on pi ssh -o RemoteCommand=none -o SessionType=default -o RequestTTY=no builder command -v dd
+	on pi ssh -o RemoteCommand=none -o SessionType=default -o RequestTTY=no -o ForkAfterAuthentication=no builder command -v dd
 	expect_failure
+	on pi rebuild dry-build --eval-on builder
+	expect_status 0
+	# With dd, and without what comes after it.
+	must_sh_on builder 'mkdir /opt/few; ln -s /usr/bin/dd /opt/few/; echo "PATH=/opt/few" >/home/builder/.bashrc'
 	on pi rebuild build --eval-on builder
 	expect_status 0
 	must_on builder rm /home/builder/.bashrc
@@ -114,6 +154,7 @@ case_failing_builders_without_room() {
 	on pi rebuild dry-build --eval-on builder
 	expect_status 0
 	must_on builder mount -t tmpfs -o size=64k,mode=1777 none /var/tmp
+	sh_on builder 'cat /dev/zero >/var/tmp/fill'
 	on pi rebuild dry-build --eval-on builder
 	expect_status 1
 	expect_contains "$errors" "error: builder has no room for what an evaluation there reads and writes"

@@ -227,4 +227,25 @@ END
 		NIX_SUDOOPTS="-H --preserve-env='A B'" rebuild switch --eval-on builder --sudo
 	expect_status 0
 	expect_contains "$(file_on pi /var/log/sudo-words)" "<-H><--preserve-env=A B>"
+	# Somebody else than root, and nothing at all: before the build, be it only to receive.
+	must_on pi rm /usr/local/bin/sudo
+	change_configuration "never"
+	remember
+	for line in "-u guest|switch" "--user=guest|build" "-g users|test"; do
+		as pi admin env "NIX_SUDOOPTS=${line%|*}" rebuild "${line#*|}" --eval-on builder --sudo
+		expect_failure
+		expect_contains "$errors" "error: sudo on this machine makes this user "
+		expect_contains "$errors" "NIX_SUDOOPTS='-u root'"
+		expect_unchanged
+	done
+	as pi admin env NIX_SUDOOPTS=-i rebuild switch --eval-on builder --sudo
+	expect_status 2
+	expect_contains "$errors" "NIX_SUDOOPTS (-i) has -i"
+	must_sh_on pi 'echo "Defaults runas_default=guest" >>/etc/sudoers'
+	as pi admin rebuild switch --eval-on builder --sudo
+	expect_failure
+	expect_contains "$errors" "runas_default"
+	expect_unchanged
+	as pi admin env "NIX_SUDOOPTS=-u root" rebuild dry-activate --eval-on builder --sudo
+	expect_status 0
 }

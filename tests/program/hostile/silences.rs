@@ -83,3 +83,56 @@ fn a_silent_builder_is_waited_for_with_a_word() {
         play.no_ssh_is_left();
     });
 }
+
+/// What has lived and says nothing more is told, and its return; what only lives, or never said that it does, gives no word.
+#[test]
+fn a_builder_that_falls_silent_is_told_before_ssh_gives_up() {
+    let alive = "alive() { echo '@rebuild alive' >&2; }; alive; hear_script; greet; alive";
+    let plays = [
+        // Until the word is there: the test says so.
+        (
+            format!("{alive}; until [ -e go ]; do sleep 0.05; done; alive; until [ -e go-on ]; do sleep 0.05; done"),
+            true,
+        ),
+        (format!("{alive}; for n in 1 2 3 4; do sleep 2.5; alive; done"), false),
+        ("hear_script; greet; sleep 10".to_owned(), false),
+    ];
+    at_once(plays, |(acts, is_silent)| {
+        let play = Play::new("E21", &format!("{acts}; evaluated; built; say no-socket; say finished"));
+        let mut running = play.stage.start_at_terminal("build --eval-on builder --no-lend");
+        if is_silent {
+            running.wait_for_text("nothing has come from builder for 8 s");
+            play.stage.write("go", "");
+            running.wait_for_text("builder is heard again, after ");
+            play.stage.write("go-on", "");
+        }
+        let run = running.finish();
+        assert_eq!(run.code, 0, "{}", run.stderr);
+        let said = ["nothing has come", "is heard again"].map(|words| run.stderr.matches(words).count());
+        assert_eq!(said, [usize::from(is_silent); 2], "{}", run.stderr);
+        assert!(!run.stderr.contains("alive"), "{}", run.stderr);
+        play.no_ssh_is_left();
+    });
+}
+
+/// As its words are no news, they are none to hide behind: a signal is heard among them, and they are kept nowhere.
+#[test]
+fn a_builder_that_lives_and_lives_gains_nothing() {
+    let play = Play::new(
+        "E21",
+        "hear_script; greet; yes '@rebuild alive' | head -n 500000 >&2; weigh
+         evaluated; built; say no-socket; say finished",
+    );
+    let run = play.ends("build --eval-on builder --no-lend");
+    assert!(!run.stderr.contains("alive"), "{}", run.stderr.len());
+    assert!(play.memory() < 48 << 20, "{}", play.memory());
+
+    let play = Play::new("E21", "hear_script; greet; yes '@rebuild alive' >&2 & : >here; wait");
+    let mut running = play.stage.start("build --eval-on builder --no-lend");
+    play.stage.wait_for("here");
+    running.signal("INT");
+    assert_eq!(running.finish_within(LIMIT).unwrap().code, 130);
+    // On the stream of the events it is none that is known.
+    let acts = "hear_script; greet; say alive; exec sleep 1000";
+    Play::new("E21", acts).fails(SWITCH, "says 'alive'");
+}

@@ -145,6 +145,48 @@ fn a_silent_target_is_waited_for_with_a_word() {
     }
 }
 
+/// An activation may say nothing for long, while its machine says that it lives; and it may be the network that it starts anew.
+#[test]
+fn a_target_that_falls_silent_while_it_is_changed_is_told() {
+    let end = "say ended activation 0; say finished";
+    let plays = [
+        (
+            "say alive; until [ -e go ]; do sleep 0.05; done; say alive; until [ -e go-on ]; do sleep 0.05; done",
+            true,
+        ),
+        ("for n in 1 2 3 4; do say alive; sleep 2.5; done", false),
+        ("sleep 10", false),
+    ];
+    at_once(plays, |(acts, is_silent)| {
+        let stage = target(CHANGE, &format!("say hello 0; say root; say begun; {acts}; {end}"));
+        let mut running = stage.start_at_terminal(SWITCH);
+        if is_silent {
+            running.wait_for_text("nothing has come from target for 8 s");
+            stage.write("go", "");
+            running.wait_for_text("target is heard again, after ");
+            stage.write("go-on", "");
+        }
+        let run = running.finish();
+        assert_eq!(run.code, 0, "{acts}: {}", run.stderr);
+        let said = ["nothing has come", "is heard again"].map(|words| run.stderr.matches(words).count());
+        assert_eq!(said, [usize::from(is_silent); 2], "{}", run.stderr);
+    });
+}
+
+/// It is no answer, and no end of a wait.
+#[test]
+fn a_target_that_lives_and_lives_gains_nothing() {
+    let acts = "say hello 0; yes '@rebuild alive' | head -n 300000; weigh; say no-such-word";
+    let (stage, _) = fails(CHANGE, acts, "out of turn");
+    let memory = stage.read("memory").trim().parse::<usize>().unwrap();
+    assert!(memory < 48 << 10, "{memory} KiB");
+    let stage = target(LOOK, "while say alive; do sleep 0.1; done");
+    let mut running = stage.start_at_terminal(SWITCH);
+    running.wait_for_text("waiting for target: no answer yet");
+    running.running.signal("INT");
+    assert_eq!(running.finish().code, 130);
+}
+
 #[test]
 fn a_line_without_end_costs_little() {
     for (login, acts) in [

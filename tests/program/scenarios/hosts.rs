@@ -359,7 +359,7 @@ fn a_target_rolls_back_by_its_own_profile() {
 
 /// The rest of ssh's command line.
 const REST: &str = "-T -a -x -o ConnectTimeout=20 -o ServerAliveInterval=30 -o ServerAliveCountMax=3 \
-                    -o ExitOnForwardFailure=no -o RemoteCommand=none -o SessionType=default -o StdinNull=no";
+                    -o ExitOnForwardFailure=no -o RemoteCommand=none -o SessionType=default -o StdinNull=no -o ForkAfterAuthentication=no";
 const OURS: &str = "-o ControlMaster=auto -o ControlPath=OURS -o ControlPersist=60";
 
 /// 2.11. Each host is logged in to once, by a connection of ours; the user's options come first, and of two ssh takes the

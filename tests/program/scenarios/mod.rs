@@ -80,7 +80,8 @@ impl Deref for Scene {
 }
 
 /// `nix-env`, as far as it is looked at afterwards.
-const NIX_ENV: &str = "[ \"$1\" != --rollback ] || ln -sfn system-1-link \"$3\"";
+const NIX_ENV: &str = r#"[ "$1" != --rollback ] || ln -sfn system-1-link "$3"
+[ "$3" != --set ] || { ln -sfn "$4" "$2-4-link"; ln -sfn "${2##*/}-4-link" "$2"; }"#;
 
 /// A program that makes its user root: behind its own options, and if it is told so after it has read the password.
 const BY_ROOT: &str = r#"

@@ -370,8 +370,52 @@ impl Stage {
         self.run(command).finish()
     }
 
+    /// By a user whom modes stop, and to whom all of this belongs.
+    pub fn rebuild_by_nobody(&self, preparation: &str, arguments: &str) -> Run {
+        let program = self.path("rebuild");
+        fs::copy(env!("CARGO_BIN_EXE_rebuild"), &program).unwrap();
+        let mut command = if nix::unistd::geteuid().is_root() {
+            self.sh("chown -R 65534:65534 .");
+            let mut command = Command::new("setpriv");
+            command
+                .args(["--reuid", "65534", "--regid", "65534", "--clear-groups"])
+                .arg(&program);
+            command
+        } else {
+            Command::new(&program)
+        };
+        self.sh(preparation);
+        command.args(arguments.split_whitespace()).current_dir(self.root.path());
+        command.env_clear().envs(self.variables.borrow().iter().cloned());
+        command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        self.run(command).finish()
+    }
+
     pub fn rebuild(&self, arguments: &str) -> Run {
         self.start(arguments).finish()
+    }
+
+    /// On a machine of its own, from another directory of it.
+    pub fn rebuild_in(&self, directory: &str, arguments: &str) -> Run {
+        let typed = self.command(arguments);
+        let mut command = Command::new(typed.get_program());
+        let words: Vec<_> = typed.get_args().collect();
+        for (index, word) in words.iter().enumerate() {
+            let is_directory = index > 0 && words[index - 1] == "-C";
+            command.arg(if is_directory { directory.as_ref() } else { *word });
+        }
+        command
+            .current_dir(self.root.path())
+            .env_clear()
+            .envs(self.variables.borrow().iter().cloned());
+        command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        self.run(command).finish()
     }
 
     /// With its output there.

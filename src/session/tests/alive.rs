@@ -1,0 +1,129 @@
+//! That the other machine's script says that it lives, for real: `live` in scripts/channel.sh.
+
+use std::io::{BufRead, BufReader, Read};
+use std::os::unix::process::CommandExt;
+use std::process::{Child, ChildStdin, Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use nix::errno::Errno;
+use nix::sys::signal::{Signal, kill, killpg};
+use nix::unistd::Pid;
+
+use crate::ssh::ALIVE;
+
+/// The script, which does this and nothing else.
+fn script(does: &str) -> String {
+    let main = include_str!("../scripts/main.sh");
+    assert!(main.ends_with("\nmain\nexit 0\n"));
+    [
+        "rb_socket='' rb_client_stays=yes\n",
+        include_str!("../scripts/channel.sh"),
+        include_str!("../scripts/way.sh"),
+        main.trim_end_matches("main\nexit 0\n"),
+        does,
+    ]
+    .concat()
+}
+
+/// In a group of its own, with the end that keeps it on.
+fn start(does: &str) -> (Child, ChildStdin) {
+    let mut command = Command::new("sh");
+    command.args(["-c", &script(does)]).process_group(0);
+    command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    let stdin = child.stdin.take().unwrap();
+    (child, stdin)
+}
+
+fn id(child: &Child) -> Pid {
+    Pid::from_raw(i32::try_from(child.id()).unwrap())
+}
+
+/// Both streams end, and no process is left; within a time that no sleep that was begun takes.
+fn leaves_nothing(child: Child, within: Duration) -> (String, String) {
+    let group = id(&child);
+    let begin = Instant::now();
+    let output = child.wait_with_output().unwrap();
+    assert!(begin.elapsed() < within, "its streams are held: {:?}", begin.elapsed());
+    // Who has been ended is there until its heir has waited for it.
+    while killpg(group, None) != Err(Errno::ESRCH) {
+        assert!(begin.elapsed() < within, "something is left");
+        thread::sleep(Duration::from_millis(5));
+    }
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    (text(output.stdout), text(output.stderr))
+}
+
+fn hear_beats(child: &mut Child, number: usize) {
+    let mut stderr = BufReader::with_capacity(1, child.stderr.as_mut().unwrap());
+    for _ in 0..number {
+        let mut line = String::new();
+        stderr.read_line(&mut line).unwrap();
+        assert_eq!(line, format!("{ALIVE}\n"));
+    }
+}
+
+/// What is quiet lives, and ends at once when its client is gone.
+#[test]
+fn a_quiet_script_lives_and_leaves_nothing() {
+    let (mut child, stdin) = start("attend sh -c 'exec sleep 1000'\n");
+    hear_beats(&mut child, 2);
+    drop(stdin);
+    let (stdout, stderr) = leaves_nothing(child, Duration::from_secs(2));
+    assert_eq!((stdout.as_str(), stderr.as_str()), ("", ""));
+}
+
+/// And when it has come to its end, or is killed.
+#[test]
+fn it_lives_no_longer_than_the_script() {
+    let (mut child, stdin) = start("read -r _ <&3; event finished; exit 0\n");
+    hear_beats(&mut child, 1);
+    drop(stdin);
+    let (stdout, _) = leaves_nothing(child, Duration::from_secs(2));
+    assert_eq!(stdout, "@rebuild finished\n");
+
+    let (mut child, _stdin) = start("attend sh -c 'exec sleep 1000 >&- 2>&-'\n");
+    hear_beats(&mut child, 1);
+    let mut stderr = child.stderr.take().unwrap();
+    kill(id(&child), Signal::SIGKILL).unwrap();
+    // As sshd does.
+    child.wait().unwrap();
+    let mut rest = String::new();
+    // Until nobody has the stream any more.
+    stderr.read_to_string(&mut rest).unwrap();
+    assert!(rest.lines().count() < 2, "{rest}");
+    let _ = killpg(id(&child), Signal::SIGKILL);
+}
+
+/// Whatever it says meanwhile, in whatever pieces, and however slowly that is taken.
+#[test]
+fn a_long_line_in_pieces_is_whole() {
+    let (mut child, stdin) = start(
+        "piece() { head -c 500000 /dev/zero | tr '\\0' x; }
+         printf begin; piece; read -r _ <&3; piece; printf 'end\\n'
+         event finished; exit 0\n",
+    );
+    // Of the first piece a part has gone into the pipe, and now and then a beat comes.
+    hear_beats(&mut child, 2);
+    drop(stdin);
+    let (stdout, stderr) = leaves_nothing(child, Duration::from_secs(2));
+    assert_eq!(
+        stdout,
+        format!("begin{}end\n@rebuild finished\n", "x".repeat(1_000_000))
+    );
+    assert_eq!(stderr, "");
+}
+
+/// Where both streams are one, nothing is said into Nix's lines.
+#[test]
+fn in_one_stream_there_is_no_such_word() {
+    let does = "event \"has[$pulse]\"; exit 0\n";
+    let mut command = Command::new("sh");
+    command.args(["-c", &format!("exec 2>&1\n{}", script(does))]);
+    let output = command.stdin(Stdio::null()).output().unwrap();
+    assert_eq!(String::from_utf8(output.stdout).unwrap(), "@rebuild has[]\n");
+}

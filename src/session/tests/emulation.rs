@@ -1,0 +1,103 @@
+//! What the test program says where it cannot be built (scripts/emulation.sh), in the words of Nix as it was seen to fail.
+
+use std::process::Command;
+
+/// The stage in which a run ends where Nix builds such a thing with these words; and how often it was tried.
+fn ended(words: &str) -> (String, usize) {
+    let place = tempfile::tempdir().unwrap();
+    let lines = if words.is_empty() {
+        String::new()
+    } else {
+        format!("{words}\n")
+    };
+    std::fs::write(place.path().join("words"), lines).unwrap();
+    let script = [
+        "set -u
+         event() { :; }
+         fail() { echo \"$1\"; exit 1; }
+         obey_settings() { :; }
+         with_client_build_flags() { \"$@\"; }
+         mkdir bin
+         printf '#!/bin/sh\\necho >>tries\\ncat words >&2\\n[ ! -s words ]\\n' >bin/nix-build
+         printf '#!/bin/sh\\necho \"post-build-hook = /etc/hook\"\\n' >bin/nix
+         chmod +x bin/*
+         nix_bin=$PWD/bin work=$PWD share=$PWD prober='' drv=/nonexistent
+         rb_goal=result rb_system=aarch64-linux native_system=x86_64-linux rb_probe=x\n",
+        include_str!("../scripts/emulation.sh"),
+        "probe_start 3</dev/null 4</dev/null; probe_end >log 3</dev/null 4</dev/null; echo built \"$emulation\"",
+    ];
+    let output = Command::new("sh")
+        .current_dir(place.path())
+        .args(["-c", &script.concat()])
+        .output()
+        .unwrap();
+    let log = std::fs::read_to_string(place.path().join("log")).unwrap_or_default();
+    let said = String::from_utf8(output.stdout).unwrap() + log.lines().last().unwrap_or_default();
+    let tries = std::fs::read_to_string(place.path().join("tries")).unwrap();
+    (said.trim().to_owned(), tries.lines().count())
+}
+
+/// Of emulators and systems is only what Nix says of them; the rest is tried once.
+#[test]
+fn each_failure_has_its_own_reason() {
+    for (words, stage) in [
+        (
+            "error: unable to start any build; either increase '--max-jobs' or enable remote builds.",
+            "probe-jobs",
+        ),
+        (
+            "error:\n  Unable to start any build;\n  either increase '--max-jobs' or enable remote builds.",
+            "probe-jobs",
+        ),
+        // Nix 2.34
+        (
+            "error: Cannot build '/nix/store/x.drv'.\n  Reason: local builds are disabled (max-jobs = 0)\n  Hint: set 'max-jobs'",
+            "probe-jobs",
+        ),
+        ("error: program '/etc/hook' failed with exit code 3", "probe-hook"),
+        (
+            "error: program '/etc/hook' failed due to signal 9 (Killed)",
+            "probe-hook",
+        ),
+        (
+            "error: creating directory '/tmp/nix-build-168-0': No space left on device",
+            "probe-space",
+        ),
+        ("error: writing to file: Disk quota exceeded", "probe-space"),
+        (
+            "error: creating directory '/tmp/nix-build-159-0': Read-only file system",
+            "probe-read-only",
+        ),
+        (
+            "error: the group 'nonesuch' specified in 'build-users-group' does not exist",
+            "probe-users",
+        ),
+        ("error: the build users group 'nobodies' has no members", "probe-users"),
+        (
+            "error: executing '/dev/shm/x/emulation-probe': Exec format error",
+            "no-emulator",
+        ),
+        (
+            "error: getting attributes of path '/nonexistent': No such file or directory",
+            "probe",
+        ),
+    ] {
+        assert_eq!(ended(words), (stage.to_owned(), 1), "{words}");
+    }
+}
+
+/// And what is of systems is tried with the platform given by us, whatever it is called there.
+#[test]
+fn a_system_that_nix_does_not_build_for_is_tried_once_more() {
+    for words in [
+        "error: a 'aarch64-linux' with features {} is required to build '/nix/store/x.drv', but I am a 'x86_64-linux' with features {}",
+        "error: Cannot build '/nix/store/x.drv'.\n  Reason: required system or feature not available\n  Required system: 'aarch64-linux'",
+    ] {
+        assert_eq!(ended(words), ("no-platform".to_owned(), 2), "{words}");
+    }
+}
+
+#[test]
+fn what_is_built_needs_nothing_else() {
+    assert_eq!(ended(""), ("built native".to_owned(), 1));
+}

@@ -1,0 +1,242 @@
+//! Changes that do not come to a good end: what has become of the system, what to do, and what the next run says of it.
+
+use crate::SYSTEM;
+use crate::scenarios::Scene;
+
+/// Units that failed are no reason to go back, and the exit status says so; what was done, and how long it took, is said as
+/// at any other end.
+#[test]
+fn exit_status_4_of_the_activation_is_ours() {
+    let scene = Scene::new();
+    scene.stub(
+        "switch-to-configuration",
+        "echo 'warning: the following units failed' >&2; exit 4",
+    );
+    let run = scene.rebuild("switch");
+    assert_eq!((run.code, run.stdout.as_str()), (4, ""), "{}", run.stderr);
+    assert!(run.stderr.contains("the following units failed"), "{}", run.stderr);
+    assert!(
+        run.stderr.contains("\nnothing was built; ") && run.stderr.contains("activated in "),
+        "{}",
+        run.stderr
+    );
+}
+
+/// Every status that has a meaning of its own says what has become of the system, and which of profile and system is new.
+#[test]
+fn exit_statuses_of_the_activation_are_explained() {
+    let back = "/nix/var/nix/profiles/system is at generation 4 now, which has the system that was not activated; to put it \
+                back, as root there: nix-env -p /nix/var/nix/profiles/system --switch-generation 2";
+    let kernel = "the kernel has changed (6.1.2 → 6.1.5)";
+    for (line, status, code, texts) in [
+        (
+            "switch",
+            1,
+            1,
+            &["a check before the switch", "nothing was activated", back][..],
+        ),
+        ("test", 1, 1, &["a check before the switch", "nothing was activated"]),
+        ("switch", 2, 2, &["the system is changed", "activation failed", kernel]),
+        ("switch", 3, 3, &["the system is changed", "systemd", kernel]),
+        ("switch", 4, 4, &["the system is changed", "systemctl --failed", kernel]),
+        ("boot", 11, 11, &["another activation was under way", back]),
+        ("test", 11, 11, &["another activation was under way"]),
+        ("switch", 100, 0, &["takes effect at its next boot"]),
+        ("test", 100, 100, &["rebuild boot"]),
+        ("switch", 101, 101, &["failed with exit status 101"]),
+    ] {
+        for on in ["", " --target-host target"] {
+            let scene = Scene::new();
+            scene.stub("switch-to-configuration", &format!("exit {status}"));
+            let run = scene.rebuild(&format!("{line}{on}"));
+            assert_eq!(run.code, code, "{line} {status}: {}", run.stderr);
+            for text in texts {
+                assert!(run.stderr.contains(text), "{line} {status}: {}", run.stderr);
+            }
+            for text in [back, kernel] {
+                let is_said = run.stderr.contains(text);
+                let is_expected = texts.contains(&text) || (text == kernel && code == 0);
+                assert_eq!(is_said, is_expected, "{line} {status} {text}: {}", run.stderr);
+            }
+            assert!(run.stderr.contains("activated in "), "{line} {status}: {}", run.stderr);
+        }
+    }
+}
+
+/// Where it was gone back, forward is back; where the profile was that system before, there is no way to go.
+#[test]
+fn the_way_back_is_a_number() {
+    for (line, expected) in [
+        ("switch --rollback", Some("is at generation 1 now")),
+        ("boot --profile-name my", None),
+        (&format!("switch --store-path {SYSTEM}"), None),
+    ] {
+        let scene = Scene::new();
+        scene.stub("switch-to-configuration", "exit 1");
+        if line.starts_with("switch --store-path") {
+            // As Nix does, where it is the profile's latest already.
+            scene.stub("nix-env", "");
+        }
+        let run = scene.rebuild(line);
+        assert_eq!(run.code, 1, "{line}: {}", run.stderr);
+        match expected {
+            Some(text) => assert!(
+                run.stderr.contains(text) && run.stderr.contains("--switch-generation 2"),
+                "{line}: {}",
+                run.stderr
+            ),
+            None => assert!(!run.stderr.contains("--switch-generation"), "{line}: {}", run.stderr),
+        }
+        let is_new = run.stderr.contains("my has the system now that was not activated");
+        assert_eq!(is_new, line.contains("my"), "{line}: {}", run.stderr);
+    }
+}
+
+/// The link broke, or somebody pressed Ctrl-C, and the change went on.
+#[test]
+fn the_next_run_says_what_an_activation_came_to() {
+    let boot = "takes effect at the next boot of that machine";
+    for (action, status, text, is_warning) in [
+        ("switch", "activation 100 1 2", boot, false),
+        // As an older version of ours has written it.
+        ("boot", "activation 100", boot, false),
+        (
+            "test",
+            "activation 100 - -",
+            "takes effect only by a boot, for which: rebuild boot",
+            true,
+        ),
+        (
+            "switch",
+            "activation 4 1 2",
+            "status 4: the system is changed, but units failed",
+            true,
+        ),
+        (
+            "switch",
+            "activation 2 1 2",
+            "status 2: the system is changed, but a part",
+            true,
+        ),
+        (
+            "switch",
+            "activation 1 1 2",
+            "its profile is at generation 2 now, and was at 1",
+            true,
+        ),
+        ("test", "activation 11 - -", "nothing was activated", true),
+        ("switch", "activation 101 1 2", "it ended with exit status 101", true),
+        (
+            "switch",
+            "activation 0 1 2",
+            "was done after its connection broke",
+            false,
+        ),
+    ] {
+        for on in ["", " --target-host target"] {
+            let scene = Scene::new();
+            scene.prepare(&format!(
+                "record=$root/var/lib/rebuild/ab; mkdir -p \"$record\"; : >\"$record/begun\"
+                 echo '{action} {SYSTEM} 12' >\"$record/about\"; echo '{status}' >\"$record/status\"
+                 echo ab >\"$root/var/lib/rebuild/last\""
+            ));
+            let run = scene.rebuild(&format!("switch{on}"));
+            assert_eq!(run.code, 0, "{status}: {}", run.stderr);
+            let said: Vec<&str> = run.stderr.lines().filter(|line| line.contains(SYSTEM)).collect();
+            let line = said
+                .iter()
+                .find(|line| line.contains(&format!("{action} of {SYSTEM} on ")));
+            let line = line.unwrap_or_else(|| panic!("{status}: {}", run.stderr));
+            assert!(line.contains(text), "{status}: {line}");
+            assert_eq!(line.starts_with("warning: "), is_warning, "{status}: {line}");
+        }
+    }
+}
+
+/// Without systemd-run there is a way, and it is said where that fails; but not to whom goes it already.
+#[test]
+fn where_systemd_run_fails_the_way_without_it_is_named() {
+    let fails = "echo 'Failed to connect to bus: No such file or directory' >&2; exit 1";
+    for line in ["switch", "boot --rollback", "test --target-host target"] {
+        let scene = Scene::new();
+        scene.stub("systemd-run", fails);
+        scene.stub_on("target", "systemd-run", fails);
+        let run = scene.rebuild(line);
+        assert_eq!(run.code, 1, "{line}: {}", run.stderr);
+        for text in [
+            "Failed to connect to bus",
+            "could not be started",
+            "NIXOS_REBUILD_NO_SYSTEMD_RUN=1",
+        ] {
+            assert!(run.stderr.contains(text), "{line}: {}", run.stderr);
+        }
+        // And that is a way.
+        scene.variable("NIXOS_REBUILD_NO_SYSTEMD_RUN", "1");
+        let run = scene.rebuild(line);
+        assert_eq!(run.code, 0, "{line}: {}", run.stderr);
+    }
+}
+
+/// systemd's own lock, and that of switch-to-configuration itself: an activation that something else has begun.
+#[test]
+fn an_activation_by_something_else_changes_nothing() {
+    let held = "mkdir -p \"$root/run/nixos\"; : >\"$root/run/nixos/switch-to-configuration.lock\"
+                exec 9<\"$root/run/nixos/switch-to-configuration.lock\"; flock 9";
+    for (line, preparation, is_active) in [
+        ("switch", "", true),
+        ("switch", held, false),
+        ("test --target-host target", held, false),
+        ("switch --rollback", held, false),
+    ] {
+        let scene = Scene::new();
+        scene.prepare(preparation);
+        if is_active {
+            scene.stub("systemctl", "exit 0");
+        }
+        let run = scene.rebuild(line);
+        assert_eq!(run.code, 1, "{line}: {}", run.stderr);
+        assert!(
+            run.stderr.contains("an activation is under way") && run.stderr.contains("nothing was changed"),
+            "{line}: {}",
+            run.stderr
+        );
+        let calls = scene.calls();
+        let changed = calls
+            .iter()
+            .map(|call| call.trim_start_matches("target: "))
+            .find(|call| {
+                ["nix-env", "systemd-run", "switch-to-configuration"]
+                    .iter()
+                    .any(|it| call.starts_with(it))
+            });
+        assert_eq!(changed, None, "{line}: {calls:?}");
+    }
+}
+
+/// `system.switch.enable = false`: it is a system, and has nothing to switch with.
+#[test]
+fn a_system_that_cannot_be_switched_to_is_none_the_less_a_system() {
+    for line in ["switch", "test --target-host target", "boot --rollback"] {
+        let scene = Scene::new();
+        scene.prepare("rm \"$root${system%-pi}\"-*/bin/switch-to-configuration");
+        let run = scene.rebuild(line);
+        assert_eq!(run.code, 1, "{line}: {}", run.stderr);
+        assert!(
+            run.stderr
+                .contains("cannot be switched to: it has no bin/switch-to-configuration")
+                && run.stderr.contains("system.switch.enable")
+                && !run.stderr.contains("is not a NixOS system"),
+            "{line}: {}",
+            run.stderr
+        );
+    }
+    // What is none is still none.
+    let scene = Scene::new();
+    scene.prepare("rm \"$root$system\"/nixos-version");
+    let run = scene.rebuild("switch");
+    assert!(
+        run.stderr.contains("is not a NixOS system: it has no nixos-version"),
+        "{}",
+        run.stderr
+    );
+}
