@@ -187,6 +187,11 @@ pub(super) fn failed(host: &Host, system: &str, stage: &str, code: u8, unchanged
             format!("the connection to {host} broke, {unchanged}"),
             Some("run the same command again: what has arrived there is kept".to_owned()),
         ),
+        // Its own directory, in the midst of a run: `rm -rf ~/.cache`, or a program that cleans up.
+        "gone" => (
+            format!("what {host} keeps for this run was taken away there meanwhile: nothing of it counts, and {unchanged}"),
+            Some("run the same command again, and leave ~/.cache/rebuild there alone while it is on".to_owned()),
+        ),
         "unpack" => (
             format!("{host} could not unpack the files it was sent"),
             Some("is its disk full? files go to ~/.cache/rebuild and /dev/shm there".to_owned()),
@@ -205,7 +210,10 @@ pub(super) fn failed(host: &Host, system: &str, stage: &str, code: u8, unchanged
         ),
         "work" | "cache" => (
             format!("{host} cannot make its working directory"),
-            Some("is its disk full? files go to ~/.cache/rebuild and /dev/shm there".to_owned()),
+            Some(format!(
+                "what stands above says why: files go to ~/.cache/rebuild there, so its user must have a home that may be \
+                 written to, or XDG_CACHE_HOME\nis its disk full? see: ssh {ssh} df -h .cache"
+            )),
         ),
         _ => (format!("the run on {host} failed ({stage})"), None),
     };

@@ -29,6 +29,8 @@ pub mod relay;
 mod reply;
 pub mod request;
 #[cfg(test)]
+mod room_tests;
+#[cfg(test)]
 mod roots_tests;
 mod rounds;
 pub mod sources;

@@ -26,11 +26,12 @@ trap 'exit 130' TERM INT HUP
 trap 'exit 141' PIPE
 
 main() {
+	find_home
 	find_nix
 	native_system=$(uname -m)-linux
 	event hello "$nix_bin" "$native_system"
 
-	state=${XDG_CACHE_HOME:-$HOME/.cache}/rebuild/$rb_client
+	state=$cache/rebuild/$rb_client
 	[ -n "$rb_derivation" ] || find_way
 	begin
 

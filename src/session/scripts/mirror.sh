@@ -13,7 +13,7 @@ receive() {
 	{
 		printf '%s\n' "mirrors/$mirror" "mirrors/$base" nix-cache
 		for name; do printf 'trees/%s\n' "$name"; done
-	} | claim
+	} | claim || exit 1
 	[ ! -e "$state/mirrors/$mirror" ] || is_proven "$state/mirrors/$mirror" || take_away "mirrors/$mirror"
 	if [ -e "$state/mirrors/$mirror" ]; then
 		event receiving have
@@ -47,8 +47,7 @@ make_of_base() {
 		return 1
 	}
 	event receiving base
-	{ frames || : >"$work/link-broke"; } >"$work/removed"
-	[ ! -e "$work/link-broke" ] || fail link 255
+	take "$work/removed"
 	[ ! -s "$work/removed" ] || (cd "$work/new" && own xargs -0 rm -rf -- <"$work/removed") || fail unpack 1
 	unpack "$work/new"
 	is_proven "$work/new" || {
@@ -66,18 +65,18 @@ make_of_nothing() {
 
 # receive_trees NAME...: those of the client's store paths that this machine lacks. A store path never changes.
 receive_trees() {
-	# For the view. Without any, an empty list.
-	for name; do printf '%s\n' "$name"; done >"$share/trees"
+	# For the view. Without any, an empty line.
+	write "$([ $# = 0 ] || printf '%s\n' "$@")" "$share/trees"
 	kept='' asked='' missing=''
 	for name; do
 		if is_there "$state/trees/$name"; then
-			kept="$kept $state/trees/$name"
+			kept="$kept $name"
 		else
 			asked="$asked /nix/store/$name"
 		fi
 	done
 	# shellcheck disable=SC2086 # words
-	[ -z "$kept" ] || touch -c $kept
+	[ -z "$kept" ] || (cd "$state/trees" && touch -c -- $kept)
 	# No answer is not "it has them all": then the client sends them.
 	# shellcheck disable=SC2086 # words
 	[ -z "$asked" ] || missing=$("$nix_bin/nix-store" --check-validity --print-invalid $asked) || missing=$asked
