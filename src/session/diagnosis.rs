@@ -191,10 +191,6 @@ pub(super) fn failed(host: &Host, system: &str, stage: &str, code: u8, unchanged
             format!("{host} has no tar, or its users do not find it: nothing can be sent there"),
             Some(format!("install it there, or see to the PATH of its logins: ssh {ssh} command -v tar")),
         ),
-        "unpack" => (
-            format!("{host} could not unpack the files it was sent"),
-            Some("is its disk full? files go to ~/.cache/rebuild and /dev/shm there".to_owned()),
-        ),
         "mirror" => (
             format!("what arrived on {host} is not what was sent, nothing was built"),
             Some("run the same command again\nif it stays so: the file system of ~/.cache there changes names, modes or contents".to_owned()),
@@ -203,14 +199,7 @@ pub(super) fn failed(host: &Host, system: &str, stage: &str, code: u8, unchanged
             format!("what {host} has built is no output of the derivation, nothing was changed"),
             Some("run the same command again".to_owned()),
         ),
-        "room" => (
-            format!("{host} has no room for what an evaluation there reads and writes: nothing was built"),
-            Some(format!("is its disk full? see: ssh {ssh} df -h /dev/shm /var/tmp .cache")),
-        ),
-        "work" | "cache" => (
-            format!("{host} cannot make its working directory"),
-            Some("is its disk full? files go to ~/.cache/rebuild and /dev/shm there".to_owned()),
-        ),
+        "gone" | "unpack" | "room" | "work" | "cache" => of_what_is_kept(host, stage, unchanged),
         _ => (format!("the run on {host} failed ({stage})"), None),
     };
     let failure = Failure::new(message).with_code(code);
@@ -228,6 +217,37 @@ pub(super) fn daemon_fell(host: &Host) -> String {
          if {host} ran out of memory: more of it or swap, or fewer builds at once (--max-jobs 1)",
         host.words_for_ssh()
     )
+}
+
+/// What is said, and to be done, where something is wrong with the directories in which the script keeps what it needs.
+fn of_what_is_kept(host: &Host, stage: &str, unchanged: &str) -> (String, Option<String>) {
+    let ssh = host.words_for_ssh();
+    match stage {
+        // Its own directory, in the midst of a run: `rm -rf ~/.cache`, or a program that cleans up.
+        "gone" => (
+            format!(
+                "what {host} keeps for this run was taken away there meanwhile: nothing of it counts, and {unchanged}"
+            ),
+            Some("run the same command again, and leave ~/.cache/rebuild there alone while it is on".to_owned()),
+        ),
+        "unpack" => (
+            format!("{host} could not unpack the files it was sent"),
+            Some("is its disk full? files go to ~/.cache/rebuild and /dev/shm there".to_owned()),
+        ),
+        "room" => (
+            format!("{host} has no room for what an evaluation there reads and writes: nothing was built"),
+            Some(format!(
+                "is its disk full? see: ssh {ssh} df -h /dev/shm /var/tmp .cache"
+            )),
+        ),
+        _ => (
+            format!("{host} cannot make its working directory"),
+            Some(format!(
+                "what stands above says why: files go to ~/.cache/rebuild there, so its user must have a home that may be \
+                 written to, or XDG_CACHE_HOME\nis its disk full? see: ssh {ssh} df -h .cache"
+            )),
+        ),
+    }
 }
 
 /// As much is quoted of what was said out of turn.

@@ -35,6 +35,8 @@ pub mod relay;
 mod reply;
 pub mod request;
 #[cfg(test)]
+mod room_tests;
+#[cfg(test)]
 mod roots_tests;
 mod rounds;
 pub mod sources;
