@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 /// A run's shell, without Nix. "full" makes every disk full, "small" leaves room for half a kilobyte a file.
 const BEGINNING: &str = "set -u
     umask 077
-    child='' watcher='' holder='' listeners='' work='' share='' dead='' way=root proof=none rb_most_kept=1500
+    child='' watcher='' holder='' listeners='' work='' share='' dead='' rb_socket='' way=root proof=none rb_most_kept=1500
     rb_watches=yes rb_entry=/c.nix rb_tell_unread=yes rb_hidden=1 tilde='' nix_version=2.8.0
     nix_bin=$PWD/nix-bin state=$PWD/cache/client
     cleanup() { kill $listeners 2>/dev/null; rm -rf \"$share\"; }
@@ -79,9 +79,9 @@ fn half_of_what_a_run_writes_down_is_not_gone_by() {
 }
 
 /// A configuration that asks for a variable which was not sent, and thousands of words beside it.
-const ASKING: &str = "mkdir \"$work/mirror\"
-    { echo 'builtins.getEnv (\"COL\" + \"OUR\") + builtins.getEnv \"SIZE\"'; seq 3000; } >\"$work/mirror/c.nix\"
-    ln -s /elsewhere \"$work/mirror/link\"
+const ASKING: &str = "mirror=m; mkdir -p \"$state/mirrors/m\"
+    { echo 'builtins.getEnv (\"COL\" + \"OUR\") + builtins.getEnv \"SIZE\"'; seq 3000; } >\"$state/mirrors/m/c.nix\"
+    ln -s /elsewhere \"$state/mirrors/m/link\"
     echo \"@nix {\\\"action\\\":\\\"msg\\\",\\\"level\\\":4,\\\"msg\\\":\\\"evaluating file '/d.nix'\\\"}\" >\"$work/evaluated\"
     : >\"$share/trees\"; echo '# withheld COLOUR SIZE' >\"$work/exports\"\n";
 

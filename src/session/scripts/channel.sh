@@ -11,7 +11,8 @@ event() {
 # of the events (stderr), so that it stands in no line of Nix's and in no bytes that are counted; nothing else has that stream,
 # so that it ends with the script, and what sleeps does not hold it. Ends by itself where the script was killed.
 live() {
-	trap 'kill "$!"; exit' TERM
+	# What has just been made a process loses a signal that it may catch.
+	trap 'kill -KILL "$!"; exit' TERM
 	while kill -0 "$$" && printf '@rebuild alive\n'; do
 		sleep 3 >/dev/null &
 		wait "$!"
