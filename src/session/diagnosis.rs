@@ -156,35 +156,12 @@ pub(super) fn failed(host: &Host, system: &str, stage: Stage, code: u8, unchange
             format!("Nix on {host} does not build for {system}; nothing was built"),
             Some(emulation_remedy(system)),
         ),
-        // Of a test program, which is built before the real work ends: what Nix says stands above.
-        Stage::ProbeJobs => (
-            format!("Nix on {host} builds nothing: it may start no job"),
-            Some(format!(
-                "for this once: --max-jobs auto\nfor good, in its /etc/nix/nix.conf: max-jobs = auto\n\
-                 or let {host} send builds on: /etc/nix/machines there"
-            )),
-        ),
-        Stage::ProbeHook => (
-            format!("the post-build-hook of Nix on {host} fails, and with it each build there"),
-            Some(format!("see to that program; it is named by: ssh {ssh} nix show-config")),
-        ),
-        Stage::ProbeSpace => (
-            format!("{host} has no room to build in"),
-            Some(format!("is its disk full? see: ssh {ssh} df -h /nix /tmp /var/tmp")),
-        ),
-        Stage::ProbeReadOnly => (
-            format!("{host} cannot build: a file system that Nix writes to is read-only there"),
-            Some(format!("see which: ssh {ssh} mount")),
-        ),
-        Stage::ProbeUsers => (
-            format!("Nix on {host} has no users to build as"),
-            Some("the group that build-users-group names in its /etc/nix/nix.conf needs members: nixos.org/manual/nix, \
-                  \"Multi-User Mode\"".to_owned()),
-        ),
-        Stage::Probe => (
-            format!("{host} failed to build a test program; what Nix says stands above"),
-            Some(format!("try a build there: ssh {ssh} nix-build --check '<nixpkgs>' -A hello")),
-        ),
+        Stage::ProbeJobs
+        | Stage::ProbeHook
+        | Stage::ProbeSpace
+        | Stage::ProbeReadOnly
+        | Stage::ProbeUsers
+        | Stage::Probe => of_a_test_program(host, stage),
         Stage::Link => (
             format!("the connection to {host} broke, {unchanged}"),
             Some("run the same command again: what has arrived there is kept".to_owned()),
@@ -192,10 +169,6 @@ pub(super) fn failed(host: &Host, system: &str, stage: Stage, code: u8, unchange
         Stage::Unpack if code == 127 => (
             format!("{host} has no tar, or its users do not find it: nothing can be sent there"),
             Some(format!("install it there, or see to the PATH of its logins: ssh {ssh} command -v tar")),
-        ),
-        Stage::Unpack => (
-            format!("{host} could not unpack the files it was sent"),
-            Some("is its disk full? files go to ~/.cache/rebuild and /dev/shm there".to_owned()),
         ),
         Stage::Mirror => (
             format!("what arrived on {host} is not what was sent, nothing was built"),
@@ -205,14 +178,7 @@ pub(super) fn failed(host: &Host, system: &str, stage: Stage, code: u8, unchange
             format!("what {host} has built is no output of the derivation, nothing was changed"),
             Some("run the same command again".to_owned()),
         ),
-        Stage::Room => (
-            format!("{host} has no room for what an evaluation there reads and writes: nothing was built"),
-            Some(format!("is its disk full? see: ssh {ssh} df -h /dev/shm /var/tmp .cache")),
-        ),
-        Stage::Work | Stage::Cache => (
-            format!("{host} cannot make its working directory"),
-            Some("is its disk full? files go to ~/.cache/rebuild and /dev/shm there".to_owned()),
-        ),
+        Stage::Gone | Stage::Unpack | Stage::Room | Stage::Work | Stage::Cache => of_what_is_kept(host, stage, unchanged),
         // These have failures of their own.
         Stage::NoNamespaces | Stage::Copy => (format!("the run on {host} failed"), None),
     };
@@ -231,6 +197,79 @@ pub(super) fn daemon_fell(host: &Host) -> String {
          if {host} ran out of memory: more of it or swap, or fewer builds at once (--max-jobs 1)",
         host.words_for_ssh()
     )
+}
+
+/// Of a test program, which is built before the real work ends: what Nix says stands above.
+fn of_a_test_program(host: &Host, stage: Stage) -> (String, Option<String>) {
+    let ssh = host.words_for_ssh();
+    match stage {
+        Stage::ProbeJobs => (
+            format!("Nix on {host} builds nothing: it may start no job"),
+            Some(format!(
+                "for this once: --max-jobs auto\nfor good, in its /etc/nix/nix.conf: max-jobs = auto\n\
+                 or let {host} send builds on: /etc/nix/machines there"
+            )),
+        ),
+        Stage::ProbeHook => (
+            format!("the post-build-hook of Nix on {host} fails, and with it each build there"),
+            Some(format!(
+                "see to that program; it is named by: ssh {ssh} nix show-config"
+            )),
+        ),
+        Stage::ProbeSpace => (
+            format!("{host} has no room to build in"),
+            Some(format!("is its disk full? see: ssh {ssh} df -h /nix /tmp /var/tmp")),
+        ),
+        Stage::ProbeReadOnly => (
+            format!("{host} cannot build: a file system that Nix writes to is read-only there"),
+            Some(format!("see which: ssh {ssh} mount")),
+        ),
+        Stage::ProbeUsers => (
+            format!("Nix on {host} has no users to build as"),
+            Some(
+                "the group that build-users-group names in its /etc/nix/nix.conf needs members: nixos.org/manual/nix, \
+                  \"Multi-User Mode\""
+                    .to_owned(),
+            ),
+        ),
+        _ => (
+            format!("{host} failed to build a test program; what Nix says stands above"),
+            Some(format!(
+                "try a build there: ssh {ssh} nix-build --check '<nixpkgs>' -A hello"
+            )),
+        ),
+    }
+}
+
+/// What is said, and to be done, where something is wrong with the directories in which the script keeps what it needs.
+fn of_what_is_kept(host: &Host, stage: Stage, unchanged: &str) -> (String, Option<String>) {
+    let ssh = host.words_for_ssh();
+    match stage {
+        // Its own directory, in the midst of a run: `rm -rf ~/.cache`, or a program that cleans up.
+        Stage::Gone => (
+            format!(
+                "what {host} keeps for this run was taken away there meanwhile: nothing of it counts, and {unchanged}"
+            ),
+            Some("run the same command again, and leave ~/.cache/rebuild there alone while it is on".to_owned()),
+        ),
+        Stage::Unpack => (
+            format!("{host} could not unpack the files it was sent"),
+            Some("is its disk full? files go to ~/.cache/rebuild and /dev/shm there".to_owned()),
+        ),
+        Stage::Room => (
+            format!("{host} has no room for what an evaluation there reads and writes: nothing was built"),
+            Some(format!(
+                "is its disk full? see: ssh {ssh} df -h /dev/shm /var/tmp .cache"
+            )),
+        ),
+        _ => (
+            format!("{host} cannot make its working directory"),
+            Some(format!(
+                "what stands above says why: files go to ~/.cache/rebuild there, so its user must have a home that may be \
+                 written to, or XDG_CACHE_HOME\nis its disk full? see: ssh {ssh} df -h .cache"
+            )),
+        ),
+    }
 }
 
 /// As much is quoted of what was said out of turn.

@@ -7,6 +7,8 @@ pub enum Stage {
     Work,
     /// The directory of what is kept between runs could not be made.
     Cache,
+    /// The run's directory was taken away meanwhile.
+    Gone,
     /// There is no room for what a run reads and writes.
     Room,
     /// There is no Nix.
@@ -49,9 +51,10 @@ pub enum Stage {
 
 impl Stage {
     /// All of them, with the scripts' words.
-    pub const ALL: [(Self, &'static str); 21] = [
+    pub const ALL: [(Self, &'static str); 22] = [
         (Self::Work, "work"),
         (Self::Cache, "cache"),
+        (Self::Gone, "gone"),
         (Self::Room, "room"),
         (Self::NoNix, "no-nix"),
         (Self::NoDaemon, "no-daemon"),

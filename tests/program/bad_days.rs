@@ -87,7 +87,7 @@ fn a_file_that_vanishes_is_named() {
     stage.stub(
         "ssh",
         &format!(
-            "hear_script; say hello /usr/bin x; rm {}; say receiving none; hear_files; read -r x",
+            "hear_script; say hello /usr/bin x; rm {}; say receiving none; hear_change; read -r x",
             file.display()
         ),
     );

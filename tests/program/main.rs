@@ -32,7 +32,7 @@ fn good_session(ending: &str) -> String {
         "hear_script
          say hello /usr/bin x86_64-linux
          say receiving none
-         hear_files >files.tar; : >all-heard
+         hear_change >files.tar; : >all-heard
          say need
          say evaluating
          say evaluated {DRV}
@@ -279,14 +279,14 @@ fn a_file_that_no_literal_names_is_sent_when_it_is_missed() {
         "ssh",
         &format!(
             "hear_script
-             say hello /usr/bin x; say receiving none; hear_files >files.tar; say need; say evaluating
+             say hello /usr/bin x; say receiving none; hear_change >files.tar; say need; say evaluating
              cat <<'END'\n{error}\nEND
              say evaluation-failed 1
              read -r word rest; [ \"$word\" = open ] || exit 9; hear_files >environment
-             say receiving base; hear_files >removed; hear_files >more.tar; say need; say evaluating
+             say receiving base; hear_files >removed; hear_change >more.tar; say need; say evaluating
              echo \"@rebuild looked {other}\"; say looked-around
              read -r word rest; [ \"$word\" = closed ] || exit 8; hear_files >environment
-             say receiving base; hear_files >removed; hear_files >again.tar; say need; say evaluating
+             say receiving base; hear_files >removed; hear_change >again.tar; say need; say evaluating
              say evaluated {DRV}; say building; say built {SYSTEM}; say no-socket; say finished"
         ),
     );
@@ -321,15 +321,15 @@ fn what_the_other_machine_only_asks_for_is_no_secret_of_ours() {
         "ssh",
         &format!(
             "hear_script
-             say hello /usr/bin x; say receiving none; hear_files >files.tar; say need; say evaluating
+             say hello /usr/bin x; say receiving none; hear_change >files.tar; say need; say evaluating
              echo '@nix {{\"action\":\"msg\",\"level\":0,\"msg\":\"error: opening file '\\''{}'\\'': Permission denied\"}}'
              say evaluation-failed 1
              read -r word rest; hear_files >environment
-             say receiving base; hear_files >removed; hear_files >>files.tar; say need; say evaluating
+             say receiving base; hear_files >removed; hear_change >>files.tar; say need; say evaluating
              {}
              say looked-around
              read -r word rest; hear_files >environment
-             say receiving base; hear_files >removed; hear_files >>files.tar; say need; say evaluating
+             say receiving base; hear_files >removed; hear_change >>files.tar; say need; say evaluating
              say evaluated {DRV}; say building; say built {SYSTEM}; say no-socket; say finished",
             stage.path("home/notes.txt").display(),
             asked.join("\n")
@@ -350,7 +350,7 @@ fn an_evaluation_error_is_nix_own_text_and_code() {
     stage.stub(
         "ssh",
         "hear_script
-         say hello /usr/bin x; say receiving none; hear_files >/dev/null; say need; say evaluating
+         say hello /usr/bin x; say receiving none; hear_change >/dev/null; say need; say evaluating
          echo '@nix {\"action\":\"msg\",\"level\":0,\"msg\":\"error: \\u001b[35;1mundefined variable\\u001b[0m\"}'
          say evaluation-failed 1
          read -r word; [ \"$word\" = stop ] && exit 1; exit 9",

@@ -409,7 +409,7 @@ fn a_builder_that_goes_away_later_is_no_absence() {
         &format!(
             "if [ -e been-here ]; then echo '{REFUSED}' >&2; exit 255; fi
              touch been-here
-             hear_script; say hello /usr/bin x; say receiving none; hear_files >files.tar; say need; say evaluating
+             hear_script; say hello /usr/bin x; say receiving none; hear_change >files.tar; say need; say evaluating
              say value '{{\"variants\":[\"iso\"],\"file\":null}}'; say finished"
         ),
     );

@@ -11,7 +11,7 @@ realise() {
 build() {
 	event building
 	place=results/${drv##*/}
-	echo "$place" | claim
+	echo "$place" | claim || exit 1
 	mkdir -p "$state/$place"
 	root=$state/$place/result
 	attend realise "$drv" --add-root "$root" >"$work/roots"

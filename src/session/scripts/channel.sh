@@ -11,35 +11,50 @@ event() {
 # of the events (stderr), so that it stands in no line of Nix's and in no bytes that are counted; nothing else has that stream,
 # so that it ends with the script, and what sleeps does not hold it. Ends by itself where the script was killed.
 live() {
-	trap 'kill "$!"; exit' TERM
+	# What has just been made a process loses a signal that it may catch.
+	trap 'kill -KILL "$!"; exit' TERM
 	while kill -0 "$$" && printf '@rebuild alive\n'; do
 		sleep 3 >/dev/null &
 		wait "$!"
 	done
 }
 
-# fail STAGE CODE: the last event of a run that went wrong; the messages themselves have already gone out as log.
+# fail STAGE CODE: the last event of a run that went wrong; the messages themselves have already gone out as log. Whatever
+# it is that fails when somebody has taken away this run's directory (`rm -rf ~/.cache`), that is the reason.
 fail() {
+	[ -z "$work" ] || [ -e "$work/lock" ] || set -- gone "$2"
 	event failed "$1" "$2"
 	exit "$2"
 }
 
 # frames: the client's next file stream on stdout. A frame is its size in bytes on a line, then so many bytes; a size of
-# 0 ends the stream. A broken link ends it too, but then the reader (tar) sees a stream without its end.
+# 0 ends the stream. A broken link ends it too (status 1), but then the reader (tar) sees a stream without its end. Status 2:
+# not all of it was taken, by a reader that had enough, or a disk that is full.
 # dd with fullblock, because head may read more than it was asked for and a pipe gives less.
 frames() {
+	taken=0
 	while IFS= read -r size <&3; do
-		[ "$size" != 0 ] || return 0
-		dd bs="$size" count=1 iflag=fullblock 2>/dev/null <&3
+		[ "$size" != 0 ] || return "$taken"
+		dd bs="$size" count=1 iflag=fullblock 2>/dev/null <&3 || taken=2
 	done
 	return 1
+}
+
+# take FILE: the client's next stream, all of it. Half of an environment is another one.
+take() {
+	true >"$1" || fail room 1
+	frames >"$1" || {
+		[ $? = 2 ] || fail link 255
+		fail room 1
+	}
 }
 
 # unpack DIRECTORY: the client's next file stream, as files. tar alone would take a stream that ends between two files
 # for a whole one.
 unpack() {
-	{ frames || : >"$work/link-broke"; } | tar -xf - -C "$1" || fail unpack "$?"
-	[ ! -e "$work/link-broke" ] || fail link 255
+	true >"$work/incoming" || fail room 1
+	{ frames || [ $? = 2 ] && rm "$work/incoming"; } | (cd "$1" && exec tar -xf -) || fail unpack "$?"
+	[ ! -e "$work/incoming" ] || fail link 255
 }
 
 # attend COMMAND...: runs a command to its end, unless the client cancels or is gone first (the trap in main.sh).

@@ -18,11 +18,6 @@ find_daemon() {
 	done
 }
 
-# write TEXT FILE: all of it, or the run ends: half of an environment would be another one.
-write() {
-	printf '%s\n' "$1" 2>/dev/null >"$2" || fail room 1
-}
-
 # be_let_in: once, after an evaluation that failed: that a socket is there does not say that the daemon takes this user.
 be_let_in() {
 	[ -z "$is_let_in" ] || return 0
@@ -34,7 +29,8 @@ is_let_in=''
 
 # What evaluation reads of its environment: the client's own, but this machine's programs, daemon and cache.
 write_environment() {
-	write "$(print_environment)" "$share/environment"
+	environment=$(print_environment) || fail room 1
+	write "$environment" "$share/environment"
 	write "$rb_nix_conf" "$share/nix.conf"
 	# What the command line sets: after that, and for the daemon, too.
 	write "$rb_settings" "$share/user.conf"
@@ -193,16 +189,17 @@ evaluate() {
 		touch "$work/began"
 		if [ "$mode" = closed ]; then
 			evaluate_closed
+			was_heard || fail room 1
 			tell_refused
 			if [ "$code" -eq 0 ] && [ -z "$refused" ]; then
-				tell_variables
+				tell_variables || fail room 1
 				[ -n "$told" ] || break
 				event variables
 			else
 				[ "$code" -ne 137 ] || tell_memory
 				[ "$code" -ne 0 ] || code=1
 				be_let_in
-				tell_home
+				tell_home || fail room 1
 				event evaluation-failed "$code"
 			fi
 		else
@@ -220,7 +217,7 @@ evaluate() {
 		set -- $answer
 		mode=$1
 		shift
-		frames >"$work/exports" || fail link 255
+		take "$work/exports"
 		own rm -rf "$work/mirror"
 		receive "$@"
 	done

@@ -11,11 +11,30 @@
 # hold, let_go: $state/lock.
 hold() {
 	command -v flock >/dev/null || return 1
-	exec 5<>"$state/lock"
+	{ command exec 5<>"$state/lock"; } 2>/dev/null || fail gone 1
 	flock 5
 }
 let_go() {
 	exec 5>&-
+}
+
+# find_home: sets $cache, below which all of this lies. What is empty or relative is no directory, as XDG has it; a home is then
+# what the user database says.
+find_home() {
+	case ${HOME:-} in
+	/*) ;;
+	*)
+		user=$(id -un)
+		case $user in
+		*[!A-Za-z0-9._-]*) fail cache 1 ;;
+		esac
+		eval "HOME=~$user"
+		;;
+	esac
+	case ${XDG_CACHE_HOME:-} in
+	/*) cache=$XDG_CACHE_HOME ;;
+	*) cache=$HOME/.cache ;;
+	esac
 }
 
 # begin: sets $work, this run's directory beside what is kept, so that files can be moved and linked between them, and
@@ -32,9 +51,8 @@ begin() {
 		find_dead
 	fi
 	work=$(mktemp -d "$state/run.XXXXXXXX") || fail work 1
-	: >"$work/claims"
-	: >"$work/lock"
-	exec 4<>"$work/lock"
+	touch "$work/claims" "$work/lock" || fail work 1
+	command exec 4<>"$work/lock" || fail work 1
 	! command -v flock >/dev/null || flock 4
 	let_go
 	# In a directory that is this machine's own in the view anyway, so that no listing shows it; and a power cut empties it.
@@ -43,6 +61,11 @@ begin() {
 	# What may be large: in the view it lies in $share.
 	mkdir "$work/tmp" "$work/trace" "$work/forgotten"
 	sweep
+}
+
+# write TEXT FILE: all of it, or the run ends: half of an environment would be another one.
+write() {
+	printf '%s\n' "$1" 2>/dev/null >"$2" || fail room 1
 }
 
 # make_share DIRECTORY: sets $share to one in it, if there is room: for as much as we write there, and more.
@@ -83,10 +106,11 @@ sweep() {
 	done
 }
 
-# claim: this run uses the names on stdin ("mirrors/DIGEST", "trees/NAME"). What is there after that stays there.
+# claim: this run uses the names on stdin ("mirrors/DIGEST", "trees/NAME"). What is there after that stays there. Without
+# its claims a run does not go on: others would take away what it reads.
 claim() {
 	hold || :
-	cat >>"$work/claims"
+	cat >>"$work/claims" || fail room 1
 	let_go
 }
 
@@ -186,7 +210,7 @@ forget_results() {
 # forget_daily: what is looked at once a day.
 forget_daily() {
 	[ -z "$(find "$state/measured" -mtime -1 2>/dev/null)" ] || return 0
-	: >"$state/measured"
+	true >"$state/measured"
 	forget_nix_cache
 	forget_clients
 }

@@ -6,6 +6,10 @@ set -u
 umask 077
 # Names and contents are bytes, in one order.
 export LC_ALL=C
+# What a person has told the programs that are used here is for that person: TAR_OPTIONS=--exclude=... would be other files.
+unset GREP_OPTIONS POSIXLY_CORRECT QUOTING_STYLE CDPATH
+# GNU tar's alone: that the client's clock is ahead is no news.
+export TAR_OPTIONS=--warning=no-timestamp
 exec 3<&0 </dev/null
 pulse=''
 # Where both are one stream, lines would mix.
@@ -35,11 +39,12 @@ trap 'exit 130' TERM INT HUP
 trap 'exit 141' PIPE
 
 main() {
+	find_home
 	find_nix
 	native_system=$(uname -m)-linux
 	event hello "$nix_bin" "$native_system"
 
-	state=${XDG_CACHE_HOME:-$HOME/.cache}/rebuild/$rb_client
+	state=$cache/rebuild/$rb_client
 	[ -n "$rb_derivation" ] || find_way
 	begin
 

@@ -14,7 +14,7 @@ receive() {
 	{
 		printf '%s\n' "mirrors/$mirror" "mirrors/$base" nix-cache
 		for name; do printf 'trees/%s\n' "$name"; done
-	} | claim
+	} | claim || exit 1
 	[ ! -e "$state/mirrors/$mirror" ] || is_proven "$state/mirrors/$mirror" || take_away "mirrors/$mirror"
 	if [ -e "$state/mirrors/$mirror" ]; then
 		event receiving have
@@ -31,11 +31,11 @@ receive() {
 # without_marks WORD...: sets $unmarked to those without a mark. The large directories go to a file for view.sh.
 without_marks() {
 	unmarked=''
-	: >"$work/large"
+	true >"$work/large" || fail room 1
 	for name; do
 		case $name in
 		fixed:*) ;;
-		large:* | whole:*) printf '%s\n' "$name" >>"$work/large" ;;
+		large:* | whole:*) printf '%s\n' "$name" >>"$work/large" || fail room 1 ;;
 		*) unmarked="$unmarked $name" ;;
 		esac
 	done
@@ -47,10 +47,10 @@ make_of_base() {
 	[ "$base" != none ] && [ -e "$state/mirrors/$base" ] || return 1
 	[ -s "$work/large" ] || copy_base || return 1
 	event receiving base
-	frames >"$work/removed" || fail link 255
+	take "$work/removed"
 	hear_names
 	if [ -s "$work/large" ]; then
-		frames >"$work/added" || fail link 255
+		take "$work/added"
 		take_over || copy_base || {
 			event damaged
 			return 1
@@ -59,7 +59,7 @@ make_of_base() {
 	[ ! -s "$work/removed" ] || (cd "$work/new" && own xargs -0 rm -rf -- <"$work/removed") || fail unpack 1
 	make_names
 	if [ -s "$work/large" ]; then
-		tar -xf "$work/added" -C "$work/new" || fail unpack "$?"
+		(cd "$work/new" && exec tar -xf -) <"$work/added" || fail unpack "$?"
 		rm "$work/added"
 	else
 		unpack "$work/new"
@@ -95,8 +95,8 @@ make_of_nothing() {
 # hear_names, make_names: what is there by its name only, where that is much: a name with a letter before it, and before them
 # the directories that they are in, which have their times later, with the files. As this user, whose all of it is.
 hear_names() {
-	frames >"$work/parents" || fail link 255
-	frames >"$work/names" || fail link 255
+	take "$work/parents"
+	take "$work/names"
 }
 make_names() {
 	[ -s "$work/names" ] || return 0
@@ -126,18 +126,18 @@ make_some_names='
 
 # receive_trees NAME...: those of the client's store paths that this machine lacks. A store path never changes.
 receive_trees() {
-	# For the view. Without any, an empty list.
-	for name; do printf '%s\n' "$name"; done >"$share/trees"
+	# For the view. Without any, an empty line.
+	write "$([ $# = 0 ] || printf '%s\n' "$@")" "$share/trees"
 	kept='' asked='' missing=''
 	for name; do
 		if is_there "$state/trees/$name"; then
-			kept="$kept $state/trees/$name"
+			kept="$kept $name"
 		else
 			asked="$asked /nix/store/$name"
 		fi
 	done
 	# shellcheck disable=SC2086 # words
-	[ -z "$kept" ] || touch -c $kept
+	[ -z "$kept" ] || (cd "$state/trees" && touch -c -- $kept)
 	# No answer is not "it has them all": then the client sends them.
 	# shellcheck disable=SC2086 # words
 	[ -z "$asked" ] || missing=$("$nix_bin/nix-store" --check-validity --print-invalid $asked) || missing=$asked

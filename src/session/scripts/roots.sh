@@ -54,7 +54,7 @@ connect_holder() {
 		cat >/dev/null
 	} 3<&- 4<&- &
 	holder=$!
-	exec 6>"$work/to-hold"
+	command exec 6>"$work/to-hold" || fail room 1
 	{
 		# The greeting, for version 2.6 of the protocol.
 		printf '\353\235\014\071\0\0\0\0'

@@ -13,8 +13,12 @@ know_honesty() {
 	*) ! nix_at_least 2 26 || return 0 ;;
 	esac
 	answer=$state/honesty-$nix_version
-	[ -s "$answer" ] || ask_honesty >"$answer"
-	[ "$(cat "$answer")" = silent ] || return 0
+	[ -s "$answer" ] || write "$(ask_honesty)" "$answer"
+	case $(cat "$answer") in
+	honest) return 0 ;;
+	silent) ;;
+	*) fail room 1 ;;
+	esac
 	if program=$(command -v strace); then
 		tracer="$(readlink -f "$program") -f -qq -y -Z -e trace=%%stat,/^readlink"
 		# With it, all that is no question about a file costs nothing.
@@ -44,6 +48,8 @@ ask_honesty() {
 tell_refused() {
 	refused=''
 	[ -n "$tracer" ] || return 0
+	# What is gone tells nothing.
+	[ -e "$share/refused" ] || fail gone 1
 	! grep -q ' = -1 EACCES ' "$share/refused" || refused=yes
 	sed -n 's/^[0-9]* *\(.*\) = -1 EACCES .*/@rebuild refused \1/p' "$share/refused" | sort -u
 }

@@ -7,48 +7,63 @@
 # listen_in: makes $work/said, which takes Nix's log: the files that are evaluated go to $work/evaluated, and to the client
 # only what it wants to hear. Sets $listeners, which end with the log.
 listen_in() {
+	true >"$work/heard"
 	[ "$rb_watches" = yes ] || return 0
-	rm -f "$work/said" "$work/copy"
-	mkfifo "$work/said" "$work/copy"
+	rm -f "$work/said" "$work/copy" "$work/shown"
+	mkfifo "$work/said" "$work/copy" "$work/shown"
 	# Otherwise what is said would be heard late, but all of it.
 	at_once=--line-buffered
 	echo x | grep -q "$at_once" x 2>/dev/null || at_once=''
 	if [ -z "$holder" ]; then
-		log_of_interest >"$work/evaluated" 3<&- 4<&- &
+		{ log_of_interest >"$work/evaluated" || rm -f "$work/heard"; } 3<&- 4<&- &
 	else
-		log_of_interest 3<&- 4<&- | tee "$work/evaluated" 3<&- 4<&- | hold_as_it_comes 3<&- 4<&- &
+		{ log_of_interest || rm -f "$work/heard"; } 3<&- 4<&- |
+			{ tee "$work/evaluated" || rm -f "$work/heard"; } 3<&- 4<&- | hold_as_it_comes 3<&- 4<&- &
 	fi
 	listeners=$!
+	# Not a pipeline: each is known by its number, and waits for no log if the run ends before there is one.
+	tee "$work/copy" <"$work/said" >"$work/shown" 3<&- 4<&- 6<&- &
+	listeners="$listeners $!"
 	# shellcheck disable=SC2086 # a word, or none
-	tee "$work/copy" <"$work/said" 3<&- 6<&- |
-		grep $at_once -a -v -E "^@nix \\{\"action\":\"(msg|start)\",.*\"level\":[$rb_hidden-9],\"" 3<&- 4<&- 6<&- &
+	grep $at_once -a -v -E "^@nix \\{\"action\":\"(msg|start)\",.*\"level\":[$rb_hidden-9],\"" <"$work/shown" 3<&- 4<&- 6<&- &
 	listeners="$listeners $!"
 }
 log_of_interest() {
 	# All of it is text, whatever bytes others have written between.
 	# shellcheck disable=SC2086 # a word, or none
-	grep $at_once -a -F -e '"evaluating file ' -e "instantiated '" -e "copied source '" -e 'is not valid' <"$work/copy"
+	grep $at_once -a -F -e '"evaluating file ' -e "instantiated '" -e "copied source '" -e 'is not valid' <"$work/copy" ||
+		[ $? = 1 ]
 }
 
-# files_here: where the evaluated files are on this machine, below $state, one a line; and back.
+# was_heard: whether all of it was written down, and is still there: it is not where a disk is full, or where somebody has taken
+# away this run's directory, and the view with it.
+was_heard() {
+	[ -e "$work/heard" ]
+}
+
+# files_here: where the evaluated files are on this machine, below $state, one a line; and back. As with all lists here, one that
+# cannot be written whole (status 1) is none: what it lacks would not be asked for.
 files_here() {
-	while IFS= read -r name; do
-		[ ! -e "$state/trees/$name" ] || [ -e "/nix/store/$name" ] || printf 's|^/nix/store/%s|trees/%s|;t\n' "$name" "$name"
-	done <"$share/trees" >"$work/places"
-	printf 's|^/nix/store/|&|;t\ns|^/|mirrors/%s/|\n' "$mirror" >>"$work/places"
+	{
+		while IFS= read -r name; do
+			[ ! -e "$state/trees/$name" ] || [ -e "/nix/store/$name" ] ||
+				printf 's|^/nix/store/%s|trees/%s|;t\n' "$name" "$name"
+		done <"$share/trees"
+		printf 's|^/nix/store/|&|;t\ns|^/|mirrors/%s/|\n' "$mirror"
+	} | cat >"$work/places" || return 1
 	{
 		[ -z "$rb_entry" ] || printf '%s\n' "$rb_entry"
 		# Its own, in brackets of either kind, are no files.
 		sed -n -e '/"msg":"evaluating file /!d' -e "s/.*\"msg\":\"evaluating file '\\(.*\\)'\"}\$/\\1/" -e 's/\\"/"/g' -e 's/\\\\/\\/g' \
 			-e '/^</d' -e '/^«nix-internal»/d' -e p "$work/evaluated"
-	} | sort -u >"$work/named"
-	follow_links
+	} | sort -u >"$work/named" || return 1
+	follow_links || return 1
 	sort -u "$work/named" | sed -f "$work/places"
 }
 
 # follow_links: in $work/named, the client's links that are directories on the way, which lead elsewhere on this machine.
 follow_links() {
-	(cd "$state/mirrors/$mirror" && find . -type l 2>/dev/null | sed 's|^\.||;s|$|/|') >"$work/links"
+	(cd "$state/mirrors/$mirror" && find . -type l 2>/dev/null | sed 's|^\.||;s|$|/|') >"$work/links" || return 1
 	[ -s "$work/links" ] || return 0
 	rounds=0
 	while [ "$rounds" -lt 40 ]; do
@@ -60,9 +75,9 @@ follow_links() {
 			*) target=${link%/*/}/$target ;;
 			esac
 			printf 's|^%s|%s/|\n' "$(quoted_for_sed "$link")" "$(quoted_for_sed "${target%/}")"
-		done >"$work/rules"
+		done | cat >"$work/rules" || return 1
 		[ -s "$work/rules" ] || return 0
-		sed -f "$work/rules" -e ':again' -e 's|/[^/]*/\.\./|/|;t again' "$work/named" >"$work/followed"
+		sed -f "$work/rules" -e ':again' -e 's|/[^/]*/\.\./|/|;t again' "$work/named" >"$work/followed" || return 1
 		! cmp -s "$work/named" "$work/followed" || return 0
 		mv "$work/followed" "$work/named"
 	done
@@ -78,34 +93,35 @@ in_files() { (cd "$state" && tr '\n' '\0' | LC_ALL=C xargs -0 -r grep -a "$@" --
 tell_variables() {
 	told=''
 	[ "$rb_watches" = yes ] || return 0
-	tell_home
-	files_here >"$work/files"
+	tell_home || return 1
+	files_here >"$work/files" || return 1
 	# By fixed words first: there are thousands of files.
 	in_files -lF -e getEnv -e maybeEnv -e from-env.nix <"$work/files" 2>"$work/unseen" |
-		in_files -HE 'getEnv|maybeEnv|from-env\.nix' >"$work/uses" 2>/dev/null
+		in_files -HE 'getEnv|maybeEnv|from-env\.nix' 2>/dev/null | cat >"$work/uses" || return 1
 	# An argument that is one text: neither the first piece of one, nor with anything in it that Nix would read.
 	literal='(getEnv|maybeEnv|from-env\.nix)[[:space:]]*("[^"$\\]*"|\([[:space:]]*"[^"$\\]*"[[:space:]]*\))'
 	# One that passes on no more than names, of what has a name itself.
 	inherit='inherit[[:space:]]*(\([[:space:]]*[A-Za-z0-9_.-]+[[:space:]]*\))?[^;=()]*;'
-	grep -a -oE "$literal" "$work/uses" | sed 's/^[^"]*"//;s/".*//' | sort -u >"$work/asked"
-	head -n 1 "$work/exports" | sed 's/^# withheld//' | tr ' ' '\n' | grep . | sort -u >"$work/withheld"
-	comm -12 "$work/asked" "$work/withheld" >"$work/missed"
+	grep -a -oE "$literal" "$work/uses" | sed 's/^[^"]*"//;s/".*//' | sort -u >"$work/asked" || return 1
+	head -n 1 "$work/exports" | sed 's/^# withheld//' | tr ' ' '\n' | grep . | sort -u >"$work/withheld" || return 1
+	comm -12 "$work/asked" "$work/withheld" >"$work/missed" || return 1
 	# Where the name is no text there: any that the files have could be meant. Two files of a package collection give to
 	# getEnv what others give to them by name, and those are looked for above.
-	sed -n -e 's|/pkgs/top-level/[^/]*$||p' -e 's|/nixos/lib/eval-config\.nix$||p' "$work/files" | sort -u >"$work/collections"
+	sed -n -e 's|/pkgs/top-level/[^/]*$||p' -e 's|/nixos/lib/eval-config\.nix$||p' "$work/files" | sort -u >"$work/collections" || return 1
 	{
 		# A comment, but not what looks like one in a text that has values in it.
 		sed -E -e "s/$literal//g" -e '/^[^:]*:[[:space:]]*#([^$]|\$[^{])*$/d' -e "s/$inherit//g" "$work/uses" |
 			own_uses | sed 's/:.*//'
 		# What cannot be read here may ask for anything.
 		sed -n 's/^grep: \(.*\): [^:]*$/\1/p' "$work/unseen"
-	} | sort -u | head -n 100 >"$work/computing"
+	} | sort -u | head -n 100 >"$work/computing" || return 1
 	[ -s "$work/missed" ] || [ -s "$work/computing" ] || return 0
 	told=yes
 	sed 's/^/@rebuild asked-for /' "$work/missed"
 	[ -s "$work/computing" ] || return 0
 	names_there <"$work/computing" | sed 's/^/@rebuild computes /'
-	own_words | sed 's/^/@rebuild word /'
+	own_words >"$work/told" || return 1
+	sed 's/^/@rebuild word /' "$work/told"
 }
 
 # own_uses: those that count, of what remains without the literal ones.
@@ -133,20 +149,20 @@ is_inherited() {
 # own_words: of all files outside of package collections, what may be a name that was not sent, or a piece of one. A name may
 # also come from a file that is no Nix file; but not from git's own, of which the samples alone have all letters.
 own_words() {
+	sed 's|$|/|' "$work/collections" >"$work/prefixes" || return 1
 	{
 		if [ -s "$work/collections" ]; then
-			sed 's|$|/|' "$work/collections" >"$work/prefixes"
 			grep -a -v -F -f "$work/prefixes" "$work/files"
 		else
 			cat "$work/files"
 		fi
 		[ "$rb_tell_unread" = no ] || (cd "$state" && find "mirrors/$mirror" -name .git -prune -o -type f ! -perm 0 -size -1024k -print 2>/dev/null)
-	} | sort -u | in_files -ohE '[A-Za-z0-9_]+' 2>/dev/null | sort -u >"$work/words"
+	} | sort -u | in_files -ohE '[A-Za-z0-9_]+' 2>/dev/null | sort -u >"$work/words" || return 1
 	# Without its last letters, of all that is left without its first.
-	sed -n ':next;p;s/^.//;t next' "$work/withheld" | sed -n ':next;p;s/.$//;t next' | sort -u >"$work/pieces"
-	comm -12 "$work/words" "$work/pieces"
+	sed -n ':next;p;s/^.//;t next' "$work/withheld" | sed -n ':next;p;s/.$//;t next' | sort -u >"$work/pieces" || return 1
+	comm -12 "$work/words" "$work/pieces" || return 1
 	! grep -xE 'toUpper|toLower' "$work/words" || {
-		tr '[:upper:]' '[:lower:]' <"$work/pieces" | sort -u >"$work/lower"
+		tr '[:upper:]' '[:lower:]' <"$work/pieces" | sort -u >"$work/lower" || return 1
 		tr '[:upper:]' '[:lower:]' <"$work/words" | sort -u | comm -12 - "$work/lower"
 	}
 }
@@ -155,7 +171,7 @@ own_words() {
 # is one.
 tell_home() {
 	[ "$tilde" = yes ] && [ "$rb_watches" = yes ] || return 0
-	files_here >"$work/files"
+	files_here >"$work/files" || return 1
 	# shellcheck disable=SC2088 # as it stands there
 	in_files -lF '~/' <"$work/files" 2>/dev/null | while IFS= read -r file; do
 		if (cd "$state" && HOME=/nowhere-of-rebuild "$nix_bin/nix-instantiate" --parse "./$file") 2>/dev/null |
@@ -180,5 +196,5 @@ set_home() {
 	{
 		printf 'rebuild-client:x:%s:%s::%s:/bin/sh\n' "$user" "$(id -g)" "$rb_home"
 		cat /etc/passwd
-	} >"$share/passwd"
+	} | cat >"$share/passwd" || fail room 1
 }

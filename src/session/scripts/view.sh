@@ -89,7 +89,8 @@ fill() {
 }
 
 # This machine's own, at the same places in the view, but the client's own files where it has sent them. Few programs for
-# all of it, not some for each: every run waits for this. No blank is in any of these paths.
+# all of it, not some for each: every run waits for this. No blank is in any of these paths, which are relative, as one may
+# be in the home's.
 parents='' links='' files='' table='' shared=''
 for directory in $large; do
 	table="$table$fixed$directory $mirror$directory none bind 0 0
@@ -100,27 +101,27 @@ for path in $own; do
 		continue
 	elif [ -d ".both$path" ]; then
 		shared="$shared $path" parents="$parents .evaluators$path"
-		table="$table$(readlink -f "$path") $mirror/.evaluators$path none rbind 0 0
+		table="$table$(readlink -f "$path") ./.evaluators$path none rbind 0 0
 "
 	elif [ "$path" = /etc/passwd ] && [ -f "$share/passwd" ]; then
 		# One that knows where the client's home is.
 		files="$files $path"
-		table="$table$share/passwd $mirror$path none bind 0 0
+		table="$table$share/passwd .$path none bind 0 0
 "
 	elif [ -d "$path" ] && [ ! -L "$path" ]; then
 		parents="$parents .$path"
-		table="$table$path $mirror$path none rbind 0 0
+		table="$table$path .$path none rbind 0 0
 "
 	elif [ -f "$path" ] && [ -L "$path" ] && [ "${path%/*}" = /etc ]; then
 		# What it leads to: links on the way may be the client's in the view.
 		files="$files $path"
-		table="$table$(readlink -f "$path") $mirror$path none bind 0 0
+		table="$table$(readlink -f "$path") .$path none bind 0 0
 "
 	elif [ -L "$path" ]; then
 		parents="$parents .${path%/*}" links="$links $path"
 	else
 		parents="$parents .${path%/*}" files="$files $path"
-		table="$table$path $mirror$path none bind 0 0
+		table="$table$path .$path none bind 0 0
 "
 	fi
 done
@@ -139,7 +140,7 @@ mount -a -T "$share/mounts"
 mount --bind "$state/nix-cache" ".$share/cache"
 # Nix's own programs, where they lie at a place that is the client's in the view (evaluate.sh).
 if [ -s "$share/lent" ]; then
-	sed "s: $share: $mirror$share:" "$share/lent" >"$share/lent.here"
+	sed "s: $share: .$share:" "$share/lent" >"$share/lent.here"
 	mount -a -T "$share/lent.here"
 fi
 for name in tmp trace; do mount --bind "${mirror%/*}/$name" ".$share/$name"; done

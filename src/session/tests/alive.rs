@@ -6,7 +6,6 @@ use std::process::{Child, ChildStdin, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use nix::errno::Errno;
 use nix::sys::signal::{Signal, kill, killpg};
 use nix::unistd::Pid;
 
@@ -43,14 +42,26 @@ fn id(child: &Child) -> Pid {
     Pid::from_raw(i32::try_from(child.id()).unwrap())
 }
 
+/// Whether a process of this group is on. Who has ended is in /proc until its heir has waited for it, and the first process
+/// of a container may take seconds to that.
+fn is_anybody_in(group: Pid) -> bool {
+    let processes = std::fs::read_dir("/proc").unwrap().flatten();
+    let states = processes.filter_map(|entry| std::fs::read_to_string(entry.path().join("stat")).ok());
+    let mut states = states.filter_map(|stat| {
+        // The name, in brackets, may have anything in it.
+        let mut words = stat.rsplit_once(") ")?.1.split(' ').map(str::to_owned);
+        Some((words.next()?, words.nth(1)?))
+    });
+    states.any(|(state, number)| state != "Z" && number == group.to_string())
+}
+
 /// Both streams end, and no process is left; within a time that no sleep that was begun takes.
 fn leaves_nothing(child: Child, within: Duration) -> (String, String) {
     let group = id(&child);
     let begin = Instant::now();
     let output = child.wait_with_output().unwrap();
     assert!(begin.elapsed() < within, "its streams are held: {:?}", begin.elapsed());
-    // Who has been ended is there until its heir has waited for it.
-    while killpg(group, None) != Err(Errno::ESRCH) {
+    while is_anybody_in(group) {
         assert!(begin.elapsed() < within, "something is left");
         thread::sleep(Duration::from_millis(5));
     }

@@ -11,7 +11,7 @@ const SCRIPTS: [&str; 4] = [
      own() { \"$@\"; }
      event() { echo \"@rebuild $*\"; }
      fail() { echo \"failed $*\"; exit 1; }
-     frames() { :; }
+     take() { : >\"$1\"; }
      unpack() { tar -cf - -C \"$files\" . | tar -xf - -C \"$1\"; }
      nix_bin=$PWD/nix-bin state=$PWD/cache/client
      trap 'rm -rf \"$share\"' EXIT\n",

@@ -4,5 +4,6 @@ mod alive;
 mod emulation;
 mod kept;
 mod large;
+mod room;
 mod roots;
 mod variables;

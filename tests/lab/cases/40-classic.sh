@@ -490,14 +490,14 @@ case_classic_a_directory_of_many_files() {
 	sh_on builder "$kept | wc -l"
 	expect_equal "$output" "$names"
 	# An error makes none of it be sent anew.
-	after <<<'cp configuration.nix /srv/good.nix; echo "{ ... }: throw \"no\"" >configuration.nix; echo 12 >a*/data/file-12'
+	after <<<'cp configuration.nix /srv/good.nix; echo "{ ... }: throw \"no\"" >configuration.nix; echo 12 >"a *b/data/file-12"'
 	on pi rebuild dry-build --eval-on builder
 	expect_failure
-	after <<<'cp /srv/good.nix configuration.nix; echo more >a*/data/file-13'
+	after <<<'cp /srv/good.nix configuration.nix; echo more >"a *b/data/file-13"'
 	expect_another_derivation
 	[[ ! "$errors" =~ sent\ [0-9]{3} ]] || fail "much was sent anew: $errors"
 	# Two at once, from the same beginning; then it is there by its names only.
-	after <<<'echo at once >a*/data/file-14
+	after <<<'echo at once >"a *b/data/file-14"
 		rebuild dry-build --eval-on builder -v >/tmp/one 2>&1 & one=$!
 		rebuild dry-build --eval-on builder -v >/tmp/two 2>&1; wait $one'
 	expect_another_derivation

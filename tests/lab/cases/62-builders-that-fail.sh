@@ -179,3 +179,34 @@ none_left() {
 	[ -z "$(lab on builder -- pgrep -u builder -f 'nix-store|nix copy|sshd' </dev/null)" ] &&
 		lab on builder -- sh -c 'set -- /home/builder/.cache/rebuild/*/run.* /dev/shm/rebuild.*; for left; do [ ! -e "$left" ] || exit 1; done' </dev/null
 }
+
+# Wherever that login keeps what it keeps, whatever the name, and whatever else it tells its programs; and where somebody takes it away in the midst of a run, that
+# is the reason, and nothing of what is left counts.
+case_failing_builders_with_a_home_of_their_own() {
+	local own home
+	fresh
+	own=$(lab on pi nix-instantiate '<nixpkgs/nixos>' -A config.system.build.toplevel </dev/null 2>/dev/null)
+	must_on pi touch -d '1 hour' /etc/nixos/configuration.nix
+	for home in 'export TAR_OPTIONS="--exclude=*" GREP_OPTIONS=-v POSIXLY_CORRECT=1 QUOTING_STYLE=c CDPATH=/' \
+		'unset HOME' 'export HOME=relative XDG_CACHE_HOME=relative' $'export XDG_CACHE_HOME="/tmp/a\\\\b  c\td"'; do
+		write_on builder /home/builder/.bashrc <<<"$home"
+		on pi rebuild dry-build --eval-on builder -v
+		expect_status 0
+		note_derivation
+		expect_own_derivation_there builder
+		# tar there has no opinion of the client's clock.
+		expect_lacks "$errors" "in the future"
+	done
+	must_on builder rm /home/builder/.bashrc
+	must_sh_on pi "sed -i 's/system.stateVersion/lab.evalCost.work = 10; &/' /etc/nixos/configuration.nix"
+	start lab on pi -- rebuild build --eval-on builder
+	expect_within 30 lab on builder -- pgrep -x nix-instantiate
+	# What is shut there cannot be taken away.
+	lab on builder -u builder -- rm -rf /home/builder/.cache/rebuild </dev/null 2>/dev/null || :
+	finish
+	expect_status 1
+	expect_contains "$errors" "error: what builder keeps for this run was taken away there meanwhile: nothing of it counts"
+	expect_contains "$errors" "run the same command again"
+	on pi rebuild build --eval-on builder
+	expect_status 0
+}

@@ -8,7 +8,7 @@ echo $$ >"ssh-$$.pid"
 greet() {
 	say hello /usr/bin x86_64-linux
 	say receiving none
-	hear_files >files.tar
+	hear_change >files.tar
 	say need
 	say evaluating
 }
@@ -39,7 +39,7 @@ hear_answer() {
 	hear_files >environment
 	say receiving base
 	hear_files >removed
-	hear_files >>files.tar
+	hear_change >>files.tar
 	say need
 	say evaluating
 }

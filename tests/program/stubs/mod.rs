@@ -51,6 +51,12 @@ hear_script() {
 hear_files() {
 	while read -r size && [ "$size" != 0 ]; do dd bs="$size" count=1 iflag=fullblock 2>/dev/null; done
 }
+# What comes of a change after what has to go: two lists of names, empty where they are few, and the files.
+hear_change() {
+	hear_files >/dev/null
+	hear_files >/dev/null
+	hear_files
+}
 "#;
 
 /// What a copy to a socket comes to: a connection (see [`Partner`]).
