@@ -45,13 +45,13 @@ without_marks() {
 # remembers what was made of it. For a link that breaks first, all of the change is heard before.
 make_of_base() {
 	[ "$base" != none ] && [ -e "$state/mirrors/$base" ] || return 1
-	[ -s "$work/large" ] || copy_base || return 1
+	[ -s "$work/large" ] || copy_of "$state/mirrors/$base" || return 1
 	event receiving base
 	take "$work/removed"
 	hear_names
 	if [ -s "$work/large" ]; then
 		take "$work/added"
-		take_over || copy_base || {
+		take_over || copy_of "$state/mirrors/$base" || {
 			event damaged
 			return 1
 		}
@@ -71,14 +71,21 @@ make_of_base() {
 	}
 }
 take_over() {
+	replaced=$(mktemp -d "$work/replaced.XXXXXXXX") || return 1
 	hold || return 1
-	is_anothers "mirrors/$base" || mv "$state/mirrors/$base" "$work/new" || :
+	is_anothers "mirrors/$base" || mv "$state/mirrors/$base" "$replaced/base" || :
 	let_go
-	[ -e "$work/new" ]
+	[ -e "$replaced/base" ] || return 1
+	# Of much that goes the files go at the end of the run: ext4 is slow to make files where many have just gone.
+	if [ "$(wc -c <"$work/removed")" -gt 16384 ]; then
+		copy_of "$replaced/base"
+	else
+		mv "$replaced/base" "$work/new"
+	fi
 }
 # What cannot be linked, as another user's file, is sent anew.
-copy_base() {
-	own cp -al "$state/mirrors/$base" "$work/new" 2>/dev/null || {
+copy_of() {
+	own cp -al "$1" "$work/new" 2>/dev/null || {
 		own rm -rf "$work/new"
 		return 1
 	}
