@@ -192,7 +192,7 @@ fn everybody_who_reads_is_a_target() {
         "progress/recorded.rs",
         "repl/mod.rs",
         "run/here.rs",
-        "run/make.rs",
+        "run/deploy.rs",
         "run/reach.rs",
         "session/conversation.rs",
         "session/conversation/events.rs",

@@ -137,9 +137,8 @@ pub(super) fn change<W: Write>(output: &mut W, steps: &Steps, counter: &Counter)
         })?;
     }
     let names = Names::of(steps.added.iter());
-    for list in [&names.parents, &names.names] {
-        framed(output, |frames| Ok(frames.write_all(list)?))?;
-    }
+    framed(output, |frames| Ok(names.write_parents(steps.added.iter(), frames)?))?;
+    framed(output, |frames| Ok(names.write_names(steps.added.iter(), frames)?))?;
     framed(output, |frames| {
         let files = steps.added.iter().filter(|(_, entry)| !names.have(entry));
         archive::write_entries(files, frames, counter)

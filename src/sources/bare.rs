@@ -1,6 +1,7 @@
 //! Names of which nothing else goes to the other machine, as a list: in a tar stream each would take a kilobyte.
 
 use std::collections::BTreeSet;
+use std::io::{self, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
@@ -9,42 +10,63 @@ use super::mirror::{Entry, Kind};
 /// Up to so many go among the files: to make them of a list takes some processes more there.
 const FEW: usize = 1000;
 
-/// A list of names, as `make_names` in `session/scripts/mirror.sh` has it. Both parts are paths from the mirror's own
-/// directory, each ended by a NUL.
-#[derive(Debug, Default, PartialEq, Eq)]
+/// Whether the names of a change go as a list. Nothing of it is kept: there may be a hundred thousand.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Names {
-    /// The directories that they are in.
-    pub parents: Vec<u8>,
-    /// The names, each after a letter for what it is there.
-    pub names: Vec<u8>,
+    are_listed: bool,
 }
 
 impl Names {
-    /// Of those that are there by their names only, if they are many; otherwise none of them.
+    /// Those that are there by their names only, if they are many.
     #[must_use]
     pub fn of<'a>(entries: impl Iterator<Item = (&'a Path, &'a Entry)>) -> Self {
-        let shut: Vec<_> = entries
-            .filter_map(|(path, entry)| Some((letter(path, entry)?, path)))
-            .collect();
-        if shut.len() <= FEW {
-            return Self::default();
+        let shut = entries.filter(|(path, entry)| letter(path, entry).is_some());
+        Self {
+            are_listed: shut.count() > FEW,
         }
-        let parents: BTreeSet<&Path> = shut.iter().filter_map(|(_, path)| path.parent()).collect();
-        let mut list = Self::default();
-        for path in parents {
-            list.parents.extend([b".", path.as_os_str().as_bytes(), b"\0"].concat());
+    }
+
+    /// Writes the directories that they are in: paths from the mirror's own directory, each ended by a NUL, as `make_names` in
+    /// `session/scripts/mirror.sh` has them.
+    ///
+    /// # Errors
+    /// When they cannot be written.
+    pub fn write_parents<'a>(
+        self,
+        entries: impl Iterator<Item = (&'a Path, &'a Entry)>,
+        to: &mut impl Write,
+    ) -> io::Result<()> {
+        let parents = self.listed(entries).filter_map(|(_, path)| path.parent());
+        for path in parents.collect::<BTreeSet<&Path>>() {
+            to.write_all(&[b".", path.as_os_str().as_bytes(), b"\0"].concat())?;
         }
-        for (letter, path) in shut {
-            let path = path.as_os_str().as_bytes();
-            list.names.extend([&[letter, b'.'], path, b"\0"].concat());
+        Ok(())
+    }
+
+    /// Writes the names in the same way, each after a letter for what it is there.
+    ///
+    /// # Errors
+    /// When they cannot be written.
+    pub fn write_names<'a>(
+        self,
+        entries: impl Iterator<Item = (&'a Path, &'a Entry)>,
+        to: &mut impl Write,
+    ) -> io::Result<()> {
+        for (letter, path) in self.listed(entries) {
+            to.write_all(&[&[letter, b'.'], path.as_os_str().as_bytes(), b"\0"].concat())?;
         }
-        list
+        Ok(())
+    }
+
+    fn listed<'a>(self, entries: impl Iterator<Item = (&'a Path, &'a Entry)>) -> impl Iterator<Item = (u8, &'a Path)> {
+        let entries = entries.filter(move |_| self.are_listed);
+        entries.filter_map(|(path, entry)| Some((letter(path, entry)?, path)))
     }
 
     /// Whether what is there of a path goes in this list.
     #[must_use]
-    pub fn have(&self, entry: &Entry) -> bool {
-        !self.names.is_empty() && letter(Path::new(""), entry).is_some()
+    pub fn have(self, entry: &Entry) -> bool {
+        self.are_listed && letter(Path::new(""), entry).is_some()
     }
 }
 

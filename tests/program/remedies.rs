@@ -321,7 +321,7 @@ fn an_agent_that_comes_with_the_new_system_is_enough_for_run0() {
 /// Of three things that may be killed there for want of memory, Nix says of its daemon only that it is gone.
 #[test]
 fn what_was_killed_on_a_builder_is_told_with_what_to_do() {
-    let evaluates = "hear_script; say hello /usr/bin x86_64-linux; say receiving none; hear_files >/dev/null; say need; say evaluating";
+    let evaluates = "hear_script; say hello /usr/bin x86_64-linux; say receiving none; hear_change >/dev/null; say need; say evaluating";
     let fell = r#"printf '@nix {"action":"msg","level":0,"msg":"error: Nix daemon disconnected unexpectedly (maybe it crashed?)"}\n'"#;
     // Of Nix 2.8.
     let (gone, old) = (
@@ -522,10 +522,10 @@ fn a_file_that_this_user_may_not_read_is_said_so() {
         stage.stub(
             "ssh",
             "hear_script
-             say hello /usr/bin x; say receiving none; hear_files >files.tar; say need; say evaluating
+             say hello /usr/bin x; say receiving none; hear_change >files.tar; say need; say evaluating
              cat error; echo; say evaluation-failed 1
              while read -r word rest && [ \"$word\" != stop ]; do
-                hear_files >environment; say receiving base; hear_files >removed; hear_files >more.tar; say need; say evaluating
+                hear_files >environment; say receiving base; hear_files >removed; hear_change >more.tar; say need; say evaluating
                 case $word in
                 open) cat looked; say looked-around ;;
                 *) cat error; echo; say evaluation-failed 1 ;;

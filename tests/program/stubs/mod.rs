@@ -54,7 +54,7 @@ hear_files() {
 # What comes of a change after what has to go: two lists of names, empty where they are few, and the files.
 hear_change() {
 	hear_files >/dev/null
-	hear_files >/dev/null
+	hear_files >names
 	hear_files
 }
 "#;
