@@ -3,6 +3,7 @@
 use std::fmt;
 
 use crate::harmless::{self, Colours};
+use crate::host::{Host, NoHost};
 
 /// A failure whose text is meant for the user: what failed and where, what to do about it, and the exit status.
 ///
@@ -13,7 +14,7 @@ pub struct Failure {
     message: String,
     remedy: Option<String>,
     code: u8,
-    unreachable: Option<String>,
+    unreachable: Option<Host>,
 }
 
 impl Failure {
@@ -46,10 +47,10 @@ impl Failure {
         self
     }
 
-    /// It is that this machine, as a host is shown, cannot be reached at all: nothing has been begun there.
+    /// It is that this machine cannot be reached at all: nothing has been begun there.
     #[must_use]
-    pub fn of_unreachable(mut self, host: impl Into<String>) -> Self {
-        self.unreachable = Some(host.into());
+    pub fn of_unreachable(mut self, host: &Host) -> Self {
+        self.unreachable = Some(host.clone());
         self
     }
 
@@ -62,8 +63,8 @@ impl Failure {
 
     /// The machine that cannot be reached, if it is that.
     #[must_use]
-    pub fn unreachable(&self) -> Option<&str> {
-        self.unreachable.as_deref()
+    pub fn unreachable(&self) -> Option<&Host> {
+        self.unreachable.as_ref()
     }
 
     /// The process's exit status.
@@ -76,6 +77,12 @@ impl Failure {
     #[must_use]
     pub fn remedy(&self) -> Option<&str> {
         self.remedy.as_deref()
+    }
+}
+
+impl From<NoHost> for Failure {
+    fn from(no_host: NoHost) -> Self {
+        Self::usage(no_host.message).with_remedy(no_host.remedy)
     }
 }
 

@@ -4,10 +4,24 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::net::Ipv6Addr;
 
-use crate::failure::Failure;
-
 /// What a host may look like, for messages.
 const FORMS: &str = "a host is [user@]host or ssh://[user@]host[:port], an IPv6 address stands in brackets";
+
+/// Why a text names no host, and what does. It becomes a `Failure`, which knows hosts, and not the other way round.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NoHost {
+    /// What is wrong with it.
+    pub message: String,
+    /// What to write.
+    pub remedy: String,
+}
+
+impl NoHost {
+    fn new(message: String, remedy: impl Into<String>) -> Self {
+        let remedy = remedy.into();
+        Self { message, remedy }
+    }
+}
 
 /// Another machine, as the user names it. Two of them are the same if user, name and port are.
 ///
@@ -28,15 +42,18 @@ impl Host {
     ///
     /// # Errors
     /// When the text is nothing that ssh takes as a host.
-    pub fn parse(text: &str) -> Result<Self, Failure> {
+    pub fn parse(text: &str) -> Result<Self, NoHost> {
         let (is_uri, rest) = match text.split_once("://") {
             Some(("ssh" | "ssh-ng", rest)) => (true, rest),
             Some((scheme, _)) => {
-                return Err(Failure::usage(format!("host '{text}': cannot connect by {scheme}://")).with_remedy(FORMS));
+                return Err(NoHost::new(
+                    format!("host '{text}': cannot connect by {scheme}://"),
+                    FORMS,
+                ));
             }
             None => (false, text),
         };
-        let no_host = || Failure::usage(format!("host '{text}' is not a host name")).with_remedy(FORMS);
+        let no_host = || NoHost::new(format!("host '{text}' is not a host name"), FORMS);
         let (user, address) = match rest.rsplit_once('@') {
             Some((user, address)) => (Some(user), address),
             None => (None, rest),
@@ -49,8 +66,8 @@ impl Host {
         let port = port.map(read).transpose()?;
         if port.is_some() && !is_uri {
             // To ssh it would be a part of the name.
-            let failure = Failure::usage(format!("host '{text}': a port has no place there"));
-            return Err(failure.with_remedy(format!("write ssh://{text}")));
+            let message = format!("host '{text}': a port has no place there");
+            return Err(NoHost::new(message, format!("write ssh://{text}")));
         }
         Ok(Self {
             user: user.map(str::to_owned),
@@ -160,7 +177,7 @@ impl Place {
     ///
     /// # Errors
     /// As [`Host::parse`].
-    pub fn read(text: &str, own: &OwnNames) -> Result<Self, Failure> {
+    pub fn read(text: &str, own: &OwnNames) -> Result<Self, NoHost> {
         if text.is_empty() {
             return Ok(Self::Here);
         }
@@ -174,7 +191,7 @@ impl Place {
 
     /// The same where ssh leads no name elsewhere.
     #[cfg(any(test, fuzzing))]
-    pub(crate) fn parse(text: &str, own_name: &str) -> Result<Self, Failure> {
+    pub(crate) fn parse(text: &str, own_name: &str) -> Result<Self, NoHost> {
         Self::read(text, &OwnNames::new(own_name))
     }
 
@@ -301,7 +318,7 @@ fn is_user(text: &str) -> bool {
 mod tests {
     use super::*;
 
-    fn parse(text: &str) -> Result<Place, Failure> {
+    fn parse(text: &str) -> Result<Place, NoHost> {
         Place::parse(text, "pi.lan")
     }
 
@@ -459,7 +476,7 @@ mod tests {
             "b;x",
             "`x`@b",
         ] {
-            let failure = parse(text).expect_err(text);
+            let failure = crate::failure::Failure::from(parse(text).expect_err(text));
             assert_eq!(failure.code(), 2, "{text}");
         }
     }
@@ -468,7 +485,7 @@ mod tests {
     fn a_port_needs_an_address_of_its_own() {
         for text in ["b:2222", "me@b:2222", "[::1]:22"] {
             let failure = parse(text).unwrap_err();
-            assert_eq!(failure.remedy(), Some(format!("write ssh://{text}").as_str()));
+            assert_eq!(failure.remedy, format!("write ssh://{text}"));
         }
     }
 }

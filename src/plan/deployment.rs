@@ -159,7 +159,7 @@ to see what would change: rebuild build --diff",
 }
 
 fn place(text: Option<&str>, facts: &Facts) -> Result<Option<Place>, Failure> {
-    text.map(|text| Place::read(text, &facts.own)).transpose()
+    Ok(text.map(|text| Place::read(text, &facts.own)).transpose()?)
 }
 
 fn verb_name(verb: Verb) -> String {

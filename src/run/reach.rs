@@ -128,10 +128,9 @@ fn late(making: &Making, untried: &IfUnreachable) -> Vec<Host> {
 
 /// The evaluator or builder that the failure says cannot be reached.
 fn missing(making: &Making, failure: &Failure) -> Option<Host> {
-    let name = failure.unreachable()?;
+    let host = failure.unreachable()?;
     let hosts = [making.evaluator.host(), making.builder.host()];
-    let mut hosts = hosts.into_iter().flatten();
-    hosts.find(|host| host.to_string() == name).cloned()
+    hosts.contains(&Some(host)).then(|| host.clone())
 }
 
 /// What this machine does instead.
@@ -207,7 +206,9 @@ mod tests {
     /// Otherwise `--if-unreachable local` would evaluate here a second time, after the long work.
     #[test]
     fn a_machine_that_was_reached_is_not_unreachable_later() {
-        let failure = Failure::new("b cannot be reached").of_unreachable("b").with_code(255);
+        let place = Place::parse("b", "pi").unwrap();
+        let failure = Failure::new("b cannot be reached");
+        let failure = failure.of_unreachable(place.host().unwrap()).with_code(255);
         let error = link_broke(anyhow::Error::from(failure).context("this machine → b"));
         let failure = error.downcast_ref::<Failure>().unwrap();
         assert_eq!((failure.unreachable(), failure.code()), (None, 255));

@@ -76,7 +76,7 @@ pub fn no_session(host: &Host, code: u8, text: &str) -> Failure {
     let message = detail.map_or(what.clone(), |detail| format!("{what} ({detail})"));
     let failure = Failure::new(message).with_remedy(remedy).with_code(code);
     if no_connection.is_some() {
-        failure.of_unreachable(host.to_string())
+        failure.of_unreachable(host)
     } else {
         failure
     }
@@ -204,7 +204,7 @@ mod tests {
             let text = format!("ssh: Could not resolve hostname {name}: {why}\r\nand more");
             let failure = no_session(&host(), 255, &text);
             assert!(failure.to_string().starts_with(expected), "{failure}");
-            assert_eq!(failure.unreachable(), Some("me@builder"));
+            assert_eq!(failure.unreachable(), Some(&host()));
         }
     }
 
@@ -224,7 +224,7 @@ mod tests {
             "ssh: connect to host jump port 22: Connection refused\nConnection closed by UNKNOWN port 65535",
         ] {
             let failure = no_session(&host(), 255, text);
-            assert_eq!(failure.unreachable(), Some("me@builder"), "{text}");
+            assert_eq!(failure.unreachable(), Some(&host()), "{text}");
             assert!(
                 ["cannot be reached", "is known by", "no name server"]
                     .iter()
