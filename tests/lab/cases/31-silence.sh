@@ -57,7 +57,7 @@ case_a_build_that_prints_one_long_line() {
 # gives it up. What comes back goes on.
 case_a_link_that_says_nothing_in_a_quiet_evaluation() {
 	fresh
-	must_sh_on pi "sed -i 's/system.stateVersion/lab.evalCost.work = 25; &/' /etc/nixos/configuration.nix"
+	must_sh_on pi "sed -i 's/system.stateVersion/lab.evalCost.work = 80; &/' /etc/nixos/configuration.nix"
 	at_screen 80 pi root rebuild build --eval-on builder
 	expect_within 60 screen_matches 'evaluating on builder +1[0-9] s'
 	expect_lacks "$(screen)" "nothing has come"
@@ -66,7 +66,7 @@ case_a_link_that_says_nothing_in_a_quiet_evaluation() {
 	expect_within 5 screen_matches '^  nothing has come from builder for 9 s$'
 	join_again pi builder
 	expect_within 30 screen_lacks "nothing has come"
-	screen_ends 60
+	screen_ends 240
 	expect_status 0
 	expect_matches "$output" '/nix/store/[a-z0-9]{32}-nixos-system-pi-'
 	expect_lacks "$output" "nothing has come"
