@@ -3,7 +3,7 @@
 # names it.
 
 # shellcheck source=/dev/null
-. "$LAB/cases/40-classic.sh"
+. "$LAB/classic.sh"
 
 # expect_refused TEXT... [-- NAME=VALUE... FLAG...] : nothing is given, and each TEXT is said.
 expect_refused() {
