@@ -2,9 +2,10 @@
 //!
 //! The way of a run: [`cli`] reads the command line, [`settings`] say what it leaves unsaid, [`plan`] makes a plain value
 //! of both, [`run`] carries it out. Another machine's part goes through [`session`], with the files that [`sources`] found;
-//! what is changed is a [`target`]. What there is to see goes to [`progress`] as events; every process is started by
+//! a target is changed by [`activation`]. What there is to see goes to [`progress`] as events; every process is started by
 //! [`process`], every line printed by [`output`]. `docs/design.md` says why.
 
+pub mod activation;
 pub mod candidates;
 pub mod cli;
 pub mod context;
@@ -36,6 +37,5 @@ pub mod ssh;
 pub mod store_path;
 pub mod surroundings;
 pub mod table;
-pub mod target;
 pub mod vocabulary;
 pub mod written;

@@ -48,7 +48,7 @@ fn every_event_of_a_builder_is_in_the_table() {
 
 #[test]
 fn every_event_of_a_target_is_in_the_table() {
-    let mut said = said("src/target/scripts");
+    let mut said = said("src/activation/scripts");
     // These two are said before root's script comes.
     for word in ["ready", "go"] {
         assert!(said.remove(word), "{word}");

@@ -203,7 +203,7 @@ fn everybody_who_reads_is_a_target() {
         "sources/guard.rs",
         "ssh/mod.rs",
         "ssh/needs.rs",
-        "target/session.rs",
+        "activation/session.rs",
         "candidates/mod.rs",
     ];
     let source = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src");

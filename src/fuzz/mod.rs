@@ -12,7 +12,7 @@ use crate::sources::literals::Literals;
 use crate::sources::search_path::SearchPath;
 use crate::store_path::StorePath;
 use crate::surroundings::Surroundings;
-use crate::{candidates, difference, generations, process, progress, session, settings, sources, ssh, target};
+use crate::{activation, candidates, difference, generations, process, progress, session, settings, sources, ssh};
 
 #[cfg(test)]
 mod driver;
@@ -44,7 +44,7 @@ pub fn targets() -> Vec<Target> {
         settings::fuzz::TARGETS,
         sources::fuzz::TARGETS,
         ssh::fuzz::TARGETS,
-        target::fuzz::TARGETS,
+        activation::fuzz::TARGETS,
     ]
     .concat()
 }

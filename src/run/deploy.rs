@@ -9,6 +9,9 @@ use super::leg::{Made, Maker, bring};
 use super::reach::{Reach, link_broke};
 use super::report::report;
 use super::{question, upgrade};
+use crate::activation::{
+    self, Change, Connection, Incomplete, Inquiry, ProfileChange, Receives, Subject, Target, Wants,
+};
 use crate::context::Context;
 use crate::difference::NextBoot;
 use crate::failure::{Declined, Failure};
@@ -19,7 +22,6 @@ use crate::plan::{Activation, Deed, Deployment, Kind, Leg, Making, Origin, Step}
 use crate::progress::{Event, Phase};
 use crate::session::CannotEvaluate;
 use crate::store_path::StorePath;
-use crate::target::{self, Change, Connection, Incomplete, Inquiry, ProfileChange, Receives, Subject, Target, Wants};
 
 /// Does what the plan says. Prints the resulting path, and nothing else, to stdout.
 ///
@@ -336,7 +338,7 @@ impl<'a> Run<'a> {
         };
         let system = self.system()?.clone();
         let profile = self.profile_change(planned);
-        let activation = target::Activation {
+        let activation = activation::Activation {
             specialisation: planned.specialisation.clone(),
             action: planned.action,
             install_bootloader: planned.install_bootloader,

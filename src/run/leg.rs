@@ -6,6 +6,7 @@ use tempfile::TempDir;
 use super::elsewhere::{Delivery, Errand};
 use super::here::{Here, through};
 use super::nix_here;
+use crate::activation::{self, Target};
 use crate::context::Context;
 use crate::daemon::Daemon;
 use crate::failure::Failure;
@@ -17,7 +18,6 @@ use crate::session::Answer;
 use crate::session::relay::Relay;
 use crate::session::request::Goal;
 use crate::store_path::StorePath;
-use crate::target::{self, Target};
 
 /// What a leg has made, and what keeps it from being collected where it is needed next, until this is dropped.
 pub(super) struct Made {
@@ -87,7 +87,7 @@ impl Maker<'_> {
     /// nixos-rebuild's `--build-host`: the derivation goes there with all that it is made from.
     fn send_derivation(&self, here: &Here, derivation: &StorePath, builder: &Host) -> Result<Relay> {
         self.context.tell(Event::Detail(format!("derivation: {derivation}")));
-        let relay = Relay::new(target::daemon_of(builder, &self.context.ssh)?)?;
+        let relay = Relay::new(activation::daemon_of(builder, &self.context.ssh)?)?;
         here.send(Cargo::Derivation(derivation), &relay, builder)
             .with_context(|| format!("this machine → {builder}{}", said(&relay)))?;
         Ok(relay)
@@ -140,7 +140,7 @@ impl Maker<'_> {
         match &leg.to {
             None => Ok(None),
             Some(Place::There(builder)) if leg.deed == Deed::Evaluate => {
-                target::daemon_of(builder, &self.context.ssh).map(Some)
+                activation::daemon_of(builder, &self.context.ssh).map(Some)
             }
             // What is only evaluated comes here to be built, whoever the target is.
             Some(Place::Here) if self.plan.target != Place::Here => Ok(Some(Daemon::own(self.context.around))),

@@ -4,13 +4,13 @@ use std::ffi::OsString;
 
 use anyhow::Result;
 
+use crate::activation::{self, Connection};
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::host::{Host, Place};
 use crate::plan::{IfUnreachable, Making};
 use crate::process::quote::shell_word;
 use crate::progress::Event;
-use crate::target::{self, Connection};
 use crate::vocabulary::Fallback;
 
 /// The machines of which nobody knows yet whether they can be reached.
@@ -36,7 +36,7 @@ impl<'a> Reach<'a> {
     pub(super) fn try_out(&mut self, making: &mut Making, context: &Context) -> Result<Vec<Connection>> {
         let mut connections = Vec::new();
         for host in late(making, &self.untried) {
-            match target::reach(&host, context) {
+            match activation::reach(&host, context) {
                 Ok(connection) => {
                     self.untried.hosts.retain(|untried| *untried != host);
                     connections.push(connection);

@@ -4,11 +4,11 @@ use std::path::Path;
 
 use anyhow::Result;
 
+use crate::activation::RootHere;
 use crate::directory;
 use crate::output;
 use crate::plan::{Channels, argv};
 use crate::process::signals::Signals;
-use crate::target::RootHere;
 
 /// Where they are, whoever asks for it.
 const CHANNELS: &str = "/nix/var/nix/profiles/per-user/root/channels";

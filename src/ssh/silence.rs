@@ -6,7 +6,7 @@ use crate::host::Host;
 use crate::progress::Event;
 
 /// What a script says every few seconds, as a line, and only to be heard (`live` in `session/scripts/channel.sh`, `follow` in
-/// `target/scripts/root.sh`).
+/// `activation/scripts/root.sh`).
 pub const ALIVE: &str = "@rebuild alive";
 
 /// After so long a silence it is said: two of those words have not come.

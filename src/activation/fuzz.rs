@@ -5,7 +5,7 @@ use crate::fuzz::Target;
 
 pub(crate) const TARGETS: &[Target] = &[Target {
     name: "a target's events",
-    files: &["target/reply.rs"],
+    files: &["activation/reply.rs"],
     examples: &[
         b"@rebuild hello 1000",
         b"@rebuild current /run/a /run/b",
