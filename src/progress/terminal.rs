@@ -80,7 +80,7 @@ impl Observer for Terminal {
         let mut screen = lock(&self.screen);
         let lines = screen.watches.see(machine, event, Instant::now());
         screen.waiting.extend(lines);
-        // Where nothing is live, somebody else may write next: before him.
+        // Where nothing is live, somebody else may write next: before them.
         if !screen.watches.shown().is_going() {
             screen.clear();
         } else if screen.waiting.len() >= WAITING {

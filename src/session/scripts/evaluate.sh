@@ -166,8 +166,8 @@ evaluate_closed() {
 
 # evaluate: sets $drv, or tells the value. Whatever of the client's is not here is shut (view.sh), so an evaluation that
 # comes to its end has seen what it would see there, and one that looks at more fails and says at what. Then the client,
-# which reads the errors, sends that ("closed", to evaluate again), or first wants to know everything that the evaluation would look at
-# ("open"), or is done ("stop").
+# which reads the errors, sends that ("closed", to evaluate again), or first wants to know everything that the evaluation
+# would look at ("open"), or is done ("stop").
 evaluate() {
 	write "$rb_environment" "$work/exports"
 	mode=closed
