@@ -44,8 +44,8 @@ pub enum Event {
     Nix(LogLine),
     /// A line of text from ssh or from a command over there.
     Text(String),
-    /// Nothing has come from this machine since then, though it says every few seconds that it lives; or nothing has gone
-    /// to it, though something waits to go.
+    /// Nothing has come from this machine since then, though it says every few seconds that it lives; or nothing has
+    /// gone to it, though something waits to go.
     Silent {
         /// The machine, by ssh's name of it.
         host: String,
@@ -156,8 +156,8 @@ pub struct Verbosity {
 }
 
 impl Verbosity {
-    /// What the user asked for. Of Nix's log formats, `raw` means plain lines and all others the live display; those that
-    /// end in `-with-logs` mean the logs of builds as well.
+    /// What the user asked for. Of Nix's log formats, `raw` means plain lines and all others the live display; those
+    /// that end in `-with-logs` mean the logs of builds as well.
     #[must_use]
     pub fn of(arguments: &Arguments) -> Self {
         let format = arguments.common.log_format.as_deref().unwrap_or_default();

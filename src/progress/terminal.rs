@@ -1,7 +1,7 @@
 //! A live display at the bottom of a terminal; what is printed for good scrolls above it.
 //!
-//! Events change the state and no more: a thread draws it a few times a second. Of a copy of a few hundred megabytes Nix
-//! writes tens of thousands of lines.
+//! Events change the state and no more: a thread draws it a few times a second. Of a copy of a few hundred megabytes
+//! Nix writes tens of thousands of lines.
 
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

@@ -48,8 +48,8 @@ fn prepare(plan: &Deployment, context: &Context) -> Result<()> {
 }
 
 /// Shares the connections to those who are logged in to more than once: a builder that is not the evaluator, for the
-/// derivation and for the build; an evaluator that is asked for images first; and whoever sends by connections of Nix's own.
-/// (The target is another, and sees to that itself.)
+/// derivation and for the build; an evaluator that is asked for images first; and whoever sends by connections of Nix's
+/// own. (The target is another, and sees to that itself.)
 fn share(plan: &Deployment, context: &Context) -> Result<()> {
     let Origin::Made(Making {
         evaluator,
@@ -105,7 +105,8 @@ struct Run<'a> {
     reach: Reach<'a>,
     /// To those that were tried out.
     connections: Vec<Connection>,
-    /// Whether an evaluator was talked with that cannot evaluate. It can be reached, so from then on only a link can break.
+    /// Whether an evaluator was talked with that cannot evaluate. It can be reached, so from then on only a link can
+    /// break.
     was_reached: bool,
     /// The file of the image that was chosen, if that is known.
     file: Option<String>,

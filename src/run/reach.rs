@@ -32,8 +32,8 @@ impl<'a> Reach<'a> {
         }
     }
 
-    /// Logs in to those that would be heard of only after an evaluation here, which takes long. (Whether the others can be
-    /// reached, their first session itself says.)
+    /// Logs in to those that would be heard of only after an evaluation here, which takes long. (Whether the others can
+    /// be reached, their first session itself says.)
     pub(super) fn try_out(&mut self, making: &mut Making, context: &Context) -> Result<Vec<Connection>> {
         let mut connections = Vec::new();
         for host in late(making, &self.untried) {

@@ -10,7 +10,8 @@ const VARIABLE: &str = "NIX_SUDOOPTS";
 /// Letters after which a value comes, in the same word or the next (sudo 1.9, sudo-rs).
 const WITH_VALUE: &str = "CDghpRrTtUu";
 
-/// Under these sudo runs something else than the command that follows, or another form of it, or runs it while nobody waits.
+/// Under these sudo runs something else than the command that follows, or another form of it, or runs it while nobody
+/// waits.
 const IN_THE_WAY: [(char, &str); 8] = [
     ('i', "login"),
     ('s', "shell"),

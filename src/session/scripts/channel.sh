@@ -7,9 +7,10 @@ event() {
 	printf '@rebuild %s\n' "$*"
 }
 
-# live: says every few seconds that this script is on, for an evaluation may say nothing for minutes. It says so on stderr,
-# beside the stream of the events: so the word stands in no line of Nix's and in no bytes that are counted. Nothing else has
-# that stream, not even the sleep: so it ends with the script. Where the script was killed, this ends by itself.
+# live: says every few seconds that this script is on, for an evaluation may say nothing for minutes. It says so on
+# stderr, beside the stream of the events: so the word stands in no line of Nix's and in no bytes that are counted.
+# Nothing else has that stream, not even the sleep: so it ends with the script. Where the script was killed, this ends
+# by itself.
 live() {
 	# With KILL, for a sleep that was only just forked has this trap still, and would lose a TERM.
 	trap 'kill -KILL "$!"; exit' TERM

@@ -3,8 +3,8 @@
 # ("trees") by their name. Both are kept between runs (kept.sh), for the next one to begin with.
 
 # receive DIGEST BASE PROOF TREE... [fixed:TREE...] [large:DIRECTORY | whole:DIRECTORY...]: sets $mirror to DIGEST. That
-# mirror is here then, and is what the client means, as far as PROOF tells (proof.sh). If it was not here before, the client
-# sends what makes it of BASE, or all of it.
+# mirror is here then, and is what the client means, as far as PROOF tells (proof.sh). If it was not here before, the
+# client sends what makes it of BASE, or all of it.
 receive() {
 	mirror=$1 base=$2 proof=$3
 	shift 3
@@ -41,9 +41,9 @@ without_marks() {
 	done
 }
 
-# make_of_base, make_of_nothing: $work/new becomes the mirror. Where something is large, the base is not copied but changed,
-# unless another run uses it: then the base is gone, and the client remembers what was made of it. All of the change is heard
-# before that, because the link may break.
+# make_of_base, make_of_nothing: $work/new becomes the mirror. Where something is large, the base is not copied but
+# changed where it lies, unless another run uses it. There is no such base afterwards, so the client remembers what was
+# made of it. All of the change is heard before the base is touched, because the link may break.
 make_of_base() {
 	[ "$base" != none ] && [ -e "$state/mirrors/$base" ] || return 1
 	[ -s "$work/large" ] || copy_of "$state/mirrors/$base" || return 1
@@ -72,16 +72,16 @@ make_of_base() {
 	}
 }
 
-# take_over: $work/new becomes the base, which has its name no more; or a copy of it, which is taken away with this run. Fails
-# where another run uses the base.
+# take_over: $work/new becomes the base, which has its name no more; or a copy of it, which is taken away with this run.
+# Fails where another run uses the base.
 take_over() {
 	replaced=$(mktemp -d "$work/replaced.XXXXXXXX") || return 1
 	hold || return 1
 	is_anothers "mirrors/$base" || mv "$state/mirrors/$base" "$replaced/base" || :
 	let_go
 	[ -e "$replaced/base" ] || return 1
-	# Where much is to go, this run works on a copy, and the files go at its end: ext4 is slow to make files where many have
-	# just gone.
+	# Where much is to go, this run works on a copy, and the files go at its end: ext4 is slow to make files where many
+	# have just gone.
 	if [ "$(wc -c <"$work/removed")" -gt 16384 ]; then
 		copy_of "$replaced/base"
 	else
@@ -89,8 +89,8 @@ take_over() {
 	fi
 }
 
-# copy_of MIRROR: $work/new becomes a copy of it, by links. Fails where a file cannot be linked, as that of another user: then
-# all is sent anew.
+# copy_of MIRROR: $work/new becomes a copy of it, by links. Fails where a file cannot be linked, as that of another
+# user: then all is sent anew.
 copy_of() {
 	own cp -al "$1" "$work/new" 2>/dev/null || {
 		own rm -rf "$work/new"
@@ -106,9 +106,9 @@ make_of_nothing() {
 	is_proven "$work/new"
 }
 
-# hear_names, make_names: what is there by its name only, where that is much. First come the directories that the names are
-# in, whose times come later, with the files; then the names, each after a letter for what it is. All of it is this user's, so
-# `own` is not needed.
+# hear_names, make_names: what is there by its name only, where that is much. First come the directories that the names
+# are in, whose times come later, with the files; then the names, each after a letter for what it is. All of it is this
+# user's, so `own` is not needed.
 hear_names() {
 	take "$work/parents"
 	take "$work/names"
@@ -121,8 +121,8 @@ make_names() {
 	) || fail unpack 1
 }
 
-# No file is empty: nothing would be read of an empty one, and so its access time would tell nothing. A Nix file is an empty
-# module, for a look, which modes do not stop, evaluates it.
+# No file is empty: nothing would be read of an empty one, and so its access time would tell nothing. A Nix file is an
+# empty module, because a look, which modes do not stop, evaluates it.
 # shellcheck disable=SC2016 # for another shell
 make_some_names='
 	umask 777
@@ -171,8 +171,8 @@ receive_trees() {
 	forget_much
 }
 
-# tell_what_was_read: what is shut and was read. Its access time is newer than the evaluation's beginning; on a file system
-# that keeps no access times nothing is told. A newline in a name is sent as a NUL.
+# tell_what_was_read: what is shut and was read. Its access time is newer than the evaluation's beginning; on a file
+# system that keeps no access times nothing is told. A newline in a name is sent as a NUL.
 tell_what_was_read() {
 	# Whether it tells anything at all: of a file that is read now.
 	echo >"$work/read"
@@ -181,8 +181,8 @@ tell_what_was_read() {
 	tell looked \( -type f -o -type d \) -perm 0 -anewer "$work/began"
 }
 
-# tell_what_was_not_read: the files that were sent and not read; but not those of a whole package collection, nor empty ones,
-# of which nobody can tell.
+# tell_what_was_not_read: the files that were sent and not read; but not those of a whole package collection, nor empty
+# ones, of which nobody can tell.
 tell_what_was_not_read() {
 	[ "$rb_tell_unread" = no ] || tell unread -type f ! -perm 0 -size +0 ! -anewer "$work/began"
 }
