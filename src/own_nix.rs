@@ -41,8 +41,8 @@ impl OwnNix {
     }
 }
 
-/// The file or directory of the classic configuration, and what names it: as nixos/lib/from-env.nix does, the variable, then
-/// the search path.
+/// The file or directory of the classic configuration, and what names it: first the variable, then the search path, as
+/// in nixos/lib/from-env.nix.
 #[must_use]
 pub fn named_configuration(around: &Surroundings, search_path: &SearchPath) -> Option<(PathBuf, &'static str)> {
     let named = around.variable(VARIABLE).filter(|value| !value.is_empty());

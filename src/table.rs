@@ -5,9 +5,9 @@ use console::measure_text_width;
 /// What stands between two columns.
 const GAP: &str = "  ";
 
-/// The rows as lines, each column as wide as its widest cell, but for cells wider than `widest` of that column, which shift
-/// what is behind them. Widths are those on a screen: a letter may take two places, a colour takes none. The last column is
-/// not filled up.
+/// The rows as lines. Each column is as wide as its widest cell; but a cell that is wider than `widest` of its column
+/// does not count, and shifts what is behind it. Widths are those on a screen: a letter may take two places, a colour
+/// takes none. No blanks stand at the end of a line.
 #[must_use]
 pub fn lines<const COLUMNS: usize>(rows: &[[String; COLUMNS]], widest: [usize; COLUMNS]) -> Vec<String> {
     let widths: [usize; COLUMNS] = std::array::from_fn(|column| {

@@ -49,7 +49,7 @@ fn every_event_of_a_builder_is_in_the_table() {
 #[test]
 fn every_event_of_a_target_is_in_the_table() {
     let mut said = said("src/activation/scripts");
-    // These two are said before root's script comes.
+    // Of these two, the first is said before root's script comes, and the second is the client's answer.
     for word in ["ready", "go"] {
         assert!(said.remove(word), "{word}");
     }

@@ -10,7 +10,8 @@ const VARIABLE: &str = "NIX_SUDOOPTS";
 /// Letters after which a value comes, in the same word or the next (sudo 1.9, sudo-rs).
 const WITH_VALUE: &str = "CDghpRrTtUu";
 
-/// Under these sudo runs something else than the command that follows, or not as it stands, or not while it is waited for.
+/// Under these sudo runs something else than the command that follows, or another form of it, or runs it while nobody
+/// waits.
 const IN_THE_WAY: [(char, &str); 8] = [
     ('i', "login"),
     ('s', "shell"),
@@ -59,7 +60,7 @@ fn in_the_way(options: &[String]) -> Option<String> {
         if let Some(letter) = own.chars().find(|own| IN_THE_WAY.iter().any(|(short, _)| short == own)) {
             return Some(format!("-{letter}"));
         }
-        // A value of its own word.
+        // The next word is the value.
         if own.len() + 1 == letters.len() {
             words.next();
         }

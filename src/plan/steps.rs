@@ -1,7 +1,8 @@
 //! The order of a run, as a list: what is done for one machine, from the first look at it to the last word.
 //!
-//! A step says what is done, and where; `run::deploy` takes one after the other. Roles and flags choose the steps. Where a
-//! machine turns out not to be there, or not to be able, the rest of the list is made anew for another [`Making`].
+//! A step says what is done, and where; `run::deploy` takes one after the other. Roles and flags choose the steps.
+//! Where a machine turns out to be unreachable, or unable to evaluate, the rest of the list is made anew for another
+//! [`Making`].
 
 use super::{Channels, Deployment, Kind, Making, Origin, Outcome};
 use crate::host::Place;

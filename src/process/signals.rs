@@ -44,8 +44,8 @@ struct State {
     next: u64,
 }
 
-/// Hears Ctrl-C, SIGTERM and SIGHUP from its making to the end of the program, and sees that they reach the commands that
-/// are being waited for, and the sessions that must say goodbye first: as many as there are, from whatever thread.
+/// Hears Ctrl-C, SIGTERM and SIGHUP from its making to the end of the program. It hands them to all commands that are
+/// being waited for, and to all sessions that must say goodbye first, whatever threads those are of.
 #[derive(Clone)]
 pub struct Signals {
     state: Arc<Mutex<State>>,
@@ -98,7 +98,8 @@ impl Signals {
         }
     }
 
-    /// From now on until the guard is dropped, signals also arrive as messages made by `wrap`.
+    /// From now on until the guard is dropped, signals also arrive as messages made by `wrap`. One that came before
+    /// does not: `check` says that.
     pub fn forward<T: Send + 'static>(&self, to: Sender<T>, wrap: fn(i32) -> T) -> Guard {
         let listener = Box::new(move |number| {
             let _ = to.send(wrap(number));

@@ -203,8 +203,8 @@ impl Builds {
         built.count() as u64
     }
 
-    /// What is said with an error of Nix's: the last lines of the log that it speaks of, and the command for the rest. Each
-    /// build once.
+    /// What is said with an error of Nix's: the last lines of the log that it speaks of, and the command for the rest.
+    /// Each build once.
     pub(super) fn explain(&mut self, error: &str, shows_log: bool) -> Vec<String> {
         let plain = console::strip_ansi_codes(error);
         let all = self.running.values().chain(&self.stopped);
@@ -236,8 +236,8 @@ impl Builds {
         lines
     }
 
-    /// What shows a build's whole log. It is kept where Nix was told to build, wherever that sent the build on to; every
-    /// version of Nix knows the command.
+    /// What shows a build's whole log. It is kept where Nix was told to build, wherever that sent the build on to;
+    /// every version of Nix knows the command.
     fn log_command(&self, derivation: &str) -> Option<String> {
         let quoted = |word: &str| String::from_utf8(shell_word(word).ok()?).ok();
         let derivation = quoted(derivation)?;

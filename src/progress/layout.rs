@@ -1,4 +1,5 @@
-//! The live display as text: a line for what goes on, and one for each build that runs. None is wider than the terminal.
+//! The live display as text: a line for what goes on, and one for each build that runs. None is wider than the
+//! terminal.
 
 use std::time::{Duration, Instant};
 

@@ -31,7 +31,8 @@ use nix_log::LogLine;
 pub enum Event {
     /// The run has come to its next part.
     Phase(Phase),
-    /// Of the files that go to the evaluator, so many have gone so far; and as many there are in all, where that is known.
+    /// Of the files that go to the evaluator, so many have gone so far; and how many there are in all, where that is
+    /// known.
     Sending(Amount, Option<u64>),
     /// These files have gone to the evaluator.
     Sent(Amount),
@@ -43,8 +44,8 @@ pub enum Event {
     Nix(LogLine),
     /// A line of text from ssh or from a command over there.
     Text(String),
-    /// Nothing has come from this machine since then, though it says every few seconds that it lives; or nothing has gone to it,
-    /// though there is something to go.
+    /// Nothing has come from this machine since then, though it says every few seconds that it lives; or nothing has
+    /// gone to it, though something waits to go.
     Silent {
         /// The machine, by ssh's name of it.
         host: String,
@@ -155,8 +156,8 @@ pub struct Verbosity {
 }
 
 impl Verbosity {
-    /// What the user asked for. Of Nix's log formats we have the lines of `raw`, the live display of all others, and the
-    /// logs of those that end in `-with-logs`.
+    /// What the user asked for. Of Nix's log formats, `raw` means plain lines and all others the live display; those
+    /// that end in `-with-logs` mean the logs of builds as well.
     #[must_use]
     pub fn of(arguments: &Arguments) -> Self {
         let format = arguments.common.log_format.as_deref().unwrap_or_default();

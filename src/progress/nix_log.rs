@@ -1,5 +1,5 @@
-//! Nix's structured log (`--log-format internal-json`): lines of `@nix {...}`, the same from Nix 2.8 to 2.34 and in Lix.
-//! Kinds of activities and results that are not known are passed over, because every version adds some.
+//! Nix's structured log (`--log-format internal-json`): lines of `@nix {...}`, the same from Nix 2.8 to 2.34 and in
+//! Lix. Kinds of activities and results that are not known are passed over, because every version adds some.
 
 use serde_json::Value;
 

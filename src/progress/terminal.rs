@@ -1,7 +1,7 @@
 //! A live display at the bottom of a terminal; what is printed for good scrolls above it.
 //!
-//! Events change the state and no more: a thread draws it a few times a second. Of a copy of a few hundred megabytes Nix
-//! writes tens of thousands of lines.
+//! Events change the state and no more: a thread draws it a few times a second. Of a copy of a few hundred megabytes
+//! Nix writes tens of thousands of lines.
 
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -80,7 +80,7 @@ impl Observer for Terminal {
         let mut screen = lock(&self.screen);
         let lines = screen.watches.see(machine, event, Instant::now());
         screen.waiting.extend(lines);
-        // Where nothing is live, somebody else may write next: before him.
+        // Where nothing is live, somebody else may write next: before them.
         if !screen.watches.shown().is_going() {
             screen.clear();
         } else if screen.waiting.len() >= WAITING {

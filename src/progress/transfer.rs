@@ -1,7 +1,7 @@
 //! Store paths on their way: how many, how much, how fast, how long still.
 //!
-//! Nix 2.26 and later tell the totals of a copy; 2.8 tells the number of paths, in the words of its activity, and only of
-//! what it fetches from caches the bytes. Where the bytes pass through us, they are counted here.
+//! Nix 2.26 and later tell the totals of a copy; 2.8 tells the number of paths, in the words of its activity, and only
+//! of what it fetches from caches the bytes. Where the bytes pass through us, they are counted here.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};

@@ -49,9 +49,9 @@ fn prepare(plan: &Deployment, context: &Context) -> Result<()> {
     share(plan, context)
 }
 
-/// Who is logged in to more than once: a builder that is not the evaluator, for the derivation and for the build; an
-/// evaluator that is asked for images first; and whoever sends by connections of Nix's own. (So is the target, which sees
-/// to that itself.)
+/// Shares the connections to those who are logged in to more than once: a builder that is not the evaluator, for the
+/// derivation and for the build; an evaluator that is asked for images first; and whoever sends by connections of Nix's
+/// own. (The target is another, and sees to that itself.)
 fn share(plan: &Deployment, context: &Context) -> Result<()> {
     let Origin::Made(Making {
         evaluator,
@@ -107,7 +107,8 @@ struct Run<'a> {
     reach: Reach<'a>,
     /// To those that were tried out.
     connections: Vec<Connection>,
-    /// Whether an evaluator was talked with that cannot evaluate.
+    /// Whether an evaluator was talked with that cannot evaluate. It can be reached, so from then on only a link can
+    /// break.
     was_reached: bool,
     /// The file of the image that was chosen, if that is known.
     file: Option<String>,
@@ -318,7 +319,7 @@ impl<'a> Run<'a> {
         Err(Declined(format!("nothing was changed on {on}")).into())
     }
 
-    /// Leaves `./result`, if it is here. A local build has left it already.
+    /// Leaves `./result`, if the system is here. A local build has left it already.
     fn link(&self) -> Result<()> {
         self.context.signals.check()?;
         let builder = self.making.as_ref().map(|making| &making.builder);

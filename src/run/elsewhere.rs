@@ -124,8 +124,8 @@ impl<'a> Errand<'a> {
         answer
     }
 
-    /// The variables of this process. Where HOME is another user's, Nix there is told by its own variables where the registry
-    /// of this user's flakes is: it would look below that HOME, and no flake reads them.
+    /// The variables of this process. Where HOME is another user's, Nix there is told by its own variables where the
+    /// registry of this user's flakes is: it would look below that HOME, and no flake reads them.
     fn variables(&self) -> Vec<(OsString, OsString)> {
         let mut variables = self.context.around.variables.clone();
         let is_flake = matches!(self.making.configuration, Configuration::Flake(_));

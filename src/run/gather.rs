@@ -79,8 +79,8 @@ fn entry(configuration: &Configuration, collection: &Collection, directory: &Pat
 /// The variables, besides `NIXOS_CONFIG`, by which nixpkgs and NixOS are told of a file.
 const FILES_IN_VARIABLES: [&str; 2] = ["NIXPKGS_CONFIG", "NIXOS_EXTRA_MODULE_PATH"];
 
-/// What the search path and variables name. Of two entries of a search path that have a name, the first counts: if that were
-/// not there on the other machine, another file would be read without a word.
+/// What the search path and variables name. Of two entries of a search path that have a name, the first counts: if that
+/// were not there on the other machine, another file would be read without a word.
 fn add_named(collection: &mut Collection, around: &Surroundings) -> Result<(), Failure> {
     for path in collection.search_places() {
         collection.add_named(&path);

@@ -110,8 +110,8 @@ impl<'a> Here<'a> {
     }
 }
 
-/// Runs a command of Nix's that copies to the daemon behind a relay, and shows what arrives there: at the machine that is
-/// named, or here.
+/// Runs a command of Nix's that copies to the daemon behind a relay, and shows what arrives there: at the machine that
+/// is named, or here.
 pub(super) fn through(command: &Invocation, relay: &Relay, receiver: Option<&Host>, context: &Context) -> Result<()> {
     context.tell(Event::Detail(format!("$ {command}")));
     relay.open()?;

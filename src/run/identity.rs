@@ -1,5 +1,5 @@
-//! Who this machine's user is to a builder: their host name and a random number, made once and kept. The host name alone
-//! would be many machines' (NixOS gives the same to all), and two users'.
+//! Who this machine's user is to a builder: their host name and a random number, made once and kept. The host name
+//! alone would be many machines' (NixOS gives the same to all), and two users'.
 
 use std::fs::{self, DirBuilder};
 use std::io;

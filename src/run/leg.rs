@@ -1,4 +1,5 @@
-//! What one machine does to make a system, and how what it makes travels. It never lands on a machine that does not need it.
+//! What one machine does to make a system, and how what it makes travels. It never lands on a machine that does not
+//! need it.
 
 use anyhow::{Context as _, Result};
 use tempfile::TempDir;

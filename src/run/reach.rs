@@ -15,6 +15,7 @@ use crate::vocabulary::Fallback;
 
 /// The machines of which nobody knows yet whether they can be reached.
 pub(super) struct Reach<'a> {
+    /// They, and what becomes of the run without them. Who was tried out is not among them any more.
     untried: IfUnreachable,
     /// The command line, as it was typed.
     words: &'a [OsString],
@@ -31,8 +32,8 @@ impl<'a> Reach<'a> {
         }
     }
 
-    /// Logs in to those that would be heard of only after an evaluation here, which takes long. (Of the others the first
-    /// session itself says whether they can be reached.)
+    /// Logs in to those that would be heard of only after an evaluation here, which takes long. (Whether the others can
+    /// be reached, their first session itself says.)
     pub(super) fn try_out(&mut self, making: &mut Making, context: &Context) -> Result<Vec<Connection>> {
         let mut connections = Vec::new();
         for host in late(making, &self.untried) {

@@ -140,7 +140,8 @@ fn is_broken_pipe(error: &anyhow::Error) -> bool {
     causes.any(|cause| cause.kind() == std::io::ErrorKind::BrokenPipe)
 }
 
-/// A line as one of Nix's log, if it is one, and as text. Of one that was too long a message's beginning is a message still.
+/// A line as one of Nix's log, if it is one, and as text. Of one that was too long a message's beginning is a message
+/// still.
 fn read(line: Line) -> (Option<LogLine>, String) {
     let beginning = line
         .gap

@@ -1,5 +1,6 @@
-//! What the other machine may say, and when. What it says counts only if it was asked for: an event that was not, or that
-//! comes in another order or twice, ends the run; and the end is one only after everything that the request asked for.
+//! What the other machine may say, and when. What it says counts only if it was asked for: an event that was not, or
+//! that comes in another order or twice, ends the run; and the end is one only after everything that the request asked
+//! for.
 
 use super::reply::Reply;
 use super::request::{Goal, Request, Work};
@@ -59,8 +60,8 @@ enum Round {
     Open,
 }
 
-/// As much may be told of variables, in bytes: what stands about them in thousands of Nix files has less than a thousandth.
-/// To begin an evaluation again counts as a part of it.
+/// As much may be told of variables, in bytes: what stands about them in thousands of Nix files has less than a
+/// thousandth. To begin an evaluation again counts as a part of it.
 const MOST_ASIDE: usize = 8 << 20;
 
 /// The course of one talk.

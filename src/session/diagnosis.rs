@@ -110,8 +110,8 @@ pub(super) fn unchanged(written: Option<&Path>) -> String {
     )
 }
 
-/// The failure for a part of the script (`fail` in `scripts/`). Nix's own messages have been shown before it; `unchanged`
-/// is what the function of that name says.
+/// The failure for a part of the script (`fail` in `scripts/`). Nix's own messages have been shown before it.
+/// `unchanged` is what the function of that name says.
 #[must_use]
 pub(super) fn failed(host: &Host, system: &str, stage: Stage, code: u8, unchanged: &str) -> Failure {
     let ssh = host.words_for_ssh();

@@ -1,5 +1,5 @@
-//! Everything that can happen while another machine works, as one stream. A signal is none of it: it does not wait behind
-//! what is still to be shown.
+//! Everything that can happen while another machine works, as one stream. A signal is none of it: it does not wait
+//! behind what is still to be shown.
 
 use std::io::Read;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
@@ -26,8 +26,8 @@ pub(super) enum Heard {
     Sent(Result<Amount>),
 }
 
-/// So much may wait until it is shown, in lines and in bytes. Then the other machine waits: whoever stops the screen is not
-/// to lose memory by it.
+/// So much may wait until it is shown, in lines and in bytes. Then the other machine waits: whoever stops the screen is
+/// not to lose memory by it.
 const WAITING: usize = 256;
 const WAITING_BYTES: usize = 2 << 20;
 

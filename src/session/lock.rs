@@ -69,8 +69,8 @@ impl Lock {
         }
     }
 
-    /// Writes what was heard, once, if it is such a file as the evaluation can have made of the former one. Gives the path
-    /// if that has changed something.
+    /// Writes what was heard, once, if it is such a file as the evaluation can have made of the former one. Gives the
+    /// path if that has changed something.
     ///
     /// # Errors
     /// It is none, or cannot be written: then the former one is there as it was.

@@ -19,8 +19,8 @@ pub(super) enum Missing {
     Unnamed,
 }
 
-/// Reads the error messages of Nix 2.8 to 2.34, Lix and git. What is no such message gives nothing; whether the client has
-/// the path is not known here.
+/// Reads the error messages of Nix 2.8 to 2.34, Lix and git. What is no such message gives nothing; whether the client
+/// has the path is not known here.
 pub(super) fn missing(error: &str) -> Vec<Missing> {
     const SIGNS: [&str; 4] = [
         "does not exist",
@@ -57,8 +57,8 @@ pub(super) fn missing(error: &str) -> Vec<Missing> {
     found
 }
 
-/// The absolute paths in a line: each in its quotes; with such a name, all between the first quote and the last; or, where
-/// there are no quotes, up to the colon before the reason. C++'s own errors have them in brackets after it.
+/// The absolute paths in a line: each in its quotes; with such a name, all between the first quote and the last; or,
+/// where there are no quotes, up to the colon before the reason. C++'s own errors have them in brackets after it.
 fn paths(line: &str) -> Vec<&str> {
     let is_quote = |c| ['\'', '"', '‘', '’', '«', '»', '`'].contains(&c);
     let mut found: Vec<&str> = line.split(is_quote).skip(1).step_by(2).collect();

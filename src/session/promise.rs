@@ -52,8 +52,8 @@ fn has_its_name(built: &StorePath, derivation: &StorePath) -> bool {
         .is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))
 }
 
-/// The outputs in the text of a derivation, which begins with them: `Derive([("out","/nix/store/…","",""),…],…`. Nothing
-/// where they are not known before the build.
+/// The outputs in the text of a derivation, which begins with them: `Derive([("out","/nix/store/…","",""),…],…`.
+/// Nothing where they are not known before the build.
 fn outputs(text: &str) -> Option<Vec<String>> {
     let (list, _) = text.strip_prefix("Derive([")?.split_once(']')?;
     let mut outputs = Vec::new();

@@ -1,9 +1,9 @@
 //! A Nix daemon, lent for one transfer: this machine's own, or that of a machine that only this one reaches.
 //!
-//! Whoever holds a daemon's socket is a trusted user of that machine's Nix, which is as much as root. So what is lent is
-//! a socket of our own, in a directory that only this user can enter: it takes one connection, of a process of this user's
-//! (our ssh), and only once something is to be received; before that, a connection waits unanswered, and after it there is
-//! no socket any more. What passes is kept nowhere here.
+//! Whoever holds a daemon's socket is a trusted user of that machine's Nix, which is as much as root. So what is lent
+//! is a socket of our own, in a directory that only this user can enter: it takes one connection, of a process of this
+//! user's (our ssh), and only once something is to be received; before that, a connection waits unanswered, and after
+//! it there is no socket any more. What passes is kept nowhere here.
 
 mod stdio;
 

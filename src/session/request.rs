@@ -289,8 +289,8 @@ pub(super) fn exports(variables: &Chosen) -> Result<Vec<u8>, Failure> {
     Ok(text)
 }
 
-/// A program of another CPU for the emulation probe, in `printf`'s octal escapes; empty where we have none, and then only
-/// the build itself can tell.
+/// A program of another CPU for the emulation probe, in `printf`'s octal escapes; empty where we have none, and then
+/// only the build itself can tell.
 fn probe(system: &str) -> String {
     let program: &[u8] = match system {
         "aarch64-linux" => include_bytes!("probes/aarch64.elf"),

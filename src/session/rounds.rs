@@ -1,8 +1,8 @@
 //! How an evaluation over there comes to have all of our files that it needs.
 //!
-//! A closed evaluation fails at the first thing that it misses. Then it is repeated twice: once only to look, with nothing
-//! shut, which tells all that it would read; then closed again, with that. An evaluation that comes to its end closed has
-//! missed nothing.
+//! A closed evaluation fails at the first thing that it misses. Then it is repeated twice: once only to look, with
+//! nothing shut, which tells all that it would read; then closed again, with that. An evaluation that comes to its end
+//! closed has missed nothing.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -18,8 +18,8 @@ use crate::store_path::StorePath;
 /// As often as the evaluation is repeated with more files before its error is believed.
 const MOST: u32 = 50;
 
-/// As many paths are kept that an evaluation was refused, each no longer than Linux's longest (`PATH_MAX`). Of more it is
-/// refused the rest again.
+/// As many paths are kept that an evaluation was refused, each no longer than Linux's longest (`PATH_MAX`). Of more it
+/// is refused the rest again.
 const MOST_REFUSED: usize = 1000;
 const LONGEST_PATH: usize = 4096;
 
@@ -161,7 +161,8 @@ impl Rounds {
                 Missing::Path(path) => add(&mut sources.collection, &path),
                 Missing::Repository(path) => sources.collection.add_asked(&path.join(".git")),
                 // What this machine does not have either, or what is an address, no other round finds: an address that
-                // cannot be reached would be fetched in each. But an archive of this machine comes when a look has missed it.
+                // cannot be reached would be fetched in each. But an archive of this machine comes when a look has
+                // missed it.
                 Missing::Lookup(name) => {
                     names_something |= sources.collection.is_in_own_archive(&name);
                     names_something |= sources.collection.add_asked_lookup(&name);
@@ -206,7 +207,8 @@ mod tests {
         assert_eq!(next, Next::GiveUp);
     }
 
-    /// `channel:x` in `NIX_PATH` that cannot be reached: in each round it would be fetched again, with all of Nix's attempts.
+    /// `channel:x` in `NIX_PATH` that cannot be reached: in each round it would be fetched again, with all of Nix's
+    /// attempts.
     #[test]
     fn what_is_not_found_here_either_is_not_looked_for() {
         let directory = tempfile::tempdir_in("/var/tmp").unwrap();

@@ -29,7 +29,8 @@ pub struct Sources {
     unread: BTreeSet<PathBuf>,
     /// What the record had of that, and of variables.
     before: (BTreeSet<PathBuf>, BTreeSet<String>),
-    /// What the other machine has, if it still has it: after the last evaluation, then after the last round of this one.
+    /// What the other machine has, if it still has it: after the last evaluation, then after the last round of this
+    /// one.
     base: Shared,
     /// Whether something was sent since what is there was last remembered.
     has_news: bool,
@@ -200,8 +201,8 @@ impl Sources {
         }
     }
 
-    /// The other machine has all that was sent, and may have made it of what we remember: of what is large it makes no copy
-    /// (`take_over` in `scripts/mirror.sh`). So that is remembered at once, whatever comes of the evaluation.
+    /// The other machine has all that was sent, and may have made it of what we remember: of what is large it makes no
+    /// copy (`take_over` in `scripts/mirror.sh`). So that is remembered at once, whatever comes of the evaluation.
     pub(super) fn keep_base(&mut self) {
         if !std::mem::take(&mut self.has_news) || large(&self.base, None).is_empty() {
             return;

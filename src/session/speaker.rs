@@ -1,5 +1,5 @@
-//! What is said to the other machine, one thing after another, by a thread of its own: a full pipe must not keep us from
-//! listening.
+//! What is said to the other machine, one thing after another, by a thread of its own: a full pipe must not keep us
+//! from listening.
 
 use std::ffi::OsString;
 use std::io::{self, BufWriter, Write};
@@ -126,7 +126,8 @@ fn speak(
     }
 }
 
-/// A change as `receive` in `scripts/mirror.sh` hears it: what has to go, the names of which nothing else comes, and the rest.
+/// A change as `receive` in `scripts/mirror.sh` hears it: what has to go, the names of which nothing else comes, and
+/// the rest.
 pub(super) fn change<W: Write>(output: &mut W, steps: &Steps, counter: &Counter) -> Result<Amount> {
     if let Some(paths) = &steps.removed {
         framed(output, |frames| {

@@ -90,8 +90,8 @@ mod tests {
     use crate::session::request::SCRIPTS;
     use std::collections::BTreeSet;
 
-    /// The words after `fail` in the scripts, but for what a script hands on. (`evaluation` is said by the client itself, of
-    /// an evaluation that is given up.)
+    /// The words after `fail` in the scripts, but for what a script hands on. (No script says `evaluation`: the client
+    /// itself does, of an evaluation that is given up.)
     #[test]
     fn the_scripts_know_these_words_and_no_others() {
         let mut said = BTreeSet::from(["evaluation"]);

@@ -44,8 +44,9 @@ struct Below {
     has_shut: bool,
 }
 
-/// The lowest directories with more than [`MANY`] names below them, less those of lower ones; none in another. Nor the ones
-/// above `lock`, the file that an evaluation may write.
+/// The directories with more than [`MANY`] names below them, where the names in a lower one of these do not count. Of
+/// two that lie in each other only the upper one is among them; and none is above `lock`, the file that an evaluation
+/// may write.
 #[must_use]
 pub fn large(mirror: &Mirror, lock: Option<&Path>) -> Vec<Large> {
     let mut open: HashMap<&Path, Below> = HashMap::new();
@@ -70,7 +71,8 @@ pub fn large(mirror: &Mirror, lock: Option<&Path>) -> Vec<Large> {
     without_lower(found)
 }
 
-/// Git writes into its own directory when a lock file becomes git's.
+/// Whether nothing of it is written: not above the lock file, nor in git's own directory, which git writes into when a
+/// lock file becomes tracked. (What is the builder's own, `view.sh` itself leaves out.)
 fn can_be_one(path: &Path, entry: &Entry, lock: Option<&Path>) -> bool {
     let is_above_lock = lock.is_some_and(|lock| lock.starts_with(path));
     let is_open = matches!(entry, Entry::Open { .. }) && path != Path::new("/");

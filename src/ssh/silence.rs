@@ -5,18 +5,20 @@ use std::time::{Duration, Instant};
 use crate::host::Host;
 use crate::progress::Event;
 
-/// What a script says every few seconds, as a line, and only to be heard (`live` in `session/scripts/channel.sh`, `follow` in
-/// `activation/scripts/root.sh`).
+/// What a script says every few seconds, as a line, and only to be heard (`live` in `session/scripts/channel.sh`, and
+/// the loop of `activation/scripts/root.sh` that follows a change).
 pub const ALIVE: &str = "@rebuild alive";
 
-/// After so long a silence it is said: two of those words have not come.
+/// After so long a silence the user is told: at least two of those words have not come.
 const FIRST: Duration = Duration::from_secs(8);
 
-/// The longest time between two looks that is a wait. If it was more, we were stopped, or did something else.
+/// No more than this of the time between two looks counts as a wait. If more has passed, we were stopped, or did
+/// something else.
 const LOOK: Duration = Duration::from_secs(1);
 
-/// ssh tells of a link that is gone after two minutes. That nothing comes is seen long before, where a script says that it
-/// lives: an evaluation that has nothing to say is not taken for a link that is gone.
+/// For how long a machine has said nothing, and whether the user knows it. ssh tells of a link that is gone only after
+/// two minutes. Where a script says that it lives, the silence is seen long before, and an evaluation that has nothing
+/// to say is not taken for one.
 #[derive(Debug)]
 pub struct Silence {
     /// Whether it is to take something, and not to say something.

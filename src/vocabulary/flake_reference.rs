@@ -66,8 +66,8 @@ impl<'a> FlakeReference<'a> {
         matches!(self.form, Form::Path(_))
     }
 
-    /// The `flake.nix` that it leads to on this machine, from this directory. Nothing, if there is none; or if only a registry or
-    /// another machine knows.
+    /// The `flake.nix` that it leads to on this machine, from this directory. Nothing, if there is none; or if only a
+    /// registry or another machine knows.
     #[must_use]
     pub fn file_here(&self, directory: &Path) -> Option<PathBuf> {
         let path = match self.form {
@@ -106,7 +106,8 @@ impl Form<'_> {
     }
 }
 
-/// Reads `REFERENCE[#NAME]` as the value of a flag. The name is that of a configuration, with neither `"` nor `#` in it.
+/// Reads `REFERENCE[#NAME]` as the value of a flag. The name is that of a configuration, with neither `"` nor `#` in
+/// it.
 ///
 /// # Errors
 /// The name can be none, or Nix would read the reference as a flag.

@@ -1,4 +1,5 @@
-//! Values that the command line, the settings and the plan have in common, so that none of them needs another for their sake.
+//! Values that the command line, the settings and the plan have in common, so that none of these needs another for
+//! their sake.
 
 mod elevation;
 mod fallback;

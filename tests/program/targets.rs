@@ -46,7 +46,7 @@ fn a_target_that_cannot_be_asked_has_given_no_answer() {
     }
 }
 
-/// Who is there, and whether he may change anything, is known before the long work.
+/// Who is there, and whether they may change anything, is known before the long work.
 #[test]
 fn a_target_user_who_cannot_become_root_is_refused_first() {
     let stage = target("exit 9");

@@ -24,8 +24,8 @@ build() {
 	event built "$out"
 }
 
-# is_promised: whether $out is an output of $drv, in whose file they stand first; where they are not known beforehand, Nix
-# says them. The client compares what it knows of the derivation, which may be its name alone.
+# is_promised: whether $out is an output of $drv, in whose file they stand first; where they are not known beforehand,
+# Nix says them. The client compares what it knows of the derivation, which may be its name alone.
 is_promised() {
 	[ -n "$out" ] || return 1
 	outputs=$(head -c 8000 "$drv" 2>/dev/null)
@@ -45,8 +45,8 @@ copy() {
 		copy --no-check-sigs --to "unix://$rb_socket" "$@"
 }
 
-# is_private SOCKET: whether nobody else of this machine can connect to it. Whoever does is root to the client's Nix. sshd
-# makes it so unless it is told otherwise (StreamLocalBindMask).
+# is_private SOCKET: whether nobody else of this machine can connect to it. Whoever does is root to the client's Nix.
+# sshd makes it so unless it is told otherwise (StreamLocalBindMask).
 is_private() {
 	[ "$(stat -Lc '%u %a' "$1")" = "$(stat -c %u "$work") 600" ] || {
 		echo "warning: others could use the socket that sshd makes here (StreamLocalBindMask): it is not used"
@@ -54,9 +54,9 @@ is_private() {
 	}
 }
 
-# deliver PATH | deliver --derivation PATH: to the daemon whose socket ssh has brought here, the client's own or one that
-# the client reaches. Its root trusts us for this one transfer, so neither signatures nor keys are needed. Where sshd
-# forbids forwarding there is no socket, and the client fetches.
+# deliver PATH | deliver --derivation PATH: to the daemon whose socket ssh has brought here, the client's own or one
+# that the client reaches. Its root trusts us for this one transfer, so neither signatures nor keys are needed. Where
+# sshd forbids forwarding there is no socket, and the client fetches.
 deliver() {
 	[ "$rb_deliver" = yes ] || return 0
 	if [ -S "$rb_socket" ] && is_private "$rb_socket"; then

@@ -7,11 +7,12 @@ event() {
 	printf '@rebuild %s\n' "$*"
 }
 
-# live: says every few seconds that this script is on, for an evaluation may say nothing for minutes. On the stream beside that
-# of the events (stderr), so that it stands in no line of Nix's and in no bytes that are counted; nothing else has that stream,
-# so that it ends with the script, and what sleeps does not hold it. Ends by itself where the script was killed.
+# live: says every few seconds that this script is on, for an evaluation may say nothing for minutes. It says so on
+# stderr, beside the stream of the events: so the word stands in no line of Nix's and in no bytes that are counted.
+# Nothing else has that stream, not even the sleep: so it ends with the script. Where the script was killed, this ends
+# by itself.
 live() {
-	# What has just been made a process loses a signal that it may catch.
+	# With KILL, for a sleep that was only just forked has this trap still, and would lose a TERM.
 	trap 'kill -KILL "$!"; exit' TERM
 	while kill -0 "$$" && printf '@rebuild alive\n'; do
 		sleep 3 >/dev/null &
@@ -19,8 +20,8 @@ live() {
 	done
 }
 
-# fail STAGE CODE: the last event of a run that went wrong; the messages themselves have already gone out as log. Whatever
-# it is that fails when somebody has taken away this run's directory (`rm -rf ~/.cache`), that is the reason.
+# fail STAGE CODE: the last event of a run that went wrong; the messages themselves have already gone out as log. Where
+# somebody has taken away this run's directory (`rm -rf ~/.cache`), that is the reason, whatever it is that fails.
 fail() {
 	[ -z "$work" ] || [ -e "$work/lock" ] || set -- gone "$2"
 	event failed "$1" "$2"
@@ -28,9 +29,9 @@ fail() {
 }
 
 # frames: the client's next file stream on stdout. A frame is its size in bytes on a line, then so many bytes; a size of
-# 0 ends the stream. A broken link ends it too (status 1), but then the reader (tar) sees a stream without its end. Status 2:
-# not all of it was taken, by a reader that had enough, or a disk that is full.
-# dd with fullblock, because head may read more than it was asked for and a pipe gives less.
+# 0 ends the stream. A broken link ends it too (status 1), but then the reader (tar) sees a stream without its end.
+# Status 2: not all of it was taken, because the reader had enough or the disk is full.
+# dd has fullblock, because a pipe gives less than is asked for; and it is not head, which may read more.
 frames() {
 	taken=0
 	while IFS= read -r size <&3; do
@@ -62,7 +63,7 @@ unpack() {
 # background job's status is all that `wait` gives.
 attend() {
 	if [ -n "$listeners" ]; then
-		# Not of this shell, which would keep the log from ending.
+		# The command opens this pipe, and this shell does not: it would keep the log from ending.
 		"$@" 3<&- 4<&- 6<&- 2>"$work/said" &
 	else
 		"$@" 3<&- 4<&- 6<&- &
@@ -77,7 +78,7 @@ attend() {
 	code=0
 	wait "$child" || code=$?
 	child=''
-	# Who reads what it says.
+	# Those who read its log end after it.
 	# shellcheck disable=SC2086 # words
 	[ -z "$listeners" ] || wait $listeners || :
 	listeners=''

@@ -1,10 +1,10 @@
 # shellcheck shell=sh
-# Can this machine build for the client's system? Nix does not look at binfmt, and binfmt does not look at Nix, so a tiny
-# program of that system (rb_probe, 400 bytes) is built by Nix: it tests the setting, the emulator, the sandbox and
+# Can this machine build for the client's system? Nix does not look at binfmt, and binfmt does not look at Nix, so a
+# tiny program of that system (rb_probe, 400 bytes) is built by Nix: it tests the setting, the emulator, the sandbox and
 # /etc/nix/machines at once. /bin/sh as the builder would prove nothing: it is this machine's own.
 
-# attempt LOG [OPTION...]: one build, with the flags of the real one, never of the same derivation twice. In the background
-# and waited for, so that it can be ended with the run.
+# attempt LOG [OPTION...]: one build, with the flags of the real one, never of the same derivation twice. In the
+# background and waited for, so that it can be ended with the run.
 attempt() {
 	log=$1
 	shift
@@ -23,8 +23,8 @@ build_probe() {
 		}"
 }
 
-# is_of_systems LOG: whether Nix says there that it does not build for such a system. Nothing else that fails is a reason
-# to try it in another way, or to speak of emulators.
+# is_of_systems LOG: whether Nix says there that it does not build for such a system. Nothing else that fails is a
+# reason to try it in another way, or to speak of emulators.
 is_of_systems() {
 	grep -qE "is required to build|Required system:|may not have all required system" "$1"
 }
@@ -113,8 +113,8 @@ is_of_hook() {
 	[ -n "$hook" ] && grep -qF -e "$hook" "$1"
 }
 
-# is_presumed SYSTEM: whether it is not this machine's own and the kernel's word is that an emulator is registered, under
-# Debian's name for it or NixOS's.
+# is_presumed SYSTEM: whether it is not this machine's own and the kernel's word is that an emulator is registered,
+# under Debian's name for it or NixOS's.
 is_presumed() {
 	[ "$1" != "$native_system" ] || return 1
 	[ -e "/proc/sys/fs/binfmt_misc/qemu-${1%-*}" ] || [ -e "/proc/sys/fs/binfmt_misc/$1" ]

@@ -2,7 +2,8 @@
 # From the client's files to a derivation.
 
 # find_daemon: sets $remote to the one that the view's evaluation talks with, for the store that it sees is not the one
-# that is written to. Where Nix is this user's alone, one is started for this run: whoever is the store's owner is trusted.
+# that is written to. Where Nix is this user's alone, one is started for this run: whoever is the store's owner is
+# trusted.
 find_daemon() {
 	remote=daemon
 	[ ! -S /nix/var/nix/daemon-socket/socket ] || return 0
@@ -58,9 +59,9 @@ print_environment() {
 	cat "$work/exports"
 }
 
-# find_lent: sets $lent to the directory of Nix's programs as the view has them, where their own is not in it: that is one
-# outside of /usr, /bin and the store (/opt/nix). Each is mounted in $share/nix, with the libraries beside it, for the path
-# itself is the client's, who may have something else there.
+# find_lent: sets $lent to the directory of Nix's programs as the view has them, where their own is not in it: that is
+# one outside of /usr, /bin and the store (/opt/nix). Each is mounted in $share/nix, with the libraries beside it, for
+# the path itself is the client's, who may have something else there.
 find_lent() {
 	lent=''
 	for program in nix-instantiate nix; do
@@ -84,7 +85,8 @@ find_lent() {
 	[ -z "$lent" ] || echo "export LD_LIBRARY_PATH=$share/nix/lib:$share/nix/lib64" >>"$share/environment"
 }
 
-# follow_script: makes $real the $program that it starts, if it is a script that names one; in the store that is seen anyway.
+# follow_script: makes $real the $program that it starts, if it is a script that names one; in the store that is seen
+# anyway.
 follow_script() {
 	case $real in /nix/store/*) return 0 ;; esac
 	first=''
@@ -128,9 +130,9 @@ tell_lock() {
 	fi
 }
 
-# adopt [fixed:]STORE-PATH-NAME...: a flake's input is locked to what the client's store has of it, or is such a path itself;
-# a pinned download ("fixed:") could not be had from elsewhere. Nix takes it for that only if this store has it as well; it
-# can be added by anyone, for its name says what it is.
+# adopt [fixed:]STORE-PATH-NAME...: a flake's input is locked to what the client's store has of it, or is such a path
+# itself; a pinned download ("fixed:") could not be had from elsewhere. Nix takes it for that only if this store has it
+# as well; it can be added by anyone, for its name says what it is.
 adopt() {
 	for name; do
 		case $name in
@@ -166,8 +168,8 @@ evaluate_closed() {
 
 # evaluate: sets $drv, or tells the value. Whatever of the client's is not here is shut (view.sh), so an evaluation that
 # comes to its end has seen what it would see there, and one that looks at more fails and says at what. Then the client,
-# which reads the errors, sends that ("closed", to evaluate again), or first wants to know everything that the evaluation would look at
-# ("open"), or is done ("stop").
+# which reads the errors, sends that ("closed", to evaluate again), or first wants to know everything that the
+# evaluation would look at ("open"), or is done ("stop").
 evaluate() {
 	write "$rb_environment" "$work/exports"
 	mode=closed

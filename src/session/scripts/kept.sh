@@ -1,10 +1,10 @@
 # shellcheck shell=sh
 # What is kept here between runs, in $state, which several runs use and forget at the same time.
 #
-# $state/lock is held for moments: by who says what they use, by who takes something away or puts something there. Each run
-# has a directory $state/run.* with a list of what it uses ("claims") and a lock of its own, which the kernel frees when
-# the run dies, however it dies. What is claimed by a living run stays. It need not be alone to forget what nobody uses:
-# a machine on which there is always some run would never forget anything.
+# $state/lock is held for moments: by who says what they use, by who takes something away or puts something there. Each
+# run has a directory $state/run.* with a list of what it uses ("claims") and a lock of its own, which the kernel frees
+# when the run dies, however it dies. What is claimed by a living run stays. It need not be alone to forget what nobody
+# uses: a machine on which there is always some run would never forget anything.
 #
 # Without `flock` nothing of all that can be known, and so nothing is forgotten.
 
@@ -18,8 +18,8 @@ let_go() {
 	exec 5>&-
 }
 
-# find_home: sets $cache, below which all of this lies. What is empty or relative is no directory, as XDG has it; a home is then
-# what the user database says.
+# find_home: sets $cache, below which all of this lies. What is empty or relative is no directory, as XDG has it; a home
+# is then what the user database says.
 find_home() {
 	case ${HOME:-} in
 	/*) ;;
@@ -55,7 +55,8 @@ begin() {
 	command exec 4<>"$work/lock" || fail work 1
 	! command -v flock >/dev/null || flock 4
 	let_go
-	# In a directory that is this machine's own in the view anyway, so that no listing shows it; and a power cut empties it.
+	# In a directory that is this machine's own in the view anyway, so that no listing shows it; and a power cut empties
+	# it.
 	make_share /dev/shm || make_share /var/tmp || fail room 1
 	printf '%s\n' "$share" "$rb_socket" >"$work/share" || fail room 1
 	# What may be large: in the view it lies in $share.
@@ -106,8 +107,8 @@ sweep() {
 	done
 }
 
-# claim: this run uses the names on stdin ("mirrors/DIGEST", "trees/NAME"). What is there after that stays there. Without
-# its claims a run does not go on: others would take away what it reads.
+# claim: this run uses the names on stdin ("mirrors/DIGEST", "trees/NAME"). What is there after that stays there.
+# Without its claims a run does not go on: others would take away what it reads.
 claim() {
 	hold || :
 	cat >>"$work/claims" || fail room 1
@@ -141,8 +142,8 @@ is_there() {
 	[ -e "$1" ] || [ -L "$1" ]
 }
 
-# forget DIRECTORY: the names on stdin, but not what a run uses. First its name is taken away, so that whoever looks sees it
-# whole or not at all.
+# forget DIRECTORY: the names on stdin, but not what a run uses. First its name is taken away, so that whoever looks
+# sees it whole or not at all.
 forget() {
 	names=$(cat)
 	[ -n "$names" ] || return 0
@@ -155,8 +156,8 @@ forget() {
 	empty_forgotten
 }
 
-# take_away NAME: whoever uses it. Its files stay as long as another run does, which may have them mounted (view.sh), under
-# another name that is the first to be forgotten.
+# take_away NAME: whoever uses it. Its files stay as long as another run does, which may have them mounted (view.sh),
+# under another name that is the first to be forgotten.
 take_away() {
 	hold || :
 	if is_anothers "$1" && is_there "$state/$1"; then
@@ -196,8 +197,8 @@ forget_much() {
 	} | forget trees
 }
 
-# forget_results: results are rooted for a week, so that a run that was broken off finds again what was built; the last few
-# for longer, and not more than some.
+# forget_results: results are rooted for a week, so that a run that was broken off finds again what was built; the last
+# few for longer, and not more than some.
 forget_results() {
 	newest=$(ls -t "$state/results")
 	{
@@ -215,8 +216,8 @@ forget_daily() {
 	forget_clients
 }
 
-# forget_nix_cache: what Nix itself keeps of downloads and evaluations, if that has become too much and no other run has it
-# open.
+# forget_nix_cache: what Nix itself keeps of downloads and evaluations, if that has become too much and no other run has
+# it open.
 forget_nix_cache() {
 	size=$(du -sk "$state/nix-cache" 2>/dev/null)
 	[ "${size%%[!0-9]*}" -gt "$rb_most_kept" ] || return 0

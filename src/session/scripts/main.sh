@@ -1,12 +1,13 @@
 # shellcheck shell=sh
-# The evaluator's and builder's side of a run, sent along with it: nothing of this project is installed here, and nothing
-# is left when it ends but the cache ($state). The words rb_* and the functions with_client_* come from the client,
-# quoted, before this text.
+# The evaluator's and builder's side of a run, sent along with it: nothing of this project is installed here, and
+# nothing is left when it ends but the cache ($state). The words rb_* and the functions with_client_* come from the
+# client, quoted, before this text.
 set -u
 umask 077
 # Names and contents are bytes, in one order.
 export LC_ALL=C
-# What a person has told the programs that are used here is for that person: TAR_OPTIONS=--exclude=... would be other files.
+# What a person has told the programs that are used here is for that person: TAR_OPTIONS=--exclude=... would be other
+# files.
 unset GREP_OPTIONS POSIXLY_CORRECT QUOTING_STYLE CDPATH
 # GNU tar's alone: that the client's clock is ahead is no news.
 export TAR_OPTIONS=--warning=no-timestamp

@@ -2,9 +2,9 @@
 # The client's files here: whole sets of them ("mirrors", src/sources/mirror.rs) by their digest, and store paths
 # ("trees") by their name. Both are kept between runs (kept.sh), for the next one to begin with.
 
-# receive DIGEST BASE PROOF TREE... [fixed:TREE...] [large:DIRECTORY | whole:DIRECTORY...]: sets $mirror to DIGEST, which is
-# then here and is what the client means, if PROOF tells (proof.sh). If it was not, the client sends what makes it of BASE, or
-# all of it.
+# receive DIGEST BASE PROOF TREE... [fixed:TREE...] [large:DIRECTORY | whole:DIRECTORY...]: sets $mirror to DIGEST. That
+# mirror is here then, and is what the client means, as far as PROOF tells (proof.sh). If it was not here before, the
+# client sends what makes it of BASE, or all of it.
 receive() {
 	mirror=$1 base=$2 proof=$3
 	shift 3
@@ -41,8 +41,9 @@ without_marks() {
 	done
 }
 
-# make_of_base, make_of_nothing: $work/new becomes the mirror. A large base is not copied, if nobody else uses it: the client
-# remembers what was made of it. For a link that breaks first, all of the change is heard before.
+# make_of_base, make_of_nothing: $work/new becomes the mirror. Where something is large, the base is not copied but
+# changed where it lies, unless another run uses it. There is no such base afterwards, so the client remembers what was
+# made of it. All of the change is heard before the base is touched, because the link may break.
 make_of_base() {
 	[ "$base" != none ] && [ -e "$state/mirrors/$base" ] || return 1
 	[ -s "$work/large" ] || copy_of "$state/mirrors/$base" || return 1
@@ -70,20 +71,26 @@ make_of_base() {
 		return 1
 	}
 }
+
+# take_over: $work/new becomes the base, which has its name no more; or a copy of it, which is taken away with this run.
+# Fails where another run uses the base.
 take_over() {
 	replaced=$(mktemp -d "$work/replaced.XXXXXXXX") || return 1
 	hold || return 1
 	is_anothers "mirrors/$base" || mv "$state/mirrors/$base" "$replaced/base" || :
 	let_go
 	[ -e "$replaced/base" ] || return 1
-	# Of much that goes the files go at the end of the run: ext4 is slow to make files where many have just gone.
+	# Where much is to go, this run works on a copy, and the files go at its end: ext4 is slow to make files where many
+	# have just gone.
 	if [ "$(wc -c <"$work/removed")" -gt 16384 ]; then
 		copy_of "$replaced/base"
 	else
 		mv "$replaced/base" "$work/new"
 	fi
 }
-# What cannot be linked, as another user's file, is sent anew.
+
+# copy_of MIRROR: $work/new becomes a copy of it, by links. Fails where a file cannot be linked, as that of another
+# user: then all is sent anew.
 copy_of() {
 	own cp -al "$1" "$work/new" 2>/dev/null || {
 		own rm -rf "$work/new"
@@ -99,8 +106,9 @@ make_of_nothing() {
 	is_proven "$work/new"
 }
 
-# hear_names, make_names: what is there by its name only, where that is much: a name with a letter before it, and before them
-# the directories that they are in, which have their times later, with the files. As this user, whose all of it is.
+# hear_names, make_names: what is there by its name only, where that is much. First come the directories that the names
+# are in, whose times come later, with the files; then the names, each after a letter for what it is. All of it is this
+# user's, so `own` is not needed.
 hear_names() {
 	take "$work/parents"
 	take "$work/names"
@@ -113,15 +121,15 @@ make_names() {
 	) || fail unpack 1
 }
 
-# Of an empty file nothing would be read, and so nothing be told by its access time. Where modes do not count, a module that
-# is not there yet is an empty one.
+# No file is empty: nothing would be read of an empty one, and so its access time would tell nothing. A Nix file is an
+# empty module, because a look, which modes do not stop, evaluates it.
 # shellcheck disable=SC2016 # for another shell
 make_some_names='
 	umask 777
 	for name; do
 		shift
 		place=${name#?}
-		# What a neighbour has put there, and not into it.
+		# A neighbour may have put something there: nothing is written into that.
 		if [ -e "$place" ] || [ -L "$place" ]; then rm -rf -- "$place"; fi
 		case $name in
 		f*) echo >"$place" ;;
@@ -133,7 +141,7 @@ make_some_names='
 
 # receive_trees NAME...: those of the client's store paths that this machine lacks. A store path never changes.
 receive_trees() {
-	# For the view. Without any, an empty line.
+	# For the view. Where there are none, this is an empty line.
 	write "$([ $# = 0 ] || printf '%s\n' "$@")" "$share/trees"
 	kept='' asked='' missing=''
 	for name; do
@@ -145,7 +153,7 @@ receive_trees() {
 	done
 	# shellcheck disable=SC2086 # words
 	[ -z "$kept" ] || (cd "$state/trees" && touch -c -- $kept)
-	# No answer is not "it has them all": then the client sends them.
+	# Where Nix gives no answer, the client sends them all.
 	# shellcheck disable=SC2086 # words
 	[ -z "$asked" ] || missing=$("$nix_bin/nix-store" --check-validity --print-invalid $asked) || missing=$asked
 	names=''
@@ -163,8 +171,8 @@ receive_trees() {
 	forget_much
 }
 
-# tell_what_was_read: of what is shut. Its access time is newer than the evaluation's beginning; on a file system that
-# keeps no access times nothing is told. A newline in a name is sent as a NUL.
+# tell_what_was_read: what is shut and was read. Its access time is newer than the evaluation's beginning; on a file
+# system that keeps no access times nothing is told. A newline in a name is sent as a NUL.
 tell_what_was_read() {
 	# Whether it tells anything at all: of a file that is read now.
 	echo >"$work/read"
@@ -173,12 +181,13 @@ tell_what_was_read() {
 	tell looked \( -type f -o -type d \) -perm 0 -anewer "$work/began"
 }
 
-# tell_what_was_not_read: of the files that were sent; not of a whole package collection. Of an empty one nobody can tell.
+# tell_what_was_not_read: the files that were sent and not read; but not those of a whole package collection, nor empty
+# ones, of which nobody can tell.
 tell_what_was_not_read() {
 	[ "$rb_tell_unread" = no ] || tell unread -type f ! -perm 0 -size +0 ! -anewer "$work/began"
 }
 
-# tell EVENT CONDITION...: the files in the mirror for which that is so.
+# tell EVENT CONDITION...: says the event of each file in the mirror for which the condition holds.
 tell() {
 	event=$1
 	shift

@@ -44,8 +44,8 @@ nix_at_least() {
 }
 
 # obey_settings: what the client's command line sets, for the programs of Nix that this shell runs from now on. By the
-# environment, because arguments can be read by every user of this machine; Nix takes it after its files, and tells it to
-# its daemon, as it does with a command line.
+# environment, because arguments can be read by every user of this machine; Nix takes it after its files, and tells it
+# to its daemon, as it does with a command line.
 obey_settings() {
 	NIX_CONFIG="${NIX_CONFIG:-}
 $rb_settings"

@@ -1,15 +1,15 @@
 # shellcheck shell=sh
-# What an evaluation has written into the store is kept from a collection of garbage. Nix's daemon keeps it while the connection
-# lasts by which it was written. But Nix gives that up at each question about a store path which this store does not know, as
-# the client's channel is; a collection at that moment (`min-free`, another user's) takes all of it, and a derivation that
-# depends on it cannot be written: "path ... is not valid".
+# What an evaluation has written into the store is kept from a collection of garbage. Nix's daemon keeps it while the
+# connection lasts by which it was written. But Nix gives that up at each question about a store path which this store
+# does not know, as the client's channel is; a collection at that moment (`min-free`, another user's) takes all of it,
+# and a derivation that depends on it cannot be written: "path ... is not valid".
 #
-# Then a connection of ours, by `nix-store --serve`, asks the daemon to keep what the evaluation had written, be it there or
-# not, and it is evaluated again. It writes the same paths: so it comes further each time. What is new is kept, too, as soon
-# as the log says it.
+# Then a connection of ours, by `nix-store --serve`, asks the daemon to keep what the evaluation had written, be it
+# there or not, and it is evaluated again. It writes the same paths: so it comes further each time. What is new is kept,
+# too, as soon as the log says it.
 
-# hold_more: after an evaluation that failed. Whether it did so because of a collection; then what that has taken, and all that
-# the evaluation had written, is kept from now on.
+# hold_more: after an evaluation that failed. Whether it did so because of a collection; then what that has taken, and
+# all that the evaluation had written, is kept from now on.
 hold_more() {
 	[ "$rb_watches" = yes ] || return 1
 	touch "$work/held"
@@ -23,9 +23,9 @@ hold_more() {
 	attend cat "$work/answered"
 }
 
-# hold_derivation: after an evaluation that came to its end: its derivation is kept until the run ends, and is there; or it will be
-# when it is evaluated again. `nix-instantiate` has made a root. `nix eval` makes none, and whatever is collected after its
-# end takes what it has written.
+# hold_derivation: after an evaluation that came to its end: its derivation is kept until the run ends, and is there; or
+# it will be when it is evaluated again. `nix-instantiate` has made a root. `nix eval` makes none, and whatever is
+# collected after its end takes what it has written.
 hold_derivation() {
 	[ "$rb_goal" != value ] && [ ! -L "$share/drv" ] || return 0
 	touch "$work/held"
@@ -41,8 +41,8 @@ hold_derivation() {
 
 store_paths() { grep -oE '/nix/store/[0-9a-z]{32}-[0-9A-Za-z+._?=-]+' | LC_ALL=C sort -u; }
 
-# connect_holder: sets $holder, which keeps the paths in $work/held; one that was there before ends, for nothing is evaluated now.
-# On file descriptor 6 it hears of more, and ends with it.
+# connect_holder: sets $holder, which keeps the paths in $work/held; one that was there before ends, for nothing is
+# evaluated now. On file descriptor 6 it hears of more, and ends with it.
 connect_holder() {
 	exec 6<&-
 	rm -f "$work/to-hold" "$work/answered"
@@ -63,8 +63,9 @@ connect_holder() {
 	} >&6
 }
 
-# ask_to_hold NUMBER: asks which of so many paths, on stdin, are there, and that they stay. In Nix's words, a request is numbers of
-# eight bytes, the smallest first, and texts of any length that are filled up with zeros to a multiple of eight.
+# ask_to_hold NUMBER: asks which of so many paths, on stdin, are there, and that they stay. In Nix's words, a request is
+# numbers of eight bytes, the smallest first, and texts of any length that are filled up with zeros to a multiple of
+# eight.
 ask_to_hold() {
 	# "Which of these are valid", "and keep them", "do not fetch them".
 	number 1

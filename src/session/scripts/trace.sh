@@ -1,11 +1,11 @@
 # shellcheck shell=sh
-# A Nix that does not say when it may not look. Before 2.26 `pathExists` inside of what is shut is just false. What such a
-# one was refused is seen by strace, and the client is told instead of being given a result. Only questions whether there
-# is something are watched: to be refused a file's content is an error in every version, or the affair of a library or of
-# another program that Nix runs.
+# A Nix that does not say when it may not look. Before 2.26 `pathExists` inside of what is shut is just false. What such
+# a one was refused is seen by strace, and the client is told instead of being given a result. Only questions whether
+# there is something are watched: to be refused a file's content is an error in every version, or the affair of a
+# library or of another program that Nix runs.
 
-# know_honesty: sets $tracer, the words before a closed evaluation that write what it was refused to $work/trace/refused; none
-# where Nix itself says it. One expression tells, once for each version.
+# know_honesty: sets $tracer, the words before a closed evaluation that write what it was refused to
+# $work/trace/refused; none where Nix itself says it. One expression tells, once for each version.
 know_honesty() {
 	tracer=''
 	case $(cat "$work/version") in

@@ -1,11 +1,11 @@
 # shellcheck shell=sh
-# Which environment variables an evaluation has asked for. Nix's log names every file that is evaluated, whatever it is called
-# and wherever it lies; what stands in those files about getEnv is looked for here, after an evaluation that came to its end.
-# Where it asks for a variable that is not the client's ($rb_environment says which are not), the client hears of it before
-# anything is built.
+# Which environment variables an evaluation has asked for. Nix's log names every file that is evaluated, whatever it is
+# called and wherever it lies; what stands in those files about getEnv is looked for here, after an evaluation that came
+# to its end. Where it asks for a variable that is not the client's ($rb_environment says which are not), the client
+# hears of it before anything is built.
 
-# listen_in: makes $work/said, which takes Nix's log: the files that are evaluated go to $work/evaluated, and to the client
-# only what it wants to hear. Sets $listeners, which end with the log.
+# listen_in: makes $work/said, which takes Nix's log: the files that are evaluated go to $work/evaluated, and to the
+# client only what it wants to hear. Sets $listeners, which end with the log.
 listen_in() {
 	true >"$work/heard"
 	[ "$rb_watches" = yes ] || return 0
@@ -35,14 +35,14 @@ log_of_interest() {
 		[ $? = 1 ]
 }
 
-# was_heard: whether all of it was written down, and is still there: it is not where a disk is full, or where somebody has taken
-# away this run's directory, and the view with it.
+# was_heard: whether all of it was written down, and is still there: it is not where a disk is full, or where somebody
+# has taken away this run's directory, and the view with it.
 was_heard() {
 	[ -e "$work/heard" ]
 }
 
-# files_here: where the evaluated files are on this machine, below $state, one a line; and back. As with all lists here, one that
-# cannot be written whole (status 1) is none: what it lacks would not be asked for.
+# files_here: where the evaluated files are on this machine, below $state, one a line; and back. As with all lists here,
+# one that cannot be written whole (status 1) is none: what it lacks would not be asked for.
 files_here() {
 	{
 		while IFS= read -r name; do
@@ -61,7 +61,8 @@ files_here() {
 	sort -u "$work/named" | sed -f "$work/places"
 }
 
-# follow_links: in $work/named, the client's links that are directories on the way, which lead elsewhere on this machine.
+# follow_links: in $work/named, the client's links that are directories on the way, which lead elsewhere on this
+# machine.
 follow_links() {
 	(cd "$state/mirrors/$mirror" && find . -type l 2>/dev/null | sed 's|^\.||;s|$|/|') >"$work/links" || return 1
 	[ -s "$work/links" ] || return 0
@@ -146,8 +147,9 @@ is_inherited() {
 	! (cd "$state" && tr '\n' ' ' <"${1%%:*}") | sed -E -e "s/$inherit//g" -e "s/$literal//g" | grep -a -q getEnv
 }
 
-# own_words: of all files outside of package collections, what may be a name that was not sent, or a piece of one. A name may
-# also come from a file that is no Nix file; but not from git's own, of which the samples alone have all letters.
+# own_words: of all files outside of package collections, what may be a name that was not sent, or a piece of one. A
+# name may also come from a file that is no Nix file; but not from git's own, of which the samples alone have all
+# letters.
 own_words() {
 	sed 's|$|/|' "$work/collections" >"$work/prefixes" || return 1
 	{
@@ -167,8 +169,8 @@ own_words() {
 	}
 }
 
-# tell_home: the first file in which ~ stands for a home, if it is not sure to be the client's. Nix itself says where there
-# is one.
+# tell_home: the first file in which ~ stands for a home, if it is not sure to be the client's. Nix itself says where
+# there is one.
 tell_home() {
 	[ "$tilde" = yes ] && [ "$rb_watches" = yes ] || return 0
 	files_here >"$work/files" || return 1

@@ -41,8 +41,8 @@ is_free() {
 	done
 }
 
-# Of a directory with very many names no copy is made: it is mounted, as it is kept, and nothing in it changes. Where modes
-# stop nobody, only one in which nothing is shut: the access times of what is shut are to tell what was read.
+# Of a directory with very many names no copy is made: it is mounted, as it is kept, and nothing in it changes. Where
+# modes stop nobody, only one in which nothing is shut: the access times of what is shut are to tell what was read.
 large=''
 while IFS=: read -r kind directory; do
 	if [ "$kind" = whole ] || [ "$mode" = closed ]; then
@@ -76,8 +76,8 @@ fi
 mount --rbind "$mirror" "$mirror"
 cd "$mirror"
 
-# fill DIRECTORY: one in which the client has names, too (src/sources/collect/shown.rs): of this machine's, those that the
-# client has not sent are links to where they are seen; but not what the client names and does not have.
+# fill DIRECTORY: one in which the client has names, too (src/sources/collect/shown.rs): of this machine's, those that
+# the client has not sent are links to where they are seen; but not what the client names and does not have.
 fill() {
 	for name in "$1"/* "$1"/.[!.]*; do
 		if [ -d ".both$name" ] && [ -d "$name" ]; then
@@ -88,9 +88,9 @@ fill() {
 	done
 }
 
-# This machine's own, at the same places in the view, but the client's own files where it has sent them. Few programs for
-# all of it, not some for each: every run waits for this. No blank is in any of these paths, which are relative, as one may
-# be in the home's.
+# This machine's own, at the same places in the view, but the client's own files where it has sent them. Few programs
+# for all of it, not some for each: every run waits for this. No blank is in any of these paths, which are relative, as
+# one may be in the home's.
 parents='' links='' files='' table='' shared=''
 for directory in $large; do
 	table="$table$fixed$directory $mirror$directory none bind 0 0
@@ -145,8 +145,9 @@ if [ -s "$share/lent" ]; then
 fi
 for name in tmp trace; do mount --bind "${mirror%/*}/$name" ".$share/$name"; done
 
-# The store, and under it places for the client's trees and the names of more that it has; what the store has is its own.
-# Each tree is mounted on its place: read through the overlay, its files would be looked up in all layers, each run anew.
+# The store, and under it places for the client's trees and the names of more that it has; what the store has is its
+# own. Each tree is mounted on its place: read through the overlay, its files would be looked up in all layers, each run
+# anew.
 trees=''
 while IFS= read -r name; do
 	if [ -e "/nix/store/$name" ]; then
@@ -173,13 +174,13 @@ else
 	done
 fi
 
-# Over the old root, and not with pivot_root, which not every machine has. The kernel lets a process make user namespaces
-# where its root is its mount namespace's, as here, and in no other chroot.
+# Over the old root, and not with pivot_root, which not every machine has. The kernel lets a process make user
+# namespaces where its root is its mount namespace's, as here, and in no other chroot.
 # (Not to be noted anywhere: util-linux of 2022 fails at that after it.)
 mount -n --move "$mirror" /
 
-# As who one is, and no more, so that modes count; or so that they do not. The programs by where they really are: the view
-# has no /run.
+# As who one is, and no more, so that modes count; or so that they do not. The programs by where they really are: the
+# view has no /run.
 case $mode:$way in
 closed:user)
 	# root is whom modes do not stop.

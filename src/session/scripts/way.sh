@@ -1,8 +1,8 @@
 # shellcheck shell=sh
 # As whom this side makes the view, and handles files that are shut: as one whom modes do not stop.
 
-# find_way: sets $way. "user": in a user namespace of our own; where nobody may make one, "root" for whoever is, or "sudo"
-# for whoever may become it without a password.
+# find_way: sets $way. "user": in a user namespace of our own; where nobody may make one, "root" for whoever is, or
+# "sudo" for whoever may become it without a password.
 find_way() {
 	PATH=$PATH:/usr/sbin:/sbin:/run/wrappers/bin
 	if unshare --user --map-root-user --mount -- unshare --user --map-user=1 --map-group=1 true; then

@@ -252,7 +252,7 @@ fn is_daemon(call: &str) -> bool {
     call.ends_with("nix-daemon --stdio")
 }
 
-/// Who is asked who he is, or which version he has, is asked in no order.
+/// Who is asked who they are, or which version they have, is asked in no order.
 fn is_question(call: &str) -> bool {
     let asked = |host: &str| {
         let call = call.strip_prefix(host)?.strip_prefix(": ")?;
