@@ -15,7 +15,7 @@ use crate::activation::{
 use crate::context::Context;
 use crate::difference::NextBoot;
 use crate::failure::{Declined, Failure};
-use crate::host::Place;
+use crate::host::{Host, Place};
 use crate::output;
 use crate::plan::argv::{self, Images};
 use crate::plan::{Activation, Deed, Deployment, Kind, Leg, Making, Origin, Step};
@@ -107,9 +107,8 @@ struct Run<'a> {
     reach: Reach<'a>,
     /// To those that were tried out.
     connections: Vec<Connection>,
-    /// Whether an evaluator was talked with that cannot evaluate. It can be reached, so from then on only a link can
-    /// break.
-    was_reached: bool,
+    /// An evaluator that was talked with and cannot evaluate: if it builds, only a link to it can break from then on.
+    reached: Option<Host>,
     /// The file of the image that was chosen, if that is known.
     file: Option<String>,
     /// For `--verify-eval`.
@@ -134,7 +133,7 @@ impl<'a> Run<'a> {
             making: plan.origin.making().cloned(),
             reach: Reach::new(&plan.if_unreachable, &context.around.words),
             connections: Vec::new(),
-            was_reached: false,
+            reached: None,
             file: None,
             expected: None,
             made: None,
@@ -185,18 +184,18 @@ impl<'a> Run<'a> {
             return Err(error);
         };
         let other = if let Some(reason) = error.downcast_ref::<CannotEvaluate>() {
-            for line in reason.warning().lines() {
+            for line in reason.warning(&making.builder).lines() {
                 self.context.tell(Event::Text(line.to_owned()));
             }
-            self.was_reached = true;
+            self.reached = Some(reason.host.clone());
+            self.expected = None;
             Making {
                 evaluator: Place::Here,
                 verify_evaluation: false,
                 ..making
             }
-        } else if self.was_reached {
-            return Err(link_broke(error));
         } else {
+            let error = link_broke(error, self.reached.as_ref());
             self.reach.without(&making, error, self.context)?
         };
         self.steps = match step {

@@ -164,9 +164,9 @@ fn typed_with(words: &[OsString], flags: &[&str]) -> String {
 
 /// Of a machine that has been talked to before: that it cannot be reached now is a link that broke, and nothing else is
 /// done instead. All other errors stay as they are.
-pub(super) fn link_broke(error: anyhow::Error) -> anyhow::Error {
+pub(super) fn link_broke(error: anyhow::Error, reached: Option<&Host>) -> anyhow::Error {
     let failure = error.downcast_ref::<Failure>();
-    match failure.filter(|failure| failure.unreachable().is_some()) {
+    match failure.filter(|failure| reached.is_some() && failure.unreachable() == reached) {
         Some(failure) => failure.clone().after_being_reached().into(),
         None => error,
     }
@@ -207,13 +207,21 @@ mod tests {
     /// Otherwise `--if-unreachable local` would evaluate here a second time, after the long work.
     #[test]
     fn a_machine_that_was_reached_is_not_unreachable_later() {
-        let place = Place::parse("b", "pi").unwrap();
-        let failure = Failure::new("b cannot be reached");
-        let failure = failure.of_unreachable(place.host().unwrap()).with_code(255);
-        let error = link_broke(anyhow::Error::from(failure).context("this machine → b"));
-        let failure = error.downcast_ref::<Failure>().unwrap();
-        assert_eq!((failure.unreachable(), failure.code()), (None, 255));
+        let [b, c] = ["b", "c"].map(|name| Place::parse(name, "pi").unwrap());
+        let of_b = || {
+            let failure = Failure::new("b cannot be reached");
+            let failure = failure.of_unreachable(b.host().unwrap()).with_code(255);
+            anyhow::Error::from(failure).context("this machine → b")
+        };
+        for (reached, expected) in [(b.host(), None), (c.host(), b.host()), (None, b.host())] {
+            let error = link_broke(of_b(), reached);
+            let failure = error.downcast_ref::<Failure>().unwrap();
+            assert_eq!((failure.unreachable(), failure.code()), (expected, 255));
+        }
         let other = anyhow::Error::from(Failure::new("no space")).context("this machine → b");
-        assert_eq!(format!("{:#}", link_broke(other)), "this machine → b: no space");
+        assert_eq!(
+            format!("{:#}", link_broke(other, b.host())),
+            "this machine → b: no space"
+        );
     }
 }

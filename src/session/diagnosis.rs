@@ -8,14 +8,15 @@ use super::reply::Way;
 use super::stage::Stage;
 use crate::failure::Failure;
 use crate::harmless;
-use crate::host::Host;
+use crate::host::{Host, Place};
 use crate::nix_version::NixVersion;
 use crate::store_path::StorePath;
 
 /// The other machine can build for us, but not evaluate.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CannotEvaluate {
-    host: Host,
+    /// The one that cannot.
+    pub host: Host,
 }
 
 impl CannotEvaluate {
@@ -23,12 +24,19 @@ impl CannotEvaluate {
         Self { host: host.clone() }
     }
 
-    /// What is to be said where this machine evaluates instead.
+    /// What is to be said where this machine evaluates instead, for this builder.
     #[must_use]
-    pub fn warning(&self) -> String {
+    pub fn warning(&self, builder: &Place) -> String {
         let host = &self.host;
+        let instead = match builder {
+            Place::There(builder) if builder == host => {
+                format!("this machine evaluates, and {host} only builds, as with --build-on")
+            }
+            Place::There(builder) => format!("this machine evaluates, and {builder} builds, as with --build-on"),
+            Place::Here => "this machine evaluates, and builds".to_owned(),
+        };
         format!(
-            "warning: {self}\n  so this machine evaluates, and {host} only builds, as with --build-on\n  \
+            "warning: {self}\n  so {instead}\n  \
              to change it, as root on {host}: sysctl kernel.unprivileged_userns_clone=1 \
              kernel.apparmor_restrict_unprivileged_userns=0 user.max_user_namespaces=10000\n  \
              (those that it has; or let its user run sudo without a password)"
@@ -350,7 +358,6 @@ fn emulation_remedy(system: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::host::Place;
 
     /// Every part that the scripts can fail in has words of its own.
     #[test]
@@ -407,10 +414,21 @@ mod tests {
     fn who_cannot_evaluate_is_named_with_what_to_change() {
         let place = Place::parse("me@builder", "pi").unwrap();
         let host = place.host().unwrap();
-        let warning = CannotEvaluate::new(host).warning();
+        let warning = CannotEvaluate::new(host).warning(&place);
         assert!(warning.starts_with("warning: me@builder does not let its users make user namespaces"));
         assert!(warning.contains("this machine evaluates, and me@builder only builds"));
         assert!(warning.contains("sysctl kernel.unprivileged_userns_clone=1"));
+        let other = Place::parse("c", "pi").unwrap();
+        for (builder, expected) in [
+            (
+                other,
+                "\n  so this machine evaluates, and c builds, as with --build-on\n",
+            ),
+            (Place::Here, "\n  so this machine evaluates, and builds\n"),
+        ] {
+            let warning = CannotEvaluate::new(host).warning(&builder);
+            assert!(warning.contains(expected), "{warning}");
+        }
         assert_eq!(unusual(host, Way::User), None);
         assert_eq!(unusual(host, Way::Root), None);
         assert!(unusual(host, Way::Sudo).is_some_and(|text| text.contains("sudo")));

@@ -156,11 +156,17 @@ forget() {
 	empty_forgotten
 }
 
-# take_away NAME: whoever uses it. Its files stay as long as another run does, which may have them mounted (view.sh),
-# under another name that is the first to be forgotten.
+# which_it_is FILE: what tells it from another one that has its name later.
+which_it_is() { stat -c %d:%i "$1" 2>/dev/null; }
+
+# take_away NAME [WHICH]: whoever uses it, but only if it is still the one that was meant: another run may have put a better one
+# there meanwhile. Its files stay as long as another run does, which may have them mounted (view.sh), under another name
+# that is the first to be forgotten.
 take_away() {
 	hold || :
-	if is_anothers "$1" && is_there "$state/$1"; then
+	if [ -n "${2-}" ] && [ "$(which_it_is "$state/$1")" != "$2" ]; then
+		:
+	elif is_anothers "$1" && is_there "$state/$1"; then
 		mv "$state/$1" "$state/$1.${work##*/}"
 		touch -d @0 "$state/$1.${work##*/}"
 	elif is_there "$state/$1"; then

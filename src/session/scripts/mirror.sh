@@ -15,7 +15,8 @@ receive() {
 		printf '%s\n' "mirrors/$mirror" "mirrors/$base" nix-cache
 		for name; do printf 'trees/%s\n' "$name"; done
 	} | claim || exit 1
-	[ ! -e "$state/mirrors/$mirror" ] || is_proven "$state/mirrors/$mirror" || take_away "mirrors/$mirror"
+	looked_at=$(which_it_is "$state/mirrors/$mirror")
+	[ -z "$looked_at" ] || is_proven "$state/mirrors/$mirror" || take_away "mirrors/$mirror" "$looked_at"
 	if [ -e "$state/mirrors/$mirror" ]; then
 		event receiving have
 	elif make_of_base || make_of_nothing; then
@@ -46,6 +47,7 @@ without_marks() {
 # made of it. All of the change is heard before the base is touched, because the link may break.
 make_of_base() {
 	[ "$base" != none ] && [ -e "$state/mirrors/$base" ] || return 1
+	based_on=$(which_it_is "$state/mirrors/$base")
 	[ -s "$work/large" ] || copy_of "$state/mirrors/$base" || return 1
 	event receiving base
 	take "$work/removed"
@@ -67,7 +69,7 @@ make_of_base() {
 	fi
 	is_proven "$work/new" || {
 		own rm -rf "$work/new"
-		take_away "mirrors/$base"
+		take_away "mirrors/$base" "$based_on"
 		return 1
 	}
 }

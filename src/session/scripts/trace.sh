@@ -20,16 +20,17 @@ know_honesty() {
 	*) fail room 1 ;;
 	esac
 	if program=$(command -v strace); then
-		tracer="$(readlink -f "$program") -f -qq -y -Z -e trace=%%stat,/^readlink"
+		tracer="$(readlink -f "$program") -f -q -y -Z -e trace=%%stat,/^readlink"
 		# With it, all that is no question about a file costs nothing.
-		if $tracer --seccomp-bpf -o "$share/refused" true; then
+		if $tracer --seccomp-bpf -o "$work/trace/refused" true; then
 			tracer="$tracer --seccomp-bpf"
-		elif ! $tracer -o "$share/refused" true; then
+		elif ! $tracer -o "$work/trace/refused" true; then
 			tracer=''
 		fi
 	fi 2>/dev/null
 	if [ -n "$tracer" ]; then
-		tracer="$tracer -o $share/refused --"
+		# As the view has it.
+		tracer="$tracer -o $share/trace/refused --"
 	else
 		event untraced "$nix_version"
 	fi
@@ -48,8 +49,9 @@ ask_honesty() {
 tell_refused() {
 	refused=''
 	[ -n "$tracer" ] || return 0
-	# What is gone tells nothing.
-	[ -e "$share/refused" ] || fail gone 1
-	! grep -q ' = -1 EACCES ' "$share/refused" || refused=yes
-	sed -n 's/^[0-9]* *\(.*\) = -1 EACCES .*/@rebuild refused \1/p' "$share/refused" | sort -u
+	# What is gone tells nothing, nor does what has no end: a disk was full, which strace says and goes on.
+	[ -e "$work/trace/refused" ] || fail gone 1
+	[ "$code" -ne 0 ] || tail -n 1 "$work/trace/refused" | grep -q ' +++$' || fail room 1
+	! grep -q ' = -1 EACCES ' "$work/trace/refused" || refused=yes
+	sed -n 's/^[0-9]* *\(.*\) = -1 EACCES .*/@rebuild refused \1/p' "$work/trace/refused" | sort -u
 }

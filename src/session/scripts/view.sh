@@ -41,6 +41,9 @@ is_free() {
 	done
 }
 
+# in_table PATH: as a table of mounts has it. (The names of large directories come so.)
+in_table() { printf '%s' "$1" | sed 's/\\/\\134/g;s/ /\\040/g;s/	/\\011/g'; }
+
 # Of a directory with very many names no copy is made: it is mounted, as it is kept, and nothing in it changes. Where
 # modes stop nobody, only one in which nothing is shut: the access times of what is shut are to tell what was read.
 large=''
@@ -57,7 +60,7 @@ if [ -n "$large" ]; then
 fi
 if [ -n "$large" ]; then
 	for directory in $large; do
-		printf '%s %s none bind 0 0\n' "${mirror%/*}/empty" "$kept$directory"
+		printf '%s %s none bind 0 0\n' "$(in_table "${mirror%/*}/empty")" "$(in_table "$kept")$directory"
 	done >"$share/hidden"
 	# In mounts of its own, with empty directories in their places.
 	# shellcheck disable=SC2016 # that shell's
@@ -93,7 +96,7 @@ fill() {
 # one may be in the home's.
 parents='' links='' files='' table='' shared=''
 for directory in $large; do
-	table="$table$fixed$directory $mirror$directory none bind 0 0
+	table="$table$(in_table "$fixed")$directory .$directory none bind 0 0
 "
 done
 for path in $own; do

@@ -249,3 +249,14 @@ fn what_was_changed_there_is_thrown_away() {
         "@rebuild receiving none\n@rebuild damaged\nfailed mirror 1\n"
     );
 }
+
+/// A run that is slow to see that what is kept is damaged does not take away what a quicker one has put there instead.
+#[test]
+fn only_what_was_looked_at_is_taken_away() {
+    let place = tempfile::tempdir().unwrap();
+    let looked = "begin; mkdir -p \"$state/mirrors/m\"; looked_at=$(which_it_is \"$state/mirrors/m\")";
+    let renewed = "mkdir \"$state/new\"; rmdir \"$state/mirrors/m\"; mv \"$state/new\" \"$state/mirrors/m\"";
+    let taken = "take_away mirrors/m \"$looked_at\"; ls \"$state/mirrors\"; rm -rf \"$state/mirrors\"";
+    assert_eq!(said(place.path(), &format!("{looked}; {renewed}; {taken}")), "m\n");
+    assert_eq!(said(place.path(), &format!("{looked}; {taken}")), "");
+}

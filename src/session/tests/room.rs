@@ -132,6 +132,17 @@ fn a_log_that_no_longer_fits_is_no_log() {
     expect_an_end_without_room(&format!("hold_as_it_comes() {{ cat >/dev/null; }}; holder=1\n{run}"));
 }
 
+/// strace says that a disk is full, and goes on without a word of what is refused.
+#[test]
+fn a_trace_without_its_end_tells_nothing() {
+    let script = "tracer=strace code=0; FULL\n{ echo '7 stat(\"/x\") = -1 ENOENT (x)'; seq 300; echo '7 +++ exited with 0 +++'; } \
+         >\"$work/trace/refused\"; tell_refused; [ -n \"$refused\" ] || echo right";
+    expect_an_end_without_room(script);
+    // Whoever was killed has said why before.
+    let killed = "tracer=strace code=137; : >\"$work/trace/refused\"; tell_refused; echo right";
+    assert_eq!(said(killed), "right\n");
+}
+
 /// A run that ends before there is a log waits for none.
 #[test]
 fn who_waits_for_a_log_that_does_not_come_ends() {
