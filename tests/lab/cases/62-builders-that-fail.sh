@@ -186,7 +186,8 @@ case_failing_builders_with_a_home_of_their_own() {
 	local own home
 	fresh
 	own=$(lab on pi nix-instantiate '<nixpkgs/nixos>' -A config.system.build.toplevel </dev/null 2>/dev/null)
-	must_on pi touch -d '1 hour' /etc/nixos/configuration.nix
+	# A large directory is mounted there by its path.
+	must_sh_on pi "touch -d '1 hour' /etc/nixos/configuration.nix; mkdir /etc/nixos/many; cd /etc/nixos/many; seq 1100 | xargs touch"
 	for home in 'export TAR_OPTIONS="--exclude=*" GREP_OPTIONS=-v POSIXLY_CORRECT=1 QUOTING_STYLE=c CDPATH=/' \
 		'unset HOME' 'export HOME=relative XDG_CACHE_HOME=relative' $'export XDG_CACHE_HOME="/tmp/a\\\\b  c\td"'; do
 		write_on builder /home/builder/.bashrc <<<"$home"
@@ -196,6 +197,7 @@ case_failing_builders_with_a_home_of_their_own() {
 		expect_own_derivation_there builder
 		# tar there has no opinion of the client's clock.
 		expect_lacks "$errors" "in the future"
+		expect_lacks "$errors" "mount:"
 	done
 	must_on builder rm /home/builder/.bashrc
 	must_sh_on pi "sed -i 's/system.stateVersion/lab.evalCost.work = 10; &/' /etc/nixos/configuration.nix"
