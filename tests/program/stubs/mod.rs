@@ -367,13 +367,7 @@ impl Stage {
             "sh",
         ]);
         command.arg(typed.get_program()).args(typed.get_args());
-        command.current_dir(self.root.path());
-        command.env_clear().envs(self.variables.borrow().iter().cloned());
-        command
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped());
-        self.run(command).finish()
+        self.finish(command)
     }
 
     /// By a user whom modes stop, and to whom all of this belongs.
@@ -391,7 +385,13 @@ impl Stage {
             Command::new(&program)
         };
         self.sh(preparation);
-        command.args(arguments.split_whitespace()).current_dir(self.root.path());
+        command.args(arguments.split_whitespace());
+        self.finish(command)
+    }
+
+    /// Runs to the end, in the stage and with its variables.
+    fn finish(&self, mut command: Command) -> Run {
+        command.current_dir(self.root.path());
         command.env_clear().envs(self.variables.borrow().iter().cloned());
         command
             .stdin(Stdio::null())
