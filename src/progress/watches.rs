@@ -35,8 +35,8 @@ impl Watches {
         let Some(name) = machine else {
             return self.of_one.see(event, now);
         };
-        let new = || Watch::new(self.verbosity, self.is_live, now);
-        let watch = self.of_several.entry(name.to_owned()).or_insert_with(new);
+        let fresh = || Watch::new(self.verbosity, self.is_live, now);
+        let watch = self.of_several.entry(name.to_owned()).or_insert_with(fresh);
         watch.see(event, now)
     }
 
