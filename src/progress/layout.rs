@@ -216,7 +216,13 @@ mod tests {
         assert_eq!(lines(&watch, 2, 61, at(90)).len(), 2);
         assert_eq!(lines(&watch, 1, 61, at(90)).len(), 1);
         assert_eq!(lines(&watch, 24, 21, at(90))[1], "  nothing has come …");
-        watch.see(Event::SilenceOver { is_heard: true }, at(91));
+        watch.see(
+            Event::SilenceOver {
+                takes: false,
+                is_heard: true,
+            },
+            at(91),
+        );
         assert_eq!(lines(&watch, 24, 61, at(91)).len(), 2);
     }
 

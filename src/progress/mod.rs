@@ -56,6 +56,8 @@ pub enum Event {
     },
     /// The silence is over.
     SilenceOver {
+        /// Whether it is of who is to take something, and not to say something.
+        takes: bool,
         /// Whether that is because something has come, or gone; otherwise nothing will any more, of which more is said.
         is_heard: bool,
     },

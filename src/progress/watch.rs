@@ -1,6 +1,6 @@
 //! What events add up to: the lines to be printed for good, and the state that a live display shows.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::{Duration, Instant};
 
@@ -55,6 +55,14 @@ impl Moved {
     }
 }
 
+impl Silence {
+    fn words(&self, now: Instant) -> String {
+        let quiet = elapsed(now.saturating_duration_since(self.since));
+        let what = if self.takes { "gone to" } else { "come from" };
+        format!("nothing has {what} {} for {quiet}", self.host)
+    }
+}
+
 /// The state of a run, made of its events. It is told what time it is.
 pub(super) struct Watch {
     verbosity: Verbosity,
@@ -76,7 +84,8 @@ pub(super) struct Watch {
     /// Messages that Nix gives again with each attempt of an evaluation: their hashes, for they may be long.
     said: BTreeSet<u64>,
     last_line: Instant,
-    silence: Option<Silence>,
+    /// By whether they are of one that is to take something: of both at once, none ends the other.
+    silences: BTreeMap<bool, Silence>,
 }
 
 /// That nothing comes from a machine, or goes to it.
@@ -105,7 +114,7 @@ impl Watch {
             sent: Amount::default(),
             said: BTreeSet::new(),
             last_line: now,
-            silence: None,
+            silences: BTreeMap::new(),
         }
     }
 
@@ -128,7 +137,7 @@ impl Watch {
             }
             Event::Text(line) => text(line),
             Event::Silent { host, takes, since } => self.falls_silent(host, takes, since, now),
-            Event::SilenceOver { is_heard } => self.ends_silence(is_heard, now),
+            Event::SilenceOver { takes, is_heard } => self.ends_silence(takes, is_heard, now),
             Event::Detail(line) => self.said(1, line),
             Event::Nix(line) => self.nix(line, now),
             Event::Finished { .. } if self.verbosity.level < 0 => Vec::new(),
@@ -147,7 +156,7 @@ impl Watch {
             _ => None,
         };
         // Whoever lets a run go on has been heard.
-        self.silence = None;
+        self.silences.clear();
         // An activation that is listened to again is still the same.
         if self.phase.as_ref() != Some(&phase) {
             self.times.enter(&phase, now);
@@ -167,25 +176,24 @@ impl Watch {
 
     fn falls_silent(&mut self, host: String, takes: bool, since: Instant, now: Instant) -> Vec<Line> {
         let is_seen = self.is_live && self.is_going();
-        self.silence = Some(Silence {
+        let silence = Silence {
             host,
             takes,
             since,
             is_printed: !is_seen,
-        });
-        match self.silence(now) {
-            Some(words) if !is_seen => self.said(0, words),
-            _ => Vec::new(),
-        }
+        };
+        let words = silence.words(now);
+        self.silences.insert(takes, silence);
+        if is_seen { Vec::new() } else { self.said(0, words) }
     }
 
-    fn ends_silence(&mut self, is_heard: bool, now: Instant) -> Vec<Line> {
-        match self.silence.take() {
+    fn ends_silence(&mut self, takes: bool, is_heard: bool, now: Instant) -> Vec<Line> {
+        match self.silences.remove(&takes) {
             Some(Silence {
                 host,
-                takes,
                 since,
                 is_printed: true,
+                ..
             }) if is_heard => {
                 let after = elapsed(now.saturating_duration_since(since));
                 let what = if takes { "takes more" } else { "is heard" };
@@ -197,10 +205,8 @@ impl Watch {
 
     /// That nothing comes, and since when, if that is so.
     pub(super) fn silence(&self, now: Instant) -> Option<String> {
-        let Silence { host, takes, since, .. } = self.silence.as_ref()?;
-        let quiet = elapsed(now.saturating_duration_since(*since));
-        let what = if *takes { "gone to" } else { "come from" };
-        Some(format!("nothing has {what} {host} for {quiet}"))
+        let silence = self.silences.values().next()?;
+        Some(silence.words(now))
     }
 
     fn sent(&mut self, amount: Amount) -> Vec<Line> {

@@ -63,7 +63,12 @@ impl Silence {
     /// Something has come from it; gives what is to be told.
     pub fn hears(&mut self, now: Instant) -> Option<Event> {
         (self.quiet, self.looked) = (Duration::ZERO, now);
-        std::mem::take(&mut self.is_told).then_some(Event::SilenceOver { is_heard: true })
+        std::mem::take(&mut self.is_told).then_some(self.over(true))
+    }
+
+    fn over(&self, is_heard: bool) -> Event {
+        let takes = self.takes;
+        Event::SilenceOver { takes, is_heard }
     }
 
     /// Nothing has come; gives what is to be told.
@@ -84,7 +89,7 @@ impl Silence {
     /// Nothing will come any more.
     pub fn ends(&mut self) -> Option<Event> {
         self.lives = false;
-        std::mem::take(&mut self.is_told).then_some(Event::SilenceOver { is_heard: false })
+        std::mem::take(&mut self.is_told).then_some(self.over(false))
     }
 }
 
@@ -93,7 +98,10 @@ mod tests {
     use super::*;
     use crate::host::Place;
 
-    const OVER: Option<Event> = Some(Event::SilenceOver { is_heard: true });
+    const OVER: Option<Event> = Some(Event::SilenceOver {
+        takes: false,
+        is_heard: true,
+    });
 
     struct Link {
         silence: Silence,
@@ -144,7 +152,7 @@ mod tests {
         assert_eq!(link.silence.hears(link.at(200)), OVER);
         assert_eq!(link.silence.hears(link.at(200)), None);
         assert_eq!(link.waits(200, 300), [(2080, link.silent_since(200))]);
-        assert_eq!(link.silence.ends(), Some(Event::SilenceOver { is_heard: false }));
+        assert_eq!(link.silence.ends(), Some(link.silence.over(false)));
         assert_eq!(link.waits(300, 400), []);
     }
 

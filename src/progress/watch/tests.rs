@@ -314,7 +314,10 @@ fn a_silence_is_said_in_lines_where_nothing_is_live() {
             "nothing has come from builder for 1 min 38 s"
         ]
     );
-    run = run.at(110).see(Event::SilenceOver { is_heard: true });
+    run = run.at(110).see(Event::SilenceOver {
+        takes: false,
+        is_heard: true,
+    });
     assert_eq!(run.lines[1..], ["builder is heard again, after 1 min 48 s"]);
     assert_eq!(
         run.beat(140).as_deref(),
@@ -336,7 +339,10 @@ fn a_silence_that_is_seen_needs_no_line() {
         let run = run.at(8).see(silent(since));
         let words = "nothing has come from builder for 8 s";
         assert_eq!(run.watch.silence(run.now).as_deref(), Some(words));
-        let run = run.at(20).see(Event::SilenceOver { is_heard: true });
+        let run = run.at(20).see(Event::SilenceOver {
+            takes: false,
+            is_heard: true,
+        });
         assert_eq!(run.watch.silence(run.now), None);
         let expected = [words, "builder is heard again, after 20 s"];
         assert_eq!(run.lines, if printed { &expected[..] } else { &[] });
@@ -347,7 +353,10 @@ fn a_silence_that_is_seen_needs_no_line() {
 #[test]
 fn a_silence_ends_without_a_word_with_the_link_or_with_what_goes_on() {
     for event in [
-        Event::SilenceOver { is_heard: false },
+        Event::SilenceOver {
+            takes: false,
+            is_heard: false,
+        },
         Event::Phase(Phase::Building),
         Event::Phase(Phase::Done),
     ] {
@@ -355,7 +364,10 @@ fn a_silence_ends_without_a_word_with_the_link_or_with_what_goes_on() {
         let since = run.start;
         let run = run.at(8).see(silent(since)).at(120).see(event);
         assert_eq!((run.lines.len(), run.watch.silence(run.now)), (1, None));
-        let run = run.see(Event::SilenceOver { is_heard: true });
+        let run = run.see(Event::SilenceOver {
+            takes: false,
+            is_heard: true,
+        });
         assert_eq!(run.lines.len(), 1);
     }
 }
@@ -368,12 +380,46 @@ fn what_is_not_taken_has_other_words() {
         takes: true,
         since: run.start,
     };
-    let run = run.at(8).see(silent).at(20).see(Event::SilenceOver { is_heard: true });
+    let run = run.at(8).see(silent).at(20).see(Event::SilenceOver {
+        takes: true,
+        is_heard: true,
+    });
     assert_eq!(
         run.lines,
         [
             "nothing has gone to target for 8 s",
             "target takes more again, after 20 s"
+        ]
+    );
+}
+
+/// The builder is silent and the target takes nothing: that one is over is no word about the other.
+#[test]
+fn of_two_silences_none_ends_the_other() {
+    let run = Run::new(0, false).phase(Phase::Receiving(Some("target".into())));
+    let of_target = Event::Silent {
+        host: "target".into(),
+        takes: true,
+        since: run.start,
+    };
+    let since = run.start;
+    let run = run.at(8).see(silent(since)).see(of_target).at(20);
+    let run = run.see(Event::SilenceOver {
+        takes: true,
+        is_heard: true,
+    });
+    let words = "nothing has come from builder for 20 s";
+    assert_eq!(run.watch.silence(run.now).as_deref(), Some(words));
+    let run = run.see(Event::SilenceOver {
+        takes: false,
+        is_heard: true,
+    });
+    let last = run.lines[2..].to_vec();
+    assert_eq!(
+        last,
+        [
+            "target takes more again, after 20 s",
+            "builder is heard again, after 20 s"
         ]
     );
 }

@@ -289,7 +289,9 @@ fn bare_names_take_as_many_bytes_as_they_have() {
     if use_busybox(busy.path()) {
         assert_eq!(said(busy.path(), &names, None, &stream), NONE);
     } else {
-        std::io::stderr().write_all(b"busybox is not here: not tried\n").unwrap();
+        std::io::stderr()
+            .write_all(b"busybox is not here: not tried\n")
+            .unwrap();
     }
     // Root reads what is shut.
     if nix::unistd::geteuid().is_root() {
