@@ -9,6 +9,7 @@ mod changes;
 mod configurations;
 mod display;
 mod ended;
+mod evaluations;
 mod hostile;
 mod output;
 mod remedies;

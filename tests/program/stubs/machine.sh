@@ -62,11 +62,14 @@ ln -s "$before" "$root/run/booted-system"
 # shellcheck source=/dev/null
 [ ! -e "$stage/prepare" ] || . "$stage/prepare"
 
+# As in src/session/scripts/view.sh: in a mere chroot nobody could make user namespaces.
+cd "$root"
+mount -n --move . /
 if [ "$user" = 0 ]; then
-	exec /usr/sbin/chroot "$root" "$@"
+	exec /usr/sbin/chroot . "$@"
 elif [ "$(tr -s ' ' </proc/self/uid_map)" = ' 0 0 4294967295' ]; then
-	exec /usr/sbin/chroot "$root" setpriv --reuid "$user" --regid "$user" --clear-groups "$@"
+	exec /usr/sbin/chroot . setpriv --reuid "$user" --regid "$user" --clear-groups "$@"
 else
 	# root is one user's name for himself, and there is no other.
-	exec unshare --user --map-user "$user" --map-group "$user" --keep-caps /usr/sbin/chroot "$root" "$@"
+	exec unshare --user --map-user "$user" --map-group "$user" --keep-caps /usr/sbin/chroot . "$@"
 fi

@@ -85,6 +85,8 @@ pub struct Stage {
     user: Cell<u32>,
     /// What is on its stdin.
     typed: RefCell<Option<String>>,
+    /// The current directory on a machine of its own.
+    directory: RefCell<PathBuf>,
 }
 
 pub struct Run {
@@ -110,6 +112,7 @@ impl Stage {
     pub fn new() -> Self {
         let root = tempfile::Builder::new().prefix("stage").tempdir_in("/var/tmp").unwrap();
         let stage = Self {
+            directory: RefCell::new(root.path().to_owned()),
             root,
             variables: RefCell::default(),
             own: None,
@@ -184,6 +187,11 @@ impl Stage {
     /// Whoever types the command is no root, but this user.
     pub fn typed_by(&self, user: u32) {
         self.user.set(user);
+    }
+
+    /// On a machine of its own, it is typed in this directory of it.
+    pub fn typed_in(&self, directory: &str) {
+        *self.directory.borrow_mut() = directory.into();
     }
 
     /// What comes on the program's stdin, if anything.
@@ -348,7 +356,10 @@ impl Stage {
                     .args(flags)
                     .args(["sh", "-c", OWN_MACHINE, "own"]);
                 command.arg(self.root.path()).args([system, &user.to_string()]);
-                command.args(["/usr/bin/env", "-C"]).arg(self.root.path()).arg(program);
+                command
+                    .args(["/usr/bin/env", "-C"])
+                    .arg(&*self.directory.borrow())
+                    .arg(program);
                 command
             }
         };

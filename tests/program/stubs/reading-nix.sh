@@ -1,0 +1,200 @@
+#!/bin/sh
+# A stand-in for Nix whose evaluation really reads: what it gives depends on every file that it has seen, and what it may not
+# see is an error in Nix's own words and form. It is all programs of Nix, by the name that it is called by.
+#
+# It understands lines of Nix, one thing a line, with literal paths and texts of one word that are put together by `+`:
+#
+#   imports = [ ./a.nix ./b.nix ];          x = import ./c.nix;
+#   x = builtins.readFile ./text;           x = builtins.readFile (./no + "tes");
+#   x = builtins.pathExists ./perhaps;      x = builtins.readDir ./directory;
+#   x = builtins.getEnv "NAME";
+#
+# A flake's lock file is written if it is not there. Where there is a pipe "hold" in the store, an evaluation says that it is
+# on ("evaluating.PROCESS" there) and goes on when somebody has opened the pipe and closed it again.
+# Without a daemon's socket, its daemon makes a copy of /nix/socket, and writes into /nix/daemon which process it is and where.
+# Where there is a file "silent" beside its programs' directory, to ask for what is shut is no error, and the answer no.
+#
+# What is new is written through a door to the store, as with Nix's daemon the store that an evaluation sees may be another
+# one. IN_STORE is another directory for it: for evaluations on the client.
+set -u -f
+export LC_ALL=C
+store=${IN_STORE:-/nix/var/nix/daemon-socket/store}
+
+# say LEVEL TEXT: a line of Nix's log.
+say() {
+	printf '@nix {"action":"msg","level":%s,"msg":"%s"}\n' "$1" "$2" >&2
+}
+
+# refuse REASON PATH WORDS: REASON is what a program of this machine has said of it.
+refuse() {
+	case $1 in
+	*'Permission denied'*) say 0 "error: $3 '$2': Permission denied" ;;
+	*) say 0 "error: path '$2' does not exist" ;;
+	esac
+	exit 1
+}
+
+# evaluate FILE: prints all that it comes to.
+# shellcheck disable=SC2030 # each file has its own $here
+evaluate() (
+	say 4 "evaluating file '$1'"
+	text=$(cat "$1" 2>&1) || refuse "$text" "$1" 'opening file'
+	printf 'evaluated %s: %s\n' "$1" "$text"
+	here=${1%/*}
+	printf '%s\n' "$text" | while IFS= read -r line; do
+		case $line in
+		*builtins.readFile*) path=$(path_in "${line#*builtins.readFile}") && read_file "$path" ;;
+		*builtins.pathExists*) path=$(path_in "${line#*builtins.pathExists}") && ask_for "$path" ;;
+		*builtins.readDir*) path=$(path_in "${line#*builtins.readDir}") && read_directory "$path" ;;
+		*builtins.getEnv*)
+			name=$(path_in "${line#*builtins.getEnv}")
+			printf 'variable %s: %s\n' "$name" "$(printenv "$name")"
+			;;
+		*import*)
+			for word in $line; do
+				word=${word%;}
+				case $word in ./* | ../* | /*) evaluate "$(path_in "$word")" || exit 1 ;; esac
+			done
+			;;
+		esac || exit 1
+	done
+)
+
+# path_in EXPRESSION: pieces of one that are put together, from the directory $here on.
+path_in() {
+	path=$(printf %s "$1" | tr -d '()[]{}";+ ')
+	# shellcheck disable=SC2031 # that of the file that asks
+	case $path in ./* | ../*) path=$here/$path ;; esac
+	printf %s "$path" | sed -e ':dot' -e 's:/\./:/:;t dot' -e ':up' -e 's:/[^/]*/\.\./:/:;t up'
+}
+
+read_file() {
+	content=$(cat "$1" 2>&1) || refuse "$content" "$1" 'opening file'
+	printf 'read %s: %s\n' "$1" "$content"
+}
+
+ask_for() {
+	if answer=$(stat -c %F "$1" 2>&1); then
+		echo "exists $1: yes"
+	else
+		case $answer in *'Permission denied'*)
+			# As before 2.26 (trace.sh).
+			[ -e "${0%/*}/../silent" ] || refuse "$answer" "$1" 'getting status of'
+			;;
+		esac
+		echo "exists $1: no"
+	fi
+}
+
+read_directory() {
+	names=$(ls -A "$1" 2>&1) || refuse "$names" "$1" 'reading directory'
+	printf 'listed %s: %s\n' "$1" "$(printf %s "$names" | tr '\n' ' ')"
+}
+
+# store_name: a store path's name of what is on stdin: a hash in the letters that Nix has.
+store_name() {
+	printf '%s-nixos-system-pi' "$(sha256sum | cut -c 1-32 | tr e z)"
+}
+
+# derive: sets $drv to a new derivation of what was read ($seen).
+derive() {
+	out=/nix/store/$(printf 'out %s' "$seen" | store_name)
+	drv=$(printf %s "$seen" | store_name).drv
+	file=$(mktemp "$store/.new.XXXXXXXX") || refuse no "$store" 'creating file in'
+	printf 'Derive([("out","%s","","")],[],[],"x86_64-linux","/bin/sh",[],[])\n%s\n' "$out" "$seen" >"$file"
+	chmod 444 "$file"
+	mv -f "$file" "$store/$drv"
+	drv=/nix/store/$drv
+	say 5 "instantiated 'nixos-system-pi' -> '$drv'"
+}
+
+hold() {
+	[ -p "$store/hold" ] || return 0
+	: >"$store/evaluating.$$"
+	cat "$store/hold"
+}
+
+# after WORD ARGUMENT...: the argument after that one.
+after() {
+	wanted=$1
+	shift
+	while [ $# -gt 1 ]; do
+		[ "$1" != "$wanted" ] || {
+			printf %s "$2"
+			return
+		}
+		shift
+	done
+}
+
+nix_instantiate() {
+	case " $* " in *' --expr builtins.pathExists '*)
+		# What of before 2.26 says of a shut directory (trace.sh).
+		echo false
+		return
+		;;
+	esac
+	nixpkgs='' configuration=''
+	for entry in $(printf %s "$NIX_PATH" | tr : ' '); do
+		case $entry in
+		nixpkgs=*) nixpkgs=${entry#*=} ;;
+		nixos-config=*) configuration=${entry#*=} ;;
+		esac
+	done
+	seen=$(evaluate "$nixpkgs/nixos/default.nix" && evaluate "$configuration") || exit 1
+	hold
+	case " $* " in *' --eval '*) return ;; esac
+	derive
+	root=$(after --add-root "$@")
+	[ -z "$root" ] || ln -sfn "$drv" "$root"
+	printf '%s\n' "${root:-$drv}"
+}
+
+nix_eval() {
+	flake=''
+	for word; do case $word in /*'#'*) flake=${word%%#*} ;; esac done
+	[ -e "$flake/flake.lock" ] || printf '{\n  "nodes": {\n    "root": {}\n  },\n  "root": "root",\n  "version": 7\n}\n' \
+		>"$flake/flake.lock" || refuse "Permission denied" "$flake/flake.lock" 'creating file'
+	seen=$(evaluate "$flake/flake.nix") || exit 1
+	hold
+	derive
+	printf %s "$drv"
+}
+
+nix_store() {
+	case " $* " in
+	*' --version '*) echo "nix-store (Nix) $(cat "${0%/*}/../version")" ;;
+	*' --print-invalid '*) for path; do case $path in /*) [ -e "$path" ] || echo "$path" ;; esac done ;;
+	*' --check-validity '*) for path; do case $path in /*) [ -e "$path" ] || exit 1 ;; esac done ;;
+	*' --serve '*)
+		# A greeting and the beginning of an answer, as much of it as is waited for.
+		printf 'a greeting, and an answer.'
+		cat >/dev/null
+		;;
+	*' --realise '*)
+		out=$(head -n 1 "$(after --realise "$@")")
+		out=${out#*'("out","'}
+		out=${out%%\"*}
+		mkdir -p "$out"
+		root=$(after --add-root "$@")
+		[ -z "$root" ] || ln -sfn "$out" "$root"
+		printf '%s\n' "${root:-$out}"
+		;;
+	esac
+}
+
+case ${0##*/} in
+nix-instantiate) nix_instantiate "$@" ;;
+nix-build)
+	nix_instantiate "$@" >/dev/null
+	echo "$out"
+	;;
+nix) nix_eval "$@" ;;
+nix-store) nix_store "$@" ;;
+nix-daemon)
+	# Only cp makes a socket without a program of its own.
+	cp -a /nix/socket "$NIX_DAEMON_SOCKET_PATH"
+	echo "$$ $NIX_DAEMON_SOCKET_PATH" >/nix/daemon
+	exec sleep 1000
+	;;
+esac
