@@ -70,10 +70,11 @@ attend() {
 	fi
 	child=$!
 	(
-		# Either way the run is over: "cancel" is Ctrl-C over there, end of file is a broken link.
+		# Either way the run is over: "cancel" is Ctrl-C over there, end of file is a broken link. It holds no stream of the
+		# script's: should that be killed, the client is to hear the end.
 		IFS= read -r _ <&3
 		kill -TERM "$$"
-	) &
+	) >/dev/null 2>&1 &
 	watcher=$!
 	code=0
 	wait "$child" || code=$?

@@ -138,3 +138,25 @@ fn in_one_stream_there_is_no_such_word() {
     let output = command.stdin(Stdio::null()).output().unwrap();
     assert_eq!(String::from_utf8(output.stdout).unwrap(), "@rebuild has[]\n");
 }
+
+/// Where only the script's own shell is killed, what it ran comes to its end, and then nobody has the stream any more: the
+/// client hears that it is over, though it says nothing itself.
+#[test]
+fn a_killed_script_is_over_when_its_work_is() {
+    let (mut child, stdin) = start("attend sh -c 'echo begun; exec sleep 1'\n");
+    let mut begun = [0; 6];
+    child.stdout.as_mut().unwrap().read_exact(&mut begun).unwrap();
+    kill(id(&child), Signal::SIGKILL).unwrap();
+    child.wait().unwrap();
+    let mut stdout = child.stdout.take().unwrap();
+    let (sender, ended) = std::sync::mpsc::channel();
+    thread::spawn(move || {
+        let mut rest = String::new();
+        _ = stdout.read_to_string(&mut rest);
+        sender.send(rest)
+    });
+    let rest = ended.recv_timeout(Duration::from_secs(20));
+    drop(stdin);
+    assert_eq!(rest.as_deref(), Ok(""), "its stream is held");
+    let _ = killpg(id(&child), Signal::SIGKILL);
+}
