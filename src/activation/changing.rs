@@ -14,7 +14,7 @@ use crate::context::Context;
 use crate::failure::{Failure, Interrupted};
 use crate::process::signals::Signals;
 use crate::progress::{Event, Phase};
-use crate::ssh::{self};
+use crate::ssh;
 
 /// For so long a machine may be away while it activates: its network starts anew.
 const PATIENCE: Duration = Duration::from_secs(60);

@@ -184,6 +184,20 @@ fn number_in(text: &str) -> u64 {
 }
 
 #[cfg(test)]
+impl LogLine {
+    /// That so much of an activity is done, and one part of it is under way.
+    pub(super) fn progress(id: u64, done: u64, expected: u64) -> Self {
+        let news = News::Progress {
+            done,
+            expected,
+            running: 1,
+            failed: 0,
+        };
+        Self::News { id, news }
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use super::*;
 

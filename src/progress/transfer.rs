@@ -175,18 +175,6 @@ mod tests {
         LogLine::Start { id, activity }
     }
 
-    fn progress(id: u64, done: u64, expected: u64) -> LogLine {
-        LogLine::News {
-            id,
-            news: News::Progress {
-                done,
-                expected,
-                running: 1,
-                failed: 0,
-            },
-        }
-    }
-
     #[test]
     fn paths_bytes_rate_and_what_is_left() {
         let start = Instant::now();
@@ -203,7 +191,7 @@ mod tests {
         for step in 1..=20 {
             transfer.count(step * 100_000, at(step * 100));
         }
-        transfer.see(&progress(7, 12, 31));
+        transfer.see(&LogLine::progress(7, 12, 31));
         assert_eq!(
             transfer.describe(at(2_000)),
             "12 of 31 paths, 2.0 of 8.0 MB, 1.0 MB/s, 6 s left"
@@ -234,7 +222,7 @@ mod tests {
         let mut transfer = Transfer::default();
         for id in [1, 2] {
             transfer.see(&started(id, Activity::CopyPath("/nix/store/x".into())));
-            transfer.see(&progress(id, 1_000, 5_000));
+            transfer.see(&LogLine::progress(id, 1_000, 5_000));
         }
         transfer.see(&LogLine::Stop { id: 1 });
         assert_eq!((transfer.paths(), transfer.bytes()), (1, 2_000));

@@ -18,7 +18,7 @@ use crate::session::{Answer, Peer, converse};
 use crate::sources::environment::Environment;
 use crate::sources::record::Record;
 use crate::sources::search_path::own_search_path;
-use crate::ssh::{self};
+use crate::ssh;
 use crate::store_path::StorePath;
 use crate::surroundings::{Directory, HomeVariable};
 

@@ -124,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn the_lowest_ones_and_never_one_within_another() {
+    fn of_two_in_each_other_the_upper_one() {
         let shut = Entry::Shut(Kind::File);
         let many = mirror(&[
             ("/c", 900, content()),

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::{Line, Watch};
-use crate::progress::nix_log::{Activity, LogLine, News};
+use crate::progress::nix_log::{Activity, LogLine};
 use crate::progress::{Builder, Event, Phase, Verbosity};
 use crate::sources::archive::Amount;
 
@@ -64,15 +64,7 @@ impl Run {
     }
 
     fn counts(self, id: u64, done: u64, expected: u64) -> Self {
-        self.see(Event::Nix(LogLine::News {
-            id,
-            news: News::Progress {
-                done,
-                expected,
-                running: 1,
-                failed: 0,
-            },
-        }))
+        self.see(Event::Nix(LogLine::progress(id, done, expected)))
     }
 
     fn message(self, level: i64, text: &str) -> Self {

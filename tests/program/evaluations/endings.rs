@@ -1,20 +1,27 @@
 //! Runs that end in the midst of an evaluation, and several at a time.
 
 use super::{BUILD, Builder};
+use crate::stubs::Running;
 
 const MOTD: &str = "x = builtins.readFile ./motd;";
+
+/// A run whose evaluation has begun, and goes on until it is let go. Nothing, where no builder can be had.
+fn held() -> Option<(Builder, Running)> {
+    let builder = Builder::new()?;
+    builder.configure(MOTD);
+    builder.write("client/nixos/motd", "good morning");
+    builder.hold();
+    let run = builder.start(BUILD);
+    builder.wait_for_evaluations(1);
+    Some((builder, run))
+}
 
 /// Ctrl-C, and a link that breaks because the client is gone: nothing of the run is left over there, neither a directory nor
 /// a mount nor a process that still evaluates. What had arrived is kept.
 #[test]
 fn a_run_that_is_ended_leaves_nothing() {
     for (signal, code) in [("INT", 130), ("KILL", -1)] {
-        let Some(builder) = Builder::new() else { return };
-        builder.configure(MOTD);
-        builder.write("client/nixos/motd", "good morning");
-        builder.hold();
-        let mut run = builder.start(BUILD);
-        builder.wait_for_evaluations(1);
+        let Some((builder, mut run)) = held() else { return };
         run.signal(signal);
         let run = run.finish();
         assert_eq!((run.code, run.stdout.as_str()), (code, ""), "{signal}: {}", run.stderr);
@@ -34,12 +41,7 @@ fn a_run_that_is_ended_leaves_nothing() {
 /// when that machine lost its power, which no trap survives.
 #[test]
 fn what_a_killed_script_leaves_the_next_one_takes_away() {
-    let Some(builder) = Builder::new() else { return };
-    builder.configure(MOTD);
-    builder.write("client/nixos/motd", "good morning");
-    builder.hold();
-    let mut run = builder.start(BUILD);
-    builder.wait_for_evaluations(1);
+    let Some((builder, mut run)) = held() else { return };
     builder.sh("kill -KILL $(cat builder/pid)");
     // The link is gone as well.
     run.signal("KILL");
@@ -78,12 +80,7 @@ fn two_at_once_get_each_their_own() {
 /// Somebody who cleans up their cache in the midst of a run.
 #[test]
 fn a_cache_that_is_taken_away_meanwhile() {
-    let Some(builder) = Builder::new() else { return };
-    builder.configure(MOTD);
-    builder.write("client/nixos/motd", "good morning");
-    builder.hold();
-    let run = builder.start(BUILD);
-    builder.wait_for_evaluations(1);
+    let Some((builder, run)) = held() else { return };
     builder.sh("rm -rf builder/home/.cache");
     builder.release();
     let run = run.finish();
