@@ -388,30 +388,29 @@ fn what_is_not_taken_has_other_words() {
 /// The builder is silent and the target takes nothing: that one is over is no word about the other.
 #[test]
 fn of_two_silences_none_ends_the_other() {
-    let run = Run::new(0, false).phase(Phase::Receiving(Some("target".into())));
-    let of_target = Event::Silent {
-        host: "target".into(),
-        takes: true,
-        since: run.start,
-    };
-    let since = run.start;
-    let run = run.at(8).see(silent(since)).see(of_target).at(20);
-    let run = run.see(Event::SilenceOver {
-        takes: true,
-        is_heard: true,
-    });
-    let words = "nothing has come from builder for 20 s";
-    assert_eq!(run.watch.silence(run.now).as_deref(), Some(words));
-    let run = run.see(Event::SilenceOver {
-        takes: false,
-        is_heard: true,
-    });
-    let last = run.lines[2..].to_vec();
-    assert_eq!(
-        last,
-        [
+    let [of_builder, of_target] = [
+        (
+            "nothing has come from builder for 20 s",
+            "builder is heard again, after 20 s",
+        ),
+        (
+            "nothing has gone to target for 20 s",
             "target takes more again, after 20 s",
-            "builder is heard again, after 20 s"
-        ]
-    );
+        ),
+    ];
+    for (takes, ended, left) in [(true, of_target, of_builder), (false, of_builder, of_target)] {
+        let run = Run::new(0, false).phase(Phase::Receiving(Some("target".into())));
+        let since = run.start;
+        let target = Event::Silent {
+            host: "target".into(),
+            takes: true,
+            since,
+        };
+        let run = run.at(8).see(silent(since)).see(target).at(20);
+        let over = |takes| Event::SilenceOver { takes, is_heard: true };
+        let run = run.see(over(takes));
+        assert_eq!(run.watch.silence(run.now).as_deref(), Some(left.0));
+        let run = run.see(over(!takes));
+        assert_eq!(run.lines[2..], [ended.1, left.1]);
+    }
 }
