@@ -1,7 +1,7 @@
 #!/bin/sh
 # forget-cache.sh DIRECTORY SIZE: of the cache that runs of `rebuild` have left on a builder, forgets what was used longest
 # ago until the rest is no more than SIZE (20G, as numfmt reads it). What a run is using stays: it has said so in
-# CLIENT/run.*/claims, and holds CLIENT/run.*/lock as long as it lives (src/session/scripts/kept.sh).
+# CLIENT/run.*/claims, and holds CLIENT/run.*/lock as long as it lives (src/builder/scripts/kept.sh).
 #
 # As the user whose cache it is. Needs GNU find, coreutils, awk, grep, unshare, flock.
 set -eu

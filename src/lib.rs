@@ -1,15 +1,15 @@
 //! `rebuild`: nixos-rebuild for small machines.
 //!
 //! The way of a run: [`cli`] reads the command line, [`settings`] say what it leaves unsaid, [`plan`] makes a plain value
-//! of both, [`run`] carries it out. Another machine's part goes through [`session`], with the files that [`sources`] found;
+//! of both, [`run`] carries it out. Another machine's part goes through [`builder`], with the files that [`sources`] found;
 //! a target is changed by [`activation`]. What there is to see goes to [`progress`] as events; every process is started by
 //! [`process`], every line printed by [`output`]. `docs/design.md` says why.
 
 pub mod activation;
+pub mod builder;
 pub mod candidates;
 pub mod cli;
 pub mod context;
-pub mod daemon;
 pub mod difference;
 pub mod directory;
 pub mod edit;
@@ -28,9 +28,9 @@ pub mod plan;
 pub mod private;
 pub mod process;
 pub mod progress;
+pub mod remote;
 pub mod repl;
 pub mod run;
-pub mod session;
 pub mod settings;
 pub mod sources;
 pub mod ssh;

@@ -3,7 +3,7 @@
 #   tests/probes.sh           compares; exit status 1 if one differs
 #   tests/probes.sh --write   writes them
 set -eu
-cd "$(dirname "$0")/../src/session/probes"
+cd "$(dirname "$0")/../src/builder/probes"
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
 

@@ -19,8 +19,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 
-use crate::daemon::Daemon;
 use crate::host::{Host, Place};
+use crate::remote::daemon::Daemon;
 use crate::ssh::{self, Ssh};
 use crate::store_path::StorePath;
 use crate::surroundings::Surroundings;

@@ -9,10 +9,10 @@ use super::session::{Next, Session};
 use super::text::{self, Task, program};
 use super::{Receives, Target, Wants, sudo_options};
 use crate::context::Context;
-use crate::daemon::Daemon;
 use crate::failure::Failure;
 use crate::host::{Host, Place};
 use crate::progress::{Event, Phase};
+use crate::remote::daemon::Daemon;
 use crate::surroundings::Surroundings;
 use crate::vocabulary::{Elevation, Rights};
 

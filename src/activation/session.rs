@@ -11,7 +11,6 @@ use anyhow::Result;
 
 use super::reply::{Reply, chunk};
 use crate::context::Context;
-use crate::daemon::{GO, READY};
 use crate::failure::{Failure, Interrupted};
 use crate::harmless;
 use crate::host::{Host, Place};
@@ -20,6 +19,7 @@ use crate::process::companion::Companion;
 use crate::process::lines::{Line, Lines};
 use crate::process::room::{Room, Taken};
 use crate::progress::Event;
+use crate::remote::daemon::{GO, READY};
 use crate::ssh::{self, Awaited, Patience, Said, Silence, Ssh};
 
 /// How long a signal may wait for us.

@@ -8,11 +8,11 @@ use super::password::Password;
 use super::session::Text;
 use super::{Change, ProfileChange};
 use crate::failure::Failure;
-use crate::process::script::Script;
+use crate::remote::script::Script;
 use crate::vocabulary::{Elevation, Rights};
 
 const COMMON: &str = include_str!("scripts/common.sh");
-const NIX: &str = include_str!("../session/scripts/nix.sh");
+const NIX: &str = include_str!("../remote/scripts/nix.sh");
 const ELEVATE: &str = include_str!("scripts/elevate.sh");
 const GENERATIONS: &str = include_str!("scripts/generations.sh");
 

@@ -12,7 +12,7 @@ use crate::sources::literals::Literals;
 use crate::sources::search_path::SearchPath;
 use crate::store_path::StorePath;
 use crate::surroundings::Surroundings;
-use crate::{activation, candidates, difference, generations, process, progress, session, settings, sources, ssh};
+use crate::{activation, builder, candidates, difference, generations, process, progress, settings, sources, ssh};
 
 #[cfg(test)]
 mod driver;
@@ -40,7 +40,7 @@ pub fn targets() -> Vec<Target> {
         generations::fuzz::TARGETS,
         process::fuzz::TARGETS,
         progress::fuzz::TARGETS,
-        session::fuzz::TARGETS,
+        builder::fuzz::TARGETS,
         settings::fuzz::TARGETS,
         sources::fuzz::TARGETS,
         ssh::fuzz::TARGETS,

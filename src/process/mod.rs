@@ -9,7 +9,6 @@ mod interactive;
 pub mod lines;
 pub mod quote;
 pub mod room;
-pub mod script;
 pub mod signals;
 
 use std::ffi::{OsStr, OsString};

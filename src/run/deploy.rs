@@ -12,6 +12,7 @@ use super::{question, upgrade};
 use crate::activation::{
     self, Change, Connection, Incomplete, Inquiry, ProfileChange, Receives, Subject, Target, Wants,
 };
+use crate::builder::CannotEvaluate;
 use crate::context::Context;
 use crate::difference::NextBoot;
 use crate::failure::{Declined, Failure};
@@ -20,7 +21,6 @@ use crate::output;
 use crate::plan::argv::{self, Images};
 use crate::plan::{Activation, Deed, Deployment, Kind, Leg, Making, Origin, Step};
 use crate::progress::{Event, Phase};
-use crate::session::CannotEvaluate;
 use crate::store_path::StorePath;
 
 /// Does what the plan says. Prints the resulting path, and nothing else, to stdout.

@@ -7,14 +7,14 @@ use anyhow::Result;
 
 use super::gather::{self, Gathered, gather};
 use super::identity;
+use crate::builder::request::{Evaluation, Goal, Request, Watch, Work};
+use crate::builder::sources::Sources;
+use crate::builder::{Answer, Peer, converse};
 use crate::context::Context;
 use crate::host::Host;
 use crate::plan::{Configuration, Making, NixFlags, argv};
 use crate::process::signals::Signals;
-use crate::session::relay::Relay;
-use crate::session::request::{Evaluation, Goal, Request, Watch, Work};
-use crate::session::sources::Sources;
-use crate::session::{Answer, Peer, converse};
+use crate::remote::relay::Relay;
 use crate::sources::environment::Environment;
 use crate::sources::record::Record;
 use crate::sources::search_path::own_search_path;

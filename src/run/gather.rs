@@ -5,12 +5,12 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 
+use crate::builder::lock::Lock;
 use crate::cli::flags::FlakeFlags;
 use crate::failure::Failure;
 use crate::nix_settings::{NixSettings, machines_directory};
 use crate::own_nix::{OwnNix, named_configuration};
 use crate::plan::{Configuration, Flake};
-use crate::session::lock::Lock;
 use crate::sources::collect::{Collection, Refusal};
 use crate::sources::flakes::lock_file::Renewed;
 use crate::sources::flakes::{Flakes, Registry};

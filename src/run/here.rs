@@ -11,7 +11,7 @@ use crate::plan::{Making, NixFlags, Outcome};
 use crate::private;
 use crate::process::Invocation;
 use crate::progress::{Event, Phase};
-use crate::session::relay::Relay;
+use crate::remote::relay::Relay;
 use crate::store_path::StorePath;
 
 /// What this machine makes, and what keeps it from being collected meanwhile.

@@ -6,9 +6,9 @@ use std::io;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
+use crate::builder::request::Client;
 use crate::private;
 use crate::progress::{Event, Reporter};
-use crate::session::request::Client;
 use crate::sources::mirror::hexadecimal;
 use crate::surroundings::{Directory, Surroundings};
 use crate::written;

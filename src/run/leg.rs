@@ -8,16 +8,16 @@ use super::elsewhere::{Delivery, Errand};
 use super::here::{Here, through};
 use super::nix_here;
 use crate::activation::{self, Target};
+use crate::builder::Answer;
+use crate::builder::request::Goal;
 use crate::context::Context;
-use crate::daemon::Daemon;
 use crate::failure::Failure;
 use crate::host::{Host, Place};
 use crate::plan::argv::{self, Cargo};
 use crate::plan::{Deed, Deployment, Leg, Making, Outcome};
 use crate::progress::{Event, Phase};
-use crate::session::Answer;
-use crate::session::relay::Relay;
-use crate::session::request::Goal;
+use crate::remote::daemon::Daemon;
+use crate::remote::relay::Relay;
 use crate::store_path::StorePath;
 
 /// What a leg has made, and what keeps it from being collected where it is needed next, until this is dropped.

@@ -27,7 +27,7 @@ impl Names {
     }
 
     /// Writes the directories that they are in: paths from the mirror's own directory, each ended by a NUL, as
-    /// `make_names` in `session/scripts/mirror.sh` has them.
+    /// `make_names` in `builder/scripts/mirror.sh` has them.
     ///
     /// # Errors
     /// When they cannot be written.

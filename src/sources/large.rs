@@ -1,5 +1,5 @@
 //! Directories of a mirror with so many names that an evaluation gets them as they lie there, and not copied
-//! (`session/scripts/view.sh`).
+//! (`builder/scripts/view.sh`).
 
 use std::collections::HashMap;
 use std::ffi::OsString;

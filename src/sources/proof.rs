@@ -1,5 +1,5 @@
 //! Whether a mirror over there is what we mean: a sum that a builder makes of the files that it has
-//! (`session/scripts/proof.sh`), and we of what we have collected.
+//! (`builder/scripts/proof.sh`), and we of what we have collected.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::ffi::OsStrExt;
@@ -107,7 +107,7 @@ mod tests {
     use std::io::Write;
     use std::process::Command;
 
-    const SCRIPT: &str = include_str!("../session/scripts/proof.sh");
+    const SCRIPT: &str = include_str!("../builder/scripts/proof.sh");
 
     /// Small files of every kind and of odd names, a large one, links.
     fn files(place: &Path) -> Mirror {

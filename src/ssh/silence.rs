@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use crate::host::Host;
 use crate::progress::Event;
 
-/// What a script says every few seconds, as a line, and only to be heard (`live` in `session/scripts/channel.sh`, and
+/// What a script says every few seconds, as a line, and only to be heard (`live` in `remote/scripts/channel.sh`, and
 /// the loop of `activation/scripts/root.sh` that follows a change).
 pub const ALIVE: &str = "@rebuild alive";
 

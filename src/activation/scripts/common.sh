@@ -7,7 +7,7 @@ event() {
 	printf '@rebuild %s\n' "$*"
 }
 
-# fail STAGE CODE: for scripts of src/session that are used here too.
+# fail STAGE CODE: for scripts of src/builder that are used here too.
 fail() {
 	event failed "$1"
 	exit "$2"

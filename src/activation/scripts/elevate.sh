@@ -3,7 +3,7 @@
 
 # What stands between the password and what follows it on stdin. If nobody asked for the password, it is still there and
 # must not become somebody's input; and nothing may follow before it was asked for, since sudo-rs 0.2.5 swallows what
-# comes together with it. So the client waits for the one word and then says the other (src/daemon.rs).
+# comes together with it. So the client waits for the one word and then says the other (src/remote/daemon.rs).
 # shellcheck disable=SC2016 # for another shell
 after_password='echo "@rebuild ready"; while IFS= read -r line && [ "$line" != "@rebuild go" ]; do :; done; line=; exec "$@"'
 

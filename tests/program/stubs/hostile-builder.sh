@@ -1,5 +1,5 @@
 # shellcheck shell=sh
-# The hostile builder: it plays the other side of src/session and keeps to its protocol as far as it suits it. A play
+# The hostile builder: it plays the other side of src/builder and keeps to its protocol as far as it suits it. A play
 # (tests/program/hostile) is what follows this text in the stand-in for ssh. It has `say`, `hear_script` and `hear_files`
 # (tests/program/stubs/mod.rs) and what is defined here. $DRV and $SYSTEM are an honest derivation and its output.
 echo $$ >"ssh-$$.pid"

@@ -62,7 +62,7 @@ ln -s "$before" "$root/run/booted-system"
 # shellcheck source=/dev/null
 [ ! -e "$stage/prepare" ] || . "$stage/prepare"
 
-# As in src/session/scripts/view.sh: in a mere chroot nobody could make user namespaces.
+# As in src/builder/scripts/view.sh: in a mere chroot nobody could make user namespaces.
 cd "$root"
 mount -n --move . /
 if [ "$user" = 0 ]; then

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
-/// What every stand-in begins with. `hear_*` and `say` are the other end of `src/session`. A call is one write, so that two
+/// What every stand-in begins with. `hear_*` and `say` are the other end of `src/builder`. A call is one write, so that two
 /// at a time do not mix; of a specialisation's program, which one it is is part of its name.
 const PRELUDE: &str = r#"#!/bin/sh
 cd "$STAGE"
@@ -40,7 +40,7 @@ hear_script() {
 	size=${last#*bs=}
 	until read -r line && [ "$line" = '@rebuild script' ]; do :; done
 	dd bs="${size%% *}" count=1 iflag=fullblock of=script.$$ 2>/dev/null
-	# A Nix daemon takes what comes (src/daemon.rs), whatever else this machine does.
+	# A Nix daemon takes what comes (src/remote/daemon.rs), whatever else this machine does.
 	if grep -q 'nix-daemon" --stdio' script.$$; then
 		mv script.$$ daemon-script
 		echo '@rebuild ready'

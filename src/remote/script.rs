@@ -2,8 +2,8 @@
 
 use std::ffi::OsStr;
 
-use super::quote::shell_word;
 use crate::failure::Failure;
+use crate::process::quote::shell_word;
 
 /// Such a text. The words come as variables and functions, so that no shell text is made by pasting.
 #[derive(Debug, Clone, Default)]

@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 
 use super::{Ends, lock};
-use crate::daemon::{GO, READY};
 use crate::process::Invocation;
+use crate::remote::daemon::{GO, READY};
 
 /// As much is kept of what the command says of itself, in bytes.
 const MOST_SAID: usize = 4096;

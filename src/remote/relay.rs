@@ -20,8 +20,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use tempfile::TempDir;
 
-use crate::daemon::Daemon;
 use crate::private;
+use crate::remote::daemon::Daemon;
 use stdio::StdioDaemon;
 
 /// A socket that leads to a Nix daemon once it is opened, and then to one connection.
@@ -409,7 +409,7 @@ mod tests {
         let is_used = || {
             let script = format!(
                 "work=${{1%/*}}\n{}\nis_private \"$1\"",
-                include_str!("scripts/build.sh")
+                include_str!("../builder/scripts/build.sh")
             );
             let mut command = std::process::Command::new("sh");
             command

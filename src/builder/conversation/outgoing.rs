@@ -5,11 +5,11 @@ use std::ffi::OsString;
 use anyhow::Result;
 
 use super::Conversation;
+use crate::builder::named::{refused, shown};
+use crate::builder::reply::Has;
+use crate::builder::sources::Added;
+use crate::builder::speaker::Speech;
 use crate::progress::Event;
-use crate::session::named::{refused, shown};
-use crate::session::reply::Has;
-use crate::session::sources::Added;
-use crate::session::speaker::Speech;
 use crate::sources::mirror::Entry;
 
 /// As many files are named, of those that were asked for at once.

@@ -208,7 +208,7 @@ fn path_of(bytes: &[u8]) -> PathBuf {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::session::request::SCRIPTS;
+    use crate::builder::request::SCRIPTS;
 
     #[test]
     fn no_failure_has_exit_status_0() {

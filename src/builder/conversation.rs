@@ -16,12 +16,12 @@ use anyhow::Result;
 use super::course::Course;
 use super::diagnosis;
 use super::listening::{Heard, Inbox, listen};
-use super::relay::Relay;
 use super::reply::Reply;
 use super::request::Request;
 use super::rounds::Rounds;
 use super::sources::Sources;
 use super::speaker::{Speaker, Speech};
+use crate::remote::relay::Relay;
 use held::Held;
 use outgoing::Sending;
 

@@ -2,20 +2,18 @@
 //! be, the output comes back. This side's half of `scripts/`.
 //!
 //! - [`request`]: what is asked for, as the text that runs there;
-//! - [`frames`], [`speaker`]: what goes there;
+//! - [`speaker`]: what goes there;
 //! - [`sources`]: which of our files are to be there, and which are there already;
 //! - [`lock`]: the flake's lock file, which comes back;
 //! - [`rounds`]: when there is more to be sent;
 //! - [`reply`]: what comes from there;
 //! - [`course`]: what may be said when, and when all has been;
 //! - [`conversation`]: the talk, and what each thing comes to that is said in it;
-//! - [`promise`]: whether what was built is what was asked for;
-//! - [`relay`]: our Nix daemon, lent for the transfer of the result.
+//! - [`promise`]: whether what was built is what was asked for.
 
 mod conversation;
 mod course;
 mod diagnosis;
-mod frames;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzz;
 mod listening;
@@ -23,7 +21,6 @@ pub mod lock;
 mod missing;
 mod named;
 mod promise;
-pub mod relay;
 mod reply;
 pub mod request;
 mod rounds;

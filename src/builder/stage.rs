@@ -87,7 +87,7 @@ impl Stage {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::session::request::SCRIPTS;
+    use crate::builder::request::SCRIPTS;
     use std::collections::BTreeSet;
 
     /// The words after `fail` in the scripts, but for what a script hands on. (No script says `evaluation`: the client

@@ -1,4 +1,4 @@
-//! That the other machine's script says that it lives, for real: `live` in scripts/channel.sh.
+//! That the other machine's script says that it lives, for real: `live` in remote/scripts/channel.sh.
 
 use std::io::{BufRead, BufReader, Read};
 use std::os::unix::process::CommandExt;
@@ -17,7 +17,7 @@ fn script(does: &str) -> String {
     assert!(main.ends_with("\nmain\nexit 0\n"));
     [
         "rb_socket='' rb_client_stays=yes\n",
-        include_str!("../scripts/channel.sh"),
+        include_str!("../../remote/scripts/channel.sh"),
         include_str!("../scripts/way.sh"),
         main.trim_end_matches("main\nexit 0\n"),
         does,

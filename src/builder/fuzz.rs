@@ -8,7 +8,7 @@ use crate::fuzz::{Target, text};
 pub(crate) const TARGETS: &[Target] = &[
     Target {
         name: "a builder's events",
-        files: &["session/reply.rs"],
+        files: &["builder/reply.rs"],
         examples: &[
             b"@rebuild hello /nix/store/x/bin x86_64-linux",
             b"@rebuild receiving base",
@@ -33,7 +33,7 @@ pub(crate) const TARGETS: &[Target] = &[
     },
     Target {
         name: "strace",
-        files: &["session/trace.rs"],
+        files: &["builder/trace.rs"],
         examples: &[
             b"newfstatat(AT_FDCWD</etc/nixos>, \"x \\303\\244\", {st_mode=S_IFREG}, 0) = -1 EACCES",
             b"openat(3</a>, \"\\\"\\n\\x41\", O_RDONLY) = 4</b>",
@@ -46,7 +46,7 @@ pub(crate) const TARGETS: &[Target] = &[
     },
     Target {
         name: "Nix's errors",
-        files: &["session/missing.rs"],
+        files: &["builder/missing.rs"],
         examples: &[
             b"error: getting status of '/etc/x': No such file or directory",
             b"error: path '/nix/store/00000000000000000000000000000000-x' is not valid",

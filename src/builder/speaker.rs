@@ -13,8 +13,8 @@ use std::thread;
 
 use anyhow::Result;
 
-use super::frames::FrameWriter;
 use super::sources::Steps;
+use crate::remote::frames::FrameWriter;
 use crate::sources::archive::{self, Amount, Counter};
 use crate::sources::bare::Names;
 

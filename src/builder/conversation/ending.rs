@@ -7,12 +7,12 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 
 use super::{Conversation, PULSE, TICK};
+use crate::builder::diagnosis;
+use crate::builder::listening::{Heard, Inbox};
+use crate::builder::reply::Reply;
+use crate::builder::stage::Stage;
 use crate::failure::{Failure, Interrupted};
-use crate::session::diagnosis;
-use crate::session::listening::{Heard, Inbox};
-use crate::session::relay::Relay;
-use crate::session::reply::Reply;
-use crate::session::stage::Stage;
+use crate::remote::relay::Relay;
 use crate::ssh;
 
 /// How long the other side may take to end what it does after a Ctrl-C here.

@@ -22,7 +22,7 @@ const SCRIPTS: [&str; 5] = [
      nix_bin=$PWD/nix-bin state=$PWD/cache/client
      trap 'rm -rf \"$share\"' EXIT
      exec 3<stream\n",
-    include_str!("../scripts/channel.sh"),
+    include_str!("../../remote/scripts/channel.sh"),
     include_str!("../scripts/kept.sh"),
     include_str!("../scripts/proof.sh"),
     include_str!("../scripts/mirror.sh"),

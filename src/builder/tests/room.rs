@@ -17,12 +17,12 @@ const BEGINNING: &str = "set -u
     small() { trap '' XFSZ; ulimit -f 1; }\n";
 
 const SCRIPTS: [&str; 9] = [
-    include_str!("../scripts/channel.sh"),
+    include_str!("../../remote/scripts/channel.sh"),
     include_str!("../scripts/way.sh"),
     include_str!("../scripts/kept.sh"),
     include_str!("../scripts/proof.sh"),
     include_str!("../scripts/mirror.sh"),
-    include_str!("../scripts/nix.sh"),
+    include_str!("../../remote/scripts/nix.sh"),
     include_str!("../scripts/trace.sh"),
     include_str!("../scripts/variables.sh"),
     include_str!("../scripts/evaluate.sh"),

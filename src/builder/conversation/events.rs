@@ -7,11 +7,11 @@ use anyhow::{Context as _, Result};
 
 use super::held::Held;
 use super::{BESIDE, Conversation, Copying};
+use crate::builder::named::shown;
+use crate::builder::reply::Reply;
+use crate::builder::{diagnosis, promise};
 use crate::progress::{Builder, Event, Phase};
-use crate::session::named::shown;
-use crate::session::relay::Relay;
-use crate::session::reply::Reply;
-use crate::session::{diagnosis, promise};
+use crate::remote::relay::Relay;
 use crate::ssh::Patience;
 
 impl Conversation<'_> {

@@ -6,12 +6,12 @@ use anyhow::{Context as _, Result};
 
 use super::Conversation;
 use super::held::Held;
+use crate::builder::reply::Reply;
+use crate::builder::request::exports;
+use crate::builder::rounds::Next;
+use crate::builder::speaker::Speech;
+use crate::builder::stage::Stage;
 use crate::progress::{Event, Phase};
-use crate::session::reply::Reply;
-use crate::session::request::exports;
-use crate::session::rounds::Next;
-use crate::session::speaker::Speech;
-use crate::session::stage::Stage;
 use crate::store_path::StorePath;
 
 impl Conversation<'_> {

@@ -14,12 +14,12 @@ use crate::store_path::StorePath;
 
 /// The scripts in the order in which the shell reads them; `main.sh` starts.
 pub(super) const SCRIPTS: [&str; 13] = [
-    include_str!("scripts/channel.sh"),
+    include_str!("../remote/scripts/channel.sh"),
     include_str!("scripts/way.sh"),
     include_str!("scripts/kept.sh"),
     include_str!("scripts/proof.sh"),
     include_str!("scripts/mirror.sh"),
-    include_str!("scripts/nix.sh"),
+    include_str!("../remote/scripts/nix.sh"),
     include_str!("scripts/trace.sh"),
     include_str!("scripts/emulation.sh"),
     include_str!("scripts/variables.sh"),

@@ -1,0 +1,11 @@
+//! What every script of ours at the end of an ssh, or of a shell here, has in common, whatever it is for.
+//!
+//! - [`script`]: its text, with our words quoted;
+//! - [`frames`]: a stream of files inside of what it reads;
+//! - [`relay`]: a Nix daemon that is lent to it;
+//! - [`daemon`]: how that daemon is reached.
+
+pub mod daemon;
+pub mod frames;
+pub mod relay;
+pub mod script;
