@@ -450,7 +450,7 @@ impl Stage {
             .output()
             .unwrap();
         assert!(output.status.success(), "{command}: {output:?}");
-        String::from_utf8(output.stdout).unwrap()
+        String::from_utf8_lossy(&output.stdout).into_owned()
     }
 
     pub fn wait_for(&self, name: &str) {
