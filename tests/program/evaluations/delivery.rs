@@ -63,7 +63,6 @@ fn a_daemon_that_dies_in_the_midst_of_it() {
     let (run, said) = builder.run(LENT);
     assert_eq!((run.code, run.stdout.as_str()), (1, ""), "{}{said}", run.stderr);
     assert_eq!(events(&said, "failed"), ["copy 1"]);
-    println!("{}", run.stderr);
     assert!(run.stderr.contains("Nix daemon disconnected unexpectedly"), "{}", run.stderr);
     assert_eq!(link.arrived().len(), 1);
     builder.nothing_is_left();

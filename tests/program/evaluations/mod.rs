@@ -63,6 +63,7 @@ mount -t tmpfs -o mode=1777 none "$root/var/tmp"
 mkdir "$root$stage"
 mount --bind "$stage" "$root$stage"
 mount --bind "$nixpkgs" "$root/client/nixpkgs/nixos/default.nix"
+[ ! -e "$stage/store" ] || cp -a "$stage/store" "$root/nix/"
 find "$root/nix" "$root/run" -exec touch -h -d @1 {} +
 "#;
 

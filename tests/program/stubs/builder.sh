@@ -62,7 +62,7 @@ mount -t tmpfs -o mode=1777 none "$root/var/tmp"
 # it stays before what it runs, as root, whom its user cannot end, and gives it an environment of its own.
 if [ "$kind" = sudo ]; then
 	wrappers=$root/run/wrappers/bin
-	mkdir "$root/run/wrappers"
+	mkdir -p "$root/run/wrappers"
 	mount -t tmpfs -o mode=755 none "$root/run/wrappers"
 	mkdir "$wrappers"
 	cp "$(readlink -f "$(command -v setpriv)")" "$wrappers/become"

@@ -8,12 +8,14 @@
 #   x = builtins.readFile ./text;           x = builtins.readFile (./no + "tes");
 #   x = builtins.pathExists ./perhaps;      x = builtins.readDir ./directory;
 #   x = builtins.getEnv "NAME";             x = builtins.path ./with-all-in-it;
+#   system = riscv64-linux;
 #
 # A flake's lock file is written if it is not there. Where there is a pipe "hold" in the store, an evaluation says that it is
 # on ("evaluating.PROCESS" there) and goes on when somebody has opened the pipe and closed it again.
 # Without a daemon's socket, its daemon makes a copy of /nix/socket, and writes into /nix/daemon which process it is and where.
 # What its daemon is asked to hold (`nix-store --serve`) is written into the store's file "held". Where there is a file
-# "garbage" in the store, that names a store path, an evaluation fails for want of it until it is held.
+# "garbage" in the store, that names a store path, an evaluation fails for want of it until it is held, and where there is
+# "garbage-stays", then as well.
 # It builds for its own system, and for others as the file "builds" beside its programs' directory says: "native", "option"
 # (if it is told so), "no-platform", or any other word for an emulator that fails with that. "nix copy" has no socket of its
 # own, but asks at the pipe /nix/copy, and hears at /nix/copied what came of it.
@@ -122,10 +124,11 @@ store_name() {
 derive() {
 	out=/nix/store/$(printf 'out %s' "$seen" | store_name)
 	drv=$(printf %s "$seen" | store_name).drv
-	case " $* ${NIX_CONFIG:-} " in
-	*' eval-system '*) system=${*##* eval-system } system=${system%% *} ;;
-	*'system = '*) system=${NIX_CONFIG##*system = } ;;
-	*) system=$own_system ;;
+	system=$(printf '%s\n' "$seen" | sed -n 's/^system = \(.*\);$/\1/p')
+	case "$system $* ${NIX_CONFIG:-} " in
+	' '*' eval-system '*) system=${*##* eval-system } system=${system%% *} ;;
+	' '*'system = '*) system=${NIX_CONFIG##*system = } ;;
+	' '*) system=$own_system ;;
 	esac
 	file=$(mktemp "$store/.new.XXXXXXXX") || refuse no "$store" 'creating file in'
 	printf 'Derive([("out","%s","","")],[],[],"%s","/bin/sh",[],[])\n%s\n' "$out" "$system" "$seen" >"$file"
@@ -137,7 +140,7 @@ derive() {
 
 # hold: and what else comes between an evaluation and its derivation.
 hold() {
-	if [ -e "$store/garbage" ] && ! grep -qxF -f "$store/garbage" "$store/held" 2>/dev/null; then
+	if [ -e "$store/garbage" ] && { [ -e "$store/garbage-stays" ] || ! grep -qxF -f "$store/garbage" "$store/held" 2>/dev/null; }; then
 		say 5 "copied source '/x' -> '$(cat "$store/garbage")'"
 		say 0 "error: path '$(cat "$store/garbage")' is not valid"
 		exit 1
