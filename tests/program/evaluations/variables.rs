@@ -36,17 +36,29 @@ fn a_variable_whose_name_is_computed() {
     }
 }
 
-/// A home that stands in a file as `~`, where the user database over there cannot be made to say the client's: this ends the
-/// run, before anything is built. Where HOME says it, or that database can, it is the client's.
+/// Where HOME is unset, `~` is what the user database says: over there it is made to say the client's.
 #[test]
 fn a_home_that_only_the_user_database_says() {
-    for (sends_users, is_sure) in [(false, true), (true, false)] {
+    let Some(builder) = Builder::new() else { return };
+    builder.without_variable("HOME");
+    builder.configure("x = builtins.pathExists ~/notes;");
+    builder.evaluates().has_seen("exists /root/notes: no");
+}
+
+/// Where that cannot be, because the evaluation reads the client's own, a file with `~` in it ends the run, and one in which
+/// that is a comment does not.
+#[test]
+fn a_home_that_nobody_there_can_say() {
+    for (line, is_home) in [("x = builtins.pathExists ~/notes;", true), ("x = 1; # as in ~/notes", false)] {
         let Some(builder) = Builder::new() else { return };
         builder.without_variable("HOME");
-        let users = if sends_users { "y = builtins.readFile /etc/passwd;" } else { "" };
-        builder.configure(&format!("x = builtins.pathExists ~/notes;\n{users}"));
+        builder.configure(&format!("y = builtins.readFile /etc/passwd;\n{line}"));
         let (run, said) = builder.run(BUILD);
-        println!("{}{said}", run.stderr);
-        assert_eq!(run.code == 0, is_sure, "{}", run.stderr);
+        assert_eq!(run.code == 0, !is_home, "{}{said}", run.stderr);
+        let named = events(&said, "home-named");
+        assert_eq!(named, vec!["/client/nixos/configuration.nix"; is_home.into()], "{said}");
+        assert_eq!(events(&said, "building").is_empty(), is_home, "{said}");
+        builder.wait_until("the builder to end", || builder.logins_are_over());
+        builder.nothing_is_left();
     }
 }

@@ -8,7 +8,7 @@
 #   x = builtins.readFile ./text;           x = builtins.readFile (./no + "tes");
 #   x = builtins.pathExists ./perhaps;      x = builtins.readDir ./directory;
 #   x = builtins.getEnv "NAME";             x = builtins.path ./with-all-in-it;
-#   system = riscv64-linux;
+#   x = builtins.readFile ~/text;           system = riscv64-linux;
 #
 # A flake's lock file is written if it is not there. Where there is a pipe "hold" in the store, an evaluation says that it is
 # on ("evaluating.PROCESS" there) and goes on when somebody has opened the pipe and closed it again.
@@ -73,7 +73,10 @@ evaluate() (
 path_in() {
 	path=$(printf %s "$1" | tr -d '()[]{}";+ ')
 	# shellcheck disable=SC2031 # that of the file that asks
-	case $path in ./* | ../*) path=$here/$path ;; esac
+	case $path in
+	./* | ../*) path=$here/$path ;;
+	'~/'*) path=${HOME:-$(sed -n "s/^[^:]*:[^:]*:$(id -u):[^:]*:[^:]*:\([^:]*\):.*/\1/p" /etc/passwd | head -n 1)}${path#'~'} ;;
+	esac
 	printf %s "$path" | sed -e ':dot' -e 's:/\./:/:;t dot' -e ':up' -e 's:/[^/]*/\.\./:/:;t up'
 }
 
@@ -164,6 +167,11 @@ after() {
 }
 
 nix_instantiate() {
+	case " $* " in *' --parse '*)
+		sed -e 's:#.*::' -e "s:~/:$HOME/:g" "$(after --parse "$@")"
+		return
+		;;
+	esac
 	case " $* " in *' --expr builtins.pathExists '*)
 		# What of before 2.26 says of a shut directory (trace.sh).
 		echo false
