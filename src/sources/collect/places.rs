@@ -194,11 +194,7 @@ impl Collection {
             return;
         }
         // A profile is a directory of links to other store paths.
-        for child in fs::read_dir(place)
-            .into_iter()
-            .flatten()
-            .flatten()
-        {
+        for child in fs::read_dir(place).into_iter().flatten().flatten() {
             if let Ok(target) = fs::read_link(child.path()) {
                 self.shut_store_path(&target);
             }

@@ -19,7 +19,11 @@ fn what_is_collected_meanwhile_is_held_and_evaluated_once_more() {
     let held = builder.read("builder/nix/store/held");
     assert!(held.lines().any(|line| line == LOST), "{held}");
     assert!(evaluated.run.stderr.contains("garbage"), "{}", evaluated.run.stderr);
-    assert!(!evaluated.run.stderr.contains("is not valid"), "{}", evaluated.run.stderr);
+    assert!(
+        !evaluated.run.stderr.contains("is not valid"),
+        "{}",
+        evaluated.run.stderr
+    );
 }
 
 /// What is held and gone all the same was taken by nobody: it is the configuration's own error, after one attempt more.
@@ -33,6 +37,10 @@ fn what_stays_lost_is_an_error() {
     let (run, said) = builder.run(super::BUILD);
     assert_eq!((run.code, run.stdout.as_str()), (1, ""), "{}{said}", run.stderr);
     assert_eq!(super::events(&said, "collected"), [""]);
-    assert!(run.stderr.contains(&format!("path '{LOST}' is not valid")), "{}", run.stderr);
+    assert!(
+        run.stderr.contains(&format!("path '{LOST}' is not valid")),
+        "{}",
+        run.stderr
+    );
     builder.nothing_is_left();
 }

@@ -17,7 +17,10 @@ fn builder() -> Option<Builder> {
 /// Calls of the client's Nix that fetch.
 fn fetches(builder: &Builder) -> usize {
     let calls = builder.calls();
-    calls.iter().filter(|call| call.contains("ssh-ng://") || call.contains("ssh://") || call.starts_with("nix-copy-closure ")).count()
+    calls
+        .iter()
+        .filter(|call| call.contains("ssh-ng://") || call.contains("ssh://") || call.starts_with("nix-copy-closure "))
+        .count()
 }
 
 fn succeeds(builder: &Builder, link: &Link) -> (Run, String) {
@@ -37,8 +40,14 @@ fn what_was_built_comes_to_the_lent_daemon() {
     assert_eq!(fetches(&builder), 0, "{:?}", builder.calls());
     let arrived = link.arrived();
     assert_eq!(arrived.len(), 1, "{arrived:?}");
-    assert!(arrived[0].starts_with(&format!("{} ", run.stdout.trim_end())), "{arrived:?}");
-    assert!(arrived[0].contains("read /client/nixos/motd: good morning\n"), "{arrived:?}");
+    assert!(
+        arrived[0].starts_with(&format!("{} ", run.stdout.trim_end())),
+        "{arrived:?}"
+    );
+    assert!(
+        arrived[0].contains("read /client/nixos/motd: good morning\n"),
+        "{arrived:?}"
+    );
 }
 
 /// Where no socket can be had over there, or one that others could use, it is fetched, and the daemon hears nothing.
@@ -49,7 +58,9 @@ fn without_a_socket_of_its_own_it_is_fetched() {
         let link = Link::new(&builder, forwarding, Daemon::Takes);
         let (run, said) = succeeds(&builder, &link);
         assert_eq!(events(&said, "no-socket"), [""]);
-        let told = run.stderr.contains("others could use the socket that sshd makes here (StreamLocalBindMask)");
+        let told = run
+            .stderr
+            .contains("others could use the socket that sshd makes here (StreamLocalBindMask)");
         assert_eq!(told, warning, "{}", run.stderr);
         assert_eq!(fetches(&builder), 1, "{:?}", builder.calls());
         assert_eq!(link.arrived(), [""; 0]);
@@ -63,7 +74,11 @@ fn a_daemon_that_dies_in_the_midst_of_it() {
     let (run, said) = builder.run(LENT);
     assert_eq!((run.code, run.stdout.as_str()), (1, ""), "{}{said}", run.stderr);
     assert_eq!(events(&said, "failed"), ["copy 1"]);
-    assert!(run.stderr.contains("Nix daemon disconnected unexpectedly"), "{}", run.stderr);
+    assert!(
+        run.stderr.contains("Nix daemon disconnected unexpectedly"),
+        "{}",
+        run.stderr
+    );
     assert_eq!(link.arrived().len(), 1);
     builder.nothing_is_left();
 }

@@ -38,7 +38,12 @@ fn a_builder_that_does_not() {
     ] {
         let Some(builder) = builder(builds) else { return };
         let (run, said) = builder.run(BUILD);
-        assert_eq!((run.code, run.stdout.as_str()), (1, ""), "{builds}: {}{said}", run.stderr);
+        assert_eq!(
+            (run.code, run.stdout.as_str()),
+            (1, ""),
+            "{builds}: {}{said}",
+            run.stderr
+        );
         assert_eq!(events(&said, "failed"), [stage], "{}", run.stderr);
         assert_eq!(events(&said, "building"), [""; 0], "{builds}");
         builder.nothing_is_left();

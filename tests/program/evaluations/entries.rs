@@ -12,14 +12,21 @@ use super::{BUILD, Builder};
 fn listing(directory: &Path) -> String {
     let list = r#"find . -mindepth 1 -printf '%P|%y|%l|' \( -type f -perm -100 -printf x -o -printf - \) \
         \( -type f -exec sha256sum {} \; -o -printf '\n' \) | LC_ALL=C sort"#;
-    let output = Command::new("sh").args(["-c", list]).current_dir(directory).output().unwrap();
+    let output = Command::new("sh")
+        .args(["-c", list])
+        .current_dir(directory)
+        .output()
+        .unwrap();
     assert!(output.status.success(), "{output:?}");
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
 fn evaluates_all(builder: &Builder) -> Vec<String> {
     let evaluated = builder.evaluates();
-    let (here, there) = (listing(&builder.path("client/nixos/d")), listing(&builder.mirrored("client/nixos/d")));
+    let (here, there) = (
+        listing(&builder.path("client/nixos/d")),
+        listing(&builder.mirrored("client/nixos/d")),
+    );
     assert_eq!(there, here);
     evaluated.rounds().into_iter().map(str::to_owned).collect()
 }
@@ -39,7 +46,8 @@ fn every_kind_of_entry_comes_and_goes() {
     assert_eq!(evaluates_all(&builder), ["have"]);
 
     // One of each goes, and others become something else: a directory a file, a file a link, and the other way.
-    let change = "cd client/nixos/d; rm 'two words' -- -rf \"$(printf 'octets-\\377\\200')\" \"$(printf 'new\\nline')\" dangling
+    let change =
+        "cd client/nixos/d; rm 'two words' -- -rf \"$(printf 'octets-\\377\\200')\" \"$(printf 'new\\nline')\" dangling
         rm -r empty sub; echo was a directory >sub; rm file; ln -s program file; rm link; mkdir link; echo x >link/in
         chmod 644 program; rm zeros; mkdir zeros; echo more >>./--; rm to-sub; ln -s nothing to-sub";
     builder.sh(change);
@@ -47,7 +55,12 @@ fn every_kind_of_entry_comes_and_goes() {
     // All of it.
     builder.sh("rm -r client/nixos/d; mkdir client/nixos/d; echo last >client/nixos/d/last");
     assert_eq!(evaluates_all(&builder)[0], "base");
-    assert!(builder.mirrored("client/nixos/d").join(OsStr::from_bytes(b"last")).exists());
+    assert!(
+        builder
+            .mirrored("client/nixos/d")
+            .join(OsStr::from_bytes(b"last"))
+            .exists()
+    );
 }
 
 /// Wherever the link breaks among the files, nothing of what has come counts, and the next run sends it whole.
@@ -60,9 +73,17 @@ fn a_link_that_breaks_among_the_files() {
     for bytes in [5_000, 40_000] {
         builder.write("cut", &bytes.to_string());
         let (run, said) = builder.run(BUILD);
-        assert_eq!((run.code, run.stdout.as_str()), (255, ""), "{bytes}: {}{said}", run.stderr);
+        assert_eq!(
+            (run.code, run.stdout.as_str()),
+            (255, ""),
+            "{bytes}: {}{said}",
+            run.stderr
+        );
         builder.nothing_is_left();
-        assert!(builder.sh("ls -A builder/home/.cache/rebuild/*/mirrors").is_empty(), "{bytes}: {said}");
+        assert!(
+            builder.sh("ls -A builder/home/.cache/rebuild/*/mirrors").is_empty(),
+            "{bytes}: {said}"
+        );
         builder.sh("rm cut");
     }
     assert_eq!(builder.evaluates().rounds(), ["none"]);

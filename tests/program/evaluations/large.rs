@@ -29,7 +29,10 @@ fn mounted(builder: &Builder) -> String {
     let run = run.finish();
     assert_eq!(run.code, 0, "{}", run.stderr);
     let mounts = names.lines().filter_map(|line| line.split(' ').nth(1));
-    mounts.filter(|place| place.starts_with("/client")).map(|place| format!("{place} ")).collect()
+    mounts
+        .filter(|place| place.starts_with("/client"))
+        .map(|place| format!("{place} "))
+        .collect()
 }
 
 /// It is mounted where all in it is there, and where all but one file is shut; and a smaller one is not. Of what is shut
@@ -53,7 +56,9 @@ fn a_large_directory_is_mounted() {
 /// One file in it changes: only that is sent, what is kept is changed where it lies, and no second copy is kept.
 #[test]
 fn one_file_of_a_large_directory_changes() {
-    let Some(builder) = configured("builtins.path ./d") else { return };
+    let Some(builder) = configured("builtins.path ./d") else {
+        return;
+    };
     builder.evaluates();
     let inode = |name: &str| {
         use std::os::unix::fs::MetadataExt;
@@ -64,7 +69,10 @@ fn one_file_of_a_large_directory_changes() {
     builder.sh("rm client/nixos/d/f8; echo new >client/nixos/d/sub/new");
     let evaluated = builder.evaluates();
     assert_eq!(evaluated.rounds()[0], "base");
-    assert_eq!(fs::read_to_string(builder.mirrored("client/nixos/d/f7")).unwrap(), "changed");
+    assert_eq!(
+        fs::read_to_string(builder.mirrored("client/nixos/d/f7")).unwrap(),
+        "changed"
+    );
     assert!(!builder.mirrored("client/nixos/d/f8").exists());
     assert_eq!(inode("client/nixos/d"), directory, "it was copied");
     assert_eq!(builder.mirrors().len(), 1);
@@ -74,7 +82,9 @@ fn one_file_of_a_large_directory_changes() {
 /// What is shut in it is a shut door as anywhere else: asked for, it comes.
 #[test]
 fn a_shut_file_in_a_large_directory_comes_when_it_is_asked_for() {
-    let Some(builder) = configured("builtins.readFile (./d + \"/f7\")") else { return };
+    let Some(builder) = configured("builtins.readFile (./d + \"/f7\")") else {
+        return;
+    };
     builder.evaluates();
     assert!(!builder.has("1099"), "what nobody reads was sent");
     builder.configure("x = builtins.readFile (./d + (\"/f\" + \"1099\"));");

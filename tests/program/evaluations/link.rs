@@ -58,10 +58,7 @@ impl Link {
         let store = builder.path("builder");
         let made: Arc<Mutex<Vec<PathBuf>>> = Arc::default();
         let sockets = Arc::clone(&made);
-        let pipes = [
-            ("forward", "forwarded"),
-            ("builder/nix/copy", "builder/nix/copied"),
-        ];
+        let pipes = [("forward", "forwarded"), ("builder/nix/copy", "builder/nix/copied")];
         let threads = vec![
             thread::spawn(move || {
                 while let Ok((peer, _)) = listener.accept() {
@@ -123,7 +120,11 @@ impl Drop for Link {
 }
 
 /// Answers each line that comes by the first pipe with one by the second.
-fn answer(builder: &Builder, pipes: (&str, &str), word: impl Fn(&str) -> String + Send + 'static) -> thread::JoinHandle<()> {
+fn answer(
+    builder: &Builder,
+    pipes: (&str, &str),
+    word: impl Fn(&str) -> String + Send + 'static,
+) -> thread::JoinHandle<()> {
     builder.sh(&format!("mkfifo -m 666 {} {}", pipes.0, pipes.1));
     let (ask, tell) = (builder.path(pipes.0), builder.path(pipes.1));
     // Both ends, so that there is no end between two lines.
@@ -167,7 +168,16 @@ fn all_of(path: &Path) -> Vec<u8> {
         return fs::read(path).unwrap();
     }
     let names = fs::read_dir(path).unwrap().map(|entry| entry.unwrap().path());
-    names.flat_map(|name| [name.file_name().map(OsStr::as_encoded_bytes).unwrap().to_vec(), b" ".to_vec(), all_of(&name)].concat()).collect()
+    names
+        .flat_map(|name| {
+            [
+                name.file_name().map(OsStr::as_encoded_bytes).unwrap().to_vec(),
+                b" ".to_vec(),
+                all_of(&name),
+            ]
+            .concat()
+        })
+        .collect()
 }
 
 /// As `nix copy` to a daemon: it is taken when that says so.
@@ -187,7 +197,14 @@ fn take(mut peer: UnixStream, daemon: Daemon) -> String {
     from.read_line(&mut text).unwrap();
     let length = text.trim_end().rsplit_once(' ').and_then(|(_, size)| size.parse().ok());
     let Some(length) = length else { return text };
-    let mut bytes = vec![0; if let Daemon::Dies(after) = daemon { after.min(length) } else { length }];
+    let mut bytes = vec![
+        0;
+        if let Daemon::Dies(after) = daemon {
+            after.min(length)
+        } else {
+            length
+        }
+    ];
     from.read_exact(&mut bytes).unwrap();
     if let Daemon::Takes = daemon {
         peer.write_all(b"taken").unwrap();

@@ -19,12 +19,12 @@
 //! the same derivation as an evaluation on the client, and leave nothing but what is kept; `run` is any run. A
 //! [`Evaluated`] says what the builder has said (`events`, `rounds`) and what the evaluation has seen (`seen`).
 
-mod endings;
-mod files;
 mod collected;
 mod delivery;
 mod emulation;
+mod endings;
 mod entries;
+mod files;
 mod flakes;
 mod large;
 mod link;

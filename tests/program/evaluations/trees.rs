@@ -15,12 +15,20 @@ fn add(builder: &Builder, name: &str, make: &str) -> String {
 #[test]
 fn a_source_of_the_client_comes_once_and_becomes_the_builders() {
     let Some(builder) = Builder::new() else { return };
-    let name = add(&builder, "source", "echo inner >file; mkdir sub; echo x >sub/y; ln -s file link; echo unread >'odd name'");
-    builder.configure(&format!("x = builtins.readFile /nix/store/{name}/file;\ny = builtins.path /nix/store/{name};"));
+    let name = add(
+        &builder,
+        "source",
+        "echo inner >file; mkdir sub; echo x >sub/y; ln -s file link; echo unread >'odd name'",
+    );
+    builder.configure(&format!(
+        "x = builtins.readFile /nix/store/{name}/file;\ny = builtins.path /nix/store/{name};"
+    ));
     let evaluated = builder.evaluates();
     assert_eq!(evaluated.events("need"), [name.as_str()], "{}", evaluated.said);
     evaluated.has_seen(&format!("read /nix/store/{name}/file: inner"));
-    let kept = builder.sh(&format!("cd builder/nix/store/{name} && cat file sub/y link 'odd name'"));
+    let kept = builder.sh(&format!(
+        "cd builder/nix/store/{name} && cat file sub/y link 'odd name'"
+    ));
     assert_eq!(kept, "inner\nx\ninner\nunread\n", "it was not adopted");
 
     // Taken from its store, it is still kept beside it, and adopted again.
@@ -42,7 +50,9 @@ fn other_store_paths_are_seen_and_not_adopted() {
     let tree = add(&builder, "overlay", "echo inner >file");
     let file = "zzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzz-settings.txt";
     builder.write(&format!("store/{file}"), "a setting");
-    builder.configure(&format!("x = builtins.readFile /nix/store/{tree}/file;\ny = builtins.readFile /nix/store/{file};"));
+    builder.configure(&format!(
+        "x = builtins.readFile /nix/store/{tree}/file;\ny = builtins.readFile /nix/store/{file};"
+    ));
     let evaluated = builder.evaluates();
     let mut needed: Vec<&str> = evaluated.events("need")[0].split(' ').collect();
     needed.sort_unstable();
@@ -52,7 +62,10 @@ fn other_store_paths_are_seen_and_not_adopted() {
     evaluated.has_seen(&format!("read /nix/store/{tree}/file: inner"));
     evaluated.has_seen(&format!("read /nix/store/{file}: a setting"));
     for name in [&tree, file] {
-        assert!(!builder.path(&format!("builder/nix/store/{name}")).exists(), "{name} was adopted");
+        assert!(
+            !builder.path(&format!("builder/nix/store/{name}")).exists(),
+            "{name} was adopted"
+        );
     }
 
     // Who loses one of them is sent that one.
@@ -65,7 +78,11 @@ fn other_store_paths_are_seen_and_not_adopted() {
 /// What is named and is not there on the client is not there for the evaluation either, in whatever form it is named.
 #[test]
 fn a_store_path_that_is_not_there() {
-    for name in ["zzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzz-gone", "short", "zzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzz-gone/inner"] {
+    for name in [
+        "zzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzz-gone",
+        "short",
+        "zzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzz-gone/inner",
+    ] {
         let Some(builder) = Builder::new() else { return };
         builder.configure(&format!("x = builtins.pathExists /nix/store/{name};"));
         builder.evaluates().has_seen(&format!("exists /nix/store/{name}: no"));

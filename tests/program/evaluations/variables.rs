@@ -12,7 +12,11 @@ fn a_variable_that_only_an_evaluated_file_names_is_sent() {
     let (run, said) = builder.run(BUILD);
     assert_eq!(run.code, 0, "{}{said}", run.stderr);
     assert_eq!(events(&said, "asked-for"), ["COLOUR"]);
-    assert!(run.stderr.contains("sending the environment variable COLOUR"), "{}", run.stderr);
+    assert!(
+        run.stderr.contains("sending the environment variable COLOUR"),
+        "{}",
+        run.stderr
+    );
     let seen = builder.of_derivation(&said);
     assert!(seen.contains("variable COLOUR: blue\n"), "{seen}");
 }
@@ -25,10 +29,17 @@ fn a_variable_whose_name_is_computed() {
         let Some(builder) = Builder::new() else { return };
         builder.variable("COLOUR", "blue");
         builder.configure("imports = [ ./settings ];");
-        builder.write("client/nixos/settings", &format!("{{\nx = builtins.getEnv {pieces};\n}}\n"));
+        builder.write(
+            "client/nixos/settings",
+            &format!("{{\nx = builtins.getEnv {pieces};\n}}\n"),
+        );
         let (run, said) = builder.run(BUILD);
         assert_eq!(run.code, 0, "{}{said}", run.stderr);
-        assert_eq!(events(&said, "computes"), vec!["/client/nixos/settings"; rounds], "{said}");
+        assert_eq!(
+            events(&said, "computes"),
+            vec!["/client/nixos/settings"; rounds],
+            "{said}"
+        );
         assert_eq!(events(&said, "variables").len(), rounds, "{said}");
         assert_eq!(events(&said, "receiving").len(), rounds, "{said}");
         let seen = builder.of_derivation(&said);
@@ -49,7 +60,10 @@ fn a_home_that_only_the_user_database_says() {
 /// that is a comment does not.
 #[test]
 fn a_home_that_nobody_there_can_say() {
-    for (line, is_home) in [("x = builtins.pathExists ~/notes;", true), ("x = 1; # as in ~/notes", false)] {
+    for (line, is_home) in [
+        ("x = builtins.pathExists ~/notes;", true),
+        ("x = 1; # as in ~/notes", false),
+    ] {
         let Some(builder) = Builder::new() else { return };
         builder.without_variable("HOME");
         builder.configure(&format!("y = builtins.readFile /etc/passwd;\n{line}"));
