@@ -28,6 +28,7 @@ fn evaluates_all(builder: &Builder) -> Vec<String> {
         listing(&builder.mirrored("client/nixos/d")),
     );
     assert_eq!(there, here);
+    assert_eq!(evaluated.events("damaged"), [""; 0]);
     evaluated.rounds().into_iter().map(str::to_owned).collect()
 }
 
