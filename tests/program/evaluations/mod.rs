@@ -18,6 +18,8 @@
 //! `builder/home`, `builder/nix/store`, `builder/run`, and `builder/same` is what the builder has as `/client`. `evaluates` is a run that must come to its end with
 //! the same derivation as an evaluation on the client, and leave nothing but what is kept; `run` is any run. A
 //! [`Evaluated`] says what the builder has said (`events`, `rounds`) and what the evaluation has seen (`seen`).
+//! Store paths of the client alone are in `store/`. A number in the file `cut` is a link that breaks after so many bytes of
+//! files. A [`link::Link`] forwards sockets as sshd does, and is the client's daemon.
 
 mod collected;
 mod delivery;

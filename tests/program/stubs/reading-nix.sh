@@ -72,7 +72,7 @@ evaluate() (
 # path_in EXPRESSION: pieces of one that are put together, from the directory $here on.
 path_in() {
 	path=$(printf %s "$1" | tr -d '()[]{}";+ ')
-	# shellcheck disable=SC2031 # that of the file that asks
+	# shellcheck disable=SC2031,SC2088 # that of the file that asks; as it stands there
 	case $path in
 	./* | ../*) path=$here/$path ;;
 	'~/'*) path=${HOME:-$(sed -n "s/^[^:]*:[^:]*:$(id -u):[^:]*:[^:]*:\([^:]*\):.*/\1/p" /etc/passwd | head -n 1)}${path#'~'} ;;
@@ -129,7 +129,7 @@ derive() {
 	drv=$(printf %s "$seen" | store_name).drv
 	system=$(printf '%s\n' "$seen" | sed -n 's/^system = \(.*\);$/\1/p')
 	case "$system $* ${NIX_CONFIG:-} " in
-	' '*' eval-system '*) system=${*##* eval-system } system=${system%% *} ;;
+	' '*' eval-system '*) system=$(after eval-system "$@") ;;
 	' '*'system = '*) system=${NIX_CONFIG##*system = } ;;
 	' '*) system=$own_system ;;
 	esac
@@ -242,11 +242,11 @@ serve() {
 	done
 }
 
-# add_fixed --add-fixed [--recursive] sha256 FILE: its name is of all that is in it.
+# add_fixed --add-fixed --recursive sha256 DIRECTORY: its name is of all that is in it.
 add_fixed() {
 	for added; do :; done
 	hash=$({
-		cd "$added" 2>/dev/null || cd "${added%/*}"
+		cd "$added" || exit 1
 		find . -name . -o -type l -printf '%P %l\n' -o -type f -printf '%P ' -exec sha256sum {} + | sort
 	} | sha256sum | cut -c 1-32 | tr e z)
 	cp -r -P "$added" "$store/.$hash" && mv -T "$store/.$hash" "$store/$hash-${added##*/}"
@@ -292,7 +292,8 @@ nix-instantiate) nix_instantiate "$@" ;;
 nix-build)
 	case " $* " in
 	*rebuild-emulation-probe*)
-		system=${*##* system = \"}
+		words=$*
+		system=${words##* system = \"}
 		build_for "${system%%\"*}" "$@"
 		;;
 	*)
