@@ -10,8 +10,8 @@ use super::{BUILD, Builder};
 
 /// What is there below a directory, a line each: name, kind, whether it may be run, where it leads and what is in it.
 fn listing(directory: &Path) -> String {
-    let list = r#"find . -mindepth 1 -printf '%P|%y|%l|' \( -type f -perm -100 -printf x -o -printf - \) \
-        \( -type f -exec sha256sum {} \; -o -printf '\n' \) | LC_ALL=C sort"#;
+    let list = r"find . -mindepth 1 -printf '%P|%y|%l|' \( -type f -perm -100 -printf x -o -printf - \) \
+        \( -type f -exec sha256sum {} \; -o -printf '\n' \) | LC_ALL=C sort";
     let output = Command::new("sh")
         .args(["-c", list])
         .current_dir(directory)
