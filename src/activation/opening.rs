@@ -184,12 +184,12 @@ impl Target {
     fn try_root(&self, user: &str, context: &Context) -> Result<Attempt> {
         let text = self.elevating().task(&Task::Tell, self.systemd_run)?;
         let mut session = Session::start(&self.place, &text, context)?;
-        session.is_quiet = true;
+        session.be_quiet(true);
         let mut asks = None;
         loop {
             match session.next(context)? {
                 Next::Reply(Reply::Root) => {
-                    session.is_quiet = false;
+                    session.be_quiet(false);
                     return Ok(Attempt::Root(session));
                 }
                 Next::Reply(Reply::Asks(modules)) => asks = Some(modules),
@@ -337,7 +337,7 @@ impl Target {
 
     /// Sees that whoever was to be made root is not another user: who only receives would hear so after the build.
     fn hear_who_answers(&self, session: &mut Session, context: &Context) -> Result<()> {
-        session.is_quiet = true;
+        session.be_quiet(true);
         loop {
             match session.next(context)? {
                 Next::Output(_) => {}

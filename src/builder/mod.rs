@@ -2,7 +2,6 @@
 //! be, the output comes back. This side's half of `scripts/`.
 //!
 //! - [`request`]: what is asked for, as the text that runs there;
-//! - [`speaker`]: what goes there;
 //! - [`sources`]: which of our files are to be there, and which are there already;
 //! - [`lock`]: the flake's lock file, which comes back;
 //! - [`rounds`]: when there is more to be sent;
@@ -16,7 +15,6 @@ mod course;
 mod diagnosis;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzz;
-mod listening;
 pub mod lock;
 mod missing;
 mod named;
@@ -25,7 +23,6 @@ mod reply;
 pub mod request;
 mod rounds;
 pub mod sources;
-mod speaker;
 mod stage;
 #[cfg(test)]
 mod tests;

@@ -196,6 +196,7 @@ fn everybody_who_reads_is_a_target() {
         "run/reach.rs",
         "builder/conversation.rs",
         "builder/conversation/events.rs",
+        "remote/channel.rs",
         "remote/relay/stdio.rs",
         "builder/request.rs",
         "builder/lock.rs",

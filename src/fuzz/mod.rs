@@ -12,7 +12,9 @@ use crate::sources::literals::Literals;
 use crate::sources::search_path::SearchPath;
 use crate::store_path::StorePath;
 use crate::surroundings::Surroundings;
-use crate::{activation, builder, candidates, difference, generations, process, progress, settings, sources, ssh};
+use crate::{
+    activation, builder, candidates, difference, generations, process, progress, remote, settings, sources, ssh,
+};
 
 #[cfg(test)]
 mod driver;
@@ -43,6 +45,7 @@ pub fn targets() -> Vec<Target> {
         builder::fuzz::TARGETS,
         settings::fuzz::TARGETS,
         sources::fuzz::TARGETS,
+        remote::channel::fuzz::TARGETS,
         ssh::fuzz::TARGETS,
         activation::fuzz::TARGETS,
     ]

@@ -4,10 +4,7 @@
 pub(crate) mod fuzz;
 mod led;
 mod needs;
-mod patience;
 mod reasons;
-mod said;
-mod silence;
 mod stand_in;
 
 use std::ffi::OsString;
@@ -26,10 +23,7 @@ use crate::process::signals::Signals;
 use crate::surroundings::Surroundings;
 
 use led::Led;
-pub use patience::{Awaited, Patience};
 pub use reasons::no_session;
-pub use said::Said;
-pub use silence::{ALIVE, Silence};
 
 /// Replaces the options with which we share connections (nixpkgs#538973).
 const DEFAULTS: &str = "NIXOS_REBUILD_SSH_DEFAULT_OPTS";

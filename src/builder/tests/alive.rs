@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::{Signal, kill, killpg};
 use nix::unistd::Pid;
 
-use crate::ssh::ALIVE;
+use crate::remote::channel::ALIVE;
 
 /// The script, which does this and nothing else.
 fn script(does: &str) -> String {

@@ -5,9 +5,9 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
+use super::super::conversation::change;
 use super::super::request::Need;
 use super::super::sources::{Added, Steps};
-use super::super::speaker::change;
 use crate::sources::archive::Counter;
 use crate::sources::large::large;
 use crate::sources::mirror::{Entry, Identity, Kind, Made, Mirror};

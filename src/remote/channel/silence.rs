@@ -5,10 +5,6 @@ use std::time::{Duration, Instant};
 use crate::host::Host;
 use crate::progress::Event;
 
-/// What a script says every few seconds, as a line, and only to be heard (`live` in `remote/scripts/channel.sh`, and
-/// the loop of `activation/scripts/root.sh` that follows a change).
-pub const ALIVE: &str = "@rebuild alive";
-
 /// After so long a silence the user is told: at least two of those words have not come.
 const FIRST: Duration = Duration::from_secs(8);
 
