@@ -11,7 +11,7 @@ use crate::host::Place;
 use crate::process::Invocation;
 use crate::process::lines::Line;
 use crate::progress::Event;
-use crate::remote::channel::{Channel, Heard, Speech};
+use crate::remote::channel::{ALIVE, Channel, Heard, Speech};
 use crate::remote::daemon::{GO, READY};
 use crate::ssh::{self, Ssh};
 
@@ -110,6 +110,7 @@ impl Session {
                     let words = self.after_go.take().unwrap_or_default();
                     self.say(&words);
                 }
+                Heard::Event(line) if line.bytes == ALIVE.as_bytes() => {}
                 Heard::Event(line) => return Ok(Next::Reply(self.event(&line)?)),
                 Heard::Line(line) => self.text(&line.into_text(), context),
                 Heard::Output(bytes) => return Ok(Next::Output(bytes)),

@@ -39,7 +39,7 @@ pub use speaker::{Speech, framed};
 pub const EVENT: &[u8] = b"@rebuild ";
 
 /// What a script says every few seconds, only to be heard: on its stderr where a builder is (`live` in
-/// `scripts/channel.sh`), among its events where a change is followed.
+/// `scripts/channel.sh`), or as an event, where a change is followed.
 pub const ALIVE: &str = "@rebuild alive";
 
 /// How long a signal, or whoever has something else to look at, may wait for us while nothing happens.
@@ -207,6 +207,7 @@ impl Channel {
         let now = Instant::now();
         let event = match news {
             Ok(News::Alive) => self.silence.lives(now),
+            Ok(News::Event(line)) if line.bytes == ALIVE.as_bytes() => self.silence.lives(now),
             Ok(News::Event(_) | News::Line(_) | News::Output(_)) => self.silence.hears(now),
             // What ssh says comes from here, and while something waits to be shown nobody has waited for it.
             Ok(News::Ssh(_) | News::SshFellSilent | News::Sent(_)) => None,

@@ -78,7 +78,7 @@ impl Channel {
                 .with_remedy(remedy)
                 .with_code(255),
             (Some(_), None) => Failure::new(format!(
-                "{label} closed the connection without a last word, and ssh did not end: it was ended{more}"
+                "{label} closed the connection, and ssh did not end: it was ended{more}"
             ))
             .with_remedy(remedy)
             .with_code(255),

@@ -20,7 +20,7 @@ pub(super) enum News {
     Event(Line),
     Line(Line),
     Output(Vec<u8>),
-    /// The script says that it lives.
+    /// The script says that it lives, beside its events.
     Alive,
     StreamEnded,
     Ssh(String),
@@ -92,8 +92,6 @@ pub(super) fn hear_script<R: Read>(stdout: R, post: &Post) {
         let size = line.bytes.len();
         if let Some(length) = chunk(&line.bytes) {
             pass_on(lines.stream(), length, post);
-        } else if line.bytes == ALIVE.as_bytes() {
-            post.send(News::Alive, 0);
         } else if line.bytes.starts_with(EVENT) {
             post.send(News::Event(line), size);
         } else {
@@ -169,7 +167,7 @@ mod tests {
         let expected = [
             "line welcome",
             "event @rebuild hello x",
-            "alive",
+            "event @rebuild alive",
             "output @re",
             "event @rebuild chunk x",
             "line end",
