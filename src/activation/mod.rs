@@ -122,7 +122,8 @@ pub struct Target {
     /// Whether a thing that is no system is taken for one.
     careless: bool,
     /// Keeps the connection that the others share.
-    _first: Option<Session>,
+    #[allow(dead_code, reason = "it is kept, not used")]
+    first: Option<Session>,
 }
 
 impl Target {
