@@ -6,7 +6,7 @@ use crate::host::Host;
 use crate::progress::Event;
 
 /// What a script says every few seconds, as a line, and only to be heard (`live` in `remote/scripts/channel.sh`, and
-/// the loop of `activation/scripts/root.sh` that follows a change).
+/// `follow_record` in `remote/scripts/records.sh`).
 pub const ALIVE: &str = "@rebuild alive";
 
 /// After so long a silence the user is told: at least two of those words have not come.
