@@ -249,3 +249,40 @@ fn a_change_that_a_power_cut_kept_from_being_noted_is_none() {
         assert!(said.contains("@rebuild nothing\n"), "{about}: {said}");
     }
 }
+
+/// What a rebuild of before the shared records has left: all files were made at the beginning, and the status in place.
+#[test]
+fn a_record_of_an_older_rebuild_is_understood() {
+    let machine = Machine::new();
+    let record = machine.path("records/one");
+    fs::create_dir(&record).unwrap();
+    for (name, text) in [
+        ("about", "switch /nix/store/x 12\n"),
+        ("job", "exit 1"),
+        ("log", "activating\n"),
+        ("lock", ""),
+        ("starter", ""),
+        ("begun", ""),
+        ("status", ""),
+        ("../last", "one\n"),
+    ] {
+        fs::write(record.join(name), text).unwrap();
+    }
+    let told = |ending: &str| format!("@rebuild record one switch /nix/store/x 12\n@rebuild {ending}\n");
+    let said = machine.runs(&Task::Tell, "");
+    assert!(said.contains(&told("lost")), "{said}");
+    let tell = machine.script(&Task::Tell);
+    let mut held = Command::new("flock");
+    held.arg(record.join("lock")).args(["sh", "-c", &tell]);
+    let said = held.stdin(Stdio::null()).output().unwrap().stdout;
+    let said = String::from_utf8(said).unwrap();
+    assert!(said.contains(&told("running")), "{said}");
+    fs::write(record.join("status"), "activation 4 1 2\n").unwrap();
+    let said = machine.runs(&Task::Tell, "follow\nheard\n");
+    let end = "@rebuild ended activation 4 1 2\n";
+    assert!(
+        said.contains(&(told("ended activation 4 1 2") + "@rebuild chunk 11\nactivating\n" + end)),
+        "{said}"
+    );
+    assert!(machine.runs(&Task::Tell, "").contains("@rebuild nothing\n"));
+}

@@ -187,7 +187,7 @@ pub(super) fn root(task: &Task, systemd_run: bool) -> Result<Vec<u8>, Failure> {
         }
     }
     for part in [EVENTS, RECORDS, include_str!("scripts/root.sh")] {
-        script.text(part);
+        script.code(part);
     }
     Ok(script.into_bytes())
 }
@@ -210,7 +210,7 @@ fn job(change: &Change) -> Result<Vec<u8>, Failure> {
     script.set("rb_activated", &activated)?;
     script.set("rb_action", change.activation.as_ref().map_or("", |it| it.action))?;
     for part in [HELD, NIX, GENERATIONS, include_str!("scripts/job.sh")] {
-        script.text(part);
+        script.code(part);
     }
     Ok(script.into_bytes())
 }
