@@ -1,4 +1,4 @@
-//! What the scripts say (`event` in `scripts/common.sh`).
+//! What the scripts say (`event` in `remote/scripts/events.sh`).
 
 use std::path::PathBuf;
 

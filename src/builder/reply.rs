@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use super::stage::Stage;
 use super::trace;
 
-/// One event of the script (`event` in `scripts/channel.sh`).
+/// One event of the script (`event` in `remote/scripts/events.sh`).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Reply {
     /// It runs, with this Nix, on a machine of this system.

@@ -13,7 +13,8 @@ use crate::sources::large::Large;
 use crate::store_path::StorePath;
 
 /// The scripts in the order in which the shell reads them; `main.sh` starts.
-pub(super) const SCRIPTS: [&str; 13] = [
+pub(super) const SCRIPTS: [&str; 14] = [
+    include_str!("../remote/scripts/events.sh"),
     include_str!("../remote/scripts/channel.sh"),
     include_str!("scripts/way.sh"),
     include_str!("scripts/kept.sh"),

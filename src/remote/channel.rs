@@ -39,7 +39,7 @@ pub use speaker::{Speech, framed};
 pub const EVENT: &[u8] = b"@rebuild ";
 
 /// What a script says every few seconds, only to be heard: on its stderr where a builder is (`live` in
-/// `scripts/channel.sh`), or as an event, where a change is followed.
+/// `scripts/channel.sh`), or as an event, where a job is followed (`scripts/records.sh`).
 pub const ALIVE: &str = "@rebuild alive";
 
 /// How long a signal, or whoever has something else to look at, may wait for us while nothing happens.

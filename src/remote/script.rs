@@ -39,6 +39,15 @@ impl Script {
         self.0.extend(part.as_bytes());
     }
 
+    /// A part that is text already, without the lines that are comments: they would be half of what is sent. No line of
+    /// `part` may begin with `#` in a quoted text that is more than a program's comment.
+    pub fn code(&mut self, part: &str) {
+        let lines = part.split_inclusive('\n');
+        for line in lines.filter(|line| !line.trim_start().starts_with('#')) {
+            self.text(line);
+        }
+    }
+
     /// The whole.
     #[must_use]
     pub fn into_bytes(self) -> Vec<u8> {
@@ -50,6 +59,13 @@ impl Script {
 mod tests {
     use super::*;
     use std::os::unix::ffi::OsStringExt;
+
+    #[test]
+    fn code_is_what_is_no_comment() {
+        let mut script = Script::default();
+        script.code("# what\nsay() {\n\t# how: it's easy\n\techo \"${1#a}\" # so\n}\n");
+        assert_eq!(script.into_bytes(), b"say() {\n\techo \"${1#a}\" # so\n}\n");
+    }
 
     #[test]
     fn a_shell_reads_the_words_back() {

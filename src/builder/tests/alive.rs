@@ -17,6 +17,7 @@ fn script(does: &str) -> String {
     assert!(main.ends_with("\nmain\nexit 0\n"));
     [
         "rb_socket='' rb_client_stays=yes\n",
+        include_str!("../../remote/scripts/events.sh"),
         include_str!("../../remote/scripts/channel.sh"),
         include_str!("../scripts/way.sh"),
         main.trim_end_matches("main\nexit 0\n"),

@@ -13,7 +13,7 @@ use crate::sources::large::large;
 use crate::sources::mirror::{Entry, Identity, Kind, Made, Mirror};
 use crate::sources::proof::proof;
 
-const SCRIPTS: [&str; 5] = [
+const SCRIPTS: [&str; 6] = [
     "set -u
      umask 077
      export LC_ALL=C
@@ -22,6 +22,7 @@ const SCRIPTS: [&str; 5] = [
      nix_bin=$PWD/nix-bin state=$PWD/cache/client
      trap 'rm -rf \"$share\"' EXIT
      exec 3<stream\n",
+    include_str!("../../remote/scripts/events.sh"),
     include_str!("../../remote/scripts/channel.sh"),
     include_str!("../scripts/kept.sh"),
     include_str!("../scripts/proof.sh"),

@@ -16,7 +16,8 @@ const BEGINNING: &str = "set -u
     full() { trap '' XFSZ; ulimit -f 0; }
     small() { trap '' XFSZ; ulimit -f 1; }\n";
 
-const SCRIPTS: [&str; 9] = [
+const SCRIPTS: [&str; 10] = [
+    include_str!("../../remote/scripts/events.sh"),
     include_str!("../../remote/scripts/channel.sh"),
     include_str!("../scripts/way.sh"),
     include_str!("../scripts/kept.sh"),

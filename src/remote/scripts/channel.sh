@@ -1,11 +1,6 @@
 # shellcheck shell=sh
-# The one channel to the client: events go out on stdout in order with Nix's log, the client's words and files come in
-# on file descriptor 3. Everything started here reads /dev/null instead.
-
-# event NAME [VALUE...]: one line for the client. Values are store paths, versions and numbers: no blanks in them.
-event() {
-	printf '@rebuild %s\n' "$*"
-}
+# The one channel to the client: events (events.sh) go out on stdout in order with Nix's log, the client's words and files
+# come in on file descriptor 3. Everything started here reads /dev/null instead.
 
 # live: says every few seconds that this script is on, for an evaluation may say nothing for minutes. It says so on
 # stderr, beside the stream of the events: so the word stands in no line of Nix's and in no bytes that are counted.
