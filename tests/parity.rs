@@ -11,7 +11,7 @@ use clap::{CommandFactory, Parser, ValueEnum};
 use rebuild::cli::{Arguments, Verb};
 use rebuild::host::{OwnNames, Place};
 use rebuild::own_nix::OwnNix;
-use rebuild::plan::argv::{self, Link};
+use rebuild::plan::argv::{self, OutLink};
 use rebuild::plan::{Channels, Deployment, Facts, Making, Origin, Outcome, Plan, Task};
 use rebuild::process::signals::Signals;
 use rebuild::settings::Settings;
@@ -199,9 +199,9 @@ fn asked(deployment: &Deployment) -> String {
     assert_eq!(*evaluator, Place::Here);
     let (subject, root) = (making.subject(), Path::new("ROOT"));
     let link = match deployment.outcome {
-        Outcome::DryBuild => Link::DryRun,
-        Outcome::Link | Outcome::ListImages => Link::Result,
-        Outcome::Activate(_) => Link::Root(root),
+        Outcome::DryBuild => OutLink::DryRun,
+        Outcome::Link | Outcome::ListImages => OutLink::Result,
+        Outcome::Activate(_) => OutLink::Root(root),
     };
     let command = match builder {
         Place::Here => argv::build(&subject, &deployment.flags, link),

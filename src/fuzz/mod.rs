@@ -19,7 +19,7 @@ mod driver;
 
 /// Somebody who reads.
 #[derive(Debug, Clone, Copy)]
-pub struct Target {
+pub struct FuzzTarget {
     /// What it reads, in a word or two.
     pub name: &'static str,
     /// The files in which it does, below `src/`.
@@ -32,7 +32,7 @@ pub struct Target {
 
 /// All of them: those of each room, and those that need no door.
 #[must_use]
-pub fn targets() -> Vec<Target> {
+pub fn targets() -> Vec<FuzzTarget> {
     [
         &OPEN[..],
         candidates::fuzz::TARGETS,
@@ -69,8 +69,8 @@ const HOSTS: &[&[u8]] = &[
     b"a b",
 ];
 
-const OPEN: [Target; 7] = [
-    Target {
+const OPEN: [FuzzTarget; 7] = [
+    FuzzTarget {
         name: "store paths",
         files: &["store_path.rs"],
         examples: &[
@@ -86,7 +86,7 @@ const OPEN: [Target; 7] = [
             }
         },
     },
-    Target {
+    FuzzTarget {
         name: "hosts",
         files: &["host.rs"],
         examples: HOSTS,
@@ -100,7 +100,7 @@ const OPEN: [Target; 7] = [
             }
         },
     },
-    Target {
+    FuzzTarget {
         name: "text for a terminal",
         files: &["harmless.rs"],
         examples: &[
@@ -118,7 +118,7 @@ const OPEN: [Target; 7] = [
             assert!(kept.len() <= whole.len() + 4, "{kept:?}");
         },
     },
-    Target {
+    FuzzTarget {
         name: "nix.conf",
         files: &["nix_settings.rs"],
         examples: &[
@@ -133,7 +133,7 @@ const OPEN: [Target; 7] = [
             assert!(sent.len() <= 2 * whole.len() + 1000);
         },
     },
-    Target {
+    FuzzTarget {
         name: "search paths",
         files: &["sources/search_path.rs"],
         examples: &[
@@ -151,7 +151,7 @@ const OPEN: [Target; 7] = [
             }
         },
     },
-    Target {
+    FuzzTarget {
         name: "shell words",
         files: &["process/quote.rs", "edit.rs"],
         examples: &[b"-p 2222 -o 'ProxyCommand=a b' \"x\\\"y\"", b"it's # not"],
@@ -161,7 +161,7 @@ const OPEN: [Target; 7] = [
             assert_eq!(shlex::split(&text(&word)), Some(vec![whole]));
         },
     },
-    Target {
+    FuzzTarget {
         name: "Nix files",
         files: &[
             "nix_text/mod.rs",

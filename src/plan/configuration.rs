@@ -49,7 +49,7 @@ pub struct Flake {
 
 /// Something of a configuration, by the Nix commands that know it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Subject<'a> {
+pub enum Installable<'a> {
     /// For `nix-build` and `nix-instantiate`.
     Expression {
         /// The file.
@@ -175,7 +175,7 @@ impl Configuration {
 
     /// An attribute of it, as Nix's commands take it, here or on another machine.
     #[must_use]
-    pub fn subject(&self, attribute: &str) -> Subject<'_> {
+    pub fn subject(&self, attribute: &str) -> Installable<'_> {
         let (file, attribute) = match self {
             Self::Classic => (CLASSIC, attribute.to_owned()),
             Self::File { file, attribute: None } => (file.as_str(), attribute.to_owned()),
@@ -184,13 +184,13 @@ impl Configuration {
                 attribute: Some(first),
             } => (file.as_str(), format!("{first}.{attribute}")),
             Self::Flake(flake) => {
-                return Subject::Flake {
+                return Installable::Flake {
                     installable: format!("{}.{attribute}", flake.installable()),
                     flags: &flake.flags,
                 };
             }
         };
-        Subject::Expression { file, attribute }
+        Installable::Expression { file, attribute }
     }
 
     /// The same with the target's host name for a name, if it has none; `target` is the target, for messages.
@@ -457,10 +457,13 @@ mod tests {
             (file("dir", Some("hosts.pi")), "dir", "hosts.pi.a.b"),
         ] {
             let attribute = attribute.to_owned();
-            assert_eq!(configuration.subject("a.b"), Subject::Expression { file, attribute });
+            assert_eq!(
+                configuration.subject("a.b"),
+                Installable::Expression { file, attribute }
+            );
         }
         let flake = flake("path:/x?a=b", "pi.lan");
-        let Subject::Flake { installable, .. } = flake.subject("a.b") else {
+        let Installable::Flake { installable, .. } = flake.subject("a.b") else {
             unreachable!("a flake");
         };
         assert_eq!(installable, "path:/x?a=b#nixosConfigurations.\"pi.lan\".a.b");

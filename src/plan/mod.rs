@@ -19,9 +19,9 @@ use crate::failure::Failure;
 use crate::host::{OwnNames, Place};
 use crate::settings::Settings;
 
-pub use configuration::{Configuration, FILE, Flake, Found, Subject};
-pub use deployment::{Activation, Channels, Deployment, Making, Origin, Outcome};
-pub use product::{Kind, Product};
+pub use configuration::{Configuration, FILE, Flake, Found, Installable};
+pub use deployment::{ActivationPlan, Channels, Deployment, Making, Origin, Outcome};
+pub use product::{Product, ProductKind};
 pub use steps::{Deed, Leg, Step};
 pub use unreachable::IfUnreachable;
 

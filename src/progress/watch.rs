@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use super::amounts::{count, elapsed, size, took};
 use super::builds::{self, Build, Builds};
 use super::nix_log::{Activity, LogLine, News};
-use super::times::{Part, Times};
+use super::times::{TimedPart, Times};
 use super::transfer::Transfer;
 use super::{Event, Phase, Verbosity};
 use crate::harmless::{self, Colours};
@@ -27,7 +27,7 @@ const NAMED: usize = 3;
 
 /// A line to be printed for good.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Line {
+pub(super) enum PrintedLine {
     /// Text, perhaps of several lines and with colours.
     Text(String),
     /// A line of a build's log, and the build's name.
@@ -55,7 +55,7 @@ impl Moved {
     }
 }
 
-impl Silence {
+impl SilentMachine {
     fn words(&self, now: Instant) -> String {
         let quiet = elapsed(now.saturating_duration_since(self.since));
         let what = if self.takes { "gone to" } else { "come from" };
@@ -85,11 +85,11 @@ pub(super) struct Watch {
     said: BTreeSet<u64>,
     last_line: Instant,
     /// By whether they are of one that is to take something: of both at once, none ends the other.
-    silences: BTreeMap<bool, Silence>,
+    silences: BTreeMap<bool, SilentMachine>,
 }
 
 /// That nothing comes from a machine, or goes to it.
-struct Silence {
+struct SilentMachine {
     host: String,
     takes: bool,
     since: Instant,
@@ -119,7 +119,7 @@ impl Watch {
     }
 
     /// Takes an event in; gives the lines to print for good.
-    pub(super) fn see(&mut self, event: Event, now: Instant) -> Vec<Line> {
+    pub(super) fn see(&mut self, event: Event, now: Instant) -> Vec<PrintedLine> {
         let lines = match event {
             Event::Phase(phase) => self.enter(phase, now),
             Event::Sending(amount, whole) => {
@@ -141,7 +141,7 @@ impl Watch {
             Event::Detail(line) => self.said(1, line),
             Event::Nix(line) => self.nix(line, now),
             Event::Finished { .. } if self.verbosity.level < 0 => Vec::new(),
-            Event::Finished { is_the_same } => vec![Line::Summary(self.summary(is_the_same))],
+            Event::Finished { is_the_same } => vec![PrintedLine::Summary(self.summary(is_the_same))],
         };
         if !lines.is_empty() {
             self.last_line = now;
@@ -149,7 +149,7 @@ impl Watch {
         lines
     }
 
-    fn enter(&mut self, phase: Phase, now: Instant) -> Vec<Line> {
+    fn enter(&mut self, phase: Phase, now: Instant) -> Vec<PrintedLine> {
         let line = match &phase {
             Phase::Connecting(host) => Some(format!("connecting to {host}...")),
             Phase::Fetching(host) => Some(format!("fetching from {host}...")),
@@ -174,9 +174,9 @@ impl Watch {
         line.map_or_else(Vec::new, |line| self.said(0, line))
     }
 
-    fn falls_silent(&mut self, host: String, takes: bool, since: Instant, now: Instant) -> Vec<Line> {
+    fn falls_silent(&mut self, host: String, takes: bool, since: Instant, now: Instant) -> Vec<PrintedLine> {
         let is_seen = self.is_live && self.is_going();
-        let silence = Silence {
+        let silence = SilentMachine {
             host,
             takes,
             since,
@@ -187,9 +187,9 @@ impl Watch {
         if is_seen { Vec::new() } else { self.said(0, words) }
     }
 
-    fn ends_silence(&mut self, takes: bool, is_heard: bool, now: Instant) -> Vec<Line> {
+    fn ends_silence(&mut self, takes: bool, is_heard: bool, now: Instant) -> Vec<PrintedLine> {
         match self.silences.remove(&takes) {
-            Some(Silence {
+            Some(SilentMachine {
                 host,
                 since,
                 is_printed: true,
@@ -209,7 +209,7 @@ impl Watch {
         Some(silence.words(now))
     }
 
-    fn sent(&mut self, amount: Amount) -> Vec<Line> {
+    fn sent(&mut self, amount: Amount) -> Vec<PrintedLine> {
         (self.sending, self.to_send) = (Amount::default(), None);
         if amount.files == 0 {
             return Vec::new();
@@ -219,7 +219,7 @@ impl Watch {
         self.said(0, format!("sent {}", files(amount)))
     }
 
-    fn said(&self, level: i16, line: String) -> Vec<Line> {
+    fn said(&self, level: i16, line: String) -> Vec<PrintedLine> {
         if level <= self.verbosity.level {
             text(line)
         } else {
@@ -227,7 +227,7 @@ impl Watch {
         }
     }
 
-    fn nix(&mut self, line: LogLine, now: Instant) -> Vec<Line> {
+    fn nix(&mut self, line: LogLine, now: Instant) -> Vec<PrintedLine> {
         self.builds.see(&line, now);
         let transfer = match self.phase {
             Some(Phase::Receiving(_)) => &mut self.transfer,
@@ -245,7 +245,7 @@ impl Watch {
         }
     }
 
-    fn message(&mut self, level: i64, message: String) -> Vec<Line> {
+    fn message(&mut self, level: i64, message: String) -> Vec<PrintedLine> {
         // What this machine's builder is told with every build and cannot help: it was asked whether it would take it.
         let asked = message.contains("ignoring the client-specified setting")
             || message.contains("you don't have permission to set");
@@ -267,7 +267,7 @@ impl Watch {
             builds::without_advice(&message)
         };
         let mut lines = text(message);
-        lines.extend(explanation.into_iter().map(Line::Text));
+        lines.extend(explanation.into_iter().map(PrintedLine::Text));
         lines
     }
 
@@ -283,7 +283,7 @@ impl Watch {
         }
     }
 
-    fn started(&self, activity: &Activity) -> Vec<Line> {
+    fn started(&self, activity: &Activity) -> Vec<PrintedLine> {
         let usual = i16::from(self.is_live);
         match activity {
             Activity::Build { derivation, machine } => {
@@ -301,10 +301,10 @@ impl Watch {
         }
     }
 
-    fn build_log(&self, id: u64, line: &str) -> Vec<Line> {
+    fn build_log(&self, id: u64, line: &str) -> Vec<PrintedLine> {
         match self.builds.get(id).filter(|_| self.verbosity.build_logs) {
             None => Vec::new(),
-            Some(build) => vec![Line::Log {
+            Some(build) => vec![PrintedLine::Log {
                 name: harmless::name(build.name()),
                 text: harmless::text(line, Colours::Dropped),
             }],
@@ -446,11 +446,11 @@ impl Watch {
             "received"
         };
         let parts = [
-            (Part::Sending, (self.sent.files > 0).then_some("sent")),
-            (Part::Evaluating, Some("evaluated")),
-            (Part::Building, building),
-            (Part::Receiving, Some(receiving)),
-            (Part::Activating, Some("activated")),
+            (TimedPart::Sending, (self.sent.files > 0).then_some("sent")),
+            (TimedPart::Evaluating, Some("evaluated")),
+            (TimedPart::Building, building),
+            (TimedPart::Receiving, Some(receiving)),
+            (TimedPart::Activating, Some("activated")),
         ];
         let parts = parts
             .into_iter()
@@ -468,8 +468,8 @@ impl Watch {
     }
 }
 
-fn text(line: String) -> Vec<Line> {
-    vec![Line::Text(line)]
+fn text(line: String) -> Vec<PrintedLine> {
+    vec![PrintedLine::Text(line)]
 }
 
 fn files(amount: Amount) -> String {

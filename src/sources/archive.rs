@@ -11,7 +11,7 @@ use anyhow::{Context, Result};
 use sha2::{Digest, Sha256};
 use tar::{Builder, EntryType, Header};
 
-use super::mirror::{Entry, Identity, Kind};
+use super::mirror::{Entry, FileKind, Identity};
 use super::opening;
 
 /// How much of a stream there was.
@@ -133,14 +133,14 @@ impl<'a, W: Write> Archive<'a, W> {
         match entry {
             Entry::Open { mtime } => self.empty(name, EntryType::Directory, OWNERS, mtime.unwrap_or(0)),
             Entry::Link { target, mtime } => self.link(name, target, mtime.unwrap_or(0)),
-            Entry::Shut(Kind::Directory) => self.empty(name, EntryType::Directory, NOBODYS, 0),
-            Entry::Shut(Kind::Other) => self.empty(name, EntryType::Fifo, NOBODYS, 0),
+            Entry::Shut(FileKind::Directory) => self.empty(name, EntryType::Directory, NOBODYS, 0),
+            Entry::Shut(FileKind::Other) => self.empty(name, EntryType::Fifo, NOBODYS, 0),
             // Where modes do not count (view.sh, "discover"), a module that is not there yet is an empty one.
-            Entry::Shut(Kind::File) if name.extension().is_some_and(|extension| extension == "nix") => {
+            Entry::Shut(FileKind::File) if name.extension().is_some_and(|extension| extension == "nix") => {
                 self.bytes(name, b"{ }\n", NOBODYS, 0)
             }
             // Of an empty one nothing would be read, and so nothing be told by its access time.
-            Entry::Shut(Kind::File) => self.bytes(name, b"\n", NOBODYS, 0),
+            Entry::Shut(FileKind::File) => self.bytes(name, b"\n", NOBODYS, 0),
             Entry::Content {
                 executable,
                 mtime,
@@ -548,7 +548,7 @@ mod tests {
         };
         let entries = [
             (place.path().to_owned(), Entry::Open { mtime: Some(1) }),
-            (path("gone"), Entry::Shut(Kind::File)),
+            (path("gone"), Entry::Shut(FileKind::File)),
             (path("link"), link),
         ];
         fs::remove_file(path("link")).unwrap();

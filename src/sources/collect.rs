@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 use super::environment::Asked;
 use super::guard;
 use super::literals::Literals;
-use super::mirror::{Entry, Identity, Kind, READ_WHOLE, Shared};
+use super::mirror::{Entry, FileKind, Identity, READ_WHOLE, SharedMirror};
 use super::opening;
 use super::record::Kept;
 use super::search_path::SearchPath;
@@ -73,7 +73,7 @@ pub struct Collection {
     search_path: SearchPath,
     home: PathBuf,
     config_home: PathBuf,
-    mirror: Shared,
+    mirror: SharedMirror,
     trees: BTreeSet<OsString>,
     /// Store paths that may be had if they cannot be fetched from elsewhere.
     offered: BTreeSet<PathBuf>,
@@ -107,7 +107,7 @@ impl Collection {
             search_path,
             config_home: home.join(".config"),
             home,
-            mirror: Shared::default(),
+            mirror: SharedMirror::default(),
             trees: BTreeSet::new(),
             offered: BTreeSet::new(),
             fixed: BTreeSet::new(),
@@ -234,7 +234,7 @@ impl Collection {
         let times = self.asked_in.entry(directory.to_owned()).or_default();
         *times += 1;
         if *times >= MOST_ASKED_SINGLY {
-            let mut files = self.children(directory, Kind::File);
+            let mut files = self.children(directory, FileKind::File);
             // What is a secret by its place is not sent without being read.
             files.retain(|file| !guard::is_forbidden(file));
             let sizes = files
@@ -299,7 +299,7 @@ impl Collection {
 
     /// What is to be there.
     #[must_use]
-    pub fn mirror(&self) -> &Shared {
+    pub fn mirror(&self) -> &SharedMirror {
         &self.mirror
     }
 
@@ -333,7 +333,7 @@ impl Collection {
         if *times > MOST_NAMES || !self.open(place) || guard::is_too_much(place, &self.home) {
             return;
         }
-        for path in self.children(place, Kind::Directory) {
+        for path in self.children(place, FileKind::Directory) {
             if !path.ends_with(".git") {
                 self.add_names(&path);
             }
@@ -346,12 +346,12 @@ impl Collection {
             return;
         }
         let in_git = guard::is_in_git(place);
-        for path in self.children(place, Kind::Directory) {
+        for path in self.children(place, FileKind::Directory) {
             if !in_git || guard::says_the_commit(&path) {
                 self.add_whole(&path);
             }
         }
-        for path in self.children(place, Kind::File) {
+        for path in self.children(place, FileKind::File) {
             let is_wanted = if in_git {
                 guard::says_the_commit(&path)
             } else {
@@ -364,7 +364,7 @@ impl Collection {
     }
 
     /// The children of an open directory of which the name alone is there.
-    fn children(&self, directory: &Path, kind: Kind) -> Vec<PathBuf> {
+    fn children(&self, directory: &Path, kind: FileKind) -> Vec<PathBuf> {
         let under = self.mirror.entries.range(directory.to_owned()..).skip(1);
         let under = under.take_while(|(path, _)| path.starts_with(directory));
         let shut = under.filter(|(path, entry)| path.parent() == Some(directory) && **entry == Entry::Shut(kind));
@@ -421,7 +421,7 @@ impl Collection {
         if self.has(path) && !is_wanted_as_it_is {
             return;
         }
-        if self.is_forbidden(path, Kind::File) {
+        if self.is_forbidden(path, FileKind::File) {
             self.refused.insert(path.to_owned(), Refusal::Secret);
             return;
         }

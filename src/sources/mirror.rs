@@ -42,12 +42,12 @@ pub enum Entry {
         mtime: Option<i64>,
     },
     /// A name alone. Whoever looks inside is refused (mode 000), and the refusal says what is missing.
-    Shut(Kind),
+    Shut(FileKind),
 }
 
 /// What a name stands for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub enum FileKind {
     /// A file.
     File,
     /// A directory.
@@ -64,18 +64,18 @@ pub enum Identity {
     /// What the file system says: for what is too much to be read each time. Size in bytes, times in nanoseconds.
     Stat(String),
     /// Other bytes than the file has.
-    Made(Made),
+    Made(Replacement),
 }
 
 /// Bytes that go in a file's place.
 #[derive(Debug, Clone)]
-pub struct Made {
+pub struct Replacement {
     digest: [u8; 32],
     /// Nothing if this was read from a record, which has the digest alone.
     bytes: Option<Arc<[u8]>>,
 }
 
-impl Made {
+impl Replacement {
     /// Those bytes.
     #[must_use]
     pub fn new(bytes: Vec<u8>) -> Self {
@@ -101,13 +101,13 @@ impl Made {
     }
 }
 
-impl PartialEq for Made {
+impl PartialEq for Replacement {
     fn eq(&self, other: &Self) -> bool {
         self.digest == other.digest
     }
 }
 
-impl Eq for Made {}
+impl Eq for Replacement {}
 
 /// A file up to this size, in bytes, is known by its digest.
 pub const READ_WHOLE: u64 = 1 << 20;
@@ -190,15 +190,15 @@ pub struct Mirror {
 
 /// A mirror with several holders, which is copied only when one of them changes it: with 100,000 files one is 20 MB.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Shared(Arc<Mirror>);
+pub struct SharedMirror(Arc<Mirror>);
 
-impl From<Mirror> for Shared {
+impl From<Mirror> for SharedMirror {
     fn from(mirror: Mirror) -> Self {
         Self(Arc::new(mirror))
     }
 }
 
-impl Deref for Shared {
+impl Deref for SharedMirror {
     type Target = Mirror;
 
     fn deref(&self) -> &Mirror {
@@ -206,7 +206,7 @@ impl Deref for Shared {
     }
 }
 
-impl DerefMut for Shared {
+impl DerefMut for SharedMirror {
     fn deref_mut(&mut self) -> &mut Mirror {
         Arc::make_mut(&mut self.0)
     }
@@ -214,7 +214,7 @@ impl DerefMut for Shared {
 
 /// What makes one mirror of another.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub struct Change {
+pub struct MirrorChange {
     /// What has to go, first.
     pub removed: Vec<PathBuf>,
     /// What has to come, parents before children.
@@ -250,8 +250,8 @@ impl Mirror {
 
     /// What has to go and to come for `base` to become this.
     #[must_use]
-    pub fn change_from(&self, base: &Self) -> Change {
-        let mut change = Change::default();
+    pub fn change_from(&self, base: &Self) -> MirrorChange {
+        let mut change = MirrorChange::default();
         let unsaid = self.unsaid_parents();
         let stays = |path: &Path, old: Option<&Entry>| match (old, self.entries.get(path)) {
             (Some(old), Some(new)) => becomes(old, new),
@@ -298,9 +298,9 @@ impl Mirror {
             let (word, target) = match entry {
                 Entry::Open { mtime: None } => ("o".to_owned(), None),
                 Entry::Open { mtime: Some(time) } => (format!("o{time}"), None),
-                Entry::Shut(Kind::File) => ("sf".to_owned(), None),
-                Entry::Shut(Kind::Directory) => ("sd".to_owned(), None),
-                Entry::Shut(Kind::Other) => ("so".to_owned(), None),
+                Entry::Shut(FileKind::File) => ("sf".to_owned(), None),
+                Entry::Shut(FileKind::Directory) => ("sd".to_owned(), None),
+                Entry::Shut(FileKind::Other) => ("so".to_owned(), None),
                 Entry::Link { target, mtime: None } => ("l".to_owned(), Some(target)),
                 Entry::Link {
                     target,
@@ -344,9 +344,9 @@ impl Mirror {
                 ("o", time) => Entry::Open {
                     mtime: Some(time.parse().ok()?),
                 },
-                ("s", "f") => Entry::Shut(Kind::File),
-                ("s", "d") => Entry::Shut(Kind::Directory),
-                ("s", "o") => Entry::Shut(Kind::Other),
+                ("s", "f") => Entry::Shut(FileKind::File),
+                ("s", "d") => Entry::Shut(FileKind::Directory),
+                ("s", "o") => Entry::Shut(FileKind::Other),
                 ("l", time) => Entry::Link {
                     target: path_of(pieces.next()?),
                     mtime: Some(time)
@@ -407,7 +407,7 @@ fn identity_of(text: &str) -> Option<Identity> {
     }
     if let Some(text) = text.strip_prefix('+') {
         let digest = digest_of(text)?;
-        return Some(Identity::Made(Made { digest, bytes: None }));
+        return Some(Identity::Made(Replacement { digest, bytes: None }));
     }
     digest_of(text).map(Identity::Digest)
 }
@@ -459,7 +459,7 @@ mod tests {
         let made = Entry::Content {
             executable: false,
             mtime: 8,
-            identity: Identity::Made(Made::new(b"index".into())),
+            identity: Identity::Made(Replacement::new(b"index".into())),
         };
         let all = mirror(&[
             ("/", Entry::Open { mtime: None }),
@@ -469,9 +469,9 @@ mod tests {
             ("/i", made),
             ("/l", link("to a\nplace", None)),
             ("/m", link("..", Some(5))),
-            ("/s", Entry::Shut(Kind::File)),
-            ("/t", Entry::Shut(Kind::Directory)),
-            ("/u", Entry::Shut(Kind::Other)),
+            ("/s", Entry::Shut(FileKind::File)),
+            ("/t", Entry::Shut(FileKind::Directory)),
+            ("/u", Entry::Shut(FileKind::Other)),
         ]);
         assert_eq!(Mirror::from_bytes(&all.to_bytes()), Some(all.clone()));
         assert_eq!(all.digest().len(), 40);
@@ -482,7 +482,7 @@ mod tests {
 
     #[test]
     fn a_shared_mirror_is_copied_when_it_is_changed_and_not_before() {
-        let mut first = Shared::from(mirror(&[("/", Entry::Open { mtime: None })]));
+        let mut first = SharedMirror::from(mirror(&[("/", Entry::Open { mtime: None })]));
         let second = first.clone();
         assert!(Arc::ptr_eq(&first.0, &second.0));
         first.entries.insert("/a".into(), content("x"));
@@ -511,7 +511,7 @@ mod tests {
     /// Nothing that is not meant is left of the store, or of what the store has come to be a link to.
     #[test]
     fn directories_that_nothing_is_said_of_go_with_what_lay_in_them() {
-        let shut = Entry::Shut(Kind::Directory);
+        let shut = Entry::Shut(FileKind::Directory);
         let base = mirror(&[("/n/s/x", shut.clone()), ("/m/y", shut.clone()), ("/o/z", shut.clone())]);
         let unsaid: Vec<_> = base.unsaid_parents().into_iter().collect();
         assert_eq!(unsaid, ["/m", "/n", "/n/s", "/o"].map(Path::new));
@@ -527,9 +527,9 @@ mod tests {
             ("/", open.clone()),
             ("/c", open.clone()),
             ("/c/a.nix", content("1")),
-            ("/c/gone", Entry::Shut(Kind::File)),
+            ("/c/gone", Entry::Shut(FileKind::File)),
             ("/c/same", content("2")),
-            ("/d", Entry::Shut(Kind::Directory)),
+            ("/d", Entry::Shut(FileKind::Directory)),
             ("/e", open.clone()),
             ("/e/x", content("3")),
         ]);
@@ -547,7 +547,7 @@ mod tests {
         assert_eq!(removed, ["/c/a.nix", "/c/gone", "/d", "/e"]);
         let added: Vec<_> = change.added.iter().filter_map(|(path, _)| path.to_str()).collect();
         assert_eq!(added, ["/c", "/c/a.nix", "/d", "/d/y", "/e"]);
-        assert_eq!(base.change_from(&base), Change::default());
+        assert_eq!(base.change_from(&base), MirrorChange::default());
         assert_eq!(base.change_from(&Mirror::default()).added.len(), 8);
     }
 

@@ -3,11 +3,11 @@
 use super::led::Led;
 use super::reasons::no_session;
 use super::said::Said;
-use crate::fuzz::{Target, text};
+use crate::fuzz::{FuzzTarget, text};
 use crate::host::{OwnNames, Place};
 
-pub(crate) const TARGETS: &[Target] = &[
-    Target {
+pub(crate) const TARGETS: &[FuzzTarget] = &[
+    FuzzTarget {
         name: "ssh's words",
         files: &["ssh/reasons.rs", "ssh/said.rs"],
         examples: &[
@@ -33,7 +33,7 @@ pub(crate) const TARGETS: &[Target] = &[
             assert!(said.text().len() <= (64 << 10), "{}", said.text().len());
         },
     },
-    Target {
+    FuzzTarget {
         name: "where ssh would go",
         files: &["ssh/led.rs"],
         examples: &[

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use rebuild::settings::Kind;
+use rebuild::settings::SettingKind;
 
 use super::path;
 
@@ -45,9 +45,9 @@ fn the_nixos_module_has_no_other_settings_and_their_words() {
             .unwrap_or_else(|| panic!("the program has no setting {name}"))
             .kind
         {
-            Kind::Host | Kind::Flake => "types.str ".to_owned(),
-            Kind::Switch => "types.bool ".to_owned(),
-            Kind::Choice(words) => format!("(types.enum [ \"{}\" ]) ", words.join("\" \"")),
+            SettingKind::Host | SettingKind::Flake => "types.str ".to_owned(),
+            SettingKind::Switch => "types.bool ".to_owned(),
+            SettingKind::Choice(words) => format!("(types.enum [ \"{}\" ]) ", words.join("\" \"")),
         };
         assert!(kind.starts_with(&expected), "{name} is {kind}, not {expected}");
         seen.push(name);

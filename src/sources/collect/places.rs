@@ -8,7 +8,7 @@ use std::path::{Component, Path, PathBuf};
 use super::names::{clean, in_store, names, store_tree};
 use super::{Collection, LOOKED_INTO, MOST_LINKS, Refusal};
 use crate::sources::guard;
-use crate::sources::mirror::{Entry, Kind};
+use crate::sources::mirror::{Entry, FileKind};
 
 /// Where links seem to lead that lead to what the other machine has at the same place: a directory that is always shut.
 pub(super) const ELSEWHERE: &str = "/.elsewhere";
@@ -81,7 +81,7 @@ impl Collection {
             return true;
         }
         let is_own = self.is_own(directory);
-        if self.is_forbidden(directory, Kind::Directory) && !self.may_tell_names(directory) {
+        if self.is_forbidden(directory, FileKind::Directory) && !self.may_tell_names(directory) {
             self.refused.insert(directory.to_owned(), Refusal::Secret);
             return false;
         }
@@ -117,9 +117,9 @@ impl Collection {
                 continue;
             }
             let kind = match kind {
-                kind if kind.is_dir() => Kind::Directory,
-                kind if kind.is_file() => Kind::File,
-                _ => Kind::Other,
+                kind if kind.is_dir() => FileKind::Directory,
+                kind if kind.is_file() => FileKind::File,
+                _ => FileKind::Other,
             };
             self.mirror.entries.insert(path, Entry::Shut(kind));
         }
@@ -146,7 +146,7 @@ impl Collection {
         if guard::is_the_evaluators(&end) && !self.is_own(path) && !self.is_shown(&end) {
             // Or it would lead to the other machine's.
             target = Path::new(ELSEWHERE).join(path.strip_prefix("/").unwrap_or(path));
-            let elsewhere = Entry::Shut(Kind::Directory);
+            let elsewhere = Entry::Shut(FileKind::Directory);
             self.mirror.entries.insert(ELSEWHERE.into(), elsewhere);
         }
         let mtime = self.time_of(path, path.parent().unwrap_or(path));
@@ -182,7 +182,11 @@ impl Collection {
         let Some(Component::Normal(name)) = name else { return };
         let place = Path::new("/nix/store").join(name);
         if let Ok(data) = fs::symlink_metadata(&place) {
-            let kind = if data.is_dir() { Kind::Directory } else { Kind::File };
+            let kind = if data.is_dir() {
+                FileKind::Directory
+            } else {
+                FileKind::File
+            };
             self.mirror.entries.insert(place, Entry::Shut(kind));
         }
     }

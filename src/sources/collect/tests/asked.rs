@@ -277,7 +277,10 @@ fn a_store_path_is_given_only_to_who_can_know_of_it() {
     assert!(!found.may_ask_for(&path(named), &[]));
     found.add_asked(&root.path().join("etc/nixos/path.nix"));
     assert!(found.may_ask_for(&path(named), &[]));
-    found.mirror.entries.insert(linked.into(), Entry::Shut(Kind::Directory));
+    found
+        .mirror
+        .entries
+        .insert(linked.into(), Entry::Shut(FileKind::Directory));
     assert!(found.may_ask_for(&path(linked), &[]));
     assert!(found.may_ask_for(&path(unknown), &[unknown.as_bytes()]));
     found.take_refused();
