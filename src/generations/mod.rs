@@ -21,6 +21,7 @@ pub use table::table;
 /// One generation, by nixos-rebuild's names. What cannot be read is `Unknown` or nothing.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
+#[allow(clippy::struct_field_names, reason = "the names are those of nixos-rebuild's JSON")]
 pub struct Generation {
     /// Its number.
     pub generation: u64,

@@ -34,7 +34,7 @@ use std::path::{Path, PathBuf};
 
 use clap::ValueEnum;
 
-pub use definition::{ALL, Definition, Key};
+pub use definition::{ALL, Key};
 pub use kind::{SettingKind, SettingValue};
 
 use crate::cli::{Arguments, Verb};

@@ -2,8 +2,7 @@
 
 use clap::builder::StyledStr;
 use clap::{Arg, CommandFactory, ValueEnum, ValueHint};
-use rebuild::candidates::CandidateKind;
-use rebuild::cli::{Arguments, Verb};
+use rebuild::{Arguments, CandidateKind, Verb};
 
 /// At the top of each file.
 pub const REMARK: &str = "# Made of the definition of the command line by: UPDATE=1 cargo test --test generated\n";

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use clap_complete_nushell::Nushell;
-use rebuild::candidates::CandidateKind;
+use rebuild::CandidateKind;
 
 use super::definition::{REMARK, Value, flags, generated, replaced};
 
