@@ -9,13 +9,13 @@ use super::lock::Lock;
 use super::reply::Has;
 use super::request::Need;
 use crate::failure::Failure;
+use crate::own_nix::search_path::SearchPath;
 use crate::sources::collect::Collection;
 use crate::sources::environment::{Chosen, Environment, Missed};
 use crate::sources::large::large;
 use crate::sources::mirror::{Entry, SharedMirror, each};
 use crate::sources::proof::proof;
 use crate::sources::record::{Kept, RecordFile};
-use crate::sources::search_path::SearchPath;
 use crate::store_path::StorePath;
 
 /// What is sent, and the memory of what was.

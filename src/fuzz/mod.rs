@@ -7,9 +7,9 @@
 use crate::harmless::{self, Colours};
 use crate::host::Place;
 use crate::nix_settings::NixSettings;
+use crate::own_nix::search_path::SearchPath;
 use crate::process::quote::shell_word;
 use crate::sources::literals::Literals;
-use crate::sources::search_path::SearchPath;
 use crate::store_path::StorePath;
 use crate::surroundings::Surroundings;
 use crate::{activation, builder, candidates, difference, generations, process, progress, settings, sources, ssh};
@@ -135,7 +135,7 @@ const OPEN: [FuzzTarget; 7] = [
     },
     FuzzTarget {
         name: "search paths",
-        files: &["sources/search_path.rs"],
+        files: &["own_nix/search_path.rs"],
         examples: &[
             b"nixpkgs=/nonexistent:/nonexistent/channels:nixos-config=/nonexistent/configuration.nix",
             b"nixpkgs=https://h/x.tar.gz:a=channel:x:b=flake:y",

@@ -21,7 +21,7 @@ use super::literals::Literals;
 use super::mirror::{Entry, FileKind, Identity, READ_WHOLE, SharedMirror};
 use super::opening;
 use super::record::Kept;
-use super::search_path::SearchPath;
+use crate::own_nix::search_path::SearchPath;
 use names::{clean, in_store, resolve_file, with_default};
 use places::ELSEWHERE;
 use tracked::NotWhole;

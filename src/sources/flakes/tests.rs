@@ -1,7 +1,7 @@
 use super::*;
+use crate::own_nix::search_path::SearchPath;
 use crate::sources::git::index::tests::index;
 use crate::sources::mirror::{Entry, FileKind};
-use crate::sources::search_path::SearchPath;
 
 fn registry() -> Registry {
     let of_user = r#"{"flakes":[{"from":{"type":"indirect","id":"mine"},"to":{"type":"path","path":"/m","dir":"d"}},
