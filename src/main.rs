@@ -6,8 +6,8 @@ use anyhow::Result;
 use clap::Parser;
 
 use rebuild::{
-    Arguments, Failure, OwnNix, Places, Plan, QUESTION, Settings, Signals, Surroundings, Verbosity,
-    abort_at_other_panics, answer, carry_out, describe, exit_code, facts, reporter, result, say,
+    Arguments, Failure, OwnNix, Places, Plan, QUESTION, Settings, Signals, Surroundings, abort_at_other_panics, answer,
+    carry_out, describe, exit_code, facts, reporter, result, say, verbosity,
 };
 
 fn main() -> ExitCode {
@@ -34,7 +34,7 @@ fn rebuild(arguments: &Arguments) -> Result<()> {
     let signals = Signals::listen()?;
     let around = surroundings()?;
     let settings = Settings::gather(arguments, &around)?;
-    let reporter = reporter(Verbosity::of(arguments));
+    let reporter = reporter(verbosity(arguments));
     let nix = OwnNix::read(&around, &arguments.common.option, &arguments.evaluation.include);
     let facts = facts(arguments, &settings, &around, &nix, &signals)?;
     let plan = Plan::new(arguments, &settings, &facts)?;

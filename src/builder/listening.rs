@@ -12,7 +12,7 @@ use super::speaker::Speaker;
 use crate::process::companion::Companion;
 use crate::process::lines::{Line, Lines};
 use crate::process::room::{Room, Taken};
-use crate::sources::archive::Amount;
+use crate::progress::Amount;
 use crate::ssh::ALIVE;
 
 /// What can happen.

@@ -14,8 +14,9 @@ use std::thread;
 use anyhow::Result;
 
 use super::sources::Steps;
+use crate::progress::Amount;
 use crate::remote::frames::FrameWriter;
-use crate::sources::archive::{self, Amount, Counter};
+use crate::sources::archive::{self, Counter};
 use crate::sources::bare::Names;
 
 /// Something to be said.

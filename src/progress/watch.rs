@@ -9,9 +9,8 @@ use super::builds::{self, Build, Builds};
 use super::nix_log::{Activity, LogLine, News};
 use super::times::{TimedPart, Times};
 use super::transfer::Transfer;
-use super::{Event, Phase, Verbosity};
+use super::{Amount, Event, Phase, Verbosity};
 use crate::harmless::{self, Colours};
-use crate::sources::archive::Amount;
 
 /// After so long a silence, one who has no live display is told that it goes on.
 const SILENCE: Duration = Duration::from_secs(30);

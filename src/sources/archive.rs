@@ -13,15 +13,7 @@ use tar::{Builder, EntryType, Header};
 
 use super::mirror::{Entry, FileKind, Identity};
 use super::opening;
-
-/// How much of a stream there was.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Amount {
-    /// Files with their content.
-    pub files: u64,
-    /// Their contents' bytes.
-    pub bytes: u64,
-}
+use crate::progress::Amount;
 
 /// How much of a stream there is so far, for whoever looks on.
 #[derive(Debug, Default)]

@@ -4,8 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::{PrintedLine, Watch};
 use crate::progress::nix_log::{Activity, LogLine};
-use crate::progress::{Builder, Event, Phase, Verbosity};
-use crate::sources::archive::Amount;
+use crate::progress::{Amount, Builder, Event, Phase, Verbosity};
 
 struct Rehearsal {
     watch: Watch,
