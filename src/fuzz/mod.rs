@@ -88,7 +88,7 @@ const OPEN: [FuzzTarget; 7] = [
     },
     FuzzTarget {
         name: "hosts",
-        files: &["host.rs"],
+        files: &["host.rs", "host/place.rs"],
         examples: HOSTS,
         read: |bytes| {
             if let Ok(Place::There(host)) = Place::parse(&text(bytes), "own") {

@@ -2,6 +2,7 @@
 //! them, or whether there is a terminal at all.
 
 mod amounts;
+mod builder;
 mod builds;
 mod echo;
 #[cfg(any(test, fuzzing))]
@@ -21,7 +22,7 @@ use std::io::IsTerminal;
 use std::sync::Arc;
 use std::time::Instant;
 
-pub use builds::Builder;
+pub use builder::Builder;
 use nix_log::LogLine;
 
 /// So many files, and as many bytes of them.

@@ -1,22 +1,26 @@
 //! What events add up to: the lines to be printed for good, and the state that a live display shows.
 
+mod silence;
+mod summary;
+#[cfg(test)]
+mod tests;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::{Duration, Instant};
 
-use super::amounts::{count, elapsed, size, took};
+use super::amounts::{count, elapsed, size};
 use super::builds::{self, Build, Builds};
 use super::nix_log::{Activity, LogLine, News};
-use super::times::{TimedPart, Times};
+use super::times::Times;
 use super::transfer::Transfer;
 use super::{Amount, Event, Phase, Verbosity};
 use crate::harmless::{self, Colours};
+use silence::SilentMachine;
+use summary::Moved;
 
 /// After so long a silence, one who has no live display is told that it goes on.
 const SILENCE: Duration = Duration::from_secs(30);
-
-/// What took less is said to have taken 0.0 s: not worth a word, where something took longer.
-const BRIEF: Duration = Duration::from_millis(100);
 
 /// As many messages are remembered.
 const MOST_SAID: usize = 10_000;
@@ -33,33 +37,6 @@ pub(super) enum PrintedLine {
     Log { name: String, text: String },
     /// What all came to.
     Summary(String),
-}
-
-/// Store paths that have come.
-#[derive(Default)]
-struct Moved {
-    paths: u64,
-    bytes: u64,
-}
-
-impl Moved {
-    fn add(&mut self, transfer: &Transfer) {
-        self.paths = self.paths.saturating_add(transfer.paths());
-        self.bytes = self.bytes.saturating_add(transfer.bytes());
-    }
-
-    fn describe(&self, verb: &str) -> Option<String> {
-        let paths = Some(self.paths).filter(|paths| *paths > 0)?;
-        Some(format!("{verb} {} ({})", count(paths, "path"), size(self.bytes)))
-    }
-}
-
-impl SilentMachine {
-    fn words(&self, now: Instant) -> String {
-        let quiet = elapsed(now.saturating_duration_since(self.since));
-        let what = if self.takes { "gone to" } else { "come from" };
-        format!("nothing has {what} {} for {quiet}", self.host)
-    }
 }
 
 /// The state of a run, made of its events. It is told what time it is.
@@ -85,15 +62,6 @@ pub(super) struct Watch {
     last_line: Instant,
     /// By whether they are of one that is to take something: of both at once, none ends the other.
     silences: BTreeMap<bool, SilentMachine>,
-}
-
-/// That nothing comes from a machine, or goes to it.
-struct SilentMachine {
-    host: String,
-    takes: bool,
-    since: Instant,
-    /// Whether a line has said so, so that another one says when it is over.
-    is_printed: bool,
 }
 
 impl Watch {
@@ -171,41 +139,6 @@ impl Watch {
             self.last_line = now;
         }
         line.map_or_else(Vec::new, |line| self.said(0, line))
-    }
-
-    fn falls_silent(&mut self, host: String, takes: bool, since: Instant, now: Instant) -> Vec<PrintedLine> {
-        let is_seen = self.is_live && self.is_going();
-        let silence = SilentMachine {
-            host,
-            takes,
-            since,
-            is_printed: !is_seen,
-        };
-        let words = silence.words(now);
-        self.silences.insert(takes, silence);
-        if is_seen { Vec::new() } else { self.said(0, words) }
-    }
-
-    fn ends_silence(&mut self, takes: bool, is_heard: bool, now: Instant) -> Vec<PrintedLine> {
-        match self.silences.remove(&takes) {
-            Some(SilentMachine {
-                host,
-                since,
-                is_printed: true,
-                ..
-            }) if is_heard => {
-                let after = elapsed(now.saturating_duration_since(since));
-                let what = if takes { "takes more" } else { "is heard" };
-                self.said(0, format!("{host} {what} again, after {after}"))
-            }
-            _ => Vec::new(),
-        }
-    }
-
-    /// That nothing comes, and since when, if that is so.
-    pub(super) fn silence(&self, now: Instant) -> Option<String> {
-        let silence = self.silences.values().next()?;
-        Some(silence.words(now))
     }
 
     fn sent(&mut self, amount: Amount) -> Vec<PrintedLine> {
@@ -413,58 +346,6 @@ impl Watch {
         let elapsed = elapsed(self.elapsed(now));
         Some(format!("still {}{names} ({elapsed})", self.status(now)))
     }
-
-    /// What has changed, and how long each part took.
-    fn summary(&self, is_the_same: bool) -> String {
-        let mut fetched = Moved::default();
-        fetched.add(&self.fetched);
-        let built = Some(self.builds.built()).filter(|built| *built > 0);
-        let changes: Vec<String> = [
-            is_the_same.then(|| "nothing changed".to_owned()),
-            built.map(|built| format!("built {built}")),
-            fetched.describe("fetched"),
-            self.copied.describe("copied"),
-            self.received.describe("received"),
-        ]
-        .into_iter()
-        .flatten()
-        .collect();
-        let changes = if changes.is_empty() {
-            "nothing was built".to_owned()
-        } else {
-            changes.join(", ")
-        };
-        let building = match (built, fetched.paths) {
-            (None, 1..) => Some("fetched"),
-            (None, 0) => None,
-            _ => Some("built"),
-        };
-        let receiving = if self.copied.paths > 0 && self.received.paths == 0 {
-            "copied"
-        } else {
-            "received"
-        };
-        let parts = [
-            (TimedPart::Sending, (self.sent.files > 0).then_some("sent")),
-            (TimedPart::Evaluating, Some("evaluated")),
-            (TimedPart::Building, building),
-            (TimedPart::Receiving, Some(receiving)),
-            (TimedPart::Activating, Some("activated")),
-        ];
-        let parts = parts
-            .into_iter()
-            .filter_map(|(part, verb)| Some((verb?, self.times.spent(part))));
-        let longest = parts.clone().map(|(_, spent)| spent).max().unwrap_or_default();
-        let times: Vec<String> = parts
-            .filter(|(_, spent)| !spent.is_zero() && (*spent >= BRIEF || longest < BRIEF))
-            .map(|(verb, spent)| format!("{verb} in {}", took(spent)))
-            .collect();
-        if times.is_empty() {
-            changes
-        } else {
-            format!("{changes}; {}", times.join(", "))
-        }
-    }
 }
 
 fn text(line: String) -> Vec<PrintedLine> {
@@ -474,6 +355,3 @@ fn text(line: String) -> Vec<PrintedLine> {
 fn files(amount: Amount) -> String {
     format!("{}, {}", count(amount.files, "file"), size(amount.bytes))
 }
-
-#[cfg(test)]
-mod tests;

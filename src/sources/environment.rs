@@ -4,10 +4,13 @@
 //! environment, and those that the configuration names. What else the evaluation turns out to ask for is sent then, if it is
 //! no secret, and it is evaluated again; or the run is refused. It never goes on with another value than this machine's.
 
+mod secrets;
+
 use std::collections::BTreeSet;
 use std::ffi::OsString;
 
 use crate::failure::Failure;
+use secrets::{is_secret_name, is_secret_value};
 
 /// What NixOS and nixpkgs read of themselves, with `NIXPKGS_*` and `NIXOS_*`; what says where a user's files are; and what a
 /// shell or a login sets for everybody.
@@ -62,34 +65,6 @@ const HARMLESS_OF_NIX: [&str; 7] = [
     "NIX_PROFILES",
     "NIX_USER_PROFILE_DIR",
     "NIX_SYSTEM",
-];
-
-/// What a name has in it that stands for a secret.
-const SECRET: [&str; 12] = [
-    "SECRET",
-    "TOKEN",
-    "PASS",
-    "CREDENTIAL",
-    "KEY",
-    "AUTH",
-    "COOKIE",
-    "PRIVATE",
-    "PWD",
-    "SESSION",
-    "WEBHOOK",
-    "PIN",
-];
-
-/// Those that are none all the same.
-const NO_SECRET: [&str; 8] = [
-    "PWD",
-    "OLDPWD",
-    "SSH_AUTH_SOCK",
-    "XDG_SESSION_ID",
-    "XDG_SESSION_TYPE",
-    "XDG_SESSION_CLASS",
-    "XDG_SESSION_DESKTOP",
-    "DESKTOP_SESSION",
 ];
 
 /// What the configuration asks of the environment.
@@ -265,42 +240,6 @@ fn is_another_machines(name: &str) -> bool {
     ["SSH_", "DBUS_", "LC_"].iter().any(|start| name.starts_with(start))
         || LENT.contains(&name)
         || ["XDG_RUNTIME_DIR", "LANG", "LANGUAGE"].contains(&name)
-}
-
-/// Whether a value is known to be a secret, whatever its name: a key, a token of the usual kinds, an address with a
-/// password in it.
-fn is_secret_value(value: &str) -> bool {
-    const STARTS: [&str; 8] = ["ghp_", "gho_", "ghs_", "github_pat_", "glpat-", "sk-", "xox", "AKIA"];
-    let has_password = value.split_once("://").is_some_and(|(_, rest)| {
-        let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
-        authority.split_once('@').is_some_and(|(user, _)| user.contains(':'))
-    });
-    has_password
-        || is_random(value)
-        || value.contains("PRIVATE KEY-----")
-        || STARTS.iter().any(|start| value.starts_with(start))
-}
-
-/// Whether a value is one long word of letters of both kinds and digits, as keys of sessions and tokens of no known kind are.
-fn is_random(value: &str) -> bool {
-    let has = |is: fn(&char) -> bool| value.chars().filter(is).count() >= 2;
-    value.len() >= 24
-        && !value.starts_with('/')
-        && value.chars().all(|c| c.is_ascii_alphanumeric() || "+/=_-".contains(c))
-        && has(char::is_ascii_digit)
-        && has(char::is_ascii_uppercase)
-        && has(char::is_ascii_lowercase)
-}
-
-fn is_secret_name(name: &str) -> bool {
-    // Who wrote something is none.
-    let capitals = name.to_ascii_uppercase().replace("AUTHOR", "");
-    let has = |word: &str| match word {
-        // And not of "SPINNER".
-        "PIN" => capitals.split('_').any(|part| part == word),
-        _ => capitals.contains(word),
-    };
-    !NO_SECRET.contains(&name) && SECRET.into_iter().any(has)
 }
 
 /// Whether a shell can export it.

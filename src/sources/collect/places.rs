@@ -101,29 +101,34 @@ impl Collection {
         let mtime = self.time_of(directory, directory);
         self.mirror.entries.insert(directory.to_owned(), Entry::Open { mtime });
         for child in children.flatten() {
-            let path = child.path();
-            let is_elsewhere = (guard::is_the_evaluators(&path) && !self.is_shown(&path))
-                || guard::is_of_both(&path)
-                || path == Path::new("/nix/store");
-            let Ok(kind) = child.file_type() else { continue };
-            if is_elsewhere || self.mirror.entries.contains_key(&path) {
-                continue;
-            }
-            if kind.is_symlink() {
-                if let Ok(target) = fs::read_link(&path) {
-                    self.add_link(&path, &target);
-                    self.own_link(&path, is_own);
-                }
-                continue;
-            }
-            let kind = match kind {
-                kind if kind.is_dir() => FileKind::Directory,
-                kind if kind.is_file() => FileKind::File,
-                _ => FileKind::Other,
-            };
-            self.mirror.entries.insert(path, Entry::Shut(kind));
+            self.add_name(&child, is_own);
         }
         true
+    }
+
+    /// Adds a name of a directory that is open, of one that is a part of the configuration or not.
+    fn add_name(&mut self, child: &fs::DirEntry, is_own: bool) {
+        let path = child.path();
+        let is_elsewhere = (guard::is_the_evaluators(&path) && !self.is_shown(&path))
+            || guard::is_of_both(&path)
+            || path == Path::new("/nix/store");
+        let Ok(kind) = child.file_type() else { return };
+        if is_elsewhere || self.mirror.entries.contains_key(&path) {
+            return;
+        }
+        if kind.is_symlink() {
+            if let Ok(target) = fs::read_link(&path) {
+                self.add_link(&path, &target);
+                self.own_link(&path, is_own);
+            }
+            return;
+        }
+        let kind = match kind {
+            kind if kind.is_dir() => FileKind::Directory,
+            kind if kind.is_file() => FileKind::File,
+            _ => FileKind::Other,
+        };
+        self.mirror.entries.insert(path, Entry::Shut(kind));
     }
 
     /// The modification time of something in or of a directory that may be a flake's: not of those that change for many

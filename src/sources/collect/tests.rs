@@ -1,6 +1,7 @@
 mod asked;
 
 use super::*;
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::fs::symlink;
 use tempfile::TempDir;
 
