@@ -3,7 +3,7 @@
 use super::reply::{Reply, chunk};
 use crate::fuzz::FuzzTarget;
 
-pub(crate) const TARGETS: &[FuzzTarget] = &[FuzzTarget {
+pub const TARGETS: &[FuzzTarget] = &[FuzzTarget {
     name: "a target's events",
     files: &["activation/reply.rs"],
     examples: &[

@@ -3,7 +3,7 @@
 
 mod changing;
 #[cfg(any(test, fuzzing))]
-pub(crate) mod fuzz;
+pub mod fuzz;
 mod here;
 mod inspection;
 mod opening;

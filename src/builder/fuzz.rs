@@ -5,7 +5,7 @@ use super::reply::Reply;
 use super::trace;
 use crate::fuzz::{FuzzTarget, text};
 
-pub(crate) const TARGETS: &[FuzzTarget] = &[
+pub const TARGETS: &[FuzzTarget] = &[
     FuzzTarget {
         name: "a builder's events",
         files: &["builder/reply.rs"],

@@ -15,7 +15,7 @@ mod conversation;
 mod course;
 mod diagnosis;
 #[cfg(any(test, fuzzing))]
-pub(crate) mod fuzz;
+pub mod fuzz;
 mod listening;
 pub mod lock;
 mod missing;

@@ -6,7 +6,7 @@ use super::Places;
 use super::ssh_files::SshFiles;
 use crate::fuzz::FuzzTarget;
 
-pub(crate) const TARGETS: &[FuzzTarget] = &[FuzzTarget {
+pub const TARGETS: &[FuzzTarget] = &[FuzzTarget {
     name: "ssh's files",
     files: &["candidates/ssh_files.rs"],
     examples: &[

@@ -11,7 +11,7 @@
 
 mod configurations;
 #[cfg(any(test, fuzzing))]
-pub(crate) mod fuzz;
+pub mod fuzz;
 mod hosts;
 mod ssh_files;
 mod systems;
@@ -181,7 +181,7 @@ fn text_of(path: &Path) -> Option<String> {
 
 /// What is made of any text, as a `flake.nix`.
 #[cfg(any(test, fuzzing))]
-pub(crate) fn look_at(text: &str) {
+pub fn look_at(text: &str) {
     let found = configurations::names(text);
     assert!(found.iter().all(|name| is_harmless(name, "'+")), "{found:?}");
 }

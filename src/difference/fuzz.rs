@@ -4,7 +4,7 @@ use super::line::PackageChange;
 use super::next_boot::NextBoot;
 use crate::fuzz::{FuzzTarget, is_harmless, text};
 
-pub(crate) const TARGETS: &[FuzzTarget] = &[
+pub const TARGETS: &[FuzzTarget] = &[
     FuzzTarget {
         name: "differences",
         files: &["difference/line.rs"],

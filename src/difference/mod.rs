@@ -2,7 +2,7 @@
 //! values, made of what the target says; none of it is trusted not to play with the terminal.
 
 #[cfg(any(test, fuzzing))]
-pub(crate) mod fuzz;
+pub mod fuzz;
 mod line;
 mod next_boot;
 mod shown;

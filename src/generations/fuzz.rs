@@ -6,7 +6,7 @@ use std::os::unix::fs::symlink;
 use super::links;
 use crate::fuzz::FuzzTarget;
 
-pub(crate) const TARGETS: &[FuzzTarget] = &[FuzzTarget {
+pub const TARGETS: &[FuzzTarget] = &[FuzzTarget {
     name: "generations",
     files: &["generations/mod.rs", "generations/listing.rs"],
     examples: &[

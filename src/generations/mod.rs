@@ -1,7 +1,7 @@
 //! The generations of a profile, as they can be read without Nix.
 
 #[cfg(any(test, fuzzing))]
-pub(crate) mod fuzz;
+pub mod fuzz;
 mod listing;
 mod table;
 

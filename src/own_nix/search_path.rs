@@ -64,7 +64,7 @@ impl SearchPath {
 
     /// That of a test's `NIX_PATH`.
     #[cfg(test)]
-    pub(crate) fn of_variable(nix_path: &str, directory: &Path) -> Self {
+    pub fn of_variable(nix_path: &str, directory: &Path) -> Self {
         Self::in_directory(&split(nix_path), directory)
     }
 

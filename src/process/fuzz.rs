@@ -3,7 +3,7 @@
 use super::lines::Lines;
 use crate::fuzz::FuzzTarget;
 
-pub(crate) const TARGETS: &[FuzzTarget] = &[FuzzTarget {
+pub const TARGETS: &[FuzzTarget] = &[FuzzTarget {
     name: "lines of other processes",
     files: &["process/lines.rs"],
     examples: &[b"@rebuild hello /nix x\r\n\n@nix {}\nend", b"\xff\0\n"],

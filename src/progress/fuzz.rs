@@ -3,7 +3,7 @@
 use super::nix_log::LogLine;
 use crate::fuzz::{FuzzTarget, text};
 
-pub(crate) const TARGETS: &[FuzzTarget] = &[FuzzTarget {
+pub const TARGETS: &[FuzzTarget] = &[FuzzTarget {
     name: "Nix's log",
     files: &["progress/nix_log.rs"],
     examples: &[

@@ -6,7 +6,7 @@ mod builder;
 mod builds;
 mod echo;
 #[cfg(any(test, fuzzing))]
-pub(crate) mod fuzz;
+pub mod fuzz;
 mod layout;
 pub mod nix_log;
 pub mod plain;

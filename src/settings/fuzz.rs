@@ -3,7 +3,7 @@
 use super::file;
 use crate::fuzz::FuzzTarget;
 
-pub(crate) const TARGETS: &[FuzzTarget] = &[FuzzTarget {
+pub const TARGETS: &[FuzzTarget] = &[FuzzTarget {
     name: "settings",
     files: &["settings/file.rs"],
     examples: &[

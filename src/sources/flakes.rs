@@ -261,7 +261,7 @@ fn repository_of(directory: &Path) -> Option<PathBuf> {
 
 /// What is made of any text, as a `flake.nix`.
 #[cfg(any(test, fuzzing))]
-pub(crate) fn look_at(text: &str) {
+pub fn look_at(text: &str) {
     let (flake, registry) = (Path::new("/nonexistent"), Registry::default());
     for input in written::inputs(text) {
         _ = match input {

@@ -22,7 +22,7 @@ const INDEX_4: &[u8] = b"DIRC\0\0\0\x04\0\0\0\x01\
 const MIRROR: &[u8] = b"o /\0o-3 /a b\0s d /c\0sf /d\0so /e\0l5 /l\0target\0\
     x7:=1,2,3.000000004,5.6 /x\0f7:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855 /f\0";
 
-pub(crate) const TARGETS: &[FuzzTarget] = &[
+pub const TARGETS: &[FuzzTarget] = &[
     FuzzTarget {
         name: "git's index",
         files: &["sources/git.rs", "sources/git/index.rs"],

@@ -17,7 +17,7 @@ pub mod collect;
 pub mod environment;
 pub mod flakes;
 #[cfg(any(test, fuzzing))]
-pub(crate) mod fuzz;
+pub mod fuzz;
 mod git;
 mod guard;
 pub mod large;

@@ -6,7 +6,7 @@ use super::said::Said;
 use crate::fuzz::{FuzzTarget, text};
 use crate::host::{OwnNames, Place};
 
-pub(crate) const TARGETS: &[FuzzTarget] = &[
+pub const TARGETS: &[FuzzTarget] = &[
     FuzzTarget {
         name: "ssh's words",
         files: &["ssh/reasons.rs", "ssh/said.rs"],

@@ -1,7 +1,7 @@
 //! The connection to another machine, and what its failures mean.
 
 #[cfg(any(test, fuzzing))]
-pub(crate) mod fuzz;
+pub mod fuzz;
 mod led;
 mod needs;
 mod opening;

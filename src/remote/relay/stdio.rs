@@ -33,7 +33,7 @@ pub(super) struct StdioDaemon {
 }
 
 /// The process, before it is a daemon.
-pub(super) struct Candidate {
+pub(super) struct NewDaemon {
     stdout: BufReader<ChildStdout>,
     stdin: File,
 }
@@ -41,7 +41,7 @@ pub(super) struct Candidate {
 impl StdioDaemon {
     /// Starts it, and says what comes first. One that may ask on the terminal hears Ctrl-C: sudo alone can give the terminal
     /// its echo back.
-    pub(super) fn start(command: &Invocation, first: &[u8], may_ask: bool) -> Result<(Self, Candidate)> {
+    pub(super) fn start(command: &Invocation, first: &[u8], may_ask: bool) -> Result<(Self, NewDaemon)> {
         let mut child = if may_ask {
             command.converse_interruptibly()?
         } else {
@@ -53,7 +53,7 @@ impl StdioDaemon {
         };
         // A command that has ended already is heard of by what it said.
         let _ = stdin.write_all(first).and_then(|()| stdin.flush());
-        let candidate = Candidate {
+        let candidate = NewDaemon {
             stdout: BufReader::new(stdout),
             stdin: File::from(stdin.as_fd().try_clone_to_owned().context("no more files")?),
         };
@@ -106,7 +106,7 @@ impl Drop for StdioDaemon {
     }
 }
 
-impl Candidate {
+impl NewDaemon {
     /// Waits until the command is about to be a daemon, and lets it.
     pub(super) fn become_daemon(mut self) -> io::Result<Ends> {
         let mut line = Vec::new();
