@@ -62,7 +62,7 @@ impl<'a> Errand<'a> {
     /// Evaluates there, and does there what `goal` says. `expected` is the derivation that has to come of it.
     ///
     /// # Errors
-    /// [`CannotEvaluate`] among others: then nothing was done.
+    /// [`crate::builder::CannotEvaluate`] among others: then nothing was done.
     pub(super) fn evaluate(&self, goal: Goal, expected: Option<StorePath>, delivery: &Destination) -> Result<Answer> {
         let subject = self.making.subject();
         let commands = [

@@ -219,7 +219,7 @@ impl Ssh {
         options
     }
 
-    /// The command for one session, on whose stdin a script of so many bytes comes first ([`opening`]). `forward` is a socket there and
+    /// The command for one session, on whose stdin a script of so many bytes comes first ([`opening()`]). `forward` is a socket there and
     /// the socket of ours to which it leads.
     #[must_use]
     pub fn session(&self, host: &Host, forward: Option<(&Path, &Path)>, script_length: usize) -> Invocation {
