@@ -1,9 +1,9 @@
 //! What a target says, for `crate::fuzz`.
 
 use super::reply::Reply;
-use crate::fuzz::Target;
+use crate::fuzz::FuzzTarget;
 
-pub(crate) const TARGETS: &[Target] = &[Target {
+pub const TARGETS: &[FuzzTarget] = &[FuzzTarget {
     name: "a target's events",
     files: &["activation/reply.rs"],
     examples: &[

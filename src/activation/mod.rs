@@ -3,7 +3,7 @@
 
 mod changing;
 #[cfg(any(test, fuzzing))]
-pub(crate) mod fuzz;
+pub mod fuzz;
 mod here;
 mod inspection;
 mod opening;
@@ -27,7 +27,7 @@ use crate::surroundings::Surroundings;
 use crate::vocabulary::{Elevation, Rights};
 pub use changing::Incomplete;
 pub use here::RootHere;
-pub use inspection::{Inquiry, Inspection};
+pub use inspection::Inquiry;
 pub use opening::{Connection, reach};
 use password::Password;
 use session::Session;

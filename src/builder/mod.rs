@@ -14,7 +14,7 @@ mod conversation;
 mod course;
 mod diagnosis;
 #[cfg(any(test, fuzzing))]
-pub(crate) mod fuzz;
+pub mod fuzz;
 pub mod lock;
 mod missing;
 mod named;

@@ -6,7 +6,7 @@
 
 mod ending;
 #[cfg(any(test, fuzzing))]
-pub(crate) mod fuzz;
+pub mod fuzz;
 mod inbox;
 mod patience;
 mod said;
@@ -25,8 +25,8 @@ use crate::harmless;
 use crate::host::Host;
 use crate::process::companion::Companion;
 use crate::process::lines::Line;
+use crate::progress::Amount;
 use crate::progress::Event;
-use crate::sources::archive::Amount;
 use crate::ssh;
 use inbox::{Inbox, News};
 use patience::{Awaited, Patience};

@@ -12,12 +12,12 @@ use crate::builder::sources::Sources;
 use crate::builder::{Answer, Peer, converse};
 use crate::context::Context;
 use crate::host::Host;
+use crate::own_nix::search_path::own_search_path;
 use crate::plan::{Configuration, Making, NixFlags, argv};
 use crate::process::signals::Signals;
 use crate::remote::relay::Relay;
 use crate::sources::environment::Environment;
-use crate::sources::record::Record;
-use crate::sources::search_path::own_search_path;
+use crate::sources::record::RecordFile;
 use crate::ssh;
 use crate::store_path::StorePath;
 use crate::surroundings::{Directory, HomeVariable};
@@ -31,7 +31,7 @@ pub(super) struct Errand<'a> {
 }
 
 /// Where what was made goes.
-pub(super) struct Delivery<'a> {
+pub(super) struct Destination<'a> {
     /// The daemon that takes it, if it goes anywhere.
     pub relay: Option<&'a Relay>,
     /// That daemon's machine, where it is not this one.
@@ -40,7 +40,7 @@ pub(super) struct Delivery<'a> {
     pub wanted: bool,
 }
 
-impl Delivery<'_> {
+impl Destination<'_> {
     /// It stays where it is made.
     pub(super) const NONE: Self = Self {
         relay: None,
@@ -62,8 +62,8 @@ impl<'a> Errand<'a> {
     /// Evaluates there, and does there what `goal` says. `expected` is the derivation that has to come of it.
     ///
     /// # Errors
-    /// [`CannotEvaluate`] among others: then nothing was done.
-    pub(super) fn evaluate(&self, goal: Goal, expected: Option<StorePath>, delivery: &Delivery) -> Result<Answer> {
+    /// [`crate::builder::CannotEvaluate`] among others: then nothing was done.
+    pub(super) fn evaluate(&self, goal: Goal, expected: Option<StorePath>, delivery: &Destination) -> Result<Answer> {
         let subject = self.making.subject();
         let commands = [
             argv::evaluation_there(&subject, self.flags),
@@ -75,7 +75,7 @@ impl<'a> Errand<'a> {
     /// Evaluates a value there: what this command prints.
     pub(super) fn ask(&self, command: Vec<String>) -> Result<Answer> {
         let commands = [command.clone(), command];
-        self.session(commands, Goal::Value, None, &Delivery::NONE)
+        self.session(commands, Goal::Value, None, &Destination::NONE)
     }
 
     fn session(
@@ -83,7 +83,7 @@ impl<'a> Errand<'a> {
         [command, look]: [Vec<String>; 2],
         goal: Goal,
         expected: Option<StorePath>,
-        delivery: &Delivery,
+        delivery: &Destination,
     ) -> Result<Answer> {
         let settings = &self.context.nix.settings;
         settings.may_go()?;
@@ -155,7 +155,7 @@ impl<'a> Errand<'a> {
     }
 
     /// Builds there a derivation that has been brought there.
-    pub(super) fn build(&self, derivation: &StorePath, goal: Goal, delivery: &Delivery) -> Result<Answer> {
+    pub(super) fn build(&self, derivation: &StorePath, goal: Goal, delivery: &Destination) -> Result<Answer> {
         let derivation = derivation.clone();
         let mut nothing = Sources::none();
         self.converse(Work::Build { derivation }, goal, None, delivery, &mut nothing)
@@ -166,7 +166,7 @@ impl<'a> Errand<'a> {
         work: Work,
         goal: Goal,
         expected: Option<StorePath>,
-        delivery: &Delivery,
+        delivery: &Destination,
         sources: &mut Sources,
     ) -> Result<Answer> {
         let request = Request {
@@ -204,7 +204,7 @@ impl<'a> Errand<'a> {
     }
 
     /// What was needed over there the last time, for the same configuration by the same names.
-    fn record(&self) -> Record {
+    fn record(&self) -> RecordFile {
         let cache = self.context.around.own_directory(Directory::Cache);
         let configuration = self.making.configuration.to_string();
         let include = self.flags.evaluation.include.join("\n");
@@ -213,7 +213,7 @@ impl<'a> Errand<'a> {
         let (config, path) = (variable("NIXOS_CONFIG"), variable("NIX_PATH"));
         let host = self.host.to_string();
         let what = [host.as_str(), &configuration, &directory, &include, &config, &path];
-        Record::new(&cache.join("rebuild"), &what)
+        RecordFile::new(&cache.join("rebuild"), &what)
     }
 
     /// The first of these settings that there is, by the user's flags before the machine's files.

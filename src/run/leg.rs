@@ -4,7 +4,7 @@
 use anyhow::{Context as _, Result};
 use tempfile::TempDir;
 
-use super::elsewhere::{Delivery, Errand};
+use super::elsewhere::{Destination, Errand};
 use super::here::{Here, through};
 use super::nix_here;
 use crate::activation::{self, Target};
@@ -97,7 +97,7 @@ impl Maker<'_> {
     fn make_there(&self, host: &Host, leg: &Leg, derivation: Option<&StorePath>) -> Result<Option<Made>> {
         let daemon = self.receiver(leg)?;
         let relay = daemon.clone().and_then(|daemon| self.relay(daemon));
-        let delivery = Delivery {
+        let delivery = Destination {
             relay: relay.as_ref(),
             receiver: leg.to.as_ref().and_then(Place::host),
             wanted: leg.to.is_some(),

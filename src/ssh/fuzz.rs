@@ -2,11 +2,11 @@
 
 use super::led::Led;
 use super::reasons::no_session;
-use crate::fuzz::{Target, text};
+use crate::fuzz::{FuzzTarget, text};
 use crate::host::{OwnNames, Place};
 
-pub(crate) const TARGETS: &[Target] = &[
-    Target {
+pub const TARGETS: &[FuzzTarget] = &[
+    FuzzTarget {
         name: "ssh's words",
         files: &["ssh/reasons.rs"],
         examples: &[
@@ -27,7 +27,7 @@ pub(crate) const TARGETS: &[Target] = &[
             }
         },
     },
-    Target {
+    FuzzTarget {
         name: "where ssh would go",
         files: &["ssh/led.rs"],
         examples: &[

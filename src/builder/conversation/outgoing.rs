@@ -11,9 +11,11 @@ use super::Conversation;
 use crate::builder::named::{refused, shown};
 use crate::builder::reply::Has;
 use crate::builder::sources::{Added, Steps};
+use crate::progress::Amount;
+use crate::progress::Counter;
 use crate::progress::Event;
 use crate::remote::channel::{Speech, framed};
-use crate::sources::archive::{self, Amount, Counter};
+use crate::sources::archive;
 use crate::sources::bare::Names;
 use crate::sources::mirror::Entry;
 

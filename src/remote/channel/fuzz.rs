@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use super::inbox::{News, hear_script, post};
 use super::said::Said;
-use crate::fuzz::{Target, text};
+use crate::fuzz::{FuzzTarget, text};
 
 /// What one thread may say while nobody listens: more lines than that would wait for ever.
 const LINES: usize = 200;
 
-pub(crate) const TARGETS: &[Target] = &[
-    Target {
+pub const TARGETS: &[FuzzTarget] = &[
+    FuzzTarget {
         name: "a script's stream",
         files: &["remote/channel/inbox.rs"],
         examples: &[
@@ -41,7 +41,7 @@ pub(crate) const TARGETS: &[Target] = &[
             assert!(heard <= bytes.len(), "{heard}");
         },
     },
-    Target {
+    FuzzTarget {
         name: "what is kept of ssh's words",
         files: &["remote/channel/said.rs"],
         examples: &["banner ü\nkex_exchange_identification: x".as_bytes()],

@@ -13,7 +13,7 @@ use super::{ALIVE, EVENT};
 use crate::process::companion::Companion;
 use crate::process::lines::{Line, Lines};
 use crate::process::room::{Room, Taken};
-use crate::sources::archive::Amount;
+use crate::progress::Amount;
 
 /// What can happen.
 pub(super) enum News {

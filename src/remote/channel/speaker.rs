@@ -9,8 +9,9 @@ use std::thread;
 
 use anyhow::Result;
 
+use crate::progress::Amount;
+use crate::progress::Counter;
 use crate::remote::frames::FrameWriter;
-use crate::sources::archive::{Amount, Counter};
 
 /// What writes a stream of files, and counts them as they go.
 type Writes = dyn FnOnce(&mut dyn Write, &Counter) -> Result<Amount> + Send;
