@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 
+use super::evaluation::Need;
 use super::lock::Lock;
 use super::reply::Has;
-use super::request::Need;
 use crate::failure::Failure;
 use crate::sources::collect::Collection;
 use crate::sources::environment::{Chosen, Environment, Missed};

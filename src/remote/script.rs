@@ -34,6 +34,20 @@ impl Script {
         Ok(())
     }
 
+    /// A function that runs its arguments with these words after them: a list of words, where sh has no lists.
+    ///
+    /// # Errors
+    /// A NUL byte in a word.
+    pub fn wrapper(&mut self, name: &str, words: &[String]) -> Result<(), Failure> {
+        self.0.extend([name.as_bytes(), b"() { \"$@\""].concat());
+        for word in words {
+            self.0.push(b' ');
+            self.0.extend(shell_word(word)?);
+        }
+        self.0.extend(b"; }\n");
+        Ok(())
+    }
+
     /// A part that is text already.
     pub fn text(&mut self, part: &str) {
         self.0.extend(part.as_bytes());
@@ -46,6 +60,14 @@ impl Script {
     }
 }
 
+/// A script as it goes over the wire: its comments are for whoever reads it here, and a third of it.
+#[must_use]
+pub fn without_comments(script: &str) -> String {
+    let lines = script.split_inclusive('\n');
+    let lines = lines.filter(|line| !matches!(line.trim_start().bytes().next(), None | Some(b'#')));
+    lines.collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -56,12 +78,13 @@ mod tests {
         let mut script = Script::default();
         script.set("x", "a 'b' $(c)").unwrap();
         script.command("say", &["printf".into(), "<%s>".into()]).unwrap();
-        script.text("say \"$x\" 'd e'");
+        script.wrapper("and", &["f'g".into(), String::new()]).unwrap();
+        script.text("and say \"$x\" 'd e'");
         let output = std::process::Command::new("sh")
             .arg("-c")
             .arg(std::ffi::OsString::from_vec(script.into_bytes()))
             .output()
             .unwrap();
-        assert_eq!(String::from_utf8_lossy(&output.stdout), "<a 'b' $(c)><d e>");
+        assert_eq!(String::from_utf8_lossy(&output.stdout), "<a 'b' $(c)><d e><f'g><>");
     }
 }

@@ -5,7 +5,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
-use super::super::request::Need;
+use super::super::evaluation::Need;
 use super::super::sources::{Added, Steps};
 use super::super::speaker::change;
 use crate::sources::archive::Counter;
@@ -13,7 +13,7 @@ use crate::sources::large::large;
 use crate::sources::mirror::{Entry, Identity, Kind, Made, Mirror};
 use crate::sources::proof::proof;
 
-const SCRIPTS: [&str; 5] = [
+const SCRIPTS: [&str; 7] = [
     "set -u
      umask 077
      export LC_ALL=C
@@ -23,7 +23,9 @@ const SCRIPTS: [&str; 5] = [
      trap 'rm -rf \"$share\"' EXIT
      exec 3<stream\n",
     include_str!("../../remote/scripts/channel.sh"),
+    include_str!("../scripts/incoming.sh"),
     include_str!("../scripts/kept.sh"),
+    include_str!("../scripts/kept-files.sh"),
     include_str!("../scripts/proof.sh"),
     include_str!("../scripts/mirror.sh"),
 ];
