@@ -25,7 +25,7 @@ fn ended(words: &str) -> (String, usize) {
          rb_system=aarch64-linux native_system=x86_64-linux rb_probe=x\n",
         include_str!("../scripts/attended.sh"),
         include_str!("../scripts/emulation.sh"),
-        "start_probe 3</dev/null 4</dev/null; end_probe /nonexistent >log 3</dev/null 4</dev/null; echo built \"$emulation\"",
+        "start_probe 3</dev/null 4</dev/null; end_probe /nonexistent >log 3</dev/null 4</dev/null; echo built \"$emulation$helpers\"",
     ];
     let output = Command::new("sh")
         .current_dir(place.path())
