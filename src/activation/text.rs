@@ -43,7 +43,7 @@ pub(super) enum Task<'a> {
 pub(super) fn look() -> Text {
     let mut script = Script::default();
     for part in [EVENTS, COMMON, NIX, include_str!("scripts/look.sh")] {
-        script.text(part);
+        script.code(part);
     }
     Text {
         script: script.into_bytes(),
@@ -74,7 +74,7 @@ pub(super) fn inspection(of: &Inspected) -> Result<Text, Failure> {
     script.set("rb_next_boot", yes(of.next_boot))?;
     script.set("rb_careless", yes(of.careless))?;
     for part in [EVENTS, COMMON, NIX, GENERATIONS, include_str!("scripts/inspect.sh")] {
-        script.text(part);
+        script.code(part);
     }
     Ok(Text {
         script: script.into_bytes(),
@@ -102,7 +102,7 @@ impl Elevating<'_> {
         script.set("rb_check", yes(self.password.is_some()))?;
         script.set("rb_root_size", root.len().to_string())?;
         for part in [EVENTS, ELEVATE, include_str!("scripts/as-root.sh")] {
-            script.text(part);
+            script.code(part);
         }
         Ok(Text {
             script: script.into_bytes(),
@@ -118,7 +118,7 @@ impl Elevating<'_> {
         script.set("rb_system", "/run/current-system")?;
         script.set("rb_install_bootloader", "0")?;
         for part in [EVENTS, COMMON, NIX, ELEVATE, include_str!("scripts/daemon.sh")] {
-            script.text(part);
+            script.code(part);
         }
         Ok(Text {
             script: script.into_bytes(),

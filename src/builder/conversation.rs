@@ -78,7 +78,7 @@ pub fn converse(peer: &Peer, request: &Request, sources: &mut Sources, context: 
     let host = peer.host;
     let script = request.script()?;
     let own_socket = peer.relay.map(Relay::socket);
-    let forward = request.socket.as_deref().zip(own_socket.as_deref());
+    let forward = request.socket().zip(own_socket.as_deref());
     let command = context.ssh.session(host, forward, script.len());
     context.tell(Event::Phase(Phase::Connecting(host.to_string())));
     context.tell(Event::Detail(format!("$ {command}")));

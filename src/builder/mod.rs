@@ -1,7 +1,8 @@
 //! One connection to another machine, on which everything happens there: files go, a derivation and its output come to
 //! be, the output comes back. This side's half of `scripts/`.
 //!
-//! - [`request`]: what is asked for, as the text that runs there;
+//! - [`request`]: what is asked for: an [`evaluation`], a build ([`realisation`]), a [`delivery`];
+//! - [`parts`]: that as the text that runs there, of the scripts that it needs;
 //! - [`sources`]: which of our files are to be there, and which are there already;
 //! - [`lock`]: the flake's lock file, which comes back;
 //! - [`rounds`]: when there is more to be sent;
@@ -12,13 +13,17 @@
 
 mod conversation;
 mod course;
+pub mod delivery;
 mod diagnosis;
+pub mod evaluation;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
 pub mod lock;
 mod missing;
 mod named;
+mod parts;
 mod promise;
+pub mod realisation;
 mod reply;
 pub mod request;
 mod rounds;

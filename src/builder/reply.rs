@@ -208,7 +208,7 @@ fn path_of(bytes: &[u8]) -> PathBuf {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::builder::request::SCRIPTS;
+    use crate::builder::parts::all_scripts;
 
     #[test]
     fn no_failure_has_exit_status_0() {
@@ -258,7 +258,7 @@ mod tests {
     /// Every event that the scripts send is known here.
     #[test]
     fn the_scripts_send_nothing_else() {
-        for script in SCRIPTS {
+        for script in all_scripts() {
             for line in script.lines().filter_map(|line| line.trim().strip_prefix("event ")) {
                 let mut words = line.split(' ');
                 let (word, second) = (words.next().unwrap(), words.next().unwrap_or("/nix/store/x"));

@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 
+use super::evaluation::Need;
 use super::lock::Lock;
 use super::reply::Has;
-use super::request::Need;
 use crate::failure::Failure;
 use crate::own_nix::search_path::SearchPath;
 use crate::sources::collect::Collection;

@@ -198,7 +198,6 @@ fn everybody_who_reads_is_a_target() {
         "builder/conversation/events.rs",
         "remote/channel.rs",
         "remote/relay/stdio.rs",
-        "builder/request.rs",
         "builder/lock.rs",
         "builder/sources.rs",
         "sources/guard.rs",

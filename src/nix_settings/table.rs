@@ -85,7 +85,7 @@ pub const TABLE: &[Group] = &[
     ),
     group(
         Decision::Otherwise,
-        "is a part of what is asked (`with_system_flags` in scripts/nix.sh)",
+        "is a part of what is asked (`with_system_flags` in scripts/version.sh)",
         &["eval-system", "system"],
     ),
     group(

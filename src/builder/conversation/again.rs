@@ -6,8 +6,8 @@ use anyhow::{Context as _, Result};
 
 use super::Conversation;
 use super::held::Held;
+use crate::builder::evaluation::exports;
 use crate::builder::reply::Reply;
-use crate::builder::request::exports;
 use crate::builder::rounds::Next;
 use crate::builder::stage::Stage;
 use crate::progress::{Event, Phase};

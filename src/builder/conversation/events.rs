@@ -126,7 +126,7 @@ impl Conversation<'_> {
         self.evaluation_counts()?;
         self.detail(format!("derivation: {derivation}"));
         let derivation = promise::derivation(self.peer.host, derivation)?;
-        if let Some(own) = self.request.expected.as_ref().filter(|own| **own != derivation) {
+        if let Some(own) = self.request.expected().filter(|own| **own != derivation) {
             return Err(diagnosis::differs(self.peer.host, own, &derivation, &self.unchanged()).into());
         }
         self.answer.derivation = Some(derivation);
@@ -135,7 +135,7 @@ impl Conversation<'_> {
 
     fn is_built(&mut self, path: &str) -> Result<()> {
         self.detail(format!("built: {path}"));
-        let derivation = self.answer.derivation.as_ref().or(self.request.work.derivation());
+        let derivation = self.answer.derivation.as_ref().or(self.request.derivation());
         self.answer.result = Some(promise::kept(self.peer.host, derivation, path)?);
         Ok(())
     }

@@ -6,14 +6,14 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use super::super::conversation::change;
-use super::super::request::Need;
+use super::super::evaluation::Need;
 use super::super::sources::{Added, Steps};
 use crate::progress::Counter;
 use crate::sources::large::large;
 use crate::sources::mirror::{Entry, FileKind, Identity, Mirror, Replacement};
 use crate::sources::proof::proof;
 
-const SCRIPTS: [&str; 6] = [
+const SCRIPTS: [&str; 8] = [
     "set -u
      umask 077
      export LC_ALL=C
@@ -24,7 +24,9 @@ const SCRIPTS: [&str; 6] = [
      exec 3<stream\n",
     include_str!("../../remote/scripts/events.sh"),
     include_str!("../../remote/scripts/channel.sh"),
+    include_str!("../scripts/incoming.sh"),
     include_str!("../scripts/kept.sh"),
+    include_str!("../scripts/kept-files.sh"),
     include_str!("../scripts/proof.sh"),
     include_str!("../scripts/mirror.sh"),
 ];

@@ -123,11 +123,11 @@ is_held() {
 }
 
 is_running() {
-	! has_ended "$1" && { is_held "$1/starter" || is_held "$1/lock"; }
+	! has_status "$1" && { is_held "$1/starter" || is_held "$1/lock"; }
 }
 
-# has_ended RECORD: sets $ending.
-has_ended() {
+# has_status RECORD: sets $ending.
+has_status() {
 	IFS= read -r ending <"$1/status"
 } 2>/dev/null
 
@@ -138,7 +138,7 @@ tell_record() {
 }
 
 tell_end() {
-	if has_ended "$1"; then
+	if has_status "$1"; then
 		event ended "$ending"
 	elif [ -e "$1/begun" ]; then
 		event lost
