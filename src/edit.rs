@@ -5,12 +5,12 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 
 use crate::failure::Failure;
+use crate::own_nix::search_path::SearchPath;
 use crate::own_nix::{OwnNix, named_configuration};
 use crate::plan::argv::FLAKES;
 use crate::plan::{Flake, NixFlags};
 use crate::process::Invocation;
 use crate::process::signals::Signals;
-use crate::sources::search_path::SearchPath;
 use crate::surroundings::Surroundings;
 use crate::vocabulary::FlakeReference;
 

@@ -1,8 +1,11 @@
 //! Hosts as the user names them, and which of them is this one.
 
-use std::collections::BTreeMap;
+mod place;
+
 use std::fmt;
 use std::net::Ipv6Addr;
+
+pub use place::{OwnNames, Place};
 
 /// What a host may look like, for messages.
 const FORMS: &str = "a host is [user@]host or ssh://[user@]host[:port], an IPv6 address stands in brackets";
@@ -160,109 +163,6 @@ impl fmt::Display for Host {
     }
 }
 
-/// Where a role (evaluator, builder) is played.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Place {
-    /// On the machine that the command was typed on, the client.
-    Here,
-    /// On another machine.
-    There(Host),
-}
-
-impl Place {
-    /// Reads the value of a host flag.
-    ///
-    /// The empty string is [`Place::Here`], and so is one of this machine's own names, if no user or port is named with it
-    /// (nixpkgs#211459) and ssh does not lead it elsewhere (nixpkgs#148918): see [`OwnNames`].
-    ///
-    /// # Errors
-    /// As [`Host::parse`].
-    pub fn read(text: &str, own: &OwnNames) -> Result<Self, NoHost> {
-        if text.is_empty() {
-            return Ok(Self::Here);
-        }
-        let host = Host::parse(text)?;
-        Ok(if own.claims(&host) && own.detour(&host).is_none() {
-            Self::Here
-        } else {
-            Self::There(host)
-        })
-    }
-
-    /// The same where ssh leads no name elsewhere.
-    #[cfg(any(test, fuzzing))]
-    pub(crate) fn parse(text: &str, own_name: &str) -> Result<Self, NoHost> {
-        Self::read(text, &OwnNames::new(own_name))
-    }
-
-    /// The other machine, if it is one.
-    #[must_use]
-    pub fn host(&self) -> Option<&Host> {
-        match self {
-            Self::Here => None,
-            Self::There(host) => Some(host),
-        }
-    }
-}
-
-/// The names by which this machine goes where it is typed on itself: `localhost`, its host name, and what of that stands
-/// before the first dot.
-///
-/// Of a name that is used in a run, ssh has been asked beforehand whether its options and configuration lead it elsewhere: a
-/// tunnel or a virtual machine is often a port of `localhost`.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct OwnNames {
-    host_name: String,
-    /// Those that ssh leads elsewhere, and where.
-    detours: BTreeMap<String, String>,
-}
-
-impl OwnNames {
-    /// Those of a machine of this host name, as `uname -n` gives it.
-    #[must_use]
-    pub fn new(host_name: &str) -> Self {
-        Self {
-            host_name: host_name.to_owned(),
-            detours: BTreeMap::new(),
-        }
-    }
-
-    /// The host name.
-    #[must_use]
-    pub fn host_name(&self) -> &str {
-        &self.host_name
-    }
-
-    /// Whether a name is one of them.
-    #[must_use]
-    pub fn has(&self, name: &str) -> bool {
-        let short = self.host_name.split('.').next().unwrap_or_default();
-        !name.is_empty() && ["localhost", &self.host_name, short].contains(&name)
-    }
-
-    /// Whether a host is typed as this machine is: by one of its names alone.
-    #[must_use]
-    pub fn claims(&self, host: &Host) -> bool {
-        host.user.is_none() && host.port.is_none() && self.has(&host.name)
-    }
-
-    /// From now on this host is another machine: ssh leads it there.
-    pub fn lead(&mut self, host: &Host, there: String) {
-        self.detours.insert(host.name.clone(), there);
-    }
-
-    /// Where ssh leads it, if that is elsewhere.
-    #[must_use]
-    pub fn detour(&self, host: &Host) -> Option<&str> {
-        self.detours.get(&host.name).map(String::as_str)
-    }
-
-    /// The names that mean another machine, and where ssh leads them.
-    pub fn detours(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.detours.iter().map(|(name, there)| (name.as_str(), there.as_str()))
-    }
-}
-
 /// The name and the port. Brackets are for an IPv6 address alone.
 fn split(address: &str) -> Option<(String, Option<&str>)> {
     if let Some((inner, port)) = address.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
@@ -324,41 +224,6 @@ mod tests {
 
     fn host(text: &str) -> Host {
         parse(text).unwrap().host().unwrap().clone()
-    }
-
-    #[test]
-    fn this_machine_by_any_of_its_names() {
-        for text in ["", "localhost", "pi", "pi.lan", "ssh://localhost", "ssh-ng://pi"] {
-            assert_eq!(parse(text), Ok(Place::Here), "{text}");
-        }
-    }
-
-    #[test]
-    fn another_user_or_port_here_is_another_place() {
-        for text in ["root@localhost", "ssh://localhost:2222"] {
-            assert!(matches!(parse(text), Ok(Place::There(_))), "{text}");
-        }
-    }
-
-    #[test]
-    fn what_ssh_leads_elsewhere_is_another_machine() {
-        let mut own = OwnNames::new("pi.lan");
-        own.lead(&host("me@localhost"), "to 127.0.0.1, port 2222".to_owned());
-        for (text, is_here) in [
-            ("", true),
-            ("pi", true),
-            ("localhost", false),
-            ("ssh://localhost", false),
-            ("builder", false),
-        ] {
-            assert_eq!(Place::read(text, &own).unwrap() == Place::Here, is_here, "{text}");
-        }
-        assert_eq!(
-            own.detours().collect::<Vec<_>>(),
-            [("localhost", "to 127.0.0.1, port 2222")]
-        );
-        // Whoever has no name has not that of another.
-        assert!(!OwnNames::new("").claims(&host("builder")));
     }
 
     /// What is typed, the user, the name and the port.

@@ -5,45 +5,38 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::Parser;
 
-use rebuild::candidates::{self, Places};
-use rebuild::cli::Arguments;
-use rebuild::failure::{Failure, describe, exit_code};
-use rebuild::nix_text;
-use rebuild::output;
-use rebuild::own_nix::OwnNix;
-use rebuild::plan::Plan;
-use rebuild::process::signals::Signals;
-use rebuild::progress::{self, Verbosity};
-use rebuild::run;
-use rebuild::settings::Settings;
-use rebuild::surroundings::Surroundings;
+use rebuild::{
+    Arguments, Failure, OwnNix, Places, Plan, QUESTION, Settings, Signals, Surroundings, abort_at_other_panics, answer,
+    carry_out, describe, exit_code, facts, reporter, result, say, verbosity,
+};
 
 fn main() -> ExitCode {
-    nix_text::abort_at_other_panics();
+    abort_at_other_panics();
     let mut words = std::env::args_os().skip(1);
-    if words.next().is_some_and(|word| word == candidates::QUESTION) {
+    if words.next().is_some_and(|word| word == QUESTION) {
         // A shell that no longer listens does not mind.
-        let _ = output::result(&candidates::answer(words, &Places::here()));
+        let _ = result(&answer(words, &Places::here()));
         return ExitCode::SUCCESS;
     }
     match rebuild(&Arguments::parse()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             if let Some(text) = describe(&error) {
-                output::say(&text);
+                say(&text);
             }
             ExitCode::from(exit_code(&error))
         }
     }
 }
 
+/// From the arguments to the last word.
 fn rebuild(arguments: &Arguments) -> Result<()> {
     let signals = Signals::listen()?;
     let around = surroundings()?;
     let settings = Settings::gather(arguments, &around)?;
-    let reporter = progress::reporter(Verbosity::of(arguments));
+    let reporter = reporter(verbosity(arguments));
     let nix = OwnNix::read(&around, &arguments.common.option, &arguments.evaluation.include);
-    let facts = run::facts(arguments, &settings, &around, &nix, &signals)?;
+    let facts = facts(arguments, &settings, &around, &nix, &signals)?;
     let plan = Plan::new(arguments, &settings, &facts)?;
     if let (true, Some(what)) = (around.directory_is_gone, plan.of_the_current_directory()) {
         return Err(Failure::new(format!(
@@ -52,9 +45,10 @@ fn rebuild(arguments: &Arguments) -> Result<()> {
         .with_remedy("go to one that exists: cd")
         .into());
     }
-    run::carry_out(&plan, &around, &nix, reporter, &signals)
+    carry_out(&plan, &around, &nix, reporter, &signals)
 }
 
+/// All that the process was started with.
 fn surroundings() -> Result<Surroundings> {
     let current = std::env::current_dir();
     let directory_is_gone = current.is_err();

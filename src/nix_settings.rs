@@ -13,14 +13,14 @@ use table::{Decision, decision, is_known};
 /// The settings in force here, by name; those that nobody set are absent.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct NixSettings {
-    values: BTreeMap<String, Value>,
+    values: BTreeMap<String, NixSetting>,
     /// Where the first line is that Nix ends at, whatever is to be done.
     broken: Option<String>,
 }
 
 /// What is said of a setting.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-struct Value {
+struct NixSetting {
     /// What it was set to; nothing if Nix's default holds.
     set: Option<String>,
     /// What `extra-NAME` has added to that, or to Nix's default.
@@ -126,7 +126,7 @@ impl NixSettings {
     /// Those that a Nix which does not know them would evaluate without: they are carried, and are more than off.
     #[must_use]
     pub fn decisive(&self) -> Vec<String> {
-        let is_on = |value: &Value| {
+        let is_on = |value: &NixSetting| {
             value
                 .set
                 .as_deref()
@@ -191,9 +191,9 @@ impl NixSettings {
             let set = Some(value.to_owned());
             self.values.insert(
                 name.to_owned(),
-                Value {
+                NixSetting {
                     set,
-                    ..Value::default()
+                    ..NixSetting::default()
                 },
             );
             return;

@@ -1,10 +1,12 @@
 //! This machine's Nix, as a command line uses it: read once for a run.
 
+pub mod search_path;
+
 use std::path::PathBuf;
 
 use crate::nix_settings::NixSettings;
-use crate::sources::search_path::SearchPath;
 use crate::surroundings::Surroundings;
+use search_path::SearchPath;
 
 /// The variable that names the classic configuration.
 const VARIABLE: &str = "NIXOS_CONFIG";

@@ -18,11 +18,24 @@ fn listed(document: &str, heading: &str) -> BTreeSet<String> {
     rows.map(|row| row.split('`').next().unwrap().to_owned()).collect()
 }
 
-/// The events that the scripts in a directory say: by `event` or `tell`, or as text for another program to print.
+/// The scripts of all machines that say what becomes of work that outlives its connection.
+const RECORDS: &str = "records.sh";
+
+/// The events that the scripts in a directory say, but for those of records.
 fn said(directory: &str) -> BTreeSet<String> {
+    let scripts = fs::read_dir(path(directory)).unwrap();
+    said_by(
+        scripts
+            .map(|entry| entry.unwrap().path())
+            .filter(|path| !path.ends_with(RECORDS)),
+    )
+}
+
+/// By `event` or `tell`, or as text for another program to print.
+fn said_by(scripts: impl Iterator<Item = PathBuf>) -> BTreeSet<String> {
     let mut found = BTreeSet::new();
-    for entry in fs::read_dir(path(directory)).unwrap() {
-        let script = fs::read_to_string(entry.unwrap().path()).unwrap();
+    for script in scripts {
+        let script = fs::read_to_string(script).unwrap();
         for line in script.lines().map(str::trim).filter(|line| !line.starts_with('#')) {
             for before in ["event ", "tell ", "@rebuild "] {
                 let calls = line.split(before).skip(1);
@@ -43,6 +56,15 @@ fn every_event_of_a_builder_is_in_the_table() {
     assert_eq!(
         &said("src/builder/scripts") | &said("src/remote/scripts"),
         listed("docs/talk.md", "What an evaluator or builder says")
+    );
+}
+
+#[test]
+fn every_event_of_a_record_is_in_the_table() {
+    let script = path("src/remote/scripts").join(RECORDS);
+    assert_eq!(
+        said_by([script].into_iter()),
+        listed("docs/talk.md", "What is said of a record")
     );
 }
 

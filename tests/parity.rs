@@ -8,14 +8,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use clap::{CommandFactory, Parser, ValueEnum};
-use rebuild::cli::{Arguments, Verb};
-use rebuild::host::{OwnNames, Place};
-use rebuild::own_nix::OwnNix;
-use rebuild::plan::argv::{self, Link};
-use rebuild::plan::{Channels, Deployment, Facts, Making, Origin, Outcome, Plan, Task};
-use rebuild::process::signals::Signals;
-use rebuild::settings::Settings;
-use rebuild::surroundings::Surroundings;
+use rebuild::{
+    Arguments, Channels, Deployment, Facts, Making, Origin, OutLink, Outcome, OwnNames, OwnNix, Place, Plan, Settings,
+    Signals, Surroundings, Task, Verb,
+};
 
 /// Of nixos-rebuild-ng as of August 2026 (`models.py`, `__init__.py`): the verbs, and the flags with values for them.
 const VERBS: &str = "switch boot test build dry-build dry-run dry-activate build-vm build-vm-with-bootloader build-image \
@@ -164,7 +160,7 @@ fn planned(row: &Row) -> Result<(String, String), String> {
     };
     let settings = Settings::gather(&arguments, &around).unwrap();
     let nix = OwnNix::read(&around, &arguments.common.option, &arguments.evaluation.include);
-    let looked = rebuild::run::facts(&arguments, &settings, &around, &nix, &Signals::listen().unwrap()).unwrap();
+    let looked = rebuild::facts(&arguments, &settings, &around, &nix, &Signals::listen().unwrap()).unwrap();
     let has = |file: &str| row.files.iter().any(|own| own == file);
     let mut facts = Facts {
         own: OwnNames::new("pi"),
@@ -199,13 +195,13 @@ fn asked(deployment: &Deployment) -> String {
     assert_eq!(*evaluator, Place::Here);
     let (subject, root) = (making.subject(), Path::new("ROOT"));
     let link = match deployment.outcome {
-        Outcome::DryBuild => Link::DryRun,
-        Outcome::Link | Outcome::ListImages => Link::Result,
-        Outcome::Activate(_) => Link::Root(root),
+        Outcome::DryBuild => OutLink::DryRun,
+        Outcome::Link | Outcome::ListImages => OutLink::Result,
+        Outcome::Activate(_) => OutLink::Root(root),
     };
     let command = match builder {
-        Place::Here => argv::build(&subject, &deployment.flags, link),
-        Place::There(_) => argv::evaluate(&subject, &deployment.flags, root),
+        Place::Here => rebuild::build_command(&subject, &deployment.flags, link),
+        Place::There(_) => rebuild::evaluation_command(&subject, &deployment.flags, root),
     };
     let words: Vec<String> = command.words().map(|word| word.to_str().unwrap().to_owned()).collect();
     let quoted: Vec<&str> = words

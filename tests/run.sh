@@ -92,6 +92,8 @@ step "make the Debian roots" make_roots
 if [ "$part" != lab ]; then
 	step "formatting" "$toolchain" cargo fmt --check
 	step "lints" "$toolchain" cargo clippy --all-targets --locked -- -D warnings
+	step "documentation" "$toolchain" env "RUSTDOCFLAGS=-D warnings" \
+		cargo doc --no-deps --document-private-items --locked
 	step "unit tests" "$toolchain" cargo test --locked
 	step "fuzzing" fuzz
 	step "shell scripts" check_scripts

@@ -5,11 +5,11 @@
 use std::sync::OnceLock;
 
 use libfuzzer_sys::fuzz_target;
-use rebuild::fuzz::{Target, targets};
+use rebuild::fuzz::{FuzzTarget, targets};
 
-static CHOSEN: OnceLock<Target> = OnceLock::new();
+static CHOSEN: OnceLock<FuzzTarget> = OnceLock::new();
 
-fn chosen() -> &'static Target {
+fn chosen() -> &'static FuzzTarget {
     CHOSEN.get_or_init(|| {
         let name = std::env::var("REBUILD_FUZZ_TARGET").unwrap_or_default();
         let mut all = targets().into_iter();

@@ -78,8 +78,49 @@ impl Output {
     }
 }
 
+/// How far the script is, on one connection.
+#[derive(Default)]
+struct Far {
+    /// What is shown from when root has the word.
+    phase: Option<Phase>,
+    greeted: bool,
+    is_root: bool,
+    has_begun: bool,
+    /// Modules of PAM that may ask for something else than the password.
+    asks: Option<String>,
+}
+
+impl Far {
+    fn hear(&mut self, reply: Reply, context: &Context) {
+        match reply {
+            Reply::Hello { .. } => self.greeted = true,
+            Reply::Begun => self.has_begun = true,
+            Reply::Asks(modules) => self.asks = Some(modules),
+            Reply::Root => {
+                self.is_root = true;
+                // Not before: a prompt for a password may have been on this terminal.
+                if let Some(phase) = &self.phase {
+                    context.tell(Event::Phase(phase.clone()));
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// A change ends after root has begun it.
+    fn may_end(&self, session: &Session) -> Result<(), Failure> {
+        if !self.is_root {
+            return Err(session.out_of_turn("speaks of the change before root does"));
+        }
+        if !self.has_begun {
+            return Err(session.out_of_turn("says that the change has ended, which it has not begun,"));
+        }
+        Ok(())
+    }
+}
+
 /// What listening came to.
-enum Heard {
+enum Outcome {
     Ended(Ending),
     Busy(String),
     Foreign,
@@ -102,20 +143,20 @@ impl Target {
             let name = ssh::new_name()?;
             let mut output = Output::default();
             match self.see_through(&Task::Change(&name, change), &name, &mut output, context)? {
-                Heard::Ended(ending) => {
+                Outcome::Ended(ending) => {
                     context.tell(Event::Phase(Phase::Done));
                     if self.waits_for_a_boot(change, ending, context) {
                         return Ok(None);
                     }
                     return self.conclude(action, ending, &change.profile);
                 }
-                Heard::Busy(other) => {
+                Outcome::Busy(other) => {
                     let text = format!("another change of {} goes on: waiting for its end", self.label());
                     context.tell(Event::Text(text));
                     let task = Task::Follow(&other, 0);
                     self.see_through(&task, &other, &mut Output::of_another(), context)?;
                 }
-                Heard::Foreign => {
+                Outcome::Foreign => {
                     return Err(Failure::new(format!(
                         "an activation is under way on {} that was started by something else",
                         self.label()
@@ -123,8 +164,8 @@ impl Target {
                     .with_remedy("nothing was changed; try again when it has ended")
                     .into());
                 }
-                Heard::Failed(failure) => return Err(failure.into()),
-                Heard::Unknown | Heard::Broke { .. } => {
+                Outcome::Failed(failure) => return Err(failure.into()),
+                Outcome::Unknown | Outcome::Broke { .. } => {
                     return Err(Failure::new(format!(
                         "the connection to {} broke before anything was changed",
                         self.label()
@@ -138,7 +179,7 @@ impl Target {
     }
 
     /// Starts a task and hears it to its end, over as many connections as that takes.
-    fn see_through(&self, task: &Task, name: &str, output: &mut Output, context: &Context) -> Result<Heard> {
+    fn see_through(&self, task: &Task, name: &str, output: &mut Output, context: &Context) -> Result<Outcome> {
         let mut heard = self.hear(task, output, context);
         // Until when it may stay away, and how much it had said when it went.
         let mut away: Option<(Instant, u64)> = None;
@@ -153,7 +194,7 @@ impl Target {
                     }));
                     return Err(error);
                 }
-                Ok(Heard::Broke { greeted, failure }) => {
+                Ok(Outcome::Broke { greeted, failure }) => {
                     if away.is_none() && !greeted {
                         return Err(failure.into());
                     }
@@ -174,7 +215,7 @@ impl Target {
     }
 
     /// One connection.
-    fn hear(&self, task: &Task, output: &mut Output, context: &Context) -> Result<Heard> {
+    fn hear(&self, task: &Task, output: &mut Output, context: &Context) -> Result<Outcome> {
         let text = self.elevating().task(task, self.systemd_run)?;
         let phase = match task {
             Task::Change(_, change) => change.activation.as_ref().map(|activation| Phase::Activating {
@@ -184,64 +225,68 @@ impl Target {
             _ => None,
         };
         let mut session = Session::start(&self.place, &text, context)?;
-        let (mut greeted, mut is_root, mut asks) = (false, false, None);
-        // What is followed has begun before.
-        let mut has_begun = matches!(task, Task::Follow(..));
-        let heard = loop {
+        let mut far = Far {
+            phase,
+            // What is followed has begun before.
+            has_begun: matches!(task, Task::Follow(..)),
+            ..Far::default()
+        };
+        let outcome = loop {
             let next = session.next(context);
             output.may_have_begun |= session.has_gone_on();
             match next? {
-                Next::Reply(reply) if reply.is_of_a_change() && !is_root => {
-                    return Err(session.out_of_turn("speaks of the change before root does").into());
-                }
-                Next::Reply(Reply::Ended(_)) if !has_begun => {
-                    return Err(session
-                        .out_of_turn("says that the change has ended, which it has not begun,")
-                        .into());
-                }
-                Next::Reply(Reply::Begun) => has_begun = true,
                 Next::Output(bytes) => output.take(&bytes, context),
-                Next::Reply(Reply::Hello { .. }) => greeted = true,
                 Next::Reply(Reply::Ended(ending)) => {
+                    far.may_end(&session)?;
                     output.end(context);
                     session.say(output.last_word());
-                    break Heard::Ended(ending);
+                    break Outcome::Ended(ending);
                 }
-                Next::Reply(Reply::Busy(name)) => break Heard::Busy(name),
-                Next::Reply(Reply::Foreign) => break Heard::Foreign,
-                Next::Reply(Reply::Unknown) => break Heard::Unknown,
-                Next::Reply(Reply::Asks(modules)) => asks = Some(modules),
-                Next::Reply(Reply::Missing(program)) => break Heard::Failed(self.missing(&program)),
-                Next::Reply(Reply::NotRoot(name)) => break Heard::Failed(self.not_root(&name)),
-                Next::Reply(Reply::Unwritable) => break Heard::Failed(self.unwritable(session.last_words())),
-                Next::Reply(Reply::Root) => {
-                    is_root = true;
-                    // Not before: a prompt for a password may have been on this terminal.
-                    if let Some(phase) = &phase {
-                        context.tell(Event::Phase(phase.clone()));
+                Next::Reply(reply) => {
+                    if let Some(heard) = self.reply(reply, &mut far, &session, context)? {
+                        break heard;
                     }
                 }
-                Next::Reply(Reply::Left) if is_root => {
-                    break Heard::Failed(
-                        Failure::new(format!(
-                            "root's script on {} ended without a word: the change may have begun",
-                            self.label()
-                        ))
-                        .with_remedy("run the same command again: it says what the change came to"),
-                    );
-                }
-                Next::Reply(Reply::Refused | Reply::Left) => {
-                    break Heard::Failed(self.refused("this user", session.last_words(), asks.as_deref()));
-                }
-                Next::Reply(_) => {}
                 Next::End => {
                     let failure = session.broken(context)?;
-                    return Ok(Heard::Broke { greeted, failure });
+                    return Ok(Outcome::Broke {
+                        greeted: far.greeted,
+                        failure,
+                    });
                 }
             }
         };
         session.is_over();
-        Ok(heard)
+        Ok(outcome)
+    }
+
+    /// What a reply comes to, if that is the end.
+    fn reply(&self, reply: Reply, far: &mut Far, session: &Session, context: &Context) -> Result<Option<Outcome>> {
+        if reply.is_of_a_change() && !far.is_root {
+            return Err(session.out_of_turn("speaks of the change before root does").into());
+        }
+        Ok(Some(match reply {
+            Reply::Busy(name) => Outcome::Busy(name),
+            Reply::Foreign => Outcome::Foreign,
+            Reply::Unknown => Outcome::Unknown,
+            Reply::Missing(program) => Outcome::Failed(self.missing(&program)),
+            Reply::NotRoot(name) => Outcome::Failed(self.not_root(&name)),
+            Reply::Unwritable => Outcome::Failed(self.unwritable(session.last_words())),
+            Reply::Left if far.is_root => Outcome::Failed(
+                Failure::new(format!(
+                    "root's script on {} ended without a word: the change may have begun",
+                    self.label()
+                ))
+                .with_remedy("run the same command again: it says what the change came to"),
+            ),
+            Reply::Refused | Reply::Left => {
+                Outcome::Failed(self.refused("this user", session.last_words(), far.asks.as_deref()))
+            }
+            reply => {
+                far.hear(reply, context);
+                return Ok(None);
+            }
+        }))
     }
 
     fn out_of_patience(&self, failure: &Failure, may_have_begun: bool) -> Failure {

@@ -63,70 +63,91 @@ impl Target {
         })?;
         let on = self.label();
         let mut session = Session::start(&self.place, &text, context)?;
-        let mut found = None;
-        let mut others = Vec::new();
-        let (mut difference, mut next_boot): (Option<Difference>, _) = (None, None);
-        let failure = loop {
-            let reply = match session.next(context)? {
-                Next::Reply(reply) => reply,
-                Next::Output(_) => continue,
+        let mut answers = Answers::default();
+        let last = loop {
+            match session.next(context)? {
+                Next::Reply(reply) => {
+                    if let Some(last) = answers.hear(reply, &on, context)? {
+                        break last;
+                    }
+                }
+                Next::Output(_) => {}
                 Next::End => return Err(session.broken(context)?.into()),
-            };
-            match reply {
-                Reply::Found(system) => found = Some(StorePath::parse(&system)?),
-                Reply::HasSpecialisation(name) if others.len() < MOST_NAMED => others.push(name),
-                Reply::NoCurrent => context.tell(Event::Text(format!(
-                    "warning: --diff: {on} has no /run/current-system to compare with"
-                ))),
-                Reply::Incomparable => {
-                    context.tell(Event::Text(format!("warning: --diff: Nix on {on} does not compare")));
-                }
-                Reply::Compared(current) => difference = Some(Difference::with(current)),
-                Reply::Difference(line) => {
-                    if let Some(difference) = &mut difference {
-                        difference.hear(&line);
-                    }
-                }
-                Reply::Closure { bytes, system } => {
-                    if let Some(difference) = &mut difference {
-                        difference.measured(&system, bytes);
-                    }
-                }
-                Reply::NextBoot(answer) => next_boot = Some(answer),
-                Reply::Finished => match found.take() {
-                    Some(system) => {
-                        session.is_over();
-                        return Ok(Inspection {
-                            system,
-                            difference,
-                            next_boot,
-                        });
-                    }
-                    None => {
-                        break Failure::new(format!(
-                            "the system is not on {on} any more: was it collected meanwhile?"
-                        ))
-                        .with_remedy("nothing was changed; run the same command again");
-                    }
-                },
-                Reply::NoPrevious => {
-                    break Failure::new(format!(
-                        "{} has no generation before the current one on {on}",
-                        profile.display()
-                    ));
-                }
-                Reply::Gone(system) => break gone(&system, profile, &on),
-                Reply::Lacks(file) => break no_system(system, profile, &file, &on),
-                Reply::NoSpecialisation => break no_specialisation(specialisation, &others),
-                Reply::Failed(stage) => {
-                    break Failure::new(format!("{on} cannot look at the system ({stage})"))
-                        .with_remedy("nothing was changed");
-                }
-                _ => {}
             }
         };
         session.is_over();
+        let failure = match last {
+            Reply::Finished => match answers.found {
+                Some(system) => {
+                    return Ok(Inspection {
+                        system,
+                        difference: answers.difference,
+                        next_boot: answers.next_boot,
+                    });
+                }
+                None => Failure::new(format!(
+                    "the system is not on {on} any more: was it collected meanwhile?"
+                ))
+                .with_remedy("nothing was changed; run the same command again"),
+            },
+            Reply::Gone(system) => gone(&system, profile, &on),
+            Reply::Lacks(file) => no_system(system, profile, &file, &on),
+            Reply::NoSpecialisation => no_specialisation(specialisation, &answers.others),
+            Reply::Failed(stage) => {
+                Failure::new(format!("{on} cannot look at the system ({stage})")).with_remedy("nothing was changed")
+            }
+            _ => Failure::new(format!(
+                "{} has no generation before the current one on {on}",
+                profile.display()
+            )),
+        };
         Err(failure.into())
+    }
+}
+
+/// What the script has said so far.
+#[derive(Default)]
+struct Answers {
+    found: Option<StorePath>,
+    /// Specialisations that it has.
+    others: Vec<String>,
+    difference: Option<Difference>,
+    next_boot: Option<NextBoot>,
+}
+
+impl Answers {
+    /// One thing more. Gives back what is its last word.
+    fn hear(&mut self, reply: Reply, on: &str, context: &Context) -> Result<Option<Reply>> {
+        match reply {
+            Reply::Found(system) => self.found = Some(StorePath::parse(&system)?),
+            Reply::HasSpecialisation(name) if self.others.len() < MOST_NAMED => self.others.push(name),
+            Reply::NoCurrent => context.tell(Event::Text(format!(
+                "warning: --diff: {on} has no /run/current-system to compare with"
+            ))),
+            Reply::Incomparable => {
+                context.tell(Event::Text(format!("warning: --diff: Nix on {on} does not compare")));
+            }
+            Reply::Compared(current) => self.difference = Some(Difference::with(current)),
+            Reply::Difference(line) => {
+                if let Some(difference) = &mut self.difference {
+                    difference.hear(&line);
+                }
+            }
+            Reply::Closure { bytes, system } => {
+                if let Some(difference) = &mut self.difference {
+                    difference.measured(&system, bytes);
+                }
+            }
+            Reply::NextBoot(answer) => self.next_boot = Some(answer),
+            Reply::Finished
+            | Reply::NoPrevious
+            | Reply::Gone(_)
+            | Reply::Lacks(_)
+            | Reply::NoSpecialisation
+            | Reply::Failed(_) => return Ok(Some(reply)),
+            _ => {}
+        }
+        Ok(None)
     }
 }
 

@@ -3,7 +3,7 @@
 
 mod changing;
 #[cfg(any(test, fuzzing))]
-pub(crate) mod fuzz;
+pub mod fuzz;
 mod here;
 mod inspection;
 mod opening;
@@ -27,7 +27,7 @@ use crate::surroundings::Surroundings;
 use crate::vocabulary::{Elevation, Rights};
 pub use changing::Incomplete;
 pub use here::RootHere;
-pub use inspection::{Inquiry, Inspection};
+pub use inspection::Inquiry;
 pub use opening::{Connection, reach};
 use password::Password;
 use session::Session;
@@ -122,7 +122,8 @@ pub struct Target {
     /// Whether a thing that is no system is taken for one.
     careless: bool,
     /// Keeps the connection that the others share.
-    _first: Option<Session>,
+    #[allow(dead_code, reason = "it is kept, not used")]
+    first: Option<Session>,
 }
 
 impl Target {

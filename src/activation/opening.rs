@@ -84,9 +84,31 @@ impl Target {
             return Err(first.out_of_turn("says 'hello' before its name").into());
         }
         first.is_over();
-        let is_root = seen.uid == 0;
-        let rights = if is_root { Rights::default() } else { wants.rights };
-        let mut target = Self {
+        let user = seen.user.clone();
+        let mut target = Self::of(place, seen, wants.rights, context)?;
+        target.first = place.host().map(|_| first);
+        target.suffices(&user, wants)?;
+        let receives = wants.receives != Receives::Nothing;
+        let elevates = target.rights.elevation != Elevation::None;
+        if wants.changes || ((receives || wants.upgrades) && elevates) {
+            let needed_now = wants.receives == Receives::FromElsewhere || wants.upgrades;
+            if let Some(mut session) = target.become_root(&user, needed_now, context)? {
+                if wants.changes {
+                    target.hear_of_last(&mut session, context)?;
+                } else {
+                    target.hear_who_answers(&mut session, context)?;
+                }
+                session.is_over();
+            }
+        }
+        context.tell(Event::Phase(Phase::Done));
+        Ok(target)
+    }
+
+    /// The machine as it was seen.
+    fn of(place: &Place, seen: Seen, rights: Rights, context: &Context) -> Result<Self> {
+        let rights = if seen.uid == 0 { Rights::default() } else { rights };
+        Ok(Self {
             place: place.clone(),
             rights,
             password: None,
@@ -99,31 +121,20 @@ impl Target {
             nix: seen.nix,
             name: seen.name,
             current: seen.current,
-            _first: place.host().map(|_| first),
-        };
-        let receives = wants.receives != Receives::Nothing;
-        if let (Some(host), true, None) = (place.host(), receives, &target.nix) {
-            return Err(no_nix(host).into());
+            first: None,
+        })
+    }
+
+    /// Whether it has what the run wants of it, as far as that is seen at once.
+    fn suffices(&self, user: &str, wants: Wants) -> Result<(), Failure> {
+        if let (Some(host), true, None) = (self.place.host(), wants.receives != Receives::Nothing, &self.nix) {
+            return Err(no_nix(host));
         }
-        let elevates = target.rights.elevation != Elevation::None;
-        if wants.changes && !is_root && !elevates {
-            return Err(Failure::new(format!("{} is not root on {}", seen.user, target.label()))
-                .with_remedy("add --sudo, or log in as root there")
-                .into());
+        if wants.changes && self.uid != 0 && self.rights.elevation == Elevation::None {
+            return Err(Failure::new(format!("{user} is not root on {}", self.label()))
+                .with_remedy("add --sudo, or log in as root there"));
         }
-        if wants.changes || ((receives || wants.upgrades) && elevates) {
-            let needed_now = wants.receives == Receives::FromElsewhere || wants.upgrades;
-            if let Some(mut session) = target.become_root(&seen.user, needed_now, context)? {
-                if wants.changes {
-                    target.hear_of_last(&mut session, context)?;
-                } else {
-                    target.hear_who_answers(&mut session, context)?;
-                }
-                session.is_over();
-            }
-        }
-        context.tell(Event::Phase(Phase::Done));
-        Ok(target)
+        Ok(())
     }
 
     /// This machine, where nothing is changed: there is nothing to look at.
@@ -141,7 +152,7 @@ impl Target {
             careless: around.is_set(CARELESS),
             nix: None,
             current: Default::default(),
-            _first: None,
+            first: None,
         }
     }
 
@@ -184,12 +195,12 @@ impl Target {
     fn try_root(&self, user: &str, context: &Context) -> Result<Attempt> {
         let text = self.elevating().task(&Task::Tell, self.systemd_run)?;
         let mut session = Session::start(&self.place, &text, context)?;
-        session.is_quiet = true;
+        session.be_quiet(true);
         let mut asks = None;
         loop {
             match session.next(context)? {
                 Next::Reply(Reply::Root) => {
-                    session.is_quiet = false;
+                    session.be_quiet(false);
                     return Ok(Attempt::Root(session));
                 }
                 Next::Reply(Reply::Asks(modules)) => asks = Some(modules),
@@ -337,7 +348,7 @@ impl Target {
 
     /// Sees that whoever was to be made root is not another user: who only receives would hear so after the build.
     fn hear_who_answers(&self, session: &mut Session, context: &Context) -> Result<()> {
-        session.is_quiet = true;
+        session.be_quiet(true);
         loop {
             match session.next(context)? {
                 Next::Output(_) => {}

@@ -1,4 +1,4 @@
-//! What the scripts say (`event` in `scripts/common.sh`).
+//! What the scripts say (`event` in `remote/scripts/events.sh`).
 
 use std::path::PathBuf;
 
@@ -202,14 +202,6 @@ impl Ending {
     }
 }
 
-/// The length of the output of a change that follows the line, if it is such a line.
-pub(super) fn chunk(line: &[u8]) -> Option<u64> {
-    std::str::from_utf8(line.strip_prefix(b"@rebuild chunk ")?)
-        .ok()?
-        .parse()
-        .ok()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -268,7 +260,5 @@ mod tests {
         ] {
             assert_eq!(Reply::parse(line.as_bytes()), reply, "{line}");
         }
-        assert_eq!(chunk(b"@rebuild chunk 17"), Some(17));
-        assert_eq!(chunk(b"@rebuild chunk x"), None);
     }
 }

@@ -11,8 +11,11 @@ use crate::failure::Failure;
 use crate::remote::script::Script;
 use crate::vocabulary::{Elevation, Rights};
 
-const COMMON: &str = include_str!("scripts/common.sh");
+const EVENTS: &str = include_str!("../remote/scripts/events.sh");
+const RECORDS: &str = include_str!("../remote/scripts/records.sh");
+const HELD: &str = include_str!("../remote/scripts/held.sh");
 const NIX: &str = include_str!("../remote/scripts/nix.sh");
+const COMMON: &str = include_str!("scripts/common.sh");
 const ELEVATE: &str = include_str!("scripts/elevate.sh");
 const GENERATIONS: &str = include_str!("scripts/generations.sh");
 
@@ -39,8 +42,8 @@ pub(super) enum Task<'a> {
 /// The first look.
 pub(super) fn look() -> Text {
     let mut script = Script::default();
-    for part in [COMMON, NIX, include_str!("scripts/look.sh")] {
-        script.text(part);
+    for part in [EVENTS, COMMON, NIX, include_str!("scripts/look.sh")] {
+        script.code(part);
     }
     Text {
         script: script.into_bytes(),
@@ -70,8 +73,8 @@ pub(super) fn inspection(of: &Inspected) -> Result<Text, Failure> {
     script.set("rb_diff", yes(of.diff))?;
     script.set("rb_next_boot", yes(of.next_boot))?;
     script.set("rb_careless", yes(of.careless))?;
-    for part in [COMMON, NIX, GENERATIONS, include_str!("scripts/inspect.sh")] {
-        script.text(part);
+    for part in [EVENTS, COMMON, NIX, GENERATIONS, include_str!("scripts/inspect.sh")] {
+        script.code(part);
     }
     Ok(Text {
         script: script.into_bytes(),
@@ -98,8 +101,8 @@ impl Elevating<'_> {
         script.set("rb_install_bootloader", if install { "1" } else { "0" })?;
         script.set("rb_check", yes(self.password.is_some()))?;
         script.set("rb_root_size", root.len().to_string())?;
-        for part in [COMMON, ELEVATE, include_str!("scripts/as-root.sh")] {
-            script.text(part);
+        for part in [EVENTS, ELEVATE, include_str!("scripts/as-root.sh")] {
+            script.code(part);
         }
         Ok(Text {
             script: script.into_bytes(),
@@ -114,8 +117,8 @@ impl Elevating<'_> {
         let mut script = self.begin()?;
         script.set("rb_system", "/run/current-system")?;
         script.set("rb_install_bootloader", "0")?;
-        for part in [COMMON, NIX, ELEVATE, include_str!("scripts/daemon.sh")] {
-            script.text(part);
+        for part in [EVENTS, COMMON, NIX, ELEVATE, include_str!("scripts/daemon.sh")] {
+            script.code(part);
         }
         Ok(Text {
             script: script.into_bytes(),
@@ -183,8 +186,9 @@ pub(super) fn root(task: &Task, systemd_run: bool) -> Result<Vec<u8>, Failure> {
             script.set("rb_job", OsString::from_vec(job(change)?))?;
         }
     }
-    script.text(COMMON);
-    script.text(include_str!("scripts/root.sh"));
+    for part in [EVENTS, RECORDS, include_str!("scripts/root.sh")] {
+        script.code(part);
+    }
     Ok(script.into_bytes())
 }
 
@@ -205,8 +209,8 @@ fn job(change: &Change) -> Result<Vec<u8>, Failure> {
     }
     script.set("rb_activated", &activated)?;
     script.set("rb_action", change.activation.as_ref().map_or("", |it| it.action))?;
-    for part in [NIX, GENERATIONS, include_str!("scripts/job.sh")] {
-        script.text(part);
+    for part in [HELD, NIX, GENERATIONS, include_str!("scripts/job.sh")] {
+        script.code(part);
     }
     Ok(script.into_bytes())
 }

@@ -2,8 +2,9 @@
 //! that comes in another order or twice, ends the run; and the end is one only after everything that the request asked
 //! for.
 
+use super::realisation::Building;
 use super::reply::Reply;
-use super::request::{Goal, Request, Work};
+use super::request::Request;
 use super::rounds::Next;
 
 /// What a request asks for, as far as it is answered in events.
@@ -13,13 +14,16 @@ struct Demand {
     evaluates: bool,
     /// Whether that may write a lock file.
     locks: bool,
-    goal: Goal,
-    delivery: Delivery,
+    /// Whether it gives a value.
+    gives_value: bool,
+    /// What becomes of the derivation, if it does not stay one.
+    building: Option<Building>,
+    whereabouts: Whereabouts,
 }
 
 /// What becomes of what is made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Delivery {
+enum Whereabouts {
     Stays,
     /// It is fetched afterwards.
     Fetched,
@@ -78,18 +82,16 @@ pub(super) struct Course {
 impl Course {
     /// Of the talk about this request.
     pub(super) fn new(request: &Request) -> Self {
-        let evaluation = match &request.work {
-            Work::Evaluate(evaluation) => Some(evaluation),
-            Work::Build { .. } => None,
-        };
+        let evaluation = request.evaluation();
         Self::of(Demand {
             evaluates: evaluation.is_some(),
             locks: evaluation.is_some_and(|evaluation| evaluation.lock.is_some()),
-            goal: request.goal,
-            delivery: match &request.socket {
-                _ if !request.deliver => Delivery::Stays,
-                None => Delivery::Fetched,
-                Some(_) => Delivery::Sent,
+            gives_value: evaluation.is_some_and(|evaluation| evaluation.gives_value),
+            building: request.realisation.as_ref().map(|realisation| realisation.building),
+            whereabouts: match &request.delivery {
+                None => Whereabouts::Stays,
+                Some(_) if request.socket().is_none() => Whereabouts::Fetched,
+                Some(_) => Whereabouts::Sent,
             },
         })
     }
@@ -148,14 +150,19 @@ impl Course {
             Reply::Refused(_) | Reply::Unread(_) | Reply::HomeNamed(_) => self.at == At::Evaluating(Round::Closed),
             Reply::Looked(_) | Reply::Timeless => self.at == At::Evaluating(Round::Open),
             Reply::LockLine(_) => self.demand.locks && matches!(self.at, At::Evaluating(Round::Closed) | At::GivenUp),
-            Reply::Platform { .. } => self.at == At::Made && self.demand.goal == Goal::Result,
+            Reply::Platform { .. } => self.at == At::Made && self.demand.building == Some(Building::Real),
             _ => false,
         }
     }
 
     /// Where this leads, if it leads anywhere.
     fn step(&self, reply: &Reply) -> Option<At> {
-        let Demand { goal, delivery, .. } = self.demand;
+        let Demand {
+            gives_value,
+            building,
+            whereabouts,
+            ..
+        } = self.demand;
         Some(match (self.at, reply) {
             (At::Start, Reply::Hello { .. }) if self.demand.evaluates => At::Files(Round::Closed),
             (At::Start, Reply::Hello { .. }) => At::Made,
@@ -167,11 +174,11 @@ impl Course {
             (At::Evaluating(Round::Closed), Reply::EvaluationFailed { .. })
             | (At::Evaluating(Round::Open), Reply::LookedAround) => At::Asking,
             (At::Evaluating(Round::Closed), Reply::Variables) if !self.has_variables => At::Asking,
-            (At::Evaluating(Round::Closed), Reply::Value(_)) if goal == Goal::Value => At::Made,
-            (At::Evaluating(Round::Closed), Reply::Evaluated(_)) if goal != Goal::Value => At::Made,
-            (At::Made, Reply::Building) if matches!(goal, Goal::Result | Goal::DryRun) => At::Building,
-            (At::Building, Reply::Built(_)) if goal == Goal::Result => At::Built,
-            (_, Reply::Copying) if delivery == Delivery::Sent && self.is_to_be_delivered() => At::Copying,
+            (At::Evaluating(Round::Closed), Reply::Value(_)) if gives_value => At::Made,
+            (At::Evaluating(Round::Closed), Reply::Evaluated(_)) if !gives_value => At::Made,
+            (At::Made, Reply::Building) if building.is_some() => At::Building,
+            (At::Building, Reply::Built(_)) if building == Some(Building::Real) => At::Built,
+            (_, Reply::Copying) if whereabouts == Whereabouts::Sent && self.is_to_be_delivered() => At::Copying,
             (_, Reply::NoSocket) if self.is_to_be_delivered() => At::Delivered,
             (At::Copying, Reply::Copied) => At::Delivered,
             (_, Reply::Done) if self.is_done() => At::Over,
@@ -181,14 +188,14 @@ impl Course {
 
     /// Whether what is asked for has been made, and is to go.
     fn is_to_be_delivered(&self) -> bool {
-        self.demand.delivery != Delivery::Stays && self.at == self.demand.made()
+        self.demand.whereabouts != Whereabouts::Stays && self.at == self.demand.made()
     }
 
     /// Whether everything that was asked for has been said.
     fn is_done(&self) -> bool {
-        let last = match self.demand.delivery {
-            Delivery::Stays => self.demand.made(),
-            Delivery::Fetched | Delivery::Sent => At::Delivered,
+        let last = match self.demand.whereabouts {
+            Whereabouts::Stays => self.demand.made(),
+            Whereabouts::Fetched | Whereabouts::Sent => At::Delivered,
         };
         self.at == last
     }
@@ -197,10 +204,10 @@ impl Course {
 impl Demand {
     /// Where that has been said which is asked for.
     fn made(self) -> At {
-        match self.goal {
-            Goal::Result => At::Built,
-            Goal::DryRun => At::Building,
-            Goal::Derivation | Goal::Value => At::Made,
+        match self.building {
+            Some(Building::Real) => At::Built,
+            Some(Building::Dry) => At::Building,
+            None => At::Made,
         }
     }
 }
@@ -211,12 +218,30 @@ mod tests {
 
     const PATH: &str = "/nix/store/00000000000000000000000000000000-x";
 
+    /// What is to come of a run.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    enum Goal {
+        Result,
+        DryRun,
+        Derivation,
+        Value,
+    }
+
     fn course(goal: Goal, evaluates: bool, delivers: bool) -> Course {
         let demand = Demand {
             evaluates,
             locks: true,
-            goal,
-            delivery: if delivers { Delivery::Sent } else { Delivery::Stays },
+            gives_value: goal == Goal::Value,
+            building: match goal {
+                Goal::Result => Some(Building::Real),
+                Goal::DryRun => Some(Building::Dry),
+                Goal::Derivation | Goal::Value => None,
+            },
+            whereabouts: if delivers {
+                Whereabouts::Sent
+            } else {
+                Whereabouts::Stays
+            },
         };
         Course::of(demand)
     }
@@ -423,7 +448,7 @@ mod tests {
     fn what_is_fetched_is_not_sent() {
         let built = format!("{FILES}, evaluated P, building, built P");
         let mut fetched = course(Goal::Result, true, true);
-        fetched.demand.delivery = Delivery::Fetched;
+        fetched.demand.whereabouts = Whereabouts::Fetched;
         assert_eq!(
             talk(&mut fetched, &format!("{built}, copying")).as_deref(),
             Some("copying")

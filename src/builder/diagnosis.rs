@@ -7,7 +7,6 @@ use super::named::shown;
 use super::reply::Way;
 use super::stage::Stage;
 use crate::failure::Failure;
-use crate::harmless;
 use crate::host::{Host, Place};
 use crate::nix_version::NixVersion;
 use crate::store_path::StorePath;
@@ -280,22 +279,10 @@ fn of_what_is_kept(host: &Host, stage: Stage, unchanged: &str) -> (String, Optio
     }
 }
 
-/// As much is quoted of what was said out of turn.
-const QUOTED: usize = 100;
-
-/// The failure of a machine that says what nobody asked for, or not yet, or twice.
+/// What may help where a machine says what nobody asked for, or not yet, or twice.
 #[must_use]
-pub(super) fn out_of_turn(host: &Host, line: &[u8], unchanged: &str) -> Failure {
-    let text = String::from_utf8_lossy(&line[..line.len().min(QUOTED)]).into_owned();
-    let said = text.strip_prefix("@rebuild ").unwrap_or(&text);
-    let more = if line.len() > QUOTED { "..." } else { "" };
-    Failure::new(format!(
-        "{host} says '{}{more}' out of turn: that is not taken, and {unchanged}",
-        harmless::name(said)
-    ))
-    .with_remedy(format!(
-        "run the same command again; if it says so again, something else than rebuild's script answers on {host}"
-    ))
+pub(super) fn somebody_else(host: &Host) -> String {
+    format!("run the same command again; if it says so again, something else than rebuild's script answers on {host}")
 }
 
 /// What may help where a flake's evaluation fails with an older Nix than the client's.

@@ -3,10 +3,10 @@
 use super::missing::{self, Missing};
 use super::reply::Reply;
 use super::trace;
-use crate::fuzz::{Target, text};
+use crate::fuzz::{FuzzTarget, text};
 
-pub(crate) const TARGETS: &[Target] = &[
-    Target {
+pub const TARGETS: &[FuzzTarget] = &[
+    FuzzTarget {
         name: "a builder's events",
         files: &["builder/reply.rs"],
         examples: &[
@@ -31,7 +31,7 @@ pub(crate) const TARGETS: &[Target] = &[
             }
         },
     },
-    Target {
+    FuzzTarget {
         name: "strace",
         files: &["builder/trace.rs"],
         examples: &[
@@ -44,7 +44,7 @@ pub(crate) const TARGETS: &[Target] = &[
             assert!(found.len() <= bytes.len());
         },
     },
-    Target {
+    FuzzTarget {
         name: "Nix's errors",
         files: &["builder/missing.rs"],
         examples: &[

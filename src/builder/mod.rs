@@ -1,8 +1,8 @@
 //! One connection to another machine, on which everything happens there: files go, a derivation and its output come to
 //! be, the output comes back. This side's half of `scripts/`.
 //!
-//! - [`request`]: what is asked for, as the text that runs there;
-//! - [`speaker`]: what goes there;
+//! - [`request`]: what is asked for: an [`evaluation`], a build ([`realisation`]), a [`delivery`];
+//! - [`parts`]: that as the text that runs there, of the scripts that it needs;
 //! - [`sources`]: which of our files are to be there, and which are there already;
 //! - [`lock`]: the flake's lock file, which comes back;
 //! - [`rounds`]: when there is more to be sent;
@@ -13,19 +13,21 @@
 
 mod conversation;
 mod course;
+pub mod delivery;
 mod diagnosis;
+pub mod evaluation;
 #[cfg(any(test, fuzzing))]
-pub(crate) mod fuzz;
-mod listening;
+pub mod fuzz;
 pub mod lock;
 mod missing;
 mod named;
+mod parts;
 mod promise;
+pub mod realisation;
 mod reply;
 pub mod request;
 mod rounds;
 pub mod sources;
-mod speaker;
 mod stage;
 #[cfg(test)]
 mod tests;

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use super::stage::Stage;
 use super::trace;
 
-/// One event of the script (`event` in `scripts/channel.sh`).
+/// One event of the script (`event` in `remote/scripts/events.sh`).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Reply {
     /// It runs, with this Nix, on a machine of this system.
@@ -208,7 +208,7 @@ fn path_of(bytes: &[u8]) -> PathBuf {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::builder::request::SCRIPTS;
+    use crate::builder::parts::all_scripts;
 
     #[test]
     fn no_failure_has_exit_status_0() {
@@ -258,7 +258,7 @@ mod tests {
     /// Every event that the scripts send is known here.
     #[test]
     fn the_scripts_send_nothing_else() {
-        for script in SCRIPTS {
+        for script in all_scripts() {
             for line in script.lines().filter_map(|line| line.trim().strip_prefix("event ")) {
                 let mut words = line.split(' ');
                 let (word, second) = (words.next().unwrap(), words.next().unwrap_or("/nix/store/x"));

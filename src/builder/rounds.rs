@@ -220,7 +220,7 @@ mod tests {
             ("here", Next::Look),
         ] {
             let mut sources = Sources::none();
-            let search_path = crate::sources::search_path::SearchPath::of_variable(&entries, "/".as_ref());
+            let search_path = crate::own_nix::search_path::SearchPath::of_variable(&entries, "/".as_ref());
             sources.collection = Collection::new(search_path, PathBuf::from("/"));
             let text =
                 format!("error: file '{name}' was not found in the Nix search path (add it using $NIX_PATH or -I)");

@@ -5,17 +5,17 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 
+use super::evaluation::Need;
 use super::lock::Lock;
 use super::reply::Has;
-use super::request::Need;
 use crate::failure::Failure;
+use crate::own_nix::search_path::SearchPath;
 use crate::sources::collect::Collection;
 use crate::sources::environment::{Chosen, Environment, Missed};
 use crate::sources::large::large;
-use crate::sources::mirror::{Entry, Shared, each};
+use crate::sources::mirror::{Entry, SharedMirror, each};
 use crate::sources::proof::proof;
-use crate::sources::record::{Kept, Record};
-use crate::sources::search_path::SearchPath;
+use crate::sources::record::{Kept, RecordFile};
 use crate::store_path::StorePath;
 
 /// What is sent, and the memory of what was.
@@ -25,13 +25,13 @@ pub struct Sources {
     pub collection: Collection,
     environment: Environment,
     missed: Missed,
-    record: Option<Record>,
+    record: Option<RecordFile>,
     unread: BTreeSet<PathBuf>,
     /// What the record had of that, and of variables.
     before: (BTreeSet<PathBuf>, BTreeSet<String>),
     /// What the other machine has, if it still has it: after the last evaluation, then after the last round of this
     /// one.
-    base: Shared,
+    base: SharedMirror,
     /// Whether something was sent since what is there was last remembered.
     has_news: bool,
     lock: Option<Lock>,
@@ -54,7 +54,7 @@ pub(super) struct Steps {
 #[derive(Debug)]
 pub(super) enum Added {
     /// A whole mirror.
-    All(Shared),
+    All(SharedMirror),
     /// What is new of it.
     Some(Vec<(PathBuf, Entry)>),
 }
@@ -82,7 +82,12 @@ fn really(lock: &Lock) -> PathBuf {
 impl Sources {
     /// For an evaluation whose files are recorded there.
     #[must_use]
-    pub fn new(mut collection: Collection, mut environment: Environment, record: Record, lock: Option<Lock>) -> Self {
+    pub fn new(
+        mut collection: Collection,
+        mut environment: Environment,
+        record: RecordFile,
+        lock: Option<Lock>,
+    ) -> Self {
         let kept = record.read();
         collection.remember(&kept);
         environment.remember(kept.variables.clone());
@@ -111,7 +116,7 @@ impl Sources {
             before: (BTreeSet::new(), BTreeSet::new()),
             has_news: false,
             record: None,
-            base: Shared::default(),
+            base: SharedMirror::default(),
             lock: None,
         }
     }
@@ -121,7 +126,7 @@ impl Sources {
     pub fn need(&self) -> Need {
         Need {
             mirror: self.collection.mirror().digest(),
-            base: (self.base != Shared::default()).then(|| self.base.digest()),
+            base: (self.base != SharedMirror::default()).then(|| self.base.digest()),
             proof: proof(self.collection.mirror()),
             trees: self.collection.trees().iter().cloned().collect(),
             fixed: self.collection.fixed().iter().cloned().collect(),
@@ -266,10 +271,10 @@ impl Sources {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sources::mirror::{Kind, Mirror};
+    use crate::sources::mirror::{FileKind, Mirror};
 
     /// Sources with a directory of so many files, and what remembers them.
-    fn sources(number: usize, place: &Path) -> (Sources, Record) {
+    fn sources(number: usize, place: &Path) -> (Sources, RecordFile) {
         let directory = place.join("data");
         std::fs::create_dir_all(&directory).unwrap();
         for number in 0..number {
@@ -277,7 +282,7 @@ mod tests {
         }
         let mut collection = Collection::new(SearchPath::none(), PathBuf::from("/"));
         collection.add_asked(&directory);
-        let record = Record::new(&place.join("cache"), &["x"]);
+        let record = RecordFile::new(&place.join("cache"), &["x"]);
         let sources = Sources::new(collection, Environment::default(), record.clone(), None);
         (sources, record)
     }
@@ -297,7 +302,7 @@ mod tests {
         assert_eq!(record.read(), Kept::default());
         let kept = Kept {
             mirror: Mirror {
-                entries: [("/x".into(), Entry::Shut(Kind::File))].into(),
+                entries: [("/x".into(), Entry::Shut(FileKind::File))].into(),
             }
             .into(),
             unread: [place.path().join("data/7")].into(),

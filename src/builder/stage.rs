@@ -87,7 +87,7 @@ impl Stage {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::builder::request::SCRIPTS;
+    use crate::builder::parts::all_scripts;
     use std::collections::BTreeSet;
 
     /// The words after `fail` in the scripts, but for what a script hands on. (No script says `evaluation`: the client
@@ -95,7 +95,7 @@ mod tests {
     #[test]
     fn the_scripts_know_these_words_and_no_others() {
         let mut said = BTreeSet::from(["evaluation"]);
-        for script in SCRIPTS {
+        for script in all_scripts() {
             for line in script.lines().filter(|line| !line.trim_start().starts_with('#')) {
                 let calls = line.split("fail ").skip(1);
                 said.extend(

@@ -4,9 +4,9 @@ use std::fs;
 
 use super::Places;
 use super::ssh_files::SshFiles;
-use crate::fuzz::Target;
+use crate::fuzz::FuzzTarget;
 
-pub(crate) const TARGETS: &[Target] = &[Target {
+pub const TARGETS: &[FuzzTarget] = &[FuzzTarget {
     name: "ssh's files",
     files: &["candidates/ssh_files.rs"],
     examples: &[

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
-use super::ssh_files::{Machine, SshFiles};
+use super::ssh_files::{KnownHost, SshFiles};
 use super::{Places, is_harmless};
 use crate::host::Host;
 
@@ -17,7 +17,7 @@ pub fn hosts(typed: &str, places: &Places) -> BTreeSet<String> {
     let (user, begun) = rest.rfind('@').map_or(("", rest), |at| rest.split_at(at + 1));
     let files = SshFiles::read(places);
     // An address is seldom what one looks for in a list: it is completed, and not offered.
-    let configured = files.configured.into_iter().map(|name| Machine { name, port: None });
+    let configured = files.configured.into_iter().map(|name| KnownHost { name, port: None });
     // Who configures `localhost` means another machine by it; known it is to everybody.
     let known = files
         .known

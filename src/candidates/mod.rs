@@ -11,7 +11,7 @@
 
 mod configurations;
 #[cfg(any(test, fuzzing))]
-pub(crate) mod fuzz;
+pub mod fuzz;
 mod hosts;
 mod ssh_files;
 mod systems;
@@ -31,7 +31,7 @@ const MAX_SIZE: u64 = 4 << 20;
 
 /// What can be asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub enum CandidateKind {
     /// Machines that ssh's files name.
     Hosts,
     /// Profiles for systems.
@@ -44,7 +44,7 @@ pub enum Kind {
     Configurations,
 }
 
-impl Kind {
+impl CandidateKind {
     /// All there are.
     pub const ALL: [Self; 5] = [
         Self::Hosts,
@@ -126,15 +126,15 @@ pub fn answer(question: impl IntoIterator<Item = OsString>, places: &Places) -> 
         Some([name, typed]) => (name.as_str(), typed.as_str()),
         _ => return String::new(),
     };
-    let Some(kind) = Kind::ALL.into_iter().find(|kind| kind.name() == name) else {
+    let Some(kind) = CandidateKind::ALL.into_iter().find(|kind| kind.name() == name) else {
         return String::new();
     };
     let candidates = match kind {
-        Kind::Hosts => plain(hosts::hosts(typed, places)),
-        Kind::Profiles => plain(systems::profiles(&places.profiles)),
-        Kind::Specialisations => plain(systems::specialisations(places)),
-        Kind::Generations => systems::generations(&places.profiles),
-        Kind::Configurations => plain(configurations::configurations(typed, places)),
+        CandidateKind::Hosts => plain(hosts::hosts(typed, places)),
+        CandidateKind::Profiles => plain(systems::profiles(&places.profiles)),
+        CandidateKind::Specialisations => plain(systems::specialisations(places)),
+        CandidateKind::Generations => systems::generations(&places.profiles),
+        CandidateKind::Configurations => plain(configurations::configurations(typed, places)),
     };
     let mut text = String::new();
     for candidate in candidates.iter().filter(|candidate| candidate.text.starts_with(typed)) {
@@ -181,7 +181,7 @@ fn text_of(path: &Path) -> Option<String> {
 
 /// What is made of any text, as a `flake.nix`.
 #[cfg(any(test, fuzzing))]
-pub(crate) fn look_at(text: &str) {
+pub fn look_at(text: &str) {
     let found = configurations::names(text);
     assert!(found.iter().all(|name| is_harmless(name, "'+")), "{found:?}");
 }
@@ -251,8 +251,12 @@ mod tests {
             profiles: nowhere.clone(),
             system: nowhere,
         };
-        for kind in Kind::ALL {
-            let expected: &[&str] = if kind == Kind::Profiles { &["system"] } else { &[] };
+        for kind in CandidateKind::ALL {
+            let expected: &[&str] = if kind == CandidateKind::Profiles {
+                &["system"]
+            } else {
+                &[]
+            };
             assert_eq!(ask(&places, &[kind.name(), ""]), expected);
         }
     }

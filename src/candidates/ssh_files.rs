@@ -13,7 +13,7 @@ const MAX_FILES: usize = 100;
 
 /// A machine whose key is known.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Machine {
+pub struct KnownHost {
     /// Its name or address.
     pub name: String,
     /// Its port, if it is not 22.
@@ -26,7 +26,7 @@ pub struct SshFiles {
     /// From `Host` lines, without patterns.
     pub configured: BTreeSet<String>,
     /// From the known hosts, as far as they are not hashed.
-    pub known: BTreeSet<Machine>,
+    pub known: BTreeSet<KnownHost>,
 }
 
 /// A file of ssh's configuration.
@@ -115,7 +115,7 @@ fn matching(pattern: &Path) -> Vec<PathBuf> {
 }
 
 /// The machines of a line of known hosts: `host,[host]:port KEY`.
-fn machines(line: &str) -> impl Iterator<Item = Machine> {
+fn machines(line: &str) -> impl Iterator<Item = KnownHost> {
     let names = line.split_whitespace().next().unwrap_or_default();
     // A comment, or a marker, after which stands a pattern or a key that is not to be trusted.
     let names = if names.starts_with(['#', '@']) { "" } else { names };
@@ -128,7 +128,7 @@ fn machines(line: &str) -> impl Iterator<Item = Machine> {
             Some((name, port)) => (name, Some(port.to_owned())),
             None => (name, None),
         };
-        Some(Machine {
+        Some(KnownHost {
             name: name.to_owned(),
             port: port.filter(|port| port != "22"),
         })

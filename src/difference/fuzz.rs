@@ -1,11 +1,11 @@
 //! What Nix and the target say of a difference, for `crate::fuzz`.
 
-use super::line::Line;
+use super::line::PackageChange;
 use super::next_boot::NextBoot;
-use crate::fuzz::{Target, is_harmless, text};
+use crate::fuzz::{FuzzTarget, is_harmless, text};
 
-pub(crate) const TARGETS: &[Target] = &[
-    Target {
+pub const TARGETS: &[FuzzTarget] = &[
+    FuzzTarget {
         name: "differences",
         files: &["difference/line.rs"],
         examples: &[
@@ -15,7 +15,7 @@ pub(crate) const TARGETS: &[Target] = &[
             "x: ε → 1, 99999999999999999999 TiB".as_bytes(),
         ],
         read: |bytes| {
-            if let Some(line) = Line::parse(&text(bytes)) {
+            if let Some(line) = PackageChange::parse(&text(bytes)) {
                 let words = line.from.iter().chain(&line.to).chain([&line.name]);
                 for word in words {
                     assert!(is_harmless(word) && !word.contains([' ', '/', '\n']), "{line:?}");
@@ -23,7 +23,7 @@ pub(crate) const TARGETS: &[Target] = &[
             }
         },
     },
-    Target {
+    FuzzTarget {
         name: "the next boot",
         files: &["difference/next_boot.rs"],
         examples: &[b"6.1 6.6 kernel initrd parameters", b"- - kernel"],

@@ -11,7 +11,7 @@
 
 /// What becomes of the packages of one name.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Line {
+pub(super) struct PackageChange {
     pub(super) name: String,
     /// The versions that go.
     pub(super) from: Vec<String>,
@@ -24,7 +24,7 @@ pub(super) struct Line {
 /// No version.
 const NONE: &str = "∅";
 
-impl Line {
+impl PackageChange {
     /// Nothing, if it is no such line, or has something in it that no store path has in its name.
     pub(super) fn parse(text: &str) -> Option<Self> {
         let text = console::strip_ansi_codes(text);
@@ -81,9 +81,9 @@ fn size(text: &str) -> Option<i64> {
 mod tests {
     use super::*;
 
-    fn line(name: &str, from: &[&str], to: &[&str], bytes: Option<i64>) -> Line {
+    fn line(name: &str, from: &[&str], to: &[&str], bytes: Option<i64>) -> PackageChange {
         let owned = |list: &[&str]| list.iter().map(|text| (*text).to_owned()).collect();
-        Line {
+        PackageChange {
             name: name.to_owned(),
             from: owned(from),
             to: owned(to),
@@ -101,9 +101,9 @@ mod tests {
     #[test]
     fn every_line_of_every_nix_is_read() {
         for recorded in RECORDED {
-            let lines: Vec<Line> = recorded
+            let lines: Vec<PackageChange> = recorded
                 .lines()
-                .map(|text| Line::parse(text).unwrap_or_else(|| unreachable!("{text}")))
+                .map(|text| PackageChange::parse(text).unwrap_or_else(|| unreachable!("{text}")))
                 .collect();
             let names: Vec<&str> = lines.iter().map(|line| line.name.as_str()).collect();
             assert_eq!(
@@ -148,11 +148,11 @@ mod tests {
             "x: 1 → 2, 3 parsecs",
             ": 1 → 2",
         ] {
-            assert_eq!(Line::parse(text), None, "{text:?}");
+            assert_eq!(PackageChange::parse(text), None, "{text:?}");
         }
         // From the next Nix, perhaps.
         assert_eq!(
-            Line::parse("x: 1 → 2, 3, 2 TiB"),
+            PackageChange::parse("x: 1 → 2, 3, 2 TiB"),
             Some(line("x", &["1"], &["2", "3"], Some(2 << 40)))
         );
     }

@@ -2,7 +2,7 @@
 //! values, made of what the target says; none of it is trusted not to play with the terminal.
 
 #[cfg(any(test, fuzzing))]
-pub(crate) mod fuzz;
+pub mod fuzz;
 mod line;
 mod next_boot;
 mod shown;
@@ -10,7 +10,7 @@ mod shown;
 pub use next_boot::NextBoot;
 
 use crate::harmless::{self, Colours};
-use line::Line;
+use line::PackageChange;
 
 /// As many lines are kept, none longer than so many bytes: a system has a few thousand packages.
 const MOST_LINES: usize = 20_000;
@@ -24,9 +24,9 @@ const MOST_SIZES: usize = 2;
 pub struct Difference {
     /// The system that runs.
     current: String,
-    changed: Vec<Line>,
-    added: Vec<Line>,
-    removed: Vec<Line>,
+    changed: Vec<PackageChange>,
+    added: Vec<PackageChange>,
+    removed: Vec<PackageChange>,
     /// What Nix wrote and we cannot read.
     unread: Vec<String>,
     /// As many lines there were more.
@@ -57,7 +57,7 @@ impl Difference {
             self.left_out += 1;
             return;
         }
-        match Line::parse(text) {
+        match PackageChange::parse(text) {
             None => self.unread.push(harmless::text(text, Colours::Dropped)),
             Some(line) => match (line.from.is_empty(), line.to.is_empty()) {
                 (true, false) => self.added.push(line),

@@ -5,11 +5,11 @@
 pub struct NextBoot {
     /// The kernel's versions, before and after, if they are known and differ.
     versions: Option<(String, String)>,
-    parts: Vec<Part>,
+    parts: Vec<BootPart>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Part {
+enum BootPart {
     Kernel,
     Modules,
     Initrd,
@@ -23,7 +23,7 @@ impl NextBoot {
     pub fn parse(text: &str) -> Option<Self> {
         let mut words = text.split_whitespace();
         let (from, to) = (words.next()?, words.next()?);
-        let parts: Vec<Part> = words.filter_map(Part::named).collect();
+        let parts: Vec<BootPart> = words.filter_map(BootPart::named).collect();
         let is_version = |text: &str| {
             let plain = |c: char| c.is_ascii_alphanumeric() || "._+~-".contains(c);
             text != "-" && text.len() < 80 && text.chars().all(plain)
@@ -41,18 +41,18 @@ impl NextBoot {
         let has = |part| self.parts.contains(&part);
         let (mut names, mut are_many, mut versions) = (Vec::new(), false, String::new());
         // A kernel brings its modules along, and both of them an initrd.
-        if has(Part::Kernel) {
+        if has(BootPart::Kernel) {
             names.push("the kernel");
-        } else if has(Part::Modules) {
+        } else if has(BootPart::Modules) {
             names.push("the kernel's modules");
             are_many = true;
-        } else if has(Part::Initrd) {
+        } else if has(BootPart::Initrd) {
             names.push("the initrd");
         }
-        if let (Some((from, to)), true) = (&self.versions, has(Part::Kernel) || has(Part::Modules)) {
+        if let (Some((from, to)), true) = (&self.versions, has(BootPart::Kernel) || has(BootPart::Modules)) {
             versions = format!(" ({from} → {to})");
         }
-        if has(Part::Parameters) {
+        if has(BootPart::Parameters) {
             names.push("the kernel's parameters");
             are_many = true;
         }
@@ -74,7 +74,7 @@ impl NextBoot {
     }
 }
 
-impl Part {
+impl BootPart {
     fn named(name: &str) -> Option<Self> {
         Some(match name {
             "kernel" => Self::Kernel,

@@ -3,7 +3,7 @@
 use console::Style;
 
 use super::Difference;
-use super::line::Line;
+use super::line::PackageChange;
 use crate::table;
 
 /// Columns are not made wider than this for the sake of a few long names.
@@ -40,8 +40,8 @@ impl Difference {
     }
 }
 
-fn rows(group: &[Line]) -> Vec<String> {
-    let row = |line: &Line| {
+fn rows(group: &[PackageChange]) -> Vec<String> {
+    let row = |line: &PackageChange| {
         let bytes = line.bytes.map(|bytes| signed(bytes, 2));
         [line.name.clone(), versions(line), bytes.unwrap_or_default()]
     };
@@ -51,7 +51,7 @@ fn rows(group: &[Line]) -> Vec<String> {
 }
 
 /// The two colours that are plain to see on light and on dark ground.
-fn versions(line: &Line) -> String {
+fn versions(line: &PackageChange) -> String {
     let in_colour = |versions: &[String], style: Style| {
         let style = style.force_styling(true);
         style.apply_to(versions.join(", ")).to_string()

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use mutatis::Session;
 
-use super::{Target, targets};
+use super::{FuzzTarget, targets};
 use crate::{nix_text, output};
 
 /// As many mutations of each, where nobody has named a time: the same ones each time.
@@ -32,7 +32,7 @@ fn number(name: &str) -> Option<u64> {
     std::env::var(name).ok().map(|text| text.parse().unwrap())
 }
 
-fn is_bad(target: &Target, bytes: &[u8]) -> bool {
+fn is_bad(target: &FuzzTarget, bytes: &[u8]) -> bool {
     nix_text::caught(|| (target.read)(bytes)).is_none()
 }
 
@@ -87,7 +87,7 @@ fn mutate(session: &mut Session, examples: &[&[u8]], bytes: &mut Vec<u8>) {
 }
 
 /// A smaller input that is bad as well.
-fn shrunk(target: &Target, mut bad: Vec<u8>) -> Vec<u8> {
+fn shrunk(target: &FuzzTarget, mut bad: Vec<u8>) -> Vec<u8> {
     let mut session = Session::new().seed(1);
     for _ in 0..SHRINKING {
         let mut smaller = bad.clone();
@@ -101,7 +101,7 @@ fn shrunk(target: &Target, mut bad: Vec<u8>) -> Vec<u8> {
 }
 
 /// How many were tried.
-fn run(target: &Target, seed: u64, time: Option<Duration>) -> usize {
+fn run(target: &FuzzTarget, seed: u64, time: Option<Duration>) -> usize {
     let mut session = Session::new().seed(seed);
     let limit = Limit {
         began: Instant::now(),
@@ -158,7 +158,7 @@ fn nothing_that_is_read_is_a_crash_or_breaks_what_is_said_of_it() {
 
 #[test]
 fn what_is_wrong_is_found_and_made_small() {
-    let target = Target {
+    let target = FuzzTarget {
         name: "wrong",
         files: &[],
         examples: &[b"some words with a number 12"],
@@ -196,8 +196,8 @@ fn everybody_who_reads_is_a_target() {
         "run/reach.rs",
         "builder/conversation.rs",
         "builder/conversation/events.rs",
+        "remote/channel.rs",
         "remote/relay/stdio.rs",
-        "builder/request.rs",
         "builder/lock.rs",
         "builder/sources.rs",
         "sources/guard.rs",

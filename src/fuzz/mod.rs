@@ -7,19 +7,21 @@
 use crate::harmless::{self, Colours};
 use crate::host::Place;
 use crate::nix_settings::NixSettings;
+use crate::own_nix::search_path::SearchPath;
 use crate::process::quote::shell_word;
 use crate::sources::literals::Literals;
-use crate::sources::search_path::SearchPath;
 use crate::store_path::StorePath;
 use crate::surroundings::Surroundings;
-use crate::{activation, builder, candidates, difference, generations, process, progress, settings, sources, ssh};
+use crate::{
+    activation, builder, candidates, difference, generations, process, progress, remote, settings, sources, ssh,
+};
 
 #[cfg(test)]
 mod driver;
 
 /// Somebody who reads.
 #[derive(Debug, Clone, Copy)]
-pub struct Target {
+pub struct FuzzTarget {
     /// What it reads, in a word or two.
     pub name: &'static str,
     /// The files in which it does, below `src/`.
@@ -32,7 +34,7 @@ pub struct Target {
 
 /// All of them: those of each room, and those that need no door.
 #[must_use]
-pub fn targets() -> Vec<Target> {
+pub fn targets() -> Vec<FuzzTarget> {
     [
         &OPEN[..],
         candidates::fuzz::TARGETS,
@@ -43,6 +45,7 @@ pub fn targets() -> Vec<Target> {
         builder::fuzz::TARGETS,
         settings::fuzz::TARGETS,
         sources::fuzz::TARGETS,
+        remote::channel::fuzz::TARGETS,
         ssh::fuzz::TARGETS,
         activation::fuzz::TARGETS,
     ]
@@ -69,8 +72,8 @@ const HOSTS: &[&[u8]] = &[
     b"a b",
 ];
 
-const OPEN: [Target; 7] = [
-    Target {
+const OPEN: [FuzzTarget; 7] = [
+    FuzzTarget {
         name: "store paths",
         files: &["store_path.rs"],
         examples: &[
@@ -86,9 +89,9 @@ const OPEN: [Target; 7] = [
             }
         },
     },
-    Target {
+    FuzzTarget {
         name: "hosts",
-        files: &["host.rs"],
+        files: &["host.rs", "host/place.rs"],
         examples: HOSTS,
         read: |bytes| {
             if let Ok(Place::There(host)) = Place::parse(&text(bytes), "own") {
@@ -100,7 +103,7 @@ const OPEN: [Target; 7] = [
             }
         },
     },
-    Target {
+    FuzzTarget {
         name: "text for a terminal",
         files: &["harmless.rs"],
         examples: &[
@@ -118,7 +121,7 @@ const OPEN: [Target; 7] = [
             assert!(kept.len() <= whole.len() + 4, "{kept:?}");
         },
     },
-    Target {
+    FuzzTarget {
         name: "nix.conf",
         files: &["nix_settings.rs"],
         examples: &[
@@ -133,9 +136,9 @@ const OPEN: [Target; 7] = [
             assert!(sent.len() <= 2 * whole.len() + 1000);
         },
     },
-    Target {
+    FuzzTarget {
         name: "search paths",
-        files: &["sources/search_path.rs"],
+        files: &["own_nix/search_path.rs"],
         examples: &[
             b"nixpkgs=/nonexistent:/nonexistent/channels:nixos-config=/nonexistent/configuration.nix",
             b"nixpkgs=https://h/x.tar.gz:a=channel:x:b=flake:y",
@@ -151,7 +154,7 @@ const OPEN: [Target; 7] = [
             }
         },
     },
-    Target {
+    FuzzTarget {
         name: "shell words",
         files: &["process/quote.rs", "edit.rs"],
         examples: &[b"-p 2222 -o 'ProxyCommand=a b' \"x\\\"y\"", b"it's # not"],
@@ -161,7 +164,7 @@ const OPEN: [Target; 7] = [
             assert_eq!(shlex::split(&text(&word)), Some(vec![whole]));
         },
     },
-    Target {
+    FuzzTarget {
         name: "Nix files",
         files: &[
             "nix_text/mod.rs",

@@ -4,9 +4,9 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::symlink;
 
 use super::links;
-use crate::fuzz::Target;
+use crate::fuzz::FuzzTarget;
 
-pub(crate) const TARGETS: &[Target] = &[Target {
+pub const TARGETS: &[FuzzTarget] = &[FuzzTarget {
     name: "generations",
     files: &["generations/mod.rs", "generations/listing.rs"],
     examples: &[

@@ -7,7 +7,7 @@ use std::thread;
 
 use anyhow::{Result, anyhow};
 
-use super::{Generation, Link, links, read, reviser};
+use super::{Generation, GenerationLink, links, read, reviser};
 use crate::failure::Failure;
 use crate::process::Invocation;
 use crate::process::signals::Signals;
@@ -38,12 +38,12 @@ pub fn list(profile: &Path, signals: &Signals) -> Result<Vec<Generation>> {
 
 /// Where the program of a generation really is. Most generations share one: it is another only where nixpkgs or the
 /// configuration's revision is.
-fn real_reviser(link: &Link) -> Option<PathBuf> {
+fn real_reviser(link: &GenerationLink) -> Option<PathBuf> {
     fs::canonicalize(reviser(link)?).ok()
 }
 
 /// Each program is asked once, however many generations have it: a process for each took two minutes for 4,000.
-fn revisions(links: &[Link], programs: &[Option<PathBuf>], signals: &Signals) -> Result<Revisions> {
+fn revisions(links: &[GenerationLink], programs: &[Option<PathBuf>], signals: &Signals) -> Result<Revisions> {
     let known = links.iter().zip(programs);
     let known = known.filter_map(|(link, program)| Some((program.clone()?, reviser(link)?)));
     // Asked by the name that it has in a generation.

@@ -1,7 +1,7 @@
 //! The generations of a profile, as they can be read without Nix.
 
 #[cfg(any(test, fuzzing))]
-pub(crate) mod fuzz;
+pub mod fuzz;
 mod listing;
 mod table;
 
@@ -21,6 +21,7 @@ pub use table::table;
 /// One generation, by nixos-rebuild's names. What cannot be read is `Unknown` or nothing.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
+#[allow(clippy::struct_field_names, reason = "the names are those of nixos-rebuild's JSON")]
 pub struct Generation {
     /// Its number.
     pub generation: u64,
@@ -43,7 +44,7 @@ const UNKNOWN: &str = "Unknown";
 
 /// Where a generation is.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Link {
+pub struct GenerationLink {
     /// Its number.
     pub number: u64,
     /// The link in the profile's directory.
@@ -57,18 +58,18 @@ pub struct Link {
 ///
 /// # Errors
 /// When there is no such profile.
-pub fn links(profile: &Path) -> io::Result<Vec<Link>> {
+pub fn links(profile: &Path) -> io::Result<Vec<GenerationLink>> {
     let current = fs::read_link(profile)?;
     let (Some(directory), Some(name)) = (profile.parent(), profile.file_name()) else {
         return Ok(Vec::new());
     };
     let prefix = format!("{}-", name.to_string_lossy());
-    let mut links: Vec<Link> = fs::read_dir(directory)?
+    let mut links: Vec<GenerationLink> = fs::read_dir(directory)?
         .flatten()
         .filter_map(|entry| {
             let name = entry.file_name();
             let number = name.to_str()?.strip_prefix(&prefix)?.strip_suffix("-link")?;
-            Some(Link {
+            Some(GenerationLink {
                 number: number.parse().ok()?,
                 is_current: current.file_name() == Some(&name),
                 path: entry.path(),
@@ -81,7 +82,7 @@ pub fn links(profile: &Path) -> io::Result<Vec<Link>> {
 
 /// Reads one generation. `revision` is what its `nixos-version --configuration-revision` printed, if it could.
 #[must_use]
-pub fn read(link: &Link, revision: Option<String>) -> Generation {
+pub fn read(link: &GenerationLink, revision: Option<String>) -> Generation {
     let system = &link.path;
     let text = |name: &str| {
         let text = fs::read_to_string(system.join(name)).ok()?;
@@ -103,7 +104,7 @@ pub fn read(link: &Link, revision: Option<String>) -> Generation {
 
 /// The program of a generation that knows its revision, if it has one.
 #[must_use]
-pub fn reviser(link: &Link) -> Option<PathBuf> {
+pub fn reviser(link: &GenerationLink) -> Option<PathBuf> {
     let program = link.path.join("sw/bin/nixos-version");
     program.exists().then_some(program)
 }

@@ -62,7 +62,7 @@ fn parsed<T: Send>(text: &str, look: impl FnOnce(&Parse<Root>) -> T + Send) -> O
 }
 
 /// What this gives, or nothing if it panics, of which nothing is said.
-pub(crate) fn caught<T>(read: impl FnOnce() -> T) -> Option<T> {
+pub fn caught<T>(read: impl FnOnce() -> T) -> Option<T> {
     hush();
     let before = IS_READING.replace(true);
     let result = panic::catch_unwind(AssertUnwindSafe(read));

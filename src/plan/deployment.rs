@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use super::product::check_name;
-use super::{Configuration, Facts, IfUnreachable, Kind, NixFlags, Product, Subject, named, profile};
+use super::{Configuration, Facts, IfUnreachable, Installable, NixFlags, Product, ProductKind, named, profile};
 use crate::cli::{Arguments, Verb};
 use crate::failure::Failure;
 use crate::host::{Host, Place};
@@ -81,12 +81,12 @@ pub enum Outcome {
     /// An image is to be chosen first: say which there are.
     ListImages,
     /// The steps of an activation.
-    Activate(Activation),
+    Activate(ActivationPlan),
 }
 
 /// The steps of an activation.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Activation {
+pub struct ActivationPlan {
     /// Whether the profile gets a new generation, or goes back one, first.
     pub sets_profile: bool,
     /// The word for `switch-to-configuration`.
@@ -206,14 +206,14 @@ fn origin(arguments: &Arguments, settings: &Settings, facts: &Facts, target: &Pl
 
 fn product(arguments: &Arguments) -> Result<Product, Failure> {
     let kind = match arguments.verb {
-        Verb::BuildVm => Kind::Vm,
-        Verb::BuildVmWithBootloader => Kind::VmWithBootLoader,
+        Verb::BuildVm => ProductKind::Vm,
+        Verb::BuildVmWithBootloader => ProductKind::VmWithBootLoader,
         Verb::BuildImage => {
             let variant = arguments.verbs.image_variant.clone().unwrap_or_default();
             if !variant.is_empty() {
                 check_name("--image-variant", &variant)?;
             }
-            Kind::Image(variant)
+            ProductKind::Image(variant)
         }
         // The specialisations of a system are in it.
         _ => return Ok(Product::SYSTEM),
@@ -267,7 +267,7 @@ fn outcome(arguments: &Arguments, facts: &Facts) -> Result<Outcome, Failure> {
             .with_remedy("leave --specialisation out, and choose it at the next boot"));
         }
     }
-    Ok(Outcome::Activate(Activation {
+    Ok(Outcome::Activate(ActivationPlan {
         sets_profile,
         action,
         specialisation,
@@ -380,7 +380,7 @@ fn upgrade(
 impl Making {
     /// What is built, as Nix's commands take it.
     #[must_use]
-    pub fn subject(&self) -> Subject<'_> {
+    pub fn subject(&self) -> Installable<'_> {
         self.configuration.subject(&self.product.attribute())
     }
 }
@@ -394,7 +394,7 @@ impl Outcome {
 
     /// Whether the target's system is changed, or asked to say what would change.
     #[must_use]
-    pub fn activation(&self) -> Option<&Activation> {
+    pub fn activation(&self) -> Option<&ActivationPlan> {
         match self {
             Self::Activate(activation) => Some(activation),
             _ => None,

@@ -19,9 +19,9 @@ use crate::failure::Failure;
 use crate::host::{OwnNames, Place};
 use crate::settings::Settings;
 
-pub use configuration::{Configuration, FILE, Flake, Found, Subject};
-pub use deployment::{Activation, Channels, Deployment, Making, Origin, Outcome};
-pub use product::{Kind, Product};
+pub use configuration::{Configuration, FILE, Flake, Found, Installable};
+pub use deployment::{ActivationPlan, Channels, Deployment, Making, Origin, Outcome};
+pub use product::{Product, ProductKind};
 pub use steps::{Deed, Leg, Step};
 pub use unreachable::IfUnreachable;
 
@@ -131,30 +131,37 @@ impl Plan {
     /// What the command line asks for cannot be done: refused here, before anything is changed or even begun.
     pub fn new(arguments: &Arguments, settings: &Settings, facts: &Facts) -> Result<Self, Failure> {
         let mut warnings = [settings.warnings().to_vec(), deprecated(arguments), detours(&facts.own)].concat();
-        let task = match arguments.verb {
-            _ if arguments.settings.show_settings => Task::ShowSettings {
+        let task = Task::of(arguments, settings, facts, &mut warnings)?;
+        warnings.extend(task.configuration().and_then(|it| it.useless(&arguments.flake)));
+        warnings.extend(useless(arguments));
+        Ok(Self { task, warnings })
+    }
+}
+
+impl Task {
+    fn of(
+        arguments: &Arguments,
+        settings: &Settings,
+        facts: &Facts,
+        warnings: &mut Vec<String>,
+    ) -> Result<Self, Failure> {
+        Ok(match arguments.verb {
+            _ if arguments.settings.show_settings => Self::ShowSettings {
                 settings: settings.clone(),
                 json: arguments.verbs.json,
             },
-            Verb::Help => Task::Manual,
+            Verb::Help => Self::Manual,
             Verb::ListGenerations => {
                 stays_here(arguments, facts, "on it: ssh HOST rebuild list-generations")?;
-                Task::ListGenerations {
+                Self::ListGenerations {
                     profile: profile(&arguments.activation.profile_name)?,
                     json: arguments.verbs.json,
                 }
             }
             Verb::Edit => {
                 stays_here(arguments, facts, "leave it out: what is edited is here")?;
-                if let ConfigurationFlags { file: Some(_), .. } | ConfigurationFlags { attr: Some(_), .. } =
-                    arguments.configuration
-                {
-                    return Err(
-                        Failure::usage("edit opens a flake, or what NIXOS_CONFIG or <nixos-config> names")
-                            .with_remedy("leave --file and --attr out, or open the file itself"),
-                    );
-                }
-                Task::Edit(reading(arguments, settings, facts)?)
+                names_no_file(arguments)?;
+                Self::Edit(reading(arguments, settings, facts)?)
             }
             Verb::Repl => {
                 stays_here(arguments, facts, "leave it out: 'nix repl' evaluates here")?;
@@ -162,29 +169,10 @@ impl Plan {
                 if Place::read(evaluator, &facts.own)?.host().is_some() {
                     warnings.push(format!("'nix repl' evaluates on this machine, not on {evaluator}"));
                 }
-                Task::Repl(reading(arguments, settings, facts)?)
+                Self::Repl(reading(arguments, settings, facts)?)
             }
-            _ => Task::Deploy(Box::new(Deployment::new(arguments, settings, facts, &mut warnings)?)),
-        };
-        warnings.extend(task.configuration().and_then(|it| it.useless(&arguments.flake)));
-        let shows_nothing = matches!(
-            arguments.verb,
-            Verb::DryBuild | Verb::Edit | Verb::ListGenerations | Verb::Repl
-        );
-        if arguments.activation.diff && shows_nothing {
-            warnings.push("--diff: nothing is built, so there is nothing to compare".to_owned());
-        }
-        let no_system = matches!(
-            arguments.verb,
-            Verb::BuildVm | Verb::BuildVmWithBootloader | Verb::BuildImage
-        );
-        if arguments.activation.diff && no_system {
-            warnings.push("--diff: what is built is no system to be compared with this one".to_owned());
-        }
-        if arguments.activation.ask && !deployment::changes_the_system(arguments.verb) {
-            warnings.push("--ask: nothing is changed, so there is no question".to_owned());
-        }
-        Ok(Self { task, warnings })
+            _ => Self::Deploy(Box::new(Deployment::new(arguments, settings, facts, warnings)?)),
+        })
     }
 }
 
@@ -229,6 +217,45 @@ fn deprecated(arguments: &Arguments) -> Vec<String> {
     ];
     let given = names.into_iter().filter(|(given, _)| *given);
     given.map(|(_, text)| text.to_owned()).collect()
+}
+
+/// Flags that mean nothing with this verb.
+fn useless(arguments: &Arguments) -> Vec<String> {
+    let shows_nothing = matches!(
+        arguments.verb,
+        Verb::DryBuild | Verb::Edit | Verb::ListGenerations | Verb::Repl
+    );
+    let no_system = matches!(
+        arguments.verb,
+        Verb::BuildVm | Verb::BuildVmWithBootloader | Verb::BuildImage
+    );
+    let flags = [
+        (
+            arguments.activation.diff && shows_nothing,
+            "--diff: nothing is built, so there is nothing to compare",
+        ),
+        (
+            arguments.activation.diff && no_system,
+            "--diff: what is built is no system to be compared with this one",
+        ),
+        (
+            arguments.activation.ask && !deployment::changes_the_system(arguments.verb),
+            "--ask: nothing is changed, so there is no question",
+        ),
+    ];
+    let useless = flags.into_iter().filter(|(is_useless, _)| *is_useless);
+    useless.map(|(_, text)| text.to_owned()).collect()
+}
+
+/// What is edited is named by a flake, a variable or the search path.
+fn names_no_file(arguments: &Arguments) -> Result<(), Failure> {
+    if arguments.configuration.file.is_none() && arguments.configuration.attr.is_none() {
+        return Ok(());
+    }
+    Err(
+        Failure::usage("edit opens a flake, or what NIXOS_CONFIG or <nixos-config> names")
+            .with_remedy("leave --file and --attr out, or open the file itself"),
+    )
 }
 
 /// An evaluator may be named all the same: it is in many an alias.

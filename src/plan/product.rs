@@ -6,7 +6,7 @@ use crate::failure::Failure;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Product {
     /// Which of the configuration's results.
-    pub kind: Kind,
+    pub kind: ProductKind,
     /// That of a specialisation, and not of the configuration itself (nixpkgs#558909); only what is no system has one,
     /// for a system comes with its specialisations.
     pub specialisation: Option<String>,
@@ -14,7 +14,7 @@ pub struct Product {
 
 /// Which of a configuration's results.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Kind {
+pub enum ProductKind {
     /// The whole system.
     System,
     /// A script that starts a virtual machine.
@@ -28,7 +28,7 @@ pub enum Kind {
 impl Product {
     /// The system.
     pub const SYSTEM: Self = Self {
-        kind: Kind::System,
+        kind: ProductKind::System,
         specialisation: None,
     };
 
@@ -36,10 +36,10 @@ impl Product {
     #[must_use]
     pub fn attribute(&self) -> String {
         match &self.kind {
-            Kind::System => self.build("toplevel"),
-            Kind::Vm => self.build("vm"),
-            Kind::VmWithBootLoader => self.build("vmWithBootLoader"),
-            Kind::Image(variant) => format!("{}.{}", self.images(), attribute_name(variant)),
+            ProductKind::System => self.build("toplevel"),
+            ProductKind::Vm => self.build("vm"),
+            ProductKind::VmWithBootLoader => self.build("vmWithBootLoader"),
+            ProductKind::Image(variant) => format!("{}.{}", self.images(), attribute_name(variant)),
         }
     }
 
@@ -89,18 +89,21 @@ mod tests {
             let specialisation = specialisation.map(str::to_owned);
             Product { kind, specialisation }.attribute()
         };
-        let image = |name: &str| Kind::Image(name.to_owned());
+        let image = |name: &str| ProductKind::Image(name.to_owned());
         for (seen, expected) in [
-            (of(Kind::System, None), "config.system.build.toplevel"),
-            (of(Kind::Vm, None), "config.system.build.vm"),
-            (of(Kind::VmWithBootLoader, None), "config.system.build.vmWithBootLoader"),
+            (of(ProductKind::System, None), "config.system.build.toplevel"),
+            (of(ProductKind::Vm, None), "config.system.build.vm"),
+            (
+                of(ProductKind::VmWithBootLoader, None),
+                "config.system.build.vmWithBootLoader",
+            ),
             (
                 of(image("iso-installer"), None),
                 "config.system.build.images.iso-installer",
             ),
             (of(image("2.5 inch"), None), "config.system.build.images.\"2.5 inch\""),
             (
-                of(Kind::Vm, Some("on.the.go")),
+                of(ProductKind::Vm, Some("on.the.go")),
                 "config.specialisation.\"on.the.go\".configuration.system.build.vm",
             ),
         ] {

@@ -4,7 +4,7 @@
 //! Where a machine turns out to be unreachable, or unable to evaluate, the rest of the list is made anew for another
 //! [`Making`].
 
-use super::{Channels, Deployment, Kind, Making, Origin, Outcome};
+use super::{Channels, Deployment, Making, Origin, Outcome, ProductKind};
 use crate::host::Place;
 
 /// One step.
@@ -79,9 +79,9 @@ impl Deployment {
                     deed: Deed::Have,
                     to,
                 }));
-                steps.extend(self.steps_after(&Kind::System));
+                steps.extend(self.steps_after(&ProductKind::System));
             }
-            Origin::PreviousGeneration => steps.extend(self.steps_after(&Kind::System)),
+            Origin::PreviousGeneration => steps.extend(self.steps_after(&ProductKind::System)),
         }
         steps
     }
@@ -89,7 +89,7 @@ impl Deployment {
     /// What is left to do, from the choice of an image on, when the system is made so.
     #[must_use]
     pub fn steps_of(&self, making: &Making) -> Vec<Step> {
-        let is_image = matches!(making.product.kind, Kind::Image(_));
+        let is_image = matches!(making.product.kind, ProductKind::Image(_));
         let mut steps = Vec::from_iter(is_image.then_some(Step::ChooseImage));
         steps.extend(self.steps_of_work(making));
         steps
@@ -125,8 +125,8 @@ impl Deployment {
     }
 
     /// What becomes of the system when it is there.
-    fn steps_after(&self, kind: &Kind) -> Vec<Step> {
-        let is_system = *kind == Kind::System;
+    fn steps_after(&self, kind: &ProductKind) -> Vec<Step> {
+        let is_system = *kind == ProductKind::System;
         let last = match &self.outcome {
             Outcome::DryBuild => return Vec::new(),
             Outcome::Link | Outcome::ListImages => Step::Link,

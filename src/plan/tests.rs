@@ -2,7 +2,7 @@ mod settings;
 
 use super::*;
 use crate::host::{Host, OwnNames, Place};
-use crate::settings::tests::Places;
+use crate::settings::tests::WrittenPlaces;
 use crate::vocabulary::{Elevation, Fallback, Rights};
 use clap::Parser;
 
@@ -30,7 +30,7 @@ fn plan_with(line: &str, facts: &Facts) -> Result<Plan, Failure> {
 fn plan_among(line: &str, user: &str, facts: &Facts) -> Result<Plan, Failure> {
     let words = line.split(' ').map(|word| if word == "''" { "" } else { word });
     let arguments = Arguments::try_parse_from(std::iter::once("rebuild").chain(words)).unwrap();
-    let places = Places {
+    let places = WrittenPlaces {
         system: "",
         user,
         environment: &[],
@@ -116,7 +116,7 @@ fn each_host_is_logged_in_to_once() {
 #[test]
 fn what_becomes_of_the_result() {
     let activation = |sets_profile, action| {
-        Outcome::Activate(Activation {
+        Outcome::Activate(ActivationPlan {
             sets_profile,
             action,
             specialisation: None,

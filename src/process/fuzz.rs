@@ -1,9 +1,9 @@
 //! Lines of other processes, for `crate::fuzz`.
 
 use super::lines::Lines;
-use crate::fuzz::Target;
+use crate::fuzz::FuzzTarget;
 
-pub(crate) const TARGETS: &[Target] = &[Target {
+pub const TARGETS: &[FuzzTarget] = &[FuzzTarget {
     name: "lines of other processes",
     files: &["process/lines.rs"],
     examples: &[b"@rebuild hello /nix x\r\n\n@nix {}\nend", b"\xff\0\n"],

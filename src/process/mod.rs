@@ -4,7 +4,7 @@
 
 pub mod companion;
 #[cfg(any(test, fuzzing))]
-pub(crate) mod fuzz;
+pub mod fuzz;
 mod interactive;
 pub mod lines;
 pub mod quote;

@@ -4,9 +4,9 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 
 /// Room for so many bytes on the way from one thread to another: who has more to send waits.
 #[derive(Clone)]
-pub struct Room(Arc<Shared>);
+pub struct Room(Arc<Space>);
 
-struct Shared {
+struct Space {
     size: usize,
     free: Mutex<usize>,
     more: Condvar,
@@ -22,7 +22,7 @@ impl Room {
     /// For so many bytes.
     #[must_use]
     pub fn new(size: usize) -> Self {
-        Self(Arc::new(Shared {
+        Self(Arc::new(Space {
             size,
             free: Mutex::new(size),
             more: Condvar::new(),

@@ -39,6 +39,7 @@ impl Hearer {
 #[derive(Default)]
 struct State {
     first: Option<i32>,
+    has_come_again: bool,
     /// Of several at once, each by a number of its own.
     hearers: BTreeMap<u64, Hearer>,
     next: u64,
@@ -79,6 +80,12 @@ impl Signals {
             Some(signal) => Err(Interrupted { signal }),
             None => Ok(()),
         }
+    }
+
+    /// Whether more than one has come: whoever sends a second one is impatient.
+    #[must_use]
+    pub fn have_come_again(&self) -> bool {
+        self.locked().has_come_again
     }
 
     /// From now on until the guard is dropped, signals are passed on to this child process; one that came while it was
@@ -124,6 +131,7 @@ impl State {
     }
 
     fn hear(&mut self, number: i32) {
+        self.has_come_again = self.first.is_some();
         self.first.get_or_insert(number);
         self.hearers.values().for_each(|hearer| hearer.tell(number));
     }
@@ -172,6 +180,10 @@ mod tests {
         signals.locked().hear(SIGTERM);
         assert_eq!(children.each_mut().map(ended_by), [Some(SIGTERM); 2]);
         assert_eq!([first.1.try_recv(), second.1.try_recv()], [Ok(SIGTERM); 2]);
+        assert_eq!(signals.check().unwrap_err().signal, SIGTERM);
+        assert!(!signals.have_come_again());
+        signals.locked().hear(SIGINT);
+        assert!(signals.have_come_again());
         assert_eq!(signals.check().unwrap_err().signal, SIGTERM);
         drop((guards, passed_on));
         assert!(signals.locked().hearers.is_empty());

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Instant;
 
+use super::builder::Builder;
 use super::nix_log::{Activity, LogLine, News};
 use crate::harmless::{self, Colours};
 use crate::host::Host;
@@ -23,46 +24,6 @@ const MOST_KNOWN: usize = 20_000;
 
 /// The longest that a derivation's path, a phase or a machine's address is. What is longer is none.
 const LONGEST_NAME: usize = 512;
-
-/// Where builds run that Nix says nothing else of.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Builder {
-    /// The machine, by ssh's name of it; this one if there is none.
-    pub host: Option<String>,
-    /// Whether it emulates the CPU that is built for.
-    pub emulates: bool,
-}
-
-impl Builder {
-    /// Another machine, of this system of its own, that builds for `wanted`.
-    #[must_use]
-    pub fn there(host: &str, own: &str, wanted: &str) -> Self {
-        Self {
-            host: Some(host.to_owned()),
-            emulates: is_foreign(own, wanted),
-        }
-    }
-
-    /// This machine.
-    #[must_use]
-    pub fn here(own: &str, wanted: &str) -> Self {
-        Self {
-            host: None,
-            emulates: is_foreign(own, wanted),
-        }
-    }
-}
-
-/// Whether a machine has to emulate a CPU to build for a system.
-fn is_foreign(own: &str, wanted: &str) -> bool {
-    let cpu = |system: &str| match system.split('-').next().unwrap_or(system) {
-        // Their CPUs' own modes.
-        "i486" | "i586" | "i686" | "x86" => "x86_64".to_owned(),
-        "armv6l" | "armv7l" | "arm" => "aarch64".to_owned(),
-        other => other.to_owned(),
-    };
-    cpu(own) != cpu(wanted)
-}
 
 /// A build that runs.
 pub(super) struct Build {
@@ -436,18 +397,5 @@ mod tests {
         let builds = with_log(on("builder", true), "ssh-ng://me@third?ssh-key=/k", 0);
         let build = builds.get(1).unwrap();
         assert_eq!((build.host.as_deref(), build.is_emulated), (Some("third"), false));
-    }
-
-    #[test]
-    fn what_is_emulated() {
-        for (own, wanted, expected) in [
-            ("x86_64-linux", "aarch64-linux", true),
-            ("x86_64-linux", "x86_64-linux", false),
-            ("x86_64-linux", "i686-linux", false),
-            ("aarch64-linux", "armv7l-linux", false),
-            ("x86_64-linux", "armv7l-linux", true),
-        ] {
-            assert_eq!(Builder::there("b", own, wanted).emulates, expected, "{own} {wanted}");
-        }
     }
 }

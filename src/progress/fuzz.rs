@@ -1,9 +1,9 @@
 //! Nix's log, for `crate::fuzz`.
 
 use super::nix_log::LogLine;
-use crate::fuzz::{Target, text};
+use crate::fuzz::{FuzzTarget, text};
 
-pub(crate) const TARGETS: &[Target] = &[Target {
+pub const TARGETS: &[FuzzTarget] = &[FuzzTarget {
     name: "Nix's log",
     files: &["progress/nix_log.rs"],
     examples: &[

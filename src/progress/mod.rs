@@ -1,11 +1,13 @@
 //! What the user sees while a run goes on: a consumer of events. Whoever makes the events does not know what becomes of
 //! them, or whether there is a terminal at all.
 
+mod amount;
 mod amounts;
+mod builder;
 mod builds;
 mod echo;
 #[cfg(any(test, fuzzing))]
-pub(crate) mod fuzz;
+pub mod fuzz;
 mod layout;
 pub mod nix_log;
 pub mod plain;
@@ -21,9 +23,8 @@ use std::io::IsTerminal;
 use std::sync::Arc;
 use std::time::Instant;
 
-use crate::cli::Arguments;
-use crate::sources::archive::Amount;
-pub use builds::Builder;
+pub use amount::{Amount, Counter};
+pub use builder::Builder;
 use nix_log::LogLine;
 
 /// Something that happened.
@@ -157,21 +158,6 @@ pub struct Verbosity {
     pub plain: bool,
 }
 
-impl Verbosity {
-    /// What the user asked for. Of Nix's log formats, `raw` means plain lines and all others the live display; those
-    /// that end in `-with-logs` mean the logs of builds as well.
-    #[must_use]
-    pub fn of(arguments: &Arguments) -> Self {
-        let format = arguments.common.log_format.as_deref().unwrap_or_default();
-        let logs = arguments.build.print_build_logs || format.ends_with("-with-logs");
-        Self {
-            level: i16::from(arguments.common.verbose) - i16::from(arguments.common.quiet),
-            build_logs: logs && !arguments.build.no_build_output,
-            plain: format.starts_with("raw"),
-        }
-    }
-}
-
 /// The reporter whose observer fits standard error: a live display on a terminal, otherwise plain lines.
 #[must_use]
 pub fn reporter(verbosity: Verbosity) -> Reporter {
@@ -182,26 +168,5 @@ pub fn reporter(verbosity: Verbosity) -> Reporter {
         Reporter::new(terminal::Terminal::new(verbosity))
     } else {
         Reporter::new(plain::Plain::new(verbosity))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use clap::Parser;
-
-    #[test]
-    fn a_log_format_says_how_it_is_shown() {
-        let seen = |line: &str| {
-            let words = std::iter::once("rebuild").chain(line.split(' '));
-            let Verbosity { build_logs, plain, .. } = Verbosity::of(&Arguments::parse_from(words));
-            (build_logs, plain)
-        };
-        assert_eq!(seen("build"), (false, false));
-        assert_eq!(seen("build --log-format raw"), (false, true));
-        assert_eq!(seen("build --log-format=raw-with-logs"), (true, true));
-        assert_eq!(seen("build --log-format bar-with-logs"), (true, false));
-        assert_eq!(seen("build -L"), (true, false));
-        assert_eq!(seen("build -L -Q"), (false, false));
     }
 }

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::watch::Line;
+use super::watch::PrintedLine;
 use super::watches::Watches;
 use super::{Event, Observer, Verbosity};
 use crate::harmless::{self, Colours};
@@ -51,7 +51,7 @@ impl Observer for Plain {
     }
 }
 
-impl Line {
+impl PrintedLine {
     /// Without colours.
     pub(super) fn plain(&self) -> String {
         match self {

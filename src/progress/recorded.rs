@@ -29,19 +29,19 @@ const LIX: &str = include_str!("../../tests/fixtures/nix-logs/written-by-hand-li
 
 /// What was printed, the live line at each moment at which it was another, and the last line.
 #[derive(Debug)]
-struct Seen {
+struct Shown {
     lines: Vec<String>,
     states: Vec<String>,
     summary: String,
 }
 
 /// Ten lines of the log come each second.
-fn play(log: &str, phase: Phase, verbosity: Verbosity) -> Seen {
+fn play(log: &str, phase: Phase, verbosity: Verbosity) -> Shown {
     let start = Instant::now();
     let mut now = start;
     let mut watch = Watch::new(verbosity, false, start);
     watch.see(Event::Phase(phase), now);
-    let mut seen = Seen {
+    let mut seen = Shown {
         lines: Vec::new(),
         states: Vec::new(),
         summary: String::new(),
@@ -50,7 +50,7 @@ fn play(log: &str, phase: Phase, verbosity: Verbosity) -> Seen {
         now += Duration::from_millis(100);
         let Some(line) = LogLine::parse(line) else { continue };
         let lines = watch.see(Event::Nix(line), now);
-        seen.lines.extend(lines.iter().map(super::watch::Line::plain));
+        seen.lines.extend(lines.iter().map(super::watch::PrintedLine::plain));
         watch.tick(now);
         let state = watch.status(now);
         if seen.states.last() != Some(&state) {
@@ -59,7 +59,7 @@ fn play(log: &str, phase: Phase, verbosity: Verbosity) -> Seen {
     }
     watch.see(Event::Phase(Phase::Done), now);
     let last = watch.see(Event::Finished { is_the_same: false }, now);
-    seen.summary = last.iter().map(super::watch::Line::plain).collect();
+    seen.summary = last.iter().map(super::watch::PrintedLine::plain).collect();
     seen
 }
 

@@ -13,7 +13,7 @@ use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::echo::Echo;
 use super::layout::Layout;
-use super::watch::Line;
+use super::watch::PrintedLine;
 use super::watches::Watches;
 use super::{Event, Observer, Verbosity};
 use crate::harmless::{self, Colours};
@@ -42,7 +42,7 @@ struct Screen {
     display: MultiProgress,
     bars: Vec<ProgressBar>,
     /// Lines to be printed with the next drawing.
-    waiting: Vec<Line>,
+    waiting: Vec<PrintedLine>,
 }
 
 impl Terminal {
@@ -150,15 +150,15 @@ impl Screen {
         self.print();
     }
 
-    fn coloured(&self, line: &Line) -> String {
+    fn coloured(&self, line: &PrintedLine) -> String {
         match line {
-            Line::Text(text) if console::colors_enabled_stderr() => harmless::text(text, Colours::Kept),
-            Line::Text(_) => line.plain(),
-            Line::Summary(text) => {
+            PrintedLine::Text(text) if console::colors_enabled_stderr() => harmless::text(text, Colours::Kept),
+            PrintedLine::Text(_) => line.plain(),
+            PrintedLine::Summary(text) => {
                 let (_, width) = self.size();
                 super::layout::wrapped(text, width)
             }
-            Line::Log { name, text } => format!("{}> {text}", self.log_name.apply_to(name)),
+            PrintedLine::Log { name, text } => format!("{}> {text}", self.log_name.apply_to(name)),
         }
     }
 }

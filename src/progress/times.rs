@@ -6,7 +6,7 @@ use super::Phase;
 
 /// A part whose time is told at the end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Part {
+pub(super) enum TimedPart {
     Sending,
     Evaluating,
     Building,
@@ -14,7 +14,7 @@ pub(super) enum Part {
     Activating,
 }
 
-impl Part {
+impl TimedPart {
     /// What a phase counts as. Connecting is nobody's work.
     pub(super) fn of(phase: &Phase) -> Option<Self> {
         match phase {
@@ -31,7 +31,7 @@ impl Part {
 /// The stop watches. A part may come more than once: files are sent in rounds.
 pub(super) struct Times {
     spent: [Duration; 5],
-    current: Option<Part>,
+    current: Option<TimedPart>,
     /// When the phase that goes on began.
     began: Instant,
 }
@@ -50,7 +50,7 @@ impl Times {
         if let Some(part) = self.current {
             self.spent[part as usize] += now.saturating_duration_since(self.began);
         }
-        self.current = Part::of(phase);
+        self.current = TimedPart::of(phase);
         self.began = now;
     }
 
@@ -60,7 +60,7 @@ impl Times {
     }
 
     /// How long a part took, all together. What goes on is not in it.
-    pub(super) fn spent(&self, part: Part) -> Duration {
+    pub(super) fn spent(&self, part: TimedPart) -> Duration {
         self.spent[part as usize]
     }
 }
@@ -81,7 +81,7 @@ mod tests {
         assert_eq!(times.elapsed(at(16)), Duration::from_secs(2));
         times.enter(&Phase::Done, at(18));
         let spent = |part| times.spent(part).as_secs();
-        assert_eq!((spent(Part::Sending), spent(Part::Evaluating)), (5, 10));
-        assert_eq!((spent(Part::Building), spent(Part::Activating)), (0, 0));
+        assert_eq!((spent(TimedPart::Sending), spent(TimedPart::Evaluating)), (5, 10));
+        assert_eq!((spent(TimedPart::Building), spent(TimedPart::Activating)), (0, 0));
     }
 }

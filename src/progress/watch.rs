@@ -1,23 +1,26 @@
 //! What events add up to: the lines to be printed for good, and the state that a live display shows.
 
+mod silence;
+mod summary;
+#[cfg(test)]
+mod tests;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::{Duration, Instant};
 
-use super::amounts::{count, elapsed, size, took};
+use super::amounts::{count, elapsed, size};
 use super::builds::{self, Build, Builds};
 use super::nix_log::{Activity, LogLine, News};
-use super::times::{Part, Times};
+use super::times::Times;
 use super::transfer::Transfer;
-use super::{Event, Phase, Verbosity};
+use super::{Amount, Event, Phase, Verbosity};
 use crate::harmless::{self, Colours};
-use crate::sources::archive::Amount;
+use silence::SilentMachine;
+use summary::Moved;
 
 /// After so long a silence, one who has no live display is told that it goes on.
 const SILENCE: Duration = Duration::from_secs(30);
-
-/// What took less is said to have taken 0.0 s: not worth a word, where something took longer.
-const BRIEF: Duration = Duration::from_millis(100);
 
 /// As many messages are remembered.
 const MOST_SAID: usize = 10_000;
@@ -27,40 +30,13 @@ const NAMED: usize = 3;
 
 /// A line to be printed for good.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Line {
+pub(super) enum PrintedLine {
     /// Text, perhaps of several lines and with colours.
     Text(String),
     /// A line of a build's log, and the build's name.
     Log { name: String, text: String },
     /// What all came to.
     Summary(String),
-}
-
-/// Store paths that have come.
-#[derive(Default)]
-struct Moved {
-    paths: u64,
-    bytes: u64,
-}
-
-impl Moved {
-    fn add(&mut self, transfer: &Transfer) {
-        self.paths = self.paths.saturating_add(transfer.paths());
-        self.bytes = self.bytes.saturating_add(transfer.bytes());
-    }
-
-    fn describe(&self, verb: &str) -> Option<String> {
-        let paths = Some(self.paths).filter(|paths| *paths > 0)?;
-        Some(format!("{verb} {} ({})", count(paths, "path"), size(self.bytes)))
-    }
-}
-
-impl Silence {
-    fn words(&self, now: Instant) -> String {
-        let quiet = elapsed(now.saturating_duration_since(self.since));
-        let what = if self.takes { "gone to" } else { "come from" };
-        format!("nothing has {what} {} for {quiet}", self.host)
-    }
 }
 
 /// The state of a run, made of its events. It is told what time it is.
@@ -85,16 +61,7 @@ pub(super) struct Watch {
     said: BTreeSet<u64>,
     last_line: Instant,
     /// By whether they are of one that is to take something: of both at once, none ends the other.
-    silences: BTreeMap<bool, Silence>,
-}
-
-/// That nothing comes from a machine, or goes to it.
-struct Silence {
-    host: String,
-    takes: bool,
-    since: Instant,
-    /// Whether a line has said so, so that another one says when it is over.
-    is_printed: bool,
+    silences: BTreeMap<bool, SilentMachine>,
 }
 
 impl Watch {
@@ -119,7 +86,7 @@ impl Watch {
     }
 
     /// Takes an event in; gives the lines to print for good.
-    pub(super) fn see(&mut self, event: Event, now: Instant) -> Vec<Line> {
+    pub(super) fn see(&mut self, event: Event, now: Instant) -> Vec<PrintedLine> {
         let lines = match event {
             Event::Phase(phase) => self.enter(phase, now),
             Event::Sending(amount, whole) => {
@@ -141,7 +108,7 @@ impl Watch {
             Event::Detail(line) => self.said(1, line),
             Event::Nix(line) => self.nix(line, now),
             Event::Finished { .. } if self.verbosity.level < 0 => Vec::new(),
-            Event::Finished { is_the_same } => vec![Line::Summary(self.summary(is_the_same))],
+            Event::Finished { is_the_same } => vec![PrintedLine::Summary(self.summary(is_the_same))],
         };
         if !lines.is_empty() {
             self.last_line = now;
@@ -149,7 +116,7 @@ impl Watch {
         lines
     }
 
-    fn enter(&mut self, phase: Phase, now: Instant) -> Vec<Line> {
+    fn enter(&mut self, phase: Phase, now: Instant) -> Vec<PrintedLine> {
         let line = match &phase {
             Phase::Connecting(host) => Some(format!("connecting to {host}...")),
             Phase::Fetching(host) => Some(format!("fetching from {host}...")),
@@ -174,42 +141,7 @@ impl Watch {
         line.map_or_else(Vec::new, |line| self.said(0, line))
     }
 
-    fn falls_silent(&mut self, host: String, takes: bool, since: Instant, now: Instant) -> Vec<Line> {
-        let is_seen = self.is_live && self.is_going();
-        let silence = Silence {
-            host,
-            takes,
-            since,
-            is_printed: !is_seen,
-        };
-        let words = silence.words(now);
-        self.silences.insert(takes, silence);
-        if is_seen { Vec::new() } else { self.said(0, words) }
-    }
-
-    fn ends_silence(&mut self, takes: bool, is_heard: bool, now: Instant) -> Vec<Line> {
-        match self.silences.remove(&takes) {
-            Some(Silence {
-                host,
-                since,
-                is_printed: true,
-                ..
-            }) if is_heard => {
-                let after = elapsed(now.saturating_duration_since(since));
-                let what = if takes { "takes more" } else { "is heard" };
-                self.said(0, format!("{host} {what} again, after {after}"))
-            }
-            _ => Vec::new(),
-        }
-    }
-
-    /// That nothing comes, and since when, if that is so.
-    pub(super) fn silence(&self, now: Instant) -> Option<String> {
-        let silence = self.silences.values().next()?;
-        Some(silence.words(now))
-    }
-
-    fn sent(&mut self, amount: Amount) -> Vec<Line> {
+    fn sent(&mut self, amount: Amount) -> Vec<PrintedLine> {
         (self.sending, self.to_send) = (Amount::default(), None);
         if amount.files == 0 {
             return Vec::new();
@@ -219,7 +151,7 @@ impl Watch {
         self.said(0, format!("sent {}", files(amount)))
     }
 
-    fn said(&self, level: i16, line: String) -> Vec<Line> {
+    fn said(&self, level: i16, line: String) -> Vec<PrintedLine> {
         if level <= self.verbosity.level {
             text(line)
         } else {
@@ -227,7 +159,7 @@ impl Watch {
         }
     }
 
-    fn nix(&mut self, line: LogLine, now: Instant) -> Vec<Line> {
+    fn nix(&mut self, line: LogLine, now: Instant) -> Vec<PrintedLine> {
         self.builds.see(&line, now);
         let transfer = match self.phase {
             Some(Phase::Receiving(_)) => &mut self.transfer,
@@ -245,7 +177,7 @@ impl Watch {
         }
     }
 
-    fn message(&mut self, level: i64, message: String) -> Vec<Line> {
+    fn message(&mut self, level: i64, message: String) -> Vec<PrintedLine> {
         // What this machine's builder is told with every build and cannot help: it was asked whether it would take it.
         let asked = message.contains("ignoring the client-specified setting")
             || message.contains("you don't have permission to set");
@@ -267,7 +199,7 @@ impl Watch {
             builds::without_advice(&message)
         };
         let mut lines = text(message);
-        lines.extend(explanation.into_iter().map(Line::Text));
+        lines.extend(explanation.into_iter().map(PrintedLine::Text));
         lines
     }
 
@@ -283,7 +215,7 @@ impl Watch {
         }
     }
 
-    fn started(&self, activity: &Activity) -> Vec<Line> {
+    fn started(&self, activity: &Activity) -> Vec<PrintedLine> {
         let usual = i16::from(self.is_live);
         match activity {
             Activity::Build { derivation, machine } => {
@@ -301,10 +233,10 @@ impl Watch {
         }
     }
 
-    fn build_log(&self, id: u64, line: &str) -> Vec<Line> {
+    fn build_log(&self, id: u64, line: &str) -> Vec<PrintedLine> {
         match self.builds.get(id).filter(|_| self.verbosity.build_logs) {
             None => Vec::new(),
-            Some(build) => vec![Line::Log {
+            Some(build) => vec![PrintedLine::Log {
                 name: harmless::name(build.name()),
                 text: harmless::text(line, Colours::Dropped),
             }],
@@ -414,67 +346,12 @@ impl Watch {
         let elapsed = elapsed(self.elapsed(now));
         Some(format!("still {}{names} ({elapsed})", self.status(now)))
     }
-
-    /// What has changed, and how long each part took.
-    fn summary(&self, is_the_same: bool) -> String {
-        let mut fetched = Moved::default();
-        fetched.add(&self.fetched);
-        let built = Some(self.builds.built()).filter(|built| *built > 0);
-        let changes: Vec<String> = [
-            is_the_same.then(|| "nothing changed".to_owned()),
-            built.map(|built| format!("built {built}")),
-            fetched.describe("fetched"),
-            self.copied.describe("copied"),
-            self.received.describe("received"),
-        ]
-        .into_iter()
-        .flatten()
-        .collect();
-        let changes = if changes.is_empty() {
-            "nothing was built".to_owned()
-        } else {
-            changes.join(", ")
-        };
-        let building = match (built, fetched.paths) {
-            (None, 1..) => Some("fetched"),
-            (None, 0) => None,
-            _ => Some("built"),
-        };
-        let receiving = if self.copied.paths > 0 && self.received.paths == 0 {
-            "copied"
-        } else {
-            "received"
-        };
-        let parts = [
-            (Part::Sending, (self.sent.files > 0).then_some("sent")),
-            (Part::Evaluating, Some("evaluated")),
-            (Part::Building, building),
-            (Part::Receiving, Some(receiving)),
-            (Part::Activating, Some("activated")),
-        ];
-        let parts = parts
-            .into_iter()
-            .filter_map(|(part, verb)| Some((verb?, self.times.spent(part))));
-        let longest = parts.clone().map(|(_, spent)| spent).max().unwrap_or_default();
-        let times: Vec<String> = parts
-            .filter(|(_, spent)| !spent.is_zero() && (*spent >= BRIEF || longest < BRIEF))
-            .map(|(verb, spent)| format!("{verb} in {}", took(spent)))
-            .collect();
-        if times.is_empty() {
-            changes
-        } else {
-            format!("{changes}; {}", times.join(", "))
-        }
-    }
 }
 
-fn text(line: String) -> Vec<Line> {
-    vec![Line::Text(line)]
+fn text(line: String) -> Vec<PrintedLine> {
+    vec![PrintedLine::Text(line)]
 }
 
 fn files(amount: Amount) -> String {
     format!("{}, {}", count(amount.files, "file"), size(amount.bytes))
 }
-
-#[cfg(test)]
-mod tests;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Instant;
 
-use super::watch::{Line, Watch};
+use super::watch::{PrintedLine, Watch};
 use super::{Event, Verbosity};
 
 /// A [`Watch`] for each machine. A run that is for one alone names none.
@@ -28,7 +28,7 @@ impl Watches {
     }
 
     /// Takes an event in; gives the lines to print for good.
-    pub(super) fn see(&mut self, machine: Option<&str>, event: Event, now: Instant) -> Vec<Line> {
+    pub(super) fn see(&mut self, machine: Option<&str>, event: Event, now: Instant) -> Vec<PrintedLine> {
         if self.shown.as_deref() != machine {
             self.shown = machine.map(str::to_owned);
         }

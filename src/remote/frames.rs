@@ -6,7 +6,7 @@ use std::io::{self, Write};
 const FRAME: usize = 1 << 20;
 
 /// Writes what it is given as frames: the number of bytes on a line, then so many bytes. A frame of no bytes is the end
-/// (`scripts/channel.sh` reads this).
+/// (`builder/scripts/incoming.sh` reads this).
 pub struct FrameWriter<W: Write> {
     inner: W,
     buffer: Vec<u8>,

@@ -34,9 +34,28 @@ impl Script {
         Ok(())
     }
 
+    /// A function that runs its arguments with these words after them: a list of words, where sh has no lists.
+    ///
+    /// # Errors
+    /// A NUL byte in a word.
+    pub fn wrapper(&mut self, name: &str, words: &[String]) -> Result<(), Failure> {
+        self.0.extend([name.as_bytes(), b"() { \"$@\""].concat());
+        for word in words {
+            self.0.push(b' ');
+            self.0.extend(shell_word(word)?);
+        }
+        self.0.extend(b"; }\n");
+        Ok(())
+    }
+
     /// A part that is text already.
     pub fn text(&mut self, part: &str) {
         self.0.extend(part.as_bytes());
+    }
+
+    /// A script as it goes over the wire ([`without_comments`]).
+    pub fn code(&mut self, part: &str) {
+        self.text(&without_comments(part));
     }
 
     /// The whole.
@@ -46,22 +65,39 @@ impl Script {
     }
 }
 
+/// A script without the lines that are comments or empty: they are for whoever reads it here, and would be half of what is
+/// sent. No line of it may begin with `#` in a quoted text that is more than a program's comment.
+#[must_use]
+pub fn without_comments(script: &str) -> String {
+    let lines = script.split_inclusive('\n');
+    let lines = lines.filter(|line| !matches!(line.trim_start().bytes().next(), None | Some(b'#')));
+    lines.collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use std::os::unix::ffi::OsStringExt;
 
     #[test]
+    fn code_is_what_is_no_comment() {
+        let mut script = Script::default();
+        script.code("# what\n\nsay() {\n\t# how: it's easy\n\techo \"${1#a}\" # so\n}\n");
+        assert_eq!(script.into_bytes(), b"say() {\n\techo \"${1#a}\" # so\n}\n");
+    }
+
+    #[test]
     fn a_shell_reads_the_words_back() {
         let mut script = Script::default();
         script.set("x", "a 'b' $(c)").unwrap();
         script.command("say", &["printf".into(), "<%s>".into()]).unwrap();
-        script.text("say \"$x\" 'd e'");
+        script.wrapper("and", &["f'g".into(), String::new()]).unwrap();
+        script.text("and say \"$x\" 'd e'");
         let output = std::process::Command::new("sh")
             .arg("-c")
             .arg(std::ffi::OsString::from_vec(script.into_bytes()))
             .output()
             .unwrap();
-        assert_eq!(String::from_utf8_lossy(&output.stdout), "<a 'b' $(c)><d e>");
+        assert_eq!(String::from_utf8_lossy(&output.stdout), "<a 'b' $(c)><d e><f'g><>");
     }
 }

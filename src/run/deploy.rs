@@ -19,7 +19,7 @@ use crate::failure::{Declined, Failure};
 use crate::host::{Host, Place};
 use crate::output;
 use crate::plan::argv::{self, Images};
-use crate::plan::{Activation, Deed, Deployment, Kind, Leg, Making, Origin, Step};
+use crate::plan::{ActivationPlan, Deed, Deployment, Leg, Making, Origin, ProductKind, Step};
 use crate::progress::{Event, Phase};
 use crate::store_path::StorePath;
 
@@ -62,7 +62,7 @@ fn share(plan: &Deployment, context: &Context) -> Result<()> {
     else {
         return Ok(());
     };
-    let asked_twice = matches!(product.kind, Kind::Image(_)) || !plan.flags.lend;
+    let asked_twice = matches!(product.kind, ProductKind::Image(_)) || !plan.flags.lend;
     if let Some(host) = evaluator.host().filter(|_| asked_twice) {
         context.ssh.share(host, context.signals)?;
     }
@@ -228,7 +228,7 @@ impl<'a> Run<'a> {
     fn choose_image(&mut self) -> Result<()> {
         let maker = self.maker()?;
         let variant = match &maker.making.product.kind {
-            Kind::Image(variant) => variant.as_str(),
+            ProductKind::Image(variant) => variant.as_str(),
             _ => "",
         };
         let images: Images = match &maker.making.evaluator {
@@ -355,7 +355,7 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
-    fn profile_change(&self, activation: &Activation) -> ProfileChange {
+    fn profile_change(&self, activation: &ActivationPlan) -> ProfileChange {
         let profile = self.plan.profile.clone();
         match (activation.sets_profile, &self.plan.origin) {
             (false, _) => ProfileChange::Keep,
@@ -380,7 +380,7 @@ impl<'a> Run<'a> {
         let kind = self
             .making
             .as_ref()
-            .map_or(&Kind::System, |making| &making.product.kind);
+            .map_or(&ProductKind::System, |making| &making.product.kind);
         report(kind, self.system()?, self.file.as_deref())
     }
 

@@ -7,17 +7,20 @@ use anyhow::Result;
 
 use super::gather::{self, Gathered, gather};
 use super::identity;
-use crate::builder::request::{Evaluation, Goal, Request, Watch, Work};
+use crate::builder::delivery::Delivery;
+use crate::builder::evaluation::{Evaluation, Watch};
+use crate::builder::realisation::{Building, Realisation};
+use crate::builder::request::{Beginning, Request};
 use crate::builder::sources::Sources;
 use crate::builder::{Answer, Peer, converse};
 use crate::context::Context;
 use crate::host::Host;
+use crate::own_nix::search_path::own_search_path;
 use crate::plan::{Configuration, Making, NixFlags, argv};
 use crate::process::signals::Signals;
 use crate::remote::relay::Relay;
 use crate::sources::environment::Environment;
-use crate::sources::record::Record;
-use crate::sources::search_path::own_search_path;
+use crate::sources::record::RecordFile;
 use crate::ssh;
 use crate::store_path::StorePath;
 use crate::surroundings::{Directory, HomeVariable};
@@ -30,23 +33,13 @@ pub(super) struct Errand<'a> {
     context: &'a Context<'a>,
 }
 
-/// Where what was made goes.
-pub(super) struct Delivery<'a> {
-    /// The daemon that takes it, if it goes anywhere.
+/// Who is to have what was made.
+#[derive(Clone, Copy)]
+pub(super) struct Recipient<'a> {
+    /// The daemon that takes it; where none is lent, it is fetched afterwards.
     pub relay: Option<&'a Relay>,
-    /// That daemon's machine, where it is not this one.
-    pub receiver: Option<&'a Host>,
-    /// Whether it is to go at all; if so and there is no relay, it is fetched afterwards.
-    pub wanted: bool,
-}
-
-impl Delivery<'_> {
-    /// It stays where it is made.
-    pub(super) const NONE: Self = Self {
-        relay: None,
-        receiver: None,
-        wanted: false,
-    };
+    /// That machine, where it is not this one.
+    pub machine: Option<&'a Host>,
 }
 
 impl<'a> Errand<'a> {
@@ -59,31 +52,37 @@ impl<'a> Errand<'a> {
         }
     }
 
-    /// Evaluates there, and does there what `goal` says. `expected` is the derivation that has to come of it.
+    /// Evaluates there, and builds what comes of it, if that is said. `expected` is the derivation that has to come of it.
     ///
     /// # Errors
     /// [`CannotEvaluate`] among others: then nothing was done.
-    pub(super) fn evaluate(&self, goal: Goal, expected: Option<StorePath>, delivery: &Delivery) -> Result<Answer> {
+    pub(super) fn evaluate(
+        &self,
+        building: Option<Building>,
+        expected: Option<StorePath>,
+        recipient: Option<Recipient>,
+    ) -> Result<Answer> {
         let subject = self.making.subject();
         let commands = [
             argv::evaluation_there(&subject, self.flags),
             argv::look_there(&subject, self.flags),
         ];
-        self.session(commands, goal, expected, delivery)
+        self.session(commands, false, expected, building, recipient)
     }
 
     /// Evaluates a value there: what this command prints.
     pub(super) fn ask(&self, command: Vec<String>) -> Result<Answer> {
         let commands = [command.clone(), command];
-        self.session(commands, Goal::Value, None, &Delivery::NONE)
+        self.session(commands, true, None, None, None)
     }
 
     fn session(
         &self,
         [command, look]: [Vec<String>; 2],
-        goal: Goal,
+        gives_value: bool,
         expected: Option<StorePath>,
-        delivery: &Delivery,
+        building: Option<Building>,
+        recipient: Option<Recipient>,
     ) -> Result<Answer> {
         let settings = &self.context.nix.settings;
         settings.may_go()?;
@@ -102,6 +101,9 @@ impl<'a> Errand<'a> {
         });
         let evaluation = Evaluation {
             command,
+            gives_value,
+            expected,
+            system: self.system(&["eval-system", "system"]),
             look,
             lock: lock_path,
             registry: gather::registry(self.context.around),
@@ -115,8 +117,8 @@ impl<'a> Errand<'a> {
             need: sources.need(),
             is_large: sources.collection.mirror().entries.len() > 20_000,
         };
-        let work = Work::Evaluate(Box::new(evaluation));
-        let answer = self.converse(work, goal, expected, delivery, &mut sources);
+        let beginning = Beginning::Files(Box::new(evaluation));
+        let answer = self.converse(beginning, building, recipient, &mut sources);
         // An evaluation that fails may have written one before.
         if let Some(lock) = sources.written_lock() {
             track(lock, self.context.signals);
@@ -155,36 +157,30 @@ impl<'a> Errand<'a> {
     }
 
     /// Builds there a derivation that has been brought there.
-    pub(super) fn build(&self, derivation: &StorePath, goal: Goal, delivery: &Delivery) -> Result<Answer> {
-        let derivation = derivation.clone();
-        let mut nothing = Sources::none();
-        self.converse(Work::Build { derivation }, goal, None, delivery, &mut nothing)
+    pub(super) fn build(
+        &self,
+        derivation: &StorePath,
+        building: Building,
+        recipient: Option<Recipient>,
+    ) -> Result<Answer> {
+        let beginning = Beginning::Derivation(derivation.clone());
+        self.converse(beginning, Some(building), recipient, &mut Sources::none())
     }
 
     fn converse(
         &self,
-        work: Work,
-        goal: Goal,
-        expected: Option<StorePath>,
-        delivery: &Delivery,
+        beginning: Beginning,
+        building: Option<Building>,
+        recipient: Option<Recipient>,
         sources: &mut Sources,
     ) -> Result<Answer> {
         let request = Request {
             client: identity::client(self.context.around, &self.context.reporter),
             settings: self.flags.common.settings()?,
             system: self.system(&["system"]),
-            evaluated_system: self.system(&["eval-system", "system"]),
-            work,
-            expected,
-            goal,
-            deliver: delivery.wanted,
-            build_flags: [
-                self.flags.common.arguments_there(),
-                self.flags.build.realise_arguments(),
-            ]
-            .concat(),
-            copy_flags: self.flags.copy.arguments(),
-            socket: delivery.relay.map(|_| ssh::socket_there()).transpose()?,
+            beginning,
+            realisation: building.map(|building| self.realisation(building)),
+            delivery: recipient.map(|recipient| self.delivery(recipient)).transpose()?,
         };
         let import = |path: &StorePath| {
             let command = self
@@ -195,16 +191,29 @@ impl<'a> Errand<'a> {
         };
         let peer = Peer {
             host: self.host,
-            relay: delivery.relay,
-            receiver: delivery.receiver,
+            relay: recipient.and_then(|recipient| recipient.relay),
+            receiver: recipient.and_then(|recipient| recipient.machine),
             own_nix: &|| self.own_nix(),
             importer: &import,
         };
         converse(&peer, &request, sources, self.context)
     }
 
+    fn realisation(&self, building: Building) -> Realisation {
+        let common = self.flags.common.arguments_there();
+        let flags = [common, self.flags.build.realise_arguments()].concat();
+        Realisation { building, flags }
+    }
+
+    fn delivery(&self, recipient: Recipient) -> Result<Delivery> {
+        Ok(Delivery {
+            socket: recipient.relay.map(|_| ssh::socket_there()).transpose()?,
+            flags: self.flags.copy.arguments(),
+        })
+    }
+
     /// What was needed over there the last time, for the same configuration by the same names.
-    fn record(&self) -> Record {
+    fn record(&self) -> RecordFile {
         let cache = self.context.around.own_directory(Directory::Cache);
         let configuration = self.making.configuration.to_string();
         let include = self.flags.evaluation.include.join("\n");
@@ -213,7 +222,7 @@ impl<'a> Errand<'a> {
         let (config, path) = (variable("NIXOS_CONFIG"), variable("NIX_PATH"));
         let host = self.host.to_string();
         let what = [host.as_str(), &configuration, &directory, &include, &config, &path];
-        Record::new(&cache.join("rebuild"), &what)
+        RecordFile::new(&cache.join("rebuild"), &what)
     }
 
     /// The first of these settings that there is, by the user's flags before the machine's files.

@@ -9,12 +9,12 @@ use crate::builder::lock::Lock;
 use crate::cli::flags::FlakeFlags;
 use crate::failure::Failure;
 use crate::nix_settings::{NixSettings, machines_directory};
+use crate::own_nix::search_path::{SearchPath, channels_of_user};
 use crate::own_nix::{OwnNix, named_configuration};
 use crate::plan::{Configuration, Flake};
 use crate::sources::collect::{Collection, Refusal};
 use crate::sources::flakes::lock_file::Renewed;
 use crate::sources::flakes::{Flakes, Registry};
-use crate::sources::search_path::{SearchPath, channels_of_user};
 use crate::surroundings::{Directory, Surroundings};
 use crate::vocabulary::FlakeReference;
 

@@ -6,7 +6,7 @@ use tempfile::TempDir;
 use super::nix_here;
 use crate::context::Context;
 use crate::host::Host;
-use crate::plan::argv::{self, Images, Link};
+use crate::plan::argv::{self, Images, OutLink};
 use crate::plan::{Making, NixFlags, Outcome};
 use crate::private;
 use crate::process::Invocation;
@@ -52,28 +52,28 @@ impl<'a> Here<'a> {
     /// Evaluates and builds. Nothing comes of a dry run.
     pub(super) fn build(&self, making: &Making) -> Result<Option<StorePath>> {
         let subject = making.subject();
-        let command = |link: Link| argv::build(&subject, self.flags, link);
+        let command = |link: OutLink| argv::build(&subject, self.flags, link);
         self.built(&command, &Phase::Evaluating)
     }
 
     /// Builds what was evaluated elsewhere.
     pub(super) fn realise(&self, derivation: &StorePath) -> Result<Option<StorePath>> {
-        let command = |link: Link| argv::realise(derivation, self.flags, link);
+        let command = |link: OutLink| argv::realise(derivation, self.flags, link);
         self.built(&command, &Phase::Building)
     }
 
-    fn built(&self, command: &dyn Fn(Link) -> Invocation, first: &Phase) -> Result<Option<StorePath>> {
+    fn built(&self, command: &dyn Fn(OutLink) -> Invocation, first: &Phase) -> Result<Option<StorePath>> {
         let root = self.roots.path().join("result");
         let link = match self.outcome {
             Outcome::DryBuild => {
-                let output = self.output(command(Link::DryRun), first)?;
+                let output = self.output(command(OutLink::DryRun), first)?;
                 for line in String::from_utf8_lossy(&output).lines() {
                     self.context.tell(Event::Text(line.to_owned()));
                 }
                 return Ok(None);
             }
-            Outcome::Link if self.stays => Link::Result,
-            _ => Link::Root(&root),
+            Outcome::Link if self.stays => OutLink::Result,
+            _ => OutLink::Root(&root),
         };
         let output = self.output(command(link), first)?;
         store_path(&output).map(Some)

@@ -103,9 +103,9 @@ mod tests {
 
     /// What was said, by whoever still has the other end.
     #[derive(Clone, Default)]
-    struct Seen(Arc<Mutex<Vec<String>>>);
+    struct Texts(Arc<Mutex<Vec<String>>>);
 
-    impl Observer for Seen {
+    impl Observer for Texts {
         fn see(&self, _: Option<&str>, event: Event) {
             if let Event::Text(text) = event {
                 self.0.lock().unwrap().push(text);
@@ -114,7 +114,7 @@ mod tests {
     }
 
     fn client_of(variables: &[(&str, &str)]) -> (Client, Vec<String>) {
-        let seen = Seen::default();
+        let seen = Texts::default();
         let client = client(&Surroundings::with(variables), &Reporter::new(seen.clone()));
         let said = seen.0.lock().unwrap().clone();
         (client, said)

@@ -4,12 +4,12 @@
 use anyhow::{Context as _, Result};
 use tempfile::TempDir;
 
-use super::elsewhere::{Delivery, Errand};
+use super::elsewhere::{Errand, Recipient};
 use super::here::{Here, through};
 use super::nix_here;
 use crate::activation::{self, Target};
 use crate::builder::Answer;
-use crate::builder::request::Goal;
+use crate::builder::realisation::Building;
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::host::{Host, Place};
@@ -97,16 +97,15 @@ impl Maker<'_> {
     fn make_there(&self, host: &Host, leg: &Leg, derivation: Option<&StorePath>) -> Result<Option<Made>> {
         let daemon = self.receiver(leg)?;
         let relay = daemon.clone().and_then(|daemon| self.relay(daemon));
-        let delivery = Delivery {
+        let recipient = leg.to.as_ref().map(|place| Recipient {
             relay: relay.as_ref(),
-            receiver: leg.to.as_ref().and_then(Place::host),
-            wanted: leg.to.is_some(),
-        };
+            machine: place.host(),
+        });
         let errand = self.errand(host);
         let answer = match leg.deed {
-            Deed::Evaluate => errand.evaluate(Goal::Derivation, self.expected.cloned(), &delivery)?,
-            Deed::EvaluateAndBuild => errand.evaluate(self.goal(), self.expected.cloned(), &delivery)?,
-            Deed::Build | Deed::Have => errand.build(needed(derivation)?, self.goal(), &delivery)?,
+            Deed::Evaluate => errand.evaluate(None, self.expected.cloned(), recipient)?,
+            Deed::EvaluateAndBuild => errand.evaluate(Some(self.building()), self.expected.cloned(), recipient)?,
+            Deed::Build | Deed::Have => errand.build(needed(derivation)?, self.building(), recipient)?,
         };
         let is_there = answer.delivered || leg.to.is_none();
         let Some(path) = path_of(answer, leg.deed)? else {
@@ -120,7 +119,7 @@ impl Maker<'_> {
                 Deed::Evaluate => Cargo::Derivation(&path),
                 _ => Cargo::Path(&path),
             };
-            self.carry(cargo, host, delivery.receiver, daemon)?
+            self.carry(cargo, host, leg.to.as_ref().and_then(Place::host), daemon)?
         };
         Ok(Some(Made {
             path,
@@ -129,10 +128,10 @@ impl Maker<'_> {
         }))
     }
 
-    fn goal(&self) -> Goal {
+    fn building(&self) -> Building {
         match self.plan.outcome {
-            Outcome::DryBuild => Goal::DryRun,
-            _ => Goal::Result,
+            Outcome::DryBuild => Building::Dry,
+            _ => Building::Real,
         }
     }
 

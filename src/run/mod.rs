@@ -19,10 +19,12 @@ mod report;
 mod result_link;
 mod settings;
 mod upgrade;
+mod verbosity;
 
 use anyhow::Result;
 
 pub use facts::facts;
+pub use verbosity::verbosity;
 
 use crate::context::Context;
 use crate::output;

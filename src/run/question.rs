@@ -11,7 +11,7 @@ use nix::sys::termios::{FlushArg, tcflush};
 use crate::failure::Interrupted;
 use crate::process::signals::Signals;
 
-enum Heard {
+enum TerminalEvent {
     Line(io::Result<String>),
     Signal(i32),
 }
@@ -22,7 +22,7 @@ enum Heard {
 /// A signal has come, Ctrl-C for one, or the terminal is gone.
 pub(super) fn ask(question: &str, signals: &Signals) -> Result<bool> {
     let (sender, heard) = channel();
-    let _guard = signals.forward(sender.clone(), Heard::Signal);
+    let _guard = signals.forward(sender.clone(), TerminalEvent::Signal);
     signals.check()?;
     // What was typed during the long work was no answer to this.
     let _ = tcflush(io::stdin(), FlushArg::TCIFLUSH);
@@ -31,18 +31,18 @@ pub(super) fn ask(question: &str, signals: &Signals) -> Result<bool> {
     thread::spawn(move || {
         let mut line = String::new();
         let answer = io::stdin().lock().read_line(&mut line).map(|_| line);
-        let _ = sender.send(Heard::Line(answer));
+        let _ = sender.send(TerminalEvent::Line(answer));
     });
     match heard.recv().context("nobody listens to the terminal")? {
-        Heard::Line(Ok(line)) => {
+        TerminalEvent::Line(Ok(line)) => {
             if !line.ends_with('\n') {
                 // Ctrl-D leaves the cursor where it is.
                 say("\n")?;
             }
             Ok(is_yes(&line))
         }
-        Heard::Line(Err(error)) => Err(error).context("the answer cannot be read"),
-        Heard::Signal(signal) => {
+        TerminalEvent::Line(Err(error)) => Err(error).context("the answer cannot be read"),
+        TerminalEvent::Signal(signal) => {
             let _ = say("\n");
             Err(Interrupted { signal }.into())
         }

@@ -6,16 +6,18 @@ use anyhow::Result;
 
 use crate::directory;
 use crate::output;
-use crate::plan::Kind;
+use crate::plan::ProductKind;
 use crate::store_path::StorePath;
 
 /// Says what has come of the run. `file` is an image's, in what was built.
-pub(super) fn report(kind: &Kind, made: &StorePath, file: Option<&str>) -> Result<()> {
+pub(super) fn report(kind: &ProductKind, made: &StorePath, file: Option<&str>) -> Result<()> {
     let path = made.as_path();
     match kind {
-        Kind::System => done("The new configuration is", made.as_str()),
-        Kind::Vm | Kind::VmWithBootLoader => done("The virtual machine can be started by running", &starter(path)),
-        Kind::Image(_) => {
+        ProductKind::System => done("The new configuration is", made.as_str()),
+        ProductKind::Vm | ProductKind::VmWithBootLoader => {
+            done("The virtual machine can be started by running", &starter(path))
+        }
+        ProductKind::Image(_) => {
             let path = file.map_or_else(|| path.to_owned(), |file| path.join(file));
             done("The disk image can be found in", &path.to_string_lossy())
         }

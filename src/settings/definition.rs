@@ -3,7 +3,7 @@
 
 use std::borrow::Cow;
 
-use super::kind::{Kind, Said, Value};
+use super::kind::{SettingKind, SettingValue, Statement};
 use crate::cli::Arguments;
 
 /// A setting.
@@ -42,52 +42,54 @@ pub struct Definition {
     /// The flags of the command line that say the same or the opposite.
     pub flags: &'static [&'static str],
     /// What it may be.
-    pub kind: Kind,
+    pub kind: SettingKind,
     /// What applies if nobody says anything; nothing: see `about`.
-    pub default: Option<Value>,
+    pub default: Option<SettingValue>,
     /// One line for the manual.
     pub about: &'static str,
     /// What the command line says of it.
-    pub(super) typed: fn(&Arguments) -> Said,
+    pub(super) typed: fn(&Arguments) -> Statement,
 }
 
-const fn word(text: &'static str) -> Value {
-    Value::Text(Cow::Borrowed(text))
+const fn word(text: &'static str) -> SettingValue {
+    SettingValue::Text(Cow::Borrowed(text))
 }
 
-fn text(given: Option<&String>) -> Said {
-    given.map_or(Said::Nothing, |text| Said::This(Value::Text(text.clone().into())))
+fn text(given: Option<&String>) -> Statement {
+    given.map_or(Statement::Nothing, |text| {
+        Statement::This(SettingValue::Text(text.clone().into()))
+    })
 }
 
-fn pair(yes: bool, no: bool) -> Said {
+fn pair(yes: bool, no: bool) -> Statement {
     match (yes, no) {
-        (true, _) => Said::This(Value::Switch(true)),
-        (false, true) => Said::This(Value::Switch(false)),
-        (false, false) => Said::Nothing,
+        (true, _) => Statement::This(SettingValue::Switch(true)),
+        (false, true) => Statement::This(SettingValue::Switch(false)),
+        (false, false) => Statement::Nothing,
     }
 }
 
 /// The name of an enumeration's value, as the command line and the files have it.
-fn name<T: clap::ValueEnum>(value: &T) -> Said {
-    value.to_possible_value().map_or(Said::Nothing, |value| {
-        Said::This(Value::Text(value.get_name().to_owned().into()))
+fn name<T: clap::ValueEnum>(value: &T) -> Statement {
+    value.to_possible_value().map_or(Statement::Nothing, |value| {
+        Statement::This(SettingValue::Text(value.get_name().to_owned().into()))
     })
 }
 
-fn elevate(arguments: &Arguments) -> Said {
+fn elevate(arguments: &Arguments) -> Statement {
     match &arguments.rights.elevate {
         Some(elevation) => name(elevation),
         None if arguments.rights.sudo || arguments.other.use_remote_sudo => name(&crate::vocabulary::Elevation::Sudo),
-        None => Said::Nothing,
+        None => Statement::Nothing,
     }
 }
 
 /// Whatever else is named as the configuration takes a flake's place.
-fn flake(arguments: &Arguments) -> Said {
+fn flake(arguments: &Arguments) -> Statement {
     let given = &arguments.configuration;
     let names = |text: &Option<String>| text.as_ref().is_some_and(|text| !text.is_empty());
     match &given.flake {
-        None if given.no_flake || names(&given.file) || names(&given.attr) => Said::TheDefault,
+        None if given.no_flake || names(&given.file) || names(&given.attr) => Statement::TheDefault,
         flake => text(flake.as_ref()),
     }
 }
@@ -99,7 +101,7 @@ pub static ALL: [Definition; 10] = [
         name: "evalHost",
         variable: "REBUILD_EVAL_HOST",
         flags: &["--eval-host"],
-        kind: Kind::Host,
+        kind: SettingKind::Host,
         default: Some(word("")),
         about: "The machine that evaluates, and builds too unless buildHost says otherwise",
         typed: |arguments| text(arguments.roles.eval_host.as_ref()),
@@ -109,7 +111,7 @@ pub static ALL: [Definition; 10] = [
         name: "buildHost",
         variable: "REBUILD_BUILD_HOST",
         flags: &["--build-host"],
-        kind: Kind::Host,
+        kind: SettingKind::Host,
         default: None,
         about: "The machine that builds, if it is not the one that evaluates",
         typed: |arguments| text(arguments.roles.build_host.as_ref()),
@@ -119,18 +121,18 @@ pub static ALL: [Definition; 10] = [
         name: "fallback",
         variable: "REBUILD_FALLBACK",
         flags: &["--if-unreachable"],
-        kind: Kind::Choice(&["fail", "local"]),
+        kind: SettingKind::Choice(&["fail", "local"]),
         default: Some(word("fail")),
         about: "If those cannot be reached: end, or evaluate and build on this machine",
-        typed: |arguments| arguments.roles.if_unreachable.as_ref().map_or(Said::Nothing, name),
+        typed: |arguments| arguments.roles.if_unreachable.as_ref().map_or(Statement::Nothing, name),
     },
     Definition {
         key: Key::Lend,
         name: "lend",
         variable: "REBUILD_LEND",
         flags: &["--lend", "--no-lend"],
-        kind: Kind::Switch,
-        default: Some(Value::Switch(true)),
+        kind: SettingKind::Switch,
+        default: Some(SettingValue::Switch(true)),
         about: "Lend this machine's Nix daemon to the builder, for it to send the result",
         typed: |arguments| pair(arguments.settings.lend, arguments.roles.no_lend),
     },
@@ -139,8 +141,8 @@ pub static ALL: [Definition; 10] = [
         name: "verifyEval",
         variable: "REBUILD_VERIFY_EVAL",
         flags: &["--verify-eval", "--no-verify-eval"],
-        kind: Kind::Switch,
-        default: Some(Value::Switch(false)),
+        kind: SettingKind::Switch,
+        default: Some(SettingValue::Switch(false)),
         about: "Evaluate here as well, and go on only if both give the same derivation",
         typed: |arguments| pair(arguments.roles.verify_eval, arguments.settings.no_verify_eval),
     },
@@ -149,7 +151,7 @@ pub static ALL: [Definition; 10] = [
         name: "elevate",
         variable: "REBUILD_ELEVATE",
         flags: &["--elevate"],
-        kind: Kind::Choice(&["none", "sudo", "run0", "doas"]),
+        kind: SettingKind::Choice(&["none", "sudo", "run0", "doas"]),
         default: Some(word("none")),
         about: "The program by which the user becomes root where the system is changed",
         typed: elevate,
@@ -159,8 +161,8 @@ pub static ALL: [Definition; 10] = [
         name: "ask",
         variable: "REBUILD_ASK",
         flags: &["--ask", "--no-ask"],
-        kind: Kind::Switch,
-        default: Some(Value::Switch(false)),
+        kind: SettingKind::Switch,
+        default: Some(SettingValue::Switch(false)),
         about: "Ask before a system is activated",
         typed: |arguments| pair(arguments.activation.ask, arguments.settings.no_ask),
     },
@@ -169,8 +171,8 @@ pub static ALL: [Definition; 10] = [
         name: "diff",
         variable: "REBUILD_DIFF",
         flags: &["--diff", "--no-diff"],
-        kind: Kind::Switch,
-        default: Some(Value::Switch(false)),
+        kind: SettingKind::Switch,
+        default: Some(SettingValue::Switch(false)),
         about: "Show which packages change",
         typed: |arguments| pair(arguments.activation.diff, arguments.settings.no_diff),
     },
@@ -179,8 +181,8 @@ pub static ALL: [Definition; 10] = [
         name: "useSubstitutes",
         variable: "REBUILD_USE_SUBSTITUTES",
         flags: &["--use-substitutes", "--no-use-substitutes"],
-        kind: Kind::Switch,
-        default: Some(Value::Switch(false)),
+        kind: SettingKind::Switch,
+        default: Some(SettingValue::Switch(false)),
         about: "Let the receiving machine fetch from its own substituters what they have",
         typed: |arguments| pair(arguments.copy.use_substitutes, arguments.settings.no_use_substitutes),
     },
@@ -189,7 +191,7 @@ pub static ALL: [Definition; 10] = [
         name: "flake",
         variable: "REBUILD_FLAKE",
         flags: &["--flake", "--no-flake"],
-        kind: Kind::Flake,
+        kind: SettingKind::Flake,
         default: None,
         about: "The flake that is the configuration; without it, it is looked for as nixos-rebuild does",
         typed: flake,
@@ -268,7 +270,7 @@ mod tests {
             values.map(|value| value.get_name().to_owned()).collect()
         }
         for definition in &ALL {
-            let Kind::Choice(choices) = definition.kind else {
+            let SettingKind::Choice(choices) = definition.kind else {
                 continue;
             };
             let expected = match definition.key {

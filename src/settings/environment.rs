@@ -3,8 +3,8 @@
 use std::ffi::OsString;
 
 use super::definition::{advice, by_variable};
-use super::kind::Said;
-use super::{Held, Layer, Source};
+use super::kind::Statement;
+use super::{Layer, Source, SourcedValue};
 use crate::failure::Failure;
 
 /// What all of them begin with.
@@ -29,12 +29,12 @@ pub(super) fn read(variables: &[(OsString, OsString)], warnings: &mut Vec<String
         let said = definition.kind.of_variable(&value.to_string_lossy());
         let said = said.map_err(|allowed| Failure::usage(format!("{name} is {allowed}")).with_remedy(remedy(name)))?;
         let value = match said {
-            Said::Nothing => continue,
-            Said::TheDefault => None,
-            Said::This(value) => Some(value),
+            Statement::Nothing => continue,
+            Statement::TheDefault => None,
+            Statement::This(value) => Some(value),
         };
         let source = Source::Variable(definition.variable);
-        layer.insert(definition.key, Held { value, source });
+        layer.insert(definition.key, SourcedValue { value, source });
     }
     Ok(layer)
 }
@@ -46,7 +46,7 @@ fn remedy(name: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::super::Key;
-    use super::super::kind::Value;
+    use super::super::kind::SettingValue;
     use super::*;
 
     fn read_of(variables: &[(&str, &str)]) -> (Result<Layer, Failure>, Vec<String>) {
@@ -63,9 +63,9 @@ mod tests {
         let (layer, warnings) = read_of(&[("REBUILD_LEND", "no"), ("REBUILD_EVAL_HOST", ""), ("REBUILD_FLAKE", "")]);
         let layer = layer.unwrap();
         assert!(warnings.is_empty());
-        assert_eq!(layer[&Key::Lend].value, Some(Value::Switch(false)));
+        assert_eq!(layer[&Key::Lend].value, Some(SettingValue::Switch(false)));
         assert_eq!(layer[&Key::Lend].source, Source::Variable("REBUILD_LEND"));
-        assert_eq!(layer[&Key::EvalHost].value, Some(Value::Text("".into())));
+        assert_eq!(layer[&Key::EvalHost].value, Some(SettingValue::Text("".into())));
         assert_eq!(layer[&Key::Flake].value, None);
         assert_eq!(layer.len(), 3);
     }

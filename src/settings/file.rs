@@ -9,8 +9,8 @@ use nix::fcntl::OFlag;
 use serde::de::{Deserializer, Error, MapAccess, Visitor};
 
 use super::definition::{advice, by_name};
-use super::kind::Said;
-use super::{Held, Layer, Source};
+use super::kind::Statement;
+use super::{Layer, Source, SourcedValue};
 use crate::failure::Failure;
 use crate::process::quote::shell_word;
 
@@ -145,12 +145,12 @@ impl<'de> Visitor<'de> for Keys<'_> {
             };
             let said = definition.kind.of_json(map.next_value()?);
             let value = match said.map_err(|allowed| A::Error::custom(format!("{name} is {allowed}")))? {
-                Said::Nothing => continue,
-                Said::TheDefault => None,
-                Said::This(value) => Some(value),
+                Statement::Nothing => continue,
+                Statement::TheDefault => None,
+                Statement::This(value) => Some(value),
             };
             let source = Source::File(self.path.to_owned());
-            if layer.insert(definition.key, Held { value, source }).is_some() {
+            if layer.insert(definition.key, SourcedValue { value, source }).is_some() {
                 return Err(A::Error::custom(format!("{name} is said twice")));
             }
         }
@@ -161,7 +161,7 @@ impl<'de> Visitor<'de> for Keys<'_> {
 #[cfg(test)]
 mod tests {
     use super::super::Key;
-    use super::super::kind::Value;
+    use super::super::kind::SettingValue;
     use super::*;
     use std::fs;
     use std::os::unix::fs::PermissionsExt;
@@ -175,8 +175,8 @@ mod tests {
     fn a_file_says_what_it_says_and_nothing_more() {
         let layer = parsed("{ \"evalHost\": \"b\",\n  \"lend\": false, \"flake\": \"\" }\n").unwrap();
         assert_eq!(layer.len(), 3);
-        assert_eq!(layer[&Key::EvalHost].value, Some(Value::Text("b".into())));
-        assert_eq!(layer[&Key::Lend].value, Some(Value::Switch(false)));
+        assert_eq!(layer[&Key::EvalHost].value, Some(SettingValue::Text("b".into())));
+        assert_eq!(layer[&Key::Lend].value, Some(SettingValue::Switch(false)));
         assert_eq!(layer[&Key::Flake].value, None);
         assert_eq!(layer[&Key::Lend].source, Source::File("/etc/rebuild.json".into()));
         assert!(parsed("{}").unwrap().is_empty());
@@ -234,9 +234,9 @@ mod tests {
         assert!(warning.contains("chown root: '/home/a b/x'"), "{warning}");
     }
 
-    struct Place(tempfile::TempDir);
+    struct Folder(tempfile::TempDir);
 
-    impl Place {
+    impl Folder {
         fn file(&self, text: &str, mode: u32) -> PathBuf {
             let path = self.0.path().join("rebuild.json");
             fs::write(&path, text).unwrap();
@@ -254,7 +254,7 @@ mod tests {
 
     #[test]
     fn a_missing_file_is_nothing_and_one_that_others_write_a_warning() {
-        let place = Place(tempfile::tempdir().unwrap());
+        let place = Folder(tempfile::tempdir().unwrap());
         for missing in ["nothing", "nowhere/rebuild.json"] {
             let (layer, warnings) = read_as_owner(&place.0.path().join(missing));
             assert_eq!((layer.unwrap().len(), warnings.len()), (0, 0));
@@ -277,7 +277,7 @@ mod tests {
     /// What the link leads to is looked at: home-manager and NixOS make links into the store.
     #[test]
     fn a_link_is_as_good_as_what_it_leads_to() {
-        let place = Place(tempfile::tempdir().unwrap());
+        let place = Folder(tempfile::tempdir().unwrap());
         let path = place.file("{ \"lend\": false }", 0o444);
         let link = place.0.path().join("link");
         std::os::unix::fs::symlink(&path, &link).unwrap();
@@ -288,7 +288,7 @@ mod tests {
 
     #[test]
     fn what_cannot_be_read_is_named() {
-        let place = Place(tempfile::tempdir().unwrap());
+        let place = Folder(tempfile::tempdir().unwrap());
         let failure = read_as_owner(place.0.path()).0.unwrap_err();
         assert!(failure.to_string().ends_with(" is no file"), "{failure}");
         let pipe = place.0.path().join("pipe");

@@ -1,9 +1,9 @@
 //! Files of settings, for `crate::fuzz`.
 
 use super::file;
-use crate::fuzz::Target;
+use crate::fuzz::FuzzTarget;
 
-pub(crate) const TARGETS: &[Target] = &[Target {
+pub const TARGETS: &[FuzzTarget] = &[FuzzTarget {
     name: "settings",
     files: &["settings/file.rs"],
     examples: &[

@@ -34,14 +34,14 @@ use std::path::{Path, PathBuf};
 
 use clap::ValueEnum;
 
-pub use definition::{ALL, Definition, Key};
-pub use kind::{Kind, Value};
+pub use definition::{ALL, Key};
+pub use kind::{SettingKind, SettingValue};
 
 use crate::cli::{Arguments, Verb};
 use crate::failure::Failure;
 use crate::surroundings::{Directory, Surroundings};
 use crate::vocabulary::{Elevation, Fallback};
-use kind::Said;
+use kind::Statement;
 
 /// The machine's file.
 pub const SYSTEM: &str = "/etc/rebuild.json";
@@ -75,13 +75,13 @@ impl fmt::Display for Source {
 
 /// A setting and where it came from; no value: what applies if nobody says anything.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Held {
-    value: Option<Value>,
+struct SourcedValue {
+    value: Option<SettingValue>,
     source: Source,
 }
 
 /// What one place says.
-type Layer = BTreeMap<Key, Held>;
+type Layer = BTreeMap<Key, SourcedValue>;
 
 /// What applies, and where it came from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -204,12 +204,12 @@ impl Settings {
         self.text(Key::Flake)
     }
 
-    fn held(&self, key: Key) -> Held {
+    fn held(&self, key: Key) -> SourcedValue {
         let said = self.said.get(&key);
         let (value, source) = said.map_or((None, Source::Default), |held| {
             (held.value.clone(), held.source.clone())
         });
-        Held {
+        SourcedValue {
             value: value.or_else(|| default(key).cloned()),
             source,
         }
@@ -218,14 +218,14 @@ impl Settings {
     /// The text that somebody says.
     fn text(&self, key: Key) -> Option<&str> {
         match &self.said.get(&key)?.value {
-            Some(Value::Text(text)) => Some(text),
+            Some(SettingValue::Text(text)) => Some(text),
             _ => None,
         }
     }
 
     fn is_on(&self, key: Key) -> bool {
         let said = self.said.get(&key).and_then(|held| held.value.as_ref());
-        said.or(default(key)) == Some(&Value::Switch(true))
+        said.or(default(key)) == Some(&SettingValue::Switch(true))
     }
 
     fn choice<T: ValueEnum + Default>(&self, key: Key) -> T {
@@ -235,7 +235,7 @@ impl Settings {
     }
 }
 
-fn default(key: Key) -> Option<&'static Value> {
+fn default(key: Key) -> Option<&'static SettingValue> {
     let definition = ALL.iter().find(|definition| definition.key == key);
     definition.and_then(|definition| definition.default.as_ref())
 }
@@ -243,12 +243,12 @@ fn default(key: Key) -> Option<&'static Value> {
 fn typed(arguments: &Arguments) -> Layer {
     let all = ALL.iter().filter_map(|definition| {
         let value = match (definition.typed)(arguments) {
-            Said::Nothing => return None,
-            Said::TheDefault => None,
-            Said::This(value) => Some(value),
+            Statement::Nothing => return None,
+            Statement::TheDefault => None,
+            Statement::This(value) => Some(value),
         };
         let source = Source::CommandLine;
-        Some((definition.key, Held { value, source }))
+        Some((definition.key, SourcedValue { value, source }))
     });
     all.collect()
 }

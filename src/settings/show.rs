@@ -3,8 +3,8 @@
 use serde_json::{Map, json};
 
 use super::definition::ALL;
-use super::kind::Value;
-use super::{Held, Key, Settings};
+use super::kind::SettingValue;
+use super::{Key, Settings, SourcedValue};
 use crate::harmless;
 use crate::table;
 
@@ -33,8 +33,8 @@ impl Settings {
         entries.collect::<Map<_, _>>().into()
     }
 
-    fn shown(&self, key: Key) -> (Option<Value>, String) {
-        let Held { value, source } = self.held(key);
+    fn shown(&self, key: Key) -> (Option<SettingValue>, String) {
+        let SourcedValue { value, source } = self.held(key);
         // Whoever evaluates builds too.
         if key == Key::BuildHost && value.is_none() {
             return (self.held(Key::EvalHost).value, "evalHost".to_owned());
@@ -44,10 +44,10 @@ impl Settings {
 }
 
 /// On one line, and as it can be typed; nothing, where it is this machine.
-fn plain(value: &Value) -> String {
+fn plain(value: &SettingValue) -> String {
     match value {
-        Value::Text(text) if text.is_empty() => "''".to_owned(),
-        Value::Text(text) => harmless::name(text),
-        Value::Switch(value) => value.to_string(),
+        SettingValue::Text(text) if text.is_empty() => "''".to_owned(),
+        SettingValue::Text(text) => harmless::name(text),
+        SettingValue::Switch(value) => value.to_string(),
     }
 }

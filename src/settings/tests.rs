@@ -2,14 +2,14 @@ use super::*;
 use clap::Parser;
 
 /// The places, strongest last, as they are written; no variable of a setting may be said twice.
-pub(crate) struct Places<'a> {
+pub(crate) struct WrittenPlaces<'a> {
     pub(crate) system: &'a str,
     pub(crate) user: &'a str,
     pub(crate) environment: &'a [(&'a str, &'a str)],
 }
 
 impl Settings {
-    pub(crate) fn of_places(arguments: &Arguments, places: &Places) -> Result<Self, Failure> {
+    pub(crate) fn of_places(arguments: &Arguments, places: &WrittenPlaces) -> Result<Self, Failure> {
         let directory = tempfile::tempdir().unwrap();
         let user = nix::unistd::geteuid().as_raw();
         let mut warnings = Vec::new();
@@ -42,7 +42,7 @@ fn arguments(line: &str) -> Arguments {
 }
 
 fn settings(line: &str, system: &str, user: &str, environment: &[(&str, &str)]) -> Settings {
-    let places = Places {
+    let places = WrittenPlaces {
         system,
         user,
         environment,
@@ -115,8 +115,8 @@ fn the_stronger_place_counts() {
         let seen = |settings: &Settings| {
             let held = settings.held(key);
             let value = match held.value {
-                Some(Value::Text(text)) => text.into_owned(),
-                Some(Value::Switch(value)) => value.to_string(),
+                Some(SettingValue::Text(text)) => text.into_owned(),
+                Some(SettingValue::Switch(value)) => value.to_string(),
                 None => String::new(),
             };
             (value, held.source)
@@ -171,7 +171,7 @@ fn the_defaults_are_those_of_the_table() {
     assert!(!settings.verify_eval() && !settings.ask() && !settings.diff() && !settings.use_substitutes());
     assert_eq!(settings.flake(), None);
     for definition in &ALL {
-        if let (Kind::Choice(_), Some(Value::Text(word))) = (definition.kind, &definition.default) {
+        if let (SettingKind::Choice(_), Some(SettingValue::Text(word))) = (definition.kind, &definition.default) {
             let of_type = match definition.key {
                 Key::Fallback => Fallback::default().to_possible_value(),
                 Key::Elevate => Elevation::default().to_possible_value(),

@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use super::mirror::{Entry, Kind};
+use super::mirror::{Entry, FileKind};
 
 /// Up to so many go among the files: to make them of a list takes some processes more there.
 const FEW: usize = 1000;
@@ -72,9 +72,9 @@ impl Names {
 
 fn letter(path: &Path, entry: &Entry) -> Option<u8> {
     match entry {
-        Entry::Shut(Kind::Directory) => Some(b'd'),
-        Entry::Shut(Kind::File) if path.extension().is_some_and(|extension| extension == "nix") => Some(b'n'),
-        Entry::Shut(Kind::File) => Some(b'f'),
+        Entry::Shut(FileKind::Directory) => Some(b'd'),
+        Entry::Shut(FileKind::File) if path.extension().is_some_and(|extension| extension == "nix") => Some(b'n'),
+        Entry::Shut(FileKind::File) => Some(b'f'),
         _ => None,
     }
 }

@@ -1,5 +1,6 @@
 //! What an evaluation elsewhere needs of this machine's files, followed from the ones that it starts with.
 
+mod contents;
 mod known;
 mod lookups;
 mod named;
@@ -12,16 +13,15 @@ mod tracked;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::fs;
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use super::environment::Asked;
 use super::guard;
 use super::literals::Literals;
-use super::mirror::{Entry, Identity, Kind, READ_WHOLE, Shared};
+use super::mirror::{Entry, FileKind, Identity, READ_WHOLE, SharedMirror};
 use super::opening;
 use super::record::Kept;
-use super::search_path::SearchPath;
+use crate::own_nix::search_path::SearchPath;
 use names::{clean, in_store, resolve_file, with_default};
 use places::ELSEWHERE;
 use tracked::NotWhole;
@@ -73,7 +73,7 @@ pub struct Collection {
     search_path: SearchPath,
     home: PathBuf,
     config_home: PathBuf,
-    mirror: Shared,
+    mirror: SharedMirror,
     trees: BTreeSet<OsString>,
     /// Store paths that may be had if they cannot be fetched from elsewhere.
     offered: BTreeSet<PathBuf>,
@@ -107,7 +107,7 @@ impl Collection {
             search_path,
             config_home: home.join(".config"),
             home,
-            mirror: Shared::default(),
+            mirror: SharedMirror::default(),
             trees: BTreeSet::new(),
             offered: BTreeSet::new(),
             fixed: BTreeSet::new(),
@@ -234,7 +234,7 @@ impl Collection {
         let times = self.asked_in.entry(directory.to_owned()).or_default();
         *times += 1;
         if *times >= MOST_ASKED_SINGLY {
-            let mut files = self.children(directory, Kind::File);
+            let mut files = self.children(directory, FileKind::File);
             // What is a secret by its place is not sent without being read.
             files.retain(|file| !guard::is_forbidden(file));
             let sizes = files
@@ -299,7 +299,7 @@ impl Collection {
 
     /// What is to be there.
     #[must_use]
-    pub fn mirror(&self) -> &Shared {
+    pub fn mirror(&self) -> &SharedMirror {
         &self.mirror
     }
 
@@ -333,42 +333,11 @@ impl Collection {
         if *times > MOST_NAMES || !self.open(place) || guard::is_too_much(place, &self.home) {
             return;
         }
-        for path in self.children(place, Kind::Directory) {
+        for path in self.children(place, FileKind::Directory) {
             if !path.ends_with(".git") {
                 self.add_names(&path);
             }
         }
-    }
-
-    /// All that is under a directory, but of a git repository only which commit it is at.
-    fn add_whole(&mut self, place: &Path) {
-        if !self.open(place) {
-            return;
-        }
-        let in_git = guard::is_in_git(place);
-        for path in self.children(place, Kind::Directory) {
-            if !in_git || guard::says_the_commit(&path) {
-                self.add_whole(&path);
-            }
-        }
-        for path in self.children(place, Kind::File) {
-            let is_wanted = if in_git {
-                guard::says_the_commit(&path)
-            } else {
-                fs::metadata(&path).is_ok_and(|data| data.len() <= 4 * READ_WHOLE)
-            };
-            if is_wanted {
-                self.add_content_of(&path, Identity::of_settled);
-            }
-        }
-    }
-
-    /// The children of an open directory of which the name alone is there.
-    fn children(&self, directory: &Path, kind: Kind) -> Vec<PathBuf> {
-        let under = self.mirror.entries.range(directory.to_owned()..).skip(1);
-        let under = under.take_while(|(path, _)| path.starts_with(directory));
-        let shut = under.filter(|(path, entry)| path.parent() == Some(directory) && **entry == Entry::Shut(kind));
-        shut.map(|(path, _)| path.clone()).collect()
     }
 
     /// The paths that a Nix file's literals name; each file is read once under each of its names.
@@ -408,50 +377,6 @@ impl Collection {
             self.asked.names.extend(asked.names);
             self.asked.computes_names |= asked.computes_names;
         }
-    }
-
-    fn add_content(&mut self, path: &Path) {
-        self.add_content_of(path, Identity::of_file);
-    }
-
-    fn add_content_of(&mut self, path: &Path, identify: fn(&Path, &fs::Metadata) -> std::io::Result<Identity>) {
-        // A file of git's settings went without what is secret in it, unless it is a part of the configuration.
-        let is_wanted_as_it_is =
-            self.is_made(path) && (!self.asked_for || self.is_own(path)) && !guard::is_in_git(path);
-        if self.has(path) && !is_wanted_as_it_is {
-            return;
-        }
-        if self.is_forbidden(path, Kind::File) {
-            self.refused.insert(path.to_owned(), Refusal::Secret);
-            return;
-        }
-        if self.is_withheld(path) {
-            self.refused.insert(path.to_owned(), Refusal::Private);
-            return;
-        }
-        // What cannot be read stays shut: here, too, the evaluation would fail at it.
-        let Ok(data) = fs::symlink_metadata(path) else { return };
-        if !data.is_file() {
-            return;
-        }
-        let Ok(known_by) = identify(path, &data) else { return };
-        self.mirror.entries.insert(
-            path.to_owned(),
-            Entry::Content {
-                executable: data.permissions().mode() & 0o100 != 0,
-                mtime: data.mtime(),
-                identity: known_by,
-            },
-        );
-    }
-
-    /// Whether another machine asks for a file that is nobody's business.
-    fn is_withheld(&self, path: &Path) -> bool {
-        self.asked_for && !self.is_own(path) && !guard::is_public(path)
-    }
-
-    fn is_own(&self, path: &Path) -> bool {
-        path.ancestors().any(|ancestor| self.own.contains(ancestor))
     }
 }
 

@@ -4,10 +4,13 @@
 //! environment, and those that the configuration names. What else the evaluation turns out to ask for is sent then, if it is
 //! no secret, and it is evaluated again; or the run is refused. It never goes on with another value than this machine's.
 
+mod secrets;
+
 use std::collections::BTreeSet;
 use std::ffi::OsString;
 
 use crate::failure::Failure;
+use secrets::{is_secret_name, is_secret_value};
 
 /// What NixOS and nixpkgs read of themselves, with `NIXPKGS_*` and `NIXOS_*`; what says where a user's files are; and what a
 /// shell or a login sets for everybody.
@@ -62,34 +65,6 @@ const HARMLESS_OF_NIX: [&str; 7] = [
     "NIX_PROFILES",
     "NIX_USER_PROFILE_DIR",
     "NIX_SYSTEM",
-];
-
-/// What a name has in it that stands for a secret.
-const SECRET: [&str; 12] = [
-    "SECRET",
-    "TOKEN",
-    "PASS",
-    "CREDENTIAL",
-    "KEY",
-    "AUTH",
-    "COOKIE",
-    "PRIVATE",
-    "PWD",
-    "SESSION",
-    "WEBHOOK",
-    "PIN",
-];
-
-/// Those that are none all the same.
-const NO_SECRET: [&str; 8] = [
-    "PWD",
-    "OLDPWD",
-    "SSH_AUTH_SOCK",
-    "XDG_SESSION_ID",
-    "XDG_SESSION_TYPE",
-    "XDG_SESSION_CLASS",
-    "XDG_SESSION_DESKTOP",
-    "DESKTOP_SESSION",
 ];
 
 /// What the configuration asks of the environment.
@@ -267,42 +242,6 @@ fn is_another_machines(name: &str) -> bool {
         || ["XDG_RUNTIME_DIR", "LANG", "LANGUAGE"].contains(&name)
 }
 
-/// Whether a value is known to be a secret, whatever its name: a key, a token of the usual kinds, an address with a
-/// password in it.
-fn is_secret_value(value: &str) -> bool {
-    const STARTS: [&str; 8] = ["ghp_", "gho_", "ghs_", "github_pat_", "glpat-", "sk-", "xox", "AKIA"];
-    let has_password = value.split_once("://").is_some_and(|(_, rest)| {
-        let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
-        authority.split_once('@').is_some_and(|(user, _)| user.contains(':'))
-    });
-    has_password
-        || is_random(value)
-        || value.contains("PRIVATE KEY-----")
-        || STARTS.iter().any(|start| value.starts_with(start))
-}
-
-/// Whether a value is one long word of letters of both kinds and digits, as keys of sessions and tokens of no known kind are.
-fn is_random(value: &str) -> bool {
-    let has = |is: fn(&char) -> bool| value.chars().filter(is).count() >= 2;
-    value.len() >= 24
-        && !value.starts_with('/')
-        && value.chars().all(|c| c.is_ascii_alphanumeric() || "+/=_-".contains(c))
-        && has(char::is_ascii_digit)
-        && has(char::is_ascii_uppercase)
-        && has(char::is_ascii_lowercase)
-}
-
-fn is_secret_name(name: &str) -> bool {
-    // Who wrote something is none.
-    let capitals = name.to_ascii_uppercase().replace("AUTHOR", "");
-    let has = |word: &str| match word {
-        // And not of "SPINNER".
-        "PIN" => capitals.split('_').any(|part| part == word),
-        _ => capitals.contains(word),
-    };
-    !NO_SECRET.contains(&name) && SECRET.into_iter().any(has)
-}
-
 /// Whether a shell can export it.
 fn is_exportable(name: &str) -> bool {
     !name.starts_with(|first: char| first.is_ascii_digit())
@@ -324,184 +263,4 @@ fn is_made_of(name: &str, words: &BTreeSet<String>) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn environment(sent: &[&str]) -> Environment {
-        let variables = [
-            ("HOME", "/root"),
-            ("PATH", "/bin"),
-            ("AWS_SECRET_ACCESS_KEY", "x"),
-            ("NIXPKGS_ALLOW_UNFREE", "1"),
-            ("NIXOS_REBUILD_NO_SYSTEMD_RUN", "1"),
-            ("COLOUR", "red"),
-            ("SSH_CONNECTION", "here"),
-            ("NIX_CONFIG", "access-tokens = x"),
-        ];
-        let variables = variables.map(|(name, value)| (name.into(), value.into()));
-        let sent: Vec<String> = sent.iter().map(|name| (*name).to_owned()).collect();
-        Environment::new(variables.into(), &sent)
-    }
-
-    fn set(names: &[&str]) -> BTreeSet<String> {
-        names.iter().map(|name| (*name).to_owned()).collect()
-    }
-
-    fn asked(names: &[&str], computes_names: bool) -> Asked {
-        Asked {
-            names: set(names),
-            computes_names,
-        }
-    }
-
-    fn missed(names: &[&str]) -> Missed {
-        Missed {
-            names: set(names),
-            ..Missed::default()
-        }
-    }
-
-    fn computed(words: &[&str]) -> Missed {
-        Missed {
-            computing: vec!["/x.nix".into()],
-            words: set(words),
-            ..Missed::default()
-        }
-    }
-
-    fn names(chosen: &Chosen) -> Vec<&str> {
-        chosen.set.iter().map(|(name, _)| name.to_str().unwrap()).collect()
-    }
-
-    #[test]
-    fn what_nixpkgs_reads_and_what_is_asked_for_by_name() {
-        let always = ["HOME", "NIXPKGS_ALLOW_UNFREE", "NIXOS_REBUILD_NO_SYSTEMD_RUN"];
-        let chosen = environment(&[]).chosen(&Asked::default());
-        assert_eq!(names(&chosen), always);
-        assert!(chosen.withheld.is_superset(&set(&[
-            "PATH",
-            "COLOUR",
-            "TMPDIR",
-            "NIX_REMOTE",
-            "AWS_SECRET_ACCESS_KEY"
-        ])));
-        let chosen = environment(&[]).chosen(&asked(&["COLOUR", "PATH", "UNSET"], false));
-        assert_eq!(names(&chosen).len(), 5);
-        assert!(!chosen.withheld.contains("PATH"));
-    }
-
-    #[test]
-    fn computed_names_may_be_any_but_a_secrets() {
-        let chosen = environment(&[]).chosen(&asked(&[], true));
-        assert!(names(&chosen).contains(&"COLOUR"));
-        assert!(!names(&chosen).contains(&"AWS_SECRET_ACCESS_KEY"));
-        let chosen = environment(&[]).chosen(&asked(&["AWS_SECRET_ACCESS_KEY"], true));
-        assert!(names(&chosen).contains(&"AWS_SECRET_ACCESS_KEY"));
-    }
-
-    /// A module that is in the store asks, which nobody has read beforehand.
-    #[test]
-    fn what_an_evaluation_turns_out_to_ask_for_is_sent_or_refused() {
-        let mut environment = environment(&[]);
-        let nothing = Asked::default();
-        let new = environment
-            .want(&missed(&["COLOUR", "PATH", "TMPDIR"]), &nothing)
-            .unwrap();
-        assert_eq!(new, set(&["COLOUR", "PATH", "TMPDIR"]));
-        let chosen = environment.chosen(&nothing);
-        assert!(names(&chosen).contains(&"COLOUR") && names(&chosen).contains(&"PATH"));
-        assert_eq!(chosen.unset, ["TMPDIR"]);
-        assert!(environment.want(&missed(&["COLOUR"]), &nothing).unwrap().is_empty());
-        // The next run needs no second evaluation for it.
-        let mut next = self::environment(&[]);
-        next.remember(environment.wanted().clone());
-        next.remember(set(&["AWS_SECRET_ACCESS_KEY", "NIX_REMOTE"]));
-        assert_eq!(next.wanted(), &set(&["COLOUR", "PATH", "TMPDIR"]));
-        for (name, remedy) in [
-            ("AWS_SECRET_ACCESS_KEY", "--send-env AWS_SECRET_ACCESS_KEY"),
-            ("NIX_REMOTE", "--eval-on ''"),
-            ("NIX_CONFIG", "--eval-on ''"),
-            ("XDG_CACHE_HOME", "--eval-on ''"),
-        ] {
-            let failure = environment.want(&missed(&[name]), &nothing).unwrap_err();
-            let text = format!("{failure:?}");
-            assert!(text.contains(name) && text.contains(remedy), "{text}");
-        }
-    }
-
-    #[test]
-    fn a_secret_is_known_by_its_name_or_its_value() {
-        for (name, value, secret) in [
-            ("API_KEY", "", true),
-            ("PGPASS", "x", true),
-            ("GIT_AUTHOR_NAME", "me", false),
-            ("DATABASE", "postgres://me:hunter2@db/x", true),
-            ("DATABASE", "postgres://me@db/x?a=b:c@d", false),
-            ("WHATEVER", "ghp_x", true),
-            ("WHATEVER", "-----BEGIN OPENSSH PRIVATE KEY-----", true),
-            ("COLOUR", "red", false),
-            ("MYSQL_PWD", "hunter2", true),
-            ("OP_SESSION_my", "x", true),
-            ("CARD_PIN", "1234", true),
-            ("SPINNER", "dots", false),
-            ("OLDPWD", "/etc", false),
-            ("DESKTOP_SESSION", "plasma", false),
-            ("BW", "7Zk0wq+3S/pTeb2XN9fGv1rQxUo8aJyLmC4dHs==", true),
-            ("PICTURES", "/home/Me/Pictures/of-2026-and-2027", false),
-            ("BRANCH", "feature/many-things-of-2026-and-2027", false),
-        ] {
-            let environment = Environment::new(vec![(name.into(), value.into())], &[]);
-            assert_eq!(environment.is_secret(name), secret, "{name}={value}");
-        }
-    }
-
-    #[test]
-    fn the_user_may_send_a_secret() {
-        let environment = environment(&["AWS_SECRET_ACCESS_KEY", "NIX_REMOTE"]);
-        let chosen = environment.chosen(&Asked::default());
-        assert!(names(&chosen).contains(&"AWS_SECRET_ACCESS_KEY"));
-        assert!(chosen.withheld.contains("NIX_REMOTE"));
-    }
-
-    /// Every bash exports `_` to what is typed; only whoever names it means it.
-    #[test]
-    fn the_last_command_s_name_is_no_computed_one() {
-        let nothing = Asked::default();
-        let mut environment = environment(&[]);
-        environment.variables.push(("_".into(), "/usr/bin/rebuild".into()));
-        let guessed = environment.want(&computed(&["NIXOS", "_", "CONFIG"]), &nothing);
-        assert_eq!(guessed.unwrap(), set(&[]));
-        assert!(environment.want(&missed(&["_"]), &nothing).is_err());
-    }
-
-    #[test]
-    fn computed_names_are_made_of_what_the_files_have() {
-        let nothing = Asked::default();
-        for (words, refused) in [
-            (&["AWS_SECRET_ACCESS_KEY"][..], true),
-            (&["AWS_SECRET", "_ACCESS", "_KEY"], true),
-            (&["aws_secret", "_access_key", "toUpper"], true),
-            (&["aws_secret", "_access_key"], false),
-            (&["FOO", "BAR", "KEY", "AWS_"], false),
-            (&["NIX_", "REMOTE"], true),
-        ] {
-            assert_eq!(
-                environment(&[]).want(&computed(words), &nothing).is_err(),
-                refused,
-                "{words:?}"
-            );
-        }
-        let mut environment = environment(&[]);
-        assert_eq!(
-            environment.want(&computed(&["TMP", "DIR", "COL"]), &nothing).unwrap(),
-            set(&["TMPDIR"])
-        );
-        assert_eq!(environment.chosen(&nothing).unset, ["TMPDIR"]);
-        assert!(
-            environment
-                .want(&computed(&["TMP", "DIR", "COL"]), &nothing)
-                .unwrap()
-                .is_empty()
-        );
-    }
-}
+mod tests;

@@ -66,39 +66,39 @@ impl<'a> Flakes<'a> {
     /// Adds the flake that `reference` stands for in `directory`, with its inputs, as far as they are on this machine.
     /// Gives the directory of its `flake.nix`.
     pub fn add(&mut self, reference: &str, directory: &Path) -> Option<PathBuf> {
-        let place = match Place::of(reference, directory, &self.registry)? {
-            Place::Inside(path) => Place::Directory(path, PathBuf::new()),
+        let place = match Whereabouts::of(reference, directory, &self.registry)? {
+            Whereabouts::Inside(path) => Whereabouts::Directory(path, PathBuf::new()),
             place => place,
         };
         self.add_place(place)
     }
 
-    fn add_place(&mut self, place: Place) -> Option<PathBuf> {
+    fn add_place(&mut self, place: Whereabouts) -> Option<PathBuf> {
         let named = place.path().to_owned();
         // An input may be one file, whatever its address says.
-        if matches!(place, Place::File(_)) || (matches!(place, Place::Directory(..)) && named.is_file()) {
+        if matches!(place, Whereabouts::File(_)) || (matches!(place, Whereabouts::Directory(..)) && named.is_file()) {
             self.collection.add_configuration(&named);
             return None;
         }
-        if !matches!(place, Place::Inside(_)) {
+        if !matches!(place, Whereabouts::Inside(_)) {
             self.collection.add_way(&named);
         }
         // Nix reads the links on the way, and then only where they lead.
         let flake = fs::canonicalize(&named).unwrap_or(named);
         let flake = match &place {
-            Place::Somewhere(_) => with_flake_file(&flake),
+            Whereabouts::Somewhere(_) => with_flake_file(&flake),
             _ => flake,
         };
         let whole = match &place {
-            Place::Somewhere(_) | Place::Repository(_) => match repository_of(&flake) {
+            Whereabouts::Somewhere(_) | Whereabouts::Repository(_) => match repository_of(&flake) {
                 Some(root) => self.collection.add_repository(&root).then_some(root),
                 None => self.collection.add_everything(&flake).then(|| flake.clone()),
             },
-            Place::Directory(..) => self.collection.add_everything(&flake).then(|| flake.clone()),
-            Place::Inside(_) | Place::File(_) => None,
+            Whereabouts::Directory(..) => self.collection.add_everything(&flake).then(|| flake.clone()),
+            Whereabouts::Inside(_) | Whereabouts::File(_) => None,
         };
         let flake = match place {
-            Place::Directory(_, inside) => flake.join(inside),
+            Whereabouts::Directory(_, inside) => flake.join(inside),
             _ => flake,
         };
         if let Some(root) = whole.filter(|_| self.impure) {
@@ -117,14 +117,14 @@ impl<'a> Flakes<'a> {
 
     /// Where the inputs of a flake are, of which this machine may have some: those that its lock file has, and those that
     /// stand in `flake.nix`.
-    fn inputs(&mut self, flake: &Path) -> Vec<Place> {
+    fn inputs(&mut self, flake: &Path) -> Vec<Whereabouts> {
         let mut found = Vec::new();
         let mut satisfied = Vec::new();
         let lock = fs::read(flake.join("flake.lock")).unwrap_or_default();
         let lock: Value = serde_json::from_slice(&lock).unwrap_or_default();
         for node in lock["nodes"].as_object().into_iter().flat_map(Map::values) {
-            let locked = Place::of_attributes(&node["locked"], flake, &self.registry);
-            let original = Place::of_attributes(&node["original"], flake, &self.registry);
+            let locked = Whereabouts::of_attributes(&node["locked"], flake, &self.registry);
+            let original = Whereabouts::of_attributes(&node["original"], flake, &self.registry);
             let kept = node["locked"]["narHash"].as_str().and_then(pins::store_path);
             // Nix takes what was locked from the store, whatever is there by now of the input itself.
             let kept = kept.filter(|path| path.exists());
@@ -139,8 +139,8 @@ impl<'a> Flakes<'a> {
         }
         let text = fs::read_to_string(flake.join("flake.nix")).unwrap_or_default();
         found.extend(written::inputs(&text).into_iter().filter_map(|input| match input {
-            Input::Reference(text) => Place::of_input(&text, flake, &self.registry),
-            Input::Attributes(attributes) => Place::of_attributes(&attributes, flake, &self.registry),
+            Input::Reference(text) => Whereabouts::of_input(&text, flake, &self.registry),
+            Input::Attributes(attributes) => Whereabouts::of_attributes(&attributes, flake, &self.registry),
         }));
         // Should it be locked anew, it will be asked for.
         for place in &satisfied {
@@ -153,7 +153,7 @@ impl<'a> Flakes<'a> {
 
 /// Where a reference leads on this machine.
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Place {
+enum Whereabouts {
     /// As on a command line: in a repository or not, in this directory or above it.
     Somewhere(PathBuf),
     /// `path:`, a directory as it is, and where in it the flake is.
@@ -166,7 +166,7 @@ enum Place {
     File(PathBuf),
 }
 
-impl Place {
+impl Whereabouts {
     /// A reference as on a command line.
     fn of(reference: &str, directory: &Path, registry: &Registry) -> Option<Self> {
         let FlakeReference { form, inside } = FlakeReference::read(reference);
@@ -261,12 +261,12 @@ fn repository_of(directory: &Path) -> Option<PathBuf> {
 
 /// What is made of any text, as a `flake.nix`.
 #[cfg(any(test, fuzzing))]
-pub(crate) fn look_at(text: &str) {
+pub fn look_at(text: &str) {
     let (flake, registry) = (Path::new("/nonexistent"), Registry::default());
     for input in written::inputs(text) {
         _ = match input {
-            Input::Reference(text) => Place::of_input(&text, flake, &registry),
-            Input::Attributes(attributes) => Place::of_attributes(&attributes, flake, &registry),
+            Input::Reference(text) => Whereabouts::of_input(&text, flake, &registry),
+            Input::Attributes(attributes) => Whereabouts::of_attributes(&attributes, flake, &registry),
         };
     }
 }
@@ -279,7 +279,7 @@ pub(super) fn look_at_lock(bytes: &[u8]) {
     let lock: Value = serde_json::from_str(&text).unwrap_or_default();
     let nodes = lock["nodes"].as_object().into_iter().flat_map(Map::values);
     for part in nodes.flat_map(|node| [&node["locked"], &node["original"]]) {
-        _ = Place::of_attributes(part, flake, &registry);
+        _ = Whereabouts::of_attributes(part, flake, &registry);
         if let Some(path) = part["narHash"].as_str().and_then(pins::store_path) {
             assert!(
                 crate::store_path::StorePath::parse(&path.to_string_lossy()).is_ok(),
@@ -287,7 +287,7 @@ pub(super) fn look_at_lock(bytes: &[u8]) {
             );
         }
     }
-    _ = Place::of(&text, flake, &registry);
+    _ = Whereabouts::of(&text, flake, &registry);
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use super::git;
 use super::mirror::Mirror;
 use super::pins;
 use super::record;
-use crate::fuzz::Target;
+use crate::fuzz::FuzzTarget;
 
 const INDEX: &[u8] = b"DIRC\0\0\0\x02\0\0\0\x01\
     \0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x81\xa4\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\
@@ -22,8 +22,8 @@ const INDEX_4: &[u8] = b"DIRC\0\0\0\x04\0\0\0\x01\
 const MIRROR: &[u8] = b"o /\0o-3 /a b\0s d /c\0sf /d\0so /e\0l5 /l\0target\0\
     x7:=1,2,3.000000004,5.6 /x\0f7:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855 /f\0";
 
-pub(crate) const TARGETS: &[Target] = &[
-    Target {
+pub const TARGETS: &[FuzzTarget] = &[
+    FuzzTarget {
         name: "git's index",
         files: &["sources/git.rs", "sources/git/index.rs"],
         examples: &[INDEX, INDEX_4],
@@ -41,7 +41,7 @@ pub(crate) const TARGETS: &[Target] = &[
             }
         },
     },
-    Target {
+    FuzzTarget {
         name: "git's settings",
         files: &["sources/git/config.rs", "sources/git/settings.rs"],
         examples: &[
@@ -56,7 +56,7 @@ pub(crate) const TARGETS: &[Target] = &[
             }
         },
     },
-    Target {
+    FuzzTarget {
         name: "lock files that come back",
         files: &["sources/flakes/lock_file.rs"],
         examples: &[
@@ -70,7 +70,7 @@ pub(crate) const TARGETS: &[Target] = &[
             }
         },
     },
-    Target {
+    FuzzTarget {
         name: "git's pointers",
         files: &["sources/git.rs"],
         examples: &[b"gitdir: ../x\n", b"../..\n", b"/nonexistent/objects\n"],
@@ -87,7 +87,7 @@ pub(crate) const TARGETS: &[Target] = &[
             }
         },
     },
-    Target {
+    FuzzTarget {
         name: "mirrors",
         files: &["sources/mirror.rs"],
         examples: &[MIRROR],
@@ -97,13 +97,13 @@ pub(crate) const TARGETS: &[Target] = &[
             }
         },
     },
-    Target {
+    FuzzTarget {
         name: "records",
         files: &["sources/record.rs"],
         examples: &[b"4\no /\0/a\0/b\0", b"18446744073709551615\n", b"0\n"],
         read: |bytes| record::look_at(bytes),
     },
-    Target {
+    FuzzTarget {
         name: "flake.lock and registries",
         files: &["sources/flakes.rs"],
         examples: &[
@@ -113,7 +113,7 @@ pub(crate) const TARGETS: &[Target] = &[
         ],
         read: |bytes| look_at_lock(bytes),
     },
-    Target {
+    FuzzTarget {
         name: "pinned downloads",
         files: &["sources/pins.rs"],
         examples: &[

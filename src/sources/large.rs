@@ -92,7 +92,7 @@ fn without_lower(found: Vec<Large>) -> Vec<Large> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::mirror::{Identity, Kind};
+    use super::super::mirror::{FileKind, Identity};
     use super::*;
 
     fn content() -> Entry {
@@ -125,7 +125,7 @@ mod tests {
 
     #[test]
     fn of_two_in_each_other_the_upper_one() {
-        let shut = Entry::Shut(Kind::File);
+        let shut = Entry::Shut(FileKind::File);
         let many = mirror(&[
             ("/c", 900, content()),
             ("/c/data/a", 1001, content()),

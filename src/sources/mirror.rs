@@ -1,20 +1,18 @@
 //! What is there of this machine's files on the other one: a value that can be named, kept, and compared with another.
 
+mod identity;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
 use std::fmt::Write;
-use std::fs::Metadata;
-use std::io::{self, Read};
 use std::ops::{Deref, DerefMut};
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use sha2::{Digest, Sha256};
 
-use super::opening;
+pub use identity::{Identity, READ_WHOLE, Replacement};
 
 /// What is there of one path.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,12 +40,12 @@ pub enum Entry {
         mtime: Option<i64>,
     },
     /// A name alone. Whoever looks inside is refused (mode 000), and the refusal says what is missing.
-    Shut(Kind),
+    Shut(FileKind),
 }
 
 /// What a name stands for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub enum FileKind {
     /// A file.
     File,
     /// A directory.
@@ -55,130 +53,6 @@ pub enum Kind {
     /// A socket, a pipe, a device.
     Other,
 }
-
-/// What tells one content of a file from another.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Identity {
-    /// Its SHA-256.
-    Digest([u8; 32]),
-    /// What the file system says: for what is too much to be read each time. Size in bytes, times in nanoseconds.
-    Stat(String),
-    /// Other bytes than the file has.
-    Made(Made),
-}
-
-/// Bytes that go in a file's place.
-#[derive(Debug, Clone)]
-pub struct Made {
-    digest: [u8; 32],
-    /// Nothing if this was read from a record, which has the digest alone.
-    bytes: Option<Arc<[u8]>>,
-}
-
-impl Made {
-    /// Those bytes.
-    #[must_use]
-    pub fn new(bytes: Vec<u8>) -> Self {
-        Self {
-            digest: Sha256::digest(&bytes).into(),
-            bytes: Some(bytes.into()),
-        }
-    }
-
-    /// Their SHA-256.
-    #[must_use]
-    pub fn digest(&self) -> &[u8; 32] {
-        &self.digest
-    }
-
-    /// The bytes, where they are to be sent.
-    ///
-    /// # Errors
-    /// This comes from a record.
-    pub fn bytes(&self) -> io::Result<&[u8]> {
-        let bytes = self.bytes.as_deref();
-        bytes.ok_or_else(|| io::Error::other("only its digest is known"))
-    }
-}
-
-impl PartialEq for Made {
-    fn eq(&self, other: &Self) -> bool {
-        self.digest == other.digest
-    }
-}
-
-impl Eq for Made {}
-
-/// A file up to this size, in bytes, is known by its digest.
-pub const READ_WHOLE: u64 = 1 << 20;
-
-impl Identity {
-    /// By the digest, of bytes that have been read already.
-    #[must_use]
-    pub fn of_bytes(bytes: &[u8]) -> Self {
-        Self::Digest(Sha256::digest(bytes).into())
-    }
-
-    /// By what the file system says.
-    #[must_use]
-    pub fn of_metadata(data: &Metadata) -> Self {
-        Self::Stat(format!(
-            "{},{},{}.{:09},{}.{:09}",
-            data.len(),
-            data.ino(),
-            data.mtime(),
-            data.mtime_nsec(),
-            data.ctime(),
-            data.ctime_nsec()
-        ))
-    }
-
-    /// By the digest if the file, to which no link leads, is small enough to be read for it.
-    ///
-    /// # Errors
-    /// A file that cannot be read.
-    pub fn of_file(path: &Path, data: &Metadata) -> io::Result<Self> {
-        if data.len() > READ_WHOLE {
-            return Self::of_settled(path, data);
-        }
-        Self::by_reading(path)
-    }
-
-    /// By what the file system says, if the file has not changed just now: as long as its clock has not gone on, another
-    /// change leaves the same times (git calls such a file racily clean). Then by the digest.
-    ///
-    /// # Errors
-    /// A file that cannot be read.
-    pub fn of_settled(path: &Path, data: &Metadata) -> io::Result<Self> {
-        // A clock that is not set yet says nothing: all is young.
-        let now = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .map_or(0, |now| now.as_secs());
-        Self::at(path, data, i64::try_from(now).unwrap_or(i64::MAX))
-    }
-
-    fn at(path: &Path, data: &Metadata, now: i64) -> io::Result<Self> {
-        if data.ctime().max(data.mtime()) < now.saturating_sub(YOUNG) {
-            return Ok(Self::of_metadata(data));
-        }
-        Self::by_reading(path)
-    }
-
-    fn by_reading(path: &Path) -> io::Result<Self> {
-        let mut digest = Sha256::new();
-        let (mut file, _) = opening::open(path)?;
-        let mut buffer = vec![0; 64 << 10];
-        loop {
-            match file.read(&mut buffer)? {
-                0 => return Ok(Self::Digest(digest.finalize().into())),
-                read => digest.update(&buffer[..read]),
-            }
-        }
-    }
-}
-
-/// For so long a file is young, in seconds: the coarsest clock of a file system (FAT's) goes on every other second.
-const YOUNG: i64 = 3;
 
 /// The files of this machine that are there on the other one. Every directory in it is whole by name, or shut: so an
 /// evaluation that sees it sees nothing else than it would see here, or fails.
@@ -190,15 +64,15 @@ pub struct Mirror {
 
 /// A mirror with several holders, which is copied only when one of them changes it: with 100,000 files one is 20 MB.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Shared(Arc<Mirror>);
+pub struct SharedMirror(Arc<Mirror>);
 
-impl From<Mirror> for Shared {
+impl From<Mirror> for SharedMirror {
     fn from(mirror: Mirror) -> Self {
         Self(Arc::new(mirror))
     }
 }
 
-impl Deref for Shared {
+impl Deref for SharedMirror {
     type Target = Mirror;
 
     fn deref(&self) -> &Mirror {
@@ -206,7 +80,7 @@ impl Deref for Shared {
     }
 }
 
-impl DerefMut for Shared {
+impl DerefMut for SharedMirror {
     fn deref_mut(&mut self) -> &mut Mirror {
         Arc::make_mut(&mut self.0)
     }
@@ -214,7 +88,7 @@ impl DerefMut for Shared {
 
 /// What makes one mirror of another.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub struct Change {
+pub struct MirrorChange {
     /// What has to go, first.
     pub removed: Vec<PathBuf>,
     /// What has to come, parents before children.
@@ -250,8 +124,8 @@ impl Mirror {
 
     /// What has to go and to come for `base` to become this.
     #[must_use]
-    pub fn change_from(&self, base: &Self) -> Change {
-        let mut change = Change::default();
+    pub fn change_from(&self, base: &Self) -> MirrorChange {
+        let mut change = MirrorChange::default();
         let unsaid = self.unsaid_parents();
         let stays = |path: &Path, old: Option<&Entry>| match (old, self.entries.get(path)) {
             (Some(old), Some(new)) => becomes(old, new),
@@ -298,9 +172,9 @@ impl Mirror {
             let (word, target) = match entry {
                 Entry::Open { mtime: None } => ("o".to_owned(), None),
                 Entry::Open { mtime: Some(time) } => (format!("o{time}"), None),
-                Entry::Shut(Kind::File) => ("sf".to_owned(), None),
-                Entry::Shut(Kind::Directory) => ("sd".to_owned(), None),
-                Entry::Shut(Kind::Other) => ("so".to_owned(), None),
+                Entry::Shut(FileKind::File) => ("sf".to_owned(), None),
+                Entry::Shut(FileKind::Directory) => ("sd".to_owned(), None),
+                Entry::Shut(FileKind::Other) => ("so".to_owned(), None),
                 Entry::Link { target, mtime: None } => ("l".to_owned(), Some(target)),
                 Entry::Link {
                     target,
@@ -312,12 +186,7 @@ impl Mirror {
                     identity,
                 } => {
                     let kind = if *executable { 'x' } else { 'f' };
-                    let identity = match identity {
-                        Identity::Digest(digest) => hexadecimal(digest),
-                        Identity::Stat(text) => format!("={text}"),
-                        Identity::Made(made) => format!("+{}", hexadecimal(&made.digest)),
-                    };
-                    (format!("{kind}{mtime}:{identity}"), None)
+                    (format!("{kind}{mtime}:{}", identity.word()), None)
                 }
             };
             for piece in [word.as_bytes(), b" ", path.as_os_str().as_bytes(), b"\0"] {
@@ -344,9 +213,9 @@ impl Mirror {
                 ("o", time) => Entry::Open {
                     mtime: Some(time.parse().ok()?),
                 },
-                ("s", "f") => Entry::Shut(Kind::File),
-                ("s", "d") => Entry::Shut(Kind::Directory),
-                ("s", "o") => Entry::Shut(Kind::Other),
+                ("s", "f") => Entry::Shut(FileKind::File),
+                ("s", "d") => Entry::Shut(FileKind::Directory),
+                ("s", "o") => Entry::Shut(FileKind::Other),
                 ("l", time) => Entry::Link {
                     target: path_of(pieces.next()?),
                     mtime: Some(time)
@@ -360,7 +229,7 @@ impl Mirror {
                     Entry::Content {
                         executable: kind == "x",
                         mtime: mtime.parse().ok()?,
-                        identity: identity_of(identity)?,
+                        identity: Identity::of_word(identity)?,
                     }
                 }
                 _ => return None,
@@ -401,28 +270,6 @@ fn path_of(bytes: &[u8]) -> PathBuf {
     PathBuf::from(OsStr::from_bytes(bytes))
 }
 
-fn identity_of(text: &str) -> Option<Identity> {
-    if let Some(stat) = text.strip_prefix('=') {
-        return Some(Identity::Stat(stat.to_owned()));
-    }
-    if let Some(text) = text.strip_prefix('+') {
-        let digest = digest_of(text)?;
-        return Some(Identity::Made(Made { digest, bytes: None }));
-    }
-    digest_of(text).map(Identity::Digest)
-}
-
-fn digest_of(text: &str) -> Option<[u8; 32]> {
-    let mut digest = [0; 32];
-    if text.len() != 64 || !text.is_ascii() {
-        return None;
-    }
-    for (at, byte) in digest.iter_mut().enumerate() {
-        *byte = u8::from_str_radix(&text[2 * at..2 * at + 2], 16).ok()?;
-    }
-    Some(digest)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -459,7 +306,7 @@ mod tests {
         let made = Entry::Content {
             executable: false,
             mtime: 8,
-            identity: Identity::Made(Made::new(b"index".into())),
+            identity: Identity::Made(Replacement::new(b"index".into())),
         };
         let all = mirror(&[
             ("/", Entry::Open { mtime: None }),
@@ -469,9 +316,9 @@ mod tests {
             ("/i", made),
             ("/l", link("to a\nplace", None)),
             ("/m", link("..", Some(5))),
-            ("/s", Entry::Shut(Kind::File)),
-            ("/t", Entry::Shut(Kind::Directory)),
-            ("/u", Entry::Shut(Kind::Other)),
+            ("/s", Entry::Shut(FileKind::File)),
+            ("/t", Entry::Shut(FileKind::Directory)),
+            ("/u", Entry::Shut(FileKind::Other)),
         ]);
         assert_eq!(Mirror::from_bytes(&all.to_bytes()), Some(all.clone()));
         assert_eq!(all.digest().len(), 40);
@@ -482,7 +329,7 @@ mod tests {
 
     #[test]
     fn a_shared_mirror_is_copied_when_it_is_changed_and_not_before() {
-        let mut first = Shared::from(mirror(&[("/", Entry::Open { mtime: None })]));
+        let mut first = SharedMirror::from(mirror(&[("/", Entry::Open { mtime: None })]));
         let second = first.clone();
         assert!(Arc::ptr_eq(&first.0, &second.0));
         first.entries.insert("/a".into(), content("x"));
@@ -511,7 +358,7 @@ mod tests {
     /// Nothing that is not meant is left of the store, or of what the store has come to be a link to.
     #[test]
     fn directories_that_nothing_is_said_of_go_with_what_lay_in_them() {
-        let shut = Entry::Shut(Kind::Directory);
+        let shut = Entry::Shut(FileKind::Directory);
         let base = mirror(&[("/n/s/x", shut.clone()), ("/m/y", shut.clone()), ("/o/z", shut.clone())]);
         let unsaid: Vec<_> = base.unsaid_parents().into_iter().collect();
         assert_eq!(unsaid, ["/m", "/n", "/n/s", "/o"].map(Path::new));
@@ -527,9 +374,9 @@ mod tests {
             ("/", open.clone()),
             ("/c", open.clone()),
             ("/c/a.nix", content("1")),
-            ("/c/gone", Entry::Shut(Kind::File)),
+            ("/c/gone", Entry::Shut(FileKind::File)),
             ("/c/same", content("2")),
-            ("/d", Entry::Shut(Kind::Directory)),
+            ("/d", Entry::Shut(FileKind::Directory)),
             ("/e", open.clone()),
             ("/e/x", content("3")),
         ]);
@@ -547,49 +394,7 @@ mod tests {
         assert_eq!(removed, ["/c/a.nix", "/c/gone", "/d", "/e"]);
         let added: Vec<_> = change.added.iter().filter_map(|(path, _)| path.to_str()).collect();
         assert_eq!(added, ["/c", "/c/a.nix", "/d", "/d/y", "/e"]);
-        assert_eq!(base.change_from(&base), Change::default());
+        assert_eq!(base.change_from(&base), MirrorChange::default());
         assert_eq!(base.change_from(&Mirror::default()).added.len(), 8);
-    }
-
-    #[test]
-    fn a_large_file_is_known_by_its_times_once_they_are_past() {
-        let place = tempfile::tempdir().unwrap();
-        let path = place.path().join("file");
-        std::fs::write(&path, vec![b'a'; 2 << 20]).unwrap();
-        let data = std::fs::metadata(&path).unwrap();
-        let by_digest = Identity::by_reading(&path).unwrap();
-        assert_eq!(Identity::of_file(&path, &data).unwrap(), by_digest);
-        for (later, is_settled) in [(0, false), (2, false), (3, false), (4, true), (-100, false)] {
-            let identity = Identity::at(&path, &data, data.ctime() + later).unwrap();
-            assert_eq!(matches!(identity, Identity::Stat(_)), is_settled, "{later}");
-        }
-        // A clock that has gone wrong.
-        assert_eq!(Identity::at(&path, &data, 0).unwrap(), by_digest);
-    }
-
-    /// The size and the time of the content can be made the same; the time of the change cannot.
-    #[test]
-    fn a_change_with_the_same_size_and_time_is_another_content() {
-        let place = tempfile::tempdir().unwrap();
-        let path = place.path().join("file");
-        let identity = || Identity::of_metadata(&std::fs::metadata(&path).unwrap());
-        std::fs::write(&path, "one").unwrap();
-        let (before, time) = (identity(), std::fs::metadata(&path).unwrap().modified().unwrap());
-        // The kernel's clock goes on in steps.
-        let ctime = || {
-            std::fs::write(&path, "two").unwrap();
-            std::fs::File::options()
-                .write(true)
-                .open(&path)
-                .unwrap()
-                .set_modified(time)
-                .unwrap();
-            let data = std::fs::metadata(&path).unwrap();
-            (data.ctime(), data.ctime_nsec())
-        };
-        let first = ctime();
-        while ctime() == first {}
-        assert_eq!(std::fs::metadata(&path).unwrap().modified().unwrap(), time);
-        assert_ne!(identity(), before);
     }
 }

@@ -1,6 +1,5 @@
 //! Which of the client's files an evaluation elsewhere needs, and their stream.
 //!
-//! - [`search_path`]: what `<name>` means here;
 //! - [`literals`]: what a Nix file names;
 //! - [`collect`]: the files that follow from these, and those that never leave this machine;
 //! - [`environment`]: the variables that go along;
@@ -18,7 +17,7 @@ pub mod collect;
 pub mod environment;
 pub mod flakes;
 #[cfg(any(test, fuzzing))]
-pub(crate) mod fuzz;
+pub mod fuzz;
 mod git;
 mod guard;
 pub mod large;
@@ -28,4 +27,3 @@ mod opening;
 mod pins;
 pub mod proof;
 pub mod record;
-pub mod search_path;

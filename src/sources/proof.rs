@@ -7,7 +7,7 @@ use std::path::Path;
 
 use sha2::{Digest, Sha256};
 
-use super::mirror::{Entry, Identity, Kind, Mirror, hexadecimal};
+use super::mirror::{Entry, FileKind, Identity, Mirror, hexadecimal};
 
 /// A mirror with more paths than these is not looked at again: a whole package collection has 90,000.
 const MOST: usize = 20_000;
@@ -67,9 +67,9 @@ fn name(path: &Path) -> Vec<u8> {
 fn letter(entry: &Entry) -> u8 {
     match entry {
         Entry::Open { .. } => b'd',
-        Entry::Shut(Kind::Directory) => b'D',
-        Entry::Shut(Kind::File) => b'S',
-        Entry::Shut(Kind::Other) => b'o',
+        Entry::Shut(FileKind::Directory) => b'D',
+        Entry::Shut(FileKind::File) => b'S',
+        Entry::Shut(FileKind::Other) => b'o',
         Entry::Content { executable: true, .. } => b'x',
         Entry::Content { .. } => b'f',
         Entry::Link { .. } => b'l',
@@ -100,8 +100,9 @@ fn digest(entry: &Entry) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sources::archive::{Counter, write_entries};
-    use crate::sources::mirror::{Made, each};
+    use crate::progress::Counter;
+    use crate::sources::archive::write_entries;
+    use crate::sources::mirror::{Replacement, each};
     use std::ffi::{OsStr, OsString};
     use std::fs;
     use std::io::Write;
@@ -114,10 +115,10 @@ mod tests {
         let mut entries = vec![
             ("/".into(), Entry::Open { mtime: None }),
             ("/c".into(), Entry::Open { mtime: Some(3) }),
-            ("/c d".into(), Entry::Shut(Kind::Directory)),
-            ("/n/s/x".into(), Entry::Shut(Kind::Directory)),
-            ("/c/secret.nix".into(), Entry::Shut(Kind::File)),
-            ("/c/socket".into(), Entry::Shut(Kind::Other)),
+            ("/c d".into(), Entry::Shut(FileKind::Directory)),
+            ("/n/s/x".into(), Entry::Shut(FileKind::Directory)),
+            ("/c/secret.nix".into(), Entry::Shut(FileKind::File)),
+            ("/c/socket".into(), Entry::Shut(FileKind::Other)),
         ];
         for (name, target) in [("/c/link", "a b"), ("/c/-n", "-n"), ("/c/l\n", "/x\ny"), ("/c-", "\\")] {
             let (target, mtime) = (target.into(), None);
@@ -148,7 +149,7 @@ mod tests {
             };
             entries.push((path, entry));
         }
-        let made = Identity::Made(Made::new(b"other bytes".to_vec()));
+        let made = Identity::Made(Replacement::new(b"other bytes".to_vec()));
         fs::write(place.join("index"), "its own").unwrap();
         entries.push((
             place.join("index"),

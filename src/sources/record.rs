@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
-use super::mirror::{Mirror, Shared, hexadecimal};
+use super::mirror::{Mirror, SharedMirror, hexadecimal};
 use crate::written;
 
 /// As many records as are kept, of all hosts and configurations.
@@ -19,7 +19,7 @@ const MOST_RECORDS: usize = 32;
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Kept {
     /// What was there.
-    pub mirror: Shared,
+    pub mirror: SharedMirror,
     /// The files of it that were not read after all: they do not go again, unless something names them again.
     pub unread: BTreeSet<PathBuf>,
     /// The environment variables that it asked for and nobody had foreseen.
@@ -70,11 +70,11 @@ pub(super) fn look_at(bytes: &[u8]) {
 
 /// Where one host's and one configuration's record is.
 #[derive(Debug, Clone)]
-pub struct Record {
+pub struct RecordFile {
     file: PathBuf,
 }
 
-impl Record {
+impl RecordFile {
     /// The record in the cache directory `cache` for `what` is evaluated: every word that tells one such evaluation from
     /// another.
     #[must_use]
@@ -131,20 +131,20 @@ fn forget_oldest(directory: &Path) -> std::io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sources::mirror::{Entry, Kind};
+    use crate::sources::mirror::{Entry, FileKind};
 
     #[test]
     fn kept_apart_by_what_is_evaluated_and_no_more_than_some() {
         let cache = tempfile::tempdir().unwrap();
         let kept = Kept {
             mirror: Mirror {
-                entries: [("/a b\n".into(), Entry::Shut(Kind::File))].into(),
+                entries: [("/a b\n".into(), Entry::Shut(FileKind::File))].into(),
             }
             .into(),
             unread: ["/c\n".into(), "/d".into()].into(),
             variables: ["COLOUR".into(), "X".into()].into(),
         };
-        let record = |name: &str| Record::new(cache.path(), &["builder", name]);
+        let record = |name: &str| RecordFile::new(cache.path(), &["builder", name]);
         assert_eq!(record("x").read(), Kept::default());
         record("x").write(&kept);
         assert_eq!(record("x").read(), kept);
@@ -161,7 +161,7 @@ mod tests {
     #[test]
     fn what_is_no_record_counts_as_none() {
         let cache = tempfile::tempdir().unwrap();
-        let record = Record::new(cache.path(), &["x"]);
+        let record = RecordFile::new(cache.path(), &["x"]);
         fs::create_dir_all(record.file.parent().unwrap()).unwrap();
         fs::write(&record.file, "o /a\0nonsense").unwrap();
         assert_eq!(record.read(), Kept::default());

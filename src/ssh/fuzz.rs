@@ -2,14 +2,13 @@
 
 use super::led::Led;
 use super::reasons::no_session;
-use super::said::Said;
-use crate::fuzz::{Target, text};
+use crate::fuzz::{FuzzTarget, text};
 use crate::host::{OwnNames, Place};
 
-pub(crate) const TARGETS: &[Target] = &[
-    Target {
+pub const TARGETS: &[FuzzTarget] = &[
+    FuzzTarget {
         name: "ssh's words",
-        files: &["ssh/reasons.rs", "ssh/said.rs"],
+        files: &["ssh/reasons.rs"],
         examples: &[
             b"ssh: Could not resolve hostname builder: Name or service not known",
             b"ssh: connect to host builder port 22: Connection refused\r\nx",
@@ -26,14 +25,9 @@ pub(crate) const TARGETS: &[Target] = &[
                 let failure = no_session(&host, code, &whole);
                 assert!(failure.to_string().len() <= 2 * whole.len() + 300, "{failure}");
             }
-            let mut said = Said::default();
-            for _ in 0..20 {
-                said.hear(&whole);
-            }
-            assert!(said.text().len() <= (64 << 10), "{}", said.text().len());
         },
     },
-    Target {
+    FuzzTarget {
         name: "where ssh would go",
         files: &["ssh/led.rs"],
         examples: &[

@@ -1,13 +1,11 @@
 //! The connection to another machine, and what its failures mean.
 
 #[cfg(any(test, fuzzing))]
-pub(crate) mod fuzz;
+pub mod fuzz;
 mod led;
 mod needs;
-mod patience;
+mod opening;
 mod reasons;
-mod said;
-mod silence;
 mod stand_in;
 
 use std::ffi::OsString;
@@ -26,10 +24,9 @@ use crate::process::signals::Signals;
 use crate::surroundings::Surroundings;
 
 use led::Led;
-pub use patience::{Awaited, Patience};
+use opening::start;
+pub use opening::{here, opening};
 pub use reasons::no_session;
-pub use said::Said;
-pub use silence::{ALIVE, Silence};
 
 /// Replaces the options with which we share connections (nixpkgs#538973).
 const DEFAULTS: &str = "NIXOS_REBUILD_SSH_DEFAULT_OPTS";
@@ -216,7 +213,7 @@ impl Ssh {
         options
     }
 
-    /// The command for one session, on whose stdin a script of so many bytes comes first ([`opening`]). `forward` is a socket there and
+    /// The command for one session, on whose stdin a script of so many bytes comes first ([`opening()`]). `forward` is a socket there and
     /// the socket of ours to which it leads.
     #[must_use]
     pub fn session(&self, host: &Host, forward: Option<(&Path, &Path)>, script_length: usize) -> Invocation {
@@ -276,38 +273,6 @@ fn locked(hosts: &Mutex<Vec<Host>>) -> MutexGuard<'_, Vec<Host>> {
     hosts.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// A login whose `PATH` leads nowhere, or not to all that a script needs, has it in the usual places. (Without dd nobody
-/// would read the script.) Where nothing is missing, it stays as it is: an activation gets it.
-const FIND_PROGRAMS: &str = "for name in dd tar id readlink sed grep find unshare; do command -v $name >/dev/null || \
-                             { PATH=$PATH:/run/current-system/sw/bin:/usr/bin:/bin; break; }; done";
-
-/// The line after which the script comes.
-const SCRIPT: &str = "@rebuild script";
-
-/// So many empty lines come before it. A login file may read a line of what is meant for the script (`read answer` in
-/// .bashrc): it gets one of them.
-const SPARE: usize = 16;
-
-/// The command line that the login shell over there gets.
-fn start(script_length: usize) -> String {
-    format!(
-        "exec /bin/sh -c '{FIND_PROGRAMS}; while IFS= read -r line; do case $line in \"{SCRIPT}\") \
-         eval \"$(dd bs={script_length} count=1 iflag=fullblock 2>/dev/null)\"; exit;; esac; done'"
-    )
-}
-
-/// What such a command reads to run this script.
-#[must_use]
-pub fn opening(script: &[u8]) -> Vec<u8> {
-    [&[b'\n'; SPARE], SCRIPT.as_bytes(), b"\n", script].concat()
-}
-
-/// The same for this machine: a command that runs a script of so many bytes, which it reads from its stdin ([`opening`]).
-#[must_use]
-pub fn here(script_length: usize) -> Invocation {
-    Invocation::new("/bin/sh").arg("-c").arg(start(script_length))
-}
-
 /// A path for a socket on the other machine, which nobody can guess.
 ///
 /// # Errors
@@ -336,213 +301,4 @@ fn with_configuration(options: &str, configuration: &str) -> (TempDir, Ssh) {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::host::Place;
-
-    fn host() -> Host {
-        Place::parse("me@builder", "pi").unwrap().host().unwrap().clone()
-    }
-
-    fn ssh(variables: &[(&str, &str)]) -> Result<Ssh, Failure> {
-        Ssh::new(&Surroundings::with(variables))
-    }
-
-    /// nixpkgs#538973
-    #[test]
-    fn the_users_defaults_replace_ours_even_if_they_are_empty() {
-        let with = |defaults| {
-            let ssh = ssh(&[("NIX_SSHOPTS", "-4"), (DEFAULTS, defaults)]).unwrap();
-            ssh.options(&host()).join(" ")
-        };
-        assert_eq!(with("-o ControlPath=none"), "-4 -o ControlPath=none");
-        assert_eq!(with(""), "-4");
-    }
-
-    #[test]
-    fn nix_connects_as_we_do() {
-        let of = |options, host: &str| {
-            let ssh = ssh(&[("NIX_SSHOPTS", options), ("PATH", "/usr/bin")]).unwrap();
-            let place = Place::parse(host, "pi").unwrap();
-            ssh.for_nix(Invocation::new("nix-copy-closure"), place.host().unwrap())
-                .unwrap()
-        };
-        let command = Invocation::new("nix-copy-closure");
-        let needs = "-o RemoteCommand=none -o SessionType=default -o StdinNull=no -o ForkAfterAuthentication=no";
-        let with = |options: &str| command.clone().env("NIX_SSHOPTS", format!("{options}{needs}"));
-        assert_eq!(of("", "b"), with(""));
-        assert_eq!(of("-i key", "ssh://b:2222"), with("-p 2222 -i key "));
-        assert_eq!(of("-4", "[fe80::1%25eth0]"), with("-4 -o HostName=fe80::1%%eth0 "));
-    }
-
-    #[test]
-    fn a_shared_connection_has_nixos_rebuilds_options() {
-        let ssh = ssh(&[("NIX_SSHOPTS", "-4")]).unwrap();
-        assert_eq!(ssh.options(&host()), ["-4"]);
-        ssh.place().unwrap();
-        locked(&ssh.shared).push(host());
-        let expected = format!(
-            "-4 -o ControlMaster=auto -o ControlPath={}/ssh-%C -o ControlPersist=60",
-            ssh.place().unwrap().display()
-        );
-        assert_eq!(ssh.options(&host()).join(" "), expected);
-    }
-
-    #[test]
-    fn the_users_options_come_first_and_the_script_last() {
-        let forward = (Path::new("/tmp/there"), Path::new("/tmp/here"));
-        let ssh = ssh(&[("NIX_SSHOPTS", "-p 22 -o 'ProxyCommand=a b'")]).unwrap();
-        let command = ssh.session(&host(), Some(forward), 1234);
-        let words: Vec<_> = command.words().map(|word| word.to_string_lossy()).collect();
-        let expected = "ssh|-p|22|-o|ProxyCommand=a b|-T|-a|-x|-o|ConnectTimeout=20|-o|ServerAliveInterval=30\
-            |-o|ServerAliveCountMax=3|-o|ExitOnForwardFailure=no|-o|RemoteCommand=none|-o|SessionType=default\
-            |-o|StdinNull=no|-o|ForkAfterAuthentication=no|-R|/tmp/there:/tmp/here|--|me@builder|exec /bin/sh -c 'for name \
-            in dd tar id readlink sed grep find unshare; do command -v $name >/dev/null || { \
-            PATH=$PATH:/run/current-system/sw/bin:/usr/bin:/bin; break; }; done; while IFS= read -r line; do case $line in \
-            \"@rebuild script\") eval \"$(dd bs=1234 count=1 iflag=fullblock 2>/dev/null)\"; exit;; esac; done'";
-        assert_eq!(words.join("|"), expected);
-    }
-
-    /// What the user says of it comes before.
-    #[test]
-    fn a_host_that_nobody_named_is_waited_for_less_long() {
-        let ssh = ssh(&[("NIX_SSHOPTS", "-o ConnectTimeout=60")]).unwrap();
-        let line = |ssh: &Ssh| {
-            let command = ssh.session(&host(), None, 1);
-            let words: Vec<_> = command.words().map(|word| word.to_string_lossy()).collect();
-            words.join(" ")
-        };
-        assert!(line(&ssh).starts_with("ssh -o ConnectTimeout=60 -T -a -x -o ConnectTimeout=20 "));
-        ssh.hurry(&host());
-        assert!(line(&ssh).starts_with("ssh -o ConnectTimeout=60 -T -a -x -o ConnectTimeout=10 "));
-    }
-
-    /// What the ssh that is here makes of such a command line.
-    fn understood(words: &[String]) -> Option<String> {
-        let mut command = std::process::Command::new("ssh");
-        command.args(["-F", "none", "-G"]).args(words);
-        let Ok(output) = command.stdin(std::process::Stdio::null()).output() else {
-            crate::output::say("ssh is not here: not tried");
-            return None;
-        };
-        assert!(output.status.success(), "{words:?}: {output:?}");
-        let text = String::from_utf8(output.stdout).unwrap();
-        let value = |name: &str| {
-            text.lines()
-                .find_map(|line| line.strip_prefix(name))
-                .unwrap_or_default()
-        };
-        Some(format!("{} {} {}", value("user "), value("hostname "), value("port ")))
-    }
-
-    /// By our own command line, and by the one that Nix makes of its address (as seen with 2.26 and 2.34: without the
-    /// brackets, the options after it).
-    #[test]
-    fn the_real_ssh_understands_every_form_of_a_host() {
-        for (options, text, expected) in [
-            ("-l x", "builder", "x builder 22"),
-            ("", "me@builder", "me builder 22"),
-            ("", "me@lab@builder", "me@lab builder 22"),
-            ("-l x", "ssh://builder", "x builder 22"),
-            ("-l x", "ssh-ng://builder", "x builder 22"),
-            ("", "ssh://me@builder:2222", "me builder 2222"),
-            ("", "me@10.0.0.1", "me 10.0.0.1 22"),
-            ("", "me@::1", "me ::1 22"),
-            ("-l x", "[::1]", "x ::1 22"),
-            ("", "me@[::1]", "me ::1 22"),
-            ("", "me@fe80::1%eth0", "me fe80::1%eth0 22"),
-            ("", "me@[fe80::1%25eth0]", "me fe80::1%eth0 22"),
-            ("-l x", "ssh://[::1]", "x ::1 22"),
-            ("-l x", "ssh://[::1]:2222", "x ::1 2222"),
-            ("", "ssh-ng://me@[fe80::1%25eth0]:2222", "me fe80::1%eth0 2222"),
-            // What is typed with the host counts.
-            ("-p 33 -l x", "ssh://builder:2222", "x builder 2222"),
-            ("-o Port=33 -l x", "ssh://[::1]:2222", "x ::1 2222"),
-            ("-p 33 -l x", "ssh://builder", "x builder 33"),
-        ] {
-            let ssh = ssh(&[("NIX_SSHOPTS", options), ("PATH", "/usr/bin:/bin")]).unwrap();
-            let place = Place::parse(text, "pi").unwrap();
-            let host = place.host().unwrap();
-            let command = ssh.session(host, None, 1);
-            let words: Vec<_> = command
-                .words()
-                .skip(1)
-                .map(|word| word.to_str().unwrap().to_owned())
-                .collect();
-            let Some(seen) = understood(&words) else { return };
-            assert_eq!(seen, expected, "{text}");
-
-            let mut words = vec![host.address_for_nix().replace(['[', ']'], ""), "-x".to_owned()];
-            words.extend(ssh.options_for_nix(host));
-            assert_eq!(understood(&words).unwrap(), expected, "{text}, by Nix");
-        }
-        let with_user = ssh(&[("NIX_SSHOPTS", "-l x")]).unwrap().session(&host(), None, 1);
-        let words: Vec<_> = with_user
-            .words()
-            .skip(1)
-            .map(|word| word.to_str().unwrap().to_owned())
-            .collect();
-        assert_eq!(understood(&words).unwrap(), "x builder 22");
-    }
-
-    /// A login shell is its machine's own affair. Those that are not here are not tried, and named.
-    #[test]
-    fn every_login_shell_starts_the_script_and_leaves_the_rest_on_stdin() {
-        let script = b"read -r rest; echo \"$((1 + 1)) $rest\"; exit 7";
-        let mut tried = 0;
-        for shell in ["sh", "dash", "bash", "busybox", "zsh", "fish", "tcsh", "nu"] {
-            let mut command = std::process::Command::new(shell);
-            command
-                .args((shell == "busybox").then_some("sh"))
-                .arg("-c")
-                .arg(start(script.len()));
-            let pipes = command
-                .stdin(std::process::Stdio::piped())
-                .stdout(std::process::Stdio::piped());
-            let Ok(mut child) = pipes.spawn() else {
-                crate::output::say(&format!("{shell} is not here: not tried"));
-                continue;
-            };
-            let input = [opening(script).as_slice(), b"what follows\nand more\n"].concat();
-            std::io::Write::write_all(&mut child.stdin.take().unwrap(), &input).unwrap();
-            let output = child.wait_with_output().unwrap();
-            assert_eq!(String::from_utf8_lossy(&output.stdout), "2 what follows\n", "{shell}");
-            assert_eq!(output.status.code(), Some(7), "{shell}");
-            tried += 1;
-        }
-        assert!(tried >= 2);
-    }
-
-    /// `read` in a .bashrc, which bash reads for a command that sshd starts.
-    #[test]
-    fn what_a_login_file_reads_is_not_the_script() {
-        let script = b"echo it runs";
-        for (reads, expected) in [
-            ("", "it runs\n"),
-            ("read -r x; echo \"<$x>\"; ", "<>\nit runs\n"),
-            ("read -r x; read -r x; read -n 1 x; ", "it runs\n"),
-            // All that there is: then there is no script, and no hang.
-            ("cat >/dev/null; ", ""),
-        ] {
-            let mut command = std::process::Command::new("bash");
-            command.arg("-c").arg(format!("{reads}{}", start(script.len())));
-            let pipes = command
-                .stdin(std::process::Stdio::piped())
-                .stdout(std::process::Stdio::piped());
-            let mut child = pipes.spawn().unwrap();
-            std::io::Write::write_all(&mut child.stdin.take().unwrap(), &opening(script)).unwrap();
-            let output = child.wait_with_output().unwrap();
-            assert_eq!(String::from_utf8_lossy(&output.stdout), expected, "{reads}");
-        }
-    }
-
-    #[test]
-    fn options_that_cannot_be_read_are_refused() {
-        assert!(ssh(&[("NIX_SSHOPTS", "-o 'x")]).is_err_and(|failure| failure.code() == 2));
-    }
-
-    #[test]
-    fn sockets_differ() {
-        assert_ne!(socket_there().unwrap(), socket_there().unwrap());
-    }
-}
+mod tests;

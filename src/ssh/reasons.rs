@@ -8,69 +8,12 @@ use crate::host::Host;
 /// If it could not connect at all, the failure says so ([`Failure::unreachable`]).
 #[must_use]
 pub fn no_session(host: &Host, code: u8, text: &str) -> Failure {
-    let said = |part: &str| text.contains(part);
-    let ssh = host.words_for_ssh();
     // Where the way leads over another host, more follows it.
     let no_connection = text
         .lines()
         .find(|line| UNREACHABLE.iter().any(|part| line.contains(part)))
         .filter(|_| code == 255);
-    // The name may be an address, with colons of its own.
-    let unknown = no_connection.and_then(|line| line.strip_prefix(UNKNOWN_NAME)?.rsplit_once(": "));
-    let not_reached = || {
-        (
-            format!("{host} cannot be reached"),
-            format!("is it on, and does sshd run there? try: ssh {ssh} true"),
-        )
-    };
-    let (what, remedy) = if let Some((name, NO_ANSWER)) = unknown {
-        (
-            format!("no name server answers this machine, which asks for '{name}'"),
-            format!(
-                "has it a network? try: getent hosts {name}\nor name the address itself in ~/.ssh/config:\n  Host {name}\n    HostName ADDRESS"
-            ),
-        )
-    } else if let Some((address, interface)) = unknown.and_then(|(name, _)| link_local(name)) {
-        (
-            format!("this machine has no network interface '{interface}', by which {address} is to be reached"),
-            "see which there are: ip link".to_owned(),
-        )
-    } else if let Some((name, _)) = unknown {
-        (
-            format!("no machine is known by the name '{name}'"),
-            format!("check the spelling, or name its address in ~/.ssh/config:\n  Host {name}\n    HostName ADDRESS"),
-        )
-    } else if no_connection.is_some() {
-        not_reached()
-    } else if said("Host key verification failed") {
-        (
-            format!("the host key of {host} is unknown or has changed"),
-            format!("look at it once, as the user that runs rebuild: ssh {ssh}"),
-        )
-    } else if said("Permission denied") {
-        (
-            format!("{host} refuses this user's keys"),
-            format!("as the user that runs rebuild: ssh-copy-id {ssh}\nand then try: ssh {ssh} true"),
-        )
-    } else if [
-        "Connection refused",
-        "timed out",
-        "No route to host",
-        "Network is unreachable",
-    ]
-    .into_iter()
-    .any(said)
-    {
-        // A ProxyCommand's words, whatever that is.
-        not_reached()
-    } else if code == 255 {
-        (format!("ssh cannot connect to {host}"), format!("try: ssh {ssh} true"))
-    } else {
-        (
-            format!("{host} does not run our script"),
-            format!("its login shell may not start commands; try: ssh {ssh} /bin/sh -c true"),
-        )
-    };
+    let (what, remedy) = Reason::of(code, text, no_connection).words(host);
     let last = || text.lines().rfind(|line| !line.trim().is_empty());
     let detail = no_connection.or_else(last).map(str::trim);
     let message = detail.map_or(what.clone(), |detail| format!("{what} ({detail})"));
@@ -79,6 +22,99 @@ pub fn no_session(host: &Host, code: u8, text: &str) -> Failure {
         failure.of_unreachable(host)
     } else {
         failure
+    }
+}
+
+/// Why there is no session.
+enum Reason<'a> {
+    /// Nobody could say whether there is a machine of this name.
+    NoNameServer(&'a str),
+    /// An address is reached by an interface that is not here.
+    NoInterface {
+        address: &'a str,
+        interface: &'a str,
+    },
+    /// There is no machine of this name, which may be that of one on the way.
+    UnknownName(&'a str),
+    NotReached,
+    UnknownKey,
+    KeysRefused,
+    NoConnection,
+    /// There was a connection, and no shell that runs what it is given.
+    NoScript,
+}
+
+impl<'a> Reason<'a> {
+    /// `no_connection` is the line of `text` that says that there was none.
+    fn of(code: u8, text: &'a str, no_connection: Option<&'a str>) -> Self {
+        if let Some(line) = no_connection {
+            return Self::of_no_connection(line);
+        }
+        let said = |part: &str| text.contains(part);
+        if said("Host key verification failed") {
+            Self::UnknownKey
+        } else if said("Permission denied") {
+            Self::KeysRefused
+        } else if OF_A_PROXY.into_iter().any(said) {
+            Self::NotReached
+        } else if code == 255 {
+            Self::NoConnection
+        } else {
+            Self::NoScript
+        }
+    }
+
+    fn of_no_connection(line: &'a str) -> Self {
+        // The name may be an address, with colons of its own.
+        let unknown = line.strip_prefix(UNKNOWN_NAME).and_then(|rest| rest.rsplit_once(": "));
+        match unknown {
+            None => Self::NotReached,
+            Some((name, NO_ANSWER)) => Self::NoNameServer(name),
+            Some((name, _)) => match link_local(name) {
+                Some((address, interface)) => Self::NoInterface { address, interface },
+                None => Self::UnknownName(name),
+            },
+        }
+    }
+
+    /// What it is, and what to do about it.
+    fn words(&self, host: &Host) -> (String, String) {
+        let ssh = host.words_for_ssh();
+        match self {
+            Self::NoNameServer(name) => (
+                format!("no name server answers this machine, which asks for '{name}'"),
+                format!(
+                    "has it a network? try: getent hosts {name}\nor name the address itself in ~/.ssh/config:\n  Host {name}\n    HostName ADDRESS"
+                ),
+            ),
+            Self::NoInterface { address, interface } => (
+                format!("this machine has no network interface '{interface}', by which {address} is to be reached"),
+                "see which there are: ip link".to_owned(),
+            ),
+            Self::UnknownName(name) => (
+                format!("no machine is known by the name '{name}'"),
+                format!(
+                    "check the spelling, or name its address in ~/.ssh/config:\n  Host {name}\n    HostName ADDRESS"
+                ),
+            ),
+            Self::NotReached => (
+                format!("{host} cannot be reached"),
+                format!("is it on, and does sshd run there? try: ssh {ssh} true"),
+            ),
+            Self::UnknownKey => (
+                format!("the host key of {host} is unknown or has changed"),
+                format!("look at it once, as the user that runs rebuild: ssh {ssh}"),
+            ),
+            Self::KeysRefused => (
+                format!("{host} refuses this user's keys"),
+                format!("as the user that runs rebuild: ssh-copy-id {ssh}\nand then try: ssh {ssh} true"),
+            ),
+            Self::NoConnection => (format!("ssh cannot connect to {host}"), format!("try: ssh {ssh} true")),
+            Self::NoScript => (
+                format!("{host} does not run our script"),
+                format!("its login shell may not start commands; try: ssh {ssh} /bin/sh -c true"),
+            ),
+        }
     }
 }
 
@@ -105,6 +141,14 @@ const UNREACHABLE: [&str; 4] = [
     "Connection timed out during banner exchange",
     // The jump host says it.
     "open failed: connect failed: ",
+];
+
+/// What a `ProxyCommand` says, whatever that is, where it reaches nobody.
+const OF_A_PROXY: [&str; 4] = [
+    "Connection refused",
+    "timed out",
+    "No route to host",
+    "Network is unreachable",
 ];
 
 #[cfg(test)]

@@ -2,8 +2,7 @@
 
 use clap::builder::StyledStr;
 use clap::{Arg, CommandFactory, ValueEnum, ValueHint};
-use rebuild::candidates::Kind;
-use rebuild::cli::{Arguments, Verb};
+use rebuild::{Arguments, CandidateKind, Verb};
 
 /// At the top of each file.
 pub const REMARK: &str = "# Made of the definition of the command line by: UPDATE=1 cargo test --test generated\n";
@@ -12,7 +11,7 @@ pub const REMARK: &str = "# Made of the definition of the command line by: UPDAT
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Value {
     /// What the program knows, and files as well.
-    Asked(Kind, bool),
+    Asked(CandidateKind, bool),
     /// One of these words.
     Words(Vec<String>),
     /// A file or directory.
@@ -24,7 +23,7 @@ pub enum Value {
 impl Value {
     fn of(flag: &Arg) -> Self {
         let files = flag.get_value_hint() == ValueHint::AnyPath;
-        if let Some(kind) = Kind::of(flag) {
+        if let Some(kind) = CandidateKind::of(flag) {
             return Self::Asked(kind, files);
         }
         let words = flag.get_possible_values();
@@ -130,7 +129,7 @@ fn every_flag_for_a_host_has_the_hosts() {
             .any(|name| name.ends_with("-host") || name.ends_with("-on"));
         let values = flag.get_value_names().unwrap_or_default();
         let is_host = flag.get_action().takes_values() && (by_name || values.iter().any(|name| name.contains("HOST")));
-        let is_asked = Kind::of(flag) == Some(Kind::Hosts);
+        let is_asked = CandidateKind::of(flag) == Some(CandidateKind::Hosts);
         assert_eq!(
             is_host, is_asked,
             "--{names:?}: value_hint = ValueHint::Hostname, for a host"
@@ -142,10 +141,13 @@ fn every_flag_for_a_host_has_the_hosts() {
 
 #[test]
 fn every_kind_of_candidates_is_asked_for() {
-    for kind in Kind::ALL {
+    for kind in CandidateKind::ALL {
         let asked = flags()
             .iter()
             .any(|flag| matches!(flag.value, Value::Asked(of, _) if of == kind));
-        assert!(asked, "no flag has {kind:?}: has one another name than in Kind::of?");
+        assert!(
+            asked,
+            "no flag has {kind:?}: has one another name than in CandidateKind::of?"
+        );
     }
 }

@@ -5,7 +5,7 @@ use std::fs;
 
 use clap::CommandFactory;
 use clap::builder::StyledStr;
-use rebuild::cli::Arguments;
+use rebuild::Arguments;
 
 use super::definition::verbs;
 use super::{is_up_to_date, path};

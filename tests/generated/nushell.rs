@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use clap_complete_nushell::Nushell;
-use rebuild::candidates::Kind;
+use rebuild::CandidateKind;
 
 use super::definition::{REMARK, Value, flags, generated, replaced};
 
@@ -32,7 +32,7 @@ pub fn completion() -> String {
     }
     let text = lines.join("\n") + "\n";
     let mut completers = String::new();
-    for kind in Kind::ALL.map(Kind::name) {
+    for kind in CandidateKind::ALL.map(CandidateKind::name) {
         writeln!(completers, "  def \"nu-complete rebuild {kind}\" [context: string] {{").unwrap();
         writeln!(completers, "    rebuild-candidates {kind} $context\n  }}\n").unwrap();
     }

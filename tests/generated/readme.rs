@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::Command;
 
 use clap::Parser;
-use rebuild::cli::Arguments;
+use rebuild::Arguments;
 
 use super::path;
 

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use rebuild::settings::Kind;
+use rebuild::SettingKind;
 
 use super::path;
 
@@ -11,7 +11,7 @@ use super::path;
 fn the_pages_of_settings_have_every_setting() {
     for (page, beginning) in [("man/rebuild.json.5", "\n.B "), ("nix/settings.nix", "\n  ")] {
         let text = fs::read_to_string(path(page)).unwrap();
-        for definition in &rebuild::settings::ALL {
+        for definition in &rebuild::SETTINGS {
             let entry = format!("{beginning}{}", definition.name);
             let is_there = text.match_indices(&entry).any(|(place, _)| {
                 let rest = &text[place + entry.len()..];
@@ -40,17 +40,17 @@ fn the_nixos_module_has_no_other_settings_and_their_words() {
             continue;
         };
         let name = name.trim();
-        let definition = rebuild::settings::ALL.iter().find(|definition| definition.name == name);
+        let definition = rebuild::SETTINGS.iter().find(|definition| definition.name == name);
         let expected = match definition
             .unwrap_or_else(|| panic!("the program has no setting {name}"))
             .kind
         {
-            Kind::Host | Kind::Flake => "types.str ".to_owned(),
-            Kind::Switch => "types.bool ".to_owned(),
-            Kind::Choice(words) => format!("(types.enum [ \"{}\" ]) ", words.join("\" \"")),
+            SettingKind::Host | SettingKind::Flake => "types.str ".to_owned(),
+            SettingKind::Switch => "types.bool ".to_owned(),
+            SettingKind::Choice(words) => format!("(types.enum [ \"{}\" ]) ", words.join("\" \"")),
         };
         assert!(kind.starts_with(&expected), "{name} is {kind}, not {expected}");
         seen.push(name);
     }
-    assert_eq!(seen.len(), rebuild::settings::ALL.len(), "{seen:?}");
+    assert_eq!(seen.len(), rebuild::SETTINGS.len(), "{seen:?}");
 }

@@ -385,7 +385,7 @@ fn who_can_be_reached_does_its_part() {
         &format!(
             "case \"$*\" in *\" -- builder \"*) echo '{REFUSED}' >&2; exit 255 ;; esac
              hear_script
-             if grep -q 'The first look' script; then say hello 1000; exit; fi
+             if grep -q 'event current' script; then say hello 1000; exit; fi
              say hello /usr/bin x; say building; say built {SYSTEM}; say no-socket; say finished"
         ),
     );

@@ -1,13 +1,8 @@
 # shellcheck shell=sh
-# What all scripts for the target begin with. Events go out on stdout, and so does everything else that is said, so that
-# both keep their order; what is on ssh's stderr is ssh's own.
+# The end of a script for the target that lacks something.
 
-# event NAME [VALUE...]: one line for the client.
-event() {
-	printf '@rebuild %s\n' "$*"
-}
-
-# fail STAGE CODE: for scripts of src/builder that are used here too.
+# fail STAGE CODE: for src/remote/scripts/nix.sh. Not the builder's (channel.sh), which has a directory for its run that may
+# have been taken away, and whose client shows the status as its own.
 fail() {
 	event failed "$1"
 	exit "$2"

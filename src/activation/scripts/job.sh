@@ -1,13 +1,13 @@
 # shellcheck shell=sh
-# The change itself: the profile, then the activation. $1 is its directory (root.sh); $2 is a PATH for what is done here,
-# but activation keeps the PATH that this was started with.
-record=$1
-tools=$2
+# The change itself: the profile, then the activation. $1 is its record; $2 is a PATH for what is done here, but activation
+# keeps the PATH that this was started with.
+theirs=$PATH
+PATH=$2
+export PATH
 umask 022
-exec 9>>"$record/lock"
-(PATH=$tools && flock 9)
-: >"$record/begun"
+hold_record "$1"
 
+# This job has no client: what it says is its log, and what it came to is said by `ended`.
 fail() {
 	echo 'there is no Nix on this machine'
 	exit "$2"
@@ -15,13 +15,11 @@ fail() {
 
 # ended PART CODE [GENERATION GENERATION]: of the profile, before and now; - where there is none, or it stays.
 ended() {
-	printf '%s\n' "$*" >"$record/status"
+	end_record "$@"
 	exit "$2"
 }
 
 change_profile() {
-	PATH=$tools
-	export PATH
 	case $rb_profile_change in
 	set)
 		mkdir -p "${rb_profile%/*}"
@@ -44,11 +42,16 @@ change_profile() {
 	esac
 }
 
-generation() { (PATH=$tools && current_generation 2>/dev/null) || echo -; }
+activate() {
+	PATH=$theirs
+	exec "$rb_activated/bin/switch-to-configuration" "$rb_action"
+}
+
+generation() { current_generation 2>/dev/null || echo -; }
 
 before=$(generation)
-(change_profile) 8>&- 9>&- || ended profile "$?"
+without_record change_profile || ended profile "$?"
 [ -n "$rb_action" ] || ended finished 0
 code=0
-"$rb_activated/bin/switch-to-configuration" "$rb_action" 8>&- 9>&- || code=$?
+without_record activate || code=$?
 ended activation "$code" "$before" "$(generation)"

@@ -6,12 +6,12 @@ use anyhow::{Context as _, Result};
 
 use super::Conversation;
 use super::held::Held;
+use crate::builder::evaluation::exports;
 use crate::builder::reply::Reply;
-use crate::builder::request::exports;
 use crate::builder::rounds::Next;
-use crate::builder::speaker::Speech;
 use crate::builder::stage::Stage;
 use crate::progress::{Event, Phase};
+use crate::remote::channel::Speech;
 use crate::store_path::StorePath;
 
 impl Conversation<'_> {
@@ -26,7 +26,7 @@ impl Conversation<'_> {
         }
         if new.is_empty() {
             self.course.goes_on();
-            self.say(Speech::Bytes(b"good\n".to_vec()));
+            self.channel.say(Speech::Bytes(b"good\n".to_vec()));
             return Ok(());
         }
         self.course.answered(Next::Evaluate);
@@ -40,19 +40,19 @@ impl Conversation<'_> {
         line.push(self.sources.need().words());
         line.push("\n");
         let environment = exports(&self.sources.environment()?)?;
-        self.say(Speech::Bytes(line.into_encoded_bytes()));
-        self.say(Speech::Text(environment));
+        self.channel.say(Speech::Bytes(line.into_encoded_bytes()));
+        self.channel.say(Speech::Text(environment));
         Ok(())
     }
 
     pub(super) fn after_round(&mut self, reply: &Reply) -> Result<()> {
         let errors = std::mem::take(&mut self.errors);
-        let (host, context, importer) = (self.host, self.context, self.importer);
+        let (peer, context) = (self.peer, self.context);
         let mut import = |path: &StorePath| {
             context.tell(Event::Text(format!("sending {path} with all that it depends on")));
             // Its connection may ask something on the terminal.
             context.tell(Event::Phase(Phase::Done));
-            importer(path).with_context(|| format!("this machine → {host}"))
+            (peer.importer)(path).with_context(|| format!("this machine → {}", peer.host))
         };
         let next = match reply {
             Reply::EvaluationFailed { .. } => self.rounds.after_failure(self.sources, errors.errors(), &mut import)?,
@@ -71,7 +71,8 @@ impl Conversation<'_> {
                 stage: Stage::Evaluation,
                 code: *code,
             });
-            self.say(Speech::Bytes(format!("{}\n", next.word()).into_bytes()));
+            self.channel
+                .say(Speech::Bytes(format!("{}\n", next.word()).into_bytes()));
             return Ok(());
         }
         self.say_again(next)

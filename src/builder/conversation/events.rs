@@ -1,18 +1,15 @@
 //! What each thing comes to that the other machine says, if it may say it.
 
 use std::path::Path;
-use std::time::Instant;
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 
 use super::held::Held;
-use super::{BESIDE, Conversation, Copying};
+use super::{BESIDE, Conversation};
 use crate::builder::named::shown;
 use crate::builder::reply::Reply;
 use crate::builder::{diagnosis, promise};
 use crate::progress::{Builder, Event, Phase};
-use crate::remote::relay::Relay;
-use crate::ssh::Patience;
 
 impl Conversation<'_> {
     /// Does what follows from it.
@@ -22,18 +19,18 @@ impl Conversation<'_> {
     pub(super) fn reply(&mut self, reply: Reply) -> Result<()> {
         match reply {
             Reply::Hello { nix, system } => self.is_greeted(&nix, &system),
-            Reply::Way(way) => self.tell(&diagnosis::unusual(self.host, way).unwrap_or_default()),
+            Reply::Way(way) => self.tell(&diagnosis::unusual(self.peer.host, way).unwrap_or_default()),
             Reply::Receiving(has) => {
                 self.goes_to(Phase::Sending);
                 self.send_files(has);
             }
-            Reply::Damaged => self.tell(&diagnosis::damaged(self.host)),
+            Reply::Damaged => self.tell(&diagnosis::damaged(self.peer.host)),
             Reply::Need(names) => self.send_trees(names)?,
             Reply::Nix(version) => {
-                self.detail(format!("{}: Nix {version}", self.host));
-                self.their_nix = version;
+                self.detail(format!("{}: Nix {version}", self.peer.host));
+                self.nix.version = version;
             }
-            Reply::Untraced(version) => self.tell(&diagnosis::untraced(self.host, &version)),
+            Reply::Untraced(version) => self.tell(&diagnosis::untraced(self.peer.host, &version)),
             Reply::Evaluating => {
                 // Each is one of those that it has by name, or a mount of the view.
                 self.may_have_looked = self.sources.collection.mirror().entries.len() + BESIDE;
@@ -52,7 +49,7 @@ impl Conversation<'_> {
             Reply::Collected => {
                 // What it said was about what was taken from it.
                 self.errors = Held::default();
-                self.tell(&diagnosis::collected(self.host));
+                self.tell(&diagnosis::collected(self.peer.host));
             }
             Reply::EvaluationFailed { .. } | Reply::LookedAround => self.after_round(&reply)?,
             Reply::Variables => self.after_variables()?,
@@ -66,17 +63,20 @@ impl Conversation<'_> {
             Reply::Platform { wanted, own } => self.is_builder(&own, &wanted),
             Reply::Building => self.goes_to(Phase::Building),
             Reply::Built(path) => self.is_built(&path)?,
-            Reply::Copying => self.begin_copying()?,
-            Reply::Copied => self.end_copying(),
-            Reply::NoSocket if self.relay.is_some() => {
+            Reply::Copying => self.incoming.begin(self.context)?,
+            Reply::Copied => {
+                self.incoming.end(self.context);
+                self.answer.delivered = true;
+            }
+            Reply::NoSocket if self.peer.relay.is_some() => {
                 self.detail(format!(
                     "{} does not forward sockets: fetching the result instead",
-                    self.host
+                    self.peer.host
                 ));
             }
             Reply::NoSocket => {}
             Reply::Done | Reply::Failed { .. } => {
-                self.hang_up();
+                self.incoming.hang_up();
                 self.ended = Some(reply);
             }
         }
@@ -96,25 +96,22 @@ impl Conversation<'_> {
 
     /// What takes long from now on is seen.
     fn goes_to(&mut self, phase: Phase) {
-        self.patience = None;
+        self.channel.is_at_work();
         self.context.tell(Event::Phase(phase));
     }
 
     fn is_greeted(&mut self, nix: &str, system: &str) {
-        self.greeted = true;
-        self.patience = Some(Patience::new(Instant::now()));
-        // What ssh has said until now was no reason for a failure after all.
-        let said = self.ssh_said.text().lines();
+        let said = self.channel.is_greeted().lines();
         let said = said.filter(|line| !line.contains("remote port forwarding failed"));
         for line in said {
             self.context.tell(Event::Text(line.to_owned()));
         }
-        self.is_builder(system, self.system);
-        self.detail(format!("{}: Nix in {nix}, {system}", self.host));
+        self.is_builder(system, &self.request.system);
+        self.detail(format!("{}: Nix in {nix}, {system}", self.peer.host));
     }
 
     fn is_builder(&mut self, own: &str, wanted: &str) {
-        let builder = Builder::there(&self.host.to_string(), own, wanted);
+        let builder = Builder::there(&self.peer.host.to_string(), own, wanted);
         self.context.tell(Event::Builder(builder));
     }
 
@@ -128,9 +125,9 @@ impl Conversation<'_> {
     fn is_evaluated(&mut self, derivation: &str) -> Result<()> {
         self.evaluation_counts()?;
         self.detail(format!("derivation: {derivation}"));
-        let derivation = promise::derivation(self.host, derivation)?;
-        if let Some(own) = self.expected.filter(|own| **own != derivation) {
-            return Err(diagnosis::differs(self.host, own, &derivation, &self.unchanged()).into());
+        let derivation = promise::derivation(self.peer.host, derivation)?;
+        if let Some(own) = self.request.expected().filter(|own| **own != derivation) {
+            return Err(diagnosis::differs(self.peer.host, own, &derivation, &self.unchanged()).into());
         }
         self.answer.derivation = Some(derivation);
         Ok(())
@@ -138,8 +135,8 @@ impl Conversation<'_> {
 
     fn is_built(&mut self, path: &str) -> Result<()> {
         self.detail(format!("built: {path}"));
-        let derivation = self.answer.derivation.as_ref().or(self.asked);
-        self.answer.result = Some(promise::kept(self.host, derivation, path)?);
+        let derivation = self.answer.derivation.as_ref().or(self.request.derivation());
+        self.answer.result = Some(promise::kept(self.peer.host, derivation, path)?);
         Ok(())
     }
 
@@ -154,33 +151,9 @@ impl Conversation<'_> {
     /// A lock file that has come is written, which is said: of all that a run without a switch does, it alone stays.
     pub(super) fn keep_lock(&mut self) -> Result<()> {
         if let Some(path) = self.sources.keep_lock()? {
-            let text = format!("wrote {}: the inputs as {} locks them", shown(&path), self.host);
+            let text = format!("wrote {}: the inputs as {} locks them", shown(&path), self.peer.host);
             self.context.tell(Event::Text(text));
         }
         Ok(())
-    }
-
-    fn begin_copying(&mut self) -> Result<()> {
-        self.context.tell(Event::Phase(Phase::Done));
-        self.copying = Copying::Soon;
-        let relay = self.relay.context("nothing was lent, but something comes");
-        relay
-            .and_then(Relay::open)
-            .with_context(|| format!("{} → the lent daemon", self.host))
-    }
-
-    fn end_copying(&mut self) {
-        self.hear_of_copying();
-        self.tell_amounts();
-        self.copying = Copying::No;
-        self.answer.delivered = true;
-        self.hang_up();
-    }
-
-    /// Nothing more comes to the lent daemon.
-    fn hang_up(&self) {
-        if let Some(relay) = self.relay {
-            relay.hang_up();
-        }
     }
 }

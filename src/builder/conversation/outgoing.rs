@@ -1,15 +1,22 @@
 //! What is said and sent to the other machine, and what the user is told of it.
 
 use std::ffi::OsString;
+use std::io::Write;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 
 use anyhow::Result;
 
 use super::Conversation;
 use crate::builder::named::{refused, shown};
 use crate::builder::reply::Has;
-use crate::builder::sources::Added;
-use crate::builder::speaker::Speech;
+use crate::builder::sources::{Added, Steps};
+use crate::progress::Amount;
+use crate::progress::Counter;
 use crate::progress::Event;
+use crate::remote::channel::{Speech, framed};
+use crate::sources::archive;
+use crate::sources::bare::Names;
 use crate::sources::mirror::Entry;
 
 /// As many files are named, of those that were asked for at once.
@@ -25,12 +32,6 @@ pub(super) enum Sending {
 }
 
 impl Conversation<'_> {
-    pub(super) fn say(&self, speech: Speech) {
-        if let Some(speaker) = &self.speaker {
-            speaker.say(speech);
-        }
-    }
-
     /// The store paths that the other side lacks: only such as we have offered.
     pub(super) fn send_trees(&mut self, names: Vec<String>) -> Result<()> {
         if names.is_empty() {
@@ -42,19 +43,22 @@ impl Conversation<'_> {
             anyhow::ensure!(
                 self.sources.collection.trees().contains(name),
                 "{} asks for {shown}, which it was not offered",
-                self.host
+                self.peer.host
             );
             self.context.tell(Event::Detail(format!("sending /nix/store/{shown}")));
         }
         self.sending = Sending::Trees;
-        self.say(Speech::Trees(names));
+        self.channel.say(Speech::files(move |output, counter| {
+            let store = Path::new("/nix/store");
+            framed(output, |frames| archive::write_trees(&names, store, frames, counter))
+        }));
         Ok(())
     }
 
     pub(super) fn send_files(&mut self, has: Has) {
         self.name_refused();
         let Some(steps) = self.sources.change(has) else {
-            let detail = format!("{} has the configuration's files already", self.host);
+            let detail = format!("{} has the configuration's files already", self.peer.host);
             self.context.tell(Event::Detail(detail));
             return;
         };
@@ -64,7 +68,8 @@ impl Conversation<'_> {
             .iter()
             .filter(|(_, entry)| matches!(entry, Entry::Content { .. }));
         self.sending = Sending::Files(files.count() as u64);
-        self.say(Speech::Change(steps));
+        self.channel
+            .say(Speech::files(move |output, counter| change(output, &steps, counter)));
     }
 
     fn name_sent(&mut self, added: &Added) {
@@ -85,7 +90,30 @@ impl Conversation<'_> {
             if !self.named_refused.insert(path.clone()) {
                 continue;
             }
-            self.context.tell(Event::Text(refused(&path, refusal, self.host)));
+            self.context.tell(Event::Text(refused(&path, refusal, self.peer.host)));
         }
     }
+}
+
+/// A change as `receive` in `scripts/mirror.sh` hears it: what has to go, the names of which nothing else comes, and
+/// the rest.
+///
+/// # Errors
+/// A file cannot be read, or the output be written.
+pub(in crate::builder) fn change(output: &mut dyn Write, steps: &Steps, counter: &Counter) -> Result<Amount> {
+    if let Some(paths) = &steps.removed {
+        framed(output, |frames| {
+            for path in paths {
+                frames.write_all(&[b".", path.as_os_str().as_bytes(), b"\0"].concat())?;
+            }
+            Ok(())
+        })?;
+    }
+    let names = Names::of(steps.added.iter());
+    framed(output, |frames| Ok(names.write_parents(steps.added.iter(), frames)?))?;
+    framed(output, |frames| Ok(names.write_names(steps.added.iter(), frames)?))?;
+    framed(output, |frames| {
+        let files = steps.added.iter().filter(|(_, entry)| !names.have(entry));
+        archive::write_entries(files, frames, counter)
+    })
 }

@@ -39,48 +39,50 @@ probe() {
 		return
 	}
 	chmod 0700 "$share/emulation-probe"
-	answer=no
+	verdict=no
 	if attempt "$work/probe-log"; then
-		answer=native
+		verdict=native
 	elif is_of_systems "$work/probe-log"; then
 		if attempt "$work/probe-log" --option extra-extra-platforms "$rb_system"; then
-			answer=option
+			verdict=option
 		elif is_of_systems "$work/probe-log"; then
-			answer=no-platform
+			verdict=no-platform
 		fi
 	fi
-	echo "$answer" >"$work/probe"
+	echo "$verdict" >"$work/probe"
 }
 
-# probe_start: beside the evaluation, so that it costs no time.
-probe_start() {
-	if [ "$rb_system" = "$native_system" ] || [ -z "$rb_probe" ] || [ "$rb_goal" != result ]; then
+# start_probe: beside the evaluation, so that it costs no time. Sets $prober.
+start_probe() {
+	prober=''
+	if [ "$rb_system" = "$native_system" ] || [ -z "$rb_probe" ]; then
 		echo native >"$work/probe"
 		return
 	fi
 	probe 3<&- 4<&- &
 	prober=$!
+	ends_with_run "$prober"
 }
 
-# find_platform: sets $platform to the system that $drv is for. Mostly it is the client's; but a client may make the
+# find_platform DERIVATION: sets $platform to the system that it is for. Mostly it is the client's; but a client may make the
 # system of a machine with another CPU, or make its own by cross compilation, and then what was tried says nothing.
 find_platform() {
 	platform=$rb_system
 	# Where a derivation file has it, between the list of its sources and its builder.
-	if [ -e "$drv" ] && ! grep -qF "],\"$rb_system\",\"" "$drv"; then
-		platform=$("$nix_bin/nix-store" --query --binding system "$drv" 2>/dev/null)
+	if [ -e "$1" ] && ! grep -qF "],\"$rb_system\",\"" "$1"; then
+		platform=$("$nix_bin/nix-store" --query --binding system "$1" 2>/dev/null)
 		[ -n "$platform" ] || platform=$rb_system
 	fi
 }
 
-# probe_end: ends the run with the reason if the answer is no; sets $emulation otherwise.
-probe_end() {
-	[ -z "$prober" ] || wait "$prober"
-	prober=
+# end_probe DERIVATION: ends the run with the reason if the answer is no; sets $emulation and $platform otherwise.
+end_probe() {
+	[ -z "$prober" ] || {
+		wait "$prober"
+		has_ended "$prober"
+	}
 	emulation=$(cat "$work/probe")
-	platform=$rb_system
-	[ "$rb_goal" = result ] || return 0
-	find_platform
+	find_platform "$1"
 	if [ "$platform" != "$rb_system" ]; then
 		event platform "$platform" "$native_system"
 		emulation=native
@@ -111,22 +113,6 @@ probe_end() {
 is_of_hook() {
 	hook=$("$nix_bin/nix" --extra-experimental-features nix-command show-config 2>/dev/null | sed -n 's/^post-build-hook = //p')
 	[ -n "$hook" ] && grep -qF -e "$hook" "$1"
-}
-
-# is_presumed SYSTEM: whether it is not this machine's own and the kernel's word is that an emulator is registered,
-# under Debian's name for it or NixOS's.
-is_presumed() {
-	[ "$1" != "$native_system" ] || return 1
-	[ -e "/proc/sys/fs/binfmt_misc/qemu-${1%-*}" ] || [ -e "/proc/sys/fs/binfmt_misc/$1" ]
-}
-
-# with_presumed_platform_flags COMMAND...: for builds that the evaluation itself asks for, while the probe is not over.
-with_presumed_platform_flags() {
-	if is_presumed "$rb_system"; then
-		"$@" --option extra-extra-platforms "$rb_system"
-	else
-		"$@"
-	fi
 }
 
 # with_platform_flags COMMAND...

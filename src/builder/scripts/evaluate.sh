@@ -1,5 +1,40 @@
 # shellcheck shell=sh
-# From the client's files to a derivation.
+# From the client's files to a derivation, or to a value. With it go way.sh, incoming.sh, kept-files.sh, proof.sh,
+# mirror.sh, version.sh, trace.sh, variables.sh, roots.sh, and view.sh as a word. The talk with the client about what is
+# lacking and the files that come for it are `evaluate`; what is evaluated with what has come is `evaluate_closed` and
+# `look`, which hear nothing of the client.
+#
+# Takes
+#   rb_system                the client's system
+#   rb_evaluated_system      the system that the evaluation is told
+#   rb_settings              Nix settings of the client's command line, as lines of a nix.conf
+#   rb_nix_conf              the settings of the client's files that an evaluation obeys, as the text of a nix.conf
+#   rb_registry              the client's registry of flakes, as the text of a registry.json; empty if there is none
+#   rb_gives_value           "yes" if the evaluation gives a value, "no" if it gives a derivation
+#   rb_lock                  the lock file that the evaluation may write; empty if there is none
+#   rb_need                  what is needed of the client's files (`receive`)
+#   rb_most_kept             as much is kept here of the client's store paths, in KiB
+#   rb_tell_unread           whether the client is told what was sent and not read
+#   rb_watches               whether the evaluation's reading of variables is looked at: it is not, where it is pure
+#   rb_entry                 the file that is evaluated first; empty if it is not known
+#   rb_louder                flags by which Nix says in its log which files it evaluates
+#   rb_hidden                the first level of that log that the client does not want to hear
+#   rb_home                  the client's home, where HOME does not say it; otherwise empty
+#   rb_tilde                 "yes" if ~ cannot be made the client's home here
+#   rb_environment           the client's variables, as text for a shell (src/builder/evaluation.rs)
+#   rb_directory             the client's current directory, quoted for that shell
+#   rb_view_script           view.sh
+#   with_client_evaluation   the words of the evaluation: a program of Nix and its arguments
+#   with_client_look         those of a look, which keeps nothing
+#   $nix_bin, $native_system, $state, $work, $share   (session.sh)
+# Gives
+#   $drv                     the derivation, if it is to give one; a root in $share, or a helper, holds it
+#   $code                    the exit status of the last evaluation
+#   $way                     as whom the view is made, after `find_way`
+#   $listeners               who reads the log of an evaluation
+# Says
+#   way, receiving, damaged, need, nix, untraced, evaluating, refused, collected, asked-for, computes, word, variables,
+#   home-named, evaluation-failed, looked, timeless, looked-around, unread, lock-line, evaluated, value
 
 # find_daemon: sets $remote to the one that the view's evaluation talks with, for the store that it sees is not the one
 # that is written to. Where Nix is this user's alone, one is started for this run: whoever is the store's owner is
@@ -10,7 +45,7 @@ find_daemon() {
 	[ -w /nix/var/nix/db ] || fail no-daemon 1
 	remote=unix://$share/daemon
 	NIX_DAEMON_SOCKET_PATH=$share/daemon "$nix_bin/nix-daemon" --option trusted-users "$(id -un)" 3<&- 4<&- &
-	lender=$!
+	ends_with_run "$!"
 	tries=0
 	until [ -S "$share/daemon" ]; do
 		tries=$((tries + 1))
@@ -26,7 +61,6 @@ be_let_in() {
 		/nix/store/00000000000000000000000000000000-none >/dev/null 2>&1 || fail no-daemon 1
 	is_let_in=yes
 }
-is_let_in=''
 
 # What evaluation reads of its environment: the client's own, but this machine's programs, daemon and cache.
 write_environment() {
@@ -109,10 +143,19 @@ in_view() {
 }
 
 instantiate() {
-	[ "$1" = nix ] || [ "$rb_goal" = value ] || set -- "$@" --add-root "$share/drv"
+	[ "$1" = nix ] || [ "$rb_gives_value" = yes ] || set -- "$@" --add-root "$share/drv"
 	# shellcheck disable=SC2086 # words: so that Nix names the files that it evaluates
 	[ "$rb_watches" != yes ] || set -- "$@" $rb_louder
 	with_presumed_platform_flags with_system_flags in_view closed "$@"
+}
+
+# with_presumed_platform_flags COMMAND...: for builds that the evaluation itself asks for, while the probe is not over.
+with_presumed_platform_flags() {
+	if is_presumed "$rb_system"; then
+		"$@" --option extra-extra-platforms "$rb_system"
+	else
+		"$@"
+	fi
 }
 
 # Nothing is built for a look: what it reads is not yet what the client has.
@@ -151,7 +194,8 @@ adopt() {
 	done
 }
 
-# evaluate_closed: sets $code. As often as garbage was collected meanwhile, or right after it (roots.sh).
+# evaluate_closed: from what has come to $state and $share to $code, $work/instantiate.out and $work/evaluated, which
+# names the files that were evaluated. As often as garbage was collected meanwhile, or right after it (roots.sh).
 evaluate_closed() {
 	while :; do
 		listen_in
@@ -171,8 +215,10 @@ evaluate_closed() {
 # which reads the errors, sends that ("closed", to evaluate again), or first wants to know everything that the
 # evaluation would look at ("open"), or is done ("stop").
 evaluate() {
+	mode=closed holder='' is_let_in=''
+	ask_version
+	find_daemon
 	write "$rb_environment" "$work/exports"
-	mode=closed
 	forget_before_boot
 	# shellcheck disable=SC2086 # words: digest, base, proof, trees
 	receive $rb_need
@@ -225,11 +271,12 @@ evaluate() {
 	done
 	tell_what_was_not_read
 	tell_lock
-	[ "$rb_goal" != value ] || {
+	if [ "$rb_gives_value" = yes ]; then
 		event value "$(head -c 1000000 "$work/instantiate.out")"
-		return
-	}
-	drv=$(cat "$work/instantiate.out")
-	[ ! -L "$drv" ] || drv=$(readlink "$drv")
-	event evaluated "$drv"
+	else
+		drv=$(cat "$work/instantiate.out")
+		[ ! -L "$drv" ] || drv=$(readlink "$drv")
+		event evaluated "$drv"
+	fi
+	forget_daily
 }

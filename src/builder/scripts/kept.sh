@@ -24,11 +24,11 @@ find_home() {
 	case ${HOME:-} in
 	/*) ;;
 	*)
-		user=$(id -un)
-		case $user in
+		login=$(id -un)
+		case $login in
 		*[!A-Za-z0-9._-]*) fail cache 1 ;;
 		esac
-		eval "HOME=~$user"
+		eval "HOME=~$login"
 		;;
 	esac
 	case ${XDG_CACHE_HOME:-} in
@@ -87,23 +87,23 @@ make_state() {
 
 # find_dead: sets $dead to the directories of runs that were killed, or that were on when this machine lost its power.
 find_dead() {
-	for run in "$state"/run.*; do
-		[ ! -d "$run" ] || ! flock -n "$run/lock" true || dead="$dead ${run##*/}"
+	for dead_run in "$state"/run.*; do
+		[ ! -d "$dead_run" ] || ! flock -n "$dead_run/lock" true || dead="$dead ${dead_run##*/}"
 	done
 } 2>/dev/null
 
 # sweep: takes away what they have left.
 sweep() {
-	for run in $dead; do
+	for dead_run in $dead; do
 		# The directory that it shared, and the socket that sshd made for it.
-		[ ! -r "$state/$run/share" ] || while IFS= read -r left; do
+		[ ! -r "$state/$dead_run/share" ] || while IFS= read -r left; do
 			case $left in
 			*..*) ;;
 			/dev/shm/rebuild.* | /var/tmp/rebuild.*) own rm -rf "$left" ;;
 			/tmp/rebuild-*.socket) rm -f "$left" ;;
 			esac
-		done <"$state/$run/share"
-		own rm -rf "${state:?}/$run"
+		done <"$state/$dead_run/share"
+		own rm -rf "${state:?}/$dead_run"
 	done
 }
 
@@ -120,23 +120,6 @@ is_claimed() {
 	grep -qxF -e "$1" "$state"/run.*/claims 2>/dev/null
 }
 
-# is_anothers NAME: claimed by another run than this one.
-is_anothers() {
-	grep -lxF -e "$1" "$state"/run.*/claims 2>/dev/null | grep -qvxF "$work/claims"
-}
-
-# keep NEW NAME: what is whole gets its name, unless another run has been quicker.
-keep() {
-	if hold; then
-		is_there "$state/$2" || mv "$1" "$state/$2"
-		let_go
-	else
-		mv -T "$1" "$state/$2" 2>/dev/null
-	fi
-	! is_there "$1" || own rm -rf "$1"
-	is_there "$state/$2" || fail unpack 1
-}
-
 # is_there FILE: be it a link that leads nowhere.
 is_there() {
 	[ -e "$1" ] || [ -L "$1" ]
@@ -145,33 +128,13 @@ is_there() {
 # forget DIRECTORY: the names on stdin, but not what a run uses. First its name is taken away, so that whoever looks
 # sees it whole or not at all.
 forget() {
-	names=$(cat)
-	[ -n "$names" ] || return 0
+	doomed=$(cat)
+	[ -n "$doomed" ] || return 0
 	hold || return 0
-	for name in $names; do
+	for doomed_name in $doomed; do
 		# Another run may have been quicker.
-		is_claimed "$1/${name%.run.*}" || ! is_there "$state/$1/$name" || mv "$state/$1/$name" "$work/forgotten/"
+		is_claimed "$1/${doomed_name%.run.*}" || ! is_there "$state/$1/$doomed_name" || mv "$state/$1/$doomed_name" "$work/forgotten/"
 	done
-	let_go
-	empty_forgotten
-}
-
-# which_it_is FILE: what tells it from another one that has its name later.
-which_it_is() { stat -c %d:%i "$1" 2>/dev/null; }
-
-# take_away NAME [WHICH]: whoever uses it, but only if it is still the one that was meant: another run may have put a better one
-# there meanwhile. Its files stay as long as another run does, which may have them mounted (view.sh), under another name
-# that is the first to be forgotten.
-take_away() {
-	hold || :
-	if [ -n "${2-}" ] && [ "$(which_it_is "$state/$1")" != "$2" ]; then
-		:
-	elif is_anothers "$1" && is_there "$state/$1"; then
-		mv "$state/$1" "$state/$1.${work##*/}"
-		touch -d @0 "$state/$1.${work##*/}"
-	elif is_there "$state/$1"; then
-		mv "$state/$1" "$work/forgotten/"
-	fi
 	let_go
 	empty_forgotten
 }
@@ -181,81 +144,4 @@ empty_forgotten() {
 	is_there "$1" || return 0
 	own rm -rf "${work:?}/forgotten"
 	mkdir "$work/forgotten"
-}
-
-# forget_old DIRECTORY NUMBER: all but the ones used last.
-forget_old() {
-	# shellcheck disable=SC2012 # digests' and store paths' names have no odd characters
-	ls -t "$state/$1" | tail -n "+$(($2 + 1))" | forget "$1"
-}
-
-# forget_much: of what remains, the oldest trees until it is no more than the client allows, but not the newest.
-forget_much() {
-	# shellcheck disable=SC2012 # as above
-	ls -t "$state/trees" | {
-		sum=0
-		while IFS= read -r name; do
-			size=$(own du -sk "$state/trees/$name")
-			before=$sum
-			sum=$((sum + ${size%%[!0-9]*}))
-			[ "$sum" -le "$rb_most_kept" ] || [ "$before" = 0 ] || printf '%s\n' "$name"
-		done
-	} | forget trees
-}
-
-# forget_results: results are rooted for a week, so that a run that was broken off finds again what was built; the last
-# few for longer, and not more than some.
-forget_results() {
-	newest=$(ls -t "$state/results")
-	{
-		printf '%s\n' "$newest" | tail -n +33
-		find "$state/results" -mindepth 1 -maxdepth 1 -mtime +7 | sed 's:.*/::' |
-			grep -vxF -e "$(printf '%s\n' "$newest" | head -n 4)"
-	} | forget results
-}
-
-# forget_daily: what is looked at once a day.
-forget_daily() {
-	[ -z "$(find "$state/measured" -mtime -1 2>/dev/null)" ] || return 0
-	true >"$state/measured"
-	forget_nix_cache
-	forget_clients
-}
-
-# forget_nix_cache: what Nix itself keeps of downloads and evaluations, if that has become too much and no other run has
-# it open.
-forget_nix_cache() {
-	size=$(du -sk "$state/nix-cache" 2>/dev/null)
-	[ "${size%%[!0-9]*}" -gt "$rb_most_kept" ] || return 0
-	hold || return 0
-	is_anothers nix-cache || mv "$state/nix-cache" "$work/forgotten/"
-	let_go
-	empty_forgotten
-} 2>/dev/null
-
-# forget_before_boot: the mirrors of before this machine's last start, which may have ended with files half written.
-forget_before_boot() {
-	boot=$(cat /proc/sys/kernel/random/boot_id)
-	hold || :
-	if [ "$(cat "$state/boot" 2>/dev/null)" != "$boot" ]; then
-		[ ! -e "$state/mirrors" ] || mv "$state/mirrors" "$work/forgotten/"
-		printf '%s\n' "$boot" >"$state/boot"
-	fi
-	mkdir -p "$state/mirrors" "$state/trees" "$state/nix-cache"
-	let_go
-	empty_forgotten
-}
-
-# forget_clients: what is kept for those who have not come for two months, and hardly will again.
-forget_clients() {
-	find "${state%/*}" -mindepth 1 -maxdepth 1 -type d ! -name '.*' -mtime +60 | while IFS= read -r gone; do
-		# In a directory of its own, for names of two may be the same.
-		# shellcheck disable=SC2016 # that shell's
-		flock -n "$gone/lock" sh -c '
-			for run in "$1"/run.*; do
-				[ ! -d "$run" ] || flock -n "$run/lock" true || exit 0
-			done
-			mv "$1" "$2/"' sh "$gone" "$work/forgotten"
-	done 2>/dev/null
-	empty_forgotten
 }

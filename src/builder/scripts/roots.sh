@@ -27,7 +27,7 @@ hold_more() {
 # it will be when it is evaluated again. `nix-instantiate` has made a root. `nix eval` makes none, and whatever is
 # collected after its end takes what it has written.
 hold_derivation() {
-	[ "$rb_goal" != value ] && [ ! -L "$share/drv" ] || return 0
+	[ "$rb_gives_value" = no ] && [ ! -L "$share/drv" ] || return 0
 	touch "$work/held"
 	derivation=$(cat "$work/instantiate.out")
 	! grep -qxF -e "$derivation" "$work/held" || return 0

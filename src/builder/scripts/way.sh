@@ -17,15 +17,6 @@ find_way() {
 	event way "$way"
 }
 
-# own COMMAND...: as one whom modes do not stop, for what is not here of a mirror has mode 000.
-own() {
-	case $way in
-	user) unshare --user --map-root-user -- "$@" ;;
-	sudo) sudo -n -- "$@" ;;
-	*) "$@" ;;
-	esac
-}
-
 # powerless COMMAND...: as one whom modes stop.
 powerless() {
 	case $way:$(id -u) in
@@ -45,35 +36,3 @@ apart() {
 	esac
 	exec setsid "$@"
 }
-
-# end_group PROCESS: what remains of all that it has started.
-end_group() {
-	if [ "$way" = sudo ]; then
-		sudo -n -- /bin/sh -c 'kill -s KILL -- "-$1"' kill "$1"
-	else
-		kill -s KILL -- "-$1"
-	fi
-}
-
-# end_all PROCESS...: and waits for them. Nix does not hear what it is told while it computes, so that it is not asked
-# for ever.
-end_all() {
-	[ $# -gt 0 ] || return 0
-	for process; do kill -s TERM "$process"; done
-	(
-		tries=0
-		while [ "$tries" -lt 15 ]; do
-			sleep 0.1
-			tries=$((tries + 1))
-		done
-		for process; do
-			kill -s KILL "$process"
-			[ "$process" != "$child" ] || end_group "$process"
-		done
-	) &
-	killer=$!
-	for process; do wait "$process"; done
-	kill -KILL "$killer"
-	wait "$killer"
-	[ -z "$child" ] || end_group "$child"
-} 2>/dev/null

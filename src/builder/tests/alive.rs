@@ -9,17 +9,17 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::{Signal, kill, killpg};
 use nix::unistd::Pid;
 
-use crate::ssh::ALIVE;
+use crate::remote::channel::ALIVE;
 
 /// The script, which does this and nothing else.
 fn script(does: &str) -> String {
-    let main = include_str!("../scripts/main.sh");
-    assert!(main.ends_with("\nmain\nexit 0\n"));
     [
         "rb_socket='' rb_client_stays=yes\n",
+        include_str!("../../remote/scripts/events.sh"),
         include_str!("../../remote/scripts/channel.sh"),
-        include_str!("../scripts/way.sh"),
-        main.trim_end_matches("main\nexit 0\n"),
+        include_str!("../scripts/attended.sh"),
+        include_str!("../scripts/session.sh"),
+        "take_streams\n",
         does,
     ]
     .concat()

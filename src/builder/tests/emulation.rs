@@ -21,10 +21,11 @@ fn ended(words: &str) -> (String, usize) {
          printf '#!/bin/sh\\necho >>tries\\ncat words >&2\\n[ ! -s words ]\\n' >bin/nix-build
          printf '#!/bin/sh\\necho \"post-build-hook = /etc/hook\"\\n' >bin/nix
          chmod +x bin/*
-         nix_bin=$PWD/bin work=$PWD share=$PWD prober='' drv=/nonexistent
-         rb_goal=result rb_system=aarch64-linux native_system=x86_64-linux rb_probe=x\n",
+         nix_bin=$PWD/bin work=$PWD share=$PWD helpers=''
+         rb_system=aarch64-linux native_system=x86_64-linux rb_probe=x\n",
+        include_str!("../scripts/attended.sh"),
         include_str!("../scripts/emulation.sh"),
-        "probe_start 3</dev/null 4</dev/null; probe_end >log 3</dev/null 4</dev/null; echo built \"$emulation\"",
+        "start_probe 3</dev/null 4</dev/null; end_probe /nonexistent >log 3</dev/null 4</dev/null; echo built \"$emulation$helpers\"",
     ];
     let output = Command::new("sh")
         .current_dir(place.path())

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 /// The scripts, where a client sends files by naming a directory in $files, and says what it hears.
-const SCRIPTS: [&str; 4] = [
+const SCRIPTS: [&str; 6] = [
     "set -u
      umask 077
      share='' work='' dead='' rb_socket='' proof=none rb_most_kept=1500
@@ -16,8 +16,10 @@ const SCRIPTS: [&str; 4] = [
      nix_bin=$PWD/nix-bin state=$PWD/cache/client
      trap 'rm -rf \"$share\"' EXIT\n",
     include_str!("../scripts/kept.sh"),
+    include_str!("../scripts/kept-files.sh"),
     include_str!("../scripts/proof.sh"),
     include_str!("../scripts/mirror.sh"),
+    include_str!("../scripts/build.sh"),
 ];
 
 /// A run's shell, in `place`.

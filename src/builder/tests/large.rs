@@ -5,15 +5,15 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
-use super::super::request::Need;
+use super::super::conversation::change;
+use super::super::evaluation::Need;
 use super::super::sources::{Added, Steps};
-use super::super::speaker::change;
-use crate::sources::archive::Counter;
+use crate::progress::Counter;
 use crate::sources::large::large;
-use crate::sources::mirror::{Entry, Identity, Kind, Made, Mirror};
+use crate::sources::mirror::{Entry, FileKind, Identity, Mirror, Replacement};
 use crate::sources::proof::proof;
 
-const SCRIPTS: [&str; 5] = [
+const SCRIPTS: [&str; 8] = [
     "set -u
      umask 077
      export LC_ALL=C
@@ -22,8 +22,11 @@ const SCRIPTS: [&str; 5] = [
      nix_bin=$PWD/nix-bin state=$PWD/cache/client
      trap 'rm -rf \"$share\"' EXIT
      exec 3<stream\n",
+    include_str!("../../remote/scripts/events.sh"),
     include_str!("../../remote/scripts/channel.sh"),
+    include_str!("../scripts/incoming.sh"),
     include_str!("../scripts/kept.sh"),
+    include_str!("../scripts/kept-files.sh"),
     include_str!("../scripts/proof.sh"),
     include_str!("../scripts/mirror.sh"),
 ];
@@ -34,7 +37,7 @@ fn file(text: &str) -> Entry {
     Entry::Content {
         executable: false,
         mtime: 7,
-        identity: Identity::Made(Made::new(text.into())),
+        identity: Identity::Made(Replacement::new(text.into())),
     }
 }
 
@@ -172,17 +175,17 @@ fn whatever_becomes_of_its_files_is_what_is_there() {
     for new in [
         with(&base, "/c/data/new\n'*", file("2")),
         without(&base, "/c/data/f9"),
-        with(&base, "/c/data/f5", Entry::Shut(Kind::File)),
-        with(&base, "/c/data/f5", Entry::Shut(Kind::Directory)),
+        with(&base, "/c/data/f5", Entry::Shut(FileKind::File)),
+        with(&base, "/c/data/f5", Entry::Shut(FileKind::Directory)),
         with(&base, "/c/data/f5", link),
         with(&directory, "/c/data/f5/in it", file("3")),
         with(&base, "/c/x.nix", file("4")),
-        many(&Entry::Shut(Kind::File)),
-        many(&Entry::Shut(Kind::Directory)),
+        many(&Entry::Shut(FileKind::File)),
+        many(&Entry::Shut(FileKind::Directory)),
         many(&file("5")),
         // Not large any more, and again.
         without(&base, "/c/data"),
-        with(&base, "/c/data", Entry::Shut(Kind::Directory)),
+        with(&base, "/c/data", Entry::Shut(FileKind::Directory)),
         many(&file("6")),
     ] {
         assert_eq!(said(place.path(), &new, Some(&base), &difference(&new, &base)), BASE);
@@ -268,17 +271,17 @@ fn a_link_that_breaks_takes_nothing() {
 #[test]
 fn bare_names_take_as_many_bytes_as_they_have() {
     let place = tempfile::tempdir().unwrap();
-    let mut names = many(&Entry::Shut(Kind::File));
+    let mut names = many(&Entry::Shut(FileKind::File));
     for (name, kind) in [
-        ("/c/data/a.nix", Kind::File),
-        ("/c/data/-rf", Kind::File),
-        ("/c/data/two words\nand 'more'", Kind::Directory),
-        ("/c/-p", Kind::Directory),
-        ("/c/socket", Kind::Other),
+        ("/c/data/a.nix", FileKind::File),
+        ("/c/data/-rf", FileKind::File),
+        ("/c/data/two words\nand 'more'", FileKind::Directory),
+        ("/c/-p", FileKind::Directory),
+        ("/c/socket", FileKind::Other),
     ] {
         names.entries.insert(name.into(), Entry::Shut(kind));
     }
-    names.entries.insert("/n/s/x".into(), Entry::Shut(Kind::Directory));
+    names.entries.insert("/n/s/x".into(), Entry::Shut(FileKind::Directory));
     let stream = whole(&names);
     let each = stream.len() / MANY;
     assert!(each < 25, "{each}");
@@ -298,7 +301,7 @@ fn bare_names_take_as_many_bytes_as_they_have() {
         assert_eq!(out(place.path(), there), "{ } 5");
     }
     // A few go as ever: without more processes.
-    let few = with(&Mirror::default(), "/x", Entry::Shut(Kind::File));
+    let few = with(&Mirror::default(), "/x", Entry::Shut(FileKind::File));
     assert!(whole(&few).starts_with(b"0\n0\n"));
 }
 
@@ -308,7 +311,7 @@ fn a_neighbours_link_is_not_followed() {
     let place = tempfile::tempdir().unwrap();
     let base = many(&file("1"));
     said(place.path(), &base, None, &whole(&base));
-    let names = many(&Entry::Shut(Kind::File));
+    let names = many(&Entry::Shut(FileKind::File));
     let mut change = names.change_from(&base);
     // As if nothing had to go: then it would be in the way.
     change.removed.clear();

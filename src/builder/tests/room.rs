@@ -16,13 +16,17 @@ const BEGINNING: &str = "set -u
     full() { trap '' XFSZ; ulimit -f 0; }
     small() { trap '' XFSZ; ulimit -f 1; }\n";
 
-const SCRIPTS: [&str; 9] = [
+const SCRIPTS: [&str; 13] = [
+    include_str!("../../remote/scripts/events.sh"),
     include_str!("../../remote/scripts/channel.sh"),
+    include_str!("../scripts/attended.sh"),
     include_str!("../scripts/way.sh"),
+    include_str!("../scripts/incoming.sh"),
     include_str!("../scripts/kept.sh"),
+    include_str!("../scripts/kept-files.sh"),
     include_str!("../scripts/proof.sh"),
     include_str!("../scripts/mirror.sh"),
-    include_str!("../../remote/scripts/nix.sh"),
+    include_str!("../scripts/version.sh"),
     include_str!("../scripts/trace.sh"),
     include_str!("../scripts/variables.sh"),
     include_str!("../scripts/evaluate.sh"),

@@ -72,11 +72,11 @@ fn with_stand_in(work: &Path) -> String {
 /// `nix eval` leaves its derivation to whoever collects garbage next.
 #[test]
 fn a_derivation_without_a_root_is_held_and_made_again_if_it_is_gone() {
-    for (goal, root, is_there, expected, asked) in [
-        ("result", false, true, "held\nheld again\n", true),
-        ("derivation", false, false, "held again\n", true),
-        ("dry-run", true, false, "held\nheld again\n", false),
-        ("value", false, false, "held\nheld again\n", false),
+    for (gives_value, root, is_there, expected, asked) in [
+        ("no", false, true, "held\nheld again\n", true),
+        ("no", false, false, "held again\n", true),
+        ("no", true, false, "held\nheld again\n", false),
+        ("yes", false, false, "held\nheld again\n", false),
     ] {
         let work = tempfile::tempdir().unwrap();
         let place = work.path();
@@ -91,14 +91,22 @@ fn a_derivation_without_a_root_is_held_and_made_again_if_it_is_gone() {
         // What was held and is gone all the same is gone for another reason: there is no third time.
         let script = with_stand_in(place)
             + &format!(
-                "share=$PWD rb_goal={goal}\nhold_derivation && echo held; exec 6<&-; wait
+                "share=$PWD rb_gives_value={gives_value}\nhold_derivation && echo held; exec 6<&-; wait
                  hold_derivation && echo held again; exec 6<&-; wait"
             );
-        assert_eq!(String::from_utf8(run(place, &script)).unwrap(), expected, "{goal}");
+        assert_eq!(
+            String::from_utf8(run(place, &script)).unwrap(),
+            expected,
+            "value: {gives_value}, root: {root}"
+        );
         let heard = fs::read(place.join("heard")).unwrap_or_default();
         let greeting = [number(0x390c_9deb), number(518)].concat();
         let whole = [greeting, request(&[derivation.to_str().unwrap()])].concat();
-        assert_eq!(heard, if asked { whole } else { vec![] }, "{goal}");
+        assert_eq!(
+            heard,
+            if asked { whole } else { vec![] },
+            "value: {gives_value}, root: {root}"
+        );
     }
 }
 

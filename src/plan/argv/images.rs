@@ -4,7 +4,7 @@ use serde::Deserialize;
 
 use super::making::FLAKES;
 use crate::plan::expression::{of_file, string};
-use crate::plan::{Making, NixFlags, Subject};
+use crate::plan::{Installable, Making, NixFlags};
 use crate::process::Invocation;
 
 /// The answer.
@@ -34,7 +34,7 @@ fn question(making: &Making, variant: &str, flags: &NixFlags, common: Vec<String
     let owned = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>();
     let common = [common, flags.evaluation.arguments(), flags.build.realise_arguments()].concat();
     match making.configuration.subject(&making.product.images()) {
-        Subject::Expression { file, attribute } => {
+        Installable::Expression { file, attribute } => {
             let expression = format!("({}) ({})", selection(variant), of_file(file, &attribute, None));
             [
                 owned(&["nix-instantiate", "--eval", "--strict", "--json", "--expr"]),
@@ -43,7 +43,7 @@ fn question(making: &Making, variant: &str, flags: &NixFlags, common: Vec<String
             ]
             .concat()
         }
-        Subject::Flake {
+        Installable::Flake {
             installable,
             flags: own,
         } => [
@@ -72,13 +72,13 @@ mod tests {
     use super::*;
     use crate::cli::flags::{EvaluationFlags, FlakeFlags};
     use crate::host::Place;
-    use crate::plan::{Configuration, Flake, Kind, Product};
+    use crate::plan::{Configuration, Flake, Product, ProductKind};
 
     fn making(configuration: Configuration) -> Making {
         Making {
             configuration,
             product: Product {
-                kind: Kind::Image("iso".into()),
+                kind: ProductKind::Image("iso".into()),
                 specialisation: None,
             },
             evaluator: Place::Here,

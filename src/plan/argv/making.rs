@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use crate::cli::flags::FlakeFlags;
-use crate::plan::{NixFlags, Subject};
+use crate::plan::{Installable, NixFlags};
 use crate::process::Invocation;
 use crate::store_path::StorePath;
 
@@ -12,7 +12,7 @@ pub const FLAKES: [&str; 2] = ["--extra-experimental-features", "nix-command fla
 
 /// What a local build leaves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Link<'a> {
+pub enum OutLink<'a> {
     /// `./result`.
     Result,
     /// A link here, which keeps the result from being collected as long as it is there. nixos-rebuild leaves none
@@ -24,10 +24,10 @@ pub enum Link<'a> {
 
 /// Evaluates and builds here.
 #[must_use]
-pub fn build(subject: &Subject, flags: &NixFlags, link: Link) -> Invocation {
+pub fn build(subject: &Installable, flags: &NixFlags, link: OutLink) -> Invocation {
     match subject {
-        Subject::Expression { file, attribute } => nix_build(file, attribute, flags, link),
-        Subject::Flake {
+        Installable::Expression { file, attribute } => nix_build(file, attribute, flags, link),
+        Installable::Flake {
             installable,
             flags: own,
         } => nix_build_flake(installable, own, flags, link),
@@ -37,10 +37,10 @@ pub fn build(subject: &Subject, flags: &NixFlags, link: Link) -> Invocation {
 /// Evaluates here, and prints the derivation. Of what is no flake, `root` becomes a link to the derivation that keeps it
 /// from being collected; the command for flakes has no such thing.
 #[must_use]
-pub fn evaluate(subject: &Subject, flags: &NixFlags, root: &Path) -> Invocation {
+pub fn evaluate(subject: &Installable, flags: &NixFlags, root: &Path) -> Invocation {
     match subject {
-        Subject::Expression { file, attribute } => nix_instantiate(file, attribute, flags, root),
-        Subject::Flake {
+        Installable::Expression { file, attribute } => nix_instantiate(file, attribute, flags, root),
+        Installable::Flake {
             installable,
             flags: own,
         } => nix_eval(installable, own, flags),
@@ -49,12 +49,12 @@ pub fn evaluate(subject: &Subject, flags: &NixFlags, root: &Path) -> Invocation 
 
 /// Builds a derivation here; the link keeps the result.
 #[must_use]
-pub fn realise(derivation: &StorePath, flags: &NixFlags, link: Link) -> Invocation {
+pub fn realise(derivation: &StorePath, flags: &NixFlags, link: OutLink) -> Invocation {
     let command = Invocation::new("nix-store").args(["--realise", derivation.as_str()]);
     let command = match link {
-        Link::Result => command.args(["--add-root", "result"]),
-        Link::Root(root) => command.arg("--add-root").arg(root),
-        Link::DryRun => command.arg("--dry-run"),
+        OutLink::Result => command.args(["--add-root", "result"]),
+        OutLink::Root(root) => command.arg("--add-root").arg(root),
+        OutLink::DryRun => command.arg("--dry-run"),
     };
     command
         .args(flags.common.arguments_with_log_format())
@@ -63,22 +63,22 @@ pub fn realise(derivation: &StorePath, flags: &NixFlags, link: Link) -> Invocati
 
 /// Evaluates on another machine: the program and its arguments. The form of its log is set there.
 #[must_use]
-pub fn evaluation_there(subject: &Subject, flags: &NixFlags) -> Vec<String> {
+pub fn evaluation_there(subject: &Installable, flags: &NixFlags) -> Vec<String> {
     there(subject, flags, "", &["nix-instantiate"], &["eval", "--raw"])
 }
 
 /// The same, but nothing of it is kept: no derivation, no result of an evaluation.
 #[must_use]
-pub fn look_there(subject: &Subject, flags: &NixFlags) -> Vec<String> {
+pub fn look_there(subject: &Installable, flags: &NixFlags) -> Vec<String> {
     let flake = ["eval", "--raw", "--option", "eval-cache", "false"];
     there(subject, flags, ".drvPath", &["nix-instantiate", "--eval"], &flake)
 }
 
-fn there(subject: &Subject, flags: &NixFlags, suffix: &str, classic: &[&str], flake: &[&str]) -> Vec<String> {
+fn there(subject: &Installable, flags: &NixFlags, suffix: &str, classic: &[&str], flake: &[&str]) -> Vec<String> {
     let owned = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>();
     let common = [flags.common.arguments_there(), flags.evaluation.arguments()].concat();
     match subject {
-        Subject::Expression { file, attribute } => [
+        Installable::Expression { file, attribute } => [
             owned(classic),
             owned(&[file, "--attr"]),
             vec![format!("{attribute}{suffix}")],
@@ -86,7 +86,7 @@ fn there(subject: &Subject, flags: &NixFlags, suffix: &str, classic: &[&str], fl
             flags.build.realise_arguments(),
         ]
         .concat(),
-        Subject::Flake {
+        Installable::Flake {
             installable,
             flags: own,
         } => [
@@ -117,12 +117,12 @@ pub fn version() -> Invocation {
     Invocation::new("nix").arg("--version")
 }
 
-fn nix_build(file: &str, attribute: &str, flags: &NixFlags, link: Link) -> Invocation {
+fn nix_build(file: &str, attribute: &str, flags: &NixFlags, link: OutLink) -> Invocation {
     let command = Invocation::new("nix-build").args([file, "--attr", attribute]);
     let command = match link {
-        Link::Result => command,
-        Link::Root(root) => command.arg("--out-link").arg(root),
-        Link::DryRun => command.arg("--dry-run"),
+        OutLink::Result => command,
+        OutLink::Root(root) => command.arg("--out-link").arg(root),
+        OutLink::DryRun => command.arg("--dry-run"),
     };
     command
         .args(flags.common.arguments_with_log_format())
@@ -139,16 +139,16 @@ fn nix_instantiate(file: &str, attribute: &str, flags: &NixFlags, root: &Path) -
         .args(flags.build.realise_arguments())
 }
 
-fn nix_build_flake(installable: &str, own: &FlakeFlags, flags: &NixFlags, link: Link) -> Invocation {
+fn nix_build_flake(installable: &str, own: &FlakeFlags, flags: &NixFlags, link: OutLink) -> Invocation {
     let command = Invocation::new("nix")
         .args(FLAKES)
         .args(["build", "--print-out-paths", installable]);
     let command = match link {
         // To `nix build`, nixos-rebuild's -Q, whose other name is --no-link, is that.
-        Link::Result if flags.build.no_build_output => command.arg("--no-link"),
-        Link::Result => command,
-        Link::Root(root) => command.arg("--out-link").arg(root),
-        Link::DryRun => command.arg("--dry-run"),
+        OutLink::Result if flags.build.no_build_output => command.arg("--no-link"),
+        OutLink::Result => command,
+        OutLink::Root(root) => command.arg("--out-link").arg(root),
+        OutLink::DryRun => command.arg("--dry-run"),
     };
     command.args(flake_arguments(own, flags))
 }
@@ -180,8 +180,8 @@ mod tests {
 
     const SYSTEM: &str = "config.system.build.toplevel";
 
-    fn root() -> Link<'static> {
-        Link::Root(Path::new("/t/result"))
+    fn root() -> OutLink<'static> {
+        OutLink::Root(Path::new("/t/result"))
     }
 
     fn flags() -> NixFlags {
@@ -251,12 +251,12 @@ mod tests {
         for (configuration, link, expected) in [
             (
                 Configuration::Classic,
-                Link::Result,
+                OutLink::Result,
                 "nix-build '<nixpkgs/nixos>' --attr config.system.build.toplevel",
             ),
             (
                 Configuration::Classic,
-                Link::DryRun,
+                OutLink::DryRun,
                 "nix-build '<nixpkgs/nixos>' --attr config.system.build.toplevel --dry-run",
             ),
             (
@@ -266,7 +266,7 @@ mod tests {
             ),
             (
                 flake(),
-                Link::Result,
+                OutLink::Result,
                 "nix --extra-experimental-features 'nix-command flakes' build --print-out-paths \
                  '/etc/nixos#nixosConfigurations.\"pi\".config.system.build.toplevel' \
                  --impure --override-input nixpkgs path:/n",
@@ -280,7 +280,7 @@ mod tests {
             ),
             (
                 flake(),
-                Link::DryRun,
+                OutLink::DryRun,
                 "nix --extra-experimental-features 'nix-command flakes' build --print-out-paths \
                  '/etc/nixos#nixosConfigurations.\"pi\".config.system.build.toplevel' --dry-run \
                  --impure --override-input nixpkgs path:/n",
@@ -317,7 +317,11 @@ mod tests {
             ..NixFlags::default()
         };
         let building = |flags, link| build(&flake().subject(SYSTEM), flags, link);
-        assert!(building(&quiet, Link::Result).words().any(|word| word == "--no-link"));
+        assert!(
+            building(&quiet, OutLink::Result)
+                .words()
+                .any(|word| word == "--no-link")
+        );
         assert_eq!(building(&quiet, root()), building(&NixFlags::default(), root()));
         let evaluation = |flags| evaluate(&flake().subject(SYSTEM), flags, Path::new("/t/drv"));
         assert_eq!(evaluation(&quiet), evaluation(&NixFlags::default()));

@@ -2,19 +2,18 @@
 
 use std::time::{Duration, Instant};
 
-use super::{Line, Watch};
+use super::{PrintedLine, Watch};
 use crate::progress::nix_log::{Activity, LogLine};
-use crate::progress::{Builder, Event, Phase, Verbosity};
-use crate::sources::archive::Amount;
+use crate::progress::{Amount, Builder, Event, Phase, Verbosity};
 
-struct Run {
+struct Rehearsal {
     watch: Watch,
     start: Instant,
     now: Instant,
     lines: Vec<String>,
 }
 
-impl Run {
+impl Rehearsal {
     fn new(level: i16, is_live: bool) -> Self {
         let start = Instant::now();
         let verbosity = Verbosity {
@@ -37,7 +36,7 @@ impl Run {
 
     fn see(mut self, event: Event) -> Self {
         let lines = self.watch.see(event, self.now);
-        self.lines.extend(lines.iter().map(Line::plain));
+        self.lines.extend(lines.iter().map(PrintedLine::plain));
         self
     }
 
@@ -91,7 +90,7 @@ fn amount(files: u64, bytes: u64) -> Amount {
 
 #[test]
 fn what_goes_on_in_one_line() {
-    let run = Run::new(0, true).phase(Phase::Sending);
+    let run = Rehearsal::new(0, true).phase(Phase::Sending);
     assert_eq!(run.status(), "sending the configuration");
     let run = run.see(Event::Sending(amount(12, 40_000), Some(812)));
     assert_eq!(run.status(), "sending the configuration: 12 of 812 files, 40.0 kB");
@@ -120,13 +119,13 @@ fn what_goes_on_in_one_line() {
 #[test]
 fn nothing_is_live_while_somebody_may_ask() {
     for phase in [Phase::Connecting("b".into()), Phase::Fetching("b".into())] {
-        assert!(!Run::new(0, true).phase(phase).watch.is_going());
+        assert!(!Rehearsal::new(0, true).phase(phase).watch.is_going());
     }
 }
 
 #[test]
 fn a_long_silence_ends_with_a_sign_of_life() {
-    let mut run = Run::new(0, false).phase(Phase::Evaluating);
+    let mut run = Rehearsal::new(0, false).phase(Phase::Evaluating);
     assert_eq!(run.beat(29), None);
     assert_eq!(run.beat(30).as_deref(), Some("still evaluating (30 s)"));
     assert_eq!(run.beat(59), None);
@@ -151,16 +150,16 @@ fn a_long_silence_ends_with_a_sign_of_life() {
 
 #[test]
 fn no_sign_of_life_while_it_connects_or_for_the_quiet() {
-    let mut run = Run::new(0, false).phase(Phase::Connecting("b".into()));
+    let mut run = Rehearsal::new(0, false).phase(Phase::Connecting("b".into()));
     assert_eq!(run.beat(100), None);
-    let mut run = Run::new(-1, false).phase(Phase::Building);
+    let mut run = Rehearsal::new(-1, false).phase(Phase::Building);
     assert_eq!(run.beat(100), None);
 }
 
 #[test]
 fn what_is_seen_live_is_not_said_as_well() {
     for (is_live, expected) in [(true, 0), (false, 2)] {
-        let run = Run::new(0, is_live)
+        let run = Rehearsal::new(0, is_live)
             .phase(Phase::Building)
             .build(1)
             .start(2, Activity::Substitute("/nix/store/x".into()));
@@ -171,7 +170,7 @@ fn what_is_seen_live_is_not_said_as_well() {
 /// An evaluation that is run again says the same things again.
 #[test]
 fn a_message_of_an_evaluation_is_shown_once() {
-    let run = Run::new(0, true)
+    let run = Rehearsal::new(0, true)
         .phase(Phase::Evaluating)
         .message(0, "trace: hello")
         .message(1, "warning: x")
@@ -186,7 +185,7 @@ fn a_message_of_an_evaluation_is_shown_once() {
 
 #[test]
 fn the_end_says_what_changed_and_how_long_each_part_took() {
-    let run = Run::new(0, false)
+    let run = Rehearsal::new(0, false)
         .phase(Phase::Connecting("builder".into()))
         .at(2)
         .phase(Phase::Sending)
@@ -230,7 +229,7 @@ fn the_end_says_what_changed_and_how_long_each_part_took() {
 #[test]
 fn the_end_of_what_was_there_already() {
     let run = |is_the_same| {
-        Run::new(0, false)
+        Rehearsal::new(0, false)
             .phase(Phase::Evaluating)
             .at(2)
             .phase(Phase::Building)
@@ -241,7 +240,7 @@ fn the_end_of_what_was_there_already() {
     };
     assert_eq!(run(true), ["nothing changed; evaluated in 2.0 s"]);
     assert_eq!(run(false), ["nothing was built; evaluated in 2.0 s"]);
-    let quiet = Run::new(-1, false).see(Event::Finished { is_the_same: true });
+    let quiet = Rehearsal::new(-1, false).see(Event::Finished { is_the_same: true });
     assert!(quiet.lines.is_empty());
 }
 
@@ -249,7 +248,7 @@ fn the_end_of_what_was_there_already() {
 #[test]
 fn the_end_names_no_part_that_took_no_time() {
     let run = |evaluating: u64, activating: u64| {
-        let mut run = Run::new(0, false).phase(Phase::Evaluating);
+        let mut run = Rehearsal::new(0, false).phase(Phase::Evaluating);
         run.now += Duration::from_millis(evaluating);
         let mut run = run.phase(Phase::Activating {
             action: "switch".into(),
@@ -266,7 +265,7 @@ fn the_end_names_no_part_that_took_no_time() {
 
 #[test]
 fn what_went_to_another_machine_was_copied() {
-    let run = Run::new(0, true)
+    let run = Rehearsal::new(0, true)
         .phase(Phase::Receiving(Some("builder".into())))
         .start(1, Activity::CopyPath("/nix/store/x.drv".into()))
         .stop(1)
@@ -293,7 +292,7 @@ fn silent(since: Instant) -> Event {
 /// Without a display there is a line when it begins, one for each long silence after it, and one when it is over.
 #[test]
 fn a_silence_is_said_in_lines_where_nothing_is_live() {
-    let mut run = Run::new(0, false).see(on_builder()).phase(Phase::Evaluating);
+    let mut run = Rehearsal::new(0, false).see(on_builder()).phase(Phase::Evaluating);
     let since = run.start + Duration::from_secs(2);
     run = run.at(10).see(silent(since));
     assert_eq!(run.lines, ["nothing has come from builder for 8 s"]);
@@ -326,7 +325,7 @@ fn a_silence_that_is_seen_needs_no_line() {
         (0, false, Phase::Building, true),
         (-1, false, Phase::Building, false),
     ] {
-        let run = Run::new(level, is_live).phase(phase);
+        let run = Rehearsal::new(level, is_live).phase(phase);
         let since = run.start;
         let run = run.at(8).see(silent(since));
         let words = "nothing has come from builder for 8 s";
@@ -352,7 +351,7 @@ fn a_silence_ends_without_a_word_with_the_link_or_with_what_goes_on() {
         Event::Phase(Phase::Building),
         Event::Phase(Phase::Done),
     ] {
-        let run = Run::new(0, false).phase(Phase::Building);
+        let run = Rehearsal::new(0, false).phase(Phase::Building);
         let since = run.start;
         let run = run.at(8).see(silent(since)).at(120).see(event);
         assert_eq!((run.lines.len(), run.watch.silence(run.now)), (1, None));
@@ -366,7 +365,7 @@ fn a_silence_ends_without_a_word_with_the_link_or_with_what_goes_on() {
 
 #[test]
 fn what_is_not_taken_has_other_words() {
-    let run = Run::new(0, false).phase(Phase::Receiving(Some("target".into())));
+    let run = Rehearsal::new(0, false).phase(Phase::Receiving(Some("target".into())));
     let silent = Event::Silent {
         host: "target".into(),
         takes: true,
@@ -399,7 +398,7 @@ fn of_two_silences_none_ends_the_other() {
         ),
     ];
     for (takes, ended, left) in [(true, of_target, of_builder), (false, of_builder, of_target)] {
-        let run = Run::new(0, false).phase(Phase::Receiving(Some("target".into())));
+        let run = Rehearsal::new(0, false).phase(Phase::Receiving(Some("target".into())));
         let since = run.start;
         let target = Event::Silent {
             host: "target".into(),

@@ -20,6 +20,12 @@ const MOST_SAID: usize = 4096;
 /// A command that says a longer line than this, in bytes, before it is a daemon will not become one.
 const LONGEST_LINE: u64 = 1 << 20;
 
+/// How long its last words may be under way.
+const MOMENT: Duration = Duration::from_millis(500);
+
+/// Between two looks.
+const STEP: Duration = Duration::from_millis(10);
+
 /// How long the command may take to end when its input has ended.
 const PATIENCE: Duration = Duration::from_secs(2);
 
@@ -33,7 +39,7 @@ pub(super) struct StdioDaemon {
 }
 
 /// The process, before it is a daemon.
-pub(super) struct Candidate {
+pub(super) struct NewDaemon {
     stdout: BufReader<ChildStdout>,
     stdin: File,
 }
@@ -41,7 +47,7 @@ pub(super) struct Candidate {
 impl StdioDaemon {
     /// Starts it, and says what comes first. One that may ask on the terminal hears Ctrl-C: sudo alone can give the terminal
     /// its echo back.
-    pub(super) fn start(command: &Invocation, first: &[u8], may_ask: bool) -> Result<(Self, Candidate)> {
+    pub(super) fn start(command: &Invocation, first: &[u8], may_ask: bool) -> Result<(Self, NewDaemon)> {
         let mut child = if may_ask {
             command.converse_interruptibly()?
         } else {
@@ -53,7 +59,7 @@ impl StdioDaemon {
         };
         // A command that has ended already is heard of by what it said.
         let _ = stdin.write_all(first).and_then(|()| stdin.flush());
-        let candidate = Candidate {
+        let candidate = NewDaemon {
             stdout: BufReader::new(stdout),
             stdin: File::from(stdin.as_fd().try_clone_to_owned().context("no more files")?),
         };
@@ -68,12 +74,16 @@ impl StdioDaemon {
         Ok((daemon, candidate))
     }
 
-    /// What the command has said of itself.
+    /// What the command has said of itself. Who has closed one stream may be about to say why on the other: its end is
+    /// waited for, but not long, for a daemon that goes on says no more.
     pub(super) fn complaint(&self) -> Option<String> {
-        // If it has ended, then all of it.
-        let has_ended = lock(&self.child).try_wait().is_ok_and(|status| status.is_some());
-        if let (true, Some(listener)) = (has_ended, lock(&self.listener).take()) {
-            let _ = listener.join();
+        let deadline = Instant::now() + MOMENT;
+        let mut listener = lock(&self.listener);
+        while Instant::now() < deadline && listener.as_ref().is_some_and(|listener| !listener.is_finished()) {
+            thread::sleep(STEP);
+        }
+        if let Some(ended) = listener.take_if(|listener| listener.is_finished()) {
+            let _ = ended.join();
         }
         let text = String::from_utf8_lossy(&lock(&self.said)).into_owned();
         let lines: Vec<&str> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
@@ -99,14 +109,14 @@ impl Drop for StdioDaemon {
             if !matches!(child.try_wait(), Ok(None)) {
                 return;
             }
-            thread::sleep(Duration::from_millis(10));
+            thread::sleep(STEP);
         }
         let _ = child.kill();
         let _ = child.wait();
     }
 }
 
-impl Candidate {
+impl NewDaemon {
     /// Waits until the command is about to be a daemon, and lets it.
     pub(super) fn become_daemon(mut self) -> io::Result<Ends> {
         let mut line = Vec::new();

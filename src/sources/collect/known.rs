@@ -59,7 +59,7 @@ mod tests {
     use std::path::PathBuf;
 
     use super::*;
-    use crate::sources::search_path::SearchPath;
+    use crate::own_nix::search_path::SearchPath;
 
     #[test]
     fn names_that_the_configuration_has_are_no_secret() {

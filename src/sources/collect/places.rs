@@ -8,7 +8,7 @@ use std::path::{Component, Path, PathBuf};
 use super::names::{clean, in_store, names, store_tree};
 use super::{Collection, LOOKED_INTO, MOST_LINKS, Refusal};
 use crate::sources::guard;
-use crate::sources::mirror::{Entry, Kind};
+use crate::sources::mirror::{Entry, FileKind};
 
 /// Where links seem to lead that lead to what the other machine has at the same place: a directory that is always shut.
 pub(super) const ELSEWHERE: &str = "/.elsewhere";
@@ -81,7 +81,7 @@ impl Collection {
             return true;
         }
         let is_own = self.is_own(directory);
-        if self.is_forbidden(directory, Kind::Directory) && !self.may_tell_names(directory) {
+        if self.is_forbidden(directory, FileKind::Directory) && !self.may_tell_names(directory) {
             self.refused.insert(directory.to_owned(), Refusal::Secret);
             return false;
         }
@@ -101,29 +101,34 @@ impl Collection {
         let mtime = self.time_of(directory, directory);
         self.mirror.entries.insert(directory.to_owned(), Entry::Open { mtime });
         for child in children.flatten() {
-            let path = child.path();
-            let is_elsewhere = (guard::is_the_evaluators(&path) && !self.is_shown(&path))
-                || guard::is_of_both(&path)
-                || path == Path::new("/nix/store");
-            let Ok(kind) = child.file_type() else { continue };
-            if is_elsewhere || self.mirror.entries.contains_key(&path) {
-                continue;
-            }
-            if kind.is_symlink() {
-                if let Ok(target) = fs::read_link(&path) {
-                    self.add_link(&path, &target);
-                    self.own_link(&path, is_own);
-                }
-                continue;
-            }
-            let kind = match kind {
-                kind if kind.is_dir() => Kind::Directory,
-                kind if kind.is_file() => Kind::File,
-                _ => Kind::Other,
-            };
-            self.mirror.entries.insert(path, Entry::Shut(kind));
+            self.add_name(&child, is_own);
         }
         true
+    }
+
+    /// Adds a name of a directory that is open, of one that is a part of the configuration or not.
+    fn add_name(&mut self, child: &fs::DirEntry, is_own: bool) {
+        let path = child.path();
+        let is_elsewhere = (guard::is_the_evaluators(&path) && !self.is_shown(&path))
+            || guard::is_of_both(&path)
+            || path == Path::new("/nix/store");
+        let Ok(kind) = child.file_type() else { return };
+        if is_elsewhere || self.mirror.entries.contains_key(&path) {
+            return;
+        }
+        if kind.is_symlink() {
+            if let Ok(target) = fs::read_link(&path) {
+                self.add_link(&path, &target);
+                self.own_link(&path, is_own);
+            }
+            return;
+        }
+        let kind = match kind {
+            kind if kind.is_dir() => FileKind::Directory,
+            kind if kind.is_file() => FileKind::File,
+            _ => FileKind::Other,
+        };
+        self.mirror.entries.insert(path, Entry::Shut(kind));
     }
 
     /// The modification time of something in or of a directory that may be a flake's: not of those that change for many
@@ -146,7 +151,7 @@ impl Collection {
         if guard::is_the_evaluators(&end) && !self.is_own(path) && !self.is_shown(&end) {
             // Or it would lead to the other machine's.
             target = Path::new(ELSEWHERE).join(path.strip_prefix("/").unwrap_or(path));
-            let elsewhere = Entry::Shut(Kind::Directory);
+            let elsewhere = Entry::Shut(FileKind::Directory);
             self.mirror.entries.insert(ELSEWHERE.into(), elsewhere);
         }
         let mtime = self.time_of(path, path.parent().unwrap_or(path));
@@ -182,7 +187,11 @@ impl Collection {
         let Some(Component::Normal(name)) = name else { return };
         let place = Path::new("/nix/store").join(name);
         if let Ok(data) = fs::symlink_metadata(&place) {
-            let kind = if data.is_dir() { Kind::Directory } else { Kind::File };
+            let kind = if data.is_dir() {
+                FileKind::Directory
+            } else {
+                FileKind::File
+            };
             self.mirror.entries.insert(place, Entry::Shut(kind));
         }
     }

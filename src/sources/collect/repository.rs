@@ -10,7 +10,7 @@ use super::names::{clean, in_store};
 use crate::sources::git;
 use crate::sources::guard;
 use crate::sources::literals::Literals;
-use crate::sources::mirror::{Entry, Identity, Kind};
+use crate::sources::mirror::{Entry, FileKind, Identity};
 use crate::sources::opening;
 use crate::sources::pins;
 
@@ -137,7 +137,7 @@ impl Collection {
             if !self.open(&directory) {
                 continue;
             }
-            for path in self.children(&directory, Kind::File) {
+            for path in self.children(&directory, FileKind::File) {
                 if guard::is_gits_own_secret(&path) {
                     continue;
                 }
@@ -152,7 +152,7 @@ impl Collection {
             }
             // Those that are open already may not have all in them.
             waiting.extend(self.among(&directory, |entry| {
-                matches!(entry, Entry::Open { .. } | Entry::Shut(Kind::Directory))
+                matches!(entry, Entry::Open { .. } | Entry::Shut(FileKind::Directory))
             }));
         }
         true

@@ -132,7 +132,7 @@ mod tests {
 
     use super::super::Refusal;
     use super::*;
-    use crate::sources::search_path::SearchPath;
+    use crate::own_nix::search_path::SearchPath;
 
     /// In a place that is the evaluator's, and that every Linux has.
     fn tree(files: &[(&str, &str)]) -> TempDir {

@@ -1,6 +1,7 @@
 mod asked;
 
 use super::*;
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::fs::symlink;
 use tempfile::TempDir;
 
@@ -363,7 +364,7 @@ fn what_has_too_long_a_path_is_shut() {
     let entries = &found.mirror().entries;
     let longest = entries.keys().map(|path| path.as_os_str().len()).max().unwrap();
     assert!(longest <= 3_900, "{longest}");
-    assert_eq!(entries.get(&parent), Some(&Entry::Shut(Kind::Directory)));
+    assert_eq!(entries.get(&parent), Some(&Entry::Shut(FileKind::Directory)));
     let above = entries.get(parent.parent().unwrap());
     assert!(matches!(above, Some(Entry::Open { .. })), "{above:?}");
 }

@@ -15,7 +15,7 @@ use crate::sources::git;
 use crate::sources::git::index::{Rules, Tracked, with_unchanged_marked};
 use crate::sources::git::settings::{Form, Settings};
 use crate::sources::guard;
-use crate::sources::mirror::{Entry, Identity, Kind, Made};
+use crate::sources::mirror::{Entry, FileKind, Identity, Replacement};
 use crate::sources::opening;
 
 /// What git reads of the machine's, and in a work tree, whether it is tracked or not.
@@ -82,7 +82,7 @@ impl Collection {
             .iter()
             .flat_map(|path| SETTINGS_IN_TREE.map(|name| path.join(name)))
         {
-            if let Some(Entry::Shut(Kind::File)) = self.mirror.entries.get(&name) {
+            if let Some(Entry::Shut(FileKind::File)) = self.mirror.entries.get(&name) {
                 self.add_content(&name);
             }
         }
@@ -95,7 +95,7 @@ impl Collection {
 
     fn add_tracked_file(&mut self, path: &Path) {
         match self.mirror.entries.get(path) {
-            Some(Entry::Shut(Kind::File) | Entry::Content { .. }) => self.add_content(path),
+            Some(Entry::Shut(FileKind::File) | Entry::Content { .. }) => self.add_content(path),
             // Of these the other machine's are seen, unless ours are there.
             None if guard::is_of_both(path) && path.is_file() => self.add_content(path),
             None => self.tell_evaluators(path),
@@ -130,7 +130,7 @@ impl Collection {
         for part in name.components() {
             let is_directory = matches!(
                 self.mirror.entries.get(&here),
-                Some(Entry::Open { .. } | Entry::Shut(Kind::Directory))
+                Some(Entry::Open { .. } | Entry::Shut(FileKind::Directory))
             );
             if !is_directory || !self.open(&here) {
                 self.tell_refused(&here);
@@ -143,18 +143,18 @@ impl Collection {
 
     /// Whether the names in a directory, or a file's content, never leave this machine. Of what is in a repository, or the
     /// configuration's own, that it lies in `.ssh` or `.gnupg` says nothing: its names go, and of a file it counts what it is.
-    pub(super) fn is_forbidden(&mut self, path: &Path, kind: Kind) -> bool {
+    pub(super) fn is_forbidden(&mut self, path: &Path, kind: FileKind) -> bool {
         guard::is_forbidden(path)
-            && (guard::is_of_the_machine(path) && kind != Kind::Directory
+            && (guard::is_of_the_machine(path) && kind != FileKind::Directory
                 || !self.may_look(path, kind)
                 || !(self.is_of_configuration(path) || self.is_in_repository(path))
-                || (kind == Kind::File && is_secret(path)))
+                || (kind == FileKind::File && is_secret(path)))
     }
 
     /// Nobody gets to look into a home because that is a repository: the configuration reads that repository, or names it.
-    fn may_look(&self, path: &Path, kind: Kind) -> bool {
+    fn may_look(&self, path: &Path, kind: FileKind) -> bool {
         let is_added = || path.ancestors().any(|above| self.repositories.contains(above));
-        let is_shown = || kind == Kind::File || guard::is_listed_for_all(path);
+        let is_shown = || kind == FileKind::File || guard::is_listed_for_all(path);
         !self.asked_for || self.is_own(path) || (is_added() && is_shown())
     }
 
@@ -269,13 +269,13 @@ impl Collection {
         let is_named =
             matches!(self.mirror.entries.get(place), Some(Entry::Content { .. })) && !guard::is_in_git(place);
         let data = fs::metadata(place).ok().filter(|_| !is_named);
-        if let Some(data) = data.filter(|_| !self.is_forbidden(place, Kind::File)) {
+        if let Some(data) = data.filter(|_| !self.is_forbidden(place, FileKind::File)) {
             self.mirror.entries.insert(
                 place.to_owned(),
                 Entry::Content {
                     executable: false,
                     mtime: data.mtime(),
-                    identity: Identity::Made(Made::new(bytes)),
+                    identity: Identity::Made(Replacement::new(bytes)),
                 },
             );
         }

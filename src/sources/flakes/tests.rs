@@ -1,7 +1,7 @@
 use super::*;
+use crate::own_nix::search_path::SearchPath;
 use crate::sources::git::index::tests::index;
-use crate::sources::mirror::{Entry, Kind};
-use crate::sources::search_path::SearchPath;
+use crate::sources::mirror::{Entry, FileKind};
 
 fn registry() -> Registry {
     let of_user = r#"{"flakes":[{"from":{"type":"indirect","id":"mine"},"to":{"type":"path","path":"/m","dir":"d"}},
@@ -17,10 +17,10 @@ fn registry() -> Registry {
 #[test]
 fn where_a_reference_leads() {
     let registry = registry();
-    let place = |reference: &str| Place::of(reference, Path::new("/here"), &registry);
-    let somewhere = |path: &str| Some(Place::Somewhere(path.into()));
-    let directory = |path: &str, inside: &str| Some(Place::Directory(path.into(), inside.into()));
-    let repository = |path: &str| Some(Place::Repository(path.into()));
+    let place = |reference: &str| Whereabouts::of(reference, Path::new("/here"), &registry);
+    let somewhere = |path: &str| Some(Whereabouts::Somewhere(path.into()));
+    let directory = |path: &str, inside: &str| Some(Whereabouts::Directory(path.into(), inside.into()));
+    let repository = |path: &str| Some(Whereabouts::Repository(path.into()));
     for (reference, expected) in [
         ("", somewhere("/here/")),
         (".", somewhere("/here/./")),
@@ -30,11 +30,11 @@ fn where_a_reference_leads() {
         ("a/b/c/d", somewhere("/here/a/b/c/d/")),
         ("path:/x%20y?lastModified=1", directory("/x y", "")),
         ("path:///x?dir=a%2Fb", directory("/x", "a/b")),
-        ("path:./sub", Some(Place::Inside("/here/./sub/".into()))),
+        ("path:./sub", Some(Whereabouts::Inside("/here/./sub/".into()))),
         ("git+file:///x?dir=sub", repository("/x/sub")),
         ("git+file:/x%", repository("/x%/")),
-        ("file:///x.tar.gz", Some(Place::File("/x.tar.gz".into()))),
-        ("tarball+file:///x", Some(Place::File("/x".into()))),
+        ("file:///x.tar.gz", Some(Whereabouts::File("/x.tar.gz".into()))),
+        ("tarball+file:///x", Some(Whereabouts::File("/x".into()))),
         ("mine", directory("/m", "d")),
         ("flake:again/ref", directory("/m", "d")),
         ("repo", repository("/r/")),
@@ -51,24 +51,28 @@ fn where_a_reference_leads() {
 
 #[test]
 fn where_an_input_leads() {
-    let place = |text: &str| Place::of_attributes(&serde_json::from_str(text).unwrap(), Path::new("/f"), &registry());
+    let place =
+        |text: &str| Whereabouts::of_attributes(&serde_json::from_str(text).unwrap(), Path::new("/f"), &registry());
     for (text, expected) in [
         (
             r#"{"type":"path","path":"/a b"}"#,
-            Some(Place::Directory("/a b".into(), "".into())),
+            Some(Whereabouts::Directory("/a b".into(), "".into())),
         ),
-        (r#"{"type":"path","path":"./a"}"#, Some(Place::Inside("/f/./a/".into()))),
+        (
+            r#"{"type":"path","path":"./a"}"#,
+            Some(Whereabouts::Inside("/f/./a/".into())),
+        ),
         (
             r#"{"type":"git","url":"file:///a%20b","dir":"c"}"#,
-            Some(Place::Repository("/a b/c".into())),
+            Some(Whereabouts::Repository("/a b/c".into())),
         ),
         (
             r#"{"type":"tarball","url":"file:///a"}"#,
-            Some(Place::File("/a".into())),
+            Some(Whereabouts::File("/a".into())),
         ),
         (
             r#"{"type":"indirect","id":"mine"}"#,
-            Some(Place::Directory("/m".into(), "d".into())),
+            Some(Whereabouts::Directory("/m".into(), "d".into())),
         ),
         (r#"{"type":"git","url":"https://x"}"#, None),
         (r#"{"type":"github","owner":"o"}"#, None),
@@ -76,9 +80,9 @@ fn where_an_input_leads() {
     ] {
         assert_eq!(place(text), expected, "{text}");
     }
-    let input = |text: &str| Place::of_input(text, Path::new("/f"), &registry());
-    assert_eq!(input("./x"), Some(Place::Inside("/f/./x/".into())));
-    assert_eq!(input("/x"), Some(Place::Somewhere("/x/".into())));
+    let input = |text: &str| Whereabouts::of_input(text, Path::new("/f"), &registry());
+    assert_eq!(input("./x"), Some(Whereabouts::Inside("/f/./x/".into())));
+    assert_eq!(input("/x"), Some(Whereabouts::Somewhere("/x/".into())));
 }
 
 struct Files(tempfile::TempDir);
@@ -108,7 +112,7 @@ impl Files {
     fn seen(&self, collection: &Collection, name: &str) -> Option<char> {
         Some(match collection.mirror().entries.get(&self.path(name))? {
             Entry::Content { .. } => 'c',
-            Entry::Shut(Kind::Directory) => 'd',
+            Entry::Shut(FileKind::Directory) => 'd',
             Entry::Open { .. } => 'o',
             Entry::Shut(_) => 'n',
             Entry::Link { .. } => 'l',

@@ -6,11 +6,11 @@ use std::ops::Range;
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Piece {
     pub span: Range<usize>,
-    pub kind: Kind,
+    pub kind: PieceKind,
 }
 
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum PieceKind {
     /// `[section "subsection"]`, in small letters but for the subsection.
     Section(Vec<u8>),
     Comment,
@@ -39,11 +39,11 @@ pub(super) fn pieces(bytes: &[u8]) -> Option<Vec<Piece>> {
             }
             b'#' | b';' => {
                 reader.skip_while(|byte| byte != b'\n');
-                Kind::Comment
+                PieceKind::Comment
             }
             b'[' => {
                 section = reader.section()?;
-                Kind::Section(section.clone())
+                PieceKind::Section(section.clone())
             }
             _ => reader.variable(&section)?,
         };
@@ -104,7 +104,7 @@ impl Reader<'_> {
         }
     }
 
-    fn variable(&mut self, section: &[u8]) -> Option<Kind> {
+    fn variable(&mut self, section: &[u8]) -> Option<PieceKind> {
         let own = self.skip_while(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
         if !own.first()?.is_ascii_alphabetic() {
             return None;
@@ -121,7 +121,7 @@ impl Reader<'_> {
             Some(b'\r') if self.bytes.get(self.at + 1) == Some(&b'\n') => None,
             Some(_) => return None,
         };
-        Some(Kind::Variable { name, value })
+        Some(PieceKind::Variable { name, value })
     }
 
     /// Up to the end of the line; that stays.
@@ -175,7 +175,7 @@ pub(in crate::sources) fn without_secrets(bytes: &[u8], or_such: impl Fn(&[u8], 
     for piece in pieces(bytes)? {
         kept.extend(&bytes[at..piece.span.start]);
         let is_such = match &piece.kind {
-            Kind::Variable {
+            PieceKind::Variable {
                 name,
                 value: Some(value),
             } => or_such(name, value),
@@ -190,7 +190,7 @@ pub(in crate::sources) fn without_secrets(bytes: &[u8], or_such: impl Fn(&[u8], 
     Some(without_users(&kept))
 }
 
-fn is_secret(kind: &Kind, text: &[u8]) -> bool {
+fn is_secret(kind: &PieceKind, text: &[u8]) -> bool {
     const NAMES: [&str; 7] = ["extraheader", "pass", "token", "secret", "apikey", "api-key", "cookie"];
     const WORDS: [&str; 12] = [
         "authorization:",
@@ -209,9 +209,9 @@ fn is_secret(kind: &Kind, text: &[u8]) -> bool {
     let text = String::from_utf8_lossy(text).to_ascii_lowercase();
     let is_named_so = |text: &str| NAMES.iter().any(|part| text.contains(part));
     let is_such = match kind {
-        Kind::Section(_) => return false,
-        Kind::Comment => is_named_so(&text),
-        Kind::Variable { name, .. } => {
+        PieceKind::Section(_) => return false,
+        PieceKind::Comment => is_named_so(&text),
+        PieceKind::Variable { name, .. } => {
             let own = name.rsplit(|byte| *byte == b'.').next().unwrap_or_default();
             name.starts_with(b"credential.") || is_named_so(&String::from_utf8_lossy(own))
         }
@@ -264,7 +264,7 @@ mod tests {
 
     fn ours(bytes: &[u8]) -> Option<Vec<Pair>> {
         let pairs = pieces(bytes)?.into_iter().filter_map(|piece| match piece.kind {
-            Kind::Variable { name, value } => Some((name, value)),
+            PieceKind::Variable { name, value } => Some((name, value)),
             _ => None,
         });
         Some(pairs.collect())

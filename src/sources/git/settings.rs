@@ -10,7 +10,7 @@ use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use super::config::{Kind, pieces, without_secrets};
+use super::config::{PieceKind, pieces, without_secrets};
 use crate::sources::guard;
 use crate::sources::opening;
 
@@ -116,7 +116,7 @@ impl Settings {
         };
         self.files.push((file, Some(form)));
         for piece in pieces(&bytes).unwrap_or_default() {
-            let Kind::Variable { name, value } = piece.kind else {
+            let PieceKind::Variable { name, value } = piece.kind else {
                 continue;
             };
             // Without a value it is "true".
@@ -163,7 +163,7 @@ fn bears_on_trees(file: &Path) -> bool {
         .and_then(|bytes| pieces(&bytes));
     found.is_none_or(|pieces| {
         pieces.iter().any(|piece| match &piece.kind {
-            Kind::Variable { name, .. } => !OTHERS.iter().any(|other| name.starts_with(other)),
+            PieceKind::Variable { name, .. } => !OTHERS.iter().any(|other| name.starts_with(other)),
             _ => false,
         })
     })

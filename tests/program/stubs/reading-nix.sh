@@ -149,8 +149,11 @@ hold() {
 		exit 1
 	fi
 	[ -p "$store/hold" ] || return 0
+	# Open before it is said, so that nobody is let go before they wait; for both ways, so that it does not wait for that.
+	exec 9<>"$store/hold"
 	: >"$store/evaluating.$$"
-	cat "$store/hold"
+	IFS= read -r _ <&9
+	exec 9<&-
 }
 
 # after WORD ARGUMENT...: the argument after that one.

@@ -217,7 +217,8 @@ fn pipes_and_devices_are_never_opened() {
 /// A link or a pipe that is put in a file's place when it has been looked at, and before it is sent.
 #[test]
 fn what_is_swapped_meanwhile_is_not_sent() {
-    use crate::sources::archive::{Counter, write_entries};
+    use crate::progress::Counter;
+    use crate::sources::archive::write_entries;
     use crate::sources::mirror::each;
     type Swap = fn(&Path, &Path);
     let link: Swap = |path, secret| symlink(secret, path).unwrap();
@@ -277,7 +278,10 @@ fn a_store_path_is_given_only_to_who_can_know_of_it() {
     assert!(!found.may_ask_for(&path(named), &[]));
     found.add_asked(&root.path().join("etc/nixos/path.nix"));
     assert!(found.may_ask_for(&path(named), &[]));
-    found.mirror.entries.insert(linked.into(), Entry::Shut(Kind::Directory));
+    found
+        .mirror
+        .entries
+        .insert(linked.into(), Entry::Shut(FileKind::Directory));
     assert!(found.may_ask_for(&path(linked), &[]));
     assert!(found.may_ask_for(&path(unknown), &[unknown.as_bytes()]));
     found.take_refused();

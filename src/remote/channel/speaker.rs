@@ -1,10 +1,6 @@
-//! What is said to the other machine, one thing after another, by a thread of its own: a full pipe must not keep us
-//! from listening.
+//! What is said to a script, one thing after another, by a thread of its own: a full pipe must not keep us from listening.
 
-use std::ffi::OsString;
 use std::io::{self, BufWriter, Write};
-use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
 use std::process::ChildStdin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,21 +9,28 @@ use std::thread;
 
 use anyhow::Result;
 
-use super::sources::Steps;
+use crate::progress::Amount;
+use crate::progress::Counter;
 use crate::remote::frames::FrameWriter;
-use crate::sources::archive::{self, Amount, Counter};
-use crate::sources::bare::Names;
+
+/// What writes a stream of files, and counts them as they go.
+type Writes = dyn FnOnce(&mut dyn Write, &Counter) -> Result<Amount> + Send;
 
 /// Something to be said.
-pub(super) enum Speech {
+pub enum Speech {
     /// Bytes as they are.
     Bytes(Vec<u8>),
-    /// What makes one mirror of another, as one framed stream or two.
-    Change(Steps),
     /// Text, as a framed stream.
     Text(Vec<u8>),
-    /// Store paths by name, as a framed stream.
-    Trees(Vec<OsString>),
+    /// Streams of files, written when it is their turn, and reported when they have gone.
+    Files(Box<Writes>),
+}
+
+impl Speech {
+    /// What this writes, when it is its turn.
+    pub fn files(write: impl FnOnce(&mut dyn Write, &Counter) -> Result<Amount> + Send + 'static) -> Self {
+        Self::Files(Box::new(write))
+    }
 }
 
 /// The thread's other end.
@@ -101,15 +104,8 @@ fn speak(
     for speech in incoming {
         let result = match speech {
             Speech::Bytes(bytes) => output.write_all(&bytes).map(|()| None).map_err(Into::into),
-            Speech::Change(steps) => change(&mut output, &steps, counter).map(Some),
             Speech::Text(bytes) => framed(&mut output, |frames| Ok(frames.write_all(&bytes)?)).map(|()| None),
-            Speech::Trees(names) => {
-                let store = Path::new("/nix/store");
-                framed(&mut output, |frames| {
-                    archive::write_trees(&names, store, frames, counter)
-                })
-                .map(Some)
-            }
+            Speech::Files(write) => write(&mut output, counter).map(Some),
         };
         match result.and_then(|amount| Ok(output.flush().map(|()| amount)?)) {
             Ok(None) => {}
@@ -126,27 +122,14 @@ fn speak(
     }
 }
 
-/// A change as `receive` in `scripts/mirror.sh` hears it: what has to go, the names of which nothing else comes, and
-/// the rest.
-pub(super) fn change<W: Write>(output: &mut W, steps: &Steps, counter: &Counter) -> Result<Amount> {
-    if let Some(paths) = &steps.removed {
-        framed(output, |frames| {
-            for path in paths {
-                frames.write_all(&[b".", path.as_os_str().as_bytes(), b"\0"].concat())?;
-            }
-            Ok(())
-        })?;
-    }
-    let names = Names::of(steps.added.iter());
-    framed(output, |frames| Ok(names.write_parents(steps.added.iter(), frames)?))?;
-    framed(output, |frames| Ok(names.write_names(steps.added.iter(), frames)?))?;
-    framed(output, |frames| {
-        let files = steps.added.iter().filter(|(_, entry)| !names.have(entry));
-        archive::write_entries(files, frames, counter)
-    })
-}
-
-fn framed<W: Write, T>(output: &mut W, write: impl FnOnce(&mut FrameWriter<&mut W>) -> Result<T>) -> Result<T> {
+/// A stream of unknown length inside of what is said.
+///
+/// # Errors
+/// What `write` gives, or the output.
+pub fn framed<T>(
+    output: &mut dyn Write,
+    write: impl FnOnce(&mut FrameWriter<&mut dyn Write>) -> Result<T>,
+) -> Result<T> {
     let mut frames = FrameWriter::new(output);
     let result = write(&mut frames)?;
     frames.finish()?;

@@ -5,10 +5,6 @@ use std::time::{Duration, Instant};
 use crate::host::Host;
 use crate::progress::Event;
 
-/// What a script says every few seconds, as a line, and only to be heard (`live` in `remote/scripts/channel.sh`, and
-/// the loop of `activation/scripts/root.sh` that follows a change).
-pub const ALIVE: &str = "@rebuild alive";
-
 /// After so long a silence the user is told: at least two of those words have not come.
 const FIRST: Duration = Duration::from_secs(8);
 
@@ -103,13 +99,13 @@ mod tests {
         is_heard: true,
     });
 
-    struct Link {
+    struct Talk {
         silence: Silence,
         place: Place,
         begin: Instant,
     }
 
-    impl Link {
+    impl Talk {
         fn new() -> Self {
             let begin = Instant::now();
             let place = Place::parse("me@builder", "pi").unwrap();
@@ -144,7 +140,7 @@ mod tests {
 
     #[test]
     fn a_silence_is_told_once_and_its_end_as_well() {
-        let mut link = Link::new();
+        let mut link = Talk::new();
         assert_eq!(link.silence.lives(link.at(0)), None);
         assert_eq!(link.waits(0, 3), []);
         assert_eq!(link.silence.lives(link.at(3)), None);
@@ -159,7 +155,7 @@ mod tests {
     /// A machine of which that is not known may have nothing to say.
     #[test]
     fn who_never_said_that_they_live_may_be_silent() {
-        let mut link = Link::new();
+        let mut link = Talk::new();
         assert_eq!(link.silence.hears(link.at(0)), None);
         assert_eq!(link.waits(0, 500), []);
         assert_eq!(link.silence.ends(), None);
@@ -168,7 +164,7 @@ mod tests {
     /// While this process was stopped, nothing was waited for.
     #[test]
     fn time_that_was_not_waited_does_not_count() {
-        let mut link = Link::new();
+        let mut link = Talk::new();
         link.silence.lives(link.at(0));
         assert_eq!(link.waits(0, 5), []);
         assert_eq!(link.waits(1000, 1001), []);

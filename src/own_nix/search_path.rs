@@ -11,11 +11,11 @@ const ROOT_CHANNELS: &str = "/nix/var/nix/profiles/per-user/root/channels";
 /// The entries in order; the first that has a name decides what it means.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SearchPath {
-    entries: Vec<Entry>,
+    entries: Vec<SearchPathEntry>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Entry {
+struct SearchPathEntry {
     prefix: String,
     /// Nothing for an address (`https:`, `channel:`, `flake:`), which is nothing of this machine's: the evaluator
     /// fetches it.
@@ -55,13 +55,16 @@ impl SearchPath {
     }
 
     fn in_directory(texts: &[String], directory: &Path) -> Self {
-        let entries = texts.iter().filter_map(|text| Entry::parse(text, directory)).collect();
+        let entries = texts
+            .iter()
+            .filter_map(|text| SearchPathEntry::parse(text, directory))
+            .collect();
         Self { entries }
     }
 
     /// That of a test's `NIX_PATH`.
     #[cfg(test)]
-    pub(crate) fn of_variable(nix_path: &str, directory: &Path) -> Self {
+    pub fn of_variable(nix_path: &str, directory: &Path) -> Self {
         Self::in_directory(&split(nix_path), directory)
     }
 
@@ -140,7 +143,7 @@ pub fn own_search_path(around: &Surroundings, settings: &NixSettings) -> String 
     format!("nix-path = {}\n", words.join(" "))
 }
 
-impl Entry {
+impl SearchPathEntry {
     fn parse(text: &str, directory: &Path) -> Option<Self> {
         let (prefix, path) = text.split_once('=').unwrap_or(("", text));
         (!path.is_empty()).then(|| Self {

@@ -1,0 +1,201 @@
+//! An evaluation on the other machine, in the words that `scripts/evaluate.sh` takes.
+
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
+
+use crate::failure::Failure;
+use crate::process::quote::shell_word;
+use crate::remote::script::{Script, without_comments};
+use crate::sources::environment::Chosen;
+use crate::sources::large::Large;
+use crate::store_path::StorePath;
+
+/// Goes as a word, for it is run in another shell.
+const VIEW: &str = include_str!("scripts/view.sh");
+
+/// An evaluation for somebody else.
+#[derive(Debug)]
+pub struct Evaluation {
+    /// The command, a program of Nix and its arguments, that makes the derivation or the value.
+    pub command: Vec<String>,
+    /// Whether that is a value, printed as one line of JSON.
+    pub gives_value: bool,
+    /// The derivation that has to come of it (`--verify-eval`).
+    pub expected: Option<StorePath>,
+    /// The system that it is told.
+    pub system: String,
+    /// One that evaluates the same and keeps nothing of it.
+    pub look: Vec<String>,
+    /// The lock file that it may write.
+    pub lock: Option<PathBuf>,
+    /// The registry of flakes of this machine, as the text of a `registry.json`.
+    pub registry: String,
+    /// The environment that it reads.
+    pub environment: Chosen,
+    /// What of its reading of that is looked at; nothing where the evaluation is pure.
+    pub watch: Option<Watch>,
+    /// The home, where HOME does not say it.
+    pub home: Option<PathBuf>,
+    /// Whether `~` cannot be made that over there.
+    pub home_is_unsure: bool,
+    /// The settings that it obeys, as the text of a `nix.conf`.
+    pub settings: String,
+    /// Those of them that a Nix which does not know them would not obey.
+    pub decisive_settings: Vec<String>,
+    /// The current directory.
+    pub directory: PathBuf,
+    /// What is needed there of our files.
+    pub need: Need,
+    /// Whether that is so much that it is not worth while to ask what of it was read.
+    pub is_large: bool,
+}
+
+/// What says which variables an evaluation has asked for: Nix's log, which names the files that are evaluated.
+#[derive(Debug, Clone, Default)]
+pub struct Watch {
+    /// The file that is evaluated first, which Nix does not name; empty where it is not known.
+    pub entry: PathBuf,
+    /// How much of its log Nix was to give (0 to 7), by the user's flags.
+    pub verbosity: u8,
+}
+
+/// The level of Nix's log on which it names the files that it evaluates, and the derivations that it writes.
+const NAMES_FILES: u8 = 5;
+
+/// What is needed of our files on the other machine, by names that it knows from earlier runs if it has them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Need {
+    /// The digest of the mirror.
+    pub mirror: String,
+    /// The digest of one that it may have, from which this one is made with less.
+    pub base: Option<String>,
+    /// What tells whether the mirror there is this one, or "none".
+    pub proof: String,
+    /// The names of the store paths.
+    pub trees: Vec<OsString>,
+    /// Of these, the ones that anybody may add to a store, for they are made of their content alone.
+    pub fixed: Vec<OsString>,
+    /// The directories that need not be copied for each evaluation.
+    pub large: Vec<Large>,
+}
+
+impl Need {
+    /// As words of a line (`receive` in `scripts/mirror.sh`): mirror, base, proof, store paths, which
+    /// of these are fixed, and large directories.
+    #[must_use]
+    pub fn words(&self) -> OsString {
+        let mut words = OsString::from(&self.mirror);
+        words.push(" ");
+        words.push(self.base.as_deref().unwrap_or("none"));
+        words.push(" ");
+        words.push(&self.proof);
+        for tree in &self.trees {
+            words.push(" ");
+            words.push(tree);
+        }
+        for tree in &self.fixed {
+            words.push(" fixed:");
+            words.push(tree);
+        }
+        for large in &self.large {
+            words.push(" ");
+            words.push(large.word());
+        }
+        words
+    }
+}
+
+/// As much as is kept there of our store paths, in KiB.
+const MOST_KEPT: u32 = 6 << 20;
+
+impl Evaluation {
+    pub(super) fn describe(&self, script: &mut Script) -> Result<(), Failure> {
+        script.wrapper("with_client_evaluation", &self.command)?;
+        script.wrapper("with_client_look", &self.look)?;
+        script.set("rb_gives_value", yes_or_no(self.gives_value))?;
+        script.set("rb_evaluated_system", &self.system)?;
+        script.set("rb_lock", self.lock.clone().unwrap_or_default())?;
+        script.set("rb_registry", &self.registry)?;
+        script.set("rb_need", self.need.words())?;
+        script.set("rb_most_kept", MOST_KEPT.to_string())?;
+        script.set("rb_tell_unread", yes_or_no(!self.is_large))?;
+        let watch = self.watch.clone().unwrap_or_default();
+        let louder = NAMES_FILES.saturating_sub(watch.verbosity);
+        script.set("rb_watches", yes_or_no(self.watch.is_some()))?;
+        script.set("rb_entry", &watch.entry)?;
+        script.set("rb_louder", vec!["-v"; louder.into()].join(" "))?;
+        script.set("rb_hidden", (watch.verbosity + 1).to_string())?;
+        script.set("rb_home", self.home.clone().unwrap_or_default())?;
+        script.set("rb_tilde", yes_or_no(self.home_is_unsure))?;
+        script.set("rb_nix_conf", &self.settings)?;
+        script.set("rb_view_script", without_comments(VIEW))?;
+        // These become text for a second shell, inside the view.
+        script.set("rb_directory", OsStr::from_bytes(&shell_word(&self.directory)?))?;
+        script.set("rb_environment", OsStr::from_bytes(&exports(&self.environment)?))
+    }
+}
+
+/// As the scripts say it.
+pub(super) fn yes_or_no(is: bool) -> &'static str {
+    if is { "yes" } else { "no" }
+}
+
+/// Variables as the text of a shell that exports them; its first line names those that are not there.
+///
+/// # Errors
+/// A NUL byte in one.
+pub(super) fn exports(variables: &Chosen) -> Result<Vec<u8>, Failure> {
+    let mut text = b"# withheld".to_vec();
+    for name in &variables.withheld {
+        text.extend([b" ", name.as_bytes()].concat());
+    }
+    text.push(b'\n');
+    for name in &variables.unset {
+        text.extend(format!("unset {name}\n").into_bytes());
+    }
+    for (name, value) in &variables.set {
+        let quoted = shell_word(value)?;
+        text.extend([b"export ".as_slice(), name.as_bytes(), b"=", &quoted, b"\n"].concat());
+    }
+    Ok(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::builder::tests::example::evaluation;
+    use std::ffi::OsString;
+    use std::os::unix::ffi::OsStringExt;
+    use std::process::Command;
+
+    /// What a real shell says with these words.
+    fn in_shell(command: &str) -> String {
+        let mut script = Script::default();
+        evaluation().describe(&mut script).unwrap();
+        script.text(command);
+        let script = OsString::from_vec(script.into_bytes());
+        let output = Command::new("sh").arg("-c").arg(script).output().unwrap();
+        assert!(output.stderr.is_empty(), "{output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    #[test]
+    fn words_arrive_as_they_are() {
+        assert_eq!(in_shell("printf %s \"$rb_need\""), "0f none none a-b c-d fixed:c-d");
+        assert_eq!(
+            in_shell("with_client_evaluation printf '<%s>'"),
+            "<nix-instantiate><<nixpkgs/nixos>><-I><a b='c'>"
+        );
+    }
+
+    #[test]
+    fn the_environment_survives_two_shells_and_names_that_no_shell_knows_are_left_out() {
+        let shown = in_shell(r#"sh -c "$rb_environment"'printf "%s|%s" "$HOME" "$MULTI"'"#);
+        assert_eq!(shown, "/root|a\n$(touch /tmp/no) 'x'");
+        assert_eq!(in_shell("eval \"printf %s $rb_directory\""), "/etc/my nixos");
+        let shown = in_shell("printf %s \"$rb_environment\"");
+        assert!(!shown.contains("export BASH_FUNC"), "{shown}");
+        assert!(shown.lines().next().unwrap().contains(" BASH_FUNC_x%%"), "{shown}");
+    }
+}

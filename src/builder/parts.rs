@@ -1,0 +1,160 @@
+//! The text that runs on the other machine: the client's words, then of `scripts/` the parts that this run takes, and
+//! last what it does, one line after the other. Each part's first file says at its head what it takes and gives.
+
+use std::collections::BTreeSet;
+
+use crate::failure::Failure;
+use crate::process::quote::shell_word;
+use crate::remote::script::Script;
+use crate::store_path::StorePath;
+
+/// A part of the scripts. None but the session's names anything of another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Part {
+    /// What every run has.
+    Session,
+    /// Files become a derivation, or a value.
+    Evaluate,
+    /// A derivation becomes its output.
+    Build,
+    /// An output, or a derivation, goes to a daemon.
+    Deliver,
+}
+
+impl Part {
+    /// Its files; they define functions and do nothing.
+    pub(super) fn files(self) -> &'static [&'static str] {
+        match self {
+            Self::Session => &[
+                include_str!("scripts/session.sh"),
+                include_str!("../remote/scripts/events.sh"),
+                include_str!("../remote/scripts/channel.sh"),
+                include_str!("scripts/attended.sh"),
+                include_str!("../remote/scripts/nix.sh"),
+                include_str!("scripts/kept.sh"),
+            ],
+            Self::Evaluate => &[
+                include_str!("scripts/evaluate.sh"),
+                include_str!("scripts/way.sh"),
+                include_str!("scripts/incoming.sh"),
+                include_str!("scripts/kept-files.sh"),
+                include_str!("scripts/proof.sh"),
+                include_str!("scripts/mirror.sh"),
+                include_str!("scripts/version.sh"),
+                include_str!("scripts/trace.sh"),
+                include_str!("scripts/variables.sh"),
+                include_str!("scripts/roots.sh"),
+            ],
+            Self::Build => &[include_str!("scripts/build.sh"), include_str!("scripts/emulation.sh")],
+            Self::Deliver => &[include_str!("scripts/deliver.sh")],
+        }
+    }
+}
+
+/// What is done there, one after the other.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Instruction<'a> {
+    /// It greets.
+    Begin,
+    /// As whom it handles what is shut.
+    FindWay,
+    /// A directory for this run.
+    MakePlace,
+    /// Whether it can build for the client's system is tried beside the evaluation.
+    StartProbe,
+    /// Rounds, until there is a derivation or a value.
+    Evaluate,
+    /// The output is built.
+    Build(Given<'a>),
+    /// It is said what a build would mean.
+    BuildDry(Given<'a>),
+    /// The output goes to the daemon that was lent.
+    DeliverOutput,
+    /// The derivation does, with all that it is made from.
+    DeliverDerivation(Given<'a>),
+    /// Old results are forgotten.
+    ForgetResults,
+    /// All was done.
+    Finish,
+}
+
+/// A derivation that is there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Given<'a> {
+    /// This run has evaluated it.
+    Evaluated,
+    /// It was there before.
+    Named(&'a StorePath),
+}
+
+impl Instruction<'_> {
+    /// The part that has it.
+    pub(super) fn part(&self) -> Part {
+        match self {
+            Self::Begin | Self::MakePlace | Self::Finish => Part::Session,
+            Self::FindWay | Self::Evaluate => Part::Evaluate,
+            Self::StartProbe | Self::Build(_) | Self::BuildDry(_) | Self::ForgetResults => Part::Build,
+            Self::DeliverOutput | Self::DeliverDerivation(_) => Part::Deliver,
+        }
+    }
+
+    fn line(&self) -> Result<Vec<u8>, Failure> {
+        let (command, given) = match self {
+            Self::Begin => ("begin_run", None),
+            Self::FindWay => ("find_way", None),
+            Self::MakePlace => ("begin", None),
+            Self::StartProbe => ("start_probe", None),
+            Self::Evaluate => ("evaluate", None),
+            Self::Build(given) => ("build", Some(given)),
+            Self::BuildDry(given) => ("build_dry", Some(given)),
+            Self::DeliverOutput => ("deliver \"$rb_socket\" \"$out\"", None),
+            Self::DeliverDerivation(given) => ("deliver \"$rb_socket\" --derivation", Some(given)),
+            Self::ForgetResults => ("forget_results", None),
+            Self::Finish => ("finish_run", None),
+        };
+        let mut line = command.as_bytes().to_vec();
+        if let Some(given) = given {
+            line.push(b' ');
+            line.extend(given.word()?);
+        }
+        line.push(b'\n');
+        Ok(line)
+    }
+}
+
+impl Given<'_> {
+    fn word(self) -> Result<Vec<u8>, Failure> {
+        match self {
+            Self::Evaluated => Ok(b"\"$drv\"".to_vec()),
+            Self::Named(derivation) => shell_word(derivation.as_str()),
+        }
+    }
+}
+
+/// The parts that these take.
+pub(super) fn parts(instructions: &[Instruction]) -> BTreeSet<Part> {
+    instructions.iter().map(Instruction::part).collect()
+}
+
+/// Adds to the client's words what is run with them.
+///
+/// # Errors
+/// A NUL byte in a word.
+pub(super) fn compose(words: Script, instructions: &[Instruction]) -> Result<Vec<u8>, Failure> {
+    let mut script = words;
+    for file in parts(instructions).into_iter().flat_map(Part::files) {
+        script.code(file);
+    }
+    let mut text = script.into_bytes();
+    for instruction in instructions {
+        text.extend(instruction.line()?);
+    }
+    Ok(text)
+}
+
+/// All that may run there.
+#[cfg(test)]
+pub(super) fn all_scripts() -> Vec<&'static str> {
+    let parts = [Part::Session, Part::Evaluate, Part::Build, Part::Deliver];
+    parts.into_iter().flat_map(Part::files).copied().collect()
+}

@@ -1,0 +1,110 @@
+# shellcheck shell=sh
+# What a run starts: it is waited for, and it ends with the run, as whoever it is.
+
+# attend COMMAND...: runs a command to its end, unless the client cancels or is gone first (the trap in session.sh).
+# COMMAND must exec what it runs, so that its process can be ended. Sets $code instead of returning it, because a
+# background job's status is all that `wait` gives.
+attend() {
+	if [ -n "$listeners" ]; then
+		# The command opens this pipe, and this shell does not: it would keep the log from ending.
+		"$@" 3<&- 4<&- 6<&- 2>"$work/said" &
+	else
+		"$@" 3<&- 4<&- 6<&- &
+	fi
+	child=$!
+	(
+		# Either way the run is over: "cancel" is Ctrl-C over there, end of file is a broken link. It holds no stream of the
+		# script's: should that be killed, the client is to hear the end.
+		IFS= read -r _ <&3
+		kill -TERM "$$"
+	) >/dev/null 2>&1 &
+	watcher=$!
+	code=0
+	wait "$child" || code=$?
+	child=''
+	# Those who read its log end after it.
+	# shellcheck disable=SC2086 # words
+	[ -z "$listeners" ] || wait $listeners || :
+	listeners=''
+	{
+		kill -KILL "$watcher"
+		wait "$watcher"
+	} 2>/dev/null
+	watcher=''
+}
+
+# ends_with_run PROCESS: one beside what is attended, in $helpers until `has_ended PROCESS`: its number may be another's
+# then.
+ends_with_run() {
+	helpers="$helpers $1"
+}
+has_ended() {
+	ended=$1
+	# shellcheck disable=SC2086 # words
+	set -- $helpers
+	helpers=''
+	for helper; do [ "$helper" = "$ended" ] || ends_with_run "$helper"; done
+}
+
+# own COMMAND...: as one whom modes do not stop, for what is not here of a mirror has mode 000.
+own() {
+	case $way in
+	user) unshare --user --map-root-user -- "$@" ;;
+	sudo) sudo -n -- "$@" ;;
+	*) "$@" ;;
+	esac
+}
+
+# end_group PROCESS: what remains of all that it has started.
+end_group() {
+	if [ "$way" = sudo ]; then
+		sudo -n -- /bin/sh -c 'kill -s KILL -- "-$1"' kill "$1"
+	else
+		kill -s KILL -- "-$1"
+	fi
+}
+
+# end_all PROCESS...: and waits for them. Nix does not hear what it is told while it computes, so that it is not asked
+# for ever.
+end_all() {
+	[ $# -gt 0 ] || return 0
+	for process; do kill -s TERM "$process"; done
+	(
+		naps=0
+		while [ "$naps" -lt 15 ]; do
+			sleep 0.1
+			naps=$((naps + 1))
+		done
+		for process; do
+			kill -s KILL "$process"
+			[ "$process" != "$child" ] || end_group "$process"
+		done
+	) &
+	killer=$!
+	for process; do wait "$process"; done
+	kill -KILL "$killer"
+	wait "$killer"
+	[ -z "$child" ] || end_group "$child"
+} 2>/dev/null
+
+# tell_memory: what there is, where a program was killed: mostly it was the kernel, for want of it. The nearest limit of
+# this login's own groups may be less than the machine has.
+tell_memory() {
+	memory='' swap='' limit=''
+	while read -r field amount _; do
+		case $field in
+		MemTotal:) memory=$((amount / 1024)) ;;
+		SwapTotal:) swap=$((amount / 1024)) ;;
+		esac
+	done </proc/meminfo
+	group=$(sed -n 's/^0:://p' /proc/self/cgroup)
+	while [ -n "${group#/}" ]; do
+		limit=$(cat "/sys/fs/cgroup$group/memory.max" 2>/dev/null) || limit=''
+		case $limit in
+		'' | *[!0-9]*) limit='' group=${group%/*} ;;
+		*) break ;;
+		esac
+	done
+	[ -z "$limit" ] || limit=", of which its user may take $((limit / 1048576)) MiB"
+	echo "(that machine has $memory MiB of memory and $swap MiB of swap$limit)"
+} 2>/dev/null

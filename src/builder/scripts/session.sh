@@ -1,0 +1,87 @@
+# shellcheck shell=sh
+# What every run on this machine has, whatever it is for: its streams, its end, its Nix and its directories. With it go
+# events.sh, channel.sh, attended.sh, nix.sh and kept.sh. The text is sent along with the run: nothing of this project is
+# installed here, and nothing is left when it ends but what is kept ($state). The client's words come first, quoted; then
+# the parts that this run takes, which are functions alone; and last the steps, a line each (src/builder/parts.rs).
+#
+# Takes
+#   rb_client         names what is kept here; a file name
+#   rb_client_stays   "no" if nobody will come back under that name: then nothing is kept
+#   rb_socket         the socket that ssh makes here for this run, and that ends with it; empty if there is none
+# Gives
+#   $nix_bin          the directory of Nix's programs
+#   $native_system    the system that this machine is itself
+#   $cache            below which $state lies
+#   $state            what is kept for this client, from run to run
+#   $work             this run's directory, below $state
+#   $share            this run's directory that is at the same place in the view
+#   $way              as whom files are handled that are shut (way.sh); empty is this user
+#   $code             the exit status of what was attended
+#   $listeners        processes that a part has set to read $work/said: `attend` gives them the log of the next command,
+#                     waits for them, and sets this to none
+#   $helpers          processes that end with the run (`ends_with_run`)
+# Says
+#   hello, alive, finished, failed
+
+# begin_run: this machine, and what is kept on it.
+begin_run() {
+	take_streams
+	find_home
+	find_nix
+	native_system=$(uname -m)-linux
+	state=$cache/rebuild/$rb_client
+	event hello "$nix_bin" "$native_system"
+}
+
+# take_streams: the client is at 3, 1 and 2 from now on, and hears that this is on; however it ends, it cleans up.
+take_streams() {
+	set -u
+	umask 077
+	# Names and contents are bytes, in one order.
+	export LC_ALL=C
+	# What a person has told the programs that are used here is for that person: TAR_OPTIONS=--exclude=... would be other
+	# files.
+	unset GREP_OPTIONS POSIXLY_CORRECT QUOTING_STYLE CDPATH
+	# GNU tar's alone: that the client's clock is ahead is no news.
+	export TAR_OPTIONS=--warning=no-timestamp
+	exec 3<&0 </dev/null
+	pulse=''
+	# Where both are one stream, lines would mix.
+	# shellcheck disable=SC3013 # dash, bash and busybox have it
+	[ /proc/self/fd/1 -ef /proc/self/fd/2 ] || {
+		live >&2 2>/dev/null 3<&- &
+		pulse=$!
+	}
+	exec 2>&1
+	child='' watcher='' helpers='' listeners='' work='' share='' state='' way=''
+	trap clean_up EXIT
+	trap 'exit 130' TERM INT HUP
+	trap 'exit 141' PIPE
+}
+
+# clean_up: file descriptor 6 is that of a helper which ends with it (roots.sh).
+clean_up() {
+	trap '' TERM INT HUP PIPE
+	[ -z "$pulse" ] || kill "$pulse" 2>/dev/null
+	# shellcheck disable=SC2086 # words
+	end_all $child $watcher $helpers $listeners
+	exec 6<&-
+	wait
+	[ -z "$work" ] || own rm -rf "$work" || rm -rf "$work"
+	[ -z "$share" ] || rm -rf "$share"
+	[ -z "$rb_socket" ] || rm -f "$rb_socket"
+	# Who cannot keep their name will not come back under it.
+	[ "$rb_client_stays" = yes ] || [ -z "$work" ] || own rm -rf "$state" || rm -rf "$state"
+}
+
+# is_presumed SYSTEM: whether it is not this machine's own and the kernel's word is that an emulator is registered,
+# under Debian's name for it or NixOS's.
+is_presumed() {
+	[ "$1" != "$native_system" ] || return 1
+	[ -e "/proc/sys/fs/binfmt_misc/qemu-${1%-*}" ] || [ -e "/proc/sys/fs/binfmt_misc/$1" ]
+}
+
+finish_run() {
+	event finished
+	exit 0
+}

@@ -1,0 +1,209 @@
+# shellcheck shell=sh
+# Work that outlives the connection that asked for it. Such work is a job: nothing of a session belongs to it, its output
+# goes to a file and what it came to to another one. Whoever follows these files may go away and come back.
+#
+# A record is what is known of a job: a directory in $records, named by the client, with
+#   about     what the client calls the job (words), and when it began, in seconds; one line
+#   job       its script
+#   log       its output
+#   lock      held by the job as long as it lives (held.sh)
+#   starter   held by what starts it
+#   begun     is there when the job has begun
+#   ending    the place for the next one, taken beforehand, so that a disk that the job has filled does not matter
+#   status    what the job came to, in words; one line
+#   heard     is there when the client has heard that
+# Of about and status, a line without its end is none. A lock that is held is a job that is on, whatever became of the
+# connection; one that is free and no status is a job that was cut off.
+#
+# Needs: $records, an absolute path; `event`; find, sed, sort, flock, setsid, head, tail, wc, sync, touch, mkdir, rm,
+# date, sleep, true; a system's /proc. The user may be any. Descriptors: 7 is the lock of all records, 8 that of a starter, 5 a log
+# that is followed; a job gets none of 3 to 7.
+#
+# Gives, in the order of their use (what the job itself calls is in held.sh):
+#   may_record                      whether a job could be recorded, before long work
+#   lock_records, unlock_records    one at a time that begins or marks
+#   begin_record NAME JOB WORD...   status 1: the name is taken; 2: it cannot be written
+#   bar_record NAME                 status 1: it has begun already
+#   secure_record [FILE...]         begun is begun, after a power cut too
+#   start_job COMMAND...            the job of the record that was begun last
+#   is_running RECORD, is_held FILE
+#   tell_record NAME                event record NAME WORD... TIME, and running or its end; status 1: there is none
+#   follow_record NAME OFFSET       events chunk, alive, and its end
+#   tell_end RECORD                 event ended STATUS, lost (cut off) or unstarted
+#   mark_heard NAME
+#   forget_records MINUTES DAYS     what was heard so long ago, or what nobody came back for in so long
+# A NAME is that of a record, a RECORD the path of one. They set $record (a path), $about, $ending, $seen, $size, $idle,
+# $over, $file, $job, $old and $barred.
+
+# may_record: what does not work has said why.
+may_record() {
+	mkdir -p "$records" || return
+	# busybox says that there is no room, and has status 0 all the same.
+	if head -c 65536 /dev/zero >"$records/room.$$" && [ $(($(wc -c <"$records/room.$$"))) = 65536 ]; then
+		rm -f "$records/room.$$"
+	else
+		rm -f "$records/room.$$" 2>/dev/null
+		return 1
+	fi
+}
+
+# lock_records: until descriptor 7 is closed.
+lock_records() {
+	mkdir -p "$records" && make_file "$records/changing" || return
+	exec 7>>"$records/changing"
+	flock 7
+}
+unlock_records() {
+	exec 7>&-
+}
+
+# make_file FILE: in a shell of its own, for one whose "exec" or ":" has no place to write to ends at once, and without a
+# word.
+make_file() {
+	(: >>"$1")
+}
+
+# begin_record NAME JOB WORD...: from here on it runs for whoever asks; start_job follows. JOB is the text of a script.
+begin_record() {
+	record=$records/$1
+	job=$2
+	shift 2
+	mkdir "$record" || {
+		[ ! -d "$record" ] || return 1
+		return 2
+	}
+	write_record "$@" || {
+		rm -rf "$record"
+		exec 8>&-
+		return 2
+	}
+}
+# Whatever the job writes to later has its place now. Half a job would be worse than none.
+write_record() {
+	for file in starter log lock; do
+		make_file "$record/$file" || return
+	done
+	# From the first moment on, for whoever asks sees the record as soon as there is an about.
+	exec 8>>"$record/starter"
+	flock 8 && printf '%s' "$job" >"$record/job" && printf '%200s' '' >"$record/ending" &&
+		printf '%s %s\n' "$*" "$(date +%s)" >"$record/about" && may_record
+}
+
+# secure_record [FILE...]: these too.
+secure_record() {
+	sync "$record/about" "$record" "$@" "$records" 2>/dev/null || :
+}
+
+# start_job COMMAND...: in a session of its own, for no terminal's hang-up or Ctrl-C is meant for it. It holds the starter's
+# lock until it holds its own, and not that of all records.
+start_job() {
+	setsid "$@" >>"$record/log" 2>&1 </dev/null 3<&- 4<&- 5<&- 6<&- 7>&- &
+	exec 8>&-
+}
+
+# bar_record NAME: what was to begin it may be on its way still. Nobody expects it any more, and the directory keeps it from
+# beginning.
+bar_record() {
+	! is_recorded "$1" || return
+	lock_records || :
+	barred=0
+	if is_recorded "$1"; then barred=1; else mkdir -p "$records/$1"; fi
+	unlock_records
+	return "$barred"
+}
+
+# is_recorded NAME: sets $about.
+is_recorded() {
+	IFS= read -r about <"$records/$1/about"
+} 2>/dev/null
+
+# is_held FILE: whether somebody has this lock.
+is_held() {
+	[ -e "$1" ] && ! flock -ns "$1" true
+}
+
+is_running() {
+	! has_status "$1" && { is_held "$1/starter" || is_held "$1/lock"; }
+}
+
+# has_status RECORD: sets $ending.
+has_status() {
+	IFS= read -r ending <"$1/status"
+} 2>/dev/null
+
+tell_record() {
+	is_recorded "$1" || return
+	event record "$1" "$about"
+	if is_running "$records/$1"; then event running; else tell_end "$records/$1"; fi
+}
+
+tell_end() {
+	if has_status "$1"; then
+		event ended "$ending"
+	elif [ -e "$1/begun" ]; then
+		event lost
+	else
+		event unstarted
+	fi
+}
+
+# follow_record NAME OFFSET: the job's output from there on, to the end, and what it came to. Output goes as counted bytes,
+# so that it is never taken for an event, and the client knows what it has if the connection breaks.
+follow_record() {
+	record=$records/$1
+	seen=$2
+	# Open from here on, for what is counted must come, whoever takes the record away meanwhile.
+	if send_log 2>/dev/null 5<"$record/log"; then tell_end "$record"; else event lost; fi
+}
+# Status 1: it was taken away, for its client has heard it all, or somebody has removed it by hand.
+send_log() {
+	idle=0
+	while :; do
+		# In this order: what was written before the end is seen.
+		if is_running "$record"; then over=no; else over=yes; fi
+		size=$(($(wc -c </proc/self/fd/5)))
+		if [ "$size" -gt "$seen" ]; then
+			event chunk "$((size - seen))"
+			tail -c "+$((seen + 1))" </proc/self/fd/5 | head -c "$((size - seen))"
+			seen=$size
+		elif [ ! -e "$record/log" ]; then
+			return 1
+		elif [ "$over" = yes ]; then
+			return
+		else
+			say_alive
+		fi
+	done
+}
+# Every two seconds that this is on, for a job may say nothing for minutes.
+say_alive() {
+	[ $((idle % 10)) != 0 ] || event alive
+	idle=$((idle + 1))
+	sleep 0.2 2>/dev/null || {
+		sleep 1
+		idle=$((idle + 4))
+	}
+}
+
+# mark_heard NAME: not taken away at once, for another client may just be following the same job.
+mark_heard() {
+	[ ! -d "$records/$1" ] || make_file "$records/$1/heard"
+}
+
+# forget_records MINUTES DAYS: but never what runs, for a clock that was just set right makes everything old. What is ten
+# years old is of a clock that had not been set: its age begins now.
+forget_records() {
+	[ -d "$records" ] || return 0
+	{
+		find "$records" -mindepth 2 -maxdepth 2 -name heard -mmin "+$1" | sed 's:/heard$::'
+		find "$records" -mindepth 1 -maxdepth 1 -type d -mtime "+$2"
+	} | sort -u | while IFS= read -r old; do
+		if is_running "$old"; then
+			:
+		elif [ ! -e "$old/heard" ] && [ -n "$(find "$old" -maxdepth 0 -mtime +3650)" ]; then
+			touch "$old"
+		else
+			rm -rf "$old"
+		fi
+	done
+}

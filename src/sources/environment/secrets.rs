@@ -1,0 +1,66 @@
+//! Which variables are secrets, as far as a name or a value shows it.
+
+/// What a name has in it that stands for a secret.
+const SECRET: [&str; 12] = [
+    "SECRET",
+    "TOKEN",
+    "PASS",
+    "CREDENTIAL",
+    "KEY",
+    "AUTH",
+    "COOKIE",
+    "PRIVATE",
+    "PWD",
+    "SESSION",
+    "WEBHOOK",
+    "PIN",
+];
+
+/// Those that are none all the same.
+const NO_SECRET: [&str; 8] = [
+    "PWD",
+    "OLDPWD",
+    "SSH_AUTH_SOCK",
+    "XDG_SESSION_ID",
+    "XDG_SESSION_TYPE",
+    "XDG_SESSION_CLASS",
+    "XDG_SESSION_DESKTOP",
+    "DESKTOP_SESSION",
+];
+
+/// Whether a value is known to be a secret, whatever its name: a key, a token of the usual kinds, an address with a
+/// password in it.
+pub(super) fn is_secret_value(value: &str) -> bool {
+    const STARTS: [&str; 8] = ["ghp_", "gho_", "ghs_", "github_pat_", "glpat-", "sk-", "xox", "AKIA"];
+    let has_password = value.split_once("://").is_some_and(|(_, rest)| {
+        let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+        authority.split_once('@').is_some_and(|(user, _)| user.contains(':'))
+    });
+    has_password
+        || is_random(value)
+        || value.contains("PRIVATE KEY-----")
+        || STARTS.iter().any(|start| value.starts_with(start))
+}
+
+/// Whether a value is one long word of letters of both kinds and digits, as keys of sessions and tokens of no known kind are.
+fn is_random(value: &str) -> bool {
+    let has = |is: fn(&char) -> bool| value.chars().filter(is).count() >= 2;
+    value.len() >= 24
+        && !value.starts_with('/')
+        && value.chars().all(|c| c.is_ascii_alphanumeric() || "+/=_-".contains(c))
+        && has(char::is_ascii_digit)
+        && has(char::is_ascii_uppercase)
+        && has(char::is_ascii_lowercase)
+}
+
+/// Whether a name stands for a secret.
+pub(super) fn is_secret_name(name: &str) -> bool {
+    // Who wrote something is none.
+    let capitals = name.to_ascii_uppercase().replace("AUTHOR", "");
+    let has = |word: &str| match word {
+        // And not of "SPINNER".
+        "PIN" => capitals.split('_').any(|part| part == word),
+        _ => capitals.contains(word),
+    };
+    !NO_SECRET.contains(&name) && SECRET.into_iter().any(has)
+}
