@@ -1,0 +1,164 @@
+# shellcheck shell=sh
+# Work that outlives the link. A closed evaluation and a build are a job: a process of its own, whose output goes into a
+# record (remote/scripts/records.sh) and is followed from there. If the link breaks, the run ends and its job goes on; the
+# client comes back and follows it from the byte where it stopped (`rejoin`). If the client says "cancel", the job ends
+# with the run. The files come and the result goes in the run itself, for these need the client.
+#
+# A job owns the run's directories ($work, $share) when the run is gone, and takes them away at its end.
+#
+# What a job came to, in words:
+#   asked CODE            the evaluation asks the client something, or has failed: the client knows what is next
+#   made DERIVATION       it has evaluated, and there is nothing to build
+#   built DERIVATION OUTPUT
+#   valued                it has evaluated a value
+#   failed STAGE CODE
+#   cancelled             by the client, or because nobody followed it for too long
+#
+# Takes
+#   rb_job            names the jobs of this run; no other run has it
+#   rb_about          what the client calls them (words)
+#   rb_alone          a job that nobody follows ends after so many minutes
+#   $state, $work, $share, $code   (session.sh)
+# Gives
+#   $job              the process of this run's job, while it is on
+#   $came_to          what the last job came to
+#   $is_detached      "yes" in a job
+#   $is_left          "yes" if this run has left its job to itself
+# Says
+#   job, record, running, chunk, alive, ended, lost, unstarted
+
+# detach COMMAND...: runs COMMAND as a job and tells the client what it says, to its end. COMMAND ends with `end_record`,
+# or by `fail`.
+detach() {
+	records=$state/jobs
+	forget_records 1 7
+	jobs=$((jobs + 1))
+	begin_record "$rb_job.$jobs" '' "$rb_about" || fail room 1
+	session=$(began_at "$$")
+	(job "$@") >>"$record/log" 2>&1 3<&- 7>&- &
+	job=$!
+	echo "$job" >"$record/process"
+	exec 8>&-
+	event job "${record##*/}"
+	follow_own
+	job=''
+	heard "${record##*/}"
+	hear_end
+}
+
+# follow_own: this run's job, which is its child: it hears at once that the job is over.
+follow_own() {
+	(
+		trap : USR1
+		follow_record "${record##*/}" 0
+	) 3<&- 4<&- &
+	follower=$!
+	watch_client
+	wait "$job" || :
+	kill -USR1 "$follower"
+	wait "$follower" || :
+	follower=''
+	leave_client
+}
+
+# watch_client: a word of the client's ends the run with its job ("cancel" is Ctrl-C over there); the end of its stream is
+# a link that is gone, and the job goes on.
+watch_client() {
+	(
+		if IFS= read -r _ <&3; then kill -TERM "$$"; else kill -HUP "$$"; fi
+	) >/dev/null 2>&1 &
+	watcher=$!
+}
+leave_client() {
+	{
+		kill -KILL "$watcher"
+		wait "$watcher"
+	} 2>/dev/null
+	watcher=''
+}
+
+# job COMMAND...: in a shell of its own, which is a child of the run's.
+job() {
+	is_detached=yes
+	trap end_job EXIT
+	trap 'exit 130' TERM INT HUP
+	child='' watcher='' listeners=''
+	of_session=$helpers
+	helpers=''
+	hold_record "$record"
+	exec 8>&-
+	guard &
+	ends_with_run "$!"
+	"$@"
+}
+
+# end_job: whatever it ends with. What it came to has been written, unless it was ended from outside.
+end_job() {
+	trap '' TERM INT HUP
+	# shellcheck disable=SC2086 # words
+	end_all $child $helpers $listeners
+	exec 6<&-
+	is_session_on || {
+		# shellcheck disable=SC2086 # words
+		end_all $of_session
+		own rm -rf "$work" || rm -rf "$work"
+		rm -rf "$share"
+	}
+	[ -s "$record/status" ] || end_record cancelled
+}
+
+# is_session_on: whether the run that began this job is still there.
+is_session_on() {
+	[ "$(began_at "$$")" = "$session" ]
+}
+
+# began_at PROCESS: when it began, in the kernel's ticks: its number alone may be another's by now.
+began_at() {
+	IFS= read -r facts 2>/dev/null <"/proc/$1/stat" || return 0
+	# Behind the name, which may have anything in it.
+	# shellcheck disable=SC2086 # words
+	set -- ${facts##*) }
+	echo "${20}"
+}
+
+# guard: ends the job when nobody has followed it for $rb_alone minutes.
+guard() {
+	alone=0
+	while [ "$alone" -lt "$rb_alone" ]; do
+		sleep 60
+		if is_session_on || is_held "$record/followed"; then alone=0; else alone=$((alone + 1)); fi
+	done
+	kill -TERM "$(cat "$record/process")"
+}
+
+# rejoin NAME OFFSET: follows a job of an earlier run, or of another one.
+rejoin() {
+	records=$state/jobs
+	record=$records/$1
+	make_file "$record/followed" && exec 8<"$record/followed" && flock -s 8
+	watch_client
+	follow_record "$1" "$2"
+	leave_client
+	exec 8>&-
+	hear_end
+}
+
+# heard NAME: what it said has been told.
+heard() {
+	mark_heard "$1"
+}
+
+# hear_end: sets $came_to, and $drv and $out as the job has left them. One that failed ends the run.
+hear_end() {
+	came_to=''
+	IFS= read -r came_to 2>/dev/null <"$record/status" || fail lost 1
+	# shellcheck disable=SC2086 # words
+	set -- $came_to
+	case $1 in
+	made) drv=$2 ;;
+	built) drv=$2 out=$3 ;;
+	asked) code=$2 ;;
+	failed) exit "$3" ;;
+	cancelled) exit 130 ;;
+	esac
+}
