@@ -6,9 +6,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 
-use super::reply::{Ending, Reply};
-use super::session::{Next, Session};
-use super::text::Task;
+use super::reply::{Ending, TargetEvent};
+use super::session::{FromScript, Session};
+use super::text::RootTask;
 use super::{Change, ProfileChange, Target};
 use crate::context::Context;
 use crate::failure::{Failure, Interrupted};
@@ -27,7 +27,7 @@ const LONGEST: usize = 1 << 20;
 
 /// The output of a change, as lines.
 #[derive(Default)]
-pub(super) struct Output {
+pub(super) struct ChangeOutput {
     /// As many bytes have come.
     length: u64,
     line: Vec<u8>,
@@ -39,7 +39,7 @@ pub(super) struct Output {
     may_have_begun: bool,
 }
 
-impl Output {
+impl ChangeOutput {
     pub(super) fn of_another() -> Self {
         Self {
             is_anothers: true,
@@ -91,12 +91,12 @@ struct Far {
 }
 
 impl Far {
-    fn hear(&mut self, reply: Reply, context: &Context) {
+    fn hear(&mut self, reply: TargetEvent, context: &Context) {
         match reply {
-            Reply::Hello { .. } => self.greeted = true,
-            Reply::Begun => self.has_begun = true,
-            Reply::Asks(modules) => self.asks = Some(modules),
-            Reply::Root => {
+            TargetEvent::Hello { .. } => self.greeted = true,
+            TargetEvent::Begun => self.has_begun = true,
+            TargetEvent::Asks(modules) => self.asks = Some(modules),
+            TargetEvent::Root => {
                 self.is_root = true;
                 // Not before: a prompt for a password may have been on this terminal.
                 if let Some(phase) = &self.phase {
@@ -120,7 +120,7 @@ impl Far {
 }
 
 /// What listening came to.
-enum Outcome {
+enum ChangeOutcome {
     Ended(Ending),
     Busy(String),
     Foreign,
@@ -141,22 +141,22 @@ impl Target {
         loop {
             context.signals.check()?;
             let name = ssh::new_name()?;
-            let mut output = Output::default();
-            match self.see_through(&Task::Change(&name, change), &name, &mut output, context)? {
-                Outcome::Ended(ending) => {
+            let mut output = ChangeOutput::default();
+            match self.see_through(&RootTask::Change(&name, change), &name, &mut output, context)? {
+                ChangeOutcome::Ended(ending) => {
                     context.tell(Event::Phase(Phase::Done));
                     if self.waits_for_a_boot(change, ending, context) {
                         return Ok(None);
                     }
                     return self.conclude(action, ending, &change.profile);
                 }
-                Outcome::Busy(other) => {
+                ChangeOutcome::Busy(other) => {
                     let text = format!("another change of {} goes on: waiting for its end", self.label());
                     context.tell(Event::Text(text));
-                    let task = Task::Follow(&other, 0);
-                    self.see_through(&task, &other, &mut Output::of_another(), context)?;
+                    let task = RootTask::Follow(&other, 0);
+                    self.see_through(&task, &other, &mut ChangeOutput::of_another(), context)?;
                 }
-                Outcome::Foreign => {
+                ChangeOutcome::Foreign => {
                     return Err(Failure::new(format!(
                         "an activation is under way on {} that was started by something else",
                         self.label()
@@ -164,8 +164,8 @@ impl Target {
                     .with_remedy("nothing was changed; try again when it has ended")
                     .into());
                 }
-                Outcome::Failed(failure) => return Err(failure.into()),
-                Outcome::Unknown | Outcome::Broke { .. } => {
+                ChangeOutcome::Failed(failure) => return Err(failure.into()),
+                ChangeOutcome::Unknown | ChangeOutcome::Broke { .. } => {
                     return Err(Failure::new(format!(
                         "the connection to {} broke before anything was changed",
                         self.label()
@@ -179,7 +179,13 @@ impl Target {
     }
 
     /// Starts a task and hears it to its end, over as many connections as that takes.
-    fn see_through(&self, task: &Task, name: &str, output: &mut Output, context: &Context) -> Result<Outcome> {
+    fn see_through(
+        &self,
+        task: &RootTask,
+        name: &str,
+        output: &mut ChangeOutput,
+        context: &Context,
+    ) -> Result<ChangeOutcome> {
         let mut heard = self.hear(task, output, context);
         // Until when it may stay away, and how much it had said when it went.
         let mut away: Option<(Instant, u64)> = None;
@@ -194,7 +200,7 @@ impl Target {
                     }));
                     return Err(error);
                 }
-                Ok(Outcome::Broke { greeted, failure }) => {
+                Ok(ChangeOutcome::Broke { greeted, failure }) => {
                     if away.is_none() && !greeted {
                         return Err(failure.into());
                     }
@@ -209,16 +215,16 @@ impl Target {
                 }
                 other => return other,
             }
-            heard =
-                pause(context.signals).and_then(|()| self.hear(&Task::Follow(name, output.length), output, context));
+            heard = pause(context.signals)
+                .and_then(|()| self.hear(&RootTask::Follow(name, output.length), output, context));
         }
     }
 
     /// One connection.
-    fn hear(&self, task: &Task, output: &mut Output, context: &Context) -> Result<Outcome> {
+    fn hear(&self, task: &RootTask, output: &mut ChangeOutput, context: &Context) -> Result<ChangeOutcome> {
         let text = self.elevating().task(task, self.systemd_run)?;
         let phase = match task {
-            Task::Change(_, change) => change.activation.as_ref().map(|activation| Phase::Activating {
+            RootTask::Change(_, change) => change.activation.as_ref().map(|activation| Phase::Activating {
                 action: activation.action.to_owned(),
                 host: self.place.host().map(ToString::to_string),
             }),
@@ -228,28 +234,28 @@ impl Target {
         let mut far = Far {
             phase,
             // What is followed has begun before.
-            has_begun: matches!(task, Task::Follow(..)),
+            has_begun: matches!(task, RootTask::Follow(..)),
             ..Far::default()
         };
         let outcome = loop {
             let next = session.next(context);
             output.may_have_begun |= session.has_gone_on();
             match next? {
-                Next::Output(bytes) => output.take(&bytes, context),
-                Next::Reply(Reply::Ended(ending)) => {
+                FromScript::Output(bytes) => output.take(&bytes, context),
+                FromScript::Event(TargetEvent::Ended(ending)) => {
                     far.may_end(&session)?;
                     output.end(context);
                     session.say(output.last_word());
-                    break Outcome::Ended(ending);
+                    break ChangeOutcome::Ended(ending);
                 }
-                Next::Reply(reply) => {
+                FromScript::Event(reply) => {
                     if let Some(heard) = self.reply(reply, &mut far, &session, context)? {
                         break heard;
                     }
                 }
-                Next::End => {
+                FromScript::End => {
                     let failure = session.broken(context)?;
-                    return Ok(Outcome::Broke {
+                    return Ok(ChangeOutcome::Broke {
                         greeted: far.greeted,
                         failure,
                     });
@@ -261,26 +267,32 @@ impl Target {
     }
 
     /// What a reply comes to, if that is the end.
-    fn reply(&self, reply: Reply, far: &mut Far, session: &Session, context: &Context) -> Result<Option<Outcome>> {
+    fn reply(
+        &self,
+        reply: TargetEvent,
+        far: &mut Far,
+        session: &Session,
+        context: &Context,
+    ) -> Result<Option<ChangeOutcome>> {
         if reply.is_of_a_change() && !far.is_root {
             return Err(session.out_of_turn("speaks of the change before root does").into());
         }
         Ok(Some(match reply {
-            Reply::Busy(name) => Outcome::Busy(name),
-            Reply::Foreign => Outcome::Foreign,
-            Reply::Unknown => Outcome::Unknown,
-            Reply::Missing(program) => Outcome::Failed(self.missing(&program)),
-            Reply::NotRoot(name) => Outcome::Failed(self.not_root(&name)),
-            Reply::Unwritable => Outcome::Failed(self.unwritable(session.last_words())),
-            Reply::Left if far.is_root => Outcome::Failed(
+            TargetEvent::Busy(name) => ChangeOutcome::Busy(name),
+            TargetEvent::Foreign => ChangeOutcome::Foreign,
+            TargetEvent::Unknown => ChangeOutcome::Unknown,
+            TargetEvent::Missing(program) => ChangeOutcome::Failed(self.missing(&program)),
+            TargetEvent::NotRoot(name) => ChangeOutcome::Failed(self.not_root(&name)),
+            TargetEvent::Unwritable => ChangeOutcome::Failed(self.unwritable(session.last_words())),
+            TargetEvent::Left if far.is_root => ChangeOutcome::Failed(
                 Failure::new(format!(
                     "root's script on {} ended without a word: the change may have begun",
                     self.label()
                 ))
                 .with_remedy("run the same command again: it says what the change came to"),
             ),
-            Reply::Refused | Reply::Left => {
-                Outcome::Failed(self.refused("this user", session.last_words(), far.asks.as_deref()))
+            TargetEvent::Refused | TargetEvent::Left => {
+                ChangeOutcome::Failed(self.refused("this user", session.last_words(), far.asks.as_deref()))
             }
             reply => {
                 far.hear(reply, context);

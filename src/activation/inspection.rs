@@ -4,8 +4,8 @@ use std::path::Path;
 
 use anyhow::Result;
 
-use super::reply::Reply;
-use super::session::{Next, Session};
+use super::reply::TargetEvent;
+use super::session::{FromScript, Session};
 use super::text::{self, Inspected};
 use super::{Subject, Target};
 use crate::context::Context;
@@ -66,18 +66,18 @@ impl Target {
         let mut answers = Answers::default();
         let last = loop {
             match session.next(context)? {
-                Next::Reply(reply) => {
+                FromScript::Event(reply) => {
                     if let Some(last) = answers.hear(reply, &on, context)? {
                         break last;
                     }
                 }
-                Next::Output(_) => {}
-                Next::End => return Err(session.broken(context)?.into()),
+                FromScript::Output(_) => {}
+                FromScript::End => return Err(session.broken(context)?.into()),
             }
         };
         session.is_over();
         let failure = match last {
-            Reply::Finished => match answers.found {
+            TargetEvent::Finished => match answers.found {
                 Some(system) => {
                     return Ok(Inspection {
                         system,
@@ -90,10 +90,10 @@ impl Target {
                 ))
                 .with_remedy("nothing was changed; run the same command again"),
             },
-            Reply::Gone(system) => gone(&system, profile, &on),
-            Reply::Lacks(file) => no_system(system, profile, &file, &on),
-            Reply::NoSpecialisation => no_specialisation(specialisation, &answers.others),
-            Reply::Failed(stage) => {
+            TargetEvent::Gone(system) => gone(&system, profile, &on),
+            TargetEvent::Lacks(file) => no_system(system, profile, &file, &on),
+            TargetEvent::NoSpecialisation => no_specialisation(specialisation, &answers.others),
+            TargetEvent::Failed(stage) => {
                 Failure::new(format!("{on} cannot look at the system ({stage})")).with_remedy("nothing was changed")
             }
             _ => Failure::new(format!(
@@ -117,34 +117,34 @@ struct Answers {
 
 impl Answers {
     /// One thing more. Gives back what is its last word.
-    fn hear(&mut self, reply: Reply, on: &str, context: &Context) -> Result<Option<Reply>> {
+    fn hear(&mut self, reply: TargetEvent, on: &str, context: &Context) -> Result<Option<TargetEvent>> {
         match reply {
-            Reply::Found(system) => self.found = Some(StorePath::parse(&system)?),
-            Reply::HasSpecialisation(name) if self.others.len() < MOST_NAMED => self.others.push(name),
-            Reply::NoCurrent => context.tell(Event::Text(format!(
+            TargetEvent::Found(system) => self.found = Some(StorePath::parse(&system)?),
+            TargetEvent::HasSpecialisation(name) if self.others.len() < MOST_NAMED => self.others.push(name),
+            TargetEvent::NoCurrent => context.tell(Event::Text(format!(
                 "warning: --diff: {on} has no /run/current-system to compare with"
             ))),
-            Reply::Incomparable => {
+            TargetEvent::Incomparable => {
                 context.tell(Event::Text(format!("warning: --diff: Nix on {on} does not compare")));
             }
-            Reply::Compared(current) => self.difference = Some(Difference::with(current)),
-            Reply::Difference(line) => {
+            TargetEvent::Compared(current) => self.difference = Some(Difference::with(current)),
+            TargetEvent::Difference(line) => {
                 if let Some(difference) = &mut self.difference {
                     difference.hear(&line);
                 }
             }
-            Reply::Closure { bytes, system } => {
+            TargetEvent::Closure { bytes, system } => {
                 if let Some(difference) = &mut self.difference {
                     difference.measured(&system, bytes);
                 }
             }
-            Reply::NextBoot(answer) => self.next_boot = Some(answer),
-            Reply::Finished
-            | Reply::NoPrevious
-            | Reply::Gone(_)
-            | Reply::Lacks(_)
-            | Reply::NoSpecialisation
-            | Reply::Failed(_) => return Ok(Some(reply)),
+            TargetEvent::NextBoot(answer) => self.next_boot = Some(answer),
+            TargetEvent::Finished
+            | TargetEvent::NoPrevious
+            | TargetEvent::Gone(_)
+            | TargetEvent::Lacks(_)
+            | TargetEvent::NoSpecialisation
+            | TargetEvent::Failed(_) => return Ok(Some(reply)),
             _ => {}
         }
         Ok(None)

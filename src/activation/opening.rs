@@ -2,11 +2,11 @@
 
 use anyhow::Result;
 
-use super::changing::{Output, meaning};
+use super::changing::{ChangeOutput, meaning};
 use super::password::{Password, is_on_terminal};
-use super::reply::{Ending, Record, Reply};
-use super::session::{Next, Session};
-use super::text::{self, Task, program};
+use super::reply::{Ending, Record, TargetEvent};
+use super::session::{FromScript, Session};
+use super::text::{self, RootTask, program};
 use super::{Receives, Target, Wants, sudo_options};
 use crate::context::Context;
 use crate::failure::Failure;
@@ -193,32 +193,32 @@ impl Target {
     }
 
     fn try_root(&self, user: &str, context: &Context) -> Result<Attempt> {
-        let text = self.elevating().task(&Task::Tell, self.systemd_run)?;
+        let text = self.elevating().task(&RootTask::Tell, self.systemd_run)?;
         let mut session = Session::start(&self.place, &text, context)?;
         session.be_quiet(true);
         let mut asks = None;
         loop {
             match session.next(context)? {
-                Next::Reply(Reply::Root) => {
+                FromScript::Event(TargetEvent::Root) => {
                     session.be_quiet(false);
                     return Ok(Attempt::Root(session));
                 }
-                Next::Reply(Reply::Asks(modules)) => asks = Some(modules),
-                Next::Reply(Reply::Missing(program)) => {
+                FromScript::Event(TargetEvent::Asks(modules)) => asks = Some(modules),
+                FromScript::Event(TargetEvent::Missing(program)) => {
                     session.is_over();
                     if program == AGENT {
                         return Ok(Attempt::Later(asks));
                     }
                     return Err(self.missing(&program).into());
                 }
-                Next::Reply(Reply::Refused | Reply::Left) => {
+                FromScript::Event(TargetEvent::Refused | TargetEvent::Left) => {
                     session.is_over();
                     let failure = self.refused(user, session.last_words(), asks.as_deref());
                     // A key may count what it is answered with, and shut itself after a few.
                     return Ok(Attempt::Refused(failure, asks.is_none()));
                 }
-                Next::Reply(_) | Next::Output(_) => {}
-                Next::End => return Err(session.broken(context)?.into()),
+                FromScript::Event(_) | FromScript::Output(_) => {}
+                FromScript::End => return Err(session.broken(context)?.into()),
             }
         }
     }
@@ -305,23 +305,23 @@ impl Target {
 
     /// The last change: said, if nobody has heard how it ended; waited for, if it goes on.
     fn hear_of_last(&self, session: &mut Session, context: &Context) -> Result<()> {
-        let mut output = Output::of_another();
+        let mut output = ChangeOutput::of_another();
         let mut last = None;
         let mut waited = false;
         loop {
             match session.next(context)? {
-                Next::Output(bytes) => output.take(&bytes, context),
-                Next::Reply(Reply::Nothing) => return Ok(()),
-                Next::Reply(Reply::NotRoot(name)) => return Err(self.not_root(&name).into()),
-                Next::Reply(Reply::Unwritable) => return Err(self.unwritable(session.last_words()).into()),
-                Next::Reply(Reply::Record(record)) => last = Some(record),
-                Next::Reply(Reply::Running) => {
+                FromScript::Output(bytes) => output.take(&bytes, context),
+                FromScript::Event(TargetEvent::Nothing) => return Ok(()),
+                FromScript::Event(TargetEvent::NotRoot(name)) => return Err(self.not_root(&name).into()),
+                FromScript::Event(TargetEvent::Unwritable) => return Err(self.unwritable(session.last_words()).into()),
+                FromScript::Event(TargetEvent::Record(record)) => last = Some(record),
+                FromScript::Event(TargetEvent::Running) => {
                     waited = true;
                     let text = format!("{} goes on: waiting for its end", self.described(last.as_ref()));
                     context.tell(Event::Text(text));
                     session.say(b"follow\n");
                 }
-                Next::Reply(Reply::Ended(ending)) => {
+                FromScript::Event(TargetEvent::Ended(ending)) => {
                     output.end(context);
                     let what = self.described(last.as_ref());
                     if let Some(text) = told(&what, ending, waited) {
@@ -331,9 +331,9 @@ impl Target {
                     session.say(if waited { output.last_word() } else { b"heard\n" });
                     return Ok(());
                 }
-                Next::Reply(_) => {}
+                FromScript::Event(_) => {}
                 // Not of importance enough to stop for, if it were not that the change goes the same way.
-                Next::End => {
+                FromScript::End => {
                     return Err(Failure::new(format!(
                         "{} does not say what its last activation came to",
                         self.label()
@@ -351,10 +351,10 @@ impl Target {
         session.be_quiet(true);
         loop {
             match session.next(context)? {
-                Next::Output(_) => {}
-                Next::Reply(Reply::NotRoot(name)) => return Err(self.not_root(&name).into()),
+                FromScript::Output(_) => {}
+                FromScript::Event(TargetEvent::NotRoot(name)) => return Err(self.not_root(&name).into()),
                 // What comes next says whether that was for good.
-                Next::Reply(_) | Next::End => return Ok(()),
+                FromScript::Event(_) | FromScript::End => return Ok(()),
             }
         }
     }
@@ -387,16 +387,16 @@ fn look(session: &mut Session, context: &Context) -> Result<Option<Seen>> {
     let mut seen = Seen::default();
     loop {
         match session.next(context)? {
-            Next::Reply(Reply::Host(name)) => seen.name = name,
-            Next::Reply(Reply::User(name)) => seen.user = name,
-            Next::Reply(Reply::Nix(directory)) => seen.nix = directory,
-            Next::Reply(Reply::Current(current)) => seen.current = current,
-            Next::Reply(Reply::Hello { uid }) => {
+            FromScript::Event(TargetEvent::Host(name)) => seen.name = name,
+            FromScript::Event(TargetEvent::User(name)) => seen.user = name,
+            FromScript::Event(TargetEvent::Nix(directory)) => seen.nix = directory,
+            FromScript::Event(TargetEvent::Current(current)) => seen.current = current,
+            FromScript::Event(TargetEvent::Hello { uid }) => {
                 seen.uid = uid;
                 return Ok(Some(seen));
             }
-            Next::Reply(_) | Next::Output(_) => {}
-            Next::End => return Ok(None),
+            FromScript::Event(_) | FromScript::Output(_) => {}
+            FromScript::End => return Ok(None),
         }
     }
 }

@@ -6,7 +6,7 @@ use crate::difference::NextBoot;
 
 /// One line of a script.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Reply {
+pub(super) enum TargetEvent {
     /// The machine's own name.
     Host(String),
     /// The user's name.
@@ -110,7 +110,7 @@ pub(super) enum Ending {
     Unstarted,
 }
 
-impl Reply {
+impl TargetEvent {
     /// Reads one line, without its newline. Nothing if it is no event.
     pub(super) fn parse(line: &[u8]) -> Option<Self> {
         let text = std::str::from_utf8(line.strip_prefix(b"@rebuild ")?).ok()?;
@@ -178,7 +178,7 @@ impl Reply {
     }
 }
 
-impl Reply {
+impl TargetEvent {
     /// Whether only root's script says it, of a change.
     pub(super) fn is_of_a_change(&self) -> bool {
         matches!(
@@ -214,37 +214,43 @@ mod tests {
             system: "/nix/store/x".into(),
             began: 12,
         };
-        let activation = |generations| Reply::Ended(Ending::Activation { code: 4, generations });
+        let activation = |generations| TargetEvent::Ended(Ending::Activation { code: 4, generations });
         for (line, reply) in [
-            ("@rebuild hello 1000", Some(Reply::Hello { uid: 1000 })),
-            ("@rebuild nix ", Some(Reply::Nix(None))),
+            ("@rebuild hello 1000", Some(TargetEvent::Hello { uid: 1000 })),
+            ("@rebuild nix ", Some(TargetEvent::Nix(None))),
             (
                 "@rebuild current /x /y",
-                Some(Reply::Current(["/x".into(), "/y".into()])),
+                Some(TargetEvent::Current(["/x".into(), "/y".into()])),
             ),
             (
                 "@rebuild current  /y",
-                Some(Reply::Current([String::new(), "/y".into()])),
+                Some(TargetEvent::Current([String::new(), "/y".into()])),
             ),
-            ("@rebuild nix /bin", Some(Reply::Nix(Some("/bin".into())))),
-            ("@rebuild record ab switch /nix/store/x 12", Some(Reply::Record(record))),
+            ("@rebuild nix /bin", Some(TargetEvent::Nix(Some("/bin".into())))),
+            (
+                "@rebuild record ab switch /nix/store/x 12",
+                Some(TargetEvent::Record(record)),
+            ),
             ("@rebuild ended activation 4", Some(activation(None))),
             ("@rebuild ended activation 4 - 2", Some(activation(None))),
             ("@rebuild ended activation 4 2 x", Some(activation(None))),
             ("@rebuild ended activation 4 17 18", Some(activation(Some([17, 18])))),
-            ("@rebuild ended activation 0 17 18", Some(Reply::Ended(Ending::Done))),
-            ("@rebuild ended finished 0", Some(Reply::Ended(Ending::Done))),
+            (
+                "@rebuild ended activation 0 17 18",
+                Some(TargetEvent::Ended(Ending::Done)),
+            ),
+            ("@rebuild ended finished 0", Some(TargetEvent::Ended(Ending::Done))),
             (
                 "@rebuild has-specialisation on the go",
-                Some(Reply::HasSpecialisation("on the go".into())),
+                Some(TargetEvent::HasSpecialisation("on the go".into())),
             ),
             (
                 "@rebuild difference a: 1 → 2",
-                Some(Reply::Difference("a: 1 → 2".into())),
+                Some(TargetEvent::Difference("a: 1 → 2".into())),
             ),
             (
                 "@rebuild closure 17 /nix/store/x",
-                Some(Reply::Closure {
+                Some(TargetEvent::Closure {
                     bytes: 17,
                     system: "/nix/store/x".into(),
                 }),
@@ -258,7 +264,7 @@ mod tests {
             ("@rebuild else", None),
             ("root", None),
         ] {
-            assert_eq!(Reply::parse(line.as_bytes()), reply, "{line}");
+            assert_eq!(TargetEvent::parse(line.as_bytes()), reply, "{line}");
         }
     }
 }

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use anyhow::Result;
 
-use super::reply::Reply;
+use super::reply::TargetEvent;
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::host::Place;
@@ -26,9 +26,9 @@ const AGAIN: &str = "run the same command again: it says what the last change ca
 
 /// What the other side does next.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Next {
+pub(super) enum FromScript {
     /// It says something.
-    Reply(Reply),
+    Event(TargetEvent),
     /// A piece of a change's output, as it is.
     Output(Vec<u8>),
     /// It says no more: the script has come to its end, or the link broke.
@@ -103,7 +103,7 @@ impl Session {
     ///
     /// # Errors
     /// A signal has come. The session goes on until it is dropped.
-    pub(super) fn next(&mut self, context: &Context) -> Result<Next> {
+    pub(super) fn next(&mut self, context: &Context) -> Result<FromScript> {
         loop {
             match self.channel.next(context)? {
                 Heard::Event(line) if line.bytes == READY.as_bytes() => {
@@ -111,24 +111,24 @@ impl Session {
                     self.say(&words);
                 }
                 Heard::Event(line) if line.bytes == ALIVE.as_bytes() => {}
-                Heard::Event(line) => return Ok(Next::Reply(self.event(&line)?)),
+                Heard::Event(line) => return Ok(FromScript::Event(self.event(&line)?)),
                 Heard::Line(line) => self.text(&line.into_text(), context),
-                Heard::Output(bytes) => return Ok(Next::Output(bytes)),
+                Heard::Output(bytes) => return Ok(FromScript::Output(bytes)),
                 Heard::Sent(_) | Heard::Nothing => {}
-                Heard::End => return Ok(Next::End),
+                Heard::End => return Ok(FromScript::End),
             }
         }
     }
 
     /// What says that it is an event of the script counts as one, whole, or not at all.
-    fn event(&mut self, line: &Line) -> Result<Reply, Failure> {
+    fn event(&mut self, line: &Line) -> Result<TargetEvent, Failure> {
         let whole = Some(&line.bytes).filter(|_| line.gap.is_none());
-        let reply = whole.and_then(|bytes| Reply::parse(bytes));
+        let reply = whole.and_then(|bytes| TargetEvent::parse(bytes));
         let reply = reply.ok_or_else(|| self.channel.misspoken(&line.bytes, "").with_remedy(AGAIN))?;
         match reply {
-            Reply::Hello { .. } => _ = self.channel.is_greeted(),
+            TargetEvent::Hello { .. } => _ = self.channel.is_greeted(),
             // What takes long from now on is seen.
-            Reply::Root | Reply::Begun | Reply::Running => self.channel.is_at_work(),
+            TargetEvent::Root | TargetEvent::Begun | TargetEvent::Running => self.channel.is_at_work(),
             _ => self.channel.expects_more(),
         }
         Ok(reply)

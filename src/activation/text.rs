@@ -30,7 +30,7 @@ pub(super) struct Elevating<'a> {
 }
 
 /// What root is asked to do (`scripts/root.sh`).
-pub(super) enum Task<'a> {
+pub(super) enum RootTask<'a> {
     /// Say what the last change came to.
     Tell,
     /// Make a change, of this name.
@@ -87,15 +87,15 @@ pub(super) fn inspection(of: &Inspected) -> Result<Text, Failure> {
 impl Elevating<'_> {
     /// A task for root. Where there is a password, it is seen first whether that is taken, each time: it may not be any more
     /// after hours, and sudo would then wait for another one.
-    pub(super) fn task(&self, task: &Task, systemd_run: bool) -> Result<Text, Failure> {
+    pub(super) fn task(&self, task: &RootTask, systemd_run: bool) -> Result<Text, Failure> {
         let root = root(task, systemd_run)?;
         let mut script = self.begin()?;
         let (system, install) = match task {
-            Task::Change(_, change) => (
+            RootTask::Change(_, change) => (
                 change.system.as_str(),
                 change.activation.as_ref().is_some_and(|it| it.install_bootloader),
             ),
-            Task::Tell | Task::Follow(..) => ("/run/current-system", false),
+            RootTask::Tell | RootTask::Follow(..) => ("/run/current-system", false),
         };
         script.set("rb_system", system)?;
         script.set("rb_install_bootloader", if install { "1" } else { "0" })?;
@@ -165,17 +165,17 @@ impl Elevating<'_> {
 }
 
 /// Root's script.
-pub(super) fn root(task: &Task, systemd_run: bool) -> Result<Vec<u8>, Failure> {
+pub(super) fn root(task: &RootTask, systemd_run: bool) -> Result<Vec<u8>, Failure> {
     let mut script = Script::default();
     script.set("rb_systemd_run", yes(systemd_run))?;
     match task {
-        Task::Tell => script.set("rb_task", "tell")?,
-        Task::Follow(name, offset) => {
+        RootTask::Tell => script.set("rb_task", "tell")?,
+        RootTask::Follow(name, offset) => {
             script.set("rb_task", "follow")?;
             script.set("rb_name", name)?;
             script.set("rb_offset", offset.to_string())?;
         }
-        Task::Change(name, change) => {
+        RootTask::Change(name, change) => {
             script.set("rb_task", "change")?;
             script.set("rb_name", name)?;
             script.set("rb_system", change.system.as_str())?;

@@ -18,7 +18,7 @@ use anyhow::Result;
 
 use super::course::Course;
 use super::diagnosis;
-use super::reply::Reply;
+use super::reply::BuilderEvent;
 use super::request::Request;
 use super::rounds::Rounds;
 use super::sources::Sources;
@@ -147,7 +147,7 @@ struct Conversation<'a> {
     sending: Sending,
     incoming: Incoming<'a>,
     /// The script's last word, once it has come.
-    ended: Option<Reply>,
+    ended: Option<BuilderEvent>,
 }
 
 impl Conversation<'_> {
@@ -226,7 +226,7 @@ impl Conversation<'_> {
     /// What says that it is an event of the script. It counts only if it is one, whole, and of what was asked for.
     fn event(&mut self, line: &Line) -> Result<()> {
         let reply = Some(line).filter(|line| line.gap.is_none());
-        match reply.and_then(|line| Reply::parse(&line.bytes)) {
+        match reply.and_then(|line| BuilderEvent::parse(&line.bytes)) {
             Some(reply) if self.course.hears(&reply) => self.reply(reply),
             _ => Err(self.out_of_turn(&line.bytes).into()),
         }

@@ -3,9 +3,9 @@
 //! for.
 
 use super::realisation::Building;
-use super::reply::Reply;
+use super::reply::BuilderEvent;
 use super::request::Request;
-use super::rounds::Next;
+use super::rounds::NextRound;
 
 /// What a request asks for, as far as it is answered in events.
 #[derive(Debug, Clone, Copy)]
@@ -18,12 +18,12 @@ struct Demand {
     gives_value: bool,
     /// What becomes of the derivation, if it does not stay one.
     building: Option<Building>,
-    whereabouts: Whereabouts,
+    handover: Handover,
 }
 
 /// What becomes of what is made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Whereabouts {
+enum Handover {
     Stays,
     /// It is fetched afterwards.
     Fetched,
@@ -88,10 +88,10 @@ impl Course {
             locks: evaluation.is_some_and(|evaluation| evaluation.lock.is_some()),
             gives_value: evaluation.is_some_and(|evaluation| evaluation.gives_value),
             building: request.realisation.as_ref().map(|realisation| realisation.building),
-            whereabouts: match &request.delivery {
-                None => Whereabouts::Stays,
-                Some(_) if request.socket().is_none() => Whereabouts::Fetched,
-                Some(_) => Whereabouts::Sent,
+            handover: match &request.delivery {
+                None => Handover::Stays,
+                Some(_) if request.socket().is_none() => Handover::Fetched,
+                Some(_) => Handover::Sent,
             },
         })
     }
@@ -107,13 +107,13 @@ impl Course {
 
     /// Whether this may be said now. If so, it has been.
     #[must_use]
-    pub(super) fn hears(&mut self, reply: &Reply) -> bool {
+    pub(super) fn hears(&mut self, reply: &BuilderEvent) -> bool {
         let next = match reply {
             // Whatever it was about to do.
-            Reply::Failed { .. } => Some(At::Over).filter(|_| !matches!(self.at, At::Over | At::GivenUp)),
-            Reply::AskedFor(text) | Reply::Word(text) => self.says_aside(text.len()),
-            Reply::Computes(path) => self.says_aside(path.as_os_str().len()),
-            Reply::Collected => self.says_aside(MOST_ASIDE / 50),
+            BuilderEvent::Failed { .. } => Some(At::Over).filter(|_| !matches!(self.at, At::Over | At::GivenUp)),
+            BuilderEvent::AskedFor(text) | BuilderEvent::Word(text) => self.says_aside(text.len()),
+            BuilderEvent::Computes(path) => self.says_aside(path.as_os_str().len()),
+            BuilderEvent::Collected => self.says_aside(MOST_ASIDE / 50),
             _ if self.is_aside(reply) => Some(self.at),
             _ => self.step(reply),
         };
@@ -122,11 +122,11 @@ impl Course {
     }
 
     /// What we have answered when a round was over.
-    pub(super) fn answered(&mut self, next: Next) {
+    pub(super) fn answered(&mut self, next: NextRound) {
         self.at = match next {
-            Next::Look => At::Files(Round::Open),
-            Next::Evaluate => At::Files(Round::Closed),
-            Next::GiveUp => At::GivenUp,
+            NextRound::Look => At::Files(Round::Open),
+            NextRound::Evaluate => At::Files(Round::Closed),
+            NextRound::GiveUp => At::GivenUp,
         };
     }
 
@@ -143,59 +143,63 @@ impl Course {
     }
 
     /// What is said by the way, as often as it likes.
-    fn is_aside(&self, reply: &Reply) -> bool {
+    fn is_aside(&self, reply: &BuilderEvent) -> bool {
         match reply {
-            Reply::Way(_) => self.at == At::Files(Round::Closed),
-            Reply::Nix(_) | Reply::Untraced(_) => matches!(self.at, At::Ready(_)),
-            Reply::Refused(_) | Reply::Unread(_) | Reply::HomeNamed(_) => self.at == At::Evaluating(Round::Closed),
-            Reply::Looked(_) | Reply::Timeless => self.at == At::Evaluating(Round::Open),
-            Reply::LockLine(_) => self.demand.locks && matches!(self.at, At::Evaluating(Round::Closed) | At::GivenUp),
-            Reply::Platform { .. } => self.at == At::Made && self.demand.building == Some(Building::Real),
+            BuilderEvent::Way(_) => self.at == At::Files(Round::Closed),
+            BuilderEvent::Nix(_) | BuilderEvent::Untraced(_) => matches!(self.at, At::Ready(_)),
+            BuilderEvent::Refused(_) | BuilderEvent::Unread(_) | BuilderEvent::HomeNamed(_) => {
+                self.at == At::Evaluating(Round::Closed)
+            }
+            BuilderEvent::Looked(_) | BuilderEvent::Timeless => self.at == At::Evaluating(Round::Open),
+            BuilderEvent::LockLine(_) => {
+                self.demand.locks && matches!(self.at, At::Evaluating(Round::Closed) | At::GivenUp)
+            }
+            BuilderEvent::Platform { .. } => self.at == At::Made && self.demand.building == Some(Building::Real),
             _ => false,
         }
     }
 
     /// Where this leads, if it leads anywhere.
-    fn step(&self, reply: &Reply) -> Option<At> {
+    fn step(&self, reply: &BuilderEvent) -> Option<At> {
         let Demand {
             gives_value,
             building,
-            whereabouts,
+            handover,
             ..
         } = self.demand;
         Some(match (self.at, reply) {
-            (At::Start, Reply::Hello { .. }) if self.demand.evaluates => At::Files(Round::Closed),
-            (At::Start, Reply::Hello { .. }) => At::Made,
+            (At::Start, BuilderEvent::Hello { .. }) if self.demand.evaluates => At::Files(Round::Closed),
+            (At::Start, BuilderEvent::Hello { .. }) => At::Made,
             // Of what was kept, or of what has come: then it is sent anew.
-            (At::Files(round) | At::Trees(round), Reply::Damaged) => At::Files(round),
-            (At::Files(round), Reply::Receiving(_)) => At::Trees(round),
-            (At::Trees(round), Reply::Need(_)) => At::Ready(round),
-            (At::Ready(round), Reply::Evaluating) => At::Evaluating(round),
-            (At::Evaluating(Round::Closed), Reply::EvaluationFailed { .. })
-            | (At::Evaluating(Round::Open), Reply::LookedAround) => At::Asking,
-            (At::Evaluating(Round::Closed), Reply::Variables) if !self.has_variables => At::Asking,
-            (At::Evaluating(Round::Closed), Reply::Value(_)) if gives_value => At::Made,
-            (At::Evaluating(Round::Closed), Reply::Evaluated(_)) if !gives_value => At::Made,
-            (At::Made, Reply::Building) if building.is_some() => At::Building,
-            (At::Building, Reply::Built(_)) if building == Some(Building::Real) => At::Built,
-            (_, Reply::Copying) if whereabouts == Whereabouts::Sent && self.is_to_be_delivered() => At::Copying,
-            (_, Reply::NoSocket) if self.is_to_be_delivered() => At::Delivered,
-            (At::Copying, Reply::Copied) => At::Delivered,
-            (_, Reply::Done) if self.is_done() => At::Over,
+            (At::Files(round) | At::Trees(round), BuilderEvent::Damaged) => At::Files(round),
+            (At::Files(round), BuilderEvent::Receiving(_)) => At::Trees(round),
+            (At::Trees(round), BuilderEvent::Need(_)) => At::Ready(round),
+            (At::Ready(round), BuilderEvent::Evaluating) => At::Evaluating(round),
+            (At::Evaluating(Round::Closed), BuilderEvent::EvaluationFailed { .. })
+            | (At::Evaluating(Round::Open), BuilderEvent::LookedAround) => At::Asking,
+            (At::Evaluating(Round::Closed), BuilderEvent::Variables) if !self.has_variables => At::Asking,
+            (At::Evaluating(Round::Closed), BuilderEvent::Value(_)) if gives_value => At::Made,
+            (At::Evaluating(Round::Closed), BuilderEvent::Evaluated(_)) if !gives_value => At::Made,
+            (At::Made, BuilderEvent::Building) if building.is_some() => At::Building,
+            (At::Building, BuilderEvent::Built(_)) if building == Some(Building::Real) => At::Built,
+            (_, BuilderEvent::Copying) if handover == Handover::Sent && self.is_to_be_delivered() => At::Copying,
+            (_, BuilderEvent::NoSocket) if self.is_to_be_delivered() => At::Delivered,
+            (At::Copying, BuilderEvent::Copied) => At::Delivered,
+            (_, BuilderEvent::Done) if self.is_done() => At::Over,
             _ => return None,
         })
     }
 
     /// Whether what is asked for has been made, and is to go.
     fn is_to_be_delivered(&self) -> bool {
-        self.demand.whereabouts != Whereabouts::Stays && self.at == self.demand.made()
+        self.demand.handover != Handover::Stays && self.at == self.demand.made()
     }
 
     /// Whether everything that was asked for has been said.
     fn is_done(&self) -> bool {
-        let last = match self.demand.whereabouts {
-            Whereabouts::Stays => self.demand.made(),
-            Whereabouts::Fetched | Whereabouts::Sent => At::Delivered,
+        let last = match self.demand.handover {
+            Handover::Stays => self.demand.made(),
+            Handover::Fetched | Handover::Sent => At::Delivered,
         };
         self.at == last
     }
@@ -237,11 +241,7 @@ mod tests {
                 Goal::DryRun => Some(Building::Dry),
                 Goal::Derivation | Goal::Value => None,
             },
-            whereabouts: if delivers {
-                Whereabouts::Sent
-            } else {
-                Whereabouts::Stays
-            },
+            handover: if delivers { Handover::Sent } else { Handover::Stays },
         };
         Course::of(demand)
     }
@@ -254,12 +254,12 @@ mod tests {
                     course.goes_on();
                     continue;
                 }
-                "[open]" => Next::Look,
-                "[closed]" => Next::Evaluate,
-                "[stop]" => Next::GiveUp,
+                "[open]" => NextRound::Look,
+                "[closed]" => NextRound::Evaluate,
+                "[stop]" => NextRound::GiveUp,
                 _ => {
                     let line = format!("@rebuild {word} ").replace('P', PATH);
-                    if !course.hears(&Reply::parse(line.as_bytes()).unwrap()) {
+                    if !course.hears(&BuilderEvent::parse(line.as_bytes()).unwrap()) {
                         return Some(word.to_owned());
                     }
                     continue;
@@ -448,7 +448,7 @@ mod tests {
     fn what_is_fetched_is_not_sent() {
         let built = format!("{FILES}, evaluated P, building, built P");
         let mut fetched = course(Goal::Result, true, true);
-        fetched.demand.whereabouts = Whereabouts::Fetched;
+        fetched.demand.handover = Handover::Fetched;
         assert_eq!(
             talk(&mut fetched, &format!("{built}, copying")).as_deref(),
             Some("copying")

@@ -34,7 +34,7 @@ pub struct Evaluation {
     /// The environment that it reads.
     pub environment: Chosen,
     /// What of its reading of that is looked at; nothing where the evaluation is pure.
-    pub watch: Option<Watch>,
+    pub watch: Option<VariableWatch>,
     /// The home, where HOME does not say it.
     pub home: Option<PathBuf>,
     /// Whether `~` cannot be made that over there.
@@ -53,7 +53,7 @@ pub struct Evaluation {
 
 /// What says which variables an evaluation has asked for: Nix's log, which names the files that are evaluated.
 #[derive(Debug, Clone, Default)]
-pub struct Watch {
+pub struct VariableWatch {
     /// The file that is evaluated first, which Nix does not name; empty where it is not known.
     pub entry: PathBuf,
     /// How much of its log Nix was to give (0 to 7), by the user's flags.

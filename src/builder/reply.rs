@@ -10,7 +10,7 @@ use super::trace;
 
 /// One event of the script (`event` in `remote/scripts/events.sh`).
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Reply {
+pub enum BuilderEvent {
     /// It runs, with this Nix, on a machine of this system.
     Hello {
         /// The directory of Nix's programs.
@@ -115,7 +115,7 @@ pub enum Has {
     Nothing,
 }
 
-impl Reply {
+impl BuilderEvent {
     /// Reads one line, without its newline. Nothing if it is no event of the script.
     #[must_use]
     pub fn parse(line: &[u8]) -> Option<Self> {
@@ -215,10 +215,10 @@ mod tests {
         for (word, expected) in [("0", 1), ("x", 1), ("256", 1), ("-1", 1), ("127", 127)] {
             let [failed, evaluation] = ["failed build", "evaluation-failed"].map(|event| {
                 let line = format!("@rebuild {event} {word}");
-                Reply::parse(line.as_bytes()).unwrap()
+                BuilderEvent::parse(line.as_bytes()).unwrap()
             });
-            assert!(matches!(failed, Reply::Failed { code, .. } if code.get() == expected));
-            assert!(matches!(evaluation, Reply::EvaluationFailed { code } if code.get() == expected));
+            assert!(matches!(failed, BuilderEvent::Failed { code, .. } if code.get() == expected));
+            assert!(matches!(evaluation, BuilderEvent::EvaluationFailed { code } if code.get() == expected));
         }
     }
 
@@ -227,22 +227,28 @@ mod tests {
         for (line, expected) in [
             (
                 "@rebuild hello /usr/bin x86_64-linux",
-                Some(Reply::Hello {
+                Some(BuilderEvent::Hello {
                     nix: "/usr/bin".into(),
                     system: "x86_64-linux".into(),
                 }),
             ),
-            ("@rebuild receiving base", Some(Reply::Receiving(Has::Base))),
-            ("@rebuild nix 2.8.0", Some(Reply::Nix("2.8.0".into()))),
-            ("@rebuild way sudo", Some(Reply::Way(Way::Sudo))),
+            ("@rebuild receiving base", Some(BuilderEvent::Receiving(Has::Base))),
+            ("@rebuild nix 2.8.0", Some(BuilderEvent::Nix("2.8.0".into()))),
+            ("@rebuild way sudo", Some(BuilderEvent::Way(Way::Sudo))),
             ("@rebuild receiving", None),
-            ("@rebuild looked /a b\0c", Some(Reply::Looked("/a b\nc".into()))),
-            ("@rebuild need ", Some(Reply::Need(vec![]))),
-            ("@rebuild need  a b", Some(Reply::Need(vec!["a".into(), "b".into()]))),
-            ("@rebuild built /nix/store/x", Some(Reply::Built("/nix/store/x".into()))),
+            ("@rebuild looked /a b\0c", Some(BuilderEvent::Looked("/a b\nc".into()))),
+            ("@rebuild need ", Some(BuilderEvent::Need(vec![]))),
+            (
+                "@rebuild need  a b",
+                Some(BuilderEvent::Need(vec!["a".into(), "b".into()])),
+            ),
+            (
+                "@rebuild built /nix/store/x",
+                Some(BuilderEvent::Built("/nix/store/x".into())),
+            ),
             (
                 "@rebuild failed build 100",
-                Some(Reply::Failed {
+                Some(BuilderEvent::Failed {
                     stage: Stage::Build,
                     code: NonZeroU8::new(100).unwrap(),
                 }),
@@ -251,7 +257,7 @@ mod tests {
             ("@rebuild", None),
             ("error: @rebuild done", None),
         ] {
-            assert_eq!(Reply::parse(line.as_bytes()), expected, "{line}");
+            assert_eq!(BuilderEvent::parse(line.as_bytes()), expected, "{line}");
         }
     }
 
@@ -268,7 +274,7 @@ mod tests {
                     word => word,
                 };
                 let text = format!("@rebuild {word} {second} x");
-                assert!(Reply::parse(text.as_bytes()).is_some(), "{line}");
+                assert!(BuilderEvent::parse(text.as_bytes()).is_some(), "{line}");
             }
         }
     }

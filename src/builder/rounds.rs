@@ -25,7 +25,7 @@ const LONGEST_PATH: usize = 4096;
 
 /// What comes after a round.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Next {
+pub(super) enum NextRound {
     /// A look.
     Look,
     /// A closed evaluation.
@@ -34,7 +34,7 @@ pub(super) enum Next {
     GiveUp,
 }
 
-impl Next {
+impl NextRound {
     /// The script's word for it (`evaluate` in `scripts/evaluate.sh`).
     pub(super) fn word(self) -> &'static str {
         match self {
@@ -100,7 +100,7 @@ impl Rounds {
         sources: &mut Sources,
         errors: &[LogLine],
         import: &mut dyn FnMut(&StorePath) -> Result<()>,
-    ) -> Result<Next> {
+    ) -> Result<NextRound> {
         self.count += 1;
         let (before, imported) = (sources.extent(), self.imported.len());
         let add = if self.cannot_look {
@@ -116,12 +116,12 @@ impl Rounds {
         // What an error says of an odd name may not be the name: a look tells it as it is.
         let go_on = gained || (names_something && !self.looked_in_vain);
         if !go_on || self.count >= MOST {
-            return Ok(Next::GiveUp);
+            return Ok(NextRound::GiveUp);
         }
         self.refused.clear();
         self.refused_more = false;
         self.before_look = Some(sources.extent());
-        Ok(Next::Look)
+        Ok(NextRound::Look)
     }
 
     /// After a look, of which [`Sources`] has been told what it read. Its errors mean nothing to the user, for it saw
@@ -134,10 +134,10 @@ impl Rounds {
         sources: &mut Sources,
         errors: &[LogLine],
         import: &mut dyn FnMut(&StorePath) -> Result<()>,
-    ) -> Result<Next> {
+    ) -> Result<NextRound> {
         self.add(sources, errors, Collection::add_asked, import)?;
         self.looked_in_vain = self.before_look.take() == Some(sources.extent());
-        Ok(Next::Evaluate)
+        Ok(NextRound::Evaluate)
     }
 
     /// What the errors name is added, paths by `add`. Says whether they name anything.
@@ -193,7 +193,7 @@ mod tests {
         }]
     }
 
-    fn after_failure(rounds: &mut Rounds, sources: &mut Sources, text: &str) -> Next {
+    fn after_failure(rounds: &mut Rounds, sources: &mut Sources, text: &str) -> NextRound {
         rounds.after_failure(sources, &error(text), &mut |_| Ok(())).unwrap()
     }
 
@@ -204,7 +204,7 @@ mod tests {
             &mut Sources::none(),
             "error: undefined variable 'x'",
         );
-        assert_eq!(next, Next::GiveUp);
+        assert_eq!(next, NextRound::GiveUp);
     }
 
     /// `channel:x` in `NIX_PATH` that cannot be reached: in each round it would be fetched again, with all of Nix's
@@ -215,9 +215,9 @@ mod tests {
         std::fs::write(directory.path().join("default.nix"), "1").unwrap();
         let entries = format!("nixpkgs=channel:nixos-26.05:here={}", directory.path().display());
         for (name, expected) in [
-            ("nixpkgs", Next::GiveUp),
-            ("nowhere", Next::GiveUp),
-            ("here", Next::Look),
+            ("nixpkgs", NextRound::GiveUp),
+            ("nowhere", NextRound::GiveUp),
+            ("here", NextRound::Look),
         ] {
             let mut sources = Sources::none();
             let search_path = crate::own_nix::search_path::SearchPath::of_variable(&entries, "/".as_ref());
@@ -239,11 +239,11 @@ mod tests {
         std::fs::write(&file, "1").unwrap();
         let missed = format!("error: opening file '{}': Permission denied", file.display());
         let (mut rounds, mut sources) = (Rounds::default(), Sources::none());
-        assert_eq!(after_failure(&mut rounds, &mut sources, &missed), Next::Look);
+        assert_eq!(after_failure(&mut rounds, &mut sources, &missed), NextRound::Look);
         let next = rounds.after_look(&mut sources, &[], &mut |_| Ok(())).unwrap();
-        assert_eq!((next, rounds.looked_in_vain), (Next::Evaluate, true));
+        assert_eq!((next, rounds.looked_in_vain), (NextRound::Evaluate, true));
         // There is no more of it to be sent, and the last look has told nothing new.
-        assert_eq!(after_failure(&mut rounds, &mut sources, &missed), Next::GiveUp);
+        assert_eq!(after_failure(&mut rounds, &mut sources, &missed), NextRound::GiveUp);
     }
 
     /// A Nix that goes on where it may not look gives no error, but strace saw it.
@@ -258,13 +258,13 @@ mod tests {
             directory.path().join("shut/none"),
         ]);
         let next = rounds.after_failure(&mut sources, &[], &mut |_| Ok(())).unwrap();
-        assert_eq!((next, sources.extent() != extent), (Next::Look, true));
+        assert_eq!((next, sources.extent() != extent), (NextRound::Look, true));
         assert_eq!(rounds.unsaid_errors(), Vec::<String>::new());
         rounds.after_look(&mut sources, &[], &mut |_| Ok(())).unwrap();
         rounds.refused(vec!["/none".into()]);
         rounds.looked_in_vain = true;
         let next = rounds.after_failure(&mut sources, &[], &mut |_| Ok(())).unwrap();
-        assert_eq!(next, Next::GiveUp);
+        assert_eq!(next, NextRound::GiveUp);
         assert_eq!(
             rounds.unsaid_errors(),
             ["error: '/none' is asked for, and was not sent"]
@@ -292,6 +292,6 @@ mod tests {
     fn a_name_that_leads_nowhere_is_looked_for() {
         let (mut rounds, mut sources) = (Rounds::default(), Sources::none());
         let text = "error: opening file '/nowhere/\u{fffd}': Permission denied";
-        assert_eq!(after_failure(&mut rounds, &mut sources, text), Next::Look);
+        assert_eq!(after_failure(&mut rounds, &mut sources, text), NextRound::Look);
     }
 }

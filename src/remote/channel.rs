@@ -28,7 +28,7 @@ use crate::process::lines::Line;
 use crate::progress::Amount;
 use crate::progress::Event;
 use crate::ssh;
-use inbox::{Inbox, News};
+use inbox::{Arrival, Inbox};
 use patience::{Awaited, Patience};
 use said::Said;
 pub use silence::Silence;
@@ -134,26 +134,26 @@ impl Channel {
         let news = self.inbox.next(PULSE);
         self.mind_silence(&news, context);
         Ok(match news {
-            Ok(News::Event(line)) => Heard::Event(line),
-            Ok(News::Line(line)) => Heard::Line(line),
-            Ok(News::Output(bytes)) => Heard::Output(bytes),
-            Ok(News::Sent(Ok(amount))) => Heard::Sent(amount),
-            Ok(News::Sent(Err(error))) => {
+            Ok(Arrival::Event(line)) => Heard::Event(line),
+            Ok(Arrival::Line(line)) => Heard::Line(line),
+            Ok(Arrival::Output(bytes)) => Heard::Output(bytes),
+            Ok(Arrival::Sent(Ok(amount))) => Heard::Sent(amount),
+            Ok(Arrival::Sent(Err(error))) => {
                 // That the other end is gone is known better from what it said last.
                 self.sending_error = Some(error).filter(|error| !is_broken_pipe(error));
                 self.speaker = None;
                 Heard::Nothing
             }
-            Ok(News::Ssh(line)) => {
+            Ok(Arrival::Ssh(line)) => {
                 self.ssh_says(line, context);
                 Heard::Nothing
             }
-            Ok(News::SshFellSilent) => {
+            Ok(Arrival::SshFellSilent) => {
                 self.ssh_is_silent = true;
                 Heard::Nothing
             }
-            Ok(News::Alive) | Err(RecvTimeoutError::Timeout) => Heard::Nothing,
-            Ok(News::StreamEnded) | Err(RecvTimeoutError::Disconnected) => Heard::End,
+            Ok(Arrival::Alive) | Err(RecvTimeoutError::Timeout) => Heard::Nothing,
+            Ok(Arrival::StreamEnded) | Err(RecvTimeoutError::Disconnected) => Heard::End,
         })
     }
 
@@ -202,17 +202,17 @@ impl Channel {
     }
 
     /// Whether the other machine is still there.
-    fn mind_silence(&mut self, news: &Result<News, RecvTimeoutError>, context: &Context) {
+    fn mind_silence(&mut self, news: &Result<Arrival, RecvTimeoutError>, context: &Context) {
         let Some(host) = &self.host else { return };
         let now = Instant::now();
         let event = match news {
-            Ok(News::Alive) => self.silence.lives(now),
-            Ok(News::Event(line)) if line.bytes == ALIVE.as_bytes() => self.silence.lives(now),
-            Ok(News::Event(_) | News::Line(_) | News::Output(_)) => self.silence.hears(now),
+            Ok(Arrival::Alive) => self.silence.lives(now),
+            Ok(Arrival::Event(line)) if line.bytes == ALIVE.as_bytes() => self.silence.lives(now),
+            Ok(Arrival::Event(_) | Arrival::Line(_) | Arrival::Output(_)) => self.silence.hears(now),
             // What ssh says comes from here, and while something waits to be shown nobody has waited for it.
-            Ok(News::Ssh(_) | News::SshFellSilent | News::Sent(_)) => None,
+            Ok(Arrival::Ssh(_) | Arrival::SshFellSilent | Arrival::Sent(_)) => None,
             // What that means is said otherwise.
-            Ok(News::StreamEnded) | Err(RecvTimeoutError::Disconnected) => self.silence.ends(),
+            Ok(Arrival::StreamEnded) | Err(RecvTimeoutError::Disconnected) => self.silence.ends(),
             Err(RecvTimeoutError::Timeout) if self.patience.is_some() => self.silence.hears(now),
             Err(RecvTimeoutError::Timeout) => self.silence.waits(host, now),
         };

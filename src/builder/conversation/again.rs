@@ -7,8 +7,8 @@ use anyhow::{Context as _, Result};
 use super::Conversation;
 use super::held::Held;
 use crate::builder::evaluation::exports;
-use crate::builder::reply::Reply;
-use crate::builder::rounds::Next;
+use crate::builder::reply::BuilderEvent;
+use crate::builder::rounds::NextRound;
 use crate::builder::stage::Stage;
 use crate::progress::{Event, Phase};
 use crate::remote::channel::Speech;
@@ -29,12 +29,12 @@ impl Conversation<'_> {
             self.channel.say(Speech::Bytes(b"good\n".to_vec()));
             return Ok(());
         }
-        self.course.answered(Next::Evaluate);
-        self.say_again(Next::Evaluate)
+        self.course.answered(NextRound::Evaluate);
+        self.say_again(NextRound::Evaluate)
     }
 
     /// What is to be done now, with what it needs.
-    fn say_again(&mut self, next: Next) -> Result<()> {
+    fn say_again(&mut self, next: NextRound) -> Result<()> {
         let mut line = OsString::from(next.word());
         line.push(" ");
         line.push(self.sources.need().words());
@@ -45,7 +45,7 @@ impl Conversation<'_> {
         Ok(())
     }
 
-    pub(super) fn after_round(&mut self, reply: &Reply) -> Result<()> {
+    pub(super) fn after_round(&mut self, reply: &BuilderEvent) -> Result<()> {
         let errors = std::mem::take(&mut self.errors);
         let (peer, context) = (self.peer, self.context);
         let mut import = |path: &StorePath| {
@@ -55,11 +55,13 @@ impl Conversation<'_> {
             (peer.importer)(path).with_context(|| format!("this machine → {}", peer.host))
         };
         let next = match reply {
-            Reply::EvaluationFailed { .. } => self.rounds.after_failure(self.sources, errors.errors(), &mut import)?,
+            BuilderEvent::EvaluationFailed { .. } => {
+                self.rounds.after_failure(self.sources, errors.errors(), &mut import)?
+            }
             _ => self.rounds.after_look(self.sources, errors.errors(), &mut import)?,
         };
         self.course.answered(next);
-        if let (Next::GiveUp, Reply::EvaluationFailed { code }) = (next, reply) {
+        if let (NextRound::GiveUp, BuilderEvent::EvaluationFailed { code }) = (next, reply) {
             for event in errors.into_events() {
                 self.context.tell(event);
             }
@@ -67,7 +69,7 @@ impl Conversation<'_> {
                 self.context.tell(Event::Text(text));
             }
             self.name_refused();
-            self.ended = Some(Reply::Failed {
+            self.ended = Some(BuilderEvent::Failed {
                 stage: Stage::Evaluation,
                 code: *code,
             });

@@ -4,7 +4,7 @@ use anyhow::Result;
 
 use super::Conversation;
 use crate::builder::diagnosis;
-use crate::builder::reply::Reply;
+use crate::builder::reply::BuilderEvent;
 use crate::builder::stage::Stage;
 use crate::failure::Failure;
 use crate::remote::relay::Relay;
@@ -19,12 +19,12 @@ impl Conversation<'_> {
             self.context.tell(event);
         }
         match self.ended.take() {
-            Some(Reply::Done) => Ok(()),
-            Some(Reply::Failed {
+            Some(BuilderEvent::Done) => Ok(()),
+            Some(BuilderEvent::Failed {
                 stage: Stage::NoNamespaces,
                 ..
             }) => Err(diagnosis::CannotEvaluate::new(self.peer.host).into()),
-            Some(Reply::Failed { stage, code }) => {
+            Some(BuilderEvent::Failed { stage, code }) => {
                 self.keep_lock()?;
                 Err(self.failed(stage, code.get()).into())
             }

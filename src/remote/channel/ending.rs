@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 
-use super::inbox::News;
+use super::inbox::Arrival;
 use super::{Channel, PULSE};
 use crate::context::Context;
 use crate::failure::Failure;
@@ -59,8 +59,8 @@ impl Channel {
     /// One of them; whether there may be more.
     fn last_word(&mut self, patience: Duration, context: &Context) -> bool {
         match self.inbox.next(patience) {
-            Ok(News::Ssh(line)) => self.ssh_says(line, context),
-            Ok(News::SshFellSilent) | Err(RecvTimeoutError::Disconnected) => self.ssh_is_silent = true,
+            Ok(Arrival::Ssh(line)) => self.ssh_says(line, context),
+            Ok(Arrival::SshFellSilent) | Err(RecvTimeoutError::Disconnected) => self.ssh_is_silent = true,
             Ok(_) => {}
             Err(RecvTimeoutError::Timeout) => return false,
         }
@@ -103,7 +103,7 @@ impl Channel {
         // What it still says is for nobody, but must not be in its way. A second signal is impatience.
         while Instant::now() < deadline && !context.signals.have_come_again() {
             match self.inbox.next(PULSE) {
-                Ok(News::StreamEnded) | Err(RecvTimeoutError::Disconnected) => break,
+                Ok(Arrival::StreamEnded) | Err(RecvTimeoutError::Disconnected) => break,
                 Ok(_) | Err(RecvTimeoutError::Timeout) => {}
             }
         }

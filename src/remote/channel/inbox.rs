@@ -16,7 +16,7 @@ use crate::process::room::{Room, Taken};
 use crate::progress::Amount;
 
 /// What can happen.
-pub(super) enum News {
+pub(super) enum Arrival {
     Event(Line),
     Line(Line),
     Output(Vec<u8>),
@@ -34,14 +34,14 @@ const WAITING: usize = 256;
 const WAITING_BYTES: usize = 2 << 20;
 
 /// The receiving end.
-pub(super) struct Inbox(Receiver<(News, Taken)>);
+pub(super) struct Inbox(Receiver<(Arrival, Taken)>);
 
 impl Inbox {
     /// The next thing that happens.
     ///
     /// # Errors
     /// Nothing has happened for so long, or nothing more can.
-    pub(super) fn next(&self, patience: Duration) -> Result<News, RecvTimeoutError> {
+    pub(super) fn next(&self, patience: Duration) -> Result<Arrival, RecvTimeoutError> {
         self.0.recv_timeout(patience).map(|(news, _)| news)
     }
 
@@ -55,7 +55,7 @@ impl Inbox {
 /// Where what happens goes.
 #[derive(Clone)]
 pub(super) struct Post {
-    sender: SyncSender<(News, Taken)>,
+    sender: SyncSender<(Arrival, Taken)>,
     room: Room,
 }
 
@@ -68,7 +68,7 @@ pub(super) fn post() -> (Post, Inbox) {
 
 impl Post {
     /// It goes nowhere, if nobody hears it any more.
-    fn send(&self, news: News, bytes: usize) {
+    fn send(&self, news: Arrival, bytes: usize) {
         let _ = self.sender.send((news, self.room.take(bytes)));
     }
 }
@@ -79,7 +79,7 @@ pub(super) fn listen(child: &mut Companion) -> Result<(Speaker, Inbox)> {
     let (stdin, stdout, stderr) = child.streams()?;
     let (post, inbox) = post();
     let [reports, texts] = [post.clone(), post.clone()];
-    let speaker = Speaker::start(stdin, move |amount| reports.send(News::Sent(amount), 0));
+    let speaker = Speaker::start(stdin, move |amount| reports.send(Arrival::Sent(amount), 0));
     thread::spawn(move || hear_ssh(stderr, &texts));
     thread::spawn(move || hear_script(stdout, &post));
     Ok((speaker, inbox))
@@ -93,12 +93,12 @@ pub(super) fn hear_script<R: Read>(stdout: R, post: &Post) {
         if let Some(length) = chunk(&line.bytes) {
             pass_on(lines.stream(), length, post);
         } else if line.bytes.starts_with(EVENT) {
-            post.send(News::Event(line), size);
+            post.send(Arrival::Event(line), size);
         } else {
-            post.send(News::Line(line), size);
+            post.send(Arrival::Line(line), size);
         }
     }
-    post.send(News::StreamEnded, 0);
+    post.send(Arrival::StreamEnded, 0);
 }
 
 /// The length of what follows the line, if it is such a line.
@@ -115,7 +115,7 @@ fn pass_on(reader: &mut impl BufRead, length: u64, post: &Post) {
         if length == 0 {
             return;
         }
-        post.send(News::Output(piece.to_owned()), length);
+        post.send(Arrival::Output(piece.to_owned()), length);
         reader.consume(length);
     }
 }
@@ -127,16 +127,16 @@ fn hear_ssh<R: Read>(stderr: R, post: &Post) {
         let size = line.bytes.len();
         let text = line.into_text();
         match text.strip_suffix(ALIVE) {
-            None => post.send(News::Ssh(text), size),
-            Some("") => post.send(News::Alive, 0),
+            None => post.send(Arrival::Ssh(text), size),
+            Some("") => post.send(Arrival::Alive, 0),
             // The end of what somebody did not end.
             Some(before) => {
-                post.send(News::Ssh(before.to_owned()), size);
-                post.send(News::Alive, 0);
+                post.send(Arrival::Ssh(before.to_owned()), size);
+                post.send(Arrival::Alive, 0);
             }
         }
     }
-    post.send(News::SshFellSilent, 0);
+    post.send(Arrival::SshFellSilent, 0);
 }
 
 #[cfg(test)]
@@ -154,14 +154,14 @@ mod tests {
         let mut heard = Vec::new();
         while let Ok(news) = inbox.next(Duration::ZERO) {
             heard.push(match news {
-                News::Event(line) => format!("event {}", line.into_text()),
-                News::Line(line) => format!("line {}", line.into_text()),
-                News::Output(bytes) => format!("output {}", String::from_utf8_lossy(&bytes)),
-                News::Alive => "alive".to_owned(),
-                News::StreamEnded => "end".to_owned(),
-                News::Ssh(text) => format!("ssh {text}"),
-                News::SshFellSilent => "silent".to_owned(),
-                News::Sent(_) => "sent".to_owned(),
+                Arrival::Event(line) => format!("event {}", line.into_text()),
+                Arrival::Line(line) => format!("line {}", line.into_text()),
+                Arrival::Output(bytes) => format!("output {}", String::from_utf8_lossy(&bytes)),
+                Arrival::Alive => "alive".to_owned(),
+                Arrival::StreamEnded => "end".to_owned(),
+                Arrival::Ssh(text) => format!("ssh {text}"),
+                Arrival::SshFellSilent => "silent".to_owned(),
+                Arrival::Sent(_) => "sent".to_owned(),
             });
         }
         let expected = [
@@ -189,12 +189,12 @@ mod tests {
         thread::spawn(move || hear_script(near, &post));
         let mut output = Vec::new();
         let hear = |output: &mut Vec<u8>| match inbox.next(Duration::from_secs(10)).unwrap() {
-            News::Output(bytes) => {
+            Arrival::Output(bytes) => {
                 assert!(bytes.len() <= 64 << 10);
                 output.extend(bytes);
                 true
             }
-            News::Event(line) => {
+            Arrival::Event(line) => {
                 assert_eq!(line.bytes, b"@rebuild finished");
                 false
             }
@@ -216,7 +216,7 @@ mod tests {
         }
         assert_eq!(output, b"broken");
         rest.join().unwrap();
-        assert!(matches!(inbox.next(Duration::from_secs(10)), Ok(News::StreamEnded)));
+        assert!(matches!(inbox.next(Duration::from_secs(10)), Ok(Arrival::StreamEnded)));
     }
 
     /// Who shares the connection of a script that is over must not hang on its words.

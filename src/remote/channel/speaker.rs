@@ -45,7 +45,7 @@ impl Speaker {
     pub(super) fn start(stdin: ChildStdin, report: impl Fn(Result<Amount>) + Send + 'static) -> Self {
         let (speeches, incoming) = channel();
         let silenced = Arc::new(AtomicBool::new(false));
-        let output = Output {
+        let output = SpeechPipe {
             stdin,
             silenced: Arc::clone(&silenced),
         };
@@ -77,12 +77,12 @@ impl Speaker {
     }
 }
 
-struct Output {
+struct SpeechPipe {
     stdin: ChildStdin,
     silenced: Arc<AtomicBool>,
 }
 
-impl Write for Output {
+impl Write for SpeechPipe {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         if self.silenced.load(Ordering::Relaxed) {
             return Err(io::Error::other("cancelled"));
@@ -96,7 +96,7 @@ impl Write for Output {
 }
 
 fn speak(
-    mut output: BufWriter<Output>,
+    mut output: BufWriter<SpeechPipe>,
     incoming: &Receiver<Speech>,
     counter: &Counter,
     report: impl Fn(Result<Amount>),

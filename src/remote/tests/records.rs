@@ -59,12 +59,12 @@ fn applets() -> BTreeSet<String> {
 }
 
 /// A directory of records, and programs.
-struct Place {
+struct RecordsPlace {
     place: TempDir,
     shell: &'static [&'static str],
 }
 
-impl Place {
+impl RecordsPlace {
     fn new(shell: &'static [&'static str], is_busybox: bool) -> Self {
         let place = tempfile::tempdir().unwrap();
         if nix::unistd::geteuid().is_root() {
@@ -141,10 +141,10 @@ impl Place {
 }
 
 /// With each shell of this machine.
-fn everywhere(test: impl Fn(&Place)) {
+fn everywhere(test: impl Fn(&RecordsPlace)) {
     for (shell, is_busybox) in SHELLS {
         if found(shell[0]).is_some() {
-            test(&Place::new(shell, is_busybox));
+            test(&RecordsPlace::new(shell, is_busybox));
         } else {
             skipped(&format!("there is no {} on this machine", shell[0]));
         }
@@ -388,7 +388,7 @@ fn what_is_forgotten_is_old_and_does_not_run() {
 }
 
 /// With a small disk of its own for the records, by whoever runs the tests.
-fn on_a_small_disk(place: &Place, options: &str, text: &str) -> Option<String> {
+fn on_a_small_disk(place: &RecordsPlace, options: &str, text: &str) -> Option<String> {
     let records = place.path("records");
     fs::create_dir_all(&records).unwrap();
     fs::write(place.path("script"), place.script(text)).unwrap();
