@@ -1,5 +1,5 @@
-//! The change itself. It is a job of the target's own; what is done here is to start it, to show what it says, and to come
-//! back to it when the connection breaks.
+//! The change itself. It is a job that the target runs by itself. The client starts it, shows what it says, and comes back
+//! to it when the connection breaks.
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -16,24 +16,24 @@ use crate::process::signals::Signals;
 use crate::progress::{Event, Phase};
 use crate::ssh;
 
-/// For so long a machine may be away while it activates: its network starts anew.
+/// How long a machine may be away while it activates: its network may start anew.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Between two attempts to connect again.
+/// The time between two attempts to connect again.
 const PAUSE: Duration = Duration::from_secs(2);
 
-/// As many bytes of a line are shown.
+/// How many bytes of a line are shown.
 const LONGEST: usize = 1 << 20;
 
 /// The output of a change, as lines.
 #[derive(Default)]
 pub(super) struct ChangeOutput {
-    /// As many bytes have come.
+    /// How many bytes have come.
     length: u64,
     line: Vec<u8>,
-    /// As many more bytes there were of the line.
+    /// How many bytes of the line are not shown.
     left_out: u64,
-    /// Whether another run made the change, which may want to hear of its end as well.
+    /// Whether another run made the change. That run may want to hear of the end as well.
     is_anothers: bool,
     /// Whether root's script has been sent: from then on an interrupt may come too late.
     may_have_begun: bool,
@@ -47,7 +47,7 @@ impl ChangeOutput {
         }
     }
 
-    /// What root's script is told when the end has come.
+    /// Returns what root's script is told when the end has come.
     pub(super) fn last_word(&self) -> &'static [u8] {
         if self.is_anothers { b"seen\n" } else { b"heard\n" }
     }
@@ -65,7 +65,7 @@ impl ChangeOutput {
         }
     }
 
-    /// What there is of the last line.
+    /// Shows what there is of the last line.
     pub(super) fn end(&mut self, context: &Context) {
         if !self.line.is_empty() {
             let line = std::mem::take(&mut self.line);
@@ -81,12 +81,12 @@ impl ChangeOutput {
 /// How far the script is, on one connection.
 #[derive(Default)]
 struct Far {
-    /// What is shown from when root has the word.
+    /// The phase that is shown as soon as root's script runs.
     phase: Option<Phase>,
     greeted: bool,
     is_root: bool,
     has_begun: bool,
-    /// Modules of PAM that may ask for something else than the password.
+    /// Modules of PAM that may ask for something other than the password.
     asks: Option<String>,
 }
 
@@ -98,7 +98,7 @@ impl Far {
             TargetEvent::Asks(modules) => self.asks = Some(modules),
             TargetEvent::Root => {
                 self.is_root = true;
-                // Not before: a prompt for a password may have been on this terminal.
+                // It is not shown before, because a prompt for a password may have been on this terminal.
                 if let Some(phase) = &self.phase {
                     context.tell(Event::Phase(phase.clone()));
                 }
@@ -107,7 +107,7 @@ impl Far {
         }
     }
 
-    /// A change ends after root has begun it.
+    /// Checks that the change may end now: root must have begun it before.
     fn may_end(&self, session: &Session) -> Result<(), Failure> {
         if !self.is_root {
             return Err(session.out_of_turn("speaks of the change before root does"));
@@ -119,7 +119,7 @@ impl Far {
     }
 }
 
-/// What listening came to.
+/// How the listening on one connection ended.
 enum ChangeOutcome {
     Ended(Ending),
     Busy(String),
@@ -130,12 +130,12 @@ enum ChangeOutcome {
 }
 
 impl Target {
-    /// Changes the profile, and activates. From here on an interrupt or a broken link stops nothing but our listening. What
-    /// `switch-to-configuration` failed at is given back, for the change has come to its end all the same; its exit
-    /// status is ours.
+    /// Changes the profile, and activates. From here on an interrupt or a broken link stops only our listening. Returns
+    /// the failure of `switch-to-configuration`, if it failed, and not an error, because the change has come to its end
+    /// all the same. Its exit status becomes the run's.
     ///
     /// # Errors
-    /// There was no change, or it is not known what it came to.
+    /// Nothing was changed, or it is not known how the change ended.
     pub fn change(&self, change: &Change, context: &Context) -> Result<Option<Incomplete>> {
         let action = change.activation.as_ref().map_or("change", |it| it.action);
         loop {
@@ -187,7 +187,7 @@ impl Target {
         context: &Context,
     ) -> Result<ChangeOutcome> {
         let mut heard = self.hear(task, output, context);
-        // Until when it may stay away, and how much it had said when it went.
+        // Until when the machine may stay away, and how much it had said when it went away.
         let mut away: Option<(Instant, u64)> = None;
         loop {
             match heard {
@@ -220,7 +220,7 @@ impl Target {
         }
     }
 
-    /// One connection.
+    /// Runs a task over one connection.
     fn hear(&self, task: &RootTask, output: &mut ChangeOutput, context: &Context) -> Result<ChangeOutcome> {
         let text = self.elevating().task(task, self.systemd_run)?;
         let phase = match task {
@@ -233,7 +233,7 @@ impl Target {
         let mut session = Session::start(&self.place, &text, context)?;
         let mut far = Far {
             phase,
-            // What is followed has begun before.
+            // A change that is followed has begun before.
             has_begun: matches!(task, RootTask::Follow(..)),
             ..Far::default()
         };
@@ -266,7 +266,7 @@ impl Target {
         Ok(outcome)
     }
 
-    /// What a reply comes to, if that is the end.
+    /// Takes one event. Returns how the listening ended, if this event ends it.
     fn reply(
         &self,
         reply: TargetEvent,
@@ -316,7 +316,8 @@ impl Target {
         Failure::new(message).with_remedy(remedy).with_code(255)
     }
 
-    /// Whether the new system is the profile's, and only a boot makes it run, which is said then: another init.
+    /// Whether the profile has the new system but only a boot makes it run, because its init is another one. If so, the
+    /// user is told.
     fn waits_for_a_boot(&self, change: &Change, ending: Ending, context: &Context) -> bool {
         let waits = matches!(ending, Ending::Activation { code: 100, .. }) && change.profile != ProfileChange::Keep;
         if waits {
@@ -358,18 +359,18 @@ impl Target {
     }
 }
 
-/// What an activation came to that failed.
+/// An activation that failed.
 #[derive(Debug)]
 pub struct Incomplete {
-    /// What is said of it.
+    /// What the user is told of it.
     pub failure: Failure,
     /// Whether the system is changed all the same.
     pub has_changed: bool,
 }
 
-/// What an exit status of NixOS's `switch-to-configuration` says of the system (nixpkgs,
-/// `pkgs/by-name/sw/switch-to-configuration-ng`, and its former in Perl); `back` is what is to be said of the profile where
-/// nothing was activated.
+/// Returns what an exit status of NixOS's `switch-to-configuration` says of the system (nixpkgs,
+/// `pkgs/by-name/sw/switch-to-configuration-ng`, and its predecessor in Perl). `back` is what the user is told of the
+/// profile if nothing was activated.
 pub(super) fn meaning(code: u8, back: &str) -> Option<String> {
     Some(match code {
         1 => format!("if a check before the switch refused it, as it says above, nothing was activated{back}"),
@@ -382,8 +383,8 @@ pub(super) fn meaning(code: u8, back: &str) -> Option<String> {
     })
 }
 
-/// nixos-rebuild leaves the profile as the change has made it, and so it is here. A change back may have been it: what brings
-/// the former generation again is its number.
+/// Returns what became of the profile, and how the user puts it back. Like nixos-rebuild, we leave the profile as the
+/// change has made it. The command has the former generation's number, because the change may itself have been a rollback.
 fn way_back(profile: &ProfileChange, generations: Option<[u64; 2]>) -> String {
     let (ProfileChange::Set(path) | ProfileChange::Rollback(path)) = profile else {
         return String::new();

@@ -1,4 +1,4 @@
-//! Finding a system on the target, and seeing that it is one, before anything is changed.
+//! Finds a system on the target, and checks that it is one, before anything is changed.
 
 use std::path::Path;
 
@@ -14,7 +14,7 @@ use crate::failure::Failure;
 use crate::progress::Event;
 use crate::store_path::StorePath;
 
-/// As many specialisations are named.
+/// How many specialisations an error names at most.
 const MOST_NAMED: usize = 100;
 
 /// What is asked of the target before a change.
@@ -30,7 +30,7 @@ pub struct Inquiry<'a> {
     pub next_boot: bool,
 }
 
-/// What it answers.
+/// What the target answers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Inspection {
     /// The system.
@@ -42,11 +42,11 @@ pub struct Inspection {
 }
 
 impl Target {
-    /// Finds the system and sees that it is one, and has the specialisation, and compares it. Changes nothing and needs no
+    /// Finds the system, checks that it is one and has the specialisation, and compares it. Changes nothing and needs no
     /// rights.
     ///
     /// # Errors
-    /// When it is not what it should be. That it cannot be compared is no error, but a warning.
+    /// The system is not there, or is not what it should be. If it cannot be compared, that is a warning and no error.
     pub fn inspect(&self, inquiry: &Inquiry, context: &Context) -> Result<Inspection> {
         let (system, profile) = match &inquiry.subject {
             Subject::System(system) => (system.as_str(), Path::new("")),
@@ -109,14 +109,14 @@ impl Target {
 #[derive(Default)]
 struct Answers {
     found: Option<StorePath>,
-    /// Specialisations that it has.
+    /// The specialisations that the system has.
     others: Vec<String>,
     difference: Option<Difference>,
     next_boot: Option<NextBoot>,
 }
 
 impl Answers {
-    /// One thing more. Gives back what is its last word.
+    /// Takes one event. Returns it if it is the script's last word.
     fn hear(&mut self, reply: TargetEvent, on: &str, context: &Context) -> Result<Option<TargetEvent>> {
         match reply {
             TargetEvent::Found(system) => self.found = Some(StorePath::parse(&system)?),
@@ -151,7 +151,7 @@ impl Answers {
     }
 }
 
-/// A generation's link may outlive its system: somebody has deleted it by force, or restored a profile alone.
+/// A generation's link may outlive its system: somebody may have deleted the system by force, or restored only the profile.
 fn gone(system: &str, profile: &Path, on: &str) -> Failure {
     Failure::new(format!(
         "the system of the generation before the current one of {} is not on {on} any more: {system}",
@@ -162,7 +162,7 @@ fn gone(system: &str, profile: &Path, on: &str) -> Failure {
     )
 }
 
-/// A store path that is no NixOS must not become one's profile (nixpkgs#144811).
+/// A store path that is no NixOS system must not become a generation of the profile (nixpkgs#144811).
 fn no_system(system: &str, profile: &Path, file: &str, on: &str) -> Failure {
     let what = if system.is_empty() {
         format!("the generation before the current one of {}", profile.display())
@@ -179,7 +179,7 @@ fn no_system(system: &str, profile: &Path, file: &str, on: &str) -> Failure {
         .with_remedy("nothing was changed; does the configuration set system.build.toplevel itself?")
 }
 
-/// nixpkgs#412749
+/// The failure names the specialisations that there are (nixpkgs#412749).
 fn no_specialisation(name: &str, others: &[String]) -> Failure {
     let remedy = if others.is_empty() {
         "nothing was changed; it has none".to_owned()

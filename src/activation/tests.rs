@@ -1,5 +1,5 @@
-//! Root's script and its job, run for real with records in a directory of their own: what becomes of two runs at once, of
-//! clocks that jump, and of connections that break at bad moments.
+//! Runs root's script and its job for real, with records in a directory of their own: two runs at once, clocks that jump,
+//! and connections that break at bad moments.
 
 use std::fs;
 use std::io::Write;
@@ -45,7 +45,7 @@ impl Machine {
         text.replace(SYSTEM, &self.path("system").to_string_lossy())
     }
 
-    /// What the script says.
+    /// Runs root's script, which reads `words`. Returns what it says.
     fn runs(&self, task: &RootTask, words: &str) -> String {
         let path = format!("{}:{}", self.path("bin").display(), std::env::var("PATH").unwrap());
         let mut child = Command::new("sh")
@@ -59,7 +59,7 @@ impl Machine {
         String::from_utf8(child.wait_with_output().unwrap().stdout).unwrap()
     }
 
-    /// Its system: activation is this text.
+    /// Gives the machine a system whose activation is this shell text.
     fn activates(&self, text: &str) {
         let place = self.path("system/bin");
         fs::create_dir_all(&place).unwrap();
