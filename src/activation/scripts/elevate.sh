@@ -43,16 +43,16 @@ may_elevate() {
 	fi
 }
 
-# polkit asks an agent for the password, and without a desktop there is no agent: polkit-stdin-agent answers with what it
-# is given. It reads the password from a descriptor of its own, so that it takes nothing of what follows on stdin.
+# polkit asks an agent for the password, and without a desktop there is no agent: polkit-stdin-agent answers with what
+# it is given. It reads the password from a descriptor of its own, so that it takes nothing of what follows on stdin.
 elevate_by_run0() {
 	if [ "$rb_password" = yes ]; then
 		agent=$rb_system/sw/bin/polkit-stdin-agent
 		[ -x "$agent" ] || agent=polkit-stdin-agent
 		printf '%s\n' "$password" | "$agent" --password-fd=3 -- run0 -- "$@" 3<&0 <&4
 	elif [ "$rb_terminal" = yes ] && command -v pkttyagent >/dev/null; then
-		# run0 starts such an agent itself, but only if its stdin is a terminal. The agent serves one process, here the shell
-		# that then becomes run0, and closes its stdout when it is ready.
+		# run0 starts such an agent itself, but only if its stdin is a terminal. The agent serves one process, here the
+		# shell that then becomes run0, and closes its stdout when it is ready.
 		# shellcheck disable=SC2016
 		/bin/sh -c ': "$(pkttyagent --process "$$" --notify-fd 1 </dev/tty 2>/dev/tty &)"; exec run0 -- "$@"' rebuild "$@"
 	else

@@ -2,8 +2,8 @@
 # Finds the system that the client means and checks that it is a NixOS system. It changes nothing and needs no rights.
 exec 2>&1 </dev/null
 
-# compare SYSTEM: compares it with the system that runs. Nix's lines are passed on unchanged, because each version of Nix
-# writes them a little differently.
+# compare SYSTEM: compares it with the system that runs. Nix's lines are passed on unchanged, because each version of
+# Nix writes them a little differently.
 compare() {
 	if [ ! -e /run/current-system ]; then
 		event no-current
@@ -24,8 +24,8 @@ compare_by_nix() {
 	"$nix_bin/nix" --extra-experimental-features 'nix-command flakes' "$@"
 }
 
-# tell_next_boot SYSTEM: tells which parts of SYSTEM are not in use before a boot, and the versions of both kernels (- for
-# one without a kernel).
+# tell_next_boot SYSTEM: tells which parts of SYSTEM are not in use before a boot, and the versions of both kernels (-
+# for one without a kernel).
 tell_next_boot() {
 	booted=$(readlink -f /run/booted-system) && [ -d "$booted" ] || return 0
 	changed=''

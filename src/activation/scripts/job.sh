@@ -13,8 +13,8 @@ fail() {
 	exit "$2"
 }
 
-# ended PART CODE [GENERATION GENERATION]: ends the job. The generations are the profile's, before the change and now; - if
-# there is none, or if the profile stays.
+# ended PART CODE [GENERATION GENERATION]: ends the job. The generations are the profile's, before the change and now; -
+# if there is none, or if the profile stays.
 ended() {
 	end_record "$@"
 	exit "$2"

@@ -1,9 +1,9 @@
 # shellcheck shell=sh
-# What root does. A change of the machine is a job with a record (records.sh): if the connection breaks, or the terminal is
-# closed, only the following ends, and the job goes on.
+# What root does. A change of the machine is a job with a record (records.sh): if the connection breaks, or the terminal
+# is closed, only the following ends, and the job goes on.
 #
-# There is one change at a time. $records/last names the latest one, until the run that made it has heard how it ended. In
-# its record, "about" has the action and the system; "status" has the part at which it ended (profile, activation,
+# There is one change at a time. $records/last names the latest one, until the run that made it has heard how it ended.
+# In its record, "about" has the action and the system; "status" has the part at which it ended (profile, activation,
 # finished), the exit status, and the generations of the profile before and after it.
 set -u
 umask 077
@@ -71,8 +71,8 @@ follow_again() {
 	forget_when_heard "$1"
 }
 
-# find_foreign: whether an activation runs that this program did not begin: by hand, or by nixos-rebuild. Our change would
-# not wait for the end of the first kind, and would change the profile before it. Sets $by_systemd.
+# find_foreign: whether an activation runs that this program did not begin: by hand, or by nixos-rebuild. Our change
+# would not wait for the end of the first kind, and would change the profile before it. Sets $by_systemd.
 find_foreign() {
 	by_systemd=no
 	[ -z "$rb_action" ] || ! is_held /run/nixos/switch-to-configuration.lock || return 0
