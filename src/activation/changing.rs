@@ -1,5 +1,5 @@
-//! The change itself. It is a job that the target runs by itself. The client starts it, shows what it says, and comes back
-//! to it when the connection breaks.
+//! The change itself. It is a job that the target runs by itself. The client starts it, shows what it says, and comes
+//! back to it when the connection breaks.
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -384,7 +384,8 @@ pub(super) fn meaning(code: u8, back: &str) -> Option<String> {
 }
 
 /// Returns what became of the profile, and how the user puts it back. Like nixos-rebuild, we leave the profile as the
-/// change has made it. The command has the former generation's number, because the change may itself have been a rollback.
+/// change has made it. The command has the former generation's number, because the change may itself have been a
+/// rollback.
 fn way_back(profile: &ProfileChange, generations: Option<[u64; 2]>) -> String {
     let (ProfileChange::Set(path) | ProfileChange::Rollback(path)) = profile else {
         return String::new();

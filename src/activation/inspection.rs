@@ -42,8 +42,8 @@ pub struct Inspection {
 }
 
 impl Target {
-    /// Finds the system, checks that it is one and has the specialisation, and compares it. Changes nothing and needs no
-    /// rights.
+    /// Finds the system, checks that it is one and has the specialisation, and compares it. Changes nothing and needs
+    /// no rights.
     ///
     /// # Errors
     /// The system is not there, or is not what it should be. If it cannot be compared, that is a warning and no error.
@@ -151,7 +151,8 @@ impl Answers {
     }
 }
 
-/// A generation's link may outlive its system: somebody may have deleted the system by force, or restored only the profile.
+/// A generation's link may outlive its system: somebody may have deleted the system by force, or restored only the
+/// profile.
 fn gone(system: &str, profile: &Path, on: &str) -> Failure {
     Failure::new(format!(
         "the system of the generation before the current one of {} is not on {on} any more: {system}",

@@ -13,8 +13,8 @@ use crate::harmless;
 
 /// A password. It has no `Debug`, so that it comes into no message.
 ///
-/// Only this copy is overwritten in the end. The copies that were made for a session's input stay in freed memory, and so
-/// may the prompt's buffer.
+/// Only this copy is overwritten in the end. The copies that were made for a session's input stay in freed memory, and
+/// so may the prompt's buffer.
 pub(super) struct Password(Vec<u8>);
 
 impl Password {

@@ -10,8 +10,8 @@ const VARIABLE: &str = "NIX_SUDOOPTS";
 /// Letters after which a value comes, in the same word or the next (sudo 1.9, sudo-rs).
 const WITH_VALUE: &str = "CDghpRrTtUu";
 
-/// Options with which sudo does not run the command that follows, or runs it in another form, or runs it without waiting
-/// for it.
+/// Options with which sudo does not run the command that follows, or runs it in another form, or runs it without
+/// waiting for it.
 const IN_THE_WAY: [(char, &str); 8] = [
     ('i', "login"),
     ('s', "shell"),

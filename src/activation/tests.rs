@@ -1,5 +1,5 @@
-//! Runs root's script and its job for real, with records in a directory of their own: two runs at once, clocks that jump,
-//! and connections that break at bad moments.
+//! Runs root's script and its job for real, with records in a directory of their own: two runs at once, clocks that
+//! jump, and connections that break at bad moments.
 
 use std::fs;
 use std::io::Write;
@@ -95,7 +95,7 @@ fn a_change_comes_to_its_end_and_is_remembered_until_that_is_heard() {
     assert!(machine.runs(&RootTask::Tell, "").contains("@rebuild nothing\n"));
 }
 
-/// The number that a profile is at, whatever its name; none where it leads to a store path directly.
+/// Generations are read of a profile with any name; there is none if the profile links directly to a store path.
 #[test]
 fn the_generations_of_a_change_are_remembered() {
     for (link, expected) in [
@@ -159,7 +159,7 @@ fn a_record_of_what_runs_is_never_too_old() {
     });
     let told = fs::read_to_string(told).unwrap();
     assert!(told.contains("@rebuild running\n"), "{told}");
-    // And what does not run is.
+    // What does not run is forgotten.
     fs::create_dir(machine.path("records/left")).unwrap();
     let mut touch = Command::new("touch");
     touch.args(["-d", "9 days ago"]).arg(machine.path("records/left"));
@@ -185,7 +185,7 @@ fn a_change_that_comes_after_its_run_was_given_up_does_not_begin() {
     assert!(!machine.path("activated").exists());
 }
 
-/// Whoever hears of one change does not take the next one's name away.
+/// A client that hears of one change does not take the next one's name away.
 #[test]
 fn what_is_heard_is_one_change_and_no_other() {
     let machine = Machine::new();
@@ -237,7 +237,7 @@ fn a_record_of_a_clock_that_was_not_set_is_not_too_old() {
     assert!(said.contains("@rebuild ended activation 4 - -\n"), "{said}");
 }
 
-/// The disk had the names of the files, and not yet what is in them.
+/// The disk had the names of the files, but not yet their content.
 #[test]
 fn a_change_that_a_power_cut_kept_from_being_noted_is_none() {
     let machine = Machine::new();
@@ -250,7 +250,8 @@ fn a_change_that_a_power_cut_kept_from_being_noted_is_none() {
     }
 }
 
-/// What a rebuild of before the shared records has left: all files were made at the beginning, and the status in place.
+/// A record of a rebuild from before the shared records: all files were made at the beginning, and the status was
+/// written in place.
 #[test]
 fn a_record_of_an_older_rebuild_is_understood() {
     let machine = Machine::new();

@@ -151,8 +151,8 @@ impl Elevating<'_> {
         Ok(script)
     }
 
-    /// Returns what is read before the user is root: the password, once for our own script and once for sudo, if sudo is
-    /// used.
+    /// Returns what is read before the user is root: the password, once for our own script and once for sudo, if sudo
+    /// is used.
     fn input(&self) -> Vec<u8> {
         let mut input = Vec::new();
         if let Some(password) = self.password {

@@ -1,4 +1,4 @@
-//! What is said after an evaluation that does not count yet: what it lacked is sent, and it is evaluated once more.
+//! What follows an evaluation that does not count yet: what it lacked is sent, and the evaluation is repeated.
 
 use std::ffi::OsString;
 
@@ -15,11 +15,11 @@ use crate::remote::channel::Speech;
 use crate::store_path::StorePath;
 
 impl Conversation<'_> {
-    /// The evaluation has come to its end, but with less of the environment than it asked for, perhaps.
+    /// Answers an evaluation that has come to its end, but perhaps with fewer variables than it asked for.
     pub(super) fn after_variables(&mut self) -> Result<()> {
         self.errors = Held::default();
         let new = self.sources.want_missed()?;
-        // The other machine's word is what they are sent for: that is to be seen.
+        // They are sent because the other machine asks for them. The user has to see that.
         for name in &new {
             let text = format!("sending the environment variable {name}, which the evaluation asks for");
             self.context.tell(Event::Text(text));
@@ -33,7 +33,7 @@ impl Conversation<'_> {
         self.say_again(NextRound::Evaluate)
     }
 
-    /// What is to be done now, with what it needs.
+    /// Says what has to be done now, and sends what that needs.
     fn say_again(&mut self, next: NextRound) -> Result<()> {
         let mut line = OsString::from(next.word());
         line.push(" ");
@@ -50,7 +50,7 @@ impl Conversation<'_> {
         let (peer, context) = (self.peer, self.context);
         let mut import = |path: &StorePath| {
             context.tell(Event::Text(format!("sending {path} with all that it depends on")));
-            // Its connection may ask something on the terminal.
+            // The import's own connection may ask something on the terminal.
             context.tell(Event::Phase(Phase::Done));
             (peer.importer)(path).with_context(|| format!("this machine → {}", peer.host))
         };

@@ -1,4 +1,4 @@
-//! What a talk came to that has ended.
+//! What a talk that has ended came to.
 
 use anyhow::Result;
 
@@ -9,11 +9,11 @@ use crate::builder::stage::Stage;
 use crate::failure::Failure;
 use crate::remote::relay::Relay;
 
-/// What helps where the link broke.
+/// The remedy if the link broke.
 const AGAIN: &str = "run the same command again: what was built there is kept";
 
 impl Conversation<'_> {
-    /// The connection has ended with ssh's exit status `code`, if ssh has.
+    /// Returns how the run ended, after the connection has ended. `code` is ssh's exit status, if ssh has ended.
     pub(super) fn conclude(&mut self, code: Option<u8>) -> Result<()> {
         for event in std::mem::take(&mut self.errors).into_events() {
             self.context.tell(event);

@@ -1,4 +1,4 @@
-//! What each thing comes to that the other machine says, if it may say it.
+//! What follows from each event of the other machine, after it was found to be in turn.
 
 use std::path::Path;
 
@@ -12,10 +12,10 @@ use crate::builder::{diagnosis, promise};
 use crate::progress::{Builder, Event, Phase};
 
 impl Conversation<'_> {
-    /// Does what follows from it.
+    /// Does what follows from an event.
     ///
     /// # Errors
-    /// With it the run has failed.
+    /// The run has failed with this event.
     pub(super) fn reply(&mut self, reply: BuilderEvent) -> Result<()> {
         match reply {
             BuilderEvent::Hello { nix, system } => self.is_greeted(&nix, &system),
@@ -32,7 +32,7 @@ impl Conversation<'_> {
             }
             BuilderEvent::Untraced(version) => self.tell(&diagnosis::untraced(self.peer.host, &version)),
             BuilderEvent::Evaluating => {
-                // Each is one of those that it has by name, or a mount of the view.
+                // Every path is one that the machine has by name, or a mount of the view.
                 self.may_have_looked = self.sources.collection.mirror().entries.len() + BESIDE;
                 self.sources.keep_base();
                 self.context.tell(Event::Phase(Phase::Evaluating));
@@ -47,7 +47,7 @@ impl Conversation<'_> {
                 return Err(diagnosis::another_home(&path, self.sources.collection.home()).into());
             }
             BuilderEvent::Collected => {
-                // What it said was about what was taken from it.
+                // Its errors were about paths that the collection had taken.
                 self.errors = Held::default();
                 self.tell(&diagnosis::collected(self.peer.host));
             }
@@ -94,7 +94,7 @@ impl Conversation<'_> {
         self.context.tell(Event::Detail(text));
     }
 
-    /// What takes long from now on is seen.
+    /// Shows a phase. From now on the user sees what takes long.
     fn goes_to(&mut self, phase: Phase) {
         self.channel.is_at_work();
         self.context.tell(Event::Phase(phase));
@@ -115,7 +115,8 @@ impl Conversation<'_> {
         self.context.tell(Event::Builder(builder));
     }
 
-    /// It has come to its end with all that it asked for: what it read is kept, and what it locked.
+    /// Takes an evaluation that has come to its end with everything that it asked for: keeps what it read, and its lock
+    /// file.
     fn evaluation_counts(&mut self) -> Result<()> {
         self.errors = Held::default();
         self.sources.keep();
@@ -140,7 +141,8 @@ impl Conversation<'_> {
         Ok(())
     }
 
-    /// What nobody has sent by name, nobody has looked at: whoever tells of more is not listened to.
+    /// Takes a path at which a look has looked. Only what was sent by name can be looked at, so paths beyond that
+    /// number are ignored.
     fn looked(&mut self, path: &Path) {
         if let Some(left) = self.may_have_looked.checked_sub(1) {
             self.may_have_looked = left;
@@ -148,7 +150,8 @@ impl Conversation<'_> {
         }
     }
 
-    /// A lock file that has come is written, which is said: of all that a run without a switch does, it alone stays.
+    /// Writes a lock file that has come, and says so: it is the only thing that stays on this machine after a run that
+    /// changes no system.
     pub(super) fn keep_lock(&mut self) -> Result<()> {
         if let Some(path) = self.sources.keep_lock()? {
             let text = format!("wrote {}: the inputs as {} locks them", shown(&path), self.peer.host);

@@ -179,9 +179,9 @@ tell_lock() {
 	fi
 }
 
-# adopt [fixed:]STORE-PATH-NAME...: adds to this store what the client has sent of a flake's input, or of a pinned
-# download ("fixed:") that may not be found elsewhere. Nix uses such a path only if its own store has it. Every user can
-# add it, because its name is made of its content.
+# adopt [fixed:]STORE-PATH-NAME...: adds these paths to this store. A flake's input is locked to the path that the
+# client's store has of it, or is such a path itself; a pinned download ("fixed:") may not be found elsewhere. Nix uses
+# such a path only if this store has it as well. Every user can add it, because its name is made of its content.
 adopt() {
 	for name; do
 		case $name in

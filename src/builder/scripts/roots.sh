@@ -41,7 +41,7 @@ hold_derivation() {
 
 store_paths() { grep -oE '/nix/store/[0-9a-z]{32}-[0-9A-Za-z+._?=-]+' | LC_ALL=C sort -u; }
 
-# connect_holder: starts $holder, which protects the paths in $work/held. A holder of before ends, which is safe because
+# connect_holder: starts $holder, which protects the paths in $work/held. An earlier holder ends, which is safe because
 # nothing is evaluated now. The holder hears of more paths on file descriptor 6, and ends when it is closed.
 connect_holder() {
 	exec 6<&-

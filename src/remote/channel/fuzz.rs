@@ -1,4 +1,4 @@
-//! What comes from the other end of a talk, for `crate::fuzz`.
+//! What the other end of a talk says, for `crate::fuzz`.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use super::inbox::{Arrival, hear_script, post};
 use super::said::Said;
 use crate::fuzz::{FuzzTarget, text};
 
-/// What one thread may say while nobody listens: more lines than that would wait for ever.
+/// How many lines one thread may say while nobody listens. With more it would wait for ever.
 const LINES: usize = 200;
 
 pub const TARGETS: &[FuzzTarget] = &[
