@@ -216,7 +216,7 @@ fn job(change: &Change) -> Result<Vec<u8>, Failure> {
     Ok(script.into_bytes())
 }
 
-/// The program that gives root's rights.
+/// Returns the program by which the user becomes root.
 pub(super) fn program(elevation: Elevation) -> &'static str {
     match elevation {
         Elevation::None => "none",

@@ -21,13 +21,13 @@ struct Demand {
     handover: Handover,
 }
 
-/// What becomes of what is made.
+/// Where the result goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Handover {
     Stays,
-    /// It is fetched afterwards.
+    /// The client fetches it afterwards.
     Fetched,
-    /// It may go to a daemon that was lent for it.
+    /// It goes to a daemon that was lent for it, if that can be reached.
     Sent,
 }
 

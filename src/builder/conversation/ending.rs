@@ -1,4 +1,4 @@
-//! What a talk that has ended came to.
+//! How a run ends, after its talk has ended.
 
 use anyhow::Result;
 

@@ -183,8 +183,8 @@ tell_what_was_read() {
 	tell looked \( -type f -o -type d \) -perm 0 -anewer "$work/began"
 }
 
-# tell_what_was_not_read: tells which files were sent and not read. Not asked of a whole package collection, nor of
-# empty files, whose access times tell nothing.
+# tell_what_was_not_read: tells which files were sent and not read. It leaves out whole package collections, and empty
+# files, whose access times tell nothing.
 tell_what_was_not_read() {
 	[ "$rb_tell_unread" = no ] || tell unread -type f ! -perm 0 -size +0 ! -anewer "$work/began"
 }

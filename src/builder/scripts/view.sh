@@ -10,9 +10,8 @@
 # WAY     as whom this runs (way.sh): "user", who is mapped to root; "root"; "sudo", which is root on behalf of UID
 # GROUPS  those of UID, with commas
 # KEPT    the client's files
-# MIRROR  where these files are copied to, by links; it becomes the root. Beside it are tmp and trace, and large, a list
-# of
-#         the directories that are not copied
+# MIRROR  where these files are copied to, by links; it becomes the root. Beside it are tmp and trace, and large, a
+#         list of the directories that are not copied
 # WRITTEN a file that COMMAND may write; nothing if there is none
 # SHARE   the one directory of this run that is the same inside and outside: the daemon follows a GC root in it,
 #         and SHARE/environment is read before COMMAND is run
@@ -94,8 +93,8 @@ fill() {
 }
 
 # This machine's own directories, at the same places in the view; but files that the client has sent stay the client's.
-# A few programs do all of it at once, because every run waits for this. The paths are relative and have no blanks; the
-# path of the home may have one.
+# A few programs do all of it at once, because every run waits for this. None of the paths has a blank in it, because
+# they are relative: the path of the home may have one.
 parents='' links='' files='' table='' shared=''
 for directory in $large; do
 	table="$table$(in_table "$fixed")$directory .$directory none bind 0 0

@@ -27,9 +27,9 @@ pub struct Patience {
 /// What is waited for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Awaited {
-    /// That our script runs.
+    /// The greeting, which shows that our script runs.
     Greeting,
-    /// What comes after that.
+    /// A word after the greeting.
     More,
 }
 
