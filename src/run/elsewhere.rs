@@ -8,7 +8,7 @@ use anyhow::Result;
 use super::gather::{self, Gathered, gather};
 use super::identity;
 use crate::builder::delivery::Delivery;
-use crate::builder::evaluation::{Evaluation, Watch};
+use crate::builder::evaluation::{Evaluation, VariableWatch};
 use crate::builder::realisation::{Building, Realisation};
 use crate::builder::request::{Beginning, Request};
 use crate::builder::sources::Sources;
@@ -95,7 +95,7 @@ impl<'a> Errand<'a> {
         let lock_path = lock.as_ref().map(|lock| lock.path().to_owned());
         let mut sources = Sources::new(collection, environment, self.record(), lock);
         let home = self.context.around.home_variable();
-        let watch = self.watches().then(|| Watch {
+        let watch = self.watches().then(|| VariableWatch {
             entry,
             verbosity: self.flags.common.verbosity(),
         });
