@@ -1,31 +1,33 @@
 #!/bin/sh
-# A stand-in for Nix whose evaluation really reads: what it gives depends on every file that it has seen, and what it may not
-# see is an error in Nix's own words and form. It is all programs of Nix, by the name that it is called by.
+# A stand-in for Nix whose evaluation really reads files: its result depends on every file that it has seen, and a file
+# that it may not see is an error in Nix's own words and form. It stands for all programs of Nix, by the name that it is
+# called by.
 #
-# It understands lines of Nix, one thing a line, with literal paths and texts of one word that are put together by `+`:
+# It understands lines of Nix, one thing a line, with literal paths, and with texts of one word that `+` joins:
 #
 #   imports = [ ./a.nix ./b.nix ];          x = import ./c.nix;
 #   x = builtins.readFile ./text;           x = builtins.readFile (./no + "tes");
 #   x = builtins.pathExists ./perhaps;      x = builtins.readDir ./directory;
 #   x = builtins.getEnv "NAME";
 #
-# A flake's lock file is written if it is not there. Where there is a pipe "hold" in the store, an evaluation says that it is
-# on ("evaluating.PROCESS" there) and goes on when somebody has opened the pipe and closed it again.
-# Without a daemon's socket, its daemon makes a copy of /nix/socket, and writes into /nix/daemon which process it is and where.
-# Where there is a file "silent" beside its programs' directory, to ask for what is shut is no error, and the answer no.
+# A flake's lock file is written if it does not exist. If there is a pipe "hold" in the store, an evaluation notes that
+# it has begun (file "evaluating.PROCESS" there), and goes on when somebody has opened the pipe and closed it again. If
+# there is no daemon's socket, its daemon makes a copy of /nix/socket, and writes into /nix/daemon which process it is,
+# and where. If there is a file "silent" beside the directory of its programs, asking for a shut path is no error, and
+# the answer is no.
 #
-# What is new is written through a door to the store, as with Nix's daemon the store that an evaluation sees may be another
-# one. IN_STORE is another directory for it: for evaluations on the client.
+# New files are written through a door to the store, because the store that an evaluation sees may be another one, as
+# with Nix's daemon. IN_STORE names another directory for them: this is for evaluations on the client.
 set -u -f
 export LC_ALL=C
 store=${IN_STORE:-/nix/var/nix/daemon-socket/store}
 
-# say LEVEL TEXT: a line of Nix's log.
+# say LEVEL TEXT: writes a line of Nix's log.
 say() {
 	printf '@nix {"action":"msg","level":%s,"msg":"%s"}\n' "$1" "$2" >&2
 }
 
-# refuse REASON PATH WORDS: REASON is what a program of this machine has said of it.
+# refuse REASON PATH WORDS: REASON is what a program of this machine has said about the path.
 refuse() {
 	case $1 in
 	*'Permission denied'*) say 0 "error: $3 '$2': Permission denied" ;;
@@ -60,7 +62,7 @@ evaluate() (
 	done
 )
 
-# path_in EXPRESSION: pieces of one that are put together, from the directory $here on.
+# path_in EXPRESSION: prints the path whose pieces the expression joins, from the directory $here on.
 path_in() {
 	path=$(printf %s "$1" | tr -d '()[]{}";+ ')
 	# shellcheck disable=SC2031 # that of the file that asks
@@ -78,7 +80,7 @@ ask_for() {
 		echo "exists $1: yes"
 	else
 		case $answer in *'Permission denied'*)
-			# As before 2.26 (trace.sh).
+			# This is as before 2.26 (trace.sh).
 			[ -e "${0%/*}/../silent" ] || refuse "$answer" "$1" 'getting status of'
 			;;
 		esac
@@ -91,7 +93,7 @@ read_directory() {
 	printf 'listed %s: %s\n' "$1" "$(printf %s "$names" | tr '\n' ' ')"
 }
 
-# store_name: a store path's name of what is on stdin: a hash in the letters that Nix has.
+# store_name: prints a store path's name for what is on stdin: a hash in the letters that Nix uses.
 store_name() {
 	printf '%s-nixos-system-pi' "$(sha256sum | cut -c 1-32 | tr e z)"
 }
@@ -110,14 +112,15 @@ derive() {
 
 hold() {
 	[ -p "$store/hold" ] || return 0
-	# Open before it is said, so that nobody is let go before they wait; for both ways, so that it does not wait for that.
+	# The pipe is opened before the evaluation is announced, so that it cannot be released before it waits. It is opened
+	# both ways, so that the opening itself does not wait.
 	exec 9<>"$store/hold"
 	: >"$store/evaluating.$$"
 	IFS= read -r _ <&9
 	exec 9<&-
 }
 
-# after WORD ARGUMENT...: the argument after that one.
+# after WORD ARGUMENT...: prints the argument after that word.
 after() {
 	wanted=$1
 	shift
@@ -132,7 +135,7 @@ after() {
 
 nix_instantiate() {
 	case " $* " in *' --expr builtins.pathExists '*)
-		# What of before 2.26 says of a shut directory (trace.sh).
+		# Nix before 2.26 says this about a shut directory (trace.sh).
 		echo false
 		return
 		;;
@@ -170,7 +173,7 @@ nix_store() {
 	*' --print-invalid '*) for path; do case $path in /*) [ -e "$path" ] || echo "$path" ;; esac done ;;
 	*' --check-validity '*) for path; do case $path in /*) [ -e "$path" ] || exit 1 ;; esac done ;;
 	*' --serve '*)
-		# A greeting and the beginning of an answer, as much of it as is waited for.
+		# This is a greeting and the beginning of an answer, as much of it as the other side waits for.
 		printf 'a greeting, and an answer.'
 		cat >/dev/null
 		;;
@@ -195,7 +198,7 @@ nix-build)
 nix) nix_eval "$@" ;;
 nix-store) nix_store "$@" ;;
 nix-daemon)
-	# Only cp makes a socket without a program of its own.
+	# Without a program of its own, only cp makes a socket.
 	cp -a /nix/socket "$NIX_DAEMON_SOCKET_PATH"
 	echo "$$ $NIX_DAEMON_SOCKET_PATH" >/nix/daemon
 	exec sleep 1000
