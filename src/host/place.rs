@@ -20,7 +20,7 @@ impl Place {
     /// it (nixpkgs#211459) and ssh does not lead it elsewhere (nixpkgs#148918): see [`OwnNames`].
     ///
     /// # Errors
-    /// As [`Host::parse`].
+    /// Fails as [`Host::parse`] does.
     pub fn read(text: &str, own: &OwnNames) -> Result<Self, NoHost> {
         if text.is_empty() {
             return Ok(Self::Here);

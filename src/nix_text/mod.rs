@@ -36,7 +36,7 @@ thread_local! {
 
 /// Parses a text and returns what `look` sees in it; None if the text is too much for the parser.
 ///
-/// Of a text with errors, `look` sees as much as the parser made something of.
+/// If the text has errors, `look` sees as much of it as the parser could make sense of.
 pub fn read<T: Send>(text: &str, look: impl FnOnce(&SyntaxNode) -> T + Send) -> Option<T> {
     parsed(text, |parse| look(&parse.syntax()))
 }

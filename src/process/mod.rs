@@ -97,7 +97,7 @@ impl Invocation {
     /// Runs it in the same way, with `input` on its stdin.
     ///
     /// # Errors
-    /// As [`Invocation::run`].
+    /// Fails as [`Invocation::run`] does.
     pub fn run_with(&self, input: &[u8], signals: &Signals) -> Result<()> {
         let mut command = self.command();
         command.stdin(Stdio::piped());
@@ -113,7 +113,7 @@ impl Invocation {
     /// Runs it to its end and hands each line that it writes to its stderr to `each`.
     ///
     /// # Errors
-    /// As [`Invocation::run`].
+    /// Fails as [`Invocation::run`] does.
     pub fn watch(&self, each: &mut dyn FnMut(&str), signals: &Signals) -> Result<()> {
         let mut command = self.command();
         command.stdin(Stdio::null()).stderr(Stdio::piped());
@@ -134,7 +134,7 @@ impl Invocation {
     /// stdout.
     ///
     /// # Errors
-    /// As [`Invocation::run`].
+    /// Fails as [`Invocation::run`] does.
     pub fn capture_and_watch(&self, each: &mut dyn FnMut(&str), signals: &Signals) -> Result<Vec<u8>> {
         let mut command = self.command();
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -161,7 +161,7 @@ impl Invocation {
     /// Runs it to its end and returns what it printed to its stdout.
     ///
     /// # Errors
-    /// As [`Invocation::run`].
+    /// Fails as [`Invocation::run`] does.
     pub fn capture(&self, signals: &Signals) -> Result<Vec<u8>> {
         let mut command = self.command();
         command.stdout(Stdio::piped());
@@ -171,7 +171,7 @@ impl Invocation {
     /// Runs it to its end and returns what it printed to its stdout; what it says on its stderr is dropped.
     ///
     /// # Errors
-    /// As [`Invocation::run`].
+    /// Fails as [`Invocation::run`] does.
     pub fn quietly(&self, signals: &Signals) -> Result<Vec<u8>> {
         let mut command = self.command();
         command

@@ -19,7 +19,7 @@ const LOG_FORMAT: [&str; 2] = ["--log-format", "internal-json"];
 /// with: from the first build on, it builds.
 ///
 /// # Errors
-/// As [`Invocation::run`].
+/// Fails as [`Invocation::run`] does.
 pub(super) fn run(command: Invocation, first: &Phase, context: &Context) -> Result<Vec<u8>> {
     let command = command.own_args(LOG_FORMAT);
     context.tell(Event::Builder(Builder::default()));

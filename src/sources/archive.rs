@@ -40,7 +40,7 @@ pub fn write_entries<'a>(
 /// Writes whole store paths under their names.
 ///
 /// # Errors
-/// As [`write_entries`].
+/// Fails as [`write_entries`] does.
 pub fn write_trees(names: &[impl AsRef<OsStr>], store: &Path, to: impl Write, counter: &Counter) -> Result<Amount> {
     let mut archive = Archive::new(to, counter);
     for name in names {

@@ -95,7 +95,7 @@ mod tests {
                 fs::write(directory.path().join(name), "").unwrap();
             }
             assert_eq!(found.has_all_names_of(directory.path()), expected, "{names:?}");
-            // This does not hold for any directory that happens to have such names.
+            // A directory does not count just because it happens to have such names.
             assert!(!found.may_tell_names(directory.path()));
         }
         assert!(!found.has_all_names_of(&path("none")));
