@@ -56,7 +56,7 @@ impl<'a> Errand<'a> {
     /// that the evaluation must give.
     ///
     /// # Errors
-    /// Fails, among other ways, with [`CannotEvaluate`]; then nothing was done.
+    /// Fails, among other ways, with [`CannotEvaluate`](crate::builder::CannotEvaluate); then nothing was done.
     pub(super) fn evaluate(
         &self,
         building: Option<Building>,
