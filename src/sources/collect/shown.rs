@@ -63,8 +63,8 @@ impl Collection {
         }
     }
 
-    /// Returns what is shown for a path: the directory that it is or that holds it; only the file itself if programs
-    /// look into that directory.
+    /// Returns what is shown for a path: the first link on the way to it, or else the directory that it is or that holds
+    /// it; only the file itself if programs look into that directory.
     fn top_for(&self, path: &Path) -> Option<PathBuf> {
         if !guard::can_be_shown(path) {
             return None;

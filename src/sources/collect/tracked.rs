@@ -104,8 +104,8 @@ impl Collection {
         self.tell_refused(path);
     }
 
-    /// Notes that something tracked is not in what is sent, because its place is the evaluator's or because it exists
-    /// nowhere.
+    /// Takes a tracked file that is not in what is sent. If the file exists, its place is the evaluator's, and this is
+    /// noted; if it exists nowhere, there is nothing to note.
     fn tell_evaluators(&mut self, path: &Path) {
         if guard::is_the_evaluators(path) && fs::symlink_metadata(path).is_ok() {
             self.tell_not_whole(path, false);
