@@ -4,6 +4,7 @@
 //! Expected calls are written in words that [`full`] expands. Calls that were seen are compared without the parts that
 //! differ from run to run ([`Scene::seen`]).
 
+mod elsewhere;
 mod flags;
 mod here;
 mod hosts;
