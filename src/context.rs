@@ -1,4 +1,4 @@
-//! What every step of a run has at hand.
+//! What every step of a run uses.
 
 use crate::failure::Failure;
 use crate::own_nix::OwnNix;
@@ -7,25 +7,25 @@ use crate::progress::{Event, Reporter};
 use crate::ssh::Ssh;
 use crate::surroundings::Surroundings;
 
-/// One for a run, lent to each of its steps; several threads may use it at once.
+/// One value for a run, lent to each of its steps; several threads may use it at once.
 pub struct Context<'a> {
     /// This machine and its user.
     pub around: &'a Surroundings,
-    /// Its Nix.
+    /// This machine's Nix.
     pub nix: &'a OwnNix,
-    /// Whether the user wants it to stop.
+    /// The signals by which the user asks the run to stop.
     pub signals: &'a Signals,
-    /// How it connects.
+    /// The connections to other machines.
     pub ssh: Ssh,
-    /// Who is told what happens.
+    /// Where the events of the run are reported.
     pub reporter: Reporter,
 }
 
 impl<'a> Context<'a> {
-    /// For a run that may connect. No connection is made yet.
+    /// Prepares for a run that may connect. No connection is made yet.
     ///
     /// # Errors
-    /// The user's options for ssh are such as no shell could read.
+    /// Fails if no shell could read the user's options for ssh.
     pub fn new(
         around: &'a Surroundings,
         nix: &'a OwnNix,
@@ -41,7 +41,7 @@ impl<'a> Context<'a> {
         })
     }
 
-    /// Something has happened.
+    /// Reports that something has happened.
     pub fn tell(&self, event: Event) {
         self.reporter.tell(event);
     }

@@ -14,11 +14,11 @@ use crate::failure::Interrupted;
 
 type Listener = Box<dyn Fn(i32) + Send>;
 
-/// Who is to hear of a signal.
+/// The receiver of a signal.
 enum Hearer {
-    /// A command that is waited for.
+    /// A command that this program waits for.
     Child(Pid),
-    /// A session that must say goodbye first.
+    /// A session that has to say goodbye before it ends.
     Listener(Listener),
 }
 
@@ -26,7 +26,7 @@ impl Hearer {
     fn tell(&self, number: i32) {
         match self {
             Self::Listener(listener) => listener(number),
-            // A terminal's Ctrl-C has reached the child already; `kill` on us alone has not.
+            // A Ctrl-C on the terminal has reached the child already; `kill` on this program alone has not.
             Self::Child(child) => {
                 if let Ok(signal) = Signal::try_from(number) {
                     let _ = kill(*child, signal);
@@ -40,23 +40,23 @@ impl Hearer {
 struct State {
     first: Option<i32>,
     has_come_again: bool,
-    /// Of several at once, each by a number of its own.
+    /// All receivers at the moment, each under its own number.
     hearers: BTreeMap<u64, Hearer>,
     next: u64,
 }
 
-/// Hears Ctrl-C, SIGTERM and SIGHUP from its making to the end of the program. It hands them to all commands that are
-/// being waited for, and to all sessions that must say goodbye first, whatever threads those are of.
+/// Receives Ctrl-C, SIGTERM and SIGHUP from when it is made to the end of the program. It passes them on to all
+/// commands that are being waited for, and to all sessions that have to say goodbye first, in whatever thread they are.
 #[derive(Clone)]
 pub struct Signals {
     state: Arc<Mutex<State>>,
 }
 
 impl Signals {
-    /// Starts to listen. Make one only.
+    /// Starts to listen. A program makes only one.
     ///
     /// # Errors
-    /// When the system refuses the handlers.
+    /// Fails if the system refuses the handlers.
     pub fn listen() -> Result<Self> {
         let mut incoming =
             signal_hook::iterator::Signals::new([SIGINT, SIGTERM, SIGHUP]).context("cannot handle signals")?;
@@ -71,10 +71,10 @@ impl Signals {
         Ok(Self { state })
     }
 
-    /// An error if a signal has come since the start.
+    /// Returns an error if a signal has come since the start.
     ///
     /// # Errors
-    /// [`Interrupted`], with the first signal that came.
+    /// Fails with [`Interrupted`], which holds the first signal that came.
     pub fn check(&self) -> Result<(), Interrupted> {
         match self.locked().first {
             Some(signal) => Err(Interrupted { signal }),
@@ -82,14 +82,14 @@ impl Signals {
         }
     }
 
-    /// Whether more than one has come: whoever sends a second one is impatient.
+    /// Returns whether more than one has come: a user who sends a second one is impatient.
     #[must_use]
     pub fn have_come_again(&self) -> bool {
         self.locked().has_come_again
     }
 
-    /// From now on until the guard is dropped, signals are passed on to this child process; one that came while it was
-    /// being started as well.
+    /// Passes signals on to this child process until the guard is dropped, including one that came while the child was
+    /// being started.
     pub(super) fn pass_on_to(&self, child: u32) -> Guard {
         let child = i32::try_from(child).ok().map(Pid::from_raw);
         let mut state = self.locked();
@@ -105,8 +105,8 @@ impl Signals {
         }
     }
 
-    /// From now on until the guard is dropped, signals also arrive as messages made by `wrap`. One that came before
-    /// does not: `check` says that.
+    /// Sends signals as messages made by `wrap` until the guard is dropped. A signal that came before is not sent:
+    /// `check` reports it.
     pub fn forward<T: Send + 'static>(&self, to: Sender<T>, wrap: fn(i32) -> T) -> Guard {
         let listener = Box::new(move |number| {
             let _ = to.send(wrap(number));
@@ -137,7 +137,7 @@ impl State {
     }
 }
 
-/// Ends the passing on of signals to one who hears of them.
+/// Ends the passing on of signals to one receiver when it is dropped.
 pub struct Guard {
     signals: Signals,
     number: Option<u64>,
