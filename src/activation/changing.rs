@@ -13,7 +13,7 @@ use super::{Change, ProfileChange, Target};
 use crate::context::Context;
 use crate::failure::{Failure, Interrupted};
 use crate::process::signals::Signals;
-use crate::progress::{Event, Phase};
+use crate::progress::{Event, Phase, Work};
 use crate::ssh;
 
 /// For so long a machine may be away while it activates: its network starts anew.
@@ -138,13 +138,14 @@ impl Target {
     /// There was no change, or it is not known what it came to.
     pub fn change(&self, change: &Change, context: &Context) -> Result<Option<Incomplete>> {
         let action = change.activation.as_ref().map_or("change", |it| it.action);
+        context.tell(Event::phase(Work::Asking, self.place.host()));
         loop {
             context.signals.check()?;
             let name = ssh::new_name()?;
             let mut output = Output::default();
             match self.see_through(&Task::Change(&name, change), &name, &mut output, context)? {
                 Outcome::Ended(ending) => {
-                    context.tell(Event::Phase(Phase::Done));
+                    context.tell(Event::Idle);
                     if self.waits_for_a_boot(change, ending, context) {
                         return Ok(None);
                     }
@@ -218,9 +219,9 @@ impl Target {
     fn hear(&self, task: &Task, output: &mut Output, context: &Context) -> Result<Outcome> {
         let text = self.elevating().task(task, self.systemd_run)?;
         let phase = match task {
-            Task::Change(_, change) => change.activation.as_ref().map(|activation| Phase::Activating {
-                action: activation.action.to_owned(),
-                host: self.place.host().map(ToString::to_string),
+            Task::Change(_, change) => change.activation.as_ref().map(|activation| {
+                let work = Work::Activating(activation.action);
+                Phase::of(work, self.place.host())
             }),
             _ => None,
         };

@@ -10,6 +10,7 @@ mod echo;
 pub mod fuzz;
 mod layout;
 pub mod nix_log;
+mod phase;
 pub mod plain;
 #[cfg(test)]
 mod recorded;
@@ -26,12 +27,17 @@ use std::time::Instant;
 pub use amount::{Amount, Counter};
 pub use builder::Builder;
 use nix_log::LogLine;
+pub use phase::{Phase, Work};
+
+use crate::host::Host;
 
 /// Something that happened.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Event {
-    /// The run has come to its next part.
+    /// The run has come to its next phase.
     Phase(Phase),
+    /// Nothing takes long from now on, until the next phase.
+    Idle,
     /// Of the files that go to the evaluator, so many have gone so far; and how many there are in all, where that is
     /// known.
     Sending(Amount, Option<u64>),
@@ -72,6 +78,12 @@ pub enum Event {
 }
 
 impl Event {
+    /// The run has come to this work, of the machine that is named or of this one.
+    #[must_use]
+    pub fn phase(work: Work, host: Option<&Host>) -> Self {
+        Self::Phase(Phase::of(work, host))
+    }
+
     /// A line that Nix has written, be it of its structured log or not. Nothing, if it is one of the log that means
     /// nothing to us.
     #[must_use]
@@ -84,31 +96,8 @@ impl Event {
     }
 }
 
-/// The parts of a run, in order.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Phase {
-    /// Connecting to a host, by ssh's name of it.
-    Connecting(String),
-    /// Sending files.
-    Sending,
-    /// Evaluating.
-    Evaluating,
-    /// Building.
-    Building,
-    /// What was made is received, by this machine or by the one that is named.
-    Receiving(Option<String>),
-    /// What was made is fetched from this host by a connection of Nix's own, which may ask something on the terminal.
-    Fetching(String),
-    /// The system is activated.
-    Activating {
-        /// In `switch-to-configuration`'s word.
-        action: String,
-        /// The host, if it is not this machine.
-        host: Option<String>,
-    },
-    /// All that took long is over.
-    Done,
-}
+/// Prints a line, or several: [`crate::output::say`], or what a test has in its place.
+type Say = Arc<dyn Fn(&str) + Send + Sync>;
 
 /// Consumes events, from whatever thread they come.
 pub trait Observer: Send + Sync {

@@ -14,7 +14,7 @@ use super::builds::{self, Build, Builds};
 use super::nix_log::{Activity, LogLine, News};
 use super::times::Times;
 use super::transfer::Transfer;
-use super::{Amount, Event, Phase, Verbosity};
+use super::{Amount, Event, Phase, Verbosity, Work};
 use crate::harmless::{self, Colours};
 use silence::SilentMachine;
 use summary::Moved;
@@ -88,7 +88,8 @@ impl Watch {
     /// Takes an event in; gives the lines to print for good.
     pub(super) fn see(&mut self, event: Event, now: Instant) -> Vec<PrintedLine> {
         let lines = match event {
-            Event::Phase(phase) => self.enter(phase, now),
+            Event::Phase(phase) => self.enter(Some(phase), now),
+            Event::Idle => self.enter(None, now),
             Event::Sending(amount, whole) => {
                 (self.sending, self.to_send) = (amount, whole);
                 Vec::new()
@@ -116,29 +117,36 @@ impl Watch {
         lines
     }
 
-    fn enter(&mut self, phase: Phase, now: Instant) -> Vec<PrintedLine> {
-        let line = match &phase {
-            Phase::Connecting(host) => Some(format!("connecting to {host}...")),
-            Phase::Fetching(host) => Some(format!("fetching from {host}...")),
-            _ => None,
-        };
+    fn enter(&mut self, phase: Option<Phase>, now: Instant) -> Vec<PrintedLine> {
+        let line = phase.as_ref().and_then(Phase::announcement);
         // Whoever lets a run go on has been heard.
         self.silences.clear();
         // An activation that is listened to again is still the same.
-        if self.phase.as_ref() != Some(&phase) {
-            self.times.enter(&phase, now);
-            if let Some(Phase::Receiving(receiver)) = self.phase.replace(phase) {
-                let transfer = std::mem::take(&mut self.transfer);
-                let moved = if receiver.is_none() {
-                    &mut self.received
-                } else {
-                    &mut self.copied
-                };
-                moved.add(&transfer);
+        if self.phase != phase {
+            self.times.enter(phase.as_ref().map(|phase| phase.work), now);
+            if let Some(ended) = std::mem::replace(&mut self.phase, phase) {
+                self.leave(&ended);
             }
             self.last_line = now;
         }
         line.map_or_else(Vec::new, |line| self.said(0, line))
+    }
+
+    /// Adds what a phase has moved to what was moved before.
+    fn leave(&mut self, phase: &Phase) {
+        if phase.work == Work::Receiving {
+            let transfer = std::mem::take(&mut self.transfer);
+            let moved = match &phase.host {
+                None => &mut self.received,
+                Some(_) => &mut self.copied,
+            };
+            moved.add(&transfer);
+        }
+    }
+
+    /// Returns the work of the phase that goes on.
+    fn work(&self) -> Option<Work> {
+        self.phase.as_ref().map(|phase| phase.work)
     }
 
     fn sent(&mut self, amount: Amount) -> Vec<PrintedLine> {
@@ -161,8 +169,8 @@ impl Watch {
 
     fn nix(&mut self, line: LogLine, now: Instant) -> Vec<PrintedLine> {
         self.builds.see(&line, now);
-        let transfer = match self.phase {
-            Some(Phase::Receiving(_)) => &mut self.transfer,
+        let transfer = match self.work() {
+            Some(Work::Receiving) => &mut self.transfer,
             _ => &mut self.fetched,
         };
         transfer.see(&line);
@@ -184,7 +192,7 @@ impl Watch {
         if level > 3 + i64::from(self.verbosity.level) || asked {
             return Vec::new();
         }
-        let is_evaluating = self.phase == Some(Phase::Evaluating);
+        let is_evaluating = self.work() == Some(Work::Evaluating);
         if is_evaluating && level < 3 && self.was_said(&message) {
             return Vec::new();
         }
@@ -243,18 +251,20 @@ impl Watch {
         }
     }
 
-    /// Whether there is something to be seen live. Not while ssh connects, which may ask for a password.
+    /// Returns whether there is something to be seen live. There is nothing while somebody may ask something.
     pub(super) fn is_going(&self) -> bool {
-        !matches!(
-            self.phase,
-            None | Some(Phase::Connecting(_) | Phase::Fetching(_) | Phase::Done)
-        )
+        self.work().is_some_and(|work| !work.may_ask())
+    }
+
+    /// Returns whether somebody else may write to the terminal now: ssh, for example, asks for a password.
+    pub(super) fn may_ask(&self) -> bool {
+        self.work().is_some_and(Work::may_ask)
     }
 
     /// Notes how far it is. To be called a few times a second.
     pub(super) fn tick(&mut self, now: Instant) {
         self.fetched.sample(now);
-        if matches!(self.phase, Some(Phase::Receiving(_))) {
+        if self.work() == Some(Work::Receiving) {
             self.transfer.sample(now);
         }
     }
@@ -264,30 +274,31 @@ impl Watch {
         self.times.elapsed(now)
     }
 
-    /// What goes on, in one line.
+    /// Returns what goes on in one line, or an empty text where nothing is to be seen live.
     pub(super) fn status(&self, now: Instant) -> String {
-        let on = |host: &Option<String>| host.as_ref().map_or(String::new(), |host| format!(" on {host}"));
-        let builder = on(&self.builds.builder.host);
-        match &self.phase {
-            None | Some(Phase::Done | Phase::Connecting(_)) => String::new(),
-            Some(Phase::Sending) => self.status_of_sending(),
-            Some(Phase::Evaluating) => format!("evaluating{builder}{}", self.status_of_fetching(now)),
-            Some(Phase::Building) => {
+        let Some(Phase { work, host }) = &self.phase else {
+            return String::new();
+        };
+        let on = host.as_ref().map_or(String::new(), |host| format!(" on {host}"));
+        match work {
+            Work::Connecting | Work::Asking | Work::Fetching => String::new(),
+            Work::Sending => self.status_of_sending(),
+            Work::Evaluating => format!("evaluating{on}{}", self.status_of_fetching(now)),
+            Work::Building => {
                 let counts = self
                     .builds
                     .counts()
                     .map_or(String::new(), |counts| format!(" {counts}"));
-                format!("building{counts}{builder}{}", self.status_of_fetching(now))
+                format!("building{counts}{on}{}", self.status_of_fetching(now))
             }
-            Some(Phase::Receiving(receiver)) => {
+            Work::Receiving => {
                 let what = self.transfer.describe(now);
-                match receiver {
+                match host {
                     None => format!("receiving {what}"),
-                    Some(name) => format!("copying to {name}: {what}"),
+                    Some(host) => format!("copying to {host}: {what}"),
                 }
             }
-            Some(Phase::Fetching(host)) => format!("fetching from {host}"),
-            Some(Phase::Activating { action, host }) => format!("activating{} ({action})", on(host)),
+            Work::Activating(action) => format!("activating{on} ({action})"),
         }
     }
 
@@ -317,8 +328,8 @@ impl Watch {
 
     /// The builds that run, the one that has been longest first.
     pub(super) fn running(&self) -> Vec<&Build> {
-        match self.phase {
-            Some(Phase::Building | Phase::Evaluating) => self.builds.running(),
+        match self.work() {
+            Some(Work::Building | Work::Evaluating) => self.builds.running(),
             _ => Vec::new(),
         }
     }

@@ -20,7 +20,7 @@ use crate::host::{Host, Place};
 use crate::output;
 use crate::plan::argv::{self, Images};
 use crate::plan::{ActivationPlan, Deed, Deployment, Leg, Making, Origin, ProductKind, Step};
-use crate::progress::{Event, Phase};
+use crate::progress::{Event, Work};
 use crate::store_path::StorePath;
 
 /// Does what the plan says. Prints the resulting path, and nothing else, to stdout.
@@ -299,8 +299,8 @@ impl<'a> Run<'a> {
 
     /// `--ask`: the last thing before the change.
     fn ask(&self) -> Result<()> {
-        // What is live on the screen would be in the way.
-        self.context.tell(Event::Phase(Phase::Done));
+        // A live display would be in the way.
+        self.context.tell(Event::phase(Work::Asking, self.plan.target.host()));
         let on = self.target()?.label();
         let action = self
             .plan

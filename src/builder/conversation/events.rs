@@ -9,7 +9,7 @@ use super::{BESIDE, Conversation};
 use crate::builder::named::shown;
 use crate::builder::reply::Reply;
 use crate::builder::{diagnosis, promise};
-use crate::progress::{Builder, Event, Phase};
+use crate::progress::{Builder, Event, Work};
 
 impl Conversation<'_> {
     /// Does what follows from it.
@@ -21,7 +21,7 @@ impl Conversation<'_> {
             Reply::Hello { nix, system } => self.is_greeted(&nix, &system),
             Reply::Way(way) => self.tell(&diagnosis::unusual(self.peer.host, way).unwrap_or_default()),
             Reply::Receiving(has) => {
-                self.goes_to(Phase::Sending);
+                self.goes_to(Work::Sending);
                 self.send_files(has);
             }
             Reply::Damaged => self.tell(&diagnosis::damaged(self.peer.host)),
@@ -35,7 +35,7 @@ impl Conversation<'_> {
                 // Each is one of those that it has by name, or a mount of the view.
                 self.may_have_looked = self.sources.collection.mirror().entries.len() + BESIDE;
                 self.sources.keep_base();
-                self.context.tell(Event::Phase(Phase::Evaluating));
+                self.context.tell(Event::phase(Work::Evaluating, Some(self.peer.host)));
             }
             Reply::Refused(paths) => self.rounds.refused(paths),
             Reply::Looked(path) => self.looked(&path),
@@ -61,7 +61,7 @@ impl Conversation<'_> {
                 self.answer.value = Some(value);
             }
             Reply::Platform { wanted, own } => self.is_builder(&own, &wanted),
-            Reply::Building => self.goes_to(Phase::Building),
+            Reply::Building => self.goes_to(Work::Building),
             Reply::Built(path) => self.is_built(&path)?,
             Reply::Copying => self.incoming.begin(self.context)?,
             Reply::Copied => {
@@ -95,9 +95,9 @@ impl Conversation<'_> {
     }
 
     /// What takes long from now on is seen.
-    fn goes_to(&mut self, phase: Phase) {
+    fn goes_to(&mut self, work: Work) {
         self.channel.is_at_work();
-        self.context.tell(Event::Phase(phase));
+        self.context.tell(Event::phase(work, Some(self.peer.host)));
     }
 
     fn is_greeted(&mut self, nix: &str, system: &str) {
