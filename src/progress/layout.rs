@@ -1,4 +1,4 @@
-//! The live display as text: a line for what goes on, and one for each build that runs. None is wider than the
+//! The live display as text: a line for what goes on, and one for each build that runs. No line is wider than the
 //! terminal.
 
 use std::time::{Duration, Instant};
@@ -10,19 +10,19 @@ use super::builds::Build;
 use super::watches::{Watches, named};
 use crate::harmless;
 
-/// As many builds have a line, where there is room.
+/// The number of builds that have a line, where there is room.
 const MOST: usize = 8;
 
-/// In place of what does not fit.
+/// Stands in place of what does not fit.
 const CUT: &str = "…";
 
-/// What says that it is alive.
+/// The frames of the spinner, which shows that the program is alive.
 const FRAMES: [&str; 10] = ["⠋", "⠙", "⠹", "⠸", "⠼", "⠴", "⠦", "⠧", "⠇", "⠏"];
 
-/// How long each of them stands.
+/// How long each frame stands.
 const FRAME: Duration = Duration::from_millis(100);
 
-/// How it is drawn.
+/// The styles of the display.
 pub(super) struct Layout {
     verb: Style,
     mark: Style,
@@ -30,7 +30,7 @@ pub(super) struct Layout {
 }
 
 impl Layout {
-    /// For a terminal; with colours unless the user wants none.
+    /// Returns the layout for a terminal, with colours unless the user wants none.
     pub(super) fn new() -> Self {
         Self {
             verb: Style::new().for_stderr().cyan().bold(),
@@ -39,9 +39,9 @@ impl Layout {
         }
     }
 
-    /// The display for a terminal of this size, line by line.
+    /// Returns the lines of the display for a terminal of this size.
     pub(super) fn lines(&self, watches: &Watches, height: usize, width: usize, now: Instant) -> Vec<String> {
-        // The last column makes some terminals go on to the next line.
+        // Some terminals go on to the next line when the last column is written.
         let width = width.saturating_sub(1);
         let (name, watch) = watches.shown();
         let since = watch.elapsed(now);
@@ -53,7 +53,7 @@ impl Layout {
             .map_or((status.as_str(), ""), |end| status.split_at(end));
         let elapsed = elapsed(since);
         let name = named(name, "");
-        // The frame, and three blanks.
+        // 4 columns are for the frame and three blanks.
         let taken = measure_text_width(&name) + measure_text_width(verb) + measure_text_width(&elapsed) + 4;
         let (verb, rest) = (self.verb.apply_to(verb), fitting(rest, width.saturating_sub(taken)));
         let mut lines = vec![row(&format!("{frame} {name}{verb}{rest}"), &elapsed, width)];
@@ -74,7 +74,7 @@ impl Layout {
     }
 
     fn build(&self, build: &Build, width: usize, now: Instant) -> String {
-        // All three are Nix's words, and it repeats those of other machines.
+        // Name, phase and host are Nix's words, and Nix repeats words of other machines.
         let mut left = format!("  {}", harmless::name(build.name()));
         if let Some(phase) = &build.phase {
             let phase = harmless::name(phase);
@@ -90,7 +90,7 @@ impl Layout {
     }
 }
 
-/// As much of a list, in whole parts, as there is room for.
+/// Returns the parts of a list that fit, from its beginning. It cuts no part in two and keeps at least one.
 fn fitting(list: &str, room: usize) -> &str {
     let mut list = list;
     while measure_text_width(list) > room {
@@ -102,7 +102,7 @@ fn fitting(list: &str, room: usize) -> &str {
     list
 }
 
-/// A text at the left end and one at the right, which is the last to be cut.
+/// Returns a line with a text at its left end and one at its right end. The left text is cut first.
 fn row(left: &str, right: &str, width: usize) -> String {
     let right = truncate_str(right, width, CUT);
     let room = width.saturating_sub(measure_text_width(&right) + 2);
@@ -116,7 +116,7 @@ fn row(left: &str, right: &str, width: usize) -> String {
     format!("{}  {right}", pad_str(&left, room, console::Alignment::Left, None))
 }
 
-/// A text in lines of a terminal's width, broken between its parts: after a comma or a semicolon.
+/// Breaks a text into lines of a terminal's width, after commas or semicolons.
 pub(super) fn wrapped(text: &str, width: usize) -> String {
     let mut lines: Vec<String> = Vec::new();
     for part in text.split_inclusive([',', ';']).map(str::trim_start) {
@@ -139,7 +139,7 @@ mod tests {
     use crate::progress::nix_log::{Activity, LogLine, News};
     use crate::progress::{Builder, Event, Verbosity, Work};
 
-    /// So many builds that have begun a second after one another.
+    /// Returns the state with so many builds, each begun one second after the one before.
     fn watches(machine: Option<&str>, builds: u64, start: Instant) -> Watches {
         let mut watches = Watches::new(Verbosity::default(), true, start);
         let host = Host::parse("builder").unwrap();
@@ -229,7 +229,7 @@ mod tests {
                 "  hello-0                      emulated  builder  1 min 30 s",
             ]
         );
-        // It is not higher than the terminal, nor wider.
+        // The display is neither higher nor wider than the terminal.
         assert_eq!(lines(&watches, 2, 61, at(90)).len(), 2);
         assert_eq!(lines(&watches, 1, 61, at(90)).len(), 1);
         assert_eq!(lines(&watches, 24, 21, at(90))[1], "  nothing has come …");

@@ -12,14 +12,14 @@ pub struct Phase {
 }
 
 impl Phase {
-    /// Work of this machine, or of the one that is named.
+    /// Returns the phase of this work, with the named host or on this machine.
     #[must_use]
     pub fn of(work: Work, host: Option<&Host>) -> Self {
         let host = host.cloned();
         Self { work, host }
     }
 
-    /// The line that announces the phase, if it has one.
+    /// Returns the line that announces the phase, if it has one.
     pub(super) fn announcement(&self) -> Option<String> {
         let host = self.host.as_ref()?;
         match self.work {

@@ -1,4 +1,4 @@
-//! Lines and nothing else: for files, pipes, CI and simple terminals.
+//! Output as lines alone, for files, pipes, CI and simple terminals.
 
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};

@@ -1,4 +1,4 @@
-//! What comes of whole logs, most of them recorded: `tests/fixtures/nix-logs`.
+//! Tests with whole logs, most of them recorded: `tests/fixtures/nix-logs`.
 
 use std::time::{Duration, Instant};
 
@@ -27,7 +27,7 @@ macro_rules! logs {
 
 const LIX: &str = include_str!("../../tests/fixtures/nix-logs/written-by-hand-lix.jsonl");
 
-/// What was printed, the live line at each moment at which it was another, and the last line.
+/// The printed lines, each different live line in order, and the last line.
 #[derive(Debug)]
 struct Shown {
     lines: Vec<String>,
@@ -151,7 +151,7 @@ fn builds_that_fail() {
             format!("the whole log: nix-store --read-log {broken}"),
             "{version}"
         );
-        // That one said nothing, so there is nothing to show, but the error.
+        // The build `silent` printed nothing, so only its error is shown.
         let silent = seen
             .lines
             .iter()
@@ -193,12 +193,12 @@ fn quiet_shows_errors_alone() {
     }
 }
 
-/// Nix's own words, as it shows them itself where there is no terminal.
+/// The error has Nix's own words, as Nix shows them where there is no terminal.
 #[test]
 fn an_error_of_the_evaluation() {
     for (version, log) in logs!("error") {
         let lines = play(log, Work::Evaluating, Verbosity::default()).lines;
-        // 2.8 has the advice to ask for more as a message of its own.
+        // Nix 2.8 gives its advice to ask for more in a message of its own.
         let error = &lines[0];
         assert!(error.starts_with("error:"), "{version}: {error}");
         assert!(
@@ -215,7 +215,7 @@ fn a_copy_to_another_store() {
         let seen = play(log, Work::Receiving, Verbosity::default());
         assert_eq!(seen.lines, Vec::<String>::new(), "{version}");
         let states = seen.states.join("; ");
-        // 2.8 says nothing of bytes.
+        // Nix 2.8 says nothing about bytes.
         let expected = if version == "2.8" {
             ["receiving 1 of 4 paths", "receiving 4 of 4 paths"]
         } else {

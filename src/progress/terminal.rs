@@ -1,7 +1,7 @@
-//! A live display at the bottom of a terminal; what is printed for good scrolls above it.
+//! A live display at the bottom of a terminal. Lines that stay scroll above it.
 //!
-//! Events change the state and no more: a thread draws it a few times a second. Of a copy of a few hundred megabytes
-//! Nix writes tens of thousands of lines.
+//! Events only change the state, and a thread draws it a few times a second: Nix writes tens of thousands of lines about a
+//! copy of a few hundred megabytes.
 
 use std::os::fd::AsFd;
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
@@ -20,16 +20,16 @@ use super::{Event, Observer, Say, Verbosity};
 use crate::harmless::{self, Colours};
 use crate::output;
 
-/// How often it is drawn.
+/// How often the display is drawn.
 const TICK: Duration = Duration::from_millis(100);
 
-/// As many lines wait for the next drawing.
+/// The number of lines that may wait for the next drawing.
 const WAITING: usize = 64;
 
-/// Draws while something takes its time.
+/// Draws while something takes long.
 pub struct Terminal {
     screen: Arc<Mutex<Screen>>,
-    /// Whose end ends the thread.
+    /// The thread ends when this sender is dropped.
     _alive: Sender<()>,
 }
 
@@ -134,7 +134,7 @@ impl Screen {
         }
     }
 
-    /// Prints what waits, above the display.
+    /// Prints the waiting lines above the display.
     fn print(&mut self) {
         if self.waiting.is_empty() {
             return;
@@ -147,7 +147,7 @@ impl Screen {
         self.display.suspend(|| (self.say)(&text));
     }
 
-    /// Lines and columns.
+    /// Returns the terminal's lines and columns.
     fn size(&self) -> (usize, usize) {
         let (height, width) = self.terminal.size_checked().unwrap_or((24, 80));
         (height.into(), width.into())
@@ -272,8 +272,8 @@ mod tests {
         }
     }
 
-    /// The display goes on meanwhile, each line is printed once, whole and in its machine's order, and what is asked for
-    /// one machine has the terminal for itself, though the others work.
+    /// The display goes on meanwhile; each line is printed once, whole and in its machine's order. While one machine asks
+    /// something, nothing is drawn, though the others work.
     #[test]
     fn several_threads_tell_one_display() {
         let mut drawn = Drawn::new();

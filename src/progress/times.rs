@@ -1,10 +1,10 @@
-//! How long each part of a run took.
+//! The time that each part of a run took.
 
 use std::time::{Duration, Instant};
 
 use super::Work;
 
-/// A part whose time is told at the end.
+/// A part of a run whose time the last line tells.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum TimedPart {
     Sending,
@@ -28,11 +28,11 @@ impl TimedPart {
     }
 }
 
-/// The stop watches. A part may come more than once: files are sent in rounds.
+/// A stop watch for each part. A part may come more than once: files are sent in rounds.
 pub(super) struct Times {
     spent: [Duration; 5],
     current: Option<TimedPart>,
-    /// When the phase that goes on began.
+    /// When the current phase began.
     began: Instant,
 }
 
@@ -54,12 +54,12 @@ impl Times {
         self.began = now;
     }
 
-    /// How long the phase has been going on.
+    /// Returns how long the current phase has been going on.
     pub(super) fn elapsed(&self, now: Instant) -> Duration {
         now.saturating_duration_since(self.began)
     }
 
-    /// How long a part took, all together. What goes on is not in it.
+    /// Returns how long a part took in all, without the current phase.
     pub(super) fn spent(&self, part: TimedPart) -> Duration {
         self.spent[part as usize]
     }

@@ -1,4 +1,4 @@
-//! What events add up to: the lines to be printed for good, and the state that a live display shows.
+//! Makes of the events the lines to be printed for good and the state that a live display shows.
 
 mod silence;
 mod summary;
@@ -19,13 +19,13 @@ use crate::harmless::{self, Colours};
 use silence::SilentMachine;
 use summary::Moved;
 
-/// After so long a silence, one who has no live display is told that it goes on.
+/// After so long without a line, users without a live display are told that the work goes on.
 const SILENCE: Duration = Duration::from_secs(30);
 
-/// As many messages are remembered.
+/// The number of messages that are remembered.
 const MOST_SAID: usize = 10_000;
 
-/// As many builds are named in a line.
+/// The number of builds that are named in a line.
 const NAMED: usize = 3;
 
 /// A line to be printed for good.
@@ -35,32 +35,33 @@ pub(super) enum PrintedLine {
     Text(String),
     /// A line of a build's log, and the build's name.
     Log { name: String, text: String },
-    /// What all came to.
+    /// What the run came to.
     Summary(String),
 }
 
-/// The state of a run, made of its events. It is told what time it is.
+/// The state of a run, made of its events. Callers tell it the time.
 pub(super) struct Watch {
     verbosity: Verbosity,
-    /// Whether what goes on is seen anyway, so that no line need say that it begins.
+    /// Whether a live display shows what goes on, so that no line need say that it begins.
     is_live: bool,
     phase: Option<Phase>,
     times: Times,
     builds: Builds,
-    /// From caches.
+    /// The store paths that come from caches.
     fetched: Transfer,
-    /// From the machine that made it, now.
+    /// The store paths that come from the machine that made them, in the current phase.
     transfer: Transfer,
-    /// What this machine received so, all together, and what others did.
+    /// All that this machine has received from the machine that made it.
     received: Moved,
+    /// All that other machines have received.
     copied: Moved,
     sending: Amount,
     to_send: Option<u64>,
     sent: Amount,
-    /// Messages that Nix gives again with each attempt of an evaluation: their hashes, for they may be long.
+    /// The hashes of the messages of an evaluation, which Nix gives again with each attempt. Messages may be long.
     said: BTreeSet<u64>,
     last_line: Instant,
-    /// By whether they are of one that is to take something: of both at once, none ends the other.
+    /// The silences, by whether the machine should take something. Two at once do not end each other.
     silences: BTreeMap<bool, SilentMachine>,
 }
 
@@ -85,7 +86,7 @@ impl Watch {
         }
     }
 
-    /// Takes an event in; gives the lines to print for good.
+    /// Takes an event in and returns the lines to print for good.
     pub(super) fn see(&mut self, event: Event, now: Instant) -> Vec<PrintedLine> {
         let lines = match event {
             Event::Phase(phase) => self.enter(Some(phase), now),
@@ -119,9 +120,9 @@ impl Watch {
 
     fn enter(&mut self, phase: Option<Phase>, now: Instant) -> Vec<PrintedLine> {
         let line = phase.as_ref().and_then(Phase::announcement);
-        // Whoever lets a run go on has been heard.
+        // A run goes on only after the silent machine has been heard.
         self.silences.clear();
-        // An activation that is listened to again is still the same.
+        // After a new connection, an activation is still the same phase.
         if self.phase != phase {
             self.times.enter(phase.as_ref().map(|phase| phase.work), now);
             if let Some(ended) = std::mem::replace(&mut self.phase, phase) {
@@ -186,7 +187,8 @@ impl Watch {
     }
 
     fn message(&mut self, level: i64, message: String) -> Vec<PrintedLine> {
-        // What this machine's builder is told with every build and cannot help: it was asked whether it would take it.
+        // The builder gives these messages with every build. They are no news: it was asked before whether it takes the
+        // settings.
         let asked = message.contains("ignoring the client-specified setting")
             || message.contains("you don't have permission to set");
         if level > 3 + i64::from(self.verbosity.level) || asked {
@@ -211,7 +213,7 @@ impl Watch {
         lines
     }
 
-    /// Whether it was, as far as is remembered.
+    /// Returns whether the message was said before, as far as is remembered, and remembers it.
     fn was_said(&mut self, message: &str) -> bool {
         let mut hasher = DefaultHasher::new();
         message.hash(&mut hasher);
@@ -261,7 +263,7 @@ impl Watch {
         self.work().is_some_and(Work::may_ask)
     }
 
-    /// Notes how far it is. To be called a few times a second.
+    /// Notes how far the transfers are. To be called a few times a second.
     pub(super) fn tick(&mut self, now: Instant) {
         self.fetched.sample(now);
         if self.work() == Some(Work::Receiving) {
@@ -269,7 +271,7 @@ impl Watch {
         }
     }
 
-    /// How long the phase has been going on.
+    /// Returns how long the current phase has been going on.
     pub(super) fn elapsed(&self, now: Instant) -> Duration {
         self.times.elapsed(now)
     }
@@ -317,7 +319,7 @@ impl Watch {
         }
     }
 
-    /// What comes from caches meanwhile.
+    /// Returns what comes from caches meanwhile.
     fn status_of_fetching(&self, now: Instant) -> String {
         if self.fetched.goes_on() {
             format!(", fetching {}", self.fetched.describe(now))
@@ -326,7 +328,7 @@ impl Watch {
         }
     }
 
-    /// The builds that run, the one that has been longest first.
+    /// Returns the builds that run, the longest-running first.
     pub(super) fn running(&self) -> Vec<&Build> {
         match self.work() {
             Some(Work::Building | Work::Evaluating) => self.builds.running(),
@@ -334,7 +336,7 @@ impl Watch {
         }
     }
 
-    /// A sign of life, if it is time for one.
+    /// Returns a sign of life, if it is time for one.
     pub(super) fn heartbeat(&mut self, now: Instant) -> Option<String> {
         if !self.is_going() || self.verbosity.level < 0 || now.saturating_duration_since(self.last_line) < SILENCE {
             return None;

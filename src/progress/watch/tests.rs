@@ -1,4 +1,4 @@
-//! Events in, lines and state out; the clock is a value.
+//! The tests give events and the time, and look at lines and state.
 
 use std::time::{Duration, Instant};
 
@@ -120,7 +120,7 @@ fn what_goes_on_in_one_line() {
     assert!(!run.see(Event::Idle).watch.is_going());
 }
 
-/// ssh may ask for a password there.
+/// ssh may ask for a password in these phases.
 #[test]
 fn nothing_is_live_while_somebody_may_ask() {
     for work in [Work::Connecting, Work::Asking, Work::Fetching] {
@@ -136,7 +136,7 @@ fn a_long_silence_ends_with_a_sign_of_life() {
     assert_eq!(run.beat(30).as_deref(), Some("still evaluating (30 s)"));
     assert_eq!(run.beat(59), None);
     assert_eq!(run.beat(90).as_deref(), Some("still evaluating (1 min 30 s)"));
-    // What is said is a sign of life as well.
+    // A printed line is a sign of life as well.
     let run = run.at(100).message(3, "something");
     let mut run = run.see(on_builder()).at(110).phase_on("builder", Work::Building);
     assert_eq!(run.beat(130), None);
@@ -173,7 +173,7 @@ fn what_is_seen_live_is_not_said_as_well() {
     }
 }
 
-/// An evaluation that is run again says the same things again.
+/// Nix gives the same messages again when an evaluation is run again.
 #[test]
 fn a_message_of_an_evaluation_is_shown_once() {
     let run = Rehearsal::new(0, true)
@@ -247,7 +247,7 @@ fn the_end_of_what_was_there_already() {
     assert!(quiet.lines.is_empty());
 }
 
-/// 0.0 s is worth a word where nothing took longer.
+/// A part that took 0.0 s is named only where no part took longer.
 #[test]
 fn the_end_names_no_part_that_took_no_time() {
     let run = |evaluating: u64, activating: u64| {
@@ -322,7 +322,7 @@ fn a_silence_is_said_in_lines_where_nothing_is_live() {
 fn a_silence_that_is_seen_needs_no_line() {
     for (level, is_live, work, printed) in [
         (0, true, Work::Building, false),
-        // Nothing is drawn then: somebody else may ask for a password.
+        // Nothing is drawn in this phase: somebody else may ask for a password.
         (0, true, Work::Asking, true),
         (0, false, Work::Building, true),
         (-1, false, Work::Building, false),
@@ -342,7 +342,7 @@ fn a_silence_that_is_seen_needs_no_line() {
     }
 }
 
-/// What a link that is gone for good means is said by whoever has found it out.
+/// Another message tells what it means that a link is gone for good.
 #[test]
 fn a_silence_ends_without_a_word_with_the_link_or_with_what_goes_on() {
     for event in [
@@ -386,7 +386,7 @@ fn what_is_not_taken_has_other_words() {
     );
 }
 
-/// The builder is silent and the target takes nothing: that one is over is no word about the other.
+/// The builder is silent and the target takes nothing. The end of one silence says nothing about the other.
 #[test]
 fn of_two_silences_none_ends_the_other() {
     let [of_builder, of_target] = [
