@@ -13,7 +13,7 @@ use super::{Change, ProfileChange, Target};
 use crate::context::Context;
 use crate::failure::{Failure, Interrupted};
 use crate::process::signals::Signals;
-use crate::progress::{Event, Phase};
+use crate::progress::{Event, Phase, Work};
 use crate::ssh;
 
 /// How long a machine may be away while it activates: its network may start anew.
@@ -138,13 +138,14 @@ impl Target {
     /// Nothing was changed, or it is not known how the change ended.
     pub fn change(&self, change: &Change, context: &Context) -> Result<Option<Incomplete>> {
         let action = change.activation.as_ref().map_or("change", |it| it.action);
+        context.tell(Event::phase(Work::Asking, self.place.host()));
         loop {
             context.signals.check()?;
             let name = ssh::new_name()?;
             let mut output = ChangeOutput::default();
             match self.see_through(&RootTask::Change(&name, change), &name, &mut output, context)? {
                 ChangeOutcome::Ended(ending) => {
-                    context.tell(Event::Phase(Phase::Done));
+                    context.tell(Event::Idle);
                     if self.waits_for_a_boot(change, ending, context) {
                         return Ok(None);
                     }
@@ -224,9 +225,9 @@ impl Target {
     fn hear(&self, task: &RootTask, output: &mut ChangeOutput, context: &Context) -> Result<ChangeOutcome> {
         let text = self.elevating().task(task, self.systemd_run)?;
         let phase = match task {
-            RootTask::Change(_, change) => change.activation.as_ref().map(|activation| Phase::Activating {
-                action: activation.action.to_owned(),
-                host: self.place.host().map(ToString::to_string),
+            RootTask::Change(_, change) => change.activation.as_ref().map(|activation| {
+                let work = Work::Activating(activation.action);
+                Phase::of(work, self.place.host())
             }),
             _ => None,
         };

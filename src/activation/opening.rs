@@ -11,7 +11,7 @@ use super::{Receives, Target, Wants, sudo_options};
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::host::{Host, Place};
-use crate::progress::{Event, Phase};
+use crate::progress::{Event, Work};
 use crate::remote::daemon::Daemon;
 use crate::surroundings::Surroundings;
 use crate::vocabulary::{Elevation, Rights};
@@ -53,13 +53,13 @@ pub struct Connection(#[allow(dead_code, reason = "it is kept, not used")] Sessi
 /// # Errors
 /// There is no way in, or a signal has come.
 pub fn reach(host: &Host, context: &Context) -> Result<Connection> {
-    context.tell(Event::Phase(Phase::Connecting(host.to_string())));
+    context.tell(Event::phase(Work::Connecting, Some(host)));
     let mut session = Session::start(&Place::There(host.clone()), &text::look(), context)?;
     if look(&mut session, context)?.is_none() {
         return Err(session.broken(context)?.into());
     }
     session.is_over();
-    context.tell(Event::Phase(Phase::Done));
+    context.tell(Event::Idle);
     Ok(Connection(session))
 }
 
@@ -75,7 +75,9 @@ impl Target {
         }
         if let Place::There(host) = place {
             context.ssh.share(host, context.signals)?;
-            context.tell(Event::Phase(Phase::Connecting(host.to_string())));
+            context.tell(Event::phase(Work::Connecting, Some(host)));
+        } else {
+            context.tell(Event::phase(Work::Asking, None));
         }
         let mut first = Session::start(place, &text::look(), context)?;
         let Some(seen) = look(&mut first, context)? else {
@@ -102,7 +104,7 @@ impl Target {
                 session.is_over();
             }
         }
-        context.tell(Event::Phase(Phase::Done));
+        context.tell(Event::Idle);
         Ok(target)
     }
 
@@ -164,7 +166,7 @@ impl Target {
         loop {
             if self.rights.ask_password {
                 // The live display would be in the way of the prompt.
-                context.tell(Event::Phase(Phase::Done));
+                context.tell(Event::phase(Work::Asking, self.place.host()));
                 let who = format!("{user}@{}", self.name);
                 self.password = Some(Password::ask(program(self.rights.elevation), &who)?);
             }

@@ -32,7 +32,7 @@ use crate::failure::{Failure, Interrupted};
 use crate::host::Host;
 use crate::process::lines::Line;
 use crate::progress::nix_log::LogLine;
-use crate::progress::{Event, Phase};
+use crate::progress::{Event, Work};
 use crate::remote::channel::{Channel, Heard};
 use crate::store_path::StorePath;
 
@@ -81,7 +81,7 @@ pub fn converse(peer: &Peer, request: &Request, sources: &mut Sources, context: 
     let own_socket = peer.relay.map(Relay::socket);
     let forward = request.socket().zip(own_socket.as_deref());
     let command = context.ssh.session(host, forward, script.len());
-    context.tell(Event::Phase(Phase::Connecting(host.to_string())));
+    context.tell(Event::phase(Work::Connecting, Some(host)));
     context.tell(Event::Detail(format!("$ {command}")));
     context.signals.check()?;
     let mut talk = Conversation {
@@ -102,7 +102,7 @@ pub fn converse(peer: &Peer, request: &Request, sources: &mut Sources, context: 
         ended: None,
     };
     let result = talk.hear_out();
-    talk.context.tell(Event::Phase(Phase::Done));
+    talk.context.tell(Event::Idle);
     result.map(|()| talk.answer)
 }
 

@@ -71,6 +71,12 @@ impl Signals {
         Ok(Self { state })
     }
 
+    /// Hears a signal as if it had come to this process. A real signal would reach all tests that run at the same time.
+    #[cfg(test)]
+    pub(crate) fn hear(&self, number: i32) {
+        self.locked().hear(number);
+    }
+
     /// Returns an error if a signal has come since the start.
     ///
     /// # Errors
@@ -177,12 +183,12 @@ mod tests {
         let guards = [&first, &second].map(|(sender, _)| signals.forward(sender.clone(), |number| number));
         let mut children = [child(), child()];
         let passed_on = children.each_ref().map(|child| signals.pass_on_to(child.id()));
-        signals.locked().hear(SIGTERM);
+        signals.hear(SIGTERM);
         assert_eq!(children.each_mut().map(ended_by), [Some(SIGTERM); 2]);
         assert_eq!([first.1.try_recv(), second.1.try_recv()], [Ok(SIGTERM); 2]);
         assert_eq!(signals.check().unwrap_err().signal, SIGTERM);
         assert!(!signals.have_come_again());
-        signals.locked().hear(SIGINT);
+        signals.hear(SIGINT);
         assert!(signals.have_come_again());
         assert_eq!(signals.check().unwrap_err().signal, SIGTERM);
         drop((guards, passed_on));
@@ -195,15 +201,15 @@ mod tests {
         let (long, short) = (channel(), channel());
         let _long = signals.forward(long.0, |number| number);
         drop(signals.forward(short.0, |number| number));
-        signals.locked().hear(SIGINT);
+        signals.hear(SIGINT);
         assert_eq!((long.1.try_recv(), short.1.try_recv().ok()), (Ok(SIGINT), None));
     }
 
     #[test]
     fn a_child_that_comes_late_hears_of_the_first() {
         let signals = signals();
-        signals.locked().hear(SIGHUP);
-        signals.locked().hear(SIGINT);
+        signals.hear(SIGHUP);
+        signals.hear(SIGINT);
         let mut child = child();
         let _guard = signals.pass_on_to(child.id());
         assert_eq!(ended_by(&mut child), Some(SIGHUP));

@@ -21,7 +21,7 @@ use crate::host::{Host, Place};
 use crate::output;
 use crate::plan::argv::{self, Images};
 use crate::plan::{ActivationPlan, Deed, Deployment, Leg, Making, Origin, ProductKind, Step};
-use crate::progress::{Event, Phase};
+use crate::progress::{Event, Work};
 use crate::store_path::StorePath;
 
 /// Carries out the plan. Prints the resulting path, and nothing else, to stdout.
@@ -302,7 +302,7 @@ impl<'a> Run<'a> {
     /// Asks the user for `--ask`: this is the last step before the change.
     fn ask(&self) -> Result<()> {
         // The live display would stand in the way of the question.
-        self.context.tell(Event::Phase(Phase::Done));
+        self.context.tell(Event::phase(Work::Asking, self.plan.target.host()));
         let on = self.target()?.label();
         let action = self
             .plan

@@ -10,7 +10,7 @@ use crate::plan::argv::{self, Images, OutLink};
 use crate::plan::{Making, NixFlags, Outcome};
 use crate::private;
 use crate::process::Invocation;
-use crate::progress::{Event, Phase};
+use crate::progress::{Event, Work};
 use crate::remote::relay::Relay;
 use crate::store_path::StorePath;
 
@@ -53,16 +53,16 @@ impl<'a> Here<'a> {
     pub(super) fn build(&self, making: &Making) -> Result<Option<StorePath>> {
         let subject = making.subject();
         let command = |link: OutLink| argv::build(&subject, self.flags, link);
-        self.built(&command, &Phase::Evaluating)
+        self.built(&command, Work::Evaluating)
     }
 
     /// Builds a derivation that was evaluated elsewhere.
     pub(super) fn realise(&self, derivation: &StorePath) -> Result<Option<StorePath>> {
         let command = |link: OutLink| argv::realise(derivation, self.flags, link);
-        self.built(&command, &Phase::Building)
+        self.built(&command, Work::Building)
     }
 
-    fn built(&self, command: &dyn Fn(OutLink) -> Invocation, first: &Phase) -> Result<Option<StorePath>> {
+    fn built(&self, command: &dyn Fn(OutLink) -> Invocation, first: Work) -> Result<Option<StorePath>> {
         let root = self.roots.path().join("result");
         let link = match self.outcome {
             Outcome::DryBuild => {
@@ -80,7 +80,7 @@ impl<'a> Here<'a> {
     }
 
     /// Returns what a command of Nix prints.
-    fn output(&self, command: Invocation, first: &Phase) -> Result<Vec<u8>> {
+    fn output(&self, command: Invocation, first: Work) -> Result<Vec<u8>> {
         if self.reads_log {
             nix_here::run(command, first, self.context)
         } else {
@@ -92,14 +92,14 @@ impl<'a> Here<'a> {
     pub(super) fn evaluate(&self, making: &Making) -> Result<StorePath> {
         let root = self.roots.path().join("derivation");
         let command = argv::evaluate(&making.subject(), self.flags, &root);
-        let output = self.output(command, &Phase::Evaluating)?;
+        let output = self.output(command, Work::Evaluating)?;
         store_path(&output)
     }
 
     /// Asks which images there are.
     pub(super) fn images(&self, making: &Making, variant: &str) -> Result<Images> {
         let command = argv::images(making, variant, self.flags);
-        let output = self.output(command, &Phase::Evaluating)?;
+        let output = self.output(command, Work::Evaluating)?;
         serde_json::from_slice(&output).context("Nix printed something else than the images")
     }
 
@@ -115,12 +115,13 @@ impl<'a> Here<'a> {
 pub(super) fn through(command: &Invocation, relay: &Relay, receiver: Option<&Host>, context: &Context) -> Result<()> {
     context.tell(Event::Detail(format!("$ {command}")));
     relay.open()?;
+    context.tell(Event::phase(Work::Asking, receiver));
     let mut passes = false;
     let mut each = |line: &str| {
         // The display does not start earlier, because ssh may ask for a password until then.
         if !passes && relay.received() > 0 {
             passes = true;
-            context.tell(Event::Phase(Phase::Receiving(receiver.map(Host::to_string))));
+            context.tell(Event::phase(Work::Receiving, receiver));
         }
         if let Some(event) = Event::of_nix(line) {
             context.tell(event);
@@ -131,7 +132,7 @@ pub(super) fn through(command: &Invocation, relay: &Relay, receiver: Option<&Hos
     if passes {
         context.tell(Event::Received(relay.received()));
     }
-    context.tell(Event::Phase(Phase::Done));
+    context.tell(Event::Idle);
     copied
 }
 

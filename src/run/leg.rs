@@ -15,7 +15,7 @@ use crate::failure::Failure;
 use crate::host::{Host, Place};
 use crate::plan::argv::{self, Cargo};
 use crate::plan::{Deed, Deployment, Leg, Making, Outcome};
-use crate::progress::{Event, Phase};
+use crate::progress::{Event, Work};
 use crate::remote::daemon::Daemon;
 use crate::remote::relay::Relay;
 use crate::store_path::StorePath;
@@ -183,10 +183,10 @@ impl Maker<'_> {
                     .with_context(|| format!("{from} → {hop}: nothing was changed{}", said(relay)))
             }
             (None, None) => {
-                self.context.tell(Event::Phase(Phase::Fetching(from.to_string())));
+                self.context.tell(Event::phase(Work::Fetching, Some(from)));
                 let command = ssh.for_nix(argv::fetch(cargo.path(), from, flags), from)?;
                 let fetched = command.run(self.context.signals);
-                self.context.tell(Event::Phase(Phase::Done));
+                self.context.tell(Event::Idle);
                 fetched.with_context(|| format!("{from} → {hop}: nothing was changed"))
             }
             (None, Some(to)) => Err(Failure::new(format!("{to} has no Nix daemon")).into()),

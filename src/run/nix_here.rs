@@ -9,7 +9,7 @@ use crate::context::Context;
 use crate::plan::{Configuration, Flake, NixFlags};
 use crate::process::Invocation;
 use crate::progress::nix_log::{Activity, LogLine};
-use crate::progress::{Builder, Event, Phase};
+use crate::progress::{Builder, Event, Work};
 use crate::vocabulary::{FlakeReference, file_above};
 
 /// Makes Nix write its log in the form that this program reads.
@@ -20,10 +20,10 @@ const LOG_FORMAT: [&str; 2] = ["--log-format", "internal-json"];
 ///
 /// # Errors
 /// Fails as [`Invocation::run`] does.
-pub(super) fn run(command: Invocation, first: &Phase, context: &Context) -> Result<Vec<u8>> {
+pub(super) fn run(command: Invocation, first: Work, context: &Context) -> Result<Vec<u8>> {
     let command = command.own_args(LOG_FORMAT);
     context.tell(Event::Builder(Builder::default()));
-    context.tell(Event::Phase(first.clone()));
+    context.tell(Event::phase(first, None));
     let mut builds = None;
     let mut each = |line: &str| {
         let Some(event) = Event::of_nix(line) else { return };
@@ -33,10 +33,10 @@ pub(super) fn run(command: Invocation, first: &Phase, context: &Context) -> Resu
                 activity: Activity::Builds,
             }) => {
                 builds = Some(*id);
-                context.tell(Event::Phase(Phase::Building));
+                context.tell(Event::phase(Work::Building, None));
             }
             // An evaluation may need builds, and goes on after them.
-            Event::Nix(LogLine::Stop { id }) if builds == Some(*id) => context.tell(Event::Phase(first.clone())),
+            Event::Nix(LogLine::Stop { id }) if builds == Some(*id) => context.tell(Event::phase(first, None)),
             Event::Nix(LogLine::Start {
                 activity: Activity::Build { derivation, .. },
                 ..
@@ -50,7 +50,7 @@ pub(super) fn run(command: Invocation, first: &Phase, context: &Context) -> Resu
         context.tell(event);
     };
     let output = command.capture_and_watch(&mut each, context.signals);
-    context.tell(Event::Phase(Phase::Done));
+    context.tell(Event::Idle);
     output
 }
 

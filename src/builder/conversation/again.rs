@@ -10,7 +10,7 @@ use crate::builder::evaluation::exports;
 use crate::builder::reply::BuilderEvent;
 use crate::builder::rounds::NextRound;
 use crate::builder::stage::Stage;
-use crate::progress::{Event, Phase};
+use crate::progress::{Event, Work};
 use crate::remote::channel::Speech;
 use crate::store_path::StorePath;
 
@@ -51,7 +51,7 @@ impl Conversation<'_> {
         let mut import = |path: &StorePath| {
             context.tell(Event::Text(format!("sending {path} with all that it depends on")));
             // The import's own connection may ask something on the terminal.
-            context.tell(Event::Phase(Phase::Done));
+            context.tell(Event::phase(Work::Asking, Some(peer.host)));
             (peer.importer)(path).with_context(|| format!("this machine → {}", peer.host))
         };
         let next = match reply {

@@ -9,7 +9,7 @@ use super::{BESIDE, Conversation};
 use crate::builder::named::shown;
 use crate::builder::reply::BuilderEvent;
 use crate::builder::{diagnosis, promise};
-use crate::progress::{Builder, Event, Phase};
+use crate::progress::{Builder, Event, Work};
 
 impl Conversation<'_> {
     /// Does what follows from an event.
@@ -21,7 +21,7 @@ impl Conversation<'_> {
             BuilderEvent::Hello { nix, system } => self.is_greeted(&nix, &system),
             BuilderEvent::Way(way) => self.tell(&diagnosis::unusual(self.peer.host, way).unwrap_or_default()),
             BuilderEvent::Receiving(has) => {
-                self.goes_to(Phase::Sending);
+                self.goes_to(Work::Sending);
                 self.send_files(has);
             }
             BuilderEvent::Damaged => self.tell(&diagnosis::damaged(self.peer.host)),
@@ -35,7 +35,7 @@ impl Conversation<'_> {
                 // Every path is one that the machine has by name, or a mount of the view.
                 self.may_have_looked = self.sources.collection.mirror().entries.len() + BESIDE;
                 self.sources.keep_base();
-                self.context.tell(Event::Phase(Phase::Evaluating));
+                self.context.tell(Event::phase(Work::Evaluating, Some(self.peer.host)));
             }
             BuilderEvent::Refused(paths) => self.rounds.refused(paths),
             BuilderEvent::Looked(path) => self.looked(&path),
@@ -61,7 +61,7 @@ impl Conversation<'_> {
                 self.answer.value = Some(value);
             }
             BuilderEvent::Platform { wanted, own } => self.is_builder(&own, &wanted),
-            BuilderEvent::Building => self.goes_to(Phase::Building),
+            BuilderEvent::Building => self.goes_to(Work::Building),
             BuilderEvent::Built(path) => self.is_built(&path)?,
             BuilderEvent::Copying => self.incoming.begin(self.context)?,
             BuilderEvent::Copied => {
@@ -95,9 +95,9 @@ impl Conversation<'_> {
     }
 
     /// Shows a phase. From now on the user sees what takes long.
-    fn goes_to(&mut self, phase: Phase) {
+    fn goes_to(&mut self, work: Work) {
         self.channel.is_at_work();
-        self.context.tell(Event::Phase(phase));
+        self.context.tell(Event::phase(work, Some(self.peer.host)));
     }
 
     fn is_greeted(&mut self, nix: &str, system: &str) {

@@ -7,7 +7,7 @@ use anyhow::{Context as _, Result};
 use super::Peer;
 use crate::context::Context;
 use crate::host::Host;
-use crate::progress::{Event, Phase};
+use crate::progress::{Event, Work};
 use crate::remote::channel::{Channel, Silence};
 use crate::remote::relay::Relay;
 
@@ -67,8 +67,7 @@ impl<'a> Incoming<'a> {
     /// Says that something is received, as soon as the lent daemon is there.
     fn hear(&mut self, context: &Context) {
         if self.copying == Copying::Soon && self.relay.is_some_and(|relay| relay.received() > 0) {
-            let receiver = self.receiver.map(Host::to_string);
-            context.tell(Event::Phase(Phase::Receiving(receiver)));
+            context.tell(Event::phase(Work::Receiving, self.receiver));
             self.copying = Copying::Now;
         }
     }
@@ -85,7 +84,7 @@ impl<'a> Incoming<'a> {
     /// # Errors
     /// Nothing was lent, or it cannot be reached.
     pub(super) fn begin(&mut self, context: &Context) -> Result<()> {
-        context.tell(Event::Phase(Phase::Done));
+        context.tell(Event::phase(Work::Asking, self.receiver));
         self.copying = Copying::Soon;
         let relay = self.relay.context("nothing was lent, but something comes");
         relay
