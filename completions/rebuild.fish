@@ -16,7 +16,7 @@ end
 complete -c rebuild -l eval-host -l eval-on -d 'Evaluate there, and build there too unless --build-host says otherwise' -r -f -k -a "(__rebuild_candidates hosts)"
 complete -c rebuild -l build-host -l build-on -d 'Build there; evaluate here unless --eval-host says otherwise' -r -f -k -a "(__rebuild_candidates hosts)"
 complete -c rebuild -l target-host -d 'Activate there; evaluate and build here unless the other two say otherwise' -r -f -k -a "(__rebuild_candidates hosts)"
-complete -c rebuild -l if-unreachable -d 'If the evaluator or builder cannot be reached' -r -f -a "fail\t'End, and say what to type (default)'
+complete -c rebuild -l if-unreachable -d 'What to do if the evaluator or builder cannot be reached' -r -f -a "fail\t'End, and say what to type (default)'
 local\t'Evaluate and build here'"
 complete -c rebuild -s F -l flake -d 'A flake (default: the current directory) and one of its nixosConfigurations (default: the target\'s name)' -r -F -k -a "(__rebuild_candidates configurations)"
 complete -c rebuild -s f -l file -d 'A Nix file, or a directory with a system.nix or default.nix, that evaluates to a configuration or a set of them' -r -F
@@ -28,9 +28,9 @@ complete -c rebuild -l elevate -d 'Become root by this program where the system 
 sudo\t'sudo or sudo-rs'
 run0\t'systemd\'s run0'
 doas\t'doas'"
-complete -c rebuild -l image-variant -d 'build-image: which image; without it, those that there are are listed' -r -f
-complete -c rebuild -s j -l max-jobs -d 'Build at most so many derivations at once' -r -f
-complete -c rebuild -l cores -d 'Let each build use so many cores' -r -f
+complete -c rebuild -l image-variant -d 'build-image: which image; without it, the images are listed' -r -f
+complete -c rebuild -s j -l max-jobs -d 'Build at most N derivations at once' -r -f
+complete -c rebuild -l cores -d 'Let each build use N cores' -r -f
 complete -c rebuild -l log-format -d 'The format of the log: raw has plain lines, and those that end in -with-logs the logs of builds' -r -f -a "bar\t''
 bar-with-logs\t''
 internal-json\t''

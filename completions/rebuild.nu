@@ -56,7 +56,7 @@ module completions {
     --build-host: string@"nu-complete rebuild hosts"      # Build there; evaluate here unless --eval-host says otherwise
     --build-on: string@"nu-complete rebuild hosts"        # Build there; evaluate here unless --eval-host says otherwise
     --target-host: string@"nu-complete rebuild hosts"     # Activate there; evaluate and build here unless the other two say otherwise
-    --if-unreachable: string@"nu-complete rebuild if_unreachable" # If the evaluator or builder cannot be reached
+    --if-unreachable: string@"nu-complete rebuild if_unreachable" # What to do if the evaluator or builder cannot be reached
     --no-lend                 # Lend no Nix daemon to the builder: the result is fetched by a second connection
     --verify-eval             # With --eval-host: evaluate here as well, and go on only if both give the same derivation
     --flake(-F): path@"nu-complete rebuild configurations"         # A flake (default: the current directory) and one of its nixosConfigurations (default: the target's name)
@@ -76,7 +76,7 @@ module completions {
     --sudo                    # As --elevate sudo
     --ask-elevate-password(-S) # Ask for the password here, once, before the long work; as --elevate sudo if that is not given
     --ask-sudo-password       # Ask for the password here, once, before the long work; as --elevate sudo if that is not given
-    --image-variant: string   # build-image: which image; without it, those that there are are listed
+    --image-variant: string   # build-image: which image; without it, the images are listed
     --json                    # list-generations, --show-settings: as JSON
     --show-settings           # Show what applies and where it came from, and do nothing else
     --lend                    # The opposite of --no-lend
@@ -86,8 +86,8 @@ module completions {
     --no-use-substitutes      # The opposite of --use-substitutes
     --verbose(-v)             # Say more; may be given more than once
     --quiet                   # Say less; may be given more than once
-    --max-jobs(-j): string    # Build at most so many derivations at once
-    --cores: string           # Let each build use so many cores
+    --max-jobs(-j): string    # Build at most N derivations at once
+    --cores: string           # Let each build use N cores
     --log-format: string@"nu-complete rebuild log_format" # The format of the log: raw has plain lines, and those that end in -with-logs the logs of builds
     --keep-going(-k)          # Go on with other builds after one has failed
     --keep-failed(-K)         # Keep the directory of a failed build
@@ -135,7 +135,7 @@ module completions {
     --build-host: string@"nu-complete rebuild hosts"      # Build there; evaluate here unless --eval-host says otherwise
     --build-on: string@"nu-complete rebuild hosts"        # Build there; evaluate here unless --eval-host says otherwise
     --target-host: string@"nu-complete rebuild hosts"     # Activate there; evaluate and build here unless the other two say otherwise
-    --if-unreachable: string@"nu-complete rebuild if_unreachable" # If the evaluator or builder cannot be reached
+    --if-unreachable: string@"nu-complete rebuild if_unreachable" # What to do if the evaluator or builder cannot be reached
     --no-lend                 # Lend no Nix daemon to the builder: the result is fetched by a second connection
     --verify-eval             # With --eval-host: evaluate here as well, and go on only if both give the same derivation
     --flake(-F): path@"nu-complete rebuild configurations"         # A flake (default: the current directory) and one of its nixosConfigurations (default: the target's name)
@@ -155,7 +155,7 @@ module completions {
     --sudo                    # As --elevate sudo
     --ask-elevate-password(-S) # Ask for the password here, once, before the long work; as --elevate sudo if that is not given
     --ask-sudo-password       # Ask for the password here, once, before the long work; as --elevate sudo if that is not given
-    --image-variant: string   # build-image: which image; without it, those that there are are listed
+    --image-variant: string   # build-image: which image; without it, the images are listed
     --json                    # list-generations, --show-settings: as JSON
     --show-settings           # Show what applies and where it came from, and do nothing else
     --lend                    # The opposite of --no-lend
@@ -165,8 +165,8 @@ module completions {
     --no-use-substitutes      # The opposite of --use-substitutes
     --verbose(-v)             # Say more; may be given more than once
     --quiet                   # Say less; may be given more than once
-    --max-jobs(-j): string    # Build at most so many derivations at once
-    --cores: string           # Let each build use so many cores
+    --max-jobs(-j): string    # Build at most N derivations at once
+    --cores: string           # Let each build use N cores
     --log-format: string@"nu-complete rebuild log_format" # The format of the log: raw has plain lines, and those that end in -with-logs the logs of builds
     --keep-going(-k)          # Go on with other builds after one has failed
     --keep-failed(-K)         # Keep the directory of a failed build

@@ -143,7 +143,7 @@ pub struct RoleFlags {
     #[arg(long, value_name = "HOST", value_hint = ValueHint::Hostname)]
     pub target_host: Option<String>,
 
-    /// If the evaluator or builder cannot be reached
+    /// What to do if the evaluator or builder cannot be reached
     #[arg(long, value_enum, value_name = "HOW")]
     pub if_unreachable: Option<Fallback>,
 
@@ -249,7 +249,7 @@ pub struct RightsFlags {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Single verbs")]
 pub struct VerbFlags {
-    /// build-image: which image; without it, those that there are are listed
+    /// build-image: which image; without it, the images are listed
     #[arg(long, value_name = "VARIANT")]
     pub image_variant: Option<String>,
 

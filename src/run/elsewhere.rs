@@ -55,7 +55,7 @@ impl<'a> Errand<'a> {
     /// Evaluates there, and builds what comes of it, if that is said. `expected` is the derivation that has to come of it.
     ///
     /// # Errors
-    /// [`CannotEvaluate`] among others: then nothing was done.
+    /// [`CannotEvaluate`](crate::builder::CannotEvaluate) among others: then nothing was done.
     pub(super) fn evaluate(
         &self,
         building: Option<Building>,

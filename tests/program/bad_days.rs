@@ -82,19 +82,26 @@ fn a_link_that_breaks_while_files_go_is_the_same() {
 /// A file that cannot be read is another matter, and has its name in the message.
 #[test]
 fn a_file_that_vanishes_is_named() {
-    let stage = Stage::new();
-    let file = stage.path("etc/nixos/hardware.nix");
-    stage.stub(
-        "ssh",
-        &format!(
-            "hear_script; say hello /usr/bin x; rm {}; say receiving none; hear_change; read -r x",
-            file.display()
-        ),
-    );
-    let run = stage.rebuild("switch --eval-on builder --no-lend");
-    assert_eq!(run.code, 1);
-    let expected = format!("this machine → builder: cannot send {}: No such file", file.display());
-    assert!(run.stderr.contains(&expected), "{}", run.stderr);
+    // What the other side says of a stream that was cut off is no news.
+    for last_words in [
+        "read -r x",
+        "say failed unpack 2; exit 2",
+        "say failed link 255; exit 255",
+    ] {
+        let stage = Stage::new();
+        let file = stage.path("etc/nixos/hardware.nix");
+        stage.stub(
+            "ssh",
+            &format!(
+                "hear_script; say hello /usr/bin x; rm {}; say receiving none; hear_change; {last_words}",
+                file.display()
+            ),
+        );
+        let run = stage.rebuild("switch --eval-on builder --no-lend");
+        assert_eq!(run.code, 1);
+        let expected = format!("this machine → builder: cannot send {}: No such file", file.display());
+        assert!(run.stderr.contains(&expected), "{last_words}: {}", run.stderr);
+    }
 }
 
 /// Both streams at once, more than any pipe holds.

@@ -18,7 +18,16 @@ impl Conversation<'_> {
         for event in std::mem::take(&mut self.errors).into_events() {
             self.context.tell(event);
         }
-        match self.ended.take() {
+        let ended = self.ended.take();
+        // What could not be sent is why the other side could not take it.
+        let is_about_files = ended.as_ref().is_none_or(|last| match last {
+            Reply::Failed { stage, .. } => matches!(stage, Stage::Unpack | Stage::Mirror | Stage::Link),
+            _ => false,
+        });
+        if let Some(error) = self.channel.sending_error().filter(|_| is_about_files) {
+            return Err(error.context(format!("this machine → {}", self.peer.host)));
+        }
+        match ended {
             Some(Reply::Done) => Ok(()),
             Some(Reply::Failed {
                 stage: Stage::NoNamespaces,
@@ -28,13 +37,10 @@ impl Conversation<'_> {
                 self.keep_lock()?;
                 Err(self.failed(stage, code.get()).into())
             }
-            _ => match self.channel.sending_error() {
-                Some(error) => Err(error.context(format!("this machine → {}", self.peer.host))),
-                None => Err(self
-                    .channel
-                    .broke(code, &format!(", {}", self.unchanged()), AGAIN)
-                    .into()),
-            },
+            _ => Err(self
+                .channel
+                .broke(code, &format!(", {}", self.unchanged()), AGAIN)
+                .into()),
         }
     }
 

@@ -43,11 +43,11 @@ pub struct CommonFlags {
     #[arg(long, action = ArgAction::Count, hide_short_help = true)]
     pub quiet: u8,
 
-    /// Build at most so many derivations at once
+    /// Build at most N derivations at once
     #[arg(long, short = 'j', value_name = "N")]
     pub max_jobs: Option<String>,
 
-    /// Let each build use so many cores
+    /// Let each build use N cores
     #[arg(long, value_name = "N", hide_short_help = true)]
     pub cores: Option<String>,
 

@@ -196,17 +196,14 @@ impl Collection {
         }
     }
 
-    /// A store path that is read from.
+    /// A store path that is read from, if it is there: one that is only named cannot be sent.
     fn add_tree(&mut self, name: OsString) {
-        if !self.trees.insert(name.clone()) {
+        let place = Path::new("/nix/store").join(&name);
+        if fs::symlink_metadata(&place).is_err() || !self.trees.insert(name) {
             return;
         }
         // A profile is a directory of links to other store paths.
-        for child in fs::read_dir(Path::new("/nix/store").join(name))
-            .into_iter()
-            .flatten()
-            .flatten()
-        {
+        for child in fs::read_dir(place).into_iter().flatten().flatten() {
             if let Ok(target) = fs::read_link(child.path()) {
                 self.shut_store_path(&target);
             }

@@ -18,11 +18,21 @@
 //! `builder/home`, `builder/nix/store`, `builder/run`, and `builder/same` is what the builder has as `/client`. `evaluates` is a run that must come to its end with
 //! the same derivation as an evaluation on the client, and leave nothing but what is kept; `run` is any run. A
 //! [`Evaluated`] says what the builder has said (`events`, `rounds`) and what the evaluation has seen (`seen`).
+//! Store paths of the client alone are in `store/`. A number in the file `cut` is a link that breaks after so many bytes of
+//! files. A [`link::Link`] forwards sockets as sshd does, and is the client's daemon.
 
+mod collected;
+mod delivery;
+mod emulation;
 mod endings;
+mod entries;
 mod files;
 mod flakes;
+mod large;
+mod link;
+mod trees;
 mod unseen;
+mod variables;
 mod ways;
 
 use std::fs;
@@ -55,6 +65,7 @@ mount -t tmpfs -o mode=1777 none "$root/var/tmp"
 mkdir "$root$stage"
 mount --bind "$stage" "$root$stage"
 mount --bind "$nixpkgs" "$root/client/nixpkgs/nixos/default.nix"
+[ ! -e "$stage/store" ] || cp -a "$stage/store" "$root/nix/"
 find "$root/nix" "$root/run" -exec touch -h -d @1 {} +
 "#;
 
@@ -70,6 +81,8 @@ enum Login {
     RootWithoutNamespaces,
     /// Somebody else, who may not either.
     UserWithoutNamespaces,
+    /// Such a one, who may become root by sudo.
+    UserWithSudo,
 }
 
 impl Login {
@@ -78,6 +91,7 @@ impl Login {
             Self::Usual => "user",
             Self::RootWithoutNamespaces => "root",
             Self::UserWithoutNamespaces => "nobody",
+            Self::UserWithSudo => "sudo",
         }
     }
 }
@@ -163,6 +177,7 @@ impl Builder {
             "here",
             "builder/home",
             "builder/shm",
+            "builder/emulators",
             "builder/root",
             "builder/nix/store",
         ] {
@@ -176,7 +191,17 @@ impl Builder {
         let daemon = UnixListener::bind(stage.path(daemon)).unwrap();
         let builder = Self { stage, _daemon: daemon };
         builder.stub("nix-build", &Self::program_here("nix-build"));
+        if matches!(login, Login::UserWithSudo) && !builder.sudo_works() {
+            return skip("this machine obeys no set-user-ID bit of ours, without which nobody can play sudo");
+        }
         Some(builder)
+    }
+
+    /// Whether the stand-in for sudo makes a user root, of which nothing is kept.
+    fn sudo_works(&self) -> bool {
+        let command = "PATH=$PATH:/run/wrappers/bin; sudo -n -- id -u || :";
+        let login = format!("STAGE=$PWD bin/ssh builder '{command}'; rm builder/said.* builder/status.*; : >calls");
+        self.sh(&login) == "0\n"
     }
 
     /// What a stand-in on the client does, to be that program of the builder's Nix.
@@ -325,10 +350,31 @@ fn events<'a>(said: &'a str, name: &str) -> Vec<&'a str> {
 /// What the client's ssh does: a login on the builder. What is said there is written down as well.
 fn ssh(outer: &[&str], login: Login) -> String {
     format!(
-        "for command; do :; done
+        "before='' forward=''
+         for command; do
+            [ \"$before\" != -R ] || forward=$command
+            before=$command
+         done
+         # As sshd, which makes the socket there before what it runs (link.rs).
+         if [ -p forward ] && [ \"$forward\" ]; then
+            echo \"$forward\" >forward
+            read -r _ <forwarded
+         fi
          place=$STAGE; place=${{place%/}}
-         {{ unshare --mount {} sh \"$place/builder/builder.sh\" \"$place\" {} \"$command\"; echo $? >builder/status.$$; }} |
-            tee builder/said.$$
+         login() {{
+            unshare --mount {} sh \"$place/builder/builder.sh\" \"$place\" {} \"$command\"
+            echo $? >builder/status.$$
+         }}
+         # A link that breaks after so many bytes of files, both ways.
+         if [ -e cut ]; then
+            mkfifo heard.$$
+            tee builder/said.$$ <heard.$$ &
+            size=${{command#*bs=}}
+            size=$((${{size%% *}} + $(cat cut)))
+            {{ dd bs=4096 iflag=count_bytes count=\"$size\" 2>/dev/null; kill -KILL \"$!\"; }} | login >heard.$$
+            exit 255
+         fi
+         login | tee builder/said.$$
          exit \"$(cat builder/status.$$)\"",
         outer.join(" "),
         login.word()

@@ -1,12 +1,16 @@
 //! As whom the builder makes the view: whoever logs in, root or another user, where the kernel lets them make user namespaces
-//! and where it does not. `sudo` is the lab's (`tests/lab/cases`): to become root needs a program that may.
+//! and where it does not, but `sudo` makes them root.
 
 use super::{BUILD, Builder, Login, events};
 
 /// Whatever the way, the same is seen and the same is shut, in rounds as always.
 #[test]
-fn root_who_may_make_no_user_namespaces() {
-    for (login, way) in [(Login::Usual, "user"), (Login::RootWithoutNamespaces, "root")] {
+fn where_nobody_may_make_user_namespaces() {
+    for (login, way) in [
+        (Login::Usual, "user"),
+        (Login::RootWithoutNamespaces, "root"),
+        (Login::UserWithSudo, "sudo"),
+    ] {
         let Some(builder) = Builder::with(login) else { return };
         builder.configure(
             "x = builtins.readFile (./no + \"tes\");
@@ -38,6 +42,28 @@ fn root_who_may_make_no_user_namespaces() {
         assert!(run.stderr.contains(error), "{way}: {}", run.stderr);
         assert!(!builder.has("secret of the client"), "{way}");
         builder.nothing_is_left();
+    }
+}
+
+/// A run that is ended in the midst of its evaluation, where that runs as somebody else than its script: nothing is left of it,
+/// be it a process that its user may not end.
+#[test]
+fn who_is_ended_as_root_leaves_nothing() {
+    for login in [Login::RootWithoutNamespaces, Login::UserWithSudo] {
+        let Some(builder) = Builder::with(login) else { return };
+        builder.configure("x = builtins.readFile ./motd;");
+        builder.write("client/nixos/motd", "good morning");
+        builder.hold();
+        let mut run = builder.start(BUILD);
+        builder.wait_for_evaluations(1);
+        run.signal("INT");
+        let run = run.finish();
+        assert_eq!((run.code, run.stdout.as_str()), (130, ""), "{}", run.stderr);
+        builder.wait_until("the builder to end", || builder.logins_are_over());
+        assert!(!builder.was_held(), "{}", builder.said());
+        builder.nothing_is_left();
+        builder.sh("rm builder/nix/store/hold");
+        assert_eq!(builder.evaluates().rounds(), ["have"]);
     }
 }
 

@@ -13,7 +13,7 @@ const REALISE: &str = "builder: nix-store --log-format internal-json --realise D
 const DELIVER: &str = "builder: nix --extra-experimental-features nix-command --log-format internal-json copy \
                        --no-check-sigs --to LENT SYSTEM";
 
-fn on_target(call: &str) -> String {
+pub fn on_target(call: &str) -> String {
     format!("target: {call}")
 }
 

@@ -4,6 +4,7 @@
 //! Expected calls are written in words that [`full`] writes out, and calls that were seen without what differs from run to
 //! run ([`Scene::seen`]).
 
+mod elsewhere;
 mod flags;
 mod here;
 mod hosts;

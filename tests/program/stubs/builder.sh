@@ -4,11 +4,12 @@
 #
 #   builder.sh STAGE KIND COMMAND
 #
-# KIND    user: as root, who may make user namespaces; root: as root, who may not; nobody: as another user, who may not
+# KIND    user: as root, who may make user namespaces; root: as root, who may not; nobody: as another user, who may not;
+#         sudo: as such a one, who may become root by sudo without a password
 # COMMAND what the client's ssh was told to run there
 #
-# STAGE/builder/home is the home (/builder), nix its /nix, run its /run and shm its /dev/shm. STAGE/builder/same is what it
-# has itself where the client's files are (/client).
+# STAGE/builder/home is the home (/builder), nix its /nix, run its /run, shm its /dev/shm, and emulators what is registered
+# with its kernel. STAGE/builder/same is what it has itself where the client's files are (/client).
 set -e
 stage=$1 kind=$2 command=$3
 place=$stage/builder
@@ -54,13 +55,32 @@ mount --bind "$place/run" "$root/run"
 mount --bind "$place/home" "$root/builder"
 mount --bind "$place/shm" "$root/dev/shm"
 mount --bind "$place/same" "$root/client"
+[ ! -d "$root/proc/sys/fs/binfmt_misc" ] || mount --bind "$place/emulators" "$root/proc/sys/fs/binfmt_misc"
 # The stage itself is not for a builder.
 mount -t tmpfs -o mode=1777 none "$root/var/tmp"
+# A sudo that asks nobody: where NixOS has it, with a program of root's that whoever runs it is root in. Like the real one
+# it stays before what it runs, as root, whom its user cannot end, and gives it an environment of its own.
+if [ "$kind" = sudo ]; then
+	wrappers=$root/run/wrappers/bin
+	mkdir -p "$root/run/wrappers"
+	mount -t tmpfs -o mode=755 none "$root/run/wrappers"
+	mkdir "$wrappers"
+	cp "$(readlink -f "$(command -v setpriv)")" "$wrappers/become"
+	chmod 4755 "$wrappers/become"
+	cat >"$wrappers/sudo" <<-'END'
+		#!/bin/sh
+		[ "$1 $2" = '-n --' ] || exit 1
+		shift 2
+		exec /run/wrappers/bin/become --reuid 0 --regid 0 --clear-groups -- \
+			env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin sh -c '"$@"; exit "$?"' sudo "$@"
+	END
+	chmod 755 "$wrappers/sudo"
+fi
 # As in view.sh: what was begun by chroot alone could make no user namespaces.
 cd "$root"
 mount -n --move . /
 
 nix=$(echo nix/store/*-nix-2*/bin)
 set -- env -i HOME=/builder "PATH=/$nix:/builder/nix/bin:/usr/bin:/bin" sh -c "cd && $command"
-[ "$kind" != nobody ] || set -- setpriv --reuid 1000 --regid 1000 --clear-groups "$@"
+case $kind in nobody | sudo) set -- setpriv --reuid 1000 --regid 1000 --clear-groups "$@" ;; esac
 exec /usr/sbin/chroot . "$@"

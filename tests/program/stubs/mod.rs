@@ -286,6 +286,10 @@ impl Stage {
         variables.push((name.to_owned(), value.to_owned()));
     }
 
+    pub fn without_variable(&self, name: &str) {
+        self.variables.borrow_mut().retain(|(own, _)| own != name);
+    }
+
     /// Every call of a stand-in so far, its words joined by blanks.
     pub fn calls(&self) -> Vec<String> {
         self.read("calls").lines().map(str::to_owned).collect()
@@ -450,7 +454,7 @@ impl Stage {
             .output()
             .unwrap();
         assert!(output.status.success(), "{command}: {output:?}");
-        String::from_utf8(output.stdout).unwrap()
+        String::from_utf8_lossy(&output.stdout).into_owned()
     }
 
     pub fn wait_for(&self, name: &str) {

@@ -7,11 +7,18 @@
 #   imports = [ ./a.nix ./b.nix ];          x = import ./c.nix;
 #   x = builtins.readFile ./text;           x = builtins.readFile (./no + "tes");
 #   x = builtins.pathExists ./perhaps;      x = builtins.readDir ./directory;
-#   x = builtins.getEnv "NAME";
+#   x = builtins.getEnv "NAME";             x = builtins.path ./with-all-in-it;
+#   x = builtins.readFile ~/text;           system = riscv64-linux;
 #
 # A flake's lock file is written if it is not there. Where there is a pipe "hold" in the store, an evaluation says that it is
 # on ("evaluating.PROCESS" there) and goes on when somebody has opened the pipe and closed it again.
 # Without a daemon's socket, its daemon makes a copy of /nix/socket, and writes into /nix/daemon which process it is and where.
+# What its daemon is asked to hold (`nix-store --serve`) is written into the store's file "held". Where there is a file
+# "garbage" in the store, that names a store path, an evaluation fails for want of it until it is held, and where there is
+# "garbage-stays", then as well.
+# It builds for its own system, and for others as the file "builds" beside its programs' directory says: "native", "option"
+# (if it is told so), "no-platform", or any other word for an emulator that fails with that. "nix copy" has no socket of its
+# own, but asks at the pipe /nix/copy, and hears at /nix/copied what came of it.
 # Where there is a file "silent" beside its programs' directory, to ask for what is shut is no error, and the answer no.
 #
 # What is new is written through a door to the store, as with Nix's daemon the store that an evaluation sees may be another
@@ -19,6 +26,7 @@
 set -u -f
 export LC_ALL=C
 store=${IN_STORE:-/nix/var/nix/daemon-socket/store}
+own_system=x86_64-linux
 
 # say LEVEL TEXT: a line of Nix's log.
 say() {
@@ -46,6 +54,7 @@ evaluate() (
 		*builtins.readFile*) path=$(path_in "${line#*builtins.readFile}") && read_file "$path" ;;
 		*builtins.pathExists*) path=$(path_in "${line#*builtins.pathExists}") && ask_for "$path" ;;
 		*builtins.readDir*) path=$(path_in "${line#*builtins.readDir}") && read_directory "$path" ;;
+		*builtins.path*) path=$(path_in "${line#*builtins.path}") && copy_path "$path" ;;
 		*builtins.getEnv*)
 			name=$(path_in "${line#*builtins.getEnv}")
 			printf 'variable %s: %s\n' "$name" "$(printenv "$name")"
@@ -63,8 +72,11 @@ evaluate() (
 # path_in EXPRESSION: pieces of one that are put together, from the directory $here on.
 path_in() {
 	path=$(printf %s "$1" | tr -d '()[]{}";+ ')
-	# shellcheck disable=SC2031 # that of the file that asks
-	case $path in ./* | ../*) path=$here/$path ;; esac
+	# shellcheck disable=SC2031,SC2088 # that of the file that asks; as it stands there
+	case $path in
+	./* | ../*) path=$here/$path ;;
+	'~/'*) path=${HOME:-$(sed -n "s/^[^:]*:[^:]*:$(id -u):[^:]*:[^:]*:\([^:]*\):.*/\1/p" /etc/passwd | head -n 1)}${path#'~'} ;;
+	esac
 	printf %s "$path" | sed -e ':dot' -e 's:/\./:/:;t dot' -e ':up' -e 's:/[^/]*/\.\./:/:;t up'
 }
 
@@ -86,6 +98,20 @@ ask_for() {
 	fi
 }
 
+# copy_path PATH: reads it with all that is in it, as for a copy in the store.
+copy_path() {
+	content=$(cd "$1" 2>&1 && {
+		find . -printf '%P %y %l\n' \( ! -type f -o -perm -100 -printf 'runs\n' -o -printf 'rests\n' \) | sort
+		find . -type f -exec sha256sum {} + | sort
+	} 2>&1)
+	case $content in *'Permission denied'*)
+		shut=$(printf '%s\n' "$content" | sed -n "s/^[a-z0-9]*: '*\.\(\/[A-Za-z0-9./-]*\)'*: Permission denied\$/\1/p" | head -n 1)
+		refuse "$content" "$1$shut" 'opening file'
+		;;
+	esac
+	printf 'copied %s: %s\n' "$1" "$content"
+}
+
 read_directory() {
 	names=$(ls -A "$1" 2>&1) || refuse "$names" "$1" 'reading directory'
 	printf 'listed %s: %s\n' "$1" "$(printf %s "$names" | tr '\n' ' ')"
@@ -96,19 +122,32 @@ store_name() {
 	printf '%s-nixos-system-pi' "$(sha256sum | cut -c 1-32 | tr e z)"
 }
 
-# derive: sets $drv to a new derivation of what was read ($seen).
+# derive ARGUMENT...: sets $drv to a new derivation of what was read ($seen), for the system that the arguments or the
+# settings name.
 derive() {
 	out=/nix/store/$(printf 'out %s' "$seen" | store_name)
 	drv=$(printf %s "$seen" | store_name).drv
+	system=$(printf '%s\n' "$seen" | sed -n 's/^system = \(.*\);$/\1/p')
+	case "$system $* ${NIX_CONFIG:-} " in
+	' '*' eval-system '*) system=$(after eval-system "$@") ;;
+	' '*'system = '*) system=${NIX_CONFIG##*system = } ;;
+	' '*) system=$own_system ;;
+	esac
 	file=$(mktemp "$store/.new.XXXXXXXX") || refuse no "$store" 'creating file in'
-	printf 'Derive([("out","%s","","")],[],[],"x86_64-linux","/bin/sh",[],[])\n%s\n' "$out" "$seen" >"$file"
+	printf 'Derive([("out","%s","","")],[],[],"%s","/bin/sh",[],[])\n%s\n' "$out" "$system" "$seen" >"$file"
 	chmod 444 "$file"
 	mv -f "$file" "$store/$drv"
 	drv=/nix/store/$drv
 	say 5 "instantiated 'nixos-system-pi' -> '$drv'"
 }
 
+# hold: and what else comes between an evaluation and its derivation.
 hold() {
+	if [ -e "$store/garbage" ] && { [ -e "$store/garbage-stays" ] || ! grep -qxF -f "$store/garbage" "$store/held" 2>/dev/null; }; then
+		say 5 "copied source '/x' -> '$(cat "$store/garbage")'"
+		say 0 "error: path '$(cat "$store/garbage")' is not valid"
+		exit 1
+	fi
 	[ -p "$store/hold" ] || return 0
 	# Open before it is said, so that nobody is let go before they wait; for both ways, so that it does not wait for that.
 	exec 9<>"$store/hold"
@@ -131,6 +170,11 @@ after() {
 }
 
 nix_instantiate() {
+	case " $* " in *' --parse '*)
+		sed -e 's:#.*::' -e "s:~/:$HOME/:g" "$(after --parse "$@")"
+		return
+		;;
+	esac
 	case " $* " in *' --expr builtins.pathExists '*)
 		# What of before 2.26 says of a shut directory (trace.sh).
 		echo false
@@ -147,7 +191,7 @@ nix_instantiate() {
 	seen=$(evaluate "$nixpkgs/nixos/default.nix" && evaluate "$configuration") || exit 1
 	hold
 	case " $* " in *' --eval '*) return ;; esac
-	derive
+	derive "$@"
 	root=$(after --add-root "$@")
 	[ -z "$root" ] || ln -sfn "$drv" "$root"
 	printf '%s\n' "${root:-$drv}"
@@ -160,8 +204,67 @@ nix_eval() {
 		>"$flake/flake.lock" || refuse "Permission denied" "$flake/flake.lock" 'creating file'
 	seen=$(evaluate "$flake/flake.nix") || exit 1
 	hold
-	derive
+	derive "$@"
 	printf %s "$drv"
+}
+
+# build_for SYSTEM ARGUMENT...: ends in Nix's words where it does not.
+build_for() {
+	[ "$1" != "$own_system" ] || return 0
+	how=$(cat "${0%/*}/../builds")
+	case "$how: $* " in
+	native:* | option:*" extra-extra-platforms $1 "*) ;;
+	option:* | no-platform:*)
+		say 0 "error: a '$1' with features {} is required to build '/nix/store/x.drv', but I am a '$own_system' with features {}"
+		exit 1
+		;;
+	*)
+		say 0 "error: $how"
+		exit 1
+		;;
+	esac
+}
+
+# number: the next one of Nix's protocol on stdin; nothing at its end.
+number() { dd bs=8 count=1 iflag=fullblock 2>/dev/null | od -An -tu8 | tr -d ' '; }
+
+# serve: as `nix-store --serve` does it, for the one question that it is asked, as often as it is.
+serve() {
+	[ "$(number):$(number)" = 957128171:518 ] || exit 1
+	printf 'a greeting of 16'
+	while command=$(number) && [ "$command" ]; do
+		lock=$(number) substitute=$(number) number=$(number)
+		[ "$command:$lock:$substitute" = 1:1:0 ] || exit 1
+		while [ "$number" -gt 0 ]; do
+			length=$(number)
+			dd bs="$(((length + 7) / 8 * 8))" count=1 iflag=fullblock 2>/dev/null | head -c "$length" >>"$store/held"
+			echo >>"$store/held"
+			number=$((number - 1))
+		done
+		printf 'answered'
+	done
+}
+
+# add_fixed --add-fixed --recursive sha256 DIRECTORY: its name is of all that is in it.
+add_fixed() {
+	for added; do :; done
+	hash=$({
+		cd "$added" || exit 1
+		find . -name . -o -type l -printf '%P %l\n' -o -type f -printf '%P ' -exec sha256sum {} + | sort
+	} | sha256sum | cut -c 1-32 | tr e z)
+	cp -r -P "$added" "$store/.$hash" && mv -T "$store/.$hash" "$store/$hash-${added##*/}"
+	echo "/nix/store/$hash-${added##*/}"
+}
+
+nix_copy() {
+	for path; do :; done
+	socket=$(after --to "$@")
+	printf '%s %s\n' "${socket#unix://}" "$path" >/nix/copy
+	read -r answer </nix/copied
+	[ "$answer" = taken ] || {
+		say 0 'error: Nix daemon disconnected unexpectedly (maybe it crashed?)'
+		exit 1
+	}
 }
 
 nix_store() {
@@ -169,16 +272,17 @@ nix_store() {
 	*' --version '*) echo "nix-store (Nix) $(cat "${0%/*}/../version")" ;;
 	*' --print-invalid '*) for path; do case $path in /*) [ -e "$path" ] || echo "$path" ;; esac done ;;
 	*' --check-validity '*) for path; do case $path in /*) [ -e "$path" ] || exit 1 ;; esac done ;;
-	*' --serve '*)
-		# A greeting and the beginning of an answer, as much of it as is waited for.
-		printf 'a greeting, and an answer.'
-		cat >/dev/null
-		;;
+	*' --serve '*) serve ;;
+	*' --add-fixed '*) add_fixed "$@" ;;
+	*' --query '*) sed -n 's/^Derive.*\],"\([^"]*\)",".*/\1/p;q' "$(after system "$@")" ;;
 	*' --realise '*)
+		build_for "$(head -n 1 "$(after --realise "$@")" | sed 's/.*\],"\([^"]*\)",".*/\1/')" "$@"
 		out=$(head -n 1 "$(after --realise "$@")")
 		out=${out#*'("out","'}
 		out=${out%%\"*}
+		case " $* " in *' --dry-run '*) return ;; esac
 		mkdir -p "$out"
+		cp "$(after --realise "$@")" "$out/made-of"
 		root=$(after --add-root "$@")
 		[ -z "$root" ] || ln -sfn "$out" "$root"
 		printf '%s\n' "${root:-$out}"
@@ -189,10 +293,24 @@ nix_store() {
 case ${0##*/} in
 nix-instantiate) nix_instantiate "$@" ;;
 nix-build)
-	nix_instantiate "$@" >/dev/null
-	echo "$out"
+	case " $* " in
+	*rebuild-emulation-probe*)
+		words=$*
+		system=${words##* system = \"}
+		build_for "${system%%\"*}" "$@"
+		;;
+	*)
+		nix_instantiate "$@" >/dev/null
+		echo "$out"
+		;;
+	esac
 	;;
-nix) nix_eval "$@" ;;
+nix)
+	case " $* " in
+	*' copy '*) nix_copy "$@" ;;
+	*) nix_eval "$@" ;;
+	esac
+	;;
 nix-store) nix_store "$@" ;;
 nix-daemon)
 	# Only cp makes a socket without a program of its own.
