@@ -20,7 +20,7 @@
 #   rb_alone          a job that nobody follows ends after so many minutes
 #   $state, $work, $share, $code   (session.sh)
 # Gives
-#   $job              the process of this run's job, while it is on
+#   $worker           the process of this run's job, while it is on
 #   $came_to          what the last job came to
 #   $is_detached      "yes" in a job
 #   $is_left          "yes" if this run has left its job to itself
@@ -28,25 +28,24 @@
 #   job, record, running, chunk, alive, ended, lost, unstarted
 
 # detach COMMAND...: runs COMMAND as a job and tells the client what it says, to its end. COMMAND ends with `end_record`,
-# or by `fail`.
+# or by `fail`. Sets $came_to.
 detach() {
 	records=$state/jobs
-	forget_records 1 7
+	forget_records 60 7
 	jobs=$((jobs + 1))
 	begin_record "$rb_job.$jobs" '' "$rb_about" || fail room 1
 	session=$(began_at "$$")
-	(job "$@") >>"$record/log" 2>&1 3<&- 7>&- &
-	job=$!
-	echo "$job" >"$record/process"
+	(run_job "$@") >>"$record/log" 2>&1 3<&- 7>&- &
+	worker=$!
+	echo "$worker" >"$record/process"
 	exec 8>&-
 	event job "${record##*/}"
 	follow_own
-	job=''
-	heard "${record##*/}"
+	worker=''
 	hear_end
 }
 
-# follow_own: this run's job, which is its child: it hears at once that the job is over.
+# follow_own: follows this run's job, which is its child: so it is known at once that the job is over.
 follow_own() {
 	(
 		trap : USR1
@@ -54,15 +53,15 @@ follow_own() {
 	) 3<&- 4<&- &
 	follower=$!
 	watch_client
-	wait "$job" || :
+	wait "$worker" || :
 	kill -USR1 "$follower"
 	wait "$follower" || :
 	follower=''
 	leave_client
 }
 
-# watch_client: a word of the client's ends the run with its job ("cancel" is Ctrl-C over there); the end of its stream is
-# a link that is gone, and the job goes on.
+# watch_client: a word of the client's ends the run with its job ("cancel" is Ctrl-C over there). The end of the client's
+# stream is a link that is gone: the job goes on.
 watch_client() {
 	(
 		if IFS= read -r _ <&3; then kill -TERM "$$"; else kill -HUP "$$"; fi
@@ -77,22 +76,22 @@ leave_client() {
 	watcher=''
 }
 
-# job COMMAND...: in a shell of its own, which is a child of the run's.
-job() {
+# run_job COMMAND...: in a shell of its own, which is a child of the run's.
+run_job() {
 	is_detached=yes
 	trap end_job EXIT
 	trap 'exit 130' TERM INT HUP
-	child='' watcher='' listeners=''
+	child='' watcher='' listeners='' worker=''
 	of_session=$helpers
 	helpers=''
 	hold_record "$record"
 	exec 8>&-
-	guard &
+	guard 9>&- &
 	ends_with_run "$!"
 	"$@"
 }
 
-# end_job: whatever it ends with. What it came to has been written, unless it was ended from outside.
+# end_job: whatever ends it. What the job came to has been written, unless it was ended from outside.
 end_job() {
 	trap '' TERM INT HUP
 	# shellcheck disable=SC2086 # words
@@ -112,7 +111,7 @@ is_session_on() {
 	[ "$(began_at "$$")" = "$session" ]
 }
 
-# began_at PROCESS: when it began, in the kernel's ticks: its number alone may be another's by now.
+# began_at PROCESS: says when it began, in the kernel's ticks: its number alone may be another's by now.
 began_at() {
 	IFS= read -r facts 2>/dev/null <"/proc/$1/stat" || return 0
 	# Behind the name, which may have anything in it.
@@ -131,21 +130,18 @@ guard() {
 	kill -TERM "$(cat "$record/process")"
 }
 
-# rejoin NAME OFFSET: follows a job of an earlier run, or of another one.
+# rejoin NAME OFFSET: follows a job of an earlier connection. Sets $came_to.
 rejoin() {
 	records=$state/jobs
 	record=$records/$1
+	[ -e "$record/about" ] || fail lost 1
 	make_file "$record/followed" && exec 8<"$record/followed" && flock -s 8
+	rejoined=$1
 	watch_client
 	follow_record "$1" "$2"
 	leave_client
-	exec 8>&-
+	exec 8<&-
 	hear_end
-}
-
-# heard NAME: what it said has been told.
-heard() {
-	mark_heard "$1"
 }
 
 # hear_end: sets $came_to, and $drv and $out as the job has left them. One that failed ends the run.
@@ -159,6 +155,14 @@ hear_end() {
 	built) drv=$2 out=$3 ;;
 	asked) code=$2 ;;
 	failed) exit "$3" ;;
-	cancelled) exit 130 ;;
+	cancelled) fail cancelled 130 ;;
 	esac
+}
+
+# mark_jobs: the client has heard how the jobs of this run ended.
+mark_jobs() {
+	while [ "$jobs" -gt 0 ]; do
+		mark_heard "$rb_job.$jobs"
+		jobs=$((jobs - 1))
+	done
 }
