@@ -77,6 +77,10 @@ pub(super) struct Course {
     aside: usize,
     /// Whether the machine was told that no variable is missing. It does not ask twice.
     has_variables: bool,
+    /// Whether a job is on.
+    job: bool,
+    /// Whether a new connection goes on with it, which has not been greeted yet.
+    comes_back: bool,
 }
 
 impl Course {
@@ -102,6 +106,8 @@ impl Course {
             at: At::Start,
             aside: MOST_ASIDE,
             has_variables: false,
+            job: false,
+            comes_back: false,
         }
     }
 
@@ -114,6 +120,9 @@ impl Course {
             BuilderEvent::AskedFor(text) | BuilderEvent::Word(text) => self.says_aside(text.len()),
             BuilderEvent::Computes(path) => self.says_aside(path.as_os_str().len()),
             BuilderEvent::Collected => self.says_aside(MOST_ASIDE / 50),
+            BuilderEvent::Job(_) => self.begins_job(),
+            BuilderEvent::Ended | BuilderEvent::Lost => std::mem::take(&mut self.job).then_some(self.at),
+            BuilderEvent::Hello { .. } if std::mem::take(&mut self.comes_back) => Some(self.at),
             _ if self.is_aside(reply) => Some(self.at),
             _ => self.step(reply),
         };
@@ -134,6 +143,18 @@ impl Course {
     pub(super) fn goes_on(&mut self) {
         self.at = At::Evaluating(Round::Closed);
         self.has_variables = true;
+    }
+
+    /// The connection has broken, and another one goes on with the job.
+    pub(super) fn comes_back(&mut self) {
+        self.comes_back = true;
+    }
+
+    /// One job at a time, for what takes long: a closed evaluation, or a build of a derivation that is there.
+    fn begins_job(&mut self) -> Option<At> {
+        let may_begin = matches!(self.at, At::Evaluating(Round::Closed) | At::Made) && !self.job;
+        self.job |= may_begin;
+        may_begin.then_some(self.at)
     }
 
     /// Takes `length` bytes that are told aside, which may come during a closed evaluation.

@@ -82,6 +82,12 @@ pub enum BuilderEvent {
     },
     /// The machine has no socket of a lent daemon, so the client has to fetch the result.
     NoSocket,
+    /// What follows is a job, of which there is a record of this name: it goes on if the connection breaks.
+    Job(String),
+    /// The job has ended. What it came to is known from what it has said.
+    Ended,
+    /// The job was cut off.
+    Lost,
     /// Everything is done.
     Done,
     /// The run has failed and ends here.
@@ -184,6 +190,9 @@ impl BuilderEvent {
             "copying" => Self::Copying,
             "copied" => Self::Copied,
             "no-socket" => Self::NoSocket,
+            "job" => Self::Job(word()?),
+            "ended" => Self::Ended,
+            "lost" | "unstarted" => Self::Lost,
             "finished" => Self::Done,
             "failed" => Self::Failed {
                 stage: Stage::of_word(&word()?)?,

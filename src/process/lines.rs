@@ -146,34 +146,6 @@ impl<R: Read> Lines<R> {
     pub fn stream(&mut self) -> &mut BufReader<R> {
         &mut self.reader
     }
-
-    /// Reads at most this many bytes; returns whether the line, or the stream, has ended.
-    fn read(&mut self, most: usize, into: &mut Vec<u8>) -> io::Result<bool> {
-        let length = self.reader.by_ref().take(most as u64).read_until(b'\n', into)?;
-        Ok(length < most || into.last() == Some(&b'\n'))
-    }
-
-    /// Reads the rest of a line that is too long.
-    fn read_long(&mut self, line: &mut Line) {
-        let (mut before, mut end, mut read) = (Vec::new(), Vec::new(), line.bytes.len() as u64);
-        let mut is_over = false;
-        while !is_over {
-            mem::swap(&mut before, &mut end);
-            end.clear();
-            is_over = self.read(END, &mut end).unwrap_or(true);
-            read += end.len() as u64;
-        }
-        // Of the last two pieces together, only as much is kept as one piece holds.
-        before.drain(..end.len().min(before.len()));
-        before.append(&mut end);
-        // If everything fits, there is no gap.
-        if read > (line.bytes.len() + before.len()) as u64 {
-            cut(&mut line.bytes, &mut before);
-            let kept = line.bytes.len() + before.len();
-            line.gap = Some((line.bytes.len(), read - kept as u64));
-        }
-        line.bytes.append(&mut before);
-    }
 }
 
 /// Moves the cut to places where it splits no character, and no escape of JSON. A line of Nix's log then still is one,

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use anyhow::Result;
 
+use super::following::Following;
 use super::held::Held;
 use super::{BESIDE, Conversation};
 use crate::builder::named::shown;
@@ -51,8 +52,15 @@ impl Conversation<'_> {
                 self.errors = Held::default();
                 self.tell(&diagnosis::collected(self.peer.host));
             }
+            // It is answered when the job has ended: until then, a word of the client's would end it.
+            BuilderEvent::EvaluationFailed { .. } | BuilderEvent::Variables if self.following.is_some() => {
+                self.asked = Some(reply);
+            }
             BuilderEvent::EvaluationFailed { .. } | BuilderEvent::LookedAround => self.after_round(&reply)?,
             BuilderEvent::Variables => self.after_variables()?,
+            BuilderEvent::Job(name) => self.following = Some(Following::new(name)),
+            BuilderEvent::Ended => self.job_ended()?,
+            BuilderEvent::Lost => self.following = None,
             BuilderEvent::Unread(path) => self.sources.hear_unread(path),
             BuilderEvent::LockLine(line) => self.sources.hear_lock(&line),
             BuilderEvent::Evaluated(derivation) => self.is_evaluated(&derivation)?,
@@ -81,6 +89,19 @@ impl Conversation<'_> {
             }
         }
         Ok(())
+    }
+
+    /// What a job asks is answered when it has ended.
+    fn job_ended(&mut self) -> Result<()> {
+        let rest = self.following.take().and_then(|mut following| following.rest());
+        if let Some(line) = rest {
+            self.said(line)?;
+        }
+        match self.asked.take() {
+            Some(BuilderEvent::Variables) => self.after_variables(),
+            Some(asked) => self.after_round(&asked),
+            None => Ok(()),
+        }
     }
 
     /// Says a text to the user, line by line.

@@ -31,6 +31,7 @@
 # or by `fail`. Sets $came_to.
 detach() {
 	records=$state/jobs
+	mkdir -p "$records" || fail room 1
 	forget_records 60 7
 	jobs=$((jobs + 1))
 	begin_record "$rb_job.$jobs" '' "$rb_about" || fail room 1
