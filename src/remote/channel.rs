@@ -54,6 +54,8 @@ pub enum Heard {
     Event(Line),
     /// Something is said there that is none.
     Line(Line),
+    /// So many bytes follow that are counted.
+    Count(Line),
     /// A piece of the bytes that the script has counted.
     Output(Vec<u8>),
     /// A stream has gone there, with so much in it.
@@ -136,6 +138,7 @@ impl Channel {
         Ok(match news {
             Ok(News::Event(line)) => Heard::Event(line),
             Ok(News::Line(line)) => Heard::Line(line),
+            Ok(News::Count(line)) => Heard::Count(line),
             Ok(News::Output(bytes)) => Heard::Output(bytes),
             Ok(News::Sent(Ok(amount))) => Heard::Sent(amount),
             Ok(News::Sent(Err(error))) => {
@@ -208,7 +211,7 @@ impl Channel {
         let event = match news {
             Ok(News::Alive) => self.silence.lives(now),
             Ok(News::Event(line)) if line.bytes == ALIVE.as_bytes() => self.silence.lives(now),
-            Ok(News::Event(_) | News::Line(_) | News::Output(_)) => self.silence.hears(now),
+            Ok(News::Event(_) | News::Line(_) | News::Count(_) | News::Output(_)) => self.silence.hears(now),
             // What ssh says comes from here, and while something waits to be shown nobody has waited for it.
             Ok(News::Ssh(_) | News::SshFellSilent | News::Sent(_)) => None,
             // What that means is said otherwise.

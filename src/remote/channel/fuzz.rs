@@ -31,7 +31,7 @@ pub const TARGETS: &[FuzzTarget] = &[
                         assert!(line.bytes.starts_with(b"@rebuild "));
                         heard += line.bytes.len();
                     }
-                    Ok(News::Line(line)) => heard += line.bytes.len(),
+                    Ok(News::Line(line) | News::Count(line)) => heard += line.bytes.len(),
                     Ok(News::Output(piece)) => heard += piece.len(),
                     Ok(News::Alive) => {}
                     Ok(News::StreamEnded) => break,

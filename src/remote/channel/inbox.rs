@@ -19,6 +19,8 @@ use crate::progress::Amount;
 pub(super) enum News {
     Event(Line),
     Line(Line),
+    /// Says how many bytes follow.
+    Count(Line),
     Output(Vec<u8>),
     /// The script says that it lives, beside its events.
     Alive,
@@ -91,6 +93,7 @@ pub(super) fn hear_script<R: Read>(stdout: R, post: &Post) {
     while let Some(line) = lines.next_line() {
         let size = line.bytes.len();
         if let Some(length) = chunk(&line.bytes) {
+            post.send(News::Count(line), size);
             pass_on(lines.stream(), length, post);
         } else if line.bytes.starts_with(EVENT) {
             post.send(News::Event(line), size);
@@ -156,6 +159,7 @@ mod tests {
             heard.push(match news {
                 News::Event(line) => format!("event {}", line.into_text()),
                 News::Line(line) => format!("line {}", line.into_text()),
+                News::Count(line) => format!("count {}", line.into_text()),
                 News::Output(bytes) => format!("output {}", String::from_utf8_lossy(&bytes)),
                 News::Alive => "alive".to_owned(),
                 News::StreamEnded => "end".to_owned(),
@@ -168,6 +172,7 @@ mod tests {
             "line welcome",
             "event @rebuild hello x",
             "event @rebuild alive",
+            "count @rebuild chunk 3",
             "output @re",
             "event @rebuild chunk x",
             "line end",
@@ -194,6 +199,7 @@ mod tests {
                 output.extend(bytes);
                 true
             }
+            News::Count(_) => true,
             News::Event(line) => {
                 assert_eq!(line.bytes, b"@rebuild finished");
                 false
