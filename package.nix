@@ -21,7 +21,7 @@ rustPlatform.buildRustPackage {
   };
   cargoLock.lockFile = ./Cargo.lock;
 
-  # The tests want a Debian machine: tests/run.sh.
+  # The tests need a Debian machine: tests/run.sh.
   doCheck = false;
 
   nativeBuildInputs = [ installShellFiles ];

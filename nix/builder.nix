@@ -1,6 +1,6 @@
-# The strong machine: a user that the clients log in to, emulators for their CPUs, bounds for what is kept.
+# The strong machine: a user that the clients log in to, emulators for their CPUs, and limits for what is kept.
 #
-# Nothing of the program is needed here, and no experimental feature of Nix switched on: a client brings all that.
+# It needs nothing of the program, and no experimental feature of Nix: a client brings everything.
 {
   config,
   lib,
@@ -20,9 +20,10 @@ let
   user = config.users.users.${cfg.user};
   ownUser = "rebuild-builder";
 
-  # Forwarding, because the result goes to the client through a socket that ssh brings here. The pty is for whoever looks.
+  # Forwarding is allowed, because the result goes to the client through a socket that ssh brings to this machine. The
+  # pty is for people who log in to look around.
   restrictions = "restrict,pty,port-forwarding";
-  # A key may have options of its own before it.
+  # A key may be preceded by options of its own.
   restricted =
     key:
     if builtins.match "(ssh|ecdsa|sk)-.*" key != null then
@@ -30,12 +31,12 @@ let
     else
       "${restrictions},${key}";
 
-  # As Nix and numfmt write it: 1024 is 1K.
+  # A size as Nix and numfmt write it: 1024 is 1K.
   size = types.strMatching "[1-9][0-9]*[KMGT]";
 
-  # With null everybody may log in.
+  # If AllowUsers is null, every user may log in.
   openssh = config.services.openssh.settings;
-  # As Nix's daemon reads its settings. A trusted user is let in as well.
+  # The daemon's settings are read as Nix's daemon reads them. A trusted user is let in as well.
   mayUseNix =
     let
       settings = config.nix.settings or { };
@@ -174,14 +175,15 @@ in
         system: system != pkgs.stdenv.hostPlatform.system
       ) cfg.emulatedSystems;
 
-      # Nix needs it for flakes and inputs in git. Any other git of this machine goes before it.
+      # Nix needs git for flakes and for inputs in git. Any other git of this machine takes precedence.
       environment.systemPackages = [ (lib.lowPrio pkgs.gitMinimal) ];
     }
 
     (mkIf (cfg.user == ownUser) {
-      # Also where the rest of the configuration forbids it to all. sshd brings no socket here that it would not bring a
-      # TCP port for; "remote" is no way into this machine's network. A client that is silent for a minute is gone, and
-      # what it had begun here ends: otherwise sshd waits for hours. The last line ends the block.
+      # This holds even if the rest of the configuration forbids it to everybody. sshd does not bring a socket to this
+      # machine unless it would also bring a TCP port; "remote" opens no way into this machine's network. A client that
+      # is silent for a minute counts as gone, and what it had begun here ends: otherwise sshd waits for hours. The last
+      # line ends the block.
       services.openssh.extraConfig = ''
         Match User ${ownUser}
           DisableForwarding no
@@ -198,14 +200,14 @@ in
         description = "Evaluates and builds for clients of rebuild";
         home = "/var/lib/${ownUser}";
         createHome = true;
-        # The login shell of ssh's commands.
+        # ssh runs commands by this login shell.
         shell = "/bin/sh";
       };
       users.groups.${ownUser} = { };
     })
 
     (mkIf cfg.trusted {
-      # With root, which a definition would otherwise take away in some releases.
+      # Root is named here because a definition would otherwise remove root in some releases.
       nix.settings.trusted-users = [
         "root"
         cfg.user

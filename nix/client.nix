@@ -1,4 +1,4 @@
-# The weak machine: the program, its settings, and how root's ssh reaches the builder.
+# The weak machine: the program, its settings, and the way by which root's ssh reaches the builder.
 {
   config,
   lib,
@@ -19,7 +19,7 @@ let
   cfg = config.programs.rebuild;
   settings = lib.filterAttrs (_: value: value != null) cfg.settings;
 
-  # The one whose ssh entry this is. Where another machine builds, that one needs an entry of its own.
+  # The host that the ssh entry is for. If another machine builds, that machine needs an entry of its own.
   host = if cfg.settings.evalHost != null then cfg.settings.evalHost else cfg.settings.buildHost;
   isPlainName = host != null && builtins.match "[A-Za-z0-9_.-]+" host != null;
 
@@ -39,24 +39,24 @@ let
   identity = line "IdentityFile" (if cfg.sshKey == null then null else "\"${cfg.sshKey}\"");
 
   line = keyword: value: lib.optional (value != null) "  ${keyword} ${toString value}";
-  # Before everything else: ssh takes the first value that it finds, so what is said of one host comes before what is
-  # said of all. The last line gives the text after this one back to all hosts.
+  # The entry comes before everything else: ssh takes the first value that it finds, so an entry for one host must come
+  # before those for all hosts. The last line makes the text after this entry apply to all hosts again.
   sshEntry = lib.concatStringsSep "\n" (
     [ "Host ${host}" ]
     ++ line "HostName" cfg.sshHostName
     ++ line "Port" cfg.sshPort
     ++ line "User" cfg.sshUser
     ++ lib.optionals (!isRootsKey) identity
-    # So that the key is found whatever address or port the host has.
+    # With this the key is found whatever address or port the host has.
     ++ line "HostKeyAlias" (if cfg.hostKey == null then null else host)
-    # Not for other users: they may not read root's key, and would be left without any.
+    # This is not for other users: they may not read root's key, and would be left without any key.
     ++ lib.optionals (cfg.sshKey != null) (
       [ "Match originalhost ${host} localuser root" ] ++ lib.optionals isRootsKey identity ++ [ "  IdentitiesOnly yes" ]
     )
     ++ [ "Host *" ]
   );
 
-  # `nixos-rebuild` is this program, with its manual and completions. zsh's completion is for both names already.
+  # Makes `nixos-rebuild` this program, with its manual and completions. zsh's completion already serves both names.
   asNixosRebuild = pkgs.runCommand "rebuild-as-nixos-rebuild" { } ''
     share=${cfg.package}/share
     mkdir -p $out/bin $out/share/man/man8 $out/share/bash-completion/completions $out/share/fish/vendor_completions.d
@@ -105,7 +105,8 @@ in
     };
 
     sshKey = mkOption {
-      # No path: one that is written as such would be copied to the store, where everybody can read it.
+      # The type is not `path`: a path that is written as such would be copied to the store, where everybody can read
+      # it.
       type = types.nullOr (types.strMatching "[/~][^\"\n]*");
       default = null;
       example = "/root/.ssh/id_ed25519";
@@ -180,7 +181,7 @@ in
       '';
 
       environment.systemPackages = [ cfg.package ];
-      # Completions for shells that NixOS does not know of.
+      # These are completions for shells that NixOS does not know.
       environment.pathsToLink = [
         "/share/elvish"
         "/share/nushell"
@@ -209,7 +210,7 @@ in
 
     (mkIf cfg.replaceNixosRebuild (mkMerge [
       {
-        # NixOS before 24.11 brings its own in any case; the stronger one wins in the system's profile.
+        # NixOS before 24.11 always brings its own nixos-rebuild; the stronger priority wins in the system's profile.
         environment.systemPackages = [ (lib.hiPrio asNixosRebuild) ];
       }
       (lib.optionalAttrs (options ? system.tools.nixos-rebuild) {

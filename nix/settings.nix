@@ -1,6 +1,6 @@
-# The keys of /etc/rebuild.json as options, by their names there; rebuild.json(5) says what each means.
+# The keys of /etc/rebuild.json as options, under the names that they have there; rebuild.json(5) says what each means.
 #
-# One that is null is not written, so that the program's own default holds.
+# A key that is null is not written, so that the program's own default applies.
 { lib }:
 
 let

@@ -1,11 +1,11 @@
-//! What is in a directory, by name.
+//! The names in a directory.
 
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
-/// The names in a directory, in order; none, if there is no such directory. Those that are no text are passed over: none of
-/// Nix's are, and no command of ours could take them.
+/// Returns the names in a directory, in order; none if there is no such directory. Names that are no text are skipped:
+/// Nix has none, and no command of this program could take them.
 #[must_use]
 pub fn names(directory: &Path) -> BTreeSet<String> {
     let entries = fs::read_dir(directory).into_iter().flatten().flatten();

@@ -14,13 +14,14 @@ use crate::process::signals::Signals;
 use crate::surroundings::Surroundings;
 use crate::vocabulary::FlakeReference;
 
-/// Where NixOS has its configuration when nothing names another place.
+/// The place of NixOS's configuration if nothing names another one.
 const DEFAULT: &str = "/etc/nixos";
 
-/// Opens the configuration, until the user has closed it: that of a flake, or the one that `<nixpkgs/nixos>` would read.
+/// Opens the configuration, and waits until the user has closed it. It is a flake's configuration, or the one that
+/// `<nixpkgs/nixos>` would read.
 ///
 /// # Errors
-/// When there is no such file, no such editor, or it ends with an error.
+/// Fails if there is no such file or no such editor, or if the editor ends with an error.
 pub fn open(
     flake: Option<&Flake>,
     flags: &NixFlags,
@@ -40,10 +41,10 @@ pub fn open(
     command.interactively(signals)
 }
 
-/// The file: what `NIXOS_CONFIG` names, else `<nixos-config>`, else that of /etc/nixos.
+/// Returns the file: the one that `NIXOS_CONFIG` names, else `<nixos-config>`, else the one in /etc/nixos.
 ///
 /// # Errors
-/// When it is not there.
+/// Fails if the file does not exist.
 pub fn file(around: &Surroundings, search_path: &SearchPath) -> Result<PathBuf, Failure> {
     let (path, reason) = if let Some((path, by)) = named_configuration(around, search_path) {
         (path, format!("{by} names it"))
@@ -64,11 +65,11 @@ pub fn file(around: &Surroundings, search_path: &SearchPath) -> Result<PathBuf, 
         .with_remedy("name the file: NIXOS_CONFIG=FILE; a flake: --flake URI"))
 }
 
-/// The editor's command: `EDITOR` may have arguments, and quotes as in a shell. nixos-rebuild takes `code -w` for a
-/// program's name.
+/// Returns the editor's command: `EDITOR` may have arguments, and quotes as in a shell. nixos-rebuild takes `code -w`
+/// for a program's name.
 ///
 /// # Errors
-/// When a quote in it is not closed.
+/// Fails if a quote in it is not closed.
 pub fn editor(variable: Option<&str>, file: &Path) -> Result<Invocation, Failure> {
     let text = variable.filter(|text| !text.trim().is_empty()).unwrap_or("nano");
     let words = shlex::split(text);
@@ -81,16 +82,17 @@ pub fn editor(variable: Option<&str>, file: &Path) -> Result<Invocation, Failure
     Ok(Invocation::new(program).args(arguments).arg(file))
 }
 
-/// The `flake.nix` of a flake that is a path, found as Nix finds it: there or in a directory above.
+/// Returns the `flake.nix` of a flake that is a path. As with Nix, it is in that directory or in one above it.
 ///
-/// `nix edit`, which nixos-rebuild leaves it to, fails for every NixOS configuration ("cannot find position information").
+/// nixos-rebuild leaves this to `nix edit`, which fails for every NixOS configuration ("cannot find position
+/// information").
 #[must_use]
 pub fn file_of_flake(flake: &Flake, directory: &Path) -> Option<PathBuf> {
     let reference = FlakeReference::read(&flake.reference);
     reference.is_path().then(|| reference.file_here(directory))?
 }
 
-/// Opens the file in which another flake's configuration is, by Nix, which starts `EDITOR` itself.
+/// Opens the file with another flake's configuration by Nix, which starts `EDITOR` itself.
 #[must_use]
 pub fn of_flake(flake: &Flake, flags: &NixFlags) -> Invocation {
     Invocation::new("nix")

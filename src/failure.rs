@@ -8,7 +8,7 @@ use crate::host::{Host, NoHost};
 /// A failure whose text is meant for the user: what failed and where, what to do about it, and the exit status.
 ///
 /// It travels inside [`anyhow::Error`], so that a reason can be wrapped around it on the way up; `main` looks for it
-/// there to find the exit status. Errors without one end with status 1.
+/// there to find the exit status. An error without a `Failure` ends with status 1.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Failure {
     message: String,
@@ -18,7 +18,7 @@ pub struct Failure {
 }
 
 impl Failure {
-    /// A failure of our own (exit status 1), named by `message`: no capital, no full stop.
+    /// Makes a failure of this program's own (exit status 1), named by `message`: no capital, no full stop.
     pub fn new(message: impl Into<String>) -> Self {
         Self {
             message: message.into(),
@@ -28,52 +28,53 @@ impl Failure {
         }
     }
 
-    /// The command line cannot be carried out as it is (exit status 2, as nixos-rebuild's argument errors).
+    /// Makes a failure for a command line that cannot be carried out as it is (exit status 2, as nixos-rebuild's
+    /// argument errors).
     pub fn usage(message: impl Into<String>) -> Self {
         Self::new(message).with_code(2)
     }
 
-    /// What to type or change next.
+    /// Adds what to type or change next.
     #[must_use]
     pub fn with_remedy(mut self, remedy: impl Into<String>) -> Self {
         self.remedy = Some(remedy.into());
         self
     }
 
-    /// The exit status: that of the command that failed, where there is one. 0 is none of a failure, whoever says so.
+    /// Sets the exit status. If a command failed, it is that command's. 0 never counts as the status of a failure.
     #[must_use]
     pub fn with_code(mut self, code: u8) -> Self {
         self.code = code.max(1);
         self
     }
 
-    /// It is that this machine cannot be reached at all: nothing has been begun there.
+    /// Says that this machine cannot be reached at all: nothing has been begun there.
     #[must_use]
     pub fn of_unreachable(mut self, host: &Host) -> Self {
         self.unreachable = Some(host.clone());
         self
     }
 
-    /// The machine had been reached before: that it cannot be now is a link that broke.
+    /// Says that the machine had been reached before: if it cannot be reached now, the link broke.
     #[must_use]
     pub fn after_being_reached(mut self) -> Self {
         self.unreachable = None;
         self
     }
 
-    /// The machine that cannot be reached, if it is that.
+    /// Returns the machine that cannot be reached, if that is the failure.
     #[must_use]
     pub fn unreachable(&self) -> Option<&Host> {
         self.unreachable.as_ref()
     }
 
-    /// The process's exit status.
+    /// Returns the process's exit status.
     #[must_use]
     pub fn code(&self) -> u8 {
         self.code
     }
 
-    /// What to do about it, where we know.
+    /// Returns what to do about it, if that is known.
     #[must_use]
     pub fn remedy(&self) -> Option<&str> {
         self.remedy.as_deref()
@@ -94,7 +95,7 @@ impl fmt::Display for Failure {
 
 impl std::error::Error for Failure {}
 
-/// Ctrl-C, or another signal that asks us to stop: nothing is printed, as with any interrupted command.
+/// Ctrl-C, or another signal that asks this program to stop. Nothing is printed, as with any interrupted command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Interrupted {
     /// The signal's number.
@@ -102,7 +103,7 @@ pub struct Interrupted {
 }
 
 impl Interrupted {
-    /// 128 and the signal's number, as shells say it: 130 for Ctrl-C.
+    /// Returns 128 plus the signal's number, as shells count it: 130 for Ctrl-C.
     #[must_use]
     pub fn code(self) -> u8 {
         u8::try_from(128 + self.signal).unwrap_or(1)
@@ -117,10 +118,10 @@ impl fmt::Display for Interrupted {
 
 impl std::error::Error for Interrupted {}
 
-/// The user was asked and said no: what they are told, which is no error.
+/// The user was asked and said no. This is what they are told; it is no error.
 ///
-/// The exit status is 1 all the same, as that of apt, pacman or terraform: whoever writes `rebuild switch --ask && ...` wants
-/// what follows only after a change.
+/// The exit status is 1 all the same, like that of apt, pacman or terraform: a user who writes `rebuild switch --ask &&
+/// ...` wants the rest to run only after a change.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Declined(pub String);
 
@@ -132,7 +133,7 @@ impl fmt::Display for Declined {
 
 impl std::error::Error for Declined {}
 
-/// The exit status for an error that nobody handled.
+/// Returns the exit status for an error that nobody handled.
 #[must_use]
 pub fn exit_code(error: &anyhow::Error) -> u8 {
     if let Some(interrupted) = error.downcast_ref::<Interrupted>() {
@@ -141,8 +142,8 @@ pub fn exit_code(error: &anyhow::Error) -> u8 {
     error.downcast_ref::<Failure>().map_or(1, Failure::code)
 }
 
-/// The error as it is shown: the reasons from the outermost inwards, then the remedy. Nothing for an interrupt. What it
-/// quotes of other machines and files is harmless.
+/// Returns the error as it is shown: the reasons from the outermost inwards, then the remedy. Returns None for an
+/// interrupt. Quotes of other machines and files in it are harmless.
 #[must_use]
 pub fn describe(error: &anyhow::Error) -> Option<String> {
     if error.is::<Interrupted>() {

@@ -1,9 +1,10 @@
-//! Text of other machines, and of files and names, on a terminal: nothing in it may do more there than be read. A terminal
-//! obeys what it is shown: it moves the cursor, takes another title, fills the clipboard, or types an answer.
+//! Text of other machines, and of files and names, made safe for a terminal: the terminal must not do anything but show
+//! it. A terminal obeys what it is shown: it moves the cursor, changes its title, fills the clipboard, or types an
+//! answer.
 
 use console::AnsiCodeIterator;
 
-/// What becomes of colours.
+/// What happens to colours.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Colours {
     /// They stay, and end with the text.
@@ -12,14 +13,14 @@ pub enum Colours {
     Dropped,
 }
 
-/// What ends all colours.
+/// The sequence that ends all colours.
 const PLAIN: &str = "\u{1b}[0m";
 
-/// A text, perhaps of several lines: of all that a terminal would act on, tabs and ends of lines are left, and colours if
-/// they are wanted. A line that was written over is what it was at last.
+/// Returns a text, which may have several lines, without anything that a terminal would act on. Tabs and ends of lines
+/// stay, and so do colours if they are wanted. If a line was overwritten, its last form stays.
 #[must_use]
 pub fn text(text: &str, colours: Colours) -> String {
-    // Of most, all is.
+    // Most texts contain nothing that a terminal would act on, and stay as they are.
     if !text.chars().any(|c| !matches!(c, '\t' | '\n') && acts(c)) {
         return text.to_owned();
     }
@@ -31,7 +32,7 @@ pub fn text(text: &str, colours: Colours) -> String {
         }
         let line = line.trim_end_matches('\r');
         let last = line.rsplit('\r').next().unwrap_or(line);
-        // Line by line: a sequence that has no end takes away no more than its line.
+        // The text is taken line by line: a sequence without an end then removes no more than its line.
         for (part, is_sequence) in AnsiCodeIterator::new(last) {
             if !is_sequence {
                 shown.extend(part.chars().filter(|c| *c == '\t' || !acts(*c)));
@@ -47,7 +48,8 @@ pub fn text(text: &str, colours: Colours) -> String {
     shown
 }
 
-/// A name or a value, on one line. Two that differ look different: what a terminal would act on is spelt out.
+/// Returns a name or a value on one line. Two different names look different: whatever a terminal would act on is spelt
+/// out.
 #[must_use]
 pub fn name(name: &str) -> String {
     let mut shown = String::with_capacity(name.len());
@@ -61,14 +63,14 @@ pub fn name(name: &str) -> String {
     shown
 }
 
-/// Whether a terminal does something else than to show it: control characters, also those above 0x7f, and those that turn
-/// the direction of writing around.
+/// Returns whether a terminal does anything else with the character than show it: control characters, also those above
+/// 0x7f, and characters that change the direction of writing.
 fn acts(c: char) -> bool {
     let turns = matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
     turns || c.is_control()
 }
 
-/// Whether a sequence chooses colours and the like (ECMA-48's SGR) and nothing else.
+/// Returns whether a sequence chooses colours and the like (ECMA-48's SGR) and nothing else.
 fn is_colour(sequence: &str) -> bool {
     let numbers = sequence.strip_prefix("\u{1b}[").and_then(|rest| rest.strip_suffix('m'));
     numbers.is_some_and(|numbers| numbers.bytes().all(|byte| byte.is_ascii_digit() || byte == b';'))
@@ -78,7 +80,7 @@ fn is_colour(sequence: &str) -> bool {
 mod tests {
     use super::*;
 
-    /// What other machines have tried to do, and what is left of it.
+    /// What other machines may try to do, and what is left of it.
     const ORDERS: [(&str, &str); 12] = [
         ("a\u{1b}]52;c;aGk=\u{7}b", "ab"),
         ("a\u{1b}]0;title\u{1b}\\b", "ab"),
@@ -101,7 +103,7 @@ mod tests {
                 assert_eq!(text(order, colours), expected, "{order:?}");
             }
         }
-        // One that is no whole sequence: its text is only text.
+        // This is no whole sequence: its text is just text.
         assert_eq!(text("a\u{1b}", Colours::Kept), "a");
         assert_eq!(text("\u{1b}\u{1b}[31;2x\u{1b}", Colours::Kept), "x");
     }
@@ -111,7 +113,7 @@ mod tests {
         let nix = "\u{1b}[31;1merror:\u{1b}[0m\tno\n  \u{1b}[35mx\u{1b}[m";
         assert_eq!(text(nix, Colours::Kept), nix);
         assert_eq!(text(nix, Colours::Dropped), "error:\tno\n  x");
-        // Not on to what follows.
+        // The colour does not go on into what follows.
         assert_eq!(text("\u{1b}[8mhidden", Colours::Kept), "\u{1b}[8mhidden\u{1b}[0m");
         let shown = text(nix, Colours::Kept);
         assert_eq!(text(&shown, Colours::Kept), shown);

@@ -7,10 +7,11 @@ use std::net::Ipv6Addr;
 
 pub use place::{OwnNames, Place};
 
-/// What a host may look like, for messages.
+/// The forms of a host, for messages.
 const FORMS: &str = "a host is [user@]host or ssh://[user@]host[:port], an IPv6 address stands in brackets";
 
-/// Why a text names no host, and what does. It becomes a `Failure`, which knows hosts, and not the other way round.
+/// Why a text names no host, and what would. It becomes a `Failure`; `Failure` knows hosts, and this file does not know
+/// `Failure`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NoHost {
     /// What is wrong with it.
@@ -26,25 +27,25 @@ impl NoHost {
     }
 }
 
-/// Another machine, as the user names it. Two of them are the same if user, name and port are.
+/// Another machine, as the user names it. Two hosts are the same if user, name and port are.
 ///
-/// The parts are kept apart, for everybody wants them in another form: ssh takes no brackets, not even in an `ssh://` of
-/// its own, and Nix takes no IPv6 address without them.
+/// The parts are kept apart, because every program wants them in another form: ssh takes no brackets, not even in an
+/// `ssh://` address of its own, and Nix takes no IPv6 address without them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Host {
     user: Option<String>,
-    /// A name that ssh knows or an address. An IPv6 one has no brackets, and its zone follows a plain `%`.
+    /// A name that ssh knows, or an address. An IPv6 address has no brackets, and its zone follows a plain `%`.
     name: String,
     port: Option<u16>,
 }
 
 impl Host {
-    /// Reads a host, whichever machine that is.
+    /// Reads a host, whether or not it is this machine.
     ///
-    /// `ssh-ng://` is the same host as `ssh://`, and as without either: the name of Nix's protocol has no meaning here.
+    /// `ssh-ng://`, `ssh://` and no scheme at all name the same host: the name of Nix's protocol has no meaning here.
     ///
     /// # Errors
-    /// When the text is nothing that ssh takes as a host.
+    /// Fails if the text is nothing that ssh takes as a host.
     pub fn parse(text: &str) -> Result<Self, NoHost> {
         let (is_uri, rest) = match text.split_once("://") {
             Some(("ssh" | "ssh-ng", rest)) => (true, rest),
@@ -68,7 +69,7 @@ impl Host {
         let read = |port: &str| port.parse().ok().filter(|port| *port != 0).ok_or_else(no_host);
         let port = port.map(read).transpose()?;
         if port.is_some() && !is_uri {
-            // To ssh it would be a part of the name.
+            // ssh would take it for a part of the name.
             let message = format!("host '{text}': a port has no place there");
             return Err(NoHost::new(message, format!("write ssh://{text}")));
         }
@@ -79,25 +80,26 @@ impl Host {
         })
     }
 
-    /// ssh's destination argument, which has no port: `[user@]host`.
+    /// Returns ssh's destination argument, which has no port: `[user@]host`.
     #[must_use]
     pub fn destination(&self) -> String {
         self.with_user(&self.name)
     }
 
-    /// The port, if one is named.
+    /// Returns the port, if one is named.
     #[must_use]
     pub fn port(&self) -> Option<u16> {
         self.port
     }
 
-    /// The name without user and port, for messages.
+    /// Returns the name without user and port, for messages.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// The host as Nix takes it, after `ssh://` or by `nix-copy-closure`; [`Host::options_for_nix`] has the rest.
+    /// Returns the host as Nix takes it, after `ssh://` or as an argument of `nix-copy-closure`;
+    /// [`Host::options_for_nix`] returns the rest.
     #[must_use]
     pub fn address_for_nix(&self) -> String {
         let name = match ipv6(&self.name) {
@@ -111,15 +113,16 @@ impl Host {
         }
     }
 
-    /// The options of the ssh that Nix starts for what has no place in an address of every Nix.
+    /// Returns ssh options for the parts of a host that not every Nix takes in an address. Nix passes them to the ssh
+    /// that it starts.
     ///
-    /// Zones: 2.26 hands `%25` on to ssh as it is, and `nix-copy-closure` of 2.34 takes nothing else. Users: `a@b@host` is
-    /// no address to any of them, and 2.26 knows no `%40`.
+    /// Zones: Nix 2.26 hands `%25` on to ssh as it is, and `nix-copy-closure` of 2.34 takes nothing else. Users: no Nix
+    /// takes `a@b@host` for an address, and 2.26 does not know `%40`.
     #[must_use]
     pub fn options_for_nix(&self) -> Vec<String> {
         let mut words = Vec::new();
         if let Some((_, Some(_))) = ipv6(&self.name) {
-            // In a HostName, % begins what ssh replaces.
+            // In a HostName, ssh replaces what begins with a %.
             words.extend(["-o".to_owned(), format!("HostName={}", self.name.replace('%', "%%"))]);
         }
         if let Some(user) = self.user.as_ref().filter(|_| self.has_user_for_option()) {
@@ -128,7 +131,7 @@ impl Host {
         words
     }
 
-    /// The words with which a user of ssh names it, for messages: `-p 2222 me@builder`.
+    /// Returns the words with which a user of ssh names it, for messages: `-p 2222 me@builder`.
     #[must_use]
     pub fn words_for_ssh(&self) -> String {
         let port = self.port.map(|port| format!("-p {port} ")).unwrap_or_default();
@@ -149,7 +152,7 @@ impl Host {
 }
 
 impl fmt::Display for Host {
-    /// In a form that [`Host::parse`] reads, the shortest.
+    /// Writes it in the shortest form that [`Host::parse`] reads.
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Some(port) = self.port else {
             return formatter.write_str(&self.destination());
@@ -163,7 +166,7 @@ impl fmt::Display for Host {
     }
 }
 
-/// The name and the port. Brackets are for an IPv6 address alone.
+/// Splits an address into the name and the port. Only an IPv6 address may have brackets.
 fn split(address: &str) -> Option<(String, Option<&str>)> {
     if let Some((inner, port)) = address.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
         let name = decoded(inner).filter(|name| ipv6(name).is_some())?;
@@ -183,14 +186,15 @@ fn split(address: &str) -> Option<(String, Option<&str>)> {
     })
 }
 
-/// An IPv6 address whose zone may follow a `%25`, with a plain `%`. Also where there are no brackets, as nixos-rebuild.
+/// Returns an IPv6 address with a plain `%` before its zone, where `%25` may stand. Brackets are not needed, as with
+/// nixos-rebuild.
 fn decoded(address: &str) -> Option<String> {
     let (bare, zone) = ipv6(address)?;
     let zone = zone.map(|zone| zone.strip_prefix("25").filter(|rest| !rest.is_empty()).unwrap_or(zone));
     Some(zone.map_or(bare.to_owned(), |zone| format!("{bare}%{zone}")))
 }
 
-/// An IPv6 address and its zone, the name or number of a network interface here.
+/// Returns an IPv6 address and its zone, which is the name or number of a network interface on this machine.
 fn ipv6(text: &str) -> Option<(&str, Option<&str>)> {
     let (address, zone) = match text.split_once('%') {
         Some((address, zone)) => (address, Some(zone)),
@@ -200,7 +204,8 @@ fn ipv6(text: &str) -> Option<(&str, Option<&str>)> {
     (address.parse::<Ipv6Addr>().is_ok() && zone.is_none_or(is_zone)).then_some((address, zone))
 }
 
-/// What a shell would act on. OpenSSH refuses it from 9.6 on, for a `ProxyCommand` may have the name in it.
+/// Characters on which a shell would act. OpenSSH refuses them from 9.6 on, because a `ProxyCommand` may contain the
+/// name.
 const FOR_SHELLS: &str = "'\"`$;&<>|(){}";
 
 fn is_name(text: &str) -> bool {
@@ -208,7 +213,8 @@ fn is_name(text: &str) -> bool {
     !text.is_empty() && !text.starts_with('-') && !text.contains(odd)
 }
 
-/// In a URI, `%` would begin a coded character. No user has one in its name.
+/// Returns whether a text can be a user's name. In a URI, `%` would begin a coded character; no user's name contains
+/// one.
 fn is_user(text: &str) -> bool {
     let odd = |c: char| c.is_whitespace() || c.is_control() || "/%:".contains(c) || FOR_SHELLS.contains(c);
     !text.is_empty() && !text.starts_with('-') && !text.ends_with('\\') && !text.contains(odd)
@@ -226,7 +232,7 @@ mod tests {
         parse(text).unwrap().host().unwrap().clone()
     }
 
-    /// What is typed, the user, the name and the port.
+    /// For each host: what is typed, the user, the name and the port.
     const HOSTS: [(&str, Option<&str>, &str, Option<u16>); 19] = [
         ("builder", None, "builder", None),
         ("me@builder", Some("me"), "builder", None),
@@ -242,7 +248,7 @@ mod tests {
         ("[fe80::1%eth0]", None, "fe80::1%eth0", None),
         ("[fe80::1%25eth0]", None, "fe80::1%eth0", None),
         ("fe80::1%25eth0", None, "fe80::1%eth0", None),
-        // The interface of this number.
+        // This is the interface with this number.
         ("[fe80::1%25]", None, "fe80::1%25", None),
         ("ssh://[::1]", None, "::1", None),
         ("ssh://[::1]:22", None, "::1", Some(22)),
@@ -261,7 +267,7 @@ mod tests {
             let host = host(text);
             assert_eq!(host.user.as_deref(), user, "{text}");
             assert_eq!((host.name(), host.port()), (name, port), "{text}");
-            // What is shown can be typed.
+            // Whatever is shown can be typed.
             assert_eq!(parse(&host.to_string()), Ok(Place::There(host)), "{text}");
         }
     }
@@ -277,7 +283,7 @@ mod tests {
         ] {
             assert_eq!(parse(one), parse(other));
         }
-        // The port may be another one in ~/.ssh/config.
+        // ~/.ssh/config may name another port.
         for (one, other) in [("b", "ssh://b:22"), ("b", "me@b"), ("b", "b.lan")] {
             assert_ne!(parse(one), parse(other));
         }

@@ -1,9 +1,9 @@
 //! `rebuild`: nixos-rebuild for small machines.
 //!
-//! The way of a run: [`cli`] reads the command line, [`settings`] say what it leaves unsaid, [`plan`] makes a plain value
-//! of both, [`run`] carries it out. Another machine's part goes through [`builder`], with the files that [`sources`] found;
-//! a target is changed by [`activation`]. What there is to see goes to [`progress`] as events; every process is started by
-//! [`process`], every line printed by [`output`]. `docs/design.md` says why.
+//! The course of a run: [`cli`] reads the command line, [`settings`] supply what it does not say, [`plan`] makes a
+//! plain value of both, and [`run`] carries it out. Another machine's part goes through [`builder`], with the files
+//! that [`sources`] found; [`activation`] changes a target. What the user sees goes to [`progress`] as events.
+//! [`process`] starts every process, and [`output`] prints every line. `docs/design.md` says why.
 
 mod activation;
 mod builder;
@@ -40,7 +40,8 @@ mod table;
 mod vocabulary;
 mod written;
 
-// What the program and its tests use. The rooms are private, so that the compiler reports what nobody uses.
+// These are the parts that the program and its tests use. The rooms are private, so that the compiler reports what
+// nobody uses.
 pub use candidates::{CandidateKind, Places, QUESTION, answer};
 pub use cli::{Arguments, Verb};
 pub use failure::{Failure, describe, exit_code};

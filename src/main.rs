@@ -14,7 +14,7 @@ fn main() -> ExitCode {
     abort_at_other_panics();
     let mut words = std::env::args_os().skip(1);
     if words.next().is_some_and(|word| word == QUESTION) {
-        // A shell that no longer listens does not mind.
+        // It does not matter if the shell no longer listens.
         let _ = result(&answer(words, &Places::here()));
         return ExitCode::SUCCESS;
     }
@@ -29,7 +29,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// From the arguments to the last word.
+/// Runs the program from its arguments to the last word.
 fn rebuild(arguments: &Arguments) -> Result<()> {
     let signals = Signals::listen()?;
     let around = surroundings()?;
@@ -48,12 +48,13 @@ fn rebuild(arguments: &Arguments) -> Result<()> {
     carry_out(&plan, &around, &nix, reporter, &signals)
 }
 
-/// All that the process was started with.
+/// Collects everything that the process was started with.
 fn surroundings() -> Result<Surroundings> {
     let current = std::env::current_dir();
     let directory_is_gone = current.is_err();
     if directory_is_gone {
-        // Nix and git refuse to start where there is no current directory. What needs it is refused (see above).
+        // Nix and git refuse to start without a current directory. A run that needs the directory is refused (see
+        // above).
         std::env::set_current_dir("/")?;
     }
     Ok(Surroundings {

@@ -1,5 +1,5 @@
-//! This machine's Nix settings, read from the same files and variables as Nix itself reads (manual: `nix.conf`), because
-//! starting a Nix program to be told them would cost the client what it is to be spared.
+//! This machine's Nix settings, read from the same files and variables that Nix itself reads (manual: `nix.conf`). A
+//! Nix program could tell them, but its start would cost the client the very work that it is to be spared.
 
 pub mod table;
 
@@ -10,33 +10,33 @@ use crate::failure::Failure;
 use crate::surroundings::{Directory, Surroundings};
 use table::{Decision, decision, is_known};
 
-/// The settings in force here, by name; those that nobody set are absent.
+/// The settings in force on this machine, by name; those that nobody set are absent.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct NixSettings {
     values: BTreeMap<String, NixSetting>,
-    /// Where the first line is that Nix ends at, whatever is to be done.
+    /// The place of the first line at which every Nix command fails.
     broken: Option<String>,
 }
 
-/// What is said of a setting.
+/// What is known of a setting.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 struct NixSetting {
-    /// What it was set to; nothing if Nix's default holds.
+    /// The value that it was set to; None if Nix's default holds.
     set: Option<String>,
-    /// What `extra-NAME` has added to that, or to Nix's default.
+    /// What `extra-NAME` has added to that value, or to Nix's default.
     added: Option<String>,
     /// Whether the command line has set it.
     is_typed: bool,
 }
 
 impl NixSettings {
-    /// Reads those of this machine and user.
+    /// Reads the settings of this machine and user.
     ///
     /// Files that are missing or cannot be read count as empty, as they do for Nix.
     #[must_use]
     pub fn read(around: &Surroundings) -> Self {
         let mut settings = Self::default();
-        // Nix's own variable for a setting, which its files come after.
+        // This variable is Nix's own way to set a setting; Nix's files come after it.
         let aborts = around.text("NIX_ABORT_ON_WARN");
         if aborts.is_some_and(|text| ["1", "true", "yes"].contains(&text.as_str())) {
             settings.set("abort-on-warn", "true");
@@ -50,7 +50,8 @@ impl NixSettings {
         settings
     }
 
-    /// With those of the command line, `--option NAME VALUE`, given as one list of names and values.
+    /// Returns the settings with those of the command line added: `--option NAME VALUE`, given as one list of names and
+    /// values.
     #[must_use]
     pub fn with_options(&self, options: &[String]) -> Self {
         let mut settings = self.clone();
@@ -63,26 +64,26 @@ impl NixSettings {
         settings
     }
 
-    /// What a setting was set to.
+    /// Returns the value that a setting was set to.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&str> {
         self.values.get(name)?.set.as_deref()
     }
 
-    /// Whether the command line has set it (not only added to it).
+    /// Returns whether the command line has set it (and not only added to it).
     #[must_use]
     pub fn is_typed(&self, name: &str) -> bool {
         self.values.get(name).is_some_and(|value| value.is_typed)
     }
 
-    /// What was added to Nix's own default of a setting, where it was not set.
+    /// Returns what was added to Nix's own default of a setting that was not set.
     #[must_use]
     pub fn added(&self, name: &str) -> Option<&str> {
         self.values.get(name)?.added.as_deref()
     }
 
-    /// Those that another machine's evaluation gets ([`table`]), as the text of a `nix.conf`. One that is added to what is
-    /// not set is added there, too: to the default of the Nix there.
+    /// Returns the settings for an evaluation on another machine ([`table`]), as the text of a `nix.conf`. What was
+    /// added to a setting that is not set is added there, too: to the default of that machine's Nix.
     #[must_use]
     pub fn of_evaluation(&self) -> String {
         let carried = self
@@ -98,10 +99,11 @@ impl NixSettings {
             .collect()
     }
 
-    /// Whether another machine may evaluate with them.
+    /// Checks whether another machine may evaluate with these settings.
     ///
     /// # Errors
-    /// One of them makes an evaluation run programs or code of the machine where it is; or Nix here would read none of them.
+    /// Fails if one of them makes an evaluation run programs or code of the machine that it is on, or if the Nix on
+    /// this machine would read none of them.
     pub fn may_go(&self) -> Result<(), Failure> {
         if let Some(place) = &self.broken {
             return Err(Failure::new(format!("Nix does not read its settings: {place}"))
@@ -123,7 +125,7 @@ impl NixSettings {
         .with_remedy("evaluate here: --eval-on ''\nthe build can be there all the same: --build-on"))
     }
 
-    /// Those that a Nix which does not know them would evaluate without: they are carried, and are more than off.
+    /// Returns the settings that are carried and switched on: a Nix that does not know them would evaluate without them.
     #[must_use]
     pub fn decisive(&self) -> Vec<String> {
         let is_on = |value: &NixSetting| {
@@ -142,7 +144,8 @@ impl NixSettings {
             .collect()
     }
 
-    /// The system that this machine's Nix evaluates for: the setting `system`, or what Nix was built for.
+    /// Returns the system that this machine's Nix evaluates for: the setting `system`, or the system that Nix was built
+    /// for.
     #[must_use]
     pub fn system(&self) -> String {
         match self.get("system") {
@@ -157,7 +160,7 @@ impl NixSettings {
         }
     }
 
-    /// Later lines win.
+    /// Reads a text. Later lines overrule earlier ones.
     fn read_text(&mut self, text: &str, file: &Path, depth: u8) {
         for (number, line) in text.lines().enumerate() {
             let line = line.split('#').next().unwrap_or_default();
@@ -178,13 +181,13 @@ impl NixSettings {
         }
     }
 
-    /// The line itself is not repeated: there may be a token in it.
+    /// Notes a broken line. The line itself is not repeated, because it may contain a token.
     fn is_broken(&mut self, file: &Path, number: usize, why: &str) {
         let place = format!("{}, line {}: {why}", file.display(), number + 1);
         self.broken.get_or_insert(place);
     }
 
-    /// `extra-NAME` is added to what NAME has; a NAME that is set anew forgets what was added to it before.
+    /// Sets a setting. `extra-NAME` adds to NAME's value; a new value for NAME drops what was added before.
     fn set(&mut self, name: &str, value: &str) {
         let append = |before: &str| format!("{before} {value}").trim().to_owned();
         let Some(base) = name.strip_prefix("extra-").filter(|_| name != "extra-platforms") else {
@@ -206,7 +209,8 @@ impl NixSettings {
     }
 }
 
-/// Nix's files in the order in which it applies them: the machine's, then the user's, whose first counts most.
+/// Returns Nix's files in the order in which Nix applies them: the machine's, then the user's, of which the first
+/// counts most.
 fn files(around: &Surroundings) -> Vec<PathBuf> {
     let mut files = vec![machines_directory(around).join("nix.conf")];
     let mut of_user: Vec<PathBuf> = Vec::new();
@@ -225,19 +229,19 @@ fn files(around: &Surroundings) -> Vec<PathBuf> {
     files
 }
 
-/// Where the machine's own files of Nix are.
+/// Returns the directory of the machine's own files of Nix.
 #[must_use]
 pub fn machines_directory(around: &Surroundings) -> PathBuf {
     let named = around.variable("NIX_CONF_DIR").filter(|value| !value.is_empty());
     named.map_or_else(|| PathBuf::from("/etc/nix"), PathBuf::from)
 }
 
-/// The CPU that this program, and so this machine's Nix, was built for, in Nix's words. Not the kernel's: a 32-bit
-/// system may run on a 64-bit kernel.
+/// Returns the CPU that this program, and so this machine's Nix, was built for, in Nix's words. It need not be the
+/// kernel's: a 32-bit system may run on a 64-bit kernel.
 fn own_cpu() -> String {
     match std::env::consts::ARCH {
         "x86" => "i686".to_owned(),
-        // Rust knows one "arm"; the kernel knows the version, unless it is a 64-bit one.
+        // Rust knows a single "arm". The kernel knows the version, unless it is a 64-bit kernel.
         "arm" => match nix::sys::utsname::uname() {
             Ok(name) if name.machine().as_encoded_bytes().starts_with(b"armv6") => "armv6l".to_owned(),
             _ => "armv7l".to_owned(),
@@ -314,7 +318,7 @@ mod tests {
         assert_eq!(settings.of_evaluation(), "allowed-uris = b c d\n");
     }
 
-    /// Then they add to what Nix has of itself.
+    /// Such settings add to Nix's own default.
     #[test]
     fn what_is_added_to_nothing_stays_an_addition() {
         let settings = of("extra-nix-path = nixpkgs=/a\nextra-nix-path = b=/b");
@@ -343,7 +347,7 @@ mod tests {
         assert_eq!(settings.decisive(), ["abort-on-warn", "lint-url-literals"]);
     }
 
-    /// Nix ends at these, with its own words for them (seen with 2.26); what comes after is not read either.
+    /// Nix fails at these lines, with its own words for them (seen with 2.26), and does not read what comes after.
     #[test]
     fn what_nix_does_not_read_is_refused() {
         for (text, place) in [

@@ -1,6 +1,6 @@
 //! The version of a Nix.
 
-/// Its first two numbers, of which everything depends that we ask for.
+/// The first two numbers of a version: everything that this program asks about depends on these.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct NixVersion {
     major: u32,
@@ -8,14 +8,14 @@ pub struct NixVersion {
 }
 
 impl NixVersion {
-    /// `MAJOR.MINOR`.
+    /// Makes the version `MAJOR.MINOR`.
     #[must_use]
     pub const fn new(major: u32, minor: u32) -> Self {
         Self { major, minor }
     }
 
-    /// Reads the last word of a text: "2.26.3", or what `nix --version` prints ("nix (Nix) 2.26.3", "nix (Lix) 2.93.0-pre").
-    /// Nothing, if that is no version.
+    /// Reads the last word of a text: "2.26.3", or what `nix --version` prints ("nix (Nix) 2.26.3", "nix (Lix)
+    /// 2.93.0-pre"). Returns None if that is no version.
     #[must_use]
     pub fn read(text: &str) -> Option<Self> {
         let word = text.split_whitespace().next_back()?;

@@ -1,19 +1,19 @@
-//! What is printed: the result to stdout, all else to stderr. Both may be closed, full, or a pipe that nobody reads any
-//! more, and that must not look like a failure of what was done.
+//! Printing: the result goes to stdout, everything else to stderr. Either may be closed or full, or a pipe that nobody
+//! reads any more; that must not look as if the work had failed.
 
 use std::io::{self, ErrorKind, Write};
 
 use crate::failure::Failure;
 use crate::harmless::{self, Colours};
 
-/// Says a line, or several, to the person at the keyboard: in colours where they are wanted, and harmless whoever they are
-/// from. Nobody need listen.
+/// Says one or several lines to the person at the keyboard, in colours where they are wanted, and harmless whoever
+/// wrote them. It does not matter if nobody listens.
 pub fn say(line: &str) {
-    // One write, so that lines of several threads do not mix.
+    // It is one write, so that lines of several threads do not mix.
     begin(&format!("{line}\n"));
 }
 
-/// The same for what goes on in the same line.
+/// Says a text after which the line goes on.
 pub fn begin(text: &str) {
     let colours = if console::colors_enabled_stderr() {
         Colours::Kept
@@ -23,10 +23,10 @@ pub fn begin(text: &str) {
     let _ = io::stderr().write_all(harmless::text(text, colours).as_bytes());
 }
 
-/// Prints the result. A reader that has gone had enough of it.
+/// Prints the result. It is no failure if the reader has gone: they had enough of it.
 ///
 /// # Errors
-/// It could not be printed for another reason: the disk is full.
+/// Fails if it could not be printed for another reason, for example because the disk is full.
 pub fn result(text: &str) -> Result<(), Failure> {
     let mut stdout = io::stdout().lock();
     match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {

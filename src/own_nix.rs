@@ -1,4 +1,4 @@
-//! This machine's Nix, as a command line uses it: read once for a run.
+//! This machine's Nix as a command line uses it. It is read once for a run.
 
 pub mod search_path;
 
@@ -11,19 +11,19 @@ use search_path::SearchPath;
 /// The variable that names the classic configuration.
 const VARIABLE: &str = "NIXOS_CONFIG";
 
-/// Its settings and its search path.
+/// The settings and the search path of this machine's Nix.
 #[derive(Debug, Clone)]
 pub struct OwnNix {
     /// The settings of the machine and its user.
     pub of_files: NixSettings,
-    /// Those, and what the command line sets (`--option`).
+    /// The same settings with those of the command line (`--option`).
     pub settings: NixSettings,
-    /// Where `<name>` is looked for.
+    /// The places where `<name>` is looked for.
     pub search_path: SearchPath,
 }
 
 impl OwnNix {
-    /// Reads it. `options` are the command line's `--option NAME VALUE`, as one list; `include` its `-I`.
+    /// Reads them. `options` are the command line's `--option NAME VALUE`, as one list; `include` are its `-I`.
     #[must_use]
     pub fn read(around: &Surroundings, options: &[String], include: &[String]) -> Self {
         let of_files = NixSettings::read(around);
@@ -36,15 +36,15 @@ impl OwnNix {
         }
     }
 
-    /// Whether the search path has this name, be it on this machine or at an address.
+    /// Returns whether the search path has this name, on this machine or at an address.
     #[must_use]
     pub fn knows(&self, name: &str) -> bool {
         self.search_path.find(name).is_some() || self.search_path.is_address(name)
     }
 }
 
-/// The file or directory of the classic configuration, and what names it: first the variable, then the search path, as
-/// in nixos/lib/from-env.nix.
+/// Returns the file or directory of the classic configuration, and what names it: first the variable, then the search
+/// path, as in nixos/lib/from-env.nix.
 #[must_use]
 pub fn named_configuration(around: &Surroundings, search_path: &SearchPath) -> Option<(PathBuf, &'static str)> {
     let named = around.variable(VARIABLE).filter(|value| !value.is_empty());

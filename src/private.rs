@@ -1,5 +1,5 @@
-//! Directories and sockets of one run, which nobody else may use, whatever the user's umask says; and numbers that nobody can
-//! guess.
+//! Directories and sockets of one run, which no other user may use, whatever the umask says; and numbers that nobody
+//! can guess.
 
 use std::fs::{self, File, Permissions};
 use std::io::{self, Read};
@@ -14,27 +14,27 @@ use nix::sys::socket::{getsockopt, sockopt};
 use nix::unistd::geteuid;
 use tempfile::TempDir;
 
-/// What the names of these directories begin with.
+/// The names of these directories begin with this.
 const PREFIX: &str = "rebuild.run.";
 
-/// A directory that is younger may not be locked yet.
+/// A directory that is younger than this may not be locked yet.
 const YOUNG: Duration = Duration::from_secs(60);
 
-/// The locks of all directories of this process. The kernel frees them when it ends, however it ends.
+/// The locks of all directories of this process. The kernel frees them when the process ends, in whatever way.
 static LOCKS: Mutex<Vec<Flock<File>>> = Mutex::new(Vec::new());
 
-/// A new directory in `place` that only we can enter; it goes with the value. What runs that were killed have left there
-/// goes first.
+/// Makes a new directory in `place` that only this user can enter; it is removed with the value. First, it removes what
+/// killed runs have left in `place`.
 ///
 /// # Errors
-/// When it cannot be made.
+/// Fails if the directory cannot be made.
 pub fn directory(place: &Path) -> io::Result<TempDir> {
     sweep(place);
     let directory = tempfile::Builder::new()
         .prefix(PREFIX)
         .permissions(Permissions::from_mode(0o700))
         .tempdir_in(place)?;
-    // A umask may have taken something away.
+    // A umask may have taken some rights away.
     fs::set_permissions(directory.path(), Permissions::from_mode(0o700))?;
     if let Some(lock) = lock(directory.path()) {
         LOCKS.lock().unwrap_or_else(PoisonError::into_inner).push(lock);
@@ -42,13 +42,13 @@ pub fn directory(place: &Path) -> io::Result<TempDir> {
     Ok(directory)
 }
 
-/// Its lock, if nobody has it.
+/// Takes a directory's lock, if nobody has it.
 fn lock(directory: &Path) -> Option<Flock<File>> {
     Flock::lock(File::open(directory).ok()?, FlockArg::LockExclusiveNonblock).ok()
 }
 
-/// Takes away this user's directories in `place` of which no process has the lock any more. That one cannot be taken away is
-/// no reason not to run.
+/// Removes this user's directories in `place` whose lock no process has any more. If one cannot be removed, that is no
+/// reason not to run.
 fn sweep(place: &Path) {
     for entry in fs::read_dir(place).into_iter().flatten().flatten() {
         let is_named = entry.file_name().as_encoded_bytes().starts_with(PREFIX.as_bytes());
@@ -59,35 +59,36 @@ fn sweep(place: &Path) {
 }
 
 fn is_left_behind(entry: &fs::DirEntry) -> bool {
-    // Of the entry itself, not of what a link leads to.
+    // This looks at the entry itself, not at what a link leads to.
     entry.metadata().is_ok_and(|data| {
         let age = data.modified().ok().and_then(|time| time.elapsed().ok());
         data.is_dir() && data.uid() == geteuid().as_raw() && age.is_some_and(|age| age > YOUNG)
     }) && lock(&entry.path()).is_some()
 }
 
-/// A socket at a path in a [`directory`]. That is shut to others before there is a socket; the socket's own mode says the
-/// same once more.
+/// Makes a socket at a path in a [`directory`]. The directory is shut to other users before the socket exists; the
+/// socket's own mode shuts it once more.
 ///
 /// # Errors
-/// When it cannot be made.
+/// Fails if the socket cannot be made.
 pub fn listen(path: &Path) -> io::Result<UnixListener> {
     let listener = UnixListener::bind(path)?;
     fs::set_permissions(path, Permissions::from_mode(0o600))?;
     Ok(listener)
 }
 
-/// So many bytes that nobody can guess.
+/// Returns bytes that nobody can guess.
 ///
 /// # Errors
-/// When the system has none.
+/// Fails if the system has none.
 pub fn random<const LENGTH: usize>() -> io::Result<[u8; LENGTH]> {
     let mut bytes = [0; LENGTH];
     File::open("/dev/urandom")?.read_exact(&mut bytes)?;
     Ok(bytes)
 }
 
-/// Whether the other end of a connection is a process of this user: what the kernel says (`SO_PEERCRED`), not the peer.
+/// Returns whether the other end of a connection is a process of this user. The kernel says so (`SO_PEERCRED`), not the
+/// peer.
 #[must_use]
 pub fn is_ours(peer: &UnixStream) -> bool {
     getsockopt(peer, sockopt::PeerCredentials).is_ok_and(|peer| peer.uid() == geteuid().as_raw())
@@ -98,7 +99,7 @@ mod tests {
     use super::*;
     use std::process::Command;
 
-    /// `kill -9` leaves them, and nothing else of anybody's is touched.
+    /// `kill -9` leaves such directories; nothing else is touched.
     #[test]
     fn what_killed_runs_have_left_goes_and_nothing_else() {
         let place = tempfile::tempdir().unwrap();
@@ -138,7 +139,7 @@ mod tests {
         }
     }
 
-    /// Only says what it has made: a umask is the whole process's.
+    /// This only prints what it has made: a umask belongs to the whole process.
     #[test]
     #[ignore = "run by the test below, with other umasks"]
     fn says_the_modes() {

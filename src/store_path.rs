@@ -1,19 +1,19 @@
-//! Store paths, as far as another machine's word for one is not to be taken unread.
+//! Store paths. Another machine's word for one is not taken unread.
 
 use std::fmt;
 use std::path::Path;
 
 use crate::failure::Failure;
 
-/// An object of the Nix store: `/nix/store/HASH-NAME` and nothing behind it (manual: "Store path").
+/// An object of the Nix store: `/nix/store/HASH-NAME` with nothing after it (manual: "Store path").
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StorePath(String);
 
 impl StorePath {
-    /// Reads one.
+    /// Reads a store path.
     ///
     /// # Errors
-    /// When the text is no store path.
+    /// Fails if the text is no store path.
     pub fn parse(text: &str) -> Result<Self, Failure> {
         let is_name =
             |name: &str| !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || "+-._?=".contains(c));
@@ -25,19 +25,19 @@ impl StorePath {
         }
     }
 
-    /// As text.
+    /// Returns it as text.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// What stands behind the hash.
+    /// Returns the name that follows the hash.
     #[must_use]
     pub fn name(&self) -> &str {
         self.0.split_once('-').map_or("", |(_, name)| name)
     }
 
-    /// As a path.
+    /// Returns it as a path.
     #[must_use]
     pub fn as_path(&self) -> &Path {
         Path::new(&self.0)

@@ -4,22 +4,22 @@ use std::ffi::OsString;
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 
-/// What of the process decides over a run: taken once, at its beginning.
+/// The facts of the process that decide over a run. They are collected once, at its beginning.
 pub struct Surroundings {
-    /// The command line, as it was typed: program first.
+    /// The command line as it was typed: program first.
     pub words: Vec<OsString>,
     /// The environment variables.
     pub variables: Vec<(OsString, OsString)>,
     /// The current directory.
     pub directory: PathBuf,
-    /// Whether it has been deleted, so that `/` is in its place.
+    /// Whether the current directory has been deleted, so that `/` takes its place.
     pub directory_is_gone: bool,
     /// The host name.
     pub own_name: String,
 }
 
 impl Surroundings {
-    /// Those of a test: these variables, and nothing of this process.
+    /// Makes surroundings for a test: these variables, and nothing of this process.
     #[cfg(any(test, fuzzing))]
     pub(crate) fn with(variables: &[(&str, &str)]) -> Self {
         let variables = variables.iter().map(|(name, value)| (name.into(), value.into()));
@@ -32,28 +32,28 @@ impl Surroundings {
         }
     }
 
-    /// One environment variable.
+    /// Returns an environment variable.
     #[must_use]
     pub fn variable(&self, name: &str) -> Option<OsString> {
         let found = self.variables.iter().find(|(own, _)| own == name);
         found.map(|(_, value)| value.clone())
     }
 
-    /// One environment variable, as text.
+    /// Returns an environment variable as text.
     #[must_use]
     pub fn text(&self, name: &str) -> Option<String> {
         self.variable(name).map(|value| value.to_string_lossy().into_owned())
     }
 
-    /// Whether an environment variable is set to something.
+    /// Returns whether an environment variable is set and not empty.
     #[must_use]
     pub fn is_set(&self, name: &str) -> bool {
         self.variable(name).is_some_and(|value| !value.is_empty())
     }
 
-    /// The user's home directory, as Nix says: what HOME names only if that is theirs, or is not there at all
-    /// (NixOS/nix#6676; the function `getHome` of Nix 2.10 to 2.34), else that of the user database. With it, HOME of another
-    /// user, as sudo may leave it, is nobody's home.
+    /// Returns the user's home directory, as Nix determines it: what HOME names, if that is theirs or does not exist
+    /// (NixOS/nix#6676; the function `getHome` of Nix 2.10 to 2.34); otherwise the one in the user database. If HOME is
+    /// another user's, as sudo may leave it, it is nobody's home.
     #[must_use]
     pub fn home(&self) -> PathBuf {
         match self.home_variable() {
@@ -62,7 +62,7 @@ impl Surroundings {
         }
     }
 
-    /// What the variable HOME is to Nix.
+    /// Returns what the variable HOME means to Nix.
     #[must_use]
     pub fn home_variable(&self) -> HomeVariable {
         let Some(value) = self.variable("HOME") else {
@@ -74,7 +74,7 @@ impl Surroundings {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
             _ => return HomeVariable::AnotherUsers(home),
         }
-        // Nix puts the rest behind it, whatever it is: with an empty one, ~/x is /x.
+        // Nix adds the rest after it, whatever it is: with an empty HOME, ~/x is /x.
         HomeVariable::Obeyed(if home.as_os_str().is_empty() {
             PathBuf::from("/")
         } else {
@@ -82,8 +82,8 @@ impl Surroundings {
         })
     }
 
-    /// A directory of the XDG base directory specification for our own files. A value that is empty or relative has no
-    /// meaning there, nor has such a HOME.
+    /// Returns a directory for this program's own files, by the XDG base directory specification. A value that is empty
+    /// or relative has no meaning in it; neither has such a HOME.
     #[must_use]
     pub fn own_directory(&self, kind: Directory) -> PathBuf {
         let absolute = |name| self.variable(name).map(PathBuf::from).filter(|path| path.is_absolute());
@@ -93,7 +93,7 @@ impl Surroundings {
         })
     }
 
-    /// Nix's own directory of that kind. Nix takes the variables as they are: with an empty one it is `/nix`.
+    /// Returns Nix's own directory of that kind. Nix takes the variables as they are: an empty one gives `/nix`.
     #[must_use]
     pub fn nix_directory(&self, kind: Directory) -> PathBuf {
         if let Some(own) = self.variable(kind.variable_of_nix()) {
@@ -107,27 +107,27 @@ impl Surroundings {
     }
 }
 
-/// What the variable HOME is to Nix.
+/// What the variable HOME means to Nix.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum HomeVariable {
     /// It says where the home is.
     Obeyed(PathBuf),
-    /// There is none.
+    /// It is not set.
     Unset,
-    /// It names something that is not this user's, or cannot be looked at, and says nothing.
+    /// It names a place that is not this user's or cannot be looked at, so it counts for nothing.
     AnotherUsers(PathBuf),
 }
 
 /// The kinds of directories of the XDG base directory specification.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Directory {
-    /// What can be had again.
+    /// Files that can be made or fetched again.
     Cache,
     /// Settings.
     Config,
-    /// What is kept for the user.
+    /// Files that are kept for the user.
     Data,
-    /// What is kept for the program.
+    /// Files that are kept for the program.
     State,
 }
 
@@ -141,7 +141,7 @@ impl Directory {
         }
     }
 
-    /// Nix's own, since 2.25.
+    /// Returns Nix's own variable, which it has since 2.25.
     #[must_use]
     pub fn variable_of_nix(self) -> &'static str {
         match self {
@@ -162,7 +162,8 @@ impl Directory {
     }
 }
 
-/// What the user database says. Without an entry Nix fails where it needs one; then it is no file that there is.
+/// Returns the home in the user database. If there is no entry, Nix fails where it needs one; then this is a file that
+/// does not exist.
 fn home_of_this_user() -> PathBuf {
     let user = nix::unistd::User::from_uid(nix::unistd::geteuid()).ok().flatten();
     let home = user.map(|user| user.dir).filter(|home| home.is_absolute());
@@ -174,7 +175,7 @@ mod tests {
     use super::*;
     use std::path::Path;
 
-    /// One of another user than whoever runs the tests: root's, or for root somebody else's.
+    /// Returns the home of another user than the one who runs the tests: root's, or for root somebody else's.
     fn of_another_user() -> PathBuf {
         if !nix::unistd::geteuid().is_root() {
             return "/".into();

@@ -2,12 +2,12 @@
 
 use console::measure_text_width;
 
-/// What stands between two columns.
+/// The gap between two columns.
 const GAP: &str = "  ";
 
-/// The rows as lines. Each column is as wide as its widest cell; but a cell that is wider than `widest` of its column
-/// does not count, and shifts what is behind it. Widths are those on a screen: a letter may take two places, a colour
-/// takes none. No blanks stand at the end of a line.
+/// Returns the rows as lines. Each column is as wide as its widest cell. But a cell that is wider than its column's
+/// `widest` does not count, and shifts the cells after it. Widths are those on a screen: a letter may take two places,
+/// a colour takes none. Lines have no blanks at their ends.
 #[must_use]
 pub fn lines<const COLUMNS: usize>(rows: &[[String; COLUMNS]], widest: [usize; COLUMNS]) -> Vec<String> {
     let widths: [usize; COLUMNS] = std::array::from_fn(|column| {
@@ -20,7 +20,7 @@ pub fn lines<const COLUMNS: usize>(rows: &[[String; COLUMNS]], widest: [usize; C
 fn line<const COLUMNS: usize>(row: &[String; COLUMNS], widths: [usize; COLUMNS]) -> String {
     let mut text = String::new();
     for (cell, width) in row.iter().zip(widths) {
-        // A column in which nothing stands is none.
+        // A column without any content is left out.
         if width == 0 && cell.is_empty() {
             continue;
         }

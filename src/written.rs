@@ -1,5 +1,5 @@
-//! The only way in which a file is written that stays: beside, and then under its name. So it is there whole or as it was,
-//! whatever ends the writing: a full disk, a signal, the mains.
+//! The only way in which this program writes a file that stays: beside its place, and then under its name. So the file
+//! is there whole or as it was, whatever ends the writing: a full disk, a signal, a power cut.
 
 use std::fs::{self, File, Metadata, OpenOptions, Permissions};
 use std::io::{self, Write};
@@ -10,18 +10,18 @@ use nix::fcntl::OFlag;
 use nix::unistd::{Gid, Uid, fchown};
 use tempfile::NamedTempFile;
 
-/// As many links are followed to a file, as by Linux.
+/// Linux follows this many links to a file, too.
 const MOST_LINKS: usize = 40;
 
-/// Replaces a file of the user's, or makes it. Where it is a link, what that leads to is replaced; mode and owner stay as
-/// they are. It is on the disk when this returns.
+/// Replaces one of the user's files, or makes it. If it is a link, the file that the link leads to is replaced; mode
+/// and owner stay as they are. The file is on the disk when this returns.
 ///
 /// # Errors
-/// When it cannot be written, or nothing can be made beside it: then it is as it was.
+/// Fails if the file cannot be written, or if nothing can be made beside it: then it is as it was.
 pub fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let path = end_of_links(path)?;
     let former = former(&path)?;
-    // As any program makes a file: the umask takes away what it does.
+    // The file is made as by any program: the umask takes away what it does.
     let mut file = beside(&path, 0o666)?;
     if let Some(former) = former {
         take_after(file.as_file(), &former)?;
@@ -34,10 +34,10 @@ pub fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     Ok(())
 }
 
-/// Replaces or makes a file of this program's own, which nobody else need read and of which the loss costs only time.
+/// Replaces or makes a file of this program's own, which nobody else needs to read, and whose loss costs only time.
 ///
 /// # Errors
-/// When it cannot be written.
+/// Fails if it cannot be written.
 pub fn keep(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let mut file = beside(path, 0o600)?;
     file.write_all(bytes)?;
@@ -45,11 +45,11 @@ pub fn keep(path: &Path, bytes: &[u8]) -> io::Result<()> {
     Ok(())
 }
 
-/// Makes a file of this program's own, which nobody else need read, unless there is one by now. Says whether it has: of two
-/// who make the same at once, one. It is on the disk when this returns.
+/// Makes a file of this program's own, which nobody else needs to read, unless there is one by now. Returns whether it
+/// has made it: if two make the same file at once, only one of them does. The file is on the disk when this returns.
 ///
 /// # Errors
-/// When it cannot be written.
+/// Fails if it cannot be written.
 pub fn make(path: &Path, bytes: &[u8]) -> io::Result<bool> {
     let mut file = beside(path, 0o600)?;
     file.write_all(bytes)?;
@@ -74,7 +74,7 @@ fn directory_of(path: &Path) -> &Path {
         .unwrap_or(Path::new("."))
 }
 
-/// Where links lead, be something there or not.
+/// Returns where links lead, whether anything exists there or not.
 fn end_of_links(path: &Path) -> io::Result<PathBuf> {
     let mut path = path.to_owned();
     for _ in 0..MOST_LINKS {
@@ -86,7 +86,8 @@ fn end_of_links(path: &Path) -> io::Result<PathBuf> {
     Err(io::Error::other("too many links"))
 }
 
-/// What is there now. Who may not write into it does not get to replace it either, though the directory's mode may let them.
+/// Returns what is there now. A user who may not write into the file does not get to replace it either, even if the
+/// directory's mode would let them.
 fn former(path: &Path) -> io::Result<Option<Metadata>> {
     let opened = OpenOptions::new()
         .write(true)
@@ -104,8 +105,8 @@ fn former(path: &Path) -> io::Result<Option<Metadata>> {
     }
 }
 
-/// Gives a file another's mode and owner. Whoever is not root cannot give it away; then its own group gets no more than
-/// everybody.
+/// Gives a file another file's mode and owner. A process that is not root cannot give it away; then the group of the
+/// process gets no more rights than everybody.
 fn take_after(file: &File, former: &Metadata) -> io::Result<()> {
     let own = file.metadata()?;
     let mut mode = former.mode() & 0o777;
@@ -188,7 +189,7 @@ mod tests {
         assert!(!fs::metadata(&pipe).unwrap().is_file());
     }
 
-    /// Only replaces: how much room there is is the whole process's.
+    /// This only replaces the file: the limit on room belongs to the whole process.
     #[test]
     #[ignore = "run by the tests below, without room"]
     fn replaces_the_file_that_is_named() {
@@ -217,7 +218,7 @@ mod tests {
         let output = replaced(&file, "trap '' XFSZ; ulimit -f 16");
         assert!(!output.status.success(), "{output:?}");
         assert_eq!((fs::read(&file).unwrap(), names(place.path())), (b"old".to_vec(), 1));
-        // A signal in the middle of it.
+        // A signal comes in the middle of it.
         let output = replaced(&file, "ulimit -f 16");
         assert!(!output.status.success(), "{output:?}");
         assert_eq!(fs::read(&file).unwrap(), b"old");

@@ -1,4 +1,4 @@
-# What the flake offers; `path` is that of a copy whose lock file names a nixpkgs that is at hand.
+# What the flake offers. `path` is the path of a copy whose lock file names a nixpkgs that is at hand.
 {
   path,
 }:

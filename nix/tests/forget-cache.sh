@@ -1,9 +1,9 @@
 #!/bin/bash
-# nix/forget-cache.sh with real directories, as the user of a builder: what stays, what goes.
+# Tests nix/forget-cache.sh with real directories, as the user of a builder: what stays, and what goes.
 set -euo pipefail
 script=$(cd "$(dirname "$(readlink -f "$0")")/.." && pwd)/forget-cache.sh
 
-# Not as root, whom no mode stops: as one whose files are shut, in a directory of its own.
+# It does not run as root, whom no mode stops, but as a user whose files are shut, in a directory of its own.
 if [ "$(id -u)" = 0 ]; then
 	directory=$(mktemp -d)
 	trap 'rm -rf "$directory"' EXIT
@@ -32,7 +32,7 @@ fresh() {
 	mkdir cache
 }
 
-# expect WHAT NAME... : these are left of the entries, and nothing that is on its way out.
+# expect WHAT NAME... : checks that these entries are left, and that nothing is half removed.
 expect() {
 	local left
 	left=$(cd "$cache" && find . -mindepth 2 \( -path './*/trees/*' -o -path './*/mirrors/*' -o -name nix-cache \) -prune -print | sort | tr '\n' ' ')
@@ -76,7 +76,7 @@ entry pi/nix-cache 1000 7
 entry zero/trees/old 1000 6
 mkdir "$cache/pi/run.12345678"
 printf '%s\n' mirrors/none trees/old nix-cache >"$cache/pi/run.12345678/claims"
-# It is on, for however long.
+# The run lives, however long it takes.
 touch -d '3 days ago' "$cache/pi/run.12345678"
 exec 8>"$cache/pi/run.12345678/lock"
 flock 8
@@ -86,7 +86,7 @@ exec 8>&-
 "$script" "$cache" 1K >/dev/null
 expect "what a killed run has left protects nothing"
 
-# Who is about to say what they use is waited for.
+# A run that is about to claim what it uses is waited for.
 fresh
 entry pi/trees/old 1000 9
 mkdir "$cache/pi/run.12345678"
@@ -94,7 +94,7 @@ exec 7>"$cache/pi/lock" 8>"$cache/pi/run.12345678/lock"
 flock 7
 flock 8
 "$script" "$cache" 1K >/dev/null 7>&- 8>&- &
-# Until it waits for the lock; not every machine says that it does.
+# This waits until the script waits for the lock; not every machine can say that it does.
 tries=0
 while [ "$tries" -lt 40 ] && kill -0 "$!" && ! grep -q -e '-> FLOCK' /proc/locks; do
 	tries=$((tries + 1))

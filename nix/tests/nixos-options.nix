@@ -1,6 +1,7 @@
-# As much of NixOS's options as the two modules set, without what they do: for evaluating the modules with a library alone.
+# As many of NixOS's options as the two modules set, without any effect: so the modules can be evaluated with a library
+# alone.
 #
-# `hasTools` is whether there is system.tools (NixOS 24.11).
+# `hasTools` says whether there is system.tools (NixOS 24.11).
 hasTools:
 { lib, ... }:
 let

@@ -1,6 +1,6 @@
-# What the two modules make of their options: { passed = NUMBER; failures = [ TEXT... ]; }
+# Tests what the two modules make of their options: { passed = NUMBER; failures = [ TEXT... ]; }
 #
-# With nixpkgs' library of any release, or the miniature's of tests/lab. Nothing is built.
+# It works with nixpkgs' library of any release, or with the miniature's in tests/lab. Nothing is built.
 {
   lib,
 }:
@@ -49,7 +49,7 @@ let
   failed = config: map (a: a.message) (lib.filter (a: !a.assertion) config.assertions);
   json = config: builtins.fromJSON config.environment.etc."rebuild.json".text;
   names = packages: map (p: p.name) packages;
-  # The words of an error are the library's; that it is one is ours.
+  # The words of an error are the library's; only the fact that it is an error is tested.
   isRefused = value: !(builtins.tryEval (builtins.deepSeq value true)).success;
   contains = part: text: builtins.length (builtins.split part text) > 1;
   holds = condition: {
@@ -367,7 +367,7 @@ let
             ];
           };
           groups.rebuild-builder = { };
-          # Its own system needs no emulator.
+          # A machine needs no emulator for its own system.
           binfmt = [ "aarch64-linux" ];
           nix = {
             min-free = "5G";
@@ -410,7 +410,7 @@ let
         expected = {
           users.me.openssh.authorizedKeys.keys = [ key ];
           groups = { };
-          # sshd's own settings are its owner's affair.
+          # The owner of sshd's own settings decides about them.
           extraConfig = "";
         };
       };

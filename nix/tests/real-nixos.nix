@@ -1,7 +1,7 @@
-# The two modules in real NixOS, given a tree of nixpkgs: what they come to there, and the derivations of all that the
-# flake offers. Evaluated by tests/nix-files.sh; nothing is built.
+# Evaluates the two modules in real NixOS, given a tree of nixpkgs: what they result in there, and the derivations of
+# everything that the flake offers. tests/nix-files.sh evaluates this; nothing is built.
 #
-# A small copy of nixpkgs gets stand-ins for what it lacks.
+# If nixpkgs is a small copy, stand-ins take the place of what it lacks.
 {
   nixpkgs,
 }:
@@ -10,7 +10,7 @@ let
   lib = import (nixpkgs + "/lib");
   exists = path: builtins.pathExists (nixpkgs + path);
 
-  # The Haskell packages are the first to go, and with them the shell scripts' checker.
+  # A small copy lacks the Haskell packages first, and with them the checker of shell scripts.
   overlays =
     lib.optional
       (
@@ -30,7 +30,7 @@ let
         "/nixos/lib/test-driver/default.nix"
       ]
     );
-  # Packages that a package insists on.
+  # Arguments without which a package cannot be made.
   argumentsOf =
     file: final: prev:
     let
@@ -41,7 +41,7 @@ let
 
   moduleList = builtins.readFile (nixpkgs + "/nixos/modules/module-list.nix");
   isListed = module: lib.hasInfix "\n  ./${module}\n" moduleList;
-  # A module that others count on: the module itself, or where that is gone its option.
+  # A module that others rely on: the module itself, or only its option if the module is missing.
   needed =
     module: option:
     if isListed module then
@@ -172,7 +172,7 @@ in
     failures = builtins.attrNames (lib.filterAttrs (_: passed: !passed) tests);
   };
 
-  # To be instantiated.
+  # This is for instantiating it.
   package = import ../.. { inherit pkgs; };
   client = client.config.system.build.toplevel;
   builder = builder.config.system.build.toplevel;

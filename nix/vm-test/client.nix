@@ -1,4 +1,4 @@
-# The client of the VM test: what the machine is before and after it has switched.
+# The client of the VM test: what the machine is before it has switched and after.
 {
   config,
   lib,
@@ -9,7 +9,7 @@
 let
   keys = import (pkgs.path + "/nixos/tests/ssh-keys.nix") pkgs;
 
-  # Whatever evaluates or builds here leaves a mark, and fails.
+  # Anything that evaluates or builds on this machine leaves a mark, and fails.
   forbidden =
     name:
     lib.hiPrio (
@@ -35,7 +35,7 @@ in
     "nix-instantiate"
   ];
 
-  # In the store, as a channel is.
+  # nixpkgs is in the store, like a channel.
   nix.nixPath = [
     "nixpkgs=${lib.cleanSource pkgs.path}"
     "nixos-config=/etc/nixos/configuration.nix"

@@ -1,4 +1,4 @@
-# Two virtual machines with the two modules: the client's own system is evaluated and built by the builder, for real and
+# Two virtual machines with the two modules: the builder evaluates and builds the client's own system, for real and
 # without a network. `nix build .#checks.x86_64-linux.vm`
 { pkgs }:
 
@@ -40,7 +40,7 @@ pkgs.testers.runNixOSTest (
           maxCacheSize = "4G";
         };
 
-        # One that the client's configuration can name.
+        # This is a key that the client's configuration can name.
         services.openssh.hostKeys = [
           {
             type = "ed25519";
@@ -63,7 +63,8 @@ pkgs.testers.runNixOSTest (
           diskSize = 8192;
           memorySize = 4096;
           writableStore = true;
-          # All that the client's system is built from, so that another one like it can be built here.
+          # Everything that the client's system is built from is here, so that a similar system can be built on this
+          # machine.
           additionalPaths = [
             (hostPkgs.closureInfo { rootPaths = [ nodes.client.system.build.toplevel.drvPath ]; })
           ];
@@ -100,7 +101,7 @@ pkgs.testers.runNixOSTest (
             assert path_of(client, "/run/current-system") == result
             assert path_of(client, "/nix/var/nix/profiles/system") == result
             client.succeed("cmp /tmp/expected /etc/greeting")
-            # Kept there, for the next time.
+            # The result is kept on the builder for the next time.
             assert result in builder.succeed("readlink /var/lib/rebuild-builder/.cache/rebuild/*/results/*/result").split()
 
         with subtest("The first connection asks nothing"):

@@ -1,4 +1,4 @@
-//! The change itself. It is a job of the target's own; what is done here is to start it, to show what it says, and to come
+//! The change itself. It is a job that the target runs by itself. The client starts it, shows what it says, and comes
 //! back to it when the connection breaks.
 
 use std::thread;
@@ -6,40 +6,40 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 
-use super::reply::{Ending, Reply};
-use super::session::{Next, Session};
-use super::text::Task;
+use super::reply::{Ending, TargetEvent};
+use super::session::{FromScript, Session};
+use super::text::RootTask;
 use super::{Change, ProfileChange, Target};
 use crate::context::Context;
 use crate::failure::{Failure, Interrupted};
 use crate::process::signals::Signals;
-use crate::progress::{Event, Phase};
+use crate::progress::{Event, Phase, Work};
 use crate::ssh;
 
-/// For so long a machine may be away while it activates: its network starts anew.
+/// How long a machine may be away while it activates: its network may start anew.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Between two attempts to connect again.
+/// The time between two attempts to connect again.
 const PAUSE: Duration = Duration::from_secs(2);
 
-/// As many bytes of a line are shown.
+/// How many bytes of a line are shown.
 const LONGEST: usize = 1 << 20;
 
 /// The output of a change, as lines.
 #[derive(Default)]
-pub(super) struct Output {
-    /// As many bytes have come.
+pub(super) struct ChangeOutput {
+    /// How many bytes have come.
     length: u64,
     line: Vec<u8>,
-    /// As many more bytes there were of the line.
+    /// How many bytes of the line are not shown.
     left_out: u64,
-    /// Whether another run made the change, which may want to hear of its end as well.
+    /// Whether another run made the change. That run may want to hear of the end as well.
     is_anothers: bool,
     /// Whether root's script has been sent: from then on an interrupt may come too late.
     may_have_begun: bool,
 }
 
-impl Output {
+impl ChangeOutput {
     pub(super) fn of_another() -> Self {
         Self {
             is_anothers: true,
@@ -47,7 +47,7 @@ impl Output {
         }
     }
 
-    /// What root's script is told when the end has come.
+    /// Returns what root's script is told when the end has come.
     pub(super) fn last_word(&self) -> &'static [u8] {
         if self.is_anothers { b"seen\n" } else { b"heard\n" }
     }
@@ -65,7 +65,7 @@ impl Output {
         }
     }
 
-    /// What there is of the last line.
+    /// Shows what there is of the last line.
     pub(super) fn end(&mut self, context: &Context) {
         if !self.line.is_empty() {
             let line = std::mem::take(&mut self.line);
@@ -81,24 +81,24 @@ impl Output {
 /// How far the script is, on one connection.
 #[derive(Default)]
 struct Far {
-    /// What is shown from when root has the word.
+    /// The phase that is shown as soon as root's script runs.
     phase: Option<Phase>,
     greeted: bool,
     is_root: bool,
     has_begun: bool,
-    /// Modules of PAM that may ask for something else than the password.
+    /// Modules of PAM that may ask for something other than the password.
     asks: Option<String>,
 }
 
 impl Far {
-    fn hear(&mut self, reply: Reply, context: &Context) {
+    fn hear(&mut self, reply: TargetEvent, context: &Context) {
         match reply {
-            Reply::Hello { .. } => self.greeted = true,
-            Reply::Begun => self.has_begun = true,
-            Reply::Asks(modules) => self.asks = Some(modules),
-            Reply::Root => {
+            TargetEvent::Hello { .. } => self.greeted = true,
+            TargetEvent::Begun => self.has_begun = true,
+            TargetEvent::Asks(modules) => self.asks = Some(modules),
+            TargetEvent::Root => {
                 self.is_root = true;
-                // Not before: a prompt for a password may have been on this terminal.
+                // It is not shown before, because a prompt for a password may have been on this terminal.
                 if let Some(phase) = &self.phase {
                     context.tell(Event::Phase(phase.clone()));
                 }
@@ -107,7 +107,7 @@ impl Far {
         }
     }
 
-    /// A change ends after root has begun it.
+    /// Checks that the change may end now: root must have begun it before.
     fn may_end(&self, session: &Session) -> Result<(), Failure> {
         if !self.is_root {
             return Err(session.out_of_turn("speaks of the change before root does"));
@@ -119,8 +119,8 @@ impl Far {
     }
 }
 
-/// What listening came to.
-enum Outcome {
+/// How the listening on one connection ended.
+enum ChangeOutcome {
     Ended(Ending),
     Busy(String),
     Foreign,
@@ -130,33 +130,34 @@ enum Outcome {
 }
 
 impl Target {
-    /// Changes the profile, and activates. From here on an interrupt or a broken link stops nothing but our listening. What
-    /// `switch-to-configuration` failed at is given back, for the change has come to its end all the same; its exit
-    /// status is ours.
+    /// Changes the profile, and activates. From here on an interrupt or a broken link stops only our listening. Returns
+    /// the failure of `switch-to-configuration`, if it failed, and not an error, because the change has come to its end
+    /// all the same. Its exit status becomes the run's.
     ///
     /// # Errors
-    /// There was no change, or it is not known what it came to.
+    /// Nothing was changed, or it is not known how the change ended.
     pub fn change(&self, change: &Change, context: &Context) -> Result<Option<Incomplete>> {
         let action = change.activation.as_ref().map_or("change", |it| it.action);
+        context.tell(Event::phase(Work::Asking, self.place.host()));
         loop {
             context.signals.check()?;
             let name = ssh::new_name()?;
-            let mut output = Output::default();
-            match self.see_through(&Task::Change(&name, change), &name, &mut output, context)? {
-                Outcome::Ended(ending) => {
-                    context.tell(Event::Phase(Phase::Done));
+            let mut output = ChangeOutput::default();
+            match self.see_through(&RootTask::Change(&name, change), &name, &mut output, context)? {
+                ChangeOutcome::Ended(ending) => {
+                    context.tell(Event::Idle);
                     if self.waits_for_a_boot(change, ending, context) {
                         return Ok(None);
                     }
                     return self.conclude(action, ending, &change.profile);
                 }
-                Outcome::Busy(other) => {
+                ChangeOutcome::Busy(other) => {
                     let text = format!("another change of {} goes on: waiting for its end", self.label());
                     context.tell(Event::Text(text));
-                    let task = Task::Follow(&other, 0);
-                    self.see_through(&task, &other, &mut Output::of_another(), context)?;
+                    let task = RootTask::Follow(&other, 0);
+                    self.see_through(&task, &other, &mut ChangeOutput::of_another(), context)?;
                 }
-                Outcome::Foreign => {
+                ChangeOutcome::Foreign => {
                     return Err(Failure::new(format!(
                         "an activation is under way on {} that was started by something else",
                         self.label()
@@ -164,8 +165,8 @@ impl Target {
                     .with_remedy("nothing was changed; try again when it has ended")
                     .into());
                 }
-                Outcome::Failed(failure) => return Err(failure.into()),
-                Outcome::Unknown | Outcome::Broke { .. } => {
+                ChangeOutcome::Failed(failure) => return Err(failure.into()),
+                ChangeOutcome::Unknown | ChangeOutcome::Broke { .. } => {
                     return Err(Failure::new(format!(
                         "the connection to {} broke before anything was changed",
                         self.label()
@@ -179,9 +180,15 @@ impl Target {
     }
 
     /// Starts a task and hears it to its end, over as many connections as that takes.
-    fn see_through(&self, task: &Task, name: &str, output: &mut Output, context: &Context) -> Result<Outcome> {
+    fn see_through(
+        &self,
+        task: &RootTask,
+        name: &str,
+        output: &mut ChangeOutput,
+        context: &Context,
+    ) -> Result<ChangeOutcome> {
         let mut heard = self.hear(task, output, context);
-        // Until when it may stay away, and how much it had said when it went.
+        // Until when the machine may stay away, and how much it had said when it went away.
         let mut away: Option<(Instant, u64)> = None;
         loop {
             match heard {
@@ -194,7 +201,7 @@ impl Target {
                     }));
                     return Err(error);
                 }
-                Ok(Outcome::Broke { greeted, failure }) => {
+                Ok(ChangeOutcome::Broke { greeted, failure }) => {
                     if away.is_none() && !greeted {
                         return Err(failure.into());
                     }
@@ -209,47 +216,47 @@ impl Target {
                 }
                 other => return other,
             }
-            heard =
-                pause(context.signals).and_then(|()| self.hear(&Task::Follow(name, output.length), output, context));
+            heard = pause(context.signals)
+                .and_then(|()| self.hear(&RootTask::Follow(name, output.length), output, context));
         }
     }
 
-    /// One connection.
-    fn hear(&self, task: &Task, output: &mut Output, context: &Context) -> Result<Outcome> {
+    /// Runs a task over one connection.
+    fn hear(&self, task: &RootTask, output: &mut ChangeOutput, context: &Context) -> Result<ChangeOutcome> {
         let text = self.elevating().task(task, self.systemd_run)?;
         let phase = match task {
-            Task::Change(_, change) => change.activation.as_ref().map(|activation| Phase::Activating {
-                action: activation.action.to_owned(),
-                host: self.place.host().map(ToString::to_string),
+            RootTask::Change(_, change) => change.activation.as_ref().map(|activation| {
+                let work = Work::Activating(activation.action);
+                Phase::of(work, self.place.host())
             }),
             _ => None,
         };
         let mut session = Session::start(&self.place, &text, context)?;
         let mut far = Far {
             phase,
-            // What is followed has begun before.
-            has_begun: matches!(task, Task::Follow(..)),
+            // A change that is followed has begun before.
+            has_begun: matches!(task, RootTask::Follow(..)),
             ..Far::default()
         };
         let outcome = loop {
             let next = session.next(context);
             output.may_have_begun |= session.has_gone_on();
             match next? {
-                Next::Output(bytes) => output.take(&bytes, context),
-                Next::Reply(Reply::Ended(ending)) => {
+                FromScript::Output(bytes) => output.take(&bytes, context),
+                FromScript::Event(TargetEvent::Ended(ending)) => {
                     far.may_end(&session)?;
                     output.end(context);
                     session.say(output.last_word());
-                    break Outcome::Ended(ending);
+                    break ChangeOutcome::Ended(ending);
                 }
-                Next::Reply(reply) => {
+                FromScript::Event(reply) => {
                     if let Some(heard) = self.reply(reply, &mut far, &session, context)? {
                         break heard;
                     }
                 }
-                Next::End => {
+                FromScript::End => {
                     let failure = session.broken(context)?;
-                    return Ok(Outcome::Broke {
+                    return Ok(ChangeOutcome::Broke {
                         greeted: far.greeted,
                         failure,
                     });
@@ -260,27 +267,33 @@ impl Target {
         Ok(outcome)
     }
 
-    /// What a reply comes to, if that is the end.
-    fn reply(&self, reply: Reply, far: &mut Far, session: &Session, context: &Context) -> Result<Option<Outcome>> {
+    /// Takes one event. Returns how the listening ended, if this event ends it.
+    fn reply(
+        &self,
+        reply: TargetEvent,
+        far: &mut Far,
+        session: &Session,
+        context: &Context,
+    ) -> Result<Option<ChangeOutcome>> {
         if reply.is_of_a_change() && !far.is_root {
             return Err(session.out_of_turn("speaks of the change before root does").into());
         }
         Ok(Some(match reply {
-            Reply::Busy(name) => Outcome::Busy(name),
-            Reply::Foreign => Outcome::Foreign,
-            Reply::Unknown => Outcome::Unknown,
-            Reply::Missing(program) => Outcome::Failed(self.missing(&program)),
-            Reply::NotRoot(name) => Outcome::Failed(self.not_root(&name)),
-            Reply::Unwritable => Outcome::Failed(self.unwritable(session.last_words())),
-            Reply::Left if far.is_root => Outcome::Failed(
+            TargetEvent::Busy(name) => ChangeOutcome::Busy(name),
+            TargetEvent::Foreign => ChangeOutcome::Foreign,
+            TargetEvent::Unknown => ChangeOutcome::Unknown,
+            TargetEvent::Missing(program) => ChangeOutcome::Failed(self.missing(&program)),
+            TargetEvent::NotRoot(name) => ChangeOutcome::Failed(self.not_root(&name)),
+            TargetEvent::Unwritable => ChangeOutcome::Failed(self.unwritable(session.last_words())),
+            TargetEvent::Left if far.is_root => ChangeOutcome::Failed(
                 Failure::new(format!(
                     "root's script on {} ended without a word: the change may have begun",
                     self.label()
                 ))
                 .with_remedy("run the same command again: it says what the change came to"),
             ),
-            Reply::Refused | Reply::Left => {
-                Outcome::Failed(self.refused("this user", session.last_words(), far.asks.as_deref()))
+            TargetEvent::Refused | TargetEvent::Left => {
+                ChangeOutcome::Failed(self.refused("this user", session.last_words(), far.asks.as_deref()))
             }
             reply => {
                 far.hear(reply, context);
@@ -304,7 +317,8 @@ impl Target {
         Failure::new(message).with_remedy(remedy).with_code(255)
     }
 
-    /// Whether the new system is the profile's, and only a boot makes it run, which is said then: another init.
+    /// Whether the profile has the new system but only a boot makes it run, because its init is another one. If so, the
+    /// user is told.
     fn waits_for_a_boot(&self, change: &Change, ending: Ending, context: &Context) -> bool {
         let waits = matches!(ending, Ending::Activation { code: 100, .. }) && change.profile != ProfileChange::Keep;
         if waits {
@@ -346,18 +360,18 @@ impl Target {
     }
 }
 
-/// What an activation came to that failed.
+/// An activation that failed.
 #[derive(Debug)]
 pub struct Incomplete {
-    /// What is said of it.
+    /// What the user is told of it.
     pub failure: Failure,
     /// Whether the system is changed all the same.
     pub has_changed: bool,
 }
 
-/// What an exit status of NixOS's `switch-to-configuration` says of the system (nixpkgs,
-/// `pkgs/by-name/sw/switch-to-configuration-ng`, and its former in Perl); `back` is what is to be said of the profile where
-/// nothing was activated.
+/// Returns what an exit status of NixOS's `switch-to-configuration` says of the system (nixpkgs,
+/// `pkgs/by-name/sw/switch-to-configuration-ng`, and its predecessor in Perl). `back` is what the user is told of the
+/// profile if nothing was activated.
 pub(super) fn meaning(code: u8, back: &str) -> Option<String> {
     Some(match code {
         1 => format!("if a check before the switch refused it, as it says above, nothing was activated{back}"),
@@ -370,8 +384,9 @@ pub(super) fn meaning(code: u8, back: &str) -> Option<String> {
     })
 }
 
-/// nixos-rebuild leaves the profile as the change has made it, and so it is here. A change back may have been it: what brings
-/// the former generation again is its number.
+/// Returns what became of the profile, and how the user puts it back. Like nixos-rebuild, we leave the profile as the
+/// change has made it. The command has the former generation's number, because the change may itself have been a
+/// rollback.
 fn way_back(profile: &ProfileChange, generations: Option<[u64; 2]>) -> String {
     let (ProfileChange::Set(path) | ProfileChange::Rollback(path)) = profile else {
         return String::new();

@@ -1,6 +1,6 @@
 //! What a target says, for `crate::fuzz`.
 
-use super::reply::Reply;
+use super::reply::TargetEvent;
 use crate::fuzz::FuzzTarget;
 
 pub const TARGETS: &[FuzzTarget] = &[FuzzTarget {
@@ -17,7 +17,7 @@ pub const TARGETS: &[FuzzTarget] = &[FuzzTarget {
         b"@rebuild nix /nix/bin",
     ],
     read: |bytes| {
-        let event = Reply::parse(bytes);
+        let event = TargetEvent::parse(bytes);
         assert!(event.is_none() || bytes.starts_with(b"@rebuild "), "{event:?}");
     },
 }];

@@ -10,11 +10,12 @@ use crate::process::signals::Signals;
 use crate::surroundings::Surroundings;
 use crate::vocabulary::{Elevation, Rights};
 
-/// How this user becomes root on this machine, be the target here or elsewhere.
+/// How this user becomes root on this machine, whether the target is this machine or another one.
 pub struct RootHere<'a> {
     pub(super) rights: Rights,
     pub(super) sudo_options: Vec<String>,
-    /// Of this machine; that of another one is not for sudo here, which then asks on the terminal itself.
+    /// The password for this machine. Another machine's password is not given to the sudo here, which then asks on the
+    /// terminal itself.
     pub(super) password: Option<&'a Password>,
 }
 
@@ -27,7 +28,7 @@ impl<'a> RootHere<'a> {
         })
     }
 
-    /// Runs it.
+    /// Runs a command as root.
     ///
     /// # Errors
     /// As [`Invocation::run`].

@@ -1,11 +1,11 @@
-//! Finding a system on the target, and seeing that it is one, before anything is changed.
+//! Finds a system on the target, and checks that it is one, before anything is changed.
 
 use std::path::Path;
 
 use anyhow::Result;
 
-use super::reply::Reply;
-use super::session::{Next, Session};
+use super::reply::TargetEvent;
+use super::session::{FromScript, Session};
 use super::text::{self, Inspected};
 use super::{Subject, Target};
 use crate::context::Context;
@@ -14,7 +14,7 @@ use crate::failure::Failure;
 use crate::progress::Event;
 use crate::store_path::StorePath;
 
-/// As many specialisations are named.
+/// How many specialisations an error names at most.
 const MOST_NAMED: usize = 100;
 
 /// What is asked of the target before a change.
@@ -30,7 +30,7 @@ pub struct Inquiry<'a> {
     pub next_boot: bool,
 }
 
-/// What it answers.
+/// What the target answers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Inspection {
     /// The system.
@@ -42,11 +42,11 @@ pub struct Inspection {
 }
 
 impl Target {
-    /// Finds the system and sees that it is one, and has the specialisation, and compares it. Changes nothing and needs no
-    /// rights.
+    /// Finds the system, checks that it is one and has the specialisation, and compares it. Changes nothing and needs
+    /// no rights.
     ///
     /// # Errors
-    /// When it is not what it should be. That it cannot be compared is no error, but a warning.
+    /// The system is not there, or is not what it should be. If it cannot be compared, that is a warning and no error.
     pub fn inspect(&self, inquiry: &Inquiry, context: &Context) -> Result<Inspection> {
         let (system, profile) = match &inquiry.subject {
             Subject::System(system) => (system.as_str(), Path::new("")),
@@ -66,18 +66,18 @@ impl Target {
         let mut answers = Answers::default();
         let last = loop {
             match session.next(context)? {
-                Next::Reply(reply) => {
+                FromScript::Event(reply) => {
                     if let Some(last) = answers.hear(reply, &on, context)? {
                         break last;
                     }
                 }
-                Next::Output(_) => {}
-                Next::End => return Err(session.broken(context)?.into()),
+                FromScript::Output(_) => {}
+                FromScript::End => return Err(session.broken(context)?.into()),
             }
         };
         session.is_over();
         let failure = match last {
-            Reply::Finished => match answers.found {
+            TargetEvent::Finished => match answers.found {
                 Some(system) => {
                     return Ok(Inspection {
                         system,
@@ -90,10 +90,10 @@ impl Target {
                 ))
                 .with_remedy("nothing was changed; run the same command again"),
             },
-            Reply::Gone(system) => gone(&system, profile, &on),
-            Reply::Lacks(file) => no_system(system, profile, &file, &on),
-            Reply::NoSpecialisation => no_specialisation(specialisation, &answers.others),
-            Reply::Failed(stage) => {
+            TargetEvent::Gone(system) => gone(&system, profile, &on),
+            TargetEvent::Lacks(file) => no_system(system, profile, &file, &on),
+            TargetEvent::NoSpecialisation => no_specialisation(specialisation, &answers.others),
+            TargetEvent::Failed(stage) => {
                 Failure::new(format!("{on} cannot look at the system ({stage})")).with_remedy("nothing was changed")
             }
             _ => Failure::new(format!(
@@ -109,49 +109,50 @@ impl Target {
 #[derive(Default)]
 struct Answers {
     found: Option<StorePath>,
-    /// Specialisations that it has.
+    /// The specialisations that the system has.
     others: Vec<String>,
     difference: Option<Difference>,
     next_boot: Option<NextBoot>,
 }
 
 impl Answers {
-    /// One thing more. Gives back what is its last word.
-    fn hear(&mut self, reply: Reply, on: &str, context: &Context) -> Result<Option<Reply>> {
+    /// Takes one event. Returns it if it is the script's last word.
+    fn hear(&mut self, reply: TargetEvent, on: &str, context: &Context) -> Result<Option<TargetEvent>> {
         match reply {
-            Reply::Found(system) => self.found = Some(StorePath::parse(&system)?),
-            Reply::HasSpecialisation(name) if self.others.len() < MOST_NAMED => self.others.push(name),
-            Reply::NoCurrent => context.tell(Event::Text(format!(
+            TargetEvent::Found(system) => self.found = Some(StorePath::parse(&system)?),
+            TargetEvent::HasSpecialisation(name) if self.others.len() < MOST_NAMED => self.others.push(name),
+            TargetEvent::NoCurrent => context.tell(Event::Text(format!(
                 "warning: --diff: {on} has no /run/current-system to compare with"
             ))),
-            Reply::Incomparable => {
+            TargetEvent::Incomparable => {
                 context.tell(Event::Text(format!("warning: --diff: Nix on {on} does not compare")));
             }
-            Reply::Compared(current) => self.difference = Some(Difference::with(current)),
-            Reply::Difference(line) => {
+            TargetEvent::Compared(current) => self.difference = Some(Difference::with(current)),
+            TargetEvent::Difference(line) => {
                 if let Some(difference) = &mut self.difference {
                     difference.hear(&line);
                 }
             }
-            Reply::Closure { bytes, system } => {
+            TargetEvent::Closure { bytes, system } => {
                 if let Some(difference) = &mut self.difference {
                     difference.measured(&system, bytes);
                 }
             }
-            Reply::NextBoot(answer) => self.next_boot = Some(answer),
-            Reply::Finished
-            | Reply::NoPrevious
-            | Reply::Gone(_)
-            | Reply::Lacks(_)
-            | Reply::NoSpecialisation
-            | Reply::Failed(_) => return Ok(Some(reply)),
+            TargetEvent::NextBoot(answer) => self.next_boot = Some(answer),
+            TargetEvent::Finished
+            | TargetEvent::NoPrevious
+            | TargetEvent::Gone(_)
+            | TargetEvent::Lacks(_)
+            | TargetEvent::NoSpecialisation
+            | TargetEvent::Failed(_) => return Ok(Some(reply)),
             _ => {}
         }
         Ok(None)
     }
 }
 
-/// A generation's link may outlive its system: somebody has deleted it by force, or restored a profile alone.
+/// A generation's link may outlive its system: somebody may have deleted the system by force, or restored only the
+/// profile.
 fn gone(system: &str, profile: &Path, on: &str) -> Failure {
     Failure::new(format!(
         "the system of the generation before the current one of {} is not on {on} any more: {system}",
@@ -162,7 +163,7 @@ fn gone(system: &str, profile: &Path, on: &str) -> Failure {
     )
 }
 
-/// A store path that is no NixOS must not become one's profile (nixpkgs#144811).
+/// A store path that is no NixOS system must not become a generation of the profile (nixpkgs#144811).
 fn no_system(system: &str, profile: &Path, file: &str, on: &str) -> Failure {
     let what = if system.is_empty() {
         format!("the generation before the current one of {}", profile.display())
@@ -179,7 +180,7 @@ fn no_system(system: &str, profile: &Path, file: &str, on: &str) -> Failure {
         .with_remedy("nothing was changed; does the configuration set system.build.toplevel itself?")
 }
 
-/// nixpkgs#412749
+/// The failure names the specialisations that there are (nixpkgs#412749).
 fn no_specialisation(name: &str, others: &[String]) -> Failure {
     let remedy = if others.is_empty() {
         "nothing was changed; it has none".to_owned()

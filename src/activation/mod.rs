@@ -52,7 +52,7 @@ pub enum Receives {
     /// Nothing.
     #[default]
     Nothing,
-    /// What is built there itself.
+    /// What the target builds itself.
     ItsOwn,
     /// What another machine sends, which takes root where the user is not trusted.
     FromElsewhere,
@@ -61,7 +61,7 @@ pub enum Receives {
 /// What [`Target::inspect`] looks at.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Subject<'a> {
-    /// This system, which is there.
+    /// This system, which the target has.
     System(&'a StorePath),
     /// The generation before the current one of this profile.
     Previous(&'a Path),
@@ -74,7 +74,7 @@ pub struct Change<'a> {
     pub system: &'a StorePath,
     /// What becomes of a profile.
     pub profile: ProfileChange,
-    /// What is run of the system, if anything.
+    /// The activation, if one is run.
     pub activation: Option<Activation>,
 }
 
@@ -94,7 +94,7 @@ pub enum ProfileChange {
 pub struct Activation {
     /// The specialisation, if not the system itself.
     pub specialisation: Option<String>,
-    /// Its word: `switch`, `boot`, `test`, `dry-activate`.
+    /// What it is told to do: `switch`, `boot`, `test`, `dry-activate`.
     pub action: &'static str,
     /// Whether the boot loader is installed again.
     pub install_bootloader: bool,
@@ -106,7 +106,7 @@ pub struct Target {
     name: String,
     /// The system that ran at the beginning, and that of the system profile.
     current: [String; 2],
-    /// How this user becomes root: not at all if that is what they are.
+    /// How this user becomes root. Users who are root already have `Elevation::None`.
     rights: Rights,
     password: Option<Password>,
     /// The words of `NIX_SUDOOPTS`.
@@ -115,13 +115,13 @@ pub struct Target {
     /// The directory of Nix's programs, if there are any.
     nix: Option<PathBuf>,
     uid: u32,
-    /// This machine's daemon, for where the target is here.
+    /// This machine's daemon, which is used if the target is this machine.
     own_daemon: Daemon,
     /// Whether systemd-run may be used.
     systemd_run: bool,
-    /// Whether a thing that is no system is taken for one.
+    /// Whether a path that is no NixOS system is accepted as one.
     careless: bool,
-    /// Keeps the connection that the others share.
+    /// Keeps open the connection that the other sessions share.
     #[allow(dead_code, reason = "it is kept, not used")]
     first: Option<Session>,
 }
@@ -133,7 +133,7 @@ impl Target {
         &self.name
     }
 
-    /// How store paths get there. Nothing, where there is no Nix.
+    /// Returns the daemon to which store paths are sent. None if the target has no Nix.
     ///
     /// # Errors
     /// A word with a NUL byte in it.
@@ -153,18 +153,18 @@ impl Target {
         }))
     }
 
-    /// How root is become on *this* machine, with the rights that the user asked for.
+    /// Returns how a command runs as root on *this* machine, with the rights that the user asked for.
     ///
     /// # Errors
-    /// `NIX_SUDOOPTS` that no shell could read, or under which nothing runs.
+    /// `NIX_SUDOOPTS` is no text that a shell could read, or has an option with which sudo does not run our command.
     pub fn root_here(&self, rights: Rights, is_root: bool, around: &Surroundings) -> Result<RootHere<'_>> {
         let is_here = self.place == Place::Here;
         let rights = if is_root { Rights::default() } else { rights };
         RootHere::new(rights, self.password.as_ref().filter(|_| is_here), around)
     }
 
-    /// Whether such a change leaves everything as it was at the beginning, as far as that is known. `profile` is the one
-    /// that is set, if one is.
+    /// Whether this change leaves everything as it was at the beginning, as far as that is known. `profile` is the
+    /// profile that the change sets, if it sets one.
     #[must_use]
     pub fn has_all_of(&self, system: &StorePath, activation: &Activation, profile: Option<&Path>) -> bool {
         let [running, booted] = self.current.each_ref().map(|path| path == system.as_str());
@@ -186,7 +186,7 @@ impl Target {
         }
     }
 
-    /// As messages name it.
+    /// Returns the name that messages use for the target.
     #[must_use]
     pub fn label(&self) -> String {
         match &self.place {
@@ -196,7 +196,7 @@ impl Target {
     }
 }
 
-/// A machine's daemon, as its ssh user has it: of a builder, to which a derivation is sent.
+/// Returns the Nix daemon of a builder, as its ssh user reaches it, for sending a derivation to it.
 ///
 /// # Errors
 /// A word with a NUL byte in it.

@@ -1,28 +1,28 @@
-//! The first look at the target: who is there, whether there is a way to root, and what the last change came to.
+//! The first look at the target: who is there, whether there is a way to root, and how the last change ended.
 
 use anyhow::Result;
 
-use super::changing::{Output, meaning};
+use super::changing::{ChangeOutput, meaning};
 use super::password::{Password, is_on_terminal};
-use super::reply::{Ending, Record, Reply};
-use super::session::{Next, Session};
-use super::text::{self, Task, program};
+use super::reply::{Ending, Record, TargetEvent};
+use super::session::{FromScript, Session};
+use super::text::{self, RootTask, program};
 use super::{Receives, Target, Wants, sudo_options};
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::host::{Host, Place};
-use crate::progress::{Event, Phase};
+use crate::progress::{Event, Work};
 use crate::remote::daemon::Daemon;
 use crate::surroundings::Surroundings;
 use crate::vocabulary::{Elevation, Rights};
 
-/// As often may a person try.
+/// How often a person may type the password.
 const TRIES: usize = 3;
 
-/// The variable of those who set what is no system.
+/// The variable by which the user has a path accepted that is no NixOS system.
 const CARELESS: &str = "NIXOS_REBUILD_I_UNDERSTAND_THE_CONSEQUENCES_PLEASE_BREAK_MY_SYSTEM";
 
-/// What hands a password to run0. A system may bring it with itself.
+/// The program that hands a password to run0. The new system may bring it along.
 const AGENT: &str = "polkit-stdin-agent";
 
 /// What the first look sees.
@@ -35,46 +35,49 @@ struct Seen {
     current: [String; 2],
 }
 
-/// What became of an attempt to be root.
+/// How an attempt to become root ended.
 enum Attempt {
     Root(Session),
-    /// Not taken; whether another try may help.
+    /// The attempt was refused. The second value says whether another try may help.
     Refused(Failure, bool),
-    /// What hands the password over is not there yet; what PAM may ask for beside it.
+    /// The program that hands over the password is not there yet. The value names the modules of PAM that may ask for
+    /// something else.
     Later(Option<String>),
 }
 
-/// A connection that others share as long as it is kept.
+/// A connection that other sessions share as long as this value is kept.
 pub struct Connection(#[allow(dead_code, reason = "it is kept, not used")] Session);
 
-/// Logs in to a machine that will be needed later, to see that it can be.
+/// Logs in to a machine that will be needed later, to see that this is possible.
 ///
 /// # Errors
 /// There is no way in, or a signal has come.
 pub fn reach(host: &Host, context: &Context) -> Result<Connection> {
-    context.tell(Event::Phase(Phase::Connecting(host.to_string())));
+    context.tell(Event::phase(Work::Connecting, Some(host)));
     let mut session = Session::start(&Place::There(host.clone()), &text::look(), context)?;
     if look(&mut session, context)?.is_none() {
         return Err(session.broken(context)?.into());
     }
     session.is_over();
-    context.tell(Event::Phase(Phase::Done));
+    context.tell(Event::Idle);
     Ok(Connection(session))
 }
 
 impl Target {
-    /// Logs in and looks, before the long work: who is there, whether this user may do what the run wants, and what the
-    /// last change came to, if nobody has heard that. A change that goes on is waited for.
+    /// Logs in and looks, before the long work: who is there, whether this user may do what the run wants, and how the
+    /// last change ended, if nobody has heard that. If a change still goes on, waits for its end.
     ///
     /// # Errors
-    /// When there is no way in, or no way to root where that is wanted.
+    /// There is no way in, or no way to root although root is needed.
     pub fn open(place: &Place, wants: Wants, context: &Context) -> Result<Self> {
         if *place == Place::Here && !wants.changes && wants.rights.elevation == Elevation::None {
             return Ok(Self::untouched(context.around));
         }
         if let Place::There(host) = place {
             context.ssh.share(host, context.signals)?;
-            context.tell(Event::Phase(Phase::Connecting(host.to_string())));
+            context.tell(Event::phase(Work::Connecting, Some(host)));
+        } else {
+            context.tell(Event::phase(Work::Asking, None));
         }
         let mut first = Session::start(place, &text::look(), context)?;
         let Some(seen) = look(&mut first, context)? else {
@@ -101,11 +104,11 @@ impl Target {
                 session.is_over();
             }
         }
-        context.tell(Event::Phase(Phase::Done));
+        context.tell(Event::Idle);
         Ok(target)
     }
 
-    /// The machine as it was seen.
+    /// Makes the target of what the first look has seen.
     fn of(place: &Place, seen: Seen, rights: Rights, context: &Context) -> Result<Self> {
         let rights = if seen.uid == 0 { Rights::default() } else { rights };
         Ok(Self {
@@ -125,7 +128,7 @@ impl Target {
         })
     }
 
-    /// Whether it has what the run wants of it, as far as that is seen at once.
+    /// Checks that the target has what the run needs, as far as the first look shows it.
     fn suffices(&self, user: &str, wants: Wants) -> Result<(), Failure> {
         if let (Some(host), true, None) = (self.place.host(), wants.receives != Receives::Nothing, &self.nix) {
             return Err(no_nix(host));
@@ -137,7 +140,7 @@ impl Target {
         Ok(())
     }
 
-    /// This machine, where nothing is changed: there is nothing to look at.
+    /// Returns this machine without a look at it. That is enough if nothing is changed.
     fn untouched(around: &Surroundings) -> Self {
         Self {
             place: Place::Here,
@@ -156,14 +159,14 @@ impl Target {
         }
     }
 
-    /// Sees that there is a way to root, with the password that is asked for here. Nothing, where that can be seen only
-    /// after the build, and root is not needed before (`needed_now`).
+    /// Checks that there is a way to root, after asking for the password if one is used. Returns None if root is not
+    /// needed before the build (`needed_now` is false) and the check can only be made after it.
     fn become_root(&mut self, user: &str, needed_now: bool, context: &Context) -> Result<Option<Session>> {
         let mut tries = 0;
         loop {
             if self.rights.ask_password {
-                // What is live on the screen would be in the way of the prompt.
-                context.tell(Event::Phase(Phase::Done));
+                // The live display would be in the way of the prompt.
+                context.tell(Event::phase(Work::Asking, self.place.host()));
                 let who = format!("{user}@{}", self.name);
                 self.password = Some(Password::ask(program(self.rights.elevation), &who)?);
             }
@@ -193,32 +196,32 @@ impl Target {
     }
 
     fn try_root(&self, user: &str, context: &Context) -> Result<Attempt> {
-        let text = self.elevating().task(&Task::Tell, self.systemd_run)?;
+        let text = self.elevating().task(&RootTask::Tell, self.systemd_run)?;
         let mut session = Session::start(&self.place, &text, context)?;
         session.be_quiet(true);
         let mut asks = None;
         loop {
             match session.next(context)? {
-                Next::Reply(Reply::Root) => {
+                FromScript::Event(TargetEvent::Root) => {
                     session.be_quiet(false);
                     return Ok(Attempt::Root(session));
                 }
-                Next::Reply(Reply::Asks(modules)) => asks = Some(modules),
-                Next::Reply(Reply::Missing(program)) => {
+                FromScript::Event(TargetEvent::Asks(modules)) => asks = Some(modules),
+                FromScript::Event(TargetEvent::Missing(program)) => {
                     session.is_over();
                     if program == AGENT {
                         return Ok(Attempt::Later(asks));
                     }
                     return Err(self.missing(&program).into());
                 }
-                Next::Reply(Reply::Refused | Reply::Left) => {
+                FromScript::Event(TargetEvent::Refused | TargetEvent::Left) => {
                     session.is_over();
                     let failure = self.refused(user, session.last_words(), asks.as_deref());
-                    // A key may count what it is answered with, and shut itself after a few.
+                    // A security key may count wrong answers, and lock itself after a few of them.
                     return Ok(Attempt::Refused(failure, asks.is_none()));
                 }
-                Next::Reply(_) | Next::Output(_) => {}
-                Next::End => return Err(session.broken(context)?.into()),
+                FromScript::Event(_) | FromScript::Output(_) => {}
+                FromScript::End => return Err(session.broken(context)?.into()),
             }
         }
     }
@@ -234,7 +237,7 @@ impl Target {
             .with_code(127)
     }
 
-    /// Whom `sudo` makes of the user, where that is not root.
+    /// Returns the failure if `sudo` or the like makes the user another user (`name`) than root.
     pub(super) fn not_root(&self, name: &str) -> Failure {
         let (on, program) = (self.label(), program(self.rights.elevation));
         Failure::new(format!("{program} on {on} makes this user {name}, and not root: nothing was changed")).with_remedy(
@@ -242,7 +245,7 @@ impl Target {
         )
     }
 
-    /// Where a change is noted, so that it outlives the connection.
+    /// Returns the failure if a change cannot be noted. It is noted so that it outlives the connection.
     pub(super) fn unwritable(&self, words: Option<&str>) -> Failure {
         let on = self.label();
         let words = words.map_or(String::new(), |words| format!(" ({words})"));
@@ -254,10 +257,11 @@ impl Target {
         )
     }
 
-    /// `asks` are modules of PAM that may ask for something else than the password.
+    /// Returns the failure if the user may not become root. `asks` are modules of PAM that may ask for something other
+    /// than the password.
     pub(super) fn refused(&self, user: &str, words: Option<&str>, asks: Option<&str>) -> Failure {
         let (on, program) = (self.label(), program(self.rights.elevation));
-        // It refuses before it looks at any password (sudoers' requiretty).
+        // sudo refuses before it looks at any password (requiretty in sudoers).
         if words.is_some_and(|words| words.contains("must have a tty")) {
             let none = match self.place {
                 Place::Here => "there is none here",
@@ -284,8 +288,8 @@ impl Target {
         Failure::new(format!("{user} cannot become root by {program} on {on}{words}")).with_remedy(remedy)
     }
 
-    /// Where PAM may want something else than the password, or something first: it is asked once and in the dark, and what
-    /// answers has the password alone (nixpkgs#540098).
+    /// Returns the remedy if PAM may want something other than the password, or something before it. We answer without
+    /// seeing the question, and have only the password as an answer (nixpkgs#540098).
     fn other_ways(&self, modules: &str) -> String {
         let program = program(self.rights.elevation);
         let other = if self.rights.elevation == Elevation::Sudo {
@@ -303,37 +307,37 @@ impl Target {
         )
     }
 
-    /// The last change: said, if nobody has heard how it ended; waited for, if it goes on.
+    /// Tells how the last change ended, if nobody has heard that. If it still goes on, waits for its end.
     fn hear_of_last(&self, session: &mut Session, context: &Context) -> Result<()> {
-        let mut output = Output::of_another();
+        let mut output = ChangeOutput::of_another();
         let mut last = None;
         let mut waited = false;
         loop {
             match session.next(context)? {
-                Next::Output(bytes) => output.take(&bytes, context),
-                Next::Reply(Reply::Nothing) => return Ok(()),
-                Next::Reply(Reply::NotRoot(name)) => return Err(self.not_root(&name).into()),
-                Next::Reply(Reply::Unwritable) => return Err(self.unwritable(session.last_words()).into()),
-                Next::Reply(Reply::Record(record)) => last = Some(record),
-                Next::Reply(Reply::Running) => {
+                FromScript::Output(bytes) => output.take(&bytes, context),
+                FromScript::Event(TargetEvent::Nothing) => return Ok(()),
+                FromScript::Event(TargetEvent::NotRoot(name)) => return Err(self.not_root(&name).into()),
+                FromScript::Event(TargetEvent::Unwritable) => return Err(self.unwritable(session.last_words()).into()),
+                FromScript::Event(TargetEvent::Record(record)) => last = Some(record),
+                FromScript::Event(TargetEvent::Running) => {
                     waited = true;
                     let text = format!("{} goes on: waiting for its end", self.described(last.as_ref()));
                     context.tell(Event::Text(text));
                     session.say(b"follow\n");
                 }
-                Next::Reply(Reply::Ended(ending)) => {
+                FromScript::Event(TargetEvent::Ended(ending)) => {
                     output.end(context);
                     let what = self.described(last.as_ref());
                     if let Some(text) = told(&what, ending, waited) {
                         context.tell(Event::Text(text));
                     }
-                    // Of what was waited for, somebody else may want to hear as well.
+                    // If this run waited for the end, the run that made the change may want to hear of it as well.
                     session.say(if waited { output.last_word() } else { b"heard\n" });
                     return Ok(());
                 }
-                Next::Reply(_) => {}
-                // Not of importance enough to stop for, if it were not that the change goes the same way.
-                Next::End => {
+                FromScript::Event(_) => {}
+                // This alone would not be worth stopping for, but our own change would go the same way.
+                FromScript::End => {
                     return Err(Failure::new(format!(
                         "{} does not say what its last activation came to",
                         self.label()
@@ -346,15 +350,16 @@ impl Target {
         }
     }
 
-    /// Sees that whoever was to be made root is not another user: who only receives would hear so after the build.
+    /// Checks that the user has become root and not another user. A run that only receives would otherwise hear of it
+    /// after the build.
     fn hear_who_answers(&self, session: &mut Session, context: &Context) -> Result<()> {
         session.be_quiet(true);
         loop {
             match session.next(context)? {
-                Next::Output(_) => {}
-                Next::Reply(Reply::NotRoot(name)) => return Err(self.not_root(&name).into()),
-                // What comes next says whether that was for good.
-                Next::Reply(_) | Next::End => return Ok(()),
+                FromScript::Output(_) => {}
+                FromScript::Event(TargetEvent::NotRoot(name)) => return Err(self.not_root(&name).into()),
+                // If the session has ended too early, the next step says so.
+                FromScript::Event(_) | FromScript::End => return Ok(()),
             }
         }
     }
@@ -373,7 +378,7 @@ impl Target {
     }
 }
 
-/// Said before the long work.
+/// Returns the failure for a target without Nix. The user hears of it before the long work.
 fn no_nix(host: &Host) -> Failure {
     let ssh = host.words_for_ssh();
     Failure::new(format!(
@@ -387,21 +392,21 @@ fn look(session: &mut Session, context: &Context) -> Result<Option<Seen>> {
     let mut seen = Seen::default();
     loop {
         match session.next(context)? {
-            Next::Reply(Reply::Host(name)) => seen.name = name,
-            Next::Reply(Reply::User(name)) => seen.user = name,
-            Next::Reply(Reply::Nix(directory)) => seen.nix = directory,
-            Next::Reply(Reply::Current(current)) => seen.current = current,
-            Next::Reply(Reply::Hello { uid }) => {
+            FromScript::Event(TargetEvent::Host(name)) => seen.name = name,
+            FromScript::Event(TargetEvent::User(name)) => seen.user = name,
+            FromScript::Event(TargetEvent::Nix(directory)) => seen.nix = directory,
+            FromScript::Event(TargetEvent::Current(current)) => seen.current = current,
+            FromScript::Event(TargetEvent::Hello { uid }) => {
                 seen.uid = uid;
                 return Ok(Some(seen));
             }
-            Next::Reply(_) | Next::Output(_) => {}
-            Next::End => return Ok(None),
+            FromScript::Event(_) | FromScript::Output(_) => {}
+            FromScript::End => return Ok(None),
         }
     }
 }
 
-/// How a change ended that this run did not make. Nothing, where that needs no word.
+/// Returns the message on the end of a change that this run did not make. None if the user need not know.
 fn told(what: &str, ending: Ending, waited: bool) -> Option<String> {
     Some(match ending {
         Ending::Done if waited => "it is done".to_owned(),
@@ -426,7 +431,7 @@ fn told(what: &str, ending: Ending, waited: bool) -> Option<String> {
     })
 }
 
-/// How long ago, as one says it.
+/// Says in words how long ago something began; `began` is in seconds since 1970.
 fn ago(began: u64) -> String {
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
     let seconds = now.map_or(0, |now| now.as_secs()).saturating_sub(began);

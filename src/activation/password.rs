@@ -1,7 +1,7 @@
 //! The password for becoming root: asked for once, held in memory, and written to the standard input of sessions only.
 //!
-//! It is in no argument, environment or file. That is what keeps it from other users; in the memory of this process, which
-//! root and its user can read anyway, it is not hidden.
+//! It is in no argument, environment or file. That keeps it from other users. It is not hidden in the memory of this
+//! process, which root and the user can read anyway.
 
 use std::io::{self, BufRead, IsTerminal};
 
@@ -13,12 +13,12 @@ use crate::harmless;
 
 /// A password. It has no `Debug`, so that it comes into no message.
 ///
-/// Only this copy is overwritten in the end: those that were made of it for a session's input stay in freed memory, and
-/// so may what the prompt read it into.
+/// Only this copy is overwritten in the end. The copies that were made for a session's input stay in freed memory, and
+/// so may the prompt's buffer.
 pub(super) struct Password(Vec<u8>);
 
 impl Password {
-    /// Asks on the terminal; where there is none, takes a line of stdin.
+    /// Asks on the terminal. If there is no terminal, reads a line of stdin.
     pub(super) fn ask(program: &str, who: &str) -> Result<Self> {
         let prompt = format!("[{program}] password for {}: ", harmless::name(who));
         let text = if is_on_terminal() {
@@ -42,7 +42,7 @@ impl Password {
     }
 }
 
-/// Ctrl-C at the prompt is what it is everywhere.
+/// Makes an error of what the prompt could not read. Ctrl-C at the prompt is an interrupt, as everywhere.
 fn refused(error: io::Error) -> anyhow::Error {
     if error.kind() == io::ErrorKind::Interrupted {
         let signal = Signal::SIGINT as i32;

@@ -4,37 +4,37 @@ use std::path::PathBuf;
 
 use crate::difference::NextBoot;
 
-/// One line of a script.
+/// One event of a script on the target.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Reply {
+pub(super) enum TargetEvent {
     /// The machine's own name.
     Host(String),
     /// The user's name.
     User(String),
     /// The directory of Nix's programs, if there are any.
     Nix(Option<PathBuf>),
-    /// The system that runs, and the one of the system profile; empty, where there is none.
+    /// The system that runs, and the system of the system profile; each is empty if there is none.
     Current([String; 2]),
     /// The script runs, as this user.
     Hello { uid: u32 },
-    /// It has said all.
+    /// The script has said everything.
     Finished,
-    /// A part of it failed.
+    /// This part of the script failed.
     Failed(String),
 
     /// This program is not there.
     Missing(String),
-    /// PAM has these modules for it, which may ask for something else than a password.
+    /// PAM has these modules for becoming root, which may ask for something other than a password.
     Asks(String),
     /// The password is wrong, or the user may not become root.
     Refused,
     /// The user has become root.
     Root,
-    /// Root's script runs as this user, who is not root and may not do what it has to.
+    /// Root's script runs as this user, who is not root and may not do root's work.
     NotRoot(String),
-    /// There is no room for the record of a change, or none may be made.
+    /// The record of a change cannot be made: there is no room for it, or it is not allowed.
     Unwritable,
-    /// The part that was to be root's has ended.
+    /// The part that should have run as root has ended.
     Left,
 
     /// There is no generation before the current one.
@@ -45,28 +45,28 @@ pub(super) enum Reply {
     Lacks(String),
     /// The system has this specialisation.
     HasSpecialisation(String),
-    /// It has not the one that is meant.
+    /// The system lacks the specialisation that is meant.
     NoSpecialisation,
     /// There is no running system to compare with.
     NoCurrent,
-    /// Nix did not compare.
+    /// Nix could not compare the systems.
     Incomparable,
-    /// It did, with this system, which runs.
+    /// Nix compared the system with this one, which runs.
     Compared(String),
-    /// A line of what it says.
+    /// A line of Nix's comparison.
     Difference(String),
     /// The size of a system with all that it refers to, in bytes.
     Closure { bytes: u64, system: String },
-    /// What is not in use before a boot.
+    /// What of the system is not in use before a boot.
     NextBoot(NextBoot),
-    /// The system.
+    /// The system that was looked for.
     Found(String),
 
-    /// No change is known whose end nobody has heard.
+    /// There is no change whose end nobody has heard.
     Nothing,
-    /// A change.
+    /// What is noted of the last change.
     Record(Record),
-    /// It goes on.
+    /// That change still goes on.
     Running,
     /// Another change goes on, of this name.
     Busy(String),
@@ -76,7 +76,7 @@ pub(super) enum Reply {
     Begun,
     /// The change of that name was never begun.
     Unknown,
-    /// What the change came to.
+    /// How the change ended.
     Ended(Ending),
 }
 
@@ -90,7 +90,7 @@ pub(super) struct Record {
     pub(super) began: u64,
 }
 
-/// What a change came to.
+/// How a change ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Ending {
     /// All was done.
@@ -110,8 +110,8 @@ pub(super) enum Ending {
     Unstarted,
 }
 
-impl Reply {
-    /// Reads one line, without its newline. Nothing if it is no event.
+impl TargetEvent {
+    /// Reads one line, without its newline. Returns None if it is no event.
     pub(super) fn parse(line: &[u8]) -> Option<Self> {
         let text = std::str::from_utf8(line.strip_prefix(b"@rebuild ")?).ok()?;
         let (event, rest) = text.split_once(' ').unwrap_or((text, ""));
@@ -178,8 +178,8 @@ impl Reply {
     }
 }
 
-impl Reply {
-    /// Whether only root's script says it, of a change.
+impl TargetEvent {
+    /// Whether this is about a change, so that only root's script may say it.
     pub(super) fn is_of_a_change(&self) -> bool {
         matches!(
             self,
@@ -214,37 +214,43 @@ mod tests {
             system: "/nix/store/x".into(),
             began: 12,
         };
-        let activation = |generations| Reply::Ended(Ending::Activation { code: 4, generations });
+        let activation = |generations| TargetEvent::Ended(Ending::Activation { code: 4, generations });
         for (line, reply) in [
-            ("@rebuild hello 1000", Some(Reply::Hello { uid: 1000 })),
-            ("@rebuild nix ", Some(Reply::Nix(None))),
+            ("@rebuild hello 1000", Some(TargetEvent::Hello { uid: 1000 })),
+            ("@rebuild nix ", Some(TargetEvent::Nix(None))),
             (
                 "@rebuild current /x /y",
-                Some(Reply::Current(["/x".into(), "/y".into()])),
+                Some(TargetEvent::Current(["/x".into(), "/y".into()])),
             ),
             (
                 "@rebuild current  /y",
-                Some(Reply::Current([String::new(), "/y".into()])),
+                Some(TargetEvent::Current([String::new(), "/y".into()])),
             ),
-            ("@rebuild nix /bin", Some(Reply::Nix(Some("/bin".into())))),
-            ("@rebuild record ab switch /nix/store/x 12", Some(Reply::Record(record))),
+            ("@rebuild nix /bin", Some(TargetEvent::Nix(Some("/bin".into())))),
+            (
+                "@rebuild record ab switch /nix/store/x 12",
+                Some(TargetEvent::Record(record)),
+            ),
             ("@rebuild ended activation 4", Some(activation(None))),
             ("@rebuild ended activation 4 - 2", Some(activation(None))),
             ("@rebuild ended activation 4 2 x", Some(activation(None))),
             ("@rebuild ended activation 4 17 18", Some(activation(Some([17, 18])))),
-            ("@rebuild ended activation 0 17 18", Some(Reply::Ended(Ending::Done))),
-            ("@rebuild ended finished 0", Some(Reply::Ended(Ending::Done))),
+            (
+                "@rebuild ended activation 0 17 18",
+                Some(TargetEvent::Ended(Ending::Done)),
+            ),
+            ("@rebuild ended finished 0", Some(TargetEvent::Ended(Ending::Done))),
             (
                 "@rebuild has-specialisation on the go",
-                Some(Reply::HasSpecialisation("on the go".into())),
+                Some(TargetEvent::HasSpecialisation("on the go".into())),
             ),
             (
                 "@rebuild difference a: 1 → 2",
-                Some(Reply::Difference("a: 1 → 2".into())),
+                Some(TargetEvent::Difference("a: 1 → 2".into())),
             ),
             (
                 "@rebuild closure 17 /nix/store/x",
-                Some(Reply::Closure {
+                Some(TargetEvent::Closure {
                     bytes: 17,
                     system: "/nix/store/x".into(),
                 }),
@@ -258,7 +264,7 @@ mod tests {
             ("@rebuild else", None),
             ("root", None),
         ] {
-            assert_eq!(Reply::parse(line.as_bytes()), reply, "{line}");
+            assert_eq!(TargetEvent::parse(line.as_bytes()), reply, "{line}");
         }
     }
 }

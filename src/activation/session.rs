@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use anyhow::Result;
 
-use super::reply::Reply;
+use super::reply::TargetEvent;
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::host::Place;
@@ -15,33 +15,33 @@ use crate::remote::channel::{ALIVE, Channel, Heard, Speech};
 use crate::remote::daemon::{GO, READY};
 use crate::ssh::{self, Ssh};
 
-/// As much of a line is kept, in characters.
+/// How much of a line is kept, in characters.
 const LONGEST: usize = 1000;
 
-/// As many lines of what was said are kept, for an error's sake.
+/// How many lines are kept, so that an error can quote the last one.
 const KEPT: usize = 20;
 
-/// What may help where it said what nobody asked for.
+/// The remedy when the script says something that nobody asked for.
 const AGAIN: &str = "run the same command again: it says what the last change came to";
 
-/// What the other side does next.
+/// What comes next from the script.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Next {
-    /// It says something.
-    Reply(Reply),
-    /// A piece of a change's output, as it is.
+pub(super) enum FromScript {
+    /// An event.
+    Event(TargetEvent),
+    /// A piece of a change's output, unchanged.
     Output(Vec<u8>),
-    /// It says no more: the script has come to its end, or the link broke.
+    /// Nothing more comes: the script has ended, or the link broke.
     End,
 }
 
-/// What is to run.
+/// A script that is to run, and what it reads.
 pub(super) struct Text {
     /// The script.
     pub(super) script: Vec<u8>,
     /// What it reads first.
     pub(super) input: Vec<u8>,
-    /// What it reads when it has said that it is ready for it.
+    /// What it reads after it has said that it is ready for it.
     pub(super) after_go: Vec<u8>,
     /// Whether it may ask for a password on this machine's terminal.
     pub(super) may_ask: bool,
@@ -50,7 +50,7 @@ pub(super) struct Text {
 /// A script that runs.
 pub(super) struct Session {
     channel: Channel,
-    /// What is said when it is ready for that; nothing any more, once it has been.
+    /// What is said when the script is ready for it. None once it has been said.
     after_go: Option<Vec<u8>>,
     /// The last lines that were no events.
     said: VecDeque<String>,
@@ -93,17 +93,17 @@ impl Session {
         self.channel.say(Speech::Bytes(bytes.to_owned()));
     }
 
-    /// Whether what is said there is kept back from the user.
+    /// Sets whether the script's lines are kept back from the user.
     pub(super) fn be_quiet(&mut self, is_quiet: bool) {
         self.is_quiet = is_quiet;
         self.channel.is_quiet = is_quiet;
     }
 
-    /// Waits for what comes next; text goes to the observer.
+    /// Waits for what comes next. Lines that are no events go to the reporter.
     ///
     /// # Errors
     /// A signal has come. The session goes on until it is dropped.
-    pub(super) fn next(&mut self, context: &Context) -> Result<Next> {
+    pub(super) fn next(&mut self, context: &Context) -> Result<FromScript> {
         loop {
             match self.channel.next(context)? {
                 Heard::Event(line) if line.bytes == READY.as_bytes() => {
@@ -111,35 +111,37 @@ impl Session {
                     self.say(&words);
                 }
                 Heard::Event(line) if line.bytes == ALIVE.as_bytes() => {}
-                Heard::Event(line) => return Ok(Next::Reply(self.event(&line)?)),
+                Heard::Event(line) => return Ok(FromScript::Event(self.event(&line)?)),
                 Heard::Line(line) => self.text(&line.into_text(), context),
-                Heard::Output(bytes) => return Ok(Next::Output(bytes)),
+                Heard::Output(bytes) => return Ok(FromScript::Output(bytes)),
                 Heard::Count(_) | Heard::Sent(_) | Heard::Nothing => {}
-                Heard::End => return Ok(Next::End),
+                Heard::End => return Ok(FromScript::End),
             }
         }
     }
 
-    /// What says that it is an event of the script counts as one, whole, or not at all.
-    fn event(&mut self, line: &Line) -> Result<Reply, Failure> {
+    /// Reads a line that begins as an event does. If it is not a whole and known event, that is an error.
+    fn event(&mut self, line: &Line) -> Result<TargetEvent, Failure> {
         let whole = Some(&line.bytes).filter(|_| line.gap.is_none());
-        let reply = whole.and_then(|bytes| Reply::parse(bytes));
+        let reply = whole.and_then(|bytes| TargetEvent::parse(bytes));
         let reply = reply.ok_or_else(|| self.channel.misspoken(&line.bytes, "").with_remedy(AGAIN))?;
         match reply {
-            Reply::Hello { .. } => _ = self.channel.is_greeted(),
-            // What takes long from now on is seen.
-            Reply::Root | Reply::Begun | Reply::Running => self.channel.is_at_work(),
+            TargetEvent::Hello { .. } => _ = self.channel.is_greeted(),
+            // From now on the user sees what takes long.
+            TargetEvent::Root | TargetEvent::Begun | TargetEvent::Running => self.channel.is_at_work(),
             _ => self.channel.expects_more(),
         }
         Ok(reply)
     }
 
-    /// It says what nobody asked for, or not yet: that is not taken for an answer.
+    /// Returns the failure for a script that says something that nobody asked for, or asked for only later: that is not
+    /// taken for an answer.
     pub(super) fn out_of_turn(&self, what: &str) -> Failure {
         self.channel.out_of_turn(what, "").with_remedy(AGAIN)
     }
 
-    /// A login shell that greets everybody is not worth a line.
+    /// Shows a line that is no event. Lines before the script's greeting are not shown, because a login shell may greet
+    /// everybody.
     fn text(&mut self, line: &str, context: &Context) {
         if !self.channel.has_greeted() {
             return;
@@ -153,18 +155,18 @@ impl Session {
         }
     }
 
-    /// Whether root has been told what to do, so that it may be doing that.
+    /// Whether root has been told what to do, and so may be doing it.
     pub(super) fn has_gone_on(&self) -> bool {
         self.after_go.is_none()
     }
 
-    /// The last of what was said and was no event.
+    /// Returns the last line that was no event and is not empty.
     pub(super) fn last_words(&self) -> Option<&str> {
         let mut lines = self.said.iter().rev().map(|line| line.trim());
         lines.find(|line| !line.is_empty())
     }
 
-    /// Why there is nothing more to hear, though there should be.
+    /// Returns the reason why nothing more comes, although more was expected.
     ///
     /// # Errors
     /// A signal has come.
@@ -173,7 +175,7 @@ impl Session {
         Ok(self.channel.broke(code, "", "run the same command again"))
     }
 
-    /// All has been heard that was to be heard.
+    /// Notes that everything that was expected has been heard.
     pub(super) fn is_over(&mut self) {
         self.channel.is_over();
     }

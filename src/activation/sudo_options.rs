@@ -10,8 +10,8 @@ const VARIABLE: &str = "NIX_SUDOOPTS";
 /// Letters after which a value comes, in the same word or the next (sudo 1.9, sudo-rs).
 const WITH_VALUE: &str = "CDghpRrTtUu";
 
-/// Under these sudo runs something else than the command that follows, or another form of it, or runs it while nobody
-/// waits.
+/// Options with which sudo does not run the command that follows, or runs it in another form, or runs it without
+/// waiting for it.
 const IN_THE_WAY: [(char, &str); 8] = [
     ('i', "login"),
     ('s', "shell"),
@@ -23,10 +23,11 @@ const IN_THE_WAY: [(char, &str); 8] = [
     ('V', "version"),
 ];
 
-/// Its words.
+/// Returns the words of `NIX_SUDOOPTS`.
 ///
 /// # Errors
-/// Words that no shell could read; or with which sudo, if it is what makes this user root, does not run our command.
+/// The variable is no text that a shell could read; or, if sudo makes this user root, it has an option with which sudo
+/// does not run our command.
 pub(super) fn read(around: &Surroundings, by: Elevation) -> Result<Vec<String>, Failure> {
     let Some(text) = around.text(VARIABLE) else {
         return Ok(Vec::new());

@@ -1,5 +1,5 @@
-//! Root's script and its job, run for real with records in a directory of their own: what becomes of two runs at once, of
-//! clocks that jump, and of connections that break at bad moments.
+//! Runs root's script and its job for real, with records in a directory of their own: two runs at once, clocks that
+//! jump, and connections that break at bad moments.
 
 use std::fs;
 use std::io::Write;
@@ -9,7 +9,7 @@ use std::process::{Command, Stdio};
 
 use tempfile::TempDir;
 
-use super::text::{Task, root};
+use super::text::{RootTask, root};
 use super::{Activation, Change, ProfileChange};
 use crate::store_path::StorePath;
 
@@ -39,14 +39,14 @@ impl Machine {
         fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
     }
 
-    fn script(&self, task: &Task) -> String {
+    fn script(&self, task: &RootTask) -> String {
         let text = String::from_utf8(root(task, false).unwrap()).unwrap();
         let text = text.replace("/var/lib/rebuild", &self.path("records").to_string_lossy());
         text.replace(SYSTEM, &self.path("system").to_string_lossy())
     }
 
-    /// What the script says.
-    fn runs(&self, task: &Task, words: &str) -> String {
+    /// Runs root's script, which reads `words`. Returns what it says.
+    fn runs(&self, task: &RootTask, words: &str) -> String {
         let path = format!("{}:{}", self.path("bin").display(), std::env::var("PATH").unwrap());
         let mut child = Command::new("sh")
             .args(["-c", &self.script(task)])
@@ -59,7 +59,7 @@ impl Machine {
         String::from_utf8(child.wait_with_output().unwrap().stdout).unwrap()
     }
 
-    /// Its system: activation is this text.
+    /// Gives the machine a system whose activation is this shell text.
     fn activates(&self, text: &str) {
         let place = self.path("system/bin");
         fs::create_dir_all(&place).unwrap();
@@ -87,15 +87,15 @@ fn a_change_comes_to_its_end_and_is_remembered_until_that_is_heard() {
     let machine = Machine::new();
     machine.activates("echo activating; exit 4");
     with_change(ProfileChange::Keep, |change| {
-        let said = machine.runs(&Task::Change("one", change), "");
+        let said = machine.runs(&RootTask::Change("one", change), "");
         assert!(said.contains("activating\n@rebuild ended activation 4 - -\n"), "{said}");
     });
-    let said = machine.runs(&Task::Tell, "heard\n");
+    let said = machine.runs(&RootTask::Tell, "heard\n");
     assert!(said.contains("@rebuild ended activation 4 - -\n"), "{said}");
-    assert!(machine.runs(&Task::Tell, "").contains("@rebuild nothing\n"));
+    assert!(machine.runs(&RootTask::Tell, "").contains("@rebuild nothing\n"));
 }
 
-/// The number that a profile is at, whatever its name; none where it leads to a store path directly.
+/// Generations are read of a profile with any name; there is none if the profile links directly to a store path.
 #[test]
 fn the_generations_of_a_change_are_remembered() {
     for (link, expected) in [
@@ -115,7 +115,7 @@ fn the_generations_of_a_change_are_remembered() {
         machine.program("nix-store", "");
         machine.program("nix-env", "ln -sfn my-2-link-4-link \"$2\"");
         with_change(ProfileChange::Set(profile), |change| {
-            let said = machine.runs(&Task::Change("one", change), "");
+            let said = machine.runs(&RootTask::Change("one", change), "");
             let ending = format!("@rebuild ended activation 1 {expected}\n");
             assert!(said.contains(&ending) && !said.contains("umber"), "{link}: {said}");
         });
@@ -127,14 +127,14 @@ fn the_generations_of_a_change_are_remembered() {
 fn a_change_that_is_just_being_written_down_runs_for_whoever_asks() {
     let machine = Machine::new();
     machine.activates("");
-    fs::write(machine.path("tell"), machine.script(&Task::Tell)).unwrap();
+    fs::write(machine.path("tell"), machine.script(&RootTask::Tell)).unwrap();
     let told = machine.path("told");
     machine.program(
         "sync",
         &format!("sh {} </dev/null >{}", machine.path("tell").display(), told.display()),
     );
     with_change(ProfileChange::Keep, |change| {
-        machine.runs(&Task::Change("one", change), "heard\n");
+        machine.runs(&RootTask::Change("one", change), "heard\n");
     });
     let told = fs::read_to_string(told).unwrap();
     assert!(told.contains("@rebuild running\n"), "{told}");
@@ -145,7 +145,7 @@ fn a_change_that_is_just_being_written_down_runs_for_whoever_asks() {
 fn a_record_of_what_runs_is_never_too_old() {
     let machine = Machine::new();
     let tell = machine.path("tell");
-    fs::write(&tell, machine.script(&Task::Tell)).unwrap();
+    fs::write(&tell, machine.script(&RootTask::Tell)).unwrap();
     let told = machine.path("told");
     machine.activates(&format!(
         "touch -d '9 days ago' {}/*; sh {} </dev/null >{}",
@@ -154,17 +154,17 @@ fn a_record_of_what_runs_is_never_too_old() {
         told.display(),
     ));
     with_change(ProfileChange::Keep, |change| {
-        let said = machine.runs(&Task::Change("one", change), "heard\n");
+        let said = machine.runs(&RootTask::Change("one", change), "heard\n");
         assert!(said.contains("@rebuild ended activation 0 - -\n"), "{said}");
     });
     let told = fs::read_to_string(told).unwrap();
     assert!(told.contains("@rebuild running\n"), "{told}");
-    // And what does not run is.
+    // What does not run is forgotten.
     fs::create_dir(machine.path("records/left")).unwrap();
     let mut touch = Command::new("touch");
     touch.args(["-d", "9 days ago"]).arg(machine.path("records/left"));
     assert!(touch.status().unwrap().success());
-    machine.runs(&Task::Tell, "");
+    machine.runs(&RootTask::Tell, "");
     assert!(!machine.path("records/left").exists());
 }
 
@@ -175,27 +175,27 @@ fn a_change_that_comes_after_its_run_was_given_up_does_not_begin() {
     machine.activates(&format!("touch {}", machine.path("activated").display()));
     assert!(
         machine
-            .runs(&Task::Follow("late", 0), "")
+            .runs(&RootTask::Follow("late", 0), "")
             .contains("@rebuild unknown\n")
     );
     with_change(ProfileChange::Keep, |change| {
-        let said = machine.runs(&Task::Change("late", change), "");
+        let said = machine.runs(&RootTask::Change("late", change), "");
         assert!(said.contains("@rebuild unknown\n"), "{said}");
     });
     assert!(!machine.path("activated").exists());
 }
 
-/// Whoever hears of one change does not take the next one's name away.
+/// A client that hears of one change does not take the next one's name away.
 #[test]
 fn what_is_heard_is_one_change_and_no_other() {
     let machine = Machine::new();
     machine.activates("");
     with_change(ProfileChange::Keep, |change| {
-        machine.runs(&Task::Change("one", change), "");
-        machine.runs(&Task::Change("two", change), "");
+        machine.runs(&RootTask::Change("one", change), "");
+        machine.runs(&RootTask::Change("two", change), "");
     });
-    machine.runs(&Task::Follow("one", 0), "heard\n");
-    let said = machine.runs(&Task::Tell, "");
+    machine.runs(&RootTask::Follow("one", 0), "heard\n");
+    let said = machine.runs(&RootTask::Tell, "");
     assert!(said.contains("@rebuild record two test"), "{said}");
 }
 
@@ -215,7 +215,7 @@ fn a_profile_that_would_go_back_to_something_else_stays() {
     link(3, Path::new("/three"));
     symlink("profile-3-link", &profile).unwrap();
     with_change(ProfileChange::Rollback(profile.clone()), |change| {
-        let said = machine.runs(&Task::Change("one", change), "");
+        let said = machine.runs(&RootTask::Change("one", change), "");
         assert!(said.contains("has been changed by somebody else"), "{said}");
         assert!(said.contains("@rebuild ended profile 1\n"), "{said}");
     });
@@ -228,16 +228,16 @@ fn a_record_of_a_clock_that_was_not_set_is_not_too_old() {
     let machine = Machine::new();
     machine.activates("exit 4");
     with_change(ProfileChange::Keep, |change| {
-        machine.runs(&Task::Change("one", change), "");
+        machine.runs(&RootTask::Change("one", change), "");
     });
     let mut touch = Command::new("touch");
     touch.args(["-d", "1970-01-01 00:03"]).arg(machine.path("records/one"));
     assert!(touch.status().unwrap().success());
-    let said = machine.runs(&Task::Tell, "");
+    let said = machine.runs(&RootTask::Tell, "");
     assert!(said.contains("@rebuild ended activation 4 - -\n"), "{said}");
 }
 
-/// The disk had the names of the files, and not yet what is in them.
+/// The disk had the names of the files, but not yet their content.
 #[test]
 fn a_change_that_a_power_cut_kept_from_being_noted_is_none() {
     let machine = Machine::new();
@@ -245,12 +245,13 @@ fn a_change_that_a_power_cut_kept_from_being_noted_is_none() {
     fs::write(machine.path("records/last"), "one\n").unwrap();
     for about in ["", "switch /nix/sto"] {
         fs::write(machine.path("records/one/about"), about).unwrap();
-        let said = machine.runs(&Task::Tell, "");
+        let said = machine.runs(&RootTask::Tell, "");
         assert!(said.contains("@rebuild nothing\n"), "{about}: {said}");
     }
 }
 
-/// What a rebuild of before the shared records has left: all files were made at the beginning, and the status in place.
+/// A record of a rebuild from before the shared records: all files were made at the beginning, and the status was
+/// written in place.
 #[test]
 fn a_record_of_an_older_rebuild_is_understood() {
     let machine = Machine::new();
@@ -269,20 +270,20 @@ fn a_record_of_an_older_rebuild_is_understood() {
         fs::write(record.join(name), text).unwrap();
     }
     let told = |ending: &str| format!("@rebuild record one switch /nix/store/x 12\n@rebuild {ending}\n");
-    let said = machine.runs(&Task::Tell, "");
+    let said = machine.runs(&RootTask::Tell, "");
     assert!(said.contains(&told("lost")), "{said}");
-    let tell = machine.script(&Task::Tell);
+    let tell = machine.script(&RootTask::Tell);
     let mut held = Command::new("flock");
     held.arg(record.join("lock")).args(["sh", "-c", &tell]);
     let said = held.stdin(Stdio::null()).output().unwrap().stdout;
     let said = String::from_utf8(said).unwrap();
     assert!(said.contains(&told("running")), "{said}");
     fs::write(record.join("status"), "activation 4 1 2\n").unwrap();
-    let said = machine.runs(&Task::Tell, "follow\nheard\n");
+    let said = machine.runs(&RootTask::Tell, "follow\nheard\n");
     let end = "@rebuild ended activation 4 1 2\n";
     assert!(
         said.contains(&(told("ended activation 4 1 2") + "@rebuild chunk 11\nactivating\n" + end)),
         "{said}"
     );
-    assert!(machine.runs(&Task::Tell, "").contains("@rebuild nothing\n"));
+    assert!(machine.runs(&RootTask::Tell, "").contains("@rebuild nothing\n"));
 }

@@ -1,4 +1,4 @@
-//! The texts of the scripts: words of ours, quoted, and then `scripts/`.
+//! The texts of the scripts: the client's words, quoted, and then files of `scripts/`.
 
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
@@ -25,21 +25,21 @@ pub(super) struct Elevating<'a> {
     /// The words of `NIX_SUDOOPTS`.
     pub(super) sudo_options: &'a [String],
     pub(super) password: Option<&'a Password>,
-    /// Whether a person can be asked on this machine's terminal, and it is this machine.
+    /// Whether the target is this machine and a person can be asked on its terminal.
     pub(super) has_terminal: bool,
 }
 
 /// What root is asked to do (`scripts/root.sh`).
-pub(super) enum Task<'a> {
-    /// Say what the last change came to.
+pub(super) enum RootTask<'a> {
+    /// Say how the last change ended.
     Tell,
-    /// Make a change, of this name.
+    /// Make a change with this name.
     Change(&'a str, &'a Change<'a>),
-    /// Tell on of a change, from this byte of its output.
+    /// Follow the change of this name, from this byte of its output on.
     Follow(&'a str, u64),
 }
 
-/// The first look.
+/// Returns the script of the first look.
 pub(super) fn look() -> Text {
     let mut script = Script::default();
     for part in [EVENTS, COMMON, NIX, include_str!("scripts/look.sh")] {
@@ -53,18 +53,18 @@ pub(super) fn look() -> Text {
     }
 }
 
-/// What is inspected: either of the two, as text.
+/// What is inspected: `system` or `profile`; the other one is empty.
 pub(super) struct Inspected<'a> {
     pub(super) system: &'a str,
     pub(super) profile: &'a Path,
     pub(super) specialisation: &'a str,
     pub(super) diff: bool,
     pub(super) next_boot: bool,
-    /// Whether a thing that is no system is taken for one.
+    /// Whether a path that is no NixOS system is accepted as one.
     pub(super) careless: bool,
 }
 
-/// The inspection of a system.
+/// Returns the script that inspects a system.
 pub(super) fn inspection(of: &Inspected) -> Result<Text, Failure> {
     let mut script = Script::default();
     script.set("rb_system", of.system)?;
@@ -85,17 +85,17 @@ pub(super) fn inspection(of: &Inspected) -> Result<Text, Failure> {
 }
 
 impl Elevating<'_> {
-    /// A task for root. Where there is a password, it is seen first whether that is taken, each time: it may not be any more
-    /// after hours, and sudo would then wait for another one.
-    pub(super) fn task(&self, task: &Task, systemd_run: bool) -> Result<Text, Failure> {
+    /// Returns the script for a task of root's. If there is a password, the script first checks, each time, that it is
+    /// accepted: after hours it may not be any more, and sudo would then wait for another one.
+    pub(super) fn task(&self, task: &RootTask, systemd_run: bool) -> Result<Text, Failure> {
         let root = root(task, systemd_run)?;
         let mut script = self.begin()?;
         let (system, install) = match task {
-            Task::Change(_, change) => (
+            RootTask::Change(_, change) => (
                 change.system.as_str(),
                 change.activation.as_ref().is_some_and(|it| it.install_bootloader),
             ),
-            Task::Tell | Task::Follow(..) => ("/run/current-system", false),
+            RootTask::Tell | RootTask::Follow(..) => ("/run/current-system", false),
         };
         script.set("rb_system", system)?;
         script.set("rb_install_bootloader", if install { "1" } else { "0" })?;
@@ -112,7 +112,7 @@ impl Elevating<'_> {
         })
     }
 
-    /// What becomes a Nix daemon.
+    /// Returns the script that becomes a Nix daemon.
     pub(super) fn daemon(&self) -> Result<Text, Failure> {
         let mut script = self.begin()?;
         script.set("rb_system", "/run/current-system")?;
@@ -151,7 +151,8 @@ impl Elevating<'_> {
         Ok(script)
     }
 
-    /// What is read before there is a root: the password by our own script, and by sudo if that wants it.
+    /// Returns what is read before the user is root: the password, once for our own script and once for sudo, if sudo
+    /// is used.
     fn input(&self) -> Vec<u8> {
         let mut input = Vec::new();
         if let Some(password) = self.password {
@@ -164,18 +165,18 @@ impl Elevating<'_> {
     }
 }
 
-/// Root's script.
-pub(super) fn root(task: &Task, systemd_run: bool) -> Result<Vec<u8>, Failure> {
+/// Returns root's script.
+pub(super) fn root(task: &RootTask, systemd_run: bool) -> Result<Vec<u8>, Failure> {
     let mut script = Script::default();
     script.set("rb_systemd_run", yes(systemd_run))?;
     match task {
-        Task::Tell => script.set("rb_task", "tell")?,
-        Task::Follow(name, offset) => {
+        RootTask::Tell => script.set("rb_task", "tell")?,
+        RootTask::Follow(name, offset) => {
             script.set("rb_task", "follow")?;
             script.set("rb_name", name)?;
             script.set("rb_offset", offset.to_string())?;
         }
-        Task::Change(name, change) => {
+        RootTask::Change(name, change) => {
             script.set("rb_task", "change")?;
             script.set("rb_name", name)?;
             script.set("rb_system", change.system.as_str())?;
@@ -192,7 +193,7 @@ pub(super) fn root(task: &Task, systemd_run: bool) -> Result<Vec<u8>, Failure> {
     Ok(script.into_bytes())
 }
 
-/// The script that makes the change.
+/// Returns the script that makes the change.
 fn job(change: &Change) -> Result<Vec<u8>, Failure> {
     let mut script = Script::default();
     let (word, profile) = match &change.profile {
@@ -215,7 +216,7 @@ fn job(change: &Change) -> Result<Vec<u8>, Failure> {
     Ok(script.into_bytes())
 }
 
-/// The program that gives root's rights.
+/// Returns the program by which the user becomes root.
 pub(super) fn program(elevation: Elevation) -> &'static str {
     match elevation {
         Elevation::None => "none",

@@ -1,4 +1,4 @@
-//! The talk itself: says what is to be said, hears what comes, and knows at each point what that means.
+//! The talk itself: says what has to be said, hears what comes, and knows at each point what it means.
 
 mod again;
 mod ending;
@@ -18,7 +18,7 @@ use anyhow::Result;
 
 use super::course::Course;
 use super::diagnosis;
-use super::reply::Reply;
+use super::reply::BuilderEvent;
 use super::request::Request;
 use super::rounds::Rounds;
 use super::sources::Sources;
@@ -32,24 +32,25 @@ use crate::failure::{Failure, Interrupted};
 use crate::host::Host;
 use crate::process::lines::Line;
 use crate::progress::nix_log::LogLine;
-use crate::progress::{Event, Phase};
+use crate::progress::{Event, Work};
 use crate::remote::channel::{Channel, Heard};
 use crate::store_path::StorePath;
 
 /// How often a live display hears of the bytes received.
 const TICK: Duration = Duration::from_millis(200);
 
-/// So many directories an evaluation sees that are neither ours nor the other machine's (`scripts/view.sh`), at most.
+/// How many directories an evaluation sees, at most, that are neither the client's nor the other machine's
+/// (`scripts/view.sh`).
 const BESIDE: usize = 1000;
 
-/// What came of it.
+/// What came of a talk.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Answer {
     /// The derivation, if one was evaluated.
     pub derivation: Option<StorePath>,
     /// The path that was built, if one was.
     pub result: Option<StorePath>,
-    /// Whether that, or else the derivation, has gone to the lent daemon.
+    /// Whether the result, or else the derivation, has gone to the lent daemon.
     pub delivered: bool,
     /// The value that was evaluated, if one was.
     pub value: Option<String>,
@@ -57,13 +58,13 @@ pub struct Answer {
 
 /// The other machine, and the ways to it.
 pub struct Peer<'a> {
-    /// Its name.
+    /// The machine's name.
     pub host: &'a Host,
-    /// The daemon that is lent, if one is.
+    /// The daemon that is lent to it, if one is.
     pub relay: Option<&'a Relay>,
-    /// Its machine, if that is not this one.
+    /// The machine of that daemon, if it is not this one.
     pub receiver: Option<&'a Host>,
-    /// The version of this machine's Nix, where an older one over there may be why an evaluation fails.
+    /// Gives the version of this machine's Nix. An evaluation may fail because the other machine's is older.
     pub own_nix: &'a dyn Fn() -> Option<String>,
     /// Brings a store path there with all that it depends on.
     pub importer: &'a dyn Fn(&StorePath) -> Result<()>,
@@ -72,15 +73,15 @@ pub struct Peer<'a> {
 /// Carries out a request on another machine.
 ///
 /// # Errors
-/// What failed there, its log having been told, or why there was no talking; [`Interrupted`] when a signal has
-/// come, after the other side has been told.
+/// Something has failed there, after its log has been shown; or there could be no talk. [`Interrupted`] if a signal has
+/// come, after the other machine has been told.
 pub fn converse(peer: &Peer, request: &Request, sources: &mut Sources, context: &Context) -> Result<Answer> {
     let host = peer.host;
     let script = request.script()?;
     let own_socket = peer.relay.map(Relay::socket);
     let forward = request.socket().zip(own_socket.as_deref());
     let command = context.ssh.session(host, forward, script.len());
-    context.tell(Event::Phase(Phase::Connecting(host.to_string())));
+    context.tell(Event::phase(Work::Connecting, Some(host)));
     context.tell(Event::Detail(format!("$ {command}")));
     context.signals.check()?;
     let mut talk = Conversation {
@@ -101,12 +102,12 @@ pub fn converse(peer: &Peer, request: &Request, sources: &mut Sources, context: 
         ended: None,
     };
     let result = talk.hear_out();
-    talk.context.tell(Event::Phase(Phase::Done));
+    talk.context.tell(Event::Idle);
     result.map(|()| talk.answer)
 }
 
-/// A line as one of Nix's log, if it is one, and as text. Of one that was too long a message's beginning is a message
-/// still.
+/// Reads a line as one of Nix's log, if it is one, and as text. If the line was too long, the beginning of a message
+/// still counts as a message.
 fn read(line: Line) -> (Option<LogLine>, String) {
     let beginning = line
         .gap
@@ -121,7 +122,7 @@ fn read(line: Line) -> (Option<LogLine>, String) {
     }
 }
 
-/// What is known of the Nix there, beside what it is asked for.
+/// What is known of the other machine's Nix.
 #[derive(Default)]
 struct TheirNix {
     version: String,
@@ -140,22 +141,22 @@ struct Conversation<'a> {
     /// Errors of the evaluation, held back because more files may make up for them.
     errors: Held,
     rounds: Rounds,
-    /// Of as many paths it may say in this round that it has looked at them.
+    /// How many more paths the machine may say in this round that it has looked at.
     may_have_looked: usize,
     named_refused: BTreeSet<PathBuf>,
     nix: TheirNix,
     sending: Sending,
     incoming: Incoming<'a>,
     /// The script's last word, once it has come.
-    ended: Option<Reply>,
+    ended: Option<BuilderEvent>,
 }
 
 impl Conversation<'_> {
-    /// Everything until the connection ends.
+    /// Hears everything until the connection ends.
     fn hear_out(&mut self) -> Result<()> {
         let mut told = Instant::now();
         loop {
-            // Also while one line follows another: of a copy, Nix writes thousands.
+            // This is also done while one line follows another, because Nix writes thousands of them during a copy.
             if told.elapsed() >= TICK {
                 self.tell_amounts();
                 told = Instant::now();
@@ -167,7 +168,7 @@ impl Conversation<'_> {
             })?;
             self.incoming.look(&mut self.channel, self.context);
             match heard {
-                // Nothing is counted here: as an event, it is none.
+                // Nothing is counted here, so this is refused as an event that is none.
                 Heard::Event(line) | Heard::Count(line) => self.event(&line)?,
                 Heard::Line(line) => self.line(line)?,
                 Heard::Output(_) => return Err(self.out_of_turn(b"chunk").into()),
@@ -179,13 +180,13 @@ impl Conversation<'_> {
                 Heard::End => break,
             }
         }
-        // This is the reason for a failure, which will be said in our words.
+        // What ssh says now is the reason for a failure, which the user will read in our words.
         self.channel.is_quiet = true;
         let code = self.channel.last_words(self.context)?;
         self.conclude(code)
     }
 
-    /// How much has gone and come so far, where something is under way.
+    /// Tells how much has gone and come so far, if something is under way.
     fn tell_amounts(&mut self) {
         self.incoming.tell_amount(self.context);
         let whole = match self.sending {
@@ -201,7 +202,7 @@ impl Conversation<'_> {
     fn line(&mut self, line: Line) -> Result<()> {
         let (log, text) = read(line);
         let Some(log) = log else {
-            // A login shell that greets everybody is not worth a line.
+            // Lines before the script's greeting are not shown, because a login shell may greet everybody.
             if self.channel.has_greeted() && !text.starts_with("@nix ") {
                 self.context.tell(Event::Text(text));
             }
@@ -224,10 +225,10 @@ impl Conversation<'_> {
         Ok(())
     }
 
-    /// What says that it is an event of the script. It counts only if it is one, whole, and of what was asked for.
+    /// Takes a line that begins as an event does. It counts only if it is a whole and known event, and was asked for.
     fn event(&mut self, line: &Line) -> Result<()> {
         let reply = Some(line).filter(|line| line.gap.is_none());
-        match reply.and_then(|line| Reply::parse(&line.bytes)) {
+        match reply.and_then(|line| BuilderEvent::parse(&line.bytes)) {
             Some(reply) if self.course.hears(&reply) => self.reply(reply),
             _ => Err(self.out_of_turn(&line.bytes).into()),
         }
@@ -239,7 +240,7 @@ impl Conversation<'_> {
         self.channel.misspoken(line, &more).with_remedy(remedy)
     }
 
-    /// What is said of this machine when the run has failed.
+    /// Returns what a failure of the run says of this machine.
     fn unchanged(&self) -> String {
         diagnosis::unchanged(self.sources.changed_file())
     }

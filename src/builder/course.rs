@@ -1,71 +1,71 @@
-//! What the other machine may say, and when. What it says counts only if it was asked for: an event that was not, or
-//! that comes in another order or twice, ends the run; and the end is one only after everything that the request asked
-//! for.
+//! What the other machine may say, and when. What it says counts only if it was asked for. An event that was not asked
+//! for, that comes in another order or twice, ends the run. `finished` counts only after everything that the request
+//! asked for.
 
 use super::realisation::Building;
-use super::reply::Reply;
+use super::reply::BuilderEvent;
 use super::request::Request;
-use super::rounds::Next;
+use super::rounds::NextRound;
 
-/// What a request asks for, as far as it is answered in events.
+/// What a request asks for, as far as events answer it.
 #[derive(Debug, Clone, Copy)]
 struct Demand {
     /// Whether there is an evaluation; otherwise there is a derivation already.
     evaluates: bool,
-    /// Whether that may write a lock file.
+    /// Whether the evaluation may write a lock file.
     locks: bool,
-    /// Whether it gives a value.
+    /// Whether the evaluation gives a value.
     gives_value: bool,
-    /// What becomes of the derivation, if it does not stay one.
+    /// What becomes of the derivation, if anything is done with it.
     building: Option<Building>,
-    whereabouts: Whereabouts,
+    handover: Handover,
 }
 
-/// What becomes of what is made.
+/// Where the result goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Whereabouts {
+enum Handover {
     Stays,
-    /// It is fetched afterwards.
+    /// The client fetches it afterwards.
     Fetched,
-    /// It may go to a daemon that was lent for it.
+    /// It goes to a daemon that was lent for it, if that can be reached.
     Sent,
 }
 
-/// How far the other machine is.
+/// How far the other machine has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum At {
     Start,
-    /// It has greeted; in a later round, it has been answered.
+    /// It has greeted; in a later round, the client has answered it. Next it says which of the client's files it has.
     Files(Round),
-    /// It has said what it has of our files, and now what it lacks of our store paths.
+    /// Next it says which of the client's store paths it lacks.
     Trees(Round),
-    /// It has all.
+    /// It has everything that the round needs.
     Ready(Round),
     Evaluating(Round),
-    /// A round is over, and it is ours to say what comes next.
+    /// A round is over, and the client says what comes next.
     Asking,
-    /// It was told to give up.
+    /// The client has told it to give up.
     GivenUp,
     /// There is a derivation, or a value.
     Made,
     Building,
     Built,
     Copying,
-    /// Delivered, or said that it cannot be.
+    /// The result is delivered, or the machine has said that it cannot deliver it.
     Delivered,
     Over,
 }
 
-/// What an evaluation is for.
+/// Which kind of round it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Round {
     Closed,
-    /// It only looks.
+    /// The evaluation only looks.
     Open,
 }
 
-/// As much may be told of variables, in bytes: what stands about them in thousands of Nix files has less than a
-/// thousandth. To begin an evaluation again counts as a part of it.
+/// How much may be told about variables, in bytes. What thousands of Nix files have about them is less than a
+/// thousandth of it. Each evaluation that begins again counts as a part of this.
 const MOST_ASIDE: usize = 8 << 20;
 
 /// The course of one talk.
@@ -73,14 +73,14 @@ const MOST_ASIDE: usize = 8 << 20;
 pub(super) struct Course {
     demand: Demand,
     at: At,
-    /// What may still be said by the way.
+    /// How many bytes may still be said aside ([`MOST_ASIDE`]).
     aside: usize,
-    /// Whether it was told that no variable is lacking: it does not ask twice.
+    /// Whether the machine was told that no variable is missing. It does not ask twice.
     has_variables: bool,
 }
 
 impl Course {
-    /// Of the talk about this request.
+    /// Starts the course of the talk about this request.
     pub(super) fn new(request: &Request) -> Self {
         let evaluation = request.evaluation();
         Self::of(Demand {
@@ -88,10 +88,10 @@ impl Course {
             locks: evaluation.is_some_and(|evaluation| evaluation.lock.is_some()),
             gives_value: evaluation.is_some_and(|evaluation| evaluation.gives_value),
             building: request.realisation.as_ref().map(|realisation| realisation.building),
-            whereabouts: match &request.delivery {
-                None => Whereabouts::Stays,
-                Some(_) if request.socket().is_none() => Whereabouts::Fetched,
-                Some(_) => Whereabouts::Sent,
+            handover: match &request.delivery {
+                None => Handover::Stays,
+                Some(_) if request.socket().is_none() => Handover::Fetched,
+                Some(_) => Handover::Sent,
             },
         })
     }
@@ -105,15 +105,15 @@ impl Course {
         }
     }
 
-    /// Whether this may be said now. If so, it has been.
+    /// Whether this event may come now. If so, the course goes on with it.
     #[must_use]
-    pub(super) fn hears(&mut self, reply: &Reply) -> bool {
+    pub(super) fn hears(&mut self, reply: &BuilderEvent) -> bool {
         let next = match reply {
-            // Whatever it was about to do.
-            Reply::Failed { .. } => Some(At::Over).filter(|_| !matches!(self.at, At::Over | At::GivenUp)),
-            Reply::AskedFor(text) | Reply::Word(text) => self.says_aside(text.len()),
-            Reply::Computes(path) => self.says_aside(path.as_os_str().len()),
-            Reply::Collected => self.says_aside(MOST_ASIDE / 50),
+            // A failure may come at any step.
+            BuilderEvent::Failed { .. } => Some(At::Over).filter(|_| !matches!(self.at, At::Over | At::GivenUp)),
+            BuilderEvent::AskedFor(text) | BuilderEvent::Word(text) => self.says_aside(text.len()),
+            BuilderEvent::Computes(path) => self.says_aside(path.as_os_str().len()),
+            BuilderEvent::Collected => self.says_aside(MOST_ASIDE / 50),
             _ if self.is_aside(reply) => Some(self.at),
             _ => self.step(reply),
         };
@@ -121,88 +121,92 @@ impl Course {
         next.is_some()
     }
 
-    /// What we have answered when a round was over.
-    pub(super) fn answered(&mut self, next: Next) {
+    /// Notes what the client has answered when a round was over.
+    pub(super) fn answered(&mut self, next: NextRound) {
         self.at = match next {
-            Next::Look => At::Files(Round::Open),
-            Next::Evaluate => At::Files(Round::Closed),
-            Next::GiveUp => At::GivenUp,
+            NextRound::Look => At::Files(Round::Open),
+            NextRound::Evaluate => At::Files(Round::Closed),
+            NextRound::GiveUp => At::GivenUp,
         };
     }
 
-    /// It was told that nothing is lacking: what it has evaluated counts.
+    /// Notes that the client has said that no variable is missing, so that what was evaluated counts.
     pub(super) fn goes_on(&mut self) {
         self.at = At::Evaluating(Round::Closed);
         self.has_variables = true;
     }
 
-    /// Something of so many bytes, while it evaluates.
+    /// Takes `length` bytes that are told aside, which may come during a closed evaluation.
     fn says_aside(&mut self, length: usize) -> Option<At> {
         self.aside = self.aside.checked_sub(length + 64)?;
         (self.at == At::Evaluating(Round::Closed)).then_some(self.at)
     }
 
-    /// What is said by the way, as often as it likes.
-    fn is_aside(&self, reply: &Reply) -> bool {
+    /// Whether this event may come at this step any number of times, without leading to another step.
+    fn is_aside(&self, reply: &BuilderEvent) -> bool {
         match reply {
-            Reply::Way(_) => self.at == At::Files(Round::Closed),
-            Reply::Nix(_) | Reply::Untraced(_) => matches!(self.at, At::Ready(_)),
-            Reply::Refused(_) | Reply::Unread(_) | Reply::HomeNamed(_) => self.at == At::Evaluating(Round::Closed),
-            Reply::Looked(_) | Reply::Timeless => self.at == At::Evaluating(Round::Open),
-            Reply::LockLine(_) => self.demand.locks && matches!(self.at, At::Evaluating(Round::Closed) | At::GivenUp),
-            Reply::Platform { .. } => self.at == At::Made && self.demand.building == Some(Building::Real),
+            BuilderEvent::Way(_) => self.at == At::Files(Round::Closed),
+            BuilderEvent::Nix(_) | BuilderEvent::Untraced(_) => matches!(self.at, At::Ready(_)),
+            BuilderEvent::Refused(_) | BuilderEvent::Unread(_) | BuilderEvent::HomeNamed(_) => {
+                self.at == At::Evaluating(Round::Closed)
+            }
+            BuilderEvent::Looked(_) | BuilderEvent::Timeless => self.at == At::Evaluating(Round::Open),
+            BuilderEvent::LockLine(_) => {
+                self.demand.locks && matches!(self.at, At::Evaluating(Round::Closed) | At::GivenUp)
+            }
+            BuilderEvent::Platform { .. } => self.at == At::Made && self.demand.building == Some(Building::Real),
             _ => false,
         }
     }
 
-    /// Where this leads, if it leads anywhere.
-    fn step(&self, reply: &Reply) -> Option<At> {
+    /// Returns the step to which this event leads. None if it is out of turn.
+    fn step(&self, reply: &BuilderEvent) -> Option<At> {
         let Demand {
             gives_value,
             building,
-            whereabouts,
+            handover,
             ..
         } = self.demand;
         Some(match (self.at, reply) {
-            (At::Start, Reply::Hello { .. }) if self.demand.evaluates => At::Files(Round::Closed),
-            (At::Start, Reply::Hello { .. }) => At::Made,
-            // Of what was kept, or of what has come: then it is sent anew.
-            (At::Files(round) | At::Trees(round), Reply::Damaged) => At::Files(round),
-            (At::Files(round), Reply::Receiving(_)) => At::Trees(round),
-            (At::Trees(round), Reply::Need(_)) => At::Ready(round),
-            (At::Ready(round), Reply::Evaluating) => At::Evaluating(round),
-            (At::Evaluating(Round::Closed), Reply::EvaluationFailed { .. })
-            | (At::Evaluating(Round::Open), Reply::LookedAround) => At::Asking,
-            (At::Evaluating(Round::Closed), Reply::Variables) if !self.has_variables => At::Asking,
-            (At::Evaluating(Round::Closed), Reply::Value(_)) if gives_value => At::Made,
-            (At::Evaluating(Round::Closed), Reply::Evaluated(_)) if !gives_value => At::Made,
-            (At::Made, Reply::Building) if building.is_some() => At::Building,
-            (At::Building, Reply::Built(_)) if building == Some(Building::Real) => At::Built,
-            (_, Reply::Copying) if whereabouts == Whereabouts::Sent && self.is_to_be_delivered() => At::Copying,
-            (_, Reply::NoSocket) if self.is_to_be_delivered() => At::Delivered,
-            (At::Copying, Reply::Copied) => At::Delivered,
-            (_, Reply::Done) if self.is_done() => At::Over,
+            (At::Start, BuilderEvent::Hello { .. }) if self.demand.evaluates => At::Files(Round::Closed),
+            (At::Start, BuilderEvent::Hello { .. }) => At::Made,
+            // The files that were kept are damaged, or those that have come: then they are sent anew.
+            (At::Files(round) | At::Trees(round), BuilderEvent::Damaged) => At::Files(round),
+            (At::Files(round), BuilderEvent::Receiving(_)) => At::Trees(round),
+            (At::Trees(round), BuilderEvent::Need(_)) => At::Ready(round),
+            (At::Ready(round), BuilderEvent::Evaluating) => At::Evaluating(round),
+            (At::Evaluating(Round::Closed), BuilderEvent::EvaluationFailed { .. })
+            | (At::Evaluating(Round::Open), BuilderEvent::LookedAround) => At::Asking,
+            (At::Evaluating(Round::Closed), BuilderEvent::Variables) if !self.has_variables => At::Asking,
+            (At::Evaluating(Round::Closed), BuilderEvent::Value(_)) if gives_value => At::Made,
+            (At::Evaluating(Round::Closed), BuilderEvent::Evaluated(_)) if !gives_value => At::Made,
+            (At::Made, BuilderEvent::Building) if building.is_some() => At::Building,
+            (At::Building, BuilderEvent::Built(_)) if building == Some(Building::Real) => At::Built,
+            (_, BuilderEvent::Copying) if handover == Handover::Sent && self.is_to_be_delivered() => At::Copying,
+            (_, BuilderEvent::NoSocket) if self.is_to_be_delivered() => At::Delivered,
+            (At::Copying, BuilderEvent::Copied) => At::Delivered,
+            (_, BuilderEvent::Done) if self.is_done() => At::Over,
             _ => return None,
         })
     }
 
-    /// Whether what is asked for has been made, and is to go.
+    /// Whether the result has been made and has to go elsewhere.
     fn is_to_be_delivered(&self) -> bool {
-        self.demand.whereabouts != Whereabouts::Stays && self.at == self.demand.made()
+        self.demand.handover != Handover::Stays && self.at == self.demand.made()
     }
 
     /// Whether everything that was asked for has been said.
     fn is_done(&self) -> bool {
-        let last = match self.demand.whereabouts {
-            Whereabouts::Stays => self.demand.made(),
-            Whereabouts::Fetched | Whereabouts::Sent => At::Delivered,
+        let last = match self.demand.handover {
+            Handover::Stays => self.demand.made(),
+            Handover::Fetched | Handover::Sent => At::Delivered,
         };
         self.at == last
     }
 }
 
 impl Demand {
-    /// Where that has been said which is asked for.
+    /// Returns the step at which everything that was asked for has been made.
     fn made(self) -> At {
         match self.building {
             Some(Building::Real) => At::Built,
@@ -237,16 +241,12 @@ mod tests {
                 Goal::DryRun => Some(Building::Dry),
                 Goal::Derivation | Goal::Value => None,
             },
-            whereabouts: if delivers {
-                Whereabouts::Sent
-            } else {
-                Whereabouts::Stays
-            },
+            handover: if delivers { Handover::Sent } else { Handover::Stays },
         };
         Course::of(demand)
     }
 
-    /// Says these words; gives the first that is out of turn. A word of ours is in brackets.
+    /// Says these words. Returns the first one that is out of turn. The client's words are in brackets.
     fn talk(course: &mut Course, words: &str) -> Option<String> {
         for word in words.split(", ") {
             let answer = match word {
@@ -254,12 +254,12 @@ mod tests {
                     course.goes_on();
                     continue;
                 }
-                "[open]" => Next::Look,
-                "[closed]" => Next::Evaluate,
-                "[stop]" => Next::GiveUp,
+                "[open]" => NextRound::Look,
+                "[closed]" => NextRound::Evaluate,
+                "[stop]" => NextRound::GiveUp,
                 _ => {
                     let line = format!("@rebuild {word} ").replace('P', PATH);
-                    if !course.hears(&Reply::parse(line.as_bytes()).unwrap()) {
+                    if !course.hears(&BuilderEvent::parse(line.as_bytes()).unwrap()) {
                         return Some(word.to_owned());
                     }
                     continue;
@@ -328,7 +328,7 @@ mod tests {
                 // Without any of its steps it is none.
                 let steps: Vec<&str> = words.split(", ").collect();
                 for missing in 0..steps.len() - 1 {
-                    // What is said by the way, and what we answer only after it.
+                    // These are said aside, or are what the client answers to.
                     let aside = [
                         "evaluation-failed",
                         "looked-around",
@@ -443,12 +443,12 @@ mod tests {
         }
     }
 
-    /// Only to a daemon that was lent.
+    /// A result is sent only to a daemon that was lent.
     #[test]
     fn what_is_fetched_is_not_sent() {
         let built = format!("{FILES}, evaluated P, building, built P");
         let mut fetched = course(Goal::Result, true, true);
-        fetched.demand.whereabouts = Whereabouts::Fetched;
+        fetched.demand.handover = Handover::Fetched;
         assert_eq!(
             talk(&mut fetched, &format!("{built}, copying")).as_deref(),
             Some("copying")
@@ -463,7 +463,7 @@ mod tests {
         assert!(talk(&mut without, &format!("{FILES}, lock-line x")).is_some());
     }
 
-    /// Whatever it was about: a failure is none of what was asked for, but it is an answer.
+    /// A failure is never what was asked for, but always an answer.
     #[test]
     fn a_failure_may_come_at_any_time() {
         let steps: Vec<&str> = FILES.split(", ").collect();

@@ -1,14 +1,14 @@
-//! What was made on the other machine goes to where it is needed, in the words that `scripts/deliver.sh` takes.
+//! How a result goes from the other machine to where it is needed, in the words that `scripts/deliver.sh` takes.
 
 use std::path::PathBuf;
 
 use crate::failure::Failure;
 use crate::remote::script::Script;
 
-/// What was made is to go elsewhere. Otherwise it stays there.
+/// How the result goes elsewhere. Without a delivery it stays where it was made.
 #[derive(Debug)]
 pub struct Delivery {
-    /// Where the daemon that receives it is to be found over there, if it is lent; otherwise it is fetched afterwards.
+    /// The path on the other machine of the socket of the lent daemon. None if the result is fetched afterwards.
     pub socket: Option<PathBuf>,
     /// Flags of `nix copy`.
     pub flags: Vec<String>,

@@ -1,4 +1,5 @@
-//! What a run that ended over there means for the user: the script names the part that failed, this says what to do.
+//! What a failed run on the other machine means for the user. The script names the part that failed; this file says
+//! what the user can do.
 
 use std::fmt;
 use std::path::Path;
@@ -11,10 +12,10 @@ use crate::host::{Host, Place};
 use crate::nix_version::NixVersion;
 use crate::store_path::StorePath;
 
-/// The other machine can build for us, but not evaluate.
+/// The failure of a machine that can build for the client, but not evaluate.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CannotEvaluate {
-    /// The one that cannot.
+    /// The machine that cannot evaluate.
     pub host: Host,
 }
 
@@ -23,7 +24,7 @@ impl CannotEvaluate {
         Self { host: host.clone() }
     }
 
-    /// What is to be said where this machine evaluates instead, for this builder.
+    /// Returns the warning that this machine evaluates instead, for this builder.
     #[must_use]
     pub fn warning(&self, builder: &Place) -> String {
         let host = &self.host;
@@ -55,13 +56,13 @@ impl fmt::Display for CannotEvaluate {
 
 impl std::error::Error for CannotEvaluate {}
 
-/// A word about how it is done there, where that is not as always.
+/// Returns a message about how the machine makes the view, if that is unusual.
 #[must_use]
 pub(super) fn unusual(host: &Host, way: Way) -> Option<String> {
     (way == Way::Sudo).then(|| format!("{host} does not let its users make user namespaces: evaluating there by sudo"))
 }
 
-/// The result is taken, but it is less sure.
+/// Returns the warning that the result is less sure, although it is taken.
 #[must_use]
 pub(super) fn untraced(host: &Host, version: &str) -> String {
     format!(
@@ -71,13 +72,13 @@ pub(super) fn untraced(host: &Host, version: &str) -> String {
     )
 }
 
-/// What is said where kept files were changed behind our back.
+/// Returns the message that files that were kept there have been changed by somebody else.
 #[must_use]
 pub(super) fn damaged(host: &Host) -> String {
     format!("warning: what {host} kept of this machine's files is not what was sent: it is thrown away, and sent anew")
 }
 
-/// What is said where garbage was collected in the midst of an evaluation.
+/// Returns the message that garbage was collected during an evaluation.
 #[must_use]
 pub(super) fn collected(host: &Host) -> String {
     format!(
@@ -85,7 +86,7 @@ pub(super) fn collected(host: &Host) -> String {
     )
 }
 
-/// The failure of the way from one machine's store to another's. Nix's own messages have been shown before it;
+/// Returns the failure of a copy from one machine's store to another's. Nix's own messages have been shown before it.
 /// `complaint` is what the receiving end said.
 #[must_use]
 pub(super) fn not_copied(host: &Host, receiver: Option<&Host>, complaint: Option<String>, code: u8) -> Failure {
@@ -108,7 +109,7 @@ pub(super) fn not_copied(host: &Host, receiver: Option<&Host>, complaint: Option
     .with_code(code)
 }
 
-/// What is said of this machine when a run has failed, of whose files one may have been written all the same.
+/// Returns what a failure says of this machine, where the run may have written one file (`changed`) all the same.
 #[must_use]
 pub(super) fn unchanged(written: Option<&Path>) -> String {
     written.map_or_else(
@@ -117,13 +118,13 @@ pub(super) fn unchanged(written: Option<&Path>) -> String {
     )
 }
 
-/// The failure for a part of the script (`fail` in `scripts/`). Nix's own messages have been shown before it.
-/// `unchanged` is what the function of that name says.
+/// Returns the failure for a part of the script (`fail` in `scripts/`). Nix's own messages have been shown before it.
+/// `unchanged` is what the function of that name returns.
 #[must_use]
 pub(super) fn failed(host: &Host, system: &str, stage: Stage, code: u8, unchanged: &str) -> Failure {
     let ssh = host.words_for_ssh();
     let (message, remedy) = match stage {
-        // 128 and SIGKILL: the kernel's own way, for want of memory; or somebody's.
+        // 137 is 128 and SIGKILL: the kernel has killed the process for want of memory, or somebody has killed it.
         Stage::Evaluation | Stage::Build if code == 137 => (
             format!(
                 "Nix on {host} was killed, which ended the {}: probably {host} ran out of memory",
@@ -135,7 +136,7 @@ pub(super) fn failed(host: &Host, system: &str, stage: Stage, code: u8, unchange
             )),
         ),
         Stage::Evaluation => (format!("the evaluation on {host} failed"), None),
-        // The command for the log has been shown with it.
+        // The command that shows the build's log has been shown with the error.
         Stage::Build => (format!("the build on {host} failed"), None),
         Stage::NoNix => (
             format!("{host} has no Nix, or it is not where its users find it"),
@@ -186,7 +187,7 @@ pub(super) fn failed(host: &Host, system: &str, stage: Stage, code: u8, unchange
             Some("run the same command again".to_owned()),
         ),
         Stage::Gone | Stage::Unpack | Stage::Room | Stage::Work | Stage::Cache => of_what_is_kept(host, stage, unchanged),
-        // These have failures of their own.
+        // These stages have failures of their own.
         Stage::NoNamespaces | Stage::Copy => (format!("the run on {host} failed"), None),
     };
     let failure = Failure::new(message).with_code(code);
@@ -196,7 +197,7 @@ pub(super) fn failed(host: &Host, system: &str, stage: Stage, code: u8, unchange
     }
 }
 
-/// What to do where the daemon there was gone in the midst of its work, most likely killed for want of memory.
+/// Returns the remedy if the daemon there ended during its work. Most likely it was killed for want of memory.
 #[must_use]
 pub(super) fn daemon_fell(host: &Host) -> String {
     format!(
@@ -206,7 +207,7 @@ pub(super) fn daemon_fell(host: &Host) -> String {
     )
 }
 
-/// Of a test program, which is built before the real work ends: what Nix says stands above.
+/// Returns the message and the remedy if the test program could not be built. What Nix says stands above it.
 fn of_a_test_program(host: &Host, stage: Stage) -> (String, Option<String>) {
     let ssh = host.words_for_ssh();
     match stage {
@@ -248,11 +249,11 @@ fn of_a_test_program(host: &Host, stage: Stage) -> (String, Option<String>) {
     }
 }
 
-/// What is said, and to be done, where something is wrong with the directories in which the script keeps what it needs.
+/// Returns the message and the remedy if something is wrong with the directories in which the script keeps things.
 fn of_what_is_kept(host: &Host, stage: Stage, unchanged: &str) -> (String, Option<String>) {
     let ssh = host.words_for_ssh();
     match stage {
-        // Its own directory, in the midst of a run: `rm -rf ~/.cache`, or a program that cleans up.
+        // The run's own directory was removed during the run: `rm -rf ~/.cache`, or a program that cleans up.
         Stage::Gone => (
             format!(
                 "what {host} keeps for this run was taken away there meanwhile: nothing of it counts, and {unchanged}"
@@ -279,13 +280,13 @@ fn of_what_is_kept(host: &Host, stage: Stage, unchanged: &str) -> (String, Optio
     }
 }
 
-/// What may help where a machine says what nobody asked for, or not yet, or twice.
+/// Returns the remedy if a machine says what nobody asked for, or says it too early or twice.
 #[must_use]
 pub(super) fn somebody_else(host: &Host) -> String {
     format!("run the same command again; if it says so again, something else than rebuild's script answers on {host}")
 }
 
-/// What may help where a flake's evaluation fails with an older Nix than the client's.
+/// Returns the remedy if a flake's evaluation fails with a Nix that is older than the client's.
 #[must_use]
 pub(super) fn older(host: &Host, theirs: &str, own: &str) -> Option<String> {
     (NixVersion::read(theirs)? < NixVersion::read(own)?).then(|| {
@@ -296,7 +297,7 @@ pub(super) fn older(host: &Host, theirs: &str, own: &str) -> Option<String> {
     })
 }
 
-/// A file names something by `~`, and Nix there would take another home for it than Nix here.
+/// Returns the failure if a file names something by `~`, for which Nix there would take another home than Nix here.
 #[must_use]
 pub(super) fn another_home(file: &Path, home: &Path) -> Failure {
     let (file, home) = (shown(file), home.display());
@@ -309,7 +310,7 @@ pub(super) fn another_home(file: &Path, home: &Path) -> Failure {
     ))
 }
 
-/// A setting decides over the evaluation, and Nix there does not know it.
+/// Returns the failure if Nix there does not know a setting that decides over the evaluation.
 #[must_use]
 pub(super) fn unknown_setting(host: &Host, name: &str) -> Failure {
     Failure::new(format!(
@@ -320,7 +321,7 @@ pub(super) fn unknown_setting(host: &Host, name: &str) -> Failure {
     ))
 }
 
-/// The failure of `--verify-eval`.
+/// Returns the failure of `--verify-eval`: the two machines have evaluated different derivations.
 #[must_use]
 pub(super) fn differs(host: &Host, own: &StorePath, theirs: &StorePath, unchanged: &str) -> Failure {
     Failure::new(format!(
@@ -350,7 +351,7 @@ mod tests {
     #[test]
     fn every_stage_of_the_scripts_is_known() {
         let place = Place::parse("builder", "pi").unwrap();
-        // These two are not the builder's alone (`not_copied`, `CannotEvaluate`).
+        // These two have failures of their own (`not_copied`, `CannotEvaluate`).
         let others = |stage: Stage| !matches!(stage, Stage::NoNamespaces | Stage::Copy);
         for (stage, word) in Stage::ALL.into_iter().filter(|(stage, _)| others(*stage)) {
             let message = failed(place.host().unwrap(), "aarch64-linux", stage, 1, "").to_string();

@@ -11,78 +11,80 @@ use crate::sources::environment::Chosen;
 use crate::sources::large::Large;
 use crate::store_path::StorePath;
 
-/// Goes as a word, for it is run in another shell.
+/// This script goes as a word, because another shell runs it.
 const VIEW: &str = include_str!("scripts/view.sh");
 
-/// An evaluation for somebody else.
+/// An evaluation that another machine makes.
 #[derive(Debug)]
 pub struct Evaluation {
     /// The command, a program of Nix and its arguments, that makes the derivation or the value.
     pub command: Vec<String>,
-    /// Whether that is a value, printed as one line of JSON.
+    /// Whether it makes a value, which is printed as one line of JSON.
     pub gives_value: bool,
-    /// The derivation that has to come of it (`--verify-eval`).
+    /// The derivation that the evaluation has to give (`--verify-eval`).
     pub expected: Option<StorePath>,
-    /// The system that it is told.
+    /// The system for which it evaluates.
     pub system: String,
-    /// One that evaluates the same and keeps nothing of it.
+    /// The command that evaluates the same and keeps nothing of it.
     pub look: Vec<String>,
-    /// The lock file that it may write.
+    /// The lock file that the evaluation may write.
     pub lock: Option<PathBuf>,
     /// The registry of flakes of this machine, as the text of a `registry.json`.
     pub registry: String,
-    /// The environment that it reads.
+    /// The environment that the evaluation reads.
     pub environment: Chosen,
-    /// What of its reading of that is looked at; nothing where the evaluation is pure.
-    pub watch: Option<Watch>,
-    /// The home, where HOME does not say it.
+    /// How its reading of variables is watched. None if the evaluation is pure.
+    pub watch: Option<VariableWatch>,
+    /// The home, if HOME does not say it.
     pub home: Option<PathBuf>,
-    /// Whether `~` cannot be made that over there.
+    /// Whether `~` may stand for another home on the other machine.
     pub home_is_unsure: bool,
-    /// The settings that it obeys, as the text of a `nix.conf`.
+    /// The settings that the evaluation obeys, as the text of a `nix.conf`.
     pub settings: String,
-    /// Those of them that a Nix which does not know them would not obey.
+    /// The names of those settings without which the evaluation would be another one. A Nix that does not know them
+    /// must not evaluate.
     pub decisive_settings: Vec<String>,
     /// The current directory.
     pub directory: PathBuf,
-    /// What is needed there of our files.
+    /// Which of the client's files are needed there.
     pub need: Need,
-    /// Whether that is so much that it is not worth while to ask what of it was read.
+    /// Whether these are so many that it is not worth while to ask which of them were read.
     pub is_large: bool,
 }
 
-/// What says which variables an evaluation has asked for: Nix's log, which names the files that are evaluated.
+/// How it is found out which variables an evaluation has asked for: from Nix's log, which names the evaluated files.
 #[derive(Debug, Clone, Default)]
-pub struct Watch {
-    /// The file that is evaluated first, which Nix does not name; empty where it is not known.
+pub struct VariableWatch {
+    /// The file that is evaluated first, which Nix does not name; empty if it is not known.
     pub entry: PathBuf,
-    /// How much of its log Nix was to give (0 to 7), by the user's flags.
+    /// The level of Nix's log (0 to 7) that the user's flags ask for.
     pub verbosity: u8,
 }
 
 /// The level of Nix's log on which it names the files that it evaluates, and the derivations that it writes.
 const NAMES_FILES: u8 = 5;
 
-/// What is needed of our files on the other machine, by names that it knows from earlier runs if it has them.
+/// Which of the client's files the other machine needs, by names that it knows from earlier runs if it has them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Need {
     /// The digest of the mirror.
     pub mirror: String,
-    /// The digest of one that it may have, from which this one is made with less.
+    /// The digest of a mirror that the machine may have. Less has to be sent to make this one of it.
     pub base: Option<String>,
-    /// What tells whether the mirror there is this one, or "none".
+    /// The sum that shows whether the mirror there is this one, or "none".
     pub proof: String,
     /// The names of the store paths.
     pub trees: Vec<OsString>,
-    /// Of these, the ones that anybody may add to a store, for they are made of their content alone.
+    /// Those of the store paths that every user may add to a store, because their names are made of their content
+    /// alone.
     pub fixed: Vec<OsString>,
     /// The directories that need not be copied for each evaluation.
     pub large: Vec<Large>,
 }
 
 impl Need {
-    /// As words of a line (`receive` in `scripts/mirror.sh`): mirror, base, proof, store paths, which
-    /// of these are fixed, and large directories.
+    /// Returns the words of a line for `receive` in `scripts/mirror.sh`: mirror, base, proof, store paths, which of
+    /// these are fixed, and large directories.
     #[must_use]
     pub fn words(&self) -> OsString {
         let mut words = OsString::from(&self.mirror);
@@ -106,7 +108,7 @@ impl Need {
     }
 }
 
-/// As much as is kept there of our store paths, in KiB.
+/// How much of the client's store paths is kept there, in KiB.
 const MOST_KEPT: u32 = 6 << 20;
 
 impl Evaluation {
@@ -136,15 +138,15 @@ impl Evaluation {
     }
 }
 
-/// As the scripts say it.
+/// Returns the scripts' word for it.
 pub(super) fn yes_or_no(is: bool) -> &'static str {
     if is { "yes" } else { "no" }
 }
 
-/// Variables as the text of a shell that exports them; its first line names those that are not there.
+/// Returns shell text that exports variables. Its first line names those that are not sent.
 ///
 /// # Errors
-/// A NUL byte in one.
+/// A variable has a NUL byte in it.
 pub(super) fn exports(variables: &Chosen) -> Result<Vec<u8>, Failure> {
     let mut text = b"# withheld".to_vec();
     for name in &variables.withheld {
@@ -169,7 +171,7 @@ mod tests {
     use std::os::unix::ffi::OsStringExt;
     use std::process::Command;
 
-    /// What a real shell says with these words.
+    /// Returns what a real shell says when it has these words.
     fn in_shell(command: &str) -> String {
         let mut script = Script::default();
         evaluation().describe(&mut script).unwrap();

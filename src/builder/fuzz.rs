@@ -1,7 +1,7 @@
 //! What a builder says, for `crate::fuzz`.
 
 use super::missing::{self, Missing};
-use super::reply::Reply;
+use super::reply::BuilderEvent;
 use super::trace;
 use crate::fuzz::{FuzzTarget, text};
 
@@ -26,7 +26,7 @@ pub const TARGETS: &[FuzzTarget] = &[
             b"@rebuild finished",
         ],
         read: |bytes| {
-            if let Some(reply) = Reply::parse(bytes) {
+            if let Some(reply) = BuilderEvent::parse(bytes) {
                 assert!(bytes.starts_with(b"@rebuild "), "{reply:?}");
             }
         },

@@ -1,4 +1,4 @@
-//! The lock file of the flake that is evaluated elsewhere: it comes back, as it would be after an evaluation here.
+//! The lock file of a flake that is evaluated elsewhere. It comes back, so that it is as after an evaluation here.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -24,7 +24,7 @@ pub struct Lock {
 }
 
 impl Lock {
-    /// That of the flake in a directory; its path is where it really is, if it is a link.
+    /// Makes the lock of the flake in a directory. If the lock file is a link, its path is where the link leads.
     #[must_use]
     pub fn of(directory: &Path, renewed: Renewed) -> Self {
         let path = directory.join("flake.lock");
@@ -41,25 +41,25 @@ impl Lock {
         }
     }
 
-    /// Where it is.
+    /// Returns the lock file's path.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Whether one has come that could be taken, be it the same as before.
+    /// Whether a lock file has come that could be taken, even if it is the same as before.
     #[must_use]
     pub(super) fn is_taken(&self) -> bool {
         self.is_taken
     }
 
-    /// Whether it is another one now than before the evaluation.
+    /// Whether the file is another one now than before the evaluation.
     #[must_use]
     pub(super) fn is_changed(&self) -> bool {
         self.is_changed
     }
 
-    /// A line of it, as it is over there.
+    /// Takes a line of the lock file on the other machine.
     pub(super) fn hear(&mut self, line: &str) {
         if self.heard.len() + line.len() > LARGEST {
             self.is_too_large = true;
@@ -69,11 +69,11 @@ impl Lock {
         }
     }
 
-    /// Writes what was heard, once, if it is such a file as the evaluation can have made of the former one. Gives the
-    /// path if that has changed something.
+    /// Writes what was heard, once, if it is a lock file that the evaluation can have made of the former one. Returns
+    /// the path if this has changed the file.
     ///
     /// # Errors
-    /// It is none, or cannot be written: then the former one is there as it was.
+    /// It is no such lock file, or it cannot be written: then the former file is there as it was.
     pub(super) fn keep(&mut self) -> Result<Option<PathBuf>> {
         if self.is_taken || (self.heard.is_empty() && !self.is_too_large) {
             return Ok(None);
@@ -144,7 +144,7 @@ mod tests {
         assert_eq!(fs::read_to_string(&path).unwrap(), EMPTY);
         hear(&mut lock, "nonsense");
         assert!(lock.keep().unwrap().is_none());
-        // The same again changes nothing, but git may have to hear of it.
+        // The same lock file changes nothing, but git may have to hear of it.
         let mut again = Lock::of(place.path(), Renewed::All);
         hear(&mut again, EMPTY);
         assert!(again.keep().unwrap().is_none() && again.is_taken());

@@ -1,4 +1,4 @@
-//! What an evaluation error says of files that were not sent.
+//! Reads what an evaluation's error says of files that were not sent.
 
 use std::path::PathBuf;
 
@@ -7,7 +7,7 @@ use std::path::PathBuf;
 pub(super) enum Missing {
     /// A path.
     Path(PathBuf),
-    /// A store path, as one that other store paths can depend on.
+    /// A store path on which other store paths may depend.
     StorePath(PathBuf),
     /// A git repository's own files.
     Repository(PathBuf),
@@ -19,8 +19,8 @@ pub(super) enum Missing {
     Unnamed,
 }
 
-/// Reads the error messages of Nix 2.8 to 2.34, Lix and git. What is no such message gives nothing; whether the client
-/// has the path is not known here.
+/// Reads the error messages of Nix 2.8 to 2.34, Lix and git. Any other message gives nothing. Whether the client has
+/// the path is not known here.
 pub(super) fn missing(error: &str) -> Vec<Missing> {
     const SIGNS: [&str; 4] = [
         "does not exist",
@@ -46,7 +46,7 @@ pub(super) fn missing(error: &str) -> Vec<Missing> {
             found.extend(paths(line).into_iter().map(|path| Missing::Repository(path.into())));
         } else if SIGNS.iter().any(|sign| line.contains(sign)) {
             let paths = paths(line);
-            // As of a name with a line break in it.
+            // The error has no path, for example because the name has a line break in it.
             found.extend((paths.is_empty() && line.ends_with(": Permission denied")).then_some(Missing::Unnamed));
             found.extend(paths.into_iter().map(|path| Missing::Path(path.into())));
         }
@@ -57,8 +57,9 @@ pub(super) fn missing(error: &str) -> Vec<Missing> {
     found
 }
 
-/// The absolute paths in a line: each in its quotes; with such a name, all between the first quote and the last; or,
-/// where there are no quotes, up to the colon before the reason. C++'s own errors have them in brackets after it.
+/// Returns the absolute paths in a line: each text in quotes; also everything between the first quote and the last,
+/// because a name may have a quote in it; or, without quotes, the text up to the colon before the reason. C++'s own
+/// errors have paths in brackets after the reason.
 fn paths(line: &str) -> Vec<&str> {
     let is_quote = |c| ['\'', '"', '‘', '’', '«', '»', '`'].contains(&c);
     let mut found: Vec<&str> = line.split(is_quote).skip(1).step_by(2).collect();
@@ -77,7 +78,7 @@ fn paths(line: &str) -> Vec<&str> {
             .filter_map(|rest| rest.split_once(']'))
             .map(|(path, _)| path),
     );
-    // curl's.
+    // curl's errors have the path after these words.
     found.extend(
         line.split_once("open file ")
             .map(|(_, rest)| rest.trim_end_matches(')')),
@@ -142,7 +143,7 @@ mod tests {
             ),
             (
                 "error: unable to download 'file:///srv/x.tar.gz': Couldn't read a file:// file (37)",
-                // The quote in "Couldn't" ends a name as well as any: what is no path here does no harm.
+                // The quote in "Couldn't" counts like any other. A path that the client does not have does no harm.
                 vec![
                     Missing::Path("/srv/x.tar.gz".into()),
                     Missing::Path("/srv/x.tar.gz': Couldn".into()),

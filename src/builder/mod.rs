@@ -1,14 +1,14 @@
-//! One connection to another machine, on which everything happens there: files go, a derivation and its output come to
-//! be, the output comes back. This side's half of `scripts/`.
+//! One connection to another machine, an evaluator or a builder, over which the whole run there goes: files go out, a
+//! derivation and its output are made, the output comes back. This is the client's half of `scripts/`.
 //!
 //! - [`request`]: what is asked for: an [`evaluation`], a build ([`realisation`]), a [`delivery`];
-//! - [`parts`]: that as the text that runs there, of the scripts that it needs;
-//! - [`sources`]: which of our files are to be there, and which are there already;
+//! - [`parts`]: the text that runs there for a request, made of the scripts that it needs;
+//! - [`sources`]: which of the client's files have to be there, and which are there already;
 //! - [`lock`]: the flake's lock file, which comes back;
 //! - [`rounds`]: when there is more to be sent;
 //! - [`reply`]: what comes from there;
-//! - [`course`]: what may be said when, and when all has been;
-//! - [`conversation`]: the talk, and what each thing comes to that is said in it;
+//! - [`course`]: what may be said when, and when everything has been said;
+//! - [`conversation`]: the talk, and what follows from each event in it;
 //! - [`promise`]: whether what was built is what was asked for.
 
 mod conversation;

@@ -6,17 +6,17 @@ use crate::harmless;
 use crate::host::Host;
 use crate::sources::collect::Refusal;
 
-/// A path for the screen.
+/// Returns a path as the screen shows it.
 pub(super) fn shown(path: &Path) -> String {
     harmless::name(&path.to_string_lossy())
 }
 
-/// What is said of something that `host` does not get.
+/// Returns the warning about something that `host` does not get.
 pub(super) fn refused(path: &Path, refusal: Refusal, host: &Host) -> String {
     let (place, path) = (path, shown(path));
     match refusal {
         Refusal::Secret => format!("warning: {path} never leaves this machine, and was not sent"),
-        // Not others' affair: here the evaluation would fail at it, too.
+        // This is not about other users: an evaluation here would fail at it, too.
         Refusal::Private if !is_readable(place) => {
             format!(
                 "warning: {host} asks for {path}, which this user may not read: look at it with ls -ld, or run as one who may"
@@ -41,7 +41,7 @@ pub(super) fn refused(path: &Path, refusal: Refusal, host: &Host) -> String {
     }
 }
 
-/// Whether this user may read it, as the kernel says.
+/// Whether the kernel lets this user read it.
 fn is_readable(path: &Path) -> bool {
     let opened = std::fs::metadata(path).and_then(|data| {
         if data.is_dir() {

@@ -1,5 +1,5 @@
-//! The text that runs on the other machine: the client's words, then of `scripts/` the parts that this run takes, and
-//! last what it does, one line after the other. Each part's first file says at its head what it takes and gives.
+//! The text that runs on the other machine: the client's words, then the parts of `scripts/` that this run takes, and
+//! last what it does, a line for each step. The first file of each part says at its head what the part takes and gives.
 
 use std::collections::BTreeSet;
 
@@ -8,7 +8,7 @@ use crate::process::quote::shell_word;
 use crate::remote::script::Script;
 use crate::store_path::StorePath;
 
-/// A part of the scripts. None but the session's names anything of another.
+/// A part of the scripts. A part may call the session's part, and no other one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Part {
     /// What every run has.
@@ -22,7 +22,7 @@ pub(super) enum Part {
 }
 
 impl Part {
-    /// Its files; they define functions and do nothing.
+    /// Returns its files. They define functions and do nothing by themselves.
     pub(super) fn files(self) -> &'static [&'static str] {
         match self {
             Self::Session => &[
@@ -51,44 +51,44 @@ impl Part {
     }
 }
 
-/// What is done there, one after the other.
+/// One step of what is done there.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Instruction<'a> {
-    /// It greets.
+    /// Greets the client.
     Begin,
-    /// As whom it handles what is shut.
+    /// Finds out as whom files that are shut are handled.
     FindWay,
-    /// A directory for this run.
+    /// Makes a directory for this run.
     MakePlace,
-    /// Whether it can build for the client's system is tried beside the evaluation.
+    /// Starts, beside the evaluation, the test whether the machine can build for the client's system.
     StartProbe,
-    /// Rounds, until there is a derivation or a value.
+    /// Evaluates, in rounds, until there is a derivation or a value.
     Evaluate,
-    /// The output is built.
+    /// Builds the output.
     Build(Given<'a>),
-    /// It is said what a build would mean.
+    /// Says what a build would mean.
     BuildDry(Given<'a>),
-    /// The output goes to the daemon that was lent.
+    /// Sends the output to the daemon that was lent.
     DeliverOutput,
-    /// The derivation does, with all that it is made from.
+    /// Sends the derivation there, with everything of which it is made.
     DeliverDerivation(Given<'a>),
-    /// Old results are forgotten.
+    /// Forgets old results.
     ForgetResults,
-    /// All was done.
+    /// Says that everything was done.
     Finish,
 }
 
-/// A derivation that is there.
+/// A derivation on the other machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Given<'a> {
     /// This run has evaluated it.
     Evaluated,
-    /// It was there before.
+    /// It was there before this run.
     Named(&'a StorePath),
 }
 
 impl Instruction<'_> {
-    /// The part that has it.
+    /// Returns the part that has its function.
     pub(super) fn part(&self) -> Part {
         match self {
             Self::Begin | Self::MakePlace | Self::Finish => Part::Session,
@@ -131,15 +131,15 @@ impl Given<'_> {
     }
 }
 
-/// The parts that these take.
+/// Returns the parts that these instructions need, and the session's.
 pub(super) fn parts(instructions: &[Instruction]) -> BTreeSet<Part> {
     instructions.iter().map(Instruction::part).collect()
 }
 
-/// Adds to the client's words what is run with them.
+/// Adds to the client's words the parts and the instructions that run with them.
 ///
 /// # Errors
-/// A NUL byte in a word.
+/// A word has a NUL byte in it.
 pub(super) fn compose(words: Script, instructions: &[Instruction]) -> Result<Vec<u8>, Failure> {
     let mut script = words;
     for file in parts(instructions).into_iter().flat_map(Part::files) {
@@ -152,7 +152,7 @@ pub(super) fn compose(words: Script, instructions: &[Instruction]) -> Result<Vec
     Ok(text)
 }
 
-/// All that may run there.
+/// Returns every script that may run there.
 #[cfg(test)]
 pub(super) fn all_scripts() -> Vec<&'static str> {
     let parts = [Part::Session, Part::Evaluate, Part::Build, Part::Deliver];

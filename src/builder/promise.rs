@@ -1,4 +1,4 @@
-//! Whether what was built is what the derivation promises: another run's result must not be taken for this one's.
+//! Checks that what was built is what the derivation promises. Another run's result must not be taken for this one's.
 
 use std::fs;
 
@@ -6,10 +6,10 @@ use crate::failure::Failure;
 use crate::host::Host;
 use crate::store_path::StorePath;
 
-/// What came as a derivation.
+/// Reads what came as a derivation.
 ///
 /// # Errors
-/// It is none.
+/// The text is no derivation's path.
 pub(super) fn derivation(host: &Host, text: &str) -> Result<StorePath, Failure> {
     let path = StorePath::parse(text)?;
     match path.name().strip_suffix(".drv") {
@@ -18,11 +18,11 @@ pub(super) fn derivation(host: &Host, text: &str) -> Result<StorePath, Failure> 
     }
 }
 
-/// What came as the output of `derivation`. Of one that is in the store here its outputs are known, of any other their
-/// names.
+/// Reads what came as the output of `derivation`. If the store here has the derivation, its outputs are known.
+/// Otherwise only the output's name can be checked.
 ///
 /// # Errors
-/// It is something else.
+/// The path is no output of this derivation.
 pub(super) fn kept(host: &Host, derivation: Option<&StorePath>, text: &str) -> Result<StorePath, Failure> {
     let built = StorePath::parse(text)?;
     let Some(derivation) = derivation else {
@@ -43,7 +43,8 @@ pub(super) fn kept(host: &Host, derivation: Option<&StorePath>, text: &str) -> R
     .with_remedy("run the same command again"))
 }
 
-/// `HASH-NAME.drv` has the outputs `HASH-NAME` and `HASH-NAME-OUTPUT` (manual: "Store path").
+/// Whether an output has its derivation's name: `HASH-NAME.drv` has the outputs `HASH-NAME` and `HASH-NAME-OUTPUT`
+/// (Nix's manual: "Store path").
 fn has_its_name(built: &StorePath, derivation: &StorePath) -> bool {
     let name = derivation.name().strip_suffix(".drv").unwrap_or(derivation.name());
     built
@@ -52,8 +53,8 @@ fn has_its_name(built: &StorePath, derivation: &StorePath) -> bool {
         .is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))
 }
 
-/// The outputs in the text of a derivation, which begins with them: `Derive([("out","/nix/store/…","",""),…],…`.
-/// Nothing where they are not known before the build.
+/// Returns the outputs in the text of a derivation, which begins with them:
+/// `Derive([("out","/nix/store/…","",""),…],…`. None if they are not known before the build.
 fn outputs(text: &str) -> Option<Vec<String>> {
     let (list, _) = text.strip_prefix("Derive([")?.split_once(']')?;
     let mut outputs = Vec::new();

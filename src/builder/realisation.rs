@@ -6,7 +6,7 @@ use crate::remote::script::Script;
 /// What becomes of a derivation there.
 #[derive(Debug)]
 pub struct Realisation {
-    /// Whether it is built at all.
+    /// Whether it is really built.
     pub building: Building,
     /// Flags of `nix-store --realise`.
     pub flags: Vec<String>,
@@ -15,14 +15,14 @@ pub struct Realisation {
 /// Whether something is built.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Building {
-    /// It is.
+    /// It is built.
     Real,
-    /// It is said what building it would mean.
+    /// The machine only says what a build would mean.
     Dry,
 }
 
 impl Realisation {
-    /// `system` is the one that is built for.
+    /// Adds the words for the script. `system` is the system for which it builds.
     pub(super) fn describe(&self, system: &str, script: &mut Script) -> Result<(), Failure> {
         let probe = match self.building {
             Building::Real => probe(system),
@@ -33,8 +33,8 @@ impl Realisation {
     }
 }
 
-/// A program of another CPU for the emulation probe, in `printf`'s octal escapes; empty where we have none, and then
-/// only the build itself can tell.
+/// Returns a program of another CPU for the emulation probe, in `printf`'s octal escapes. Empty if we have none: then
+/// only the build itself shows whether emulation works.
 fn probe(system: &str) -> String {
     let program: &[u8] = match system {
         "aarch64-linux" => include_bytes!("probes/aarch64.elf"),

@@ -10,54 +10,54 @@ use super::trace;
 
 /// One event of the script (`event` in `remote/scripts/events.sh`).
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Reply {
-    /// It runs, with this Nix, on a machine of this system.
+pub enum BuilderEvent {
+    /// The script runs, with this Nix, on a machine of this system.
     Hello {
         /// The directory of Nix's programs.
         nix: String,
         /// The machine's own system.
         system: String,
     },
-    /// It evaluates with Nix of this version.
+    /// The version of Nix that evaluates.
     Nix(String),
-    /// The evaluation asked for these paths and was refused, and may not have said so.
+    /// The evaluation was refused these paths, and may not have said so.
     Refused(Vec<PathBuf>),
     /// Nix of this version does not say what it was refused, and nothing there can see it.
     Untraced(String),
-    /// As whom it makes the evaluation's view of our files.
+    /// As whom the machine makes the view of the client's files.
     Way(Way),
-    /// It waits for the files, of which it has this much.
+    /// The machine waits for the files, of which it has this much.
     Receiving(Has),
-    /// What it kept of our files is not what we mean.
+    /// What the machine has of the client's files is not what the client means.
     Damaged,
-    /// It lacks these store paths, by name.
+    /// The machine lacks these store paths; these are their names.
     Need(Vec<String>),
     /// The evaluation has begun.
     Evaluating,
-    /// Garbage was collected there meanwhile, and with it what the evaluation had written: it has begun once more.
+    /// Garbage was collected meanwhile, and with it what the evaluation had written. It has begun once more.
     Collected,
-    /// The evaluation failed; it waits for more files or for the end.
+    /// The evaluation failed. The machine waits for more files or for the end.
     EvaluationFailed {
         /// Nix's exit status.
         code: NonZeroU8,
     },
-    /// The evaluation, which was not stopped by what is shut, read this that is.
+    /// The look has read this path, which is shut in a closed evaluation.
     Looked(PathBuf),
-    /// The evaluation did not read this, which was sent.
+    /// The evaluation did not read this file, which was sent.
     Unread(PathBuf),
-    /// The evaluation has come to its end, and has asked for this variable, which it was not given.
+    /// The evaluation has come to its end, and has asked for this variable, which was not sent.
     AskedFor(String),
-    /// This file asks for variables whose names are no text there.
+    /// This file asks for variables whose names it computes.
     Computes(PathBuf),
-    /// That may be the name of one, or a piece of it.
+    /// This word may be the name of such a variable, or a piece of one.
     Word(String),
-    /// In this file `~` stands for a home that is not sure to be ours.
+    /// In this file `~` stands for a home that may not be the client's.
     HomeNamed(PathBuf),
-    /// That was all about variables; it waits for a word.
+    /// Everything about variables has been said; the machine waits for an answer.
     Variables,
-    /// No file there says when it was read.
+    /// The file system there does not say when a file was read.
     Timeless,
-    /// That was all that it read.
+    /// Everything that the look has read has been said.
     LookedAround,
     /// A line of the flake's lock file, which the evaluation has written.
     LockLine(String),
@@ -69,22 +69,22 @@ pub enum Reply {
     Building,
     /// The build gave this path.
     Built(String),
-    /// What was made is sent now, to the lent daemon.
+    /// The result goes to the lent daemon now.
     Copying,
-    /// It has come.
+    /// The result has come to the lent daemon.
     Copied,
-    /// What is built is for another system than the client's.
+    /// The derivation builds on another system than the client's.
     Platform {
-        /// That one.
+        /// The system on which it builds.
         wanted: String,
-        /// The other machine's own.
+        /// The other machine's own system.
         own: String,
     },
-    /// No daemon can be reached from there: what was made is to be fetched.
+    /// The machine has no socket of a lent daemon, so the client has to fetch the result.
     NoSocket,
-    /// All is done.
+    /// Everything is done.
     Done,
-    /// It ends here.
+    /// The run has failed and ends here.
     Failed {
         /// The part of the run that failed.
         stage: Stage,
@@ -98,9 +98,9 @@ pub enum Reply {
 pub enum Way {
     /// As the user, in a user namespace.
     User,
-    /// As root, who the user is.
+    /// As root: the user is root.
     Root,
-    /// As root, who the user becomes by sudo.
+    /// As root: the user becomes root by sudo.
     Sudo,
 }
 
@@ -109,14 +109,14 @@ pub enum Way {
 pub enum Has {
     /// All of it.
     All,
-    /// The base that was named.
+    /// The base that the client named.
     Base,
-    /// Nothing.
+    /// Nothing of it.
     Nothing,
 }
 
-impl Reply {
-    /// Reads one line, without its newline. Nothing if it is no event of the script.
+impl BuilderEvent {
+    /// Reads one line, without its newline. Returns None if it is no event of the script.
     #[must_use]
     pub fn parse(line: &[u8]) -> Option<Self> {
         let line = line.strip_prefix(b"@rebuild ")?;
@@ -194,12 +194,12 @@ impl Reply {
     }
 }
 
-/// The exit status of what failed. 0 is none, whoever says so.
+/// Reads the exit status of a command that failed. 0 is no such status, so it counts as 1.
 fn code(word: &str) -> NonZeroU8 {
     word.parse().unwrap_or(NonZeroU8::MIN)
 }
 
-/// A path of any bytes; newlines come as what cannot be in a path.
+/// Reads a path of any bytes. A newline in it comes as a NUL, which no path has.
 fn path_of(bytes: &[u8]) -> PathBuf {
     let bytes = bytes.iter().map(|byte| if *byte == 0 { b'\n' } else { *byte });
     PathBuf::from(OsString::from_vec(bytes.collect()))
@@ -215,10 +215,10 @@ mod tests {
         for (word, expected) in [("0", 1), ("x", 1), ("256", 1), ("-1", 1), ("127", 127)] {
             let [failed, evaluation] = ["failed build", "evaluation-failed"].map(|event| {
                 let line = format!("@rebuild {event} {word}");
-                Reply::parse(line.as_bytes()).unwrap()
+                BuilderEvent::parse(line.as_bytes()).unwrap()
             });
-            assert!(matches!(failed, Reply::Failed { code, .. } if code.get() == expected));
-            assert!(matches!(evaluation, Reply::EvaluationFailed { code } if code.get() == expected));
+            assert!(matches!(failed, BuilderEvent::Failed { code, .. } if code.get() == expected));
+            assert!(matches!(evaluation, BuilderEvent::EvaluationFailed { code } if code.get() == expected));
         }
     }
 
@@ -227,22 +227,28 @@ mod tests {
         for (line, expected) in [
             (
                 "@rebuild hello /usr/bin x86_64-linux",
-                Some(Reply::Hello {
+                Some(BuilderEvent::Hello {
                     nix: "/usr/bin".into(),
                     system: "x86_64-linux".into(),
                 }),
             ),
-            ("@rebuild receiving base", Some(Reply::Receiving(Has::Base))),
-            ("@rebuild nix 2.8.0", Some(Reply::Nix("2.8.0".into()))),
-            ("@rebuild way sudo", Some(Reply::Way(Way::Sudo))),
+            ("@rebuild receiving base", Some(BuilderEvent::Receiving(Has::Base))),
+            ("@rebuild nix 2.8.0", Some(BuilderEvent::Nix("2.8.0".into()))),
+            ("@rebuild way sudo", Some(BuilderEvent::Way(Way::Sudo))),
             ("@rebuild receiving", None),
-            ("@rebuild looked /a b\0c", Some(Reply::Looked("/a b\nc".into()))),
-            ("@rebuild need ", Some(Reply::Need(vec![]))),
-            ("@rebuild need  a b", Some(Reply::Need(vec!["a".into(), "b".into()]))),
-            ("@rebuild built /nix/store/x", Some(Reply::Built("/nix/store/x".into()))),
+            ("@rebuild looked /a b\0c", Some(BuilderEvent::Looked("/a b\nc".into()))),
+            ("@rebuild need ", Some(BuilderEvent::Need(vec![]))),
+            (
+                "@rebuild need  a b",
+                Some(BuilderEvent::Need(vec!["a".into(), "b".into()])),
+            ),
+            (
+                "@rebuild built /nix/store/x",
+                Some(BuilderEvent::Built("/nix/store/x".into())),
+            ),
             (
                 "@rebuild failed build 100",
-                Some(Reply::Failed {
+                Some(BuilderEvent::Failed {
                     stage: Stage::Build,
                     code: NonZeroU8::new(100).unwrap(),
                 }),
@@ -251,11 +257,11 @@ mod tests {
             ("@rebuild", None),
             ("error: @rebuild done", None),
         ] {
-            assert_eq!(Reply::parse(line.as_bytes()), expected, "{line}");
+            assert_eq!(BuilderEvent::parse(line.as_bytes()), expected, "{line}");
         }
     }
 
-    /// Every event that the scripts send is known here.
+    /// Every event that the scripts say is known here.
     #[test]
     fn the_scripts_send_nothing_else() {
         for script in all_scripts() {
@@ -268,7 +274,7 @@ mod tests {
                     word => word,
                 };
                 let text = format!("@rebuild {word} {second} x");
-                assert!(Reply::parse(text.as_bytes()).is_some(), "{line}");
+                assert!(BuilderEvent::parse(text.as_bytes()).is_some(), "{line}");
             }
         }
     }

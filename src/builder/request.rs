@@ -1,4 +1,4 @@
-//! What is asked of the other machine: where it begins, what becomes of that, and so what it does there ([`parts`]).
+//! What is asked of the other machine: with what it begins, what it makes of that, and so what it does ([`parts`]).
 
 use std::path::Path;
 
@@ -13,7 +13,7 @@ use crate::store_path::StorePath;
 /// A run on the other machine.
 #[derive(Debug)]
 pub struct Request {
-    /// Who asks: names what is kept for them there.
+    /// Who asks. What is kept there for them has their name.
     pub client: Client,
     /// Nix settings that the command line gives, as lines of a `nix.conf`.
     pub settings: String,
@@ -21,18 +21,18 @@ pub struct Request {
     pub system: String,
     /// What there is to begin with.
     pub beginning: Beginning,
-    /// What becomes of the derivation, if it does not stay one.
+    /// How the derivation is built, if it is.
     pub realisation: Option<Realisation>,
-    /// What of that goes elsewhere, or of the derivation.
+    /// How the output, or else the derivation, goes elsewhere, if it does.
     pub delivery: Option<Delivery>,
 }
 
 /// This machine's user, as the other machine knows them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Client {
-    /// Names what is kept there; a file name.
+    /// The name of what is kept there; a file name.
     pub name: String,
-    /// Whether the next run has the same name: otherwise nothing is kept.
+    /// Whether the next run has the same name. Otherwise nothing is kept.
     pub stays: bool,
 }
 
@@ -62,7 +62,7 @@ impl Request {
         }
     }
 
-    /// The derivation that has to come of the evaluation.
+    /// The derivation that the evaluation has to give, if one is expected.
     pub(super) fn expected(&self) -> Option<&StorePath> {
         self.evaluation().and_then(|evaluation| evaluation.expected.as_ref())
     }
@@ -73,21 +73,21 @@ impl Request {
             .map_or(&[], |evaluation| &evaluation.decisive_settings)
     }
 
-    /// Where ssh makes the socket of a lent daemon over there.
+    /// The path at which ssh makes the socket of a lent daemon on the other machine.
     pub(super) fn socket(&self) -> Option<&Path> {
         self.delivery.as_ref().and_then(|delivery| delivery.socket.as_deref())
     }
 
-    /// The text for the other machine's shell.
+    /// Returns the text for the other machine's shell.
     ///
     /// # Errors
-    /// A word with a NUL byte in it.
+    /// A word has a NUL byte in it.
     pub(super) fn script(&self) -> Result<Vec<u8>, Failure> {
         let instructions = self.instructions();
         compose(self.words(&instructions)?, &instructions)
     }
 
-    /// What is done there.
+    /// Returns what is done there, step by step.
     pub(super) fn instructions(&self) -> Vec<Instruction<'_>> {
         let given = self.derivation().map_or(Given::Evaluated, Given::Named);
         let evaluates = self.evaluation().is_some();
@@ -115,7 +115,7 @@ impl Request {
         all.into_iter().flatten().collect()
     }
 
-    /// The client's words, each of which one of the parts takes.
+    /// Returns the client's words. Each of them is taken by one of the parts.
     pub(super) fn words(&self, instructions: &[Instruction]) -> Result<Script, Failure> {
         let mut script = Script::default();
         script.set("rb_client", &self.client.name)?;

@@ -1,8 +1,8 @@
-//! How an evaluation over there comes to have all of our files that it needs.
+//! How an evaluation on another machine gets all of the client's files that it needs.
 //!
-//! A closed evaluation fails at the first thing that it misses. Then it is repeated twice: once only to look, with
-//! nothing shut, which tells all that it would read; then closed again, with that. An evaluation that comes to its end
-//! closed has missed nothing.
+//! A closed evaluation fails at the first thing that it misses. Then it is repeated twice. The first time it only
+//! looks, with nothing shut, which shows everything that it would read. The second time it is closed again and has
+//! those files. A closed evaluation that comes to its end has missed nothing.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -15,27 +15,27 @@ use crate::progress::nix_log::LogLine;
 use crate::sources::collect::Collection;
 use crate::store_path::StorePath;
 
-/// As often as the evaluation is repeated with more files before its error is believed.
+/// How often the evaluation is repeated with more files before its error is believed.
 const MOST: u32 = 50;
 
-/// As many paths are kept that an evaluation was refused, each no longer than Linux's longest (`PATH_MAX`). Of more it
-/// is refused the rest again.
+/// How many of the paths are kept that an evaluation was refused, and how long each may be (Linux's `PATH_MAX`). If
+/// there are more, the next evaluation is refused the rest again.
 const MOST_REFUSED: usize = 1000;
 const LONGEST_PATH: usize = 4096;
 
 /// What comes after a round.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Next {
+pub(super) enum NextRound {
     /// A look.
     Look,
     /// A closed evaluation.
     Evaluate,
-    /// Nothing: the error is the configuration's own.
+    /// No round: the error is the configuration's own.
     GiveUp,
 }
 
-impl Next {
-    /// The script's word for it (`evaluate` in `scripts/evaluate.sh`).
+impl NextRound {
+    /// Returns the script's word for it (`evaluate` in `scripts/evaluate.sh`).
     pub(super) fn word(self) -> &'static str {
         match self {
             Self::Look => "open",
@@ -50,9 +50,9 @@ impl Next {
 pub(super) struct Rounds {
     count: u32,
     imported: BTreeSet<String>,
-    /// What the last closed evaluation was refused, where that is no error.
+    /// What the last closed evaluation was refused without an error.
     refused: Vec<PathBuf>,
-    /// Whether there was more of it.
+    /// Whether it was refused more than is kept.
     refused_more: bool,
     before_look: Option<Extent>,
     looked_in_vain: bool,
@@ -60,12 +60,12 @@ pub(super) struct Rounds {
 }
 
 impl Rounds {
-    /// Whether there was one.
+    /// Whether there was a round.
     pub(super) fn has_begun(&self) -> bool {
         self.count > 0
     }
 
-    /// The evaluation that is on was refused these, and may not have noticed.
+    /// Notes that the evaluation was refused these paths, and may not have noticed.
     pub(super) fn refused(&mut self, paths: Vec<PathBuf>) {
         for path in paths {
             if self.refused.len() == MOST_REFUSED || path.as_os_str().len() > LONGEST_PATH {
@@ -76,7 +76,7 @@ impl Rounds {
         }
     }
 
-    /// The errors that another Nix would have given instead of going on.
+    /// Returns the errors that another Nix would have given instead of going on.
     pub(super) fn unsaid_errors(&mut self) -> Vec<String> {
         let refused = std::mem::take(&mut self.refused).into_iter();
         let more = self.refused_more.then(|| "(more such errors are left out)".to_owned());
@@ -86,21 +86,22 @@ impl Rounds {
             .collect()
     }
 
-    /// A look tells nothing there.
+    /// Notes that a look shows nothing on that machine.
     pub(super) fn cannot_look(&mut self) {
         self.cannot_look = true;
     }
 
-    /// After a closed evaluation that failed with `errors`. Store paths on which the result depends go by `import`.
+    /// Decides what comes after a closed evaluation that failed with `errors`. `import` sends store paths on which the
+    /// result depends.
     ///
     /// # Errors
-    /// What `import` gives.
+    /// `import` has failed.
     pub(super) fn after_failure(
         &mut self,
         sources: &mut Sources,
         errors: &[LogLine],
         import: &mut dyn FnMut(&StorePath) -> Result<()>,
-    ) -> Result<Next> {
+    ) -> Result<NextRound> {
         self.count += 1;
         let (before, imported) = (sources.extent(), self.imported.len());
         let add = if self.cannot_look {
@@ -113,34 +114,34 @@ impl Rounds {
             add(&mut sources.collection, path);
         }
         let gained = sources.extent() != before || self.imported.len() > imported;
-        // What an error says of an odd name may not be the name: a look tells it as it is.
+        // An error may not have an odd name as it is. A look tells it as it is.
         let go_on = gained || (names_something && !self.looked_in_vain);
         if !go_on || self.count >= MOST {
-            return Ok(Next::GiveUp);
+            return Ok(NextRound::GiveUp);
         }
         self.refused.clear();
         self.refused_more = false;
         self.before_look = Some(sources.extent());
-        Ok(Next::Look)
+        Ok(NextRound::Look)
     }
 
-    /// After a look, of which [`Sources`] has been told what it read. Its errors mean nothing to the user, for it saw
-    /// empty files where ours are not there yet.
+    /// Decides what comes after a look; [`Sources`] has been told what it read. Its errors mean nothing to the user,
+    /// because it saw empty files in place of those that are not there yet.
     ///
     /// # Errors
-    /// What `import` gives.
+    /// `import` has failed.
     pub(super) fn after_look(
         &mut self,
         sources: &mut Sources,
         errors: &[LogLine],
         import: &mut dyn FnMut(&StorePath) -> Result<()>,
-    ) -> Result<Next> {
+    ) -> Result<NextRound> {
         self.add(sources, errors, Collection::add_asked, import)?;
         self.looked_in_vain = self.before_look.take() == Some(sources.extent());
-        Ok(Next::Evaluate)
+        Ok(NextRound::Evaluate)
     }
 
-    /// What the errors name is added, paths by `add`. Says whether they name anything.
+    /// Adds what the errors name; `add` adds paths. Returns whether the errors name anything.
     fn add(
         &mut self,
         sources: &mut Sources,
@@ -160,8 +161,8 @@ impl Rounds {
                 Missing::Fetched => sources.collection.add_offered(),
                 Missing::Path(path) => add(&mut sources.collection, &path),
                 Missing::Repository(path) => sources.collection.add_asked(&path.join(".git")),
-                // What this machine does not have either, or what is an address, no other round finds: an address that
-                // cannot be reached would be fetched in each. But an archive of this machine comes when a look has
+                // Another round would not find what this machine does not have either, nor an address: one that cannot
+                // be reached would be fetched in each round. But an archive of this machine is sent after a look has
                 // missed it.
                 Missing::Lookup(name) => {
                     names_something |= sources.collection.is_in_own_archive(&name);
@@ -193,7 +194,7 @@ mod tests {
         }]
     }
 
-    fn after_failure(rounds: &mut Rounds, sources: &mut Sources, text: &str) -> Next {
+    fn after_failure(rounds: &mut Rounds, sources: &mut Sources, text: &str) -> NextRound {
         rounds.after_failure(sources, &error(text), &mut |_| Ok(())).unwrap()
     }
 
@@ -204,10 +205,10 @@ mod tests {
             &mut Sources::none(),
             "error: undefined variable 'x'",
         );
-        assert_eq!(next, Next::GiveUp);
+        assert_eq!(next, NextRound::GiveUp);
     }
 
-    /// `channel:x` in `NIX_PATH` that cannot be reached: in each round it would be fetched again, with all of Nix's
+    /// `channel:x` in `NIX_PATH`, which cannot be reached, would be fetched again in each round, with all of Nix's
     /// attempts.
     #[test]
     fn what_is_not_found_here_either_is_not_looked_for() {
@@ -215,9 +216,9 @@ mod tests {
         std::fs::write(directory.path().join("default.nix"), "1").unwrap();
         let entries = format!("nixpkgs=channel:nixos-26.05:here={}", directory.path().display());
         for (name, expected) in [
-            ("nixpkgs", Next::GiveUp),
-            ("nowhere", Next::GiveUp),
-            ("here", Next::Look),
+            ("nixpkgs", NextRound::GiveUp),
+            ("nowhere", NextRound::GiveUp),
+            ("here", NextRound::Look),
         ] {
             let mut sources = Sources::none();
             let search_path = crate::own_nix::search_path::SearchPath::of_variable(&entries, "/".as_ref());
@@ -239,14 +240,14 @@ mod tests {
         std::fs::write(&file, "1").unwrap();
         let missed = format!("error: opening file '{}': Permission denied", file.display());
         let (mut rounds, mut sources) = (Rounds::default(), Sources::none());
-        assert_eq!(after_failure(&mut rounds, &mut sources, &missed), Next::Look);
+        assert_eq!(after_failure(&mut rounds, &mut sources, &missed), NextRound::Look);
         let next = rounds.after_look(&mut sources, &[], &mut |_| Ok(())).unwrap();
-        assert_eq!((next, rounds.looked_in_vain), (Next::Evaluate, true));
-        // There is no more of it to be sent, and the last look has told nothing new.
-        assert_eq!(after_failure(&mut rounds, &mut sources, &missed), Next::GiveUp);
+        assert_eq!((next, rounds.looked_in_vain), (NextRound::Evaluate, true));
+        // There is nothing more to send, and the last look has told nothing new.
+        assert_eq!(after_failure(&mut rounds, &mut sources, &missed), NextRound::GiveUp);
     }
 
-    /// A Nix that goes on where it may not look gives no error, but strace saw it.
+    /// A Nix that goes on although it may not look gives no error, but strace has seen it.
     #[test]
     fn what_is_refused_silently_is_sent_or_becomes_the_error() {
         let directory = tempfile::tempdir_in("/var/tmp").unwrap();
@@ -258,20 +259,20 @@ mod tests {
             directory.path().join("shut/none"),
         ]);
         let next = rounds.after_failure(&mut sources, &[], &mut |_| Ok(())).unwrap();
-        assert_eq!((next, sources.extent() != extent), (Next::Look, true));
+        assert_eq!((next, sources.extent() != extent), (NextRound::Look, true));
         assert_eq!(rounds.unsaid_errors(), Vec::<String>::new());
         rounds.after_look(&mut sources, &[], &mut |_| Ok(())).unwrap();
         rounds.refused(vec!["/none".into()]);
         rounds.looked_in_vain = true;
         let next = rounds.after_failure(&mut sources, &[], &mut |_| Ok(())).unwrap();
-        assert_eq!(next, Next::GiveUp);
+        assert_eq!(next, NextRound::GiveUp);
         assert_eq!(
             rounds.unsaid_errors(),
             ["error: '/none' is asked for, and was not sent"]
         );
     }
 
-    /// Whoever speaks of many gets no more memory for it.
+    /// A machine that names very many paths gets no more memory for them.
     #[test]
     fn of_what_is_refused_so_much_is_kept() {
         let mut rounds = Rounds::default();
@@ -287,11 +288,11 @@ mod tests {
         assert_eq!(errors.last().unwrap(), "(more such errors are left out)");
     }
 
-    /// Names that are no text come mangled in an error, but not from a look.
+    /// An error mangles names that are no text; a look does not.
     #[test]
     fn a_name_that_leads_nowhere_is_looked_for() {
         let (mut rounds, mut sources) = (Rounds::default(), Sources::none());
         let text = "error: opening file '/nowhere/\u{fffd}': Permission denied";
-        assert_eq!(after_failure(&mut rounds, &mut sources, text), Next::Look);
+        assert_eq!(after_failure(&mut rounds, &mut sources, text), NextRound::Look);
     }
 }

@@ -1,4 +1,4 @@
-//! This machine's files for one session: what is to be over there, and what is there already.
+//! This machine's files for one run on another machine: what has to be there, and what is there already.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -18,7 +18,7 @@ use crate::sources::proof::proof;
 use crate::sources::record::{Kept, RecordFile};
 use crate::store_path::StorePath;
 
-/// What is sent, and the memory of what was.
+/// What is sent, and the memory of what was sent.
 #[derive(Debug)]
 pub struct Sources {
     /// What the evaluation needs, as far as it is known.
@@ -27,21 +27,21 @@ pub struct Sources {
     missed: Missed,
     record: Option<RecordFile>,
     unread: BTreeSet<PathBuf>,
-    /// What the record had of that, and of variables.
+    /// The unread files and the variables that the record had before this run.
     before: (BTreeSet<PathBuf>, BTreeSet<String>),
-    /// What the other machine has, if it still has it: after the last evaluation, then after the last round of this
-    /// one.
+    /// The mirror that the other machine had last, and may still have: at first that of the last evaluation, then that
+    /// of this run's last round.
     base: SharedMirror,
-    /// Whether something was sent since what is there was last remembered.
+    /// Whether something was sent since the mirror there was last remembered.
     has_news: bool,
     lock: Option<Lock>,
 }
 
-/// How much is collected: two are equal if nothing has come to it.
+/// How much is collected. Two extents are equal if nothing was added between them.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Extent(String, usize);
 
-/// What makes one mirror of another over there.
+/// What makes one mirror of another on the other machine.
 #[derive(Debug)]
 pub(super) struct Steps {
     /// What has to go, if there is something to begin with.
@@ -55,12 +55,12 @@ pub(super) struct Steps {
 pub(super) enum Added {
     /// A whole mirror.
     All(SharedMirror),
-    /// What is new of it.
+    /// What is new in it.
     Some(Vec<(PathBuf, Entry)>),
 }
 
 impl Added {
-    /// Each of it.
+    /// Goes through all of it.
     pub(super) fn iter(&self) -> Box<dyn Iterator<Item = (&Path, &Entry)> + '_> {
         match self {
             Self::All(mirror) => Box::new(mirror.entries.iter().map(|(path, entry)| (path.as_path(), entry))),
@@ -69,7 +69,7 @@ impl Added {
     }
 }
 
-/// Where a lock file is, or will be: its directory may be a link.
+/// Returns where a lock file really is, or will be, because its directory may be a link.
 fn really(lock: &Lock) -> PathBuf {
     let path = lock.path();
     let directory = path.parent().and_then(|parent| parent.canonicalize().ok());
@@ -80,7 +80,7 @@ fn really(lock: &Lock) -> PathBuf {
 }
 
 impl Sources {
-    /// For an evaluation whose files are recorded there.
+    /// Makes the sources of an evaluation whose files `record` remembers.
     #[must_use]
     pub fn new(
         mut collection: Collection,
@@ -105,7 +105,7 @@ impl Sources {
         }
     }
 
-    /// For a session without an evaluation.
+    /// Makes the sources of a run without an evaluation.
     #[must_use]
     pub fn none() -> Self {
         Self {
@@ -121,7 +121,7 @@ impl Sources {
         }
     }
 
-    /// What is needed, in the other machine's words.
+    /// Returns what the evaluation needs, by the names that the other machine knows.
     #[must_use]
     pub fn need(&self) -> Need {
         Need {
@@ -134,14 +134,14 @@ impl Sources {
         }
     }
 
-    /// How much is collected: it only grows.
+    /// Returns how much is collected. It only grows.
     #[must_use]
     pub(super) fn extent(&self) -> Extent {
         Extent(self.collection.mirror().digest(), self.collection.trees().len())
     }
 
-    /// What has to go and to come over there, where they have that much; nothing if they have all. Nothing has to go
-    /// where nothing is.
+    /// Returns what has to go and to come on a machine that has so much (`has`) already. None if it has everything. If
+    /// it has nothing, nothing has to go.
     pub(super) fn change(&mut self, has: Has) -> Option<Steps> {
         let wanted = self.collection.mirror().clone();
         let base = std::mem::replace(&mut self.base, wanted);
@@ -162,52 +162,54 @@ impl Sources {
         }
     }
 
-    /// A file that the evaluation did not read. It is one of those that were sent, or nothing.
+    /// Notes a file that the evaluation did not read. It counts only if it was sent.
     pub(super) fn hear_unread(&mut self, path: PathBuf) {
         if self.collection.mirror().entries.contains_key(&path) {
             self.unread.insert(path);
         }
     }
 
-    /// The environment for the evaluation.
+    /// Returns the environment for the evaluation.
     ///
     /// # Errors
-    /// A repository that cannot go as a whole.
+    /// A repository cannot go as a whole.
     pub fn environment(&self) -> Result<Chosen, Failure> {
         self.collection.expect_whole()?;
         Ok(self.environment.chosen(self.collection.asked()))
     }
 
-    /// What the evaluation has missed of it so far is found out.
+    /// Gives access to what the evaluation has missed of the environment, as far as it is known.
     pub(super) fn missed(&mut self) -> &mut Missed {
         &mut self.missed
     }
 
-    /// All that it has missed is known now: the names of what is to be sent besides.
+    /// Decides about all that the evaluation has missed of the environment. Returns the names of the variables that are
+    /// sent besides.
     ///
     /// # Errors
-    /// What it asks for cannot be sent, or not without the user's word.
+    /// A variable that it asks for cannot be sent, or not without the user's word.
     pub(super) fn want_missed(&mut self) -> Result<BTreeSet<String>, Failure> {
         let missed = std::mem::take(&mut self.missed);
         self.environment.want(&missed, self.collection.asked())
     }
 
-    /// Whether an evaluation over there can know of a store path that it asks for.
+    /// Whether an evaluation there can know of this store path, so that it may ask for it.
     pub(super) fn may_ask_for(&mut self, path: &StorePath) -> bool {
         let chosen = self.environment().unwrap_or_default();
         let values: Vec<&[u8]> = chosen.set.iter().map(|(_, value)| value.as_encoded_bytes()).collect();
         self.collection.may_ask_for(path, &values)
     }
 
-    /// A line of the lock file as it is over there, after the evaluation.
+    /// Takes a line of the lock file as the other machine has it after the evaluation.
     pub(super) fn hear_lock(&mut self, line: &str) {
         if let Some(lock) = &mut self.lock {
             lock.hear(line);
         }
     }
 
-    /// The other machine has all that was sent, and may have made it of what we remember: of what is large it makes no
-    /// copy (`take_over` in `scripts/mirror.sh`). So that is remembered at once, whatever comes of the evaluation.
+    /// Remembers the mirror that the other machine has now, at once, whatever comes of the evaluation. The machine may
+    /// have made it of the one that we remember, which is then gone: large directories are not copied (`take_over` in
+    /// `scripts/mirror.sh`).
     pub(super) fn keep_base(&mut self) {
         if !std::mem::take(&mut self.has_news) || large(&self.base, None).is_empty() {
             return;
@@ -223,7 +225,7 @@ impl Sources {
         }
     }
 
-    /// After a whole evaluation: what it needed is to be remembered.
+    /// Remembers what an evaluation needed that has come to its end.
     pub(super) fn keep(&mut self) {
         if let Some(record) = &self.record {
             let mirror = self.collection.mirror().clone();
@@ -231,7 +233,7 @@ impl Sources {
                 .entries
                 .values()
                 .filter(|entry| matches!(entry, Entry::Content { .. }));
-            // Where no access times are kept, nothing has been read at all.
+            // If every file is unread, the machine keeps no access times, and this tells nothing.
             let unread = if contents.count() > self.unread.len() {
                 std::mem::take(&mut self.unread)
             } else {
@@ -246,8 +248,8 @@ impl Sources {
         }
     }
 
-    /// A lock file that the evaluation has written is to be here, as it would be after an evaluation here, even if it
-    /// failed later. Gives its path if there is news in it.
+    /// Writes the lock file that the evaluation has written, as an evaluation here would do, even if the evaluation
+    /// failed later. Returns its path if that has changed it.
     ///
     /// # Errors
     /// As [`Lock::keep`].
@@ -255,13 +257,13 @@ impl Sources {
         self.lock.as_mut().map_or(Ok(None), Lock::keep)
     }
 
-    /// What of this machine's files the evaluation has changed.
+    /// Returns the file of this machine that the evaluation has changed, if there is one.
     #[must_use]
     pub(super) fn changed_file(&self) -> Option<&Path> {
         self.lock.as_ref().filter(|lock| lock.is_changed()).map(Lock::path)
     }
 
-    /// The lock file, if it was written, be it the same as before.
+    /// Returns the lock file if the evaluation has written it, even if it is the same as before.
     #[must_use]
     pub fn written_lock(&self) -> Option<&Path> {
         self.lock.as_ref().filter(|lock| lock.is_taken()).map(Lock::path)
@@ -273,7 +275,7 @@ mod tests {
     use super::*;
     use crate::sources::mirror::{FileKind, Mirror};
 
-    /// Sources with a directory of so many files, and what remembers them.
+    /// Returns sources with a directory of `number` files, and the record that remembers them.
     fn sources(number: usize, place: &Path) -> (Sources, RecordFile) {
         let directory = place.join("data");
         std::fs::create_dir_all(&directory).unwrap();
@@ -287,7 +289,7 @@ mod tests {
         (sources, record)
     }
 
-    /// Over there it may be made of what the last evaluation left: if this one fails, that is there no more.
+    /// The other machine may make a mirror of the last one, which is then gone even if the evaluation fails.
     #[test]
     fn what_is_large_is_remembered_before_anything_comes_of_it() {
         let place = tempfile::tempdir_in("/var/tmp").unwrap();
@@ -315,7 +317,7 @@ mod tests {
         many.keep_base();
         let then = record.read();
         assert_eq!(then.mirror.digest(), many.need().mirror);
-        // Of what was read, only an evaluation that came to its end can tell.
+        // Only an evaluation that came to its end can tell what was read.
         assert_eq!((then.unread, then.variables), (kept.unread, kept.variables));
         let (again, _) = sources(1100, place.path());
         assert_eq!(again.need().base, Some(many.need().mirror));

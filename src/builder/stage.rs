@@ -3,11 +3,11 @@
 /// A part that has failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stage {
-    /// Its working directory could not be made.
+    /// The run's directory could not be made.
     Work,
-    /// The directory of what is kept between runs could not be made.
+    /// The directory for what is kept between runs could not be made.
     Cache,
-    /// The run's directory was taken away meanwhile.
+    /// Somebody removed the run's directory meanwhile.
     Gone,
     /// There is no room for what a run reads and writes.
     Room,
@@ -19,7 +19,7 @@ pub enum Stage {
     NoNamespaces,
     /// The client's files could not be unpacked.
     Unpack,
-    /// What came of them is not what was sent.
+    /// What was made of the client's files is not what the client means.
     Mirror,
     /// The client was not there any more.
     Link,
@@ -29,23 +29,23 @@ pub enum Stage {
     NoEmulator,
     /// Nix does not build for this system.
     NoPlatform,
-    /// A test program could not be built: no jobs are allowed.
+    /// The test program could not be built, because no jobs are allowed.
     ProbeJobs,
-    /// The same: a hook after each build fails.
+    /// The test program could not be built, because a hook after each build fails.
     ProbeHook,
-    /// The same: there is no room.
+    /// The test program could not be built, because there is no room.
     ProbeSpace,
-    /// The same: a file system cannot be written to.
+    /// The test program could not be built, because a file system cannot be written to.
     ProbeReadOnly,
-    /// The same: there are no users to build as.
+    /// The test program could not be built, because there are no users to build as.
     ProbeUsers,
-    /// The same, for another reason.
+    /// The test program could not be built for another reason.
     Probe,
     /// Nix built, and failed.
     Build,
     /// What was built is no output of the derivation.
     Result,
-    /// What was made did not come to the client.
+    /// The result could not be copied to where it is needed.
     Copy,
 }
 
@@ -76,7 +76,7 @@ impl Stage {
         (Self::Copy, "copy"),
     ];
 
-    /// The part of this word, if it is one.
+    /// Returns the part that the scripts call by this word, if there is one.
     #[must_use]
     pub fn of_word(word: &str) -> Option<Self> {
         let found = Self::ALL.iter().find(|(_, own)| *own == word);
@@ -90,8 +90,8 @@ mod tests {
     use crate::builder::parts::all_scripts;
     use std::collections::BTreeSet;
 
-    /// The words after `fail` in the scripts, but for what a script hands on. (No script says `evaluation`: the client
-    /// itself does, of an evaluation that is given up.)
+    /// Compares with the words after `fail` in the scripts, without those that a script only passes on. (No script says
+    /// `evaluation`: the client itself does, when an evaluation is given up.)
     #[test]
     fn the_scripts_know_these_words_and_no_others() {
         let mut said = BTreeSet::from(["evaluation"]);

@@ -1,10 +1,11 @@
-//! What strace says of calls that were refused.
+//! Reads what strace says of calls that were refused.
 
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 
-/// The paths that a call names, as strace writes it with `-y`: `newfstatat(AT_FDCWD</etc/nixos>, "x \303\244", ...`.
+/// Returns the paths that a call names, which strace writes with `-y` as `newfstatat(AT_FDCWD</etc/nixos>, "x
+/// \303\244", ...`.
 pub(super) fn paths(call: &[u8]) -> Vec<PathBuf> {
     let mut found = Vec::new();
     let mut directory = PathBuf::new();
@@ -25,7 +26,7 @@ pub(super) fn paths(call: &[u8]) -> Vec<PathBuf> {
     found
 }
 
-/// The bytes up to an `end` that is not escaped, and what comes after it.
+/// Returns the bytes up to an `end` that is not escaped, and the bytes after it.
 fn unescape(text: &[u8], end: u8) -> (Vec<u8>, &[u8]) {
     let mut bytes = Vec::new();
     let mut rest = text;
@@ -89,7 +90,7 @@ mod tests {
         }
     }
 
-    /// As strace itself writes it, where it is installed.
+    /// Reads what strace itself writes, if it is installed.
     #[test]
     fn what_strace_writes() {
         let directory = tempfile::tempdir().unwrap();

@@ -1,6 +1,6 @@
-//! The names in a flake's `nixosConfigurations`, as they stand in its text.
+//! The names in a flake's `nixosConfigurations`, as they are written in its text.
 //!
-//! Nothing is evaluated: names that are computed are not found. Of the functions that make such a set, two are known
+//! Nothing is evaluated, so computed names are not found. Two of the functions that make such a set are known: the ones
 //! that keep the names written beside them.
 
 use std::collections::BTreeSet;
@@ -14,7 +14,8 @@ use super::{Places, is_harmless, text_of};
 use crate::nix_text;
 use crate::vocabulary::{FlakeReference, Form, file_above};
 
-/// The configurations of the flake that is being typed, or of the one in the current directory: `REFERENCE#NAME`.
+/// Returns the configurations of the flake that is being typed, or of the one in the current directory:
+/// `REFERENCE#NAME`.
 pub fn configurations(typed: &str, places: &Places) -> Vec<String> {
     let (reference, is_whole) = match typed.split_once('#') {
         Some((reference, _)) => (reference, true),
@@ -28,8 +29,8 @@ pub fn configurations(typed: &str, places: &Places) -> Vec<String> {
     names.into_iter().map(|name| format!("{reference}#{name}")).collect()
 }
 
-/// The `flake.nix` that a reference means, if it means one on this machine. One that may go on (`/etc/nix`) means the
-/// directory only; Nix itself looks in those above it, too.
+/// Returns the `flake.nix` that a reference means, if it is on this machine. A reference that may go on (`/etc/nix`)
+/// means this directory only; Nix itself also looks in the directories above it.
 fn flake_file(reference: &str, is_whole: bool, places: &Places) -> Option<PathBuf> {
     let FlakeReference { form, inside } = FlakeReference::read(reference);
     let (path, looks_above) = match form {
@@ -51,11 +52,11 @@ fn flake_file(reference: &str, is_whole: bool, places: &Places) -> Option<PathBu
     file_above(&directory)
 }
 
-/// The names that a flake's text gives to its `nixosConfigurations`. A text with errors gives what can be read.
+/// Returns the names that a flake's text gives to its `nixosConfigurations`. A text with errors gives what can be read.
 pub(super) fn names(text: &str) -> BTreeSet<String> {
     let mut names = nix_text::read(text, names_in).unwrap_or_default();
-    // The flake may be anybody's, and not every shell quotes what it is offered. (A ' is in many a Nix name, and at worst
-    // leaves a quote open.)
+    // The flake may be a stranger's, and some shells do not quote what they are offered. (A ' is common in Nix names;
+    // the worst that it does is to leave a quote open.)
     names.retain(|name| is_harmless(name, "'+"));
     names
 }
@@ -81,7 +82,7 @@ fn names_in(root: &SyntaxNode) -> BTreeSet<String> {
     names
 }
 
-/// The names in a set that is written out.
+/// Returns the names in a set that is written out.
 fn keys(set: Expr) -> Vec<String> {
     match set {
         Expr::AttrSet(set) => {
@@ -103,7 +104,7 @@ fn keys(set: Expr) -> Vec<String> {
     }
 }
 
-/// `mapAttrs f { a = …; }` and `genAttrs [ "a" ] f`.
+/// Returns the names in `mapAttrs f { a = …; }` and `genAttrs [ "a" ] f`.
 fn keys_of_call(call: &ast::Apply) -> Vec<String> {
     let Some(Expr::Apply(first)) = call.lambda() else {
         return Vec::new();
@@ -266,12 +267,12 @@ mod tests {
                 &format!("git+file://{absolute}#"),
                 &[&format!("git+file://{of_absolute}")],
             ),
-            // As Nix looks for it; but not while the directory is being typed, nor out of a repository.
+            // This is how Nix looks for it, but not while the directory is being typed, and not beyond a repository.
             ("./sub/deep/er#", &["./sub/deep/er#sub"]),
             ("./sub/deep/er", &[]),
             ("path:./sub/deep/er#", &[]),
             ("./sub/own#", &[]),
-            // Of the registry, or of another machine.
+            // These belong to the registry, or to another machine.
             ("sub#", &[]),
             ("github:a/b#", &[]),
             ("path:./sub?dir=x#", &[]),

@@ -22,7 +22,7 @@ pub const TARGETS: &[FuzzTarget] = &[FuzzTarget {
             profiles: place.path().to_owned(),
             system: place.path().to_owned(),
         };
-        // What it includes may be anywhere on the machine that tests.
+        // A file that is included may be anywhere on the machine that runs the test.
         let lower = bytes.to_ascii_lowercase();
         if lower.windows(7).any(|word| word == b"include") || lower.windows(14).any(|word| word == b"knownhostsfile") {
             return;

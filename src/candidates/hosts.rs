@@ -7,7 +7,7 @@ use super::ssh_files::{KnownHost, SshFiles};
 use super::{Places, is_harmless};
 use crate::host::Host;
 
-/// Hosts, in the form that is being typed: `host`, `user@host` or `ssh://user@host:port`.
+/// Returns hosts, in the form that is being typed: `host`, `user@host` or `ssh://user@host:port`.
 pub fn hosts(typed: &str, places: &Places) -> BTreeSet<String> {
     let scheme = ["ssh://", "ssh-ng://"]
         .into_iter()
@@ -16,9 +16,9 @@ pub fn hosts(typed: &str, places: &Places) -> BTreeSet<String> {
     let rest = &typed[scheme.len()..];
     let (user, begun) = rest.rfind('@').map_or(("", rest), |at| rest.split_at(at + 1));
     let files = SshFiles::read(places);
-    // An address is seldom what one looks for in a list: it is completed, and not offered.
+    // Users seldom look for an address in a list: an address is completed, but not offered.
     let configured = files.configured.into_iter().map(|name| KnownHost { name, port: None });
-    // Who configures `localhost` means another machine by it; known it is to everybody.
+    // A user who configures `localhost` means another machine by it; among the known hosts the name says nothing.
     let known = files
         .known
         .into_iter()
@@ -26,7 +26,7 @@ pub fn hosts(typed: &str, places: &Places) -> BTreeSet<String> {
         .filter(|machine| !begun.is_empty() || machine.name.parse::<IpAddr>().is_err());
     configured
         .chain(known)
-        // Not every shell quotes what it is offered.
+        // Some shells do not quote what they are offered.
         .filter(|machine| is_harmless(&machine.name, ":%") && machine.port.iter().all(|port| is_harmless(port, "")))
         .filter_map(|machine| {
             let is_in_brackets = !scheme.is_empty() && machine.name.contains(':');
@@ -37,7 +37,7 @@ pub fn hosts(typed: &str, places: &Places) -> BTreeSet<String> {
             };
             match machine.port {
                 None => Some(format!("{scheme}{user}{name}")),
-                // Only an address has room for a port.
+                // Only this form of an address has room for a port.
                 Some(port) if !scheme.is_empty() => Some(format!("{scheme}{user}{name}:{port}")),
                 Some(_) => None,
             }
@@ -103,7 +103,7 @@ mod tests {
         assert_eq!(ask(&places, &["hosts"]), ["fine"]);
     }
 
-    /// Only there can it be another machine.
+    /// `localhost` can only be another machine if ssh has a configuration for it.
     #[test]
     fn this_machine_is_offered_where_ssh_has_a_configuration_for_it() {
         let (_root, places) = places();

@@ -1,13 +1,14 @@
 //! What a shell may offer for a word that is being typed: `rebuild --candidates KIND [WORD]` prints one candidate a
 //! line, which may have a description after a tab.
 //!
-//! For the files in `completions/` and nobody else: it is in no help, and `main` answers before clap reads the command
-//! line, for clap says aloud what it does not like, and the user would have that in their prompt. Only files are read: no
-//! Nix program is started and no machine asked. Whatever goes wrong, there is less to offer.
+//! This is for the files in `completions/` only. It is in no help, and `main` answers before clap reads the command
+//! line, because clap reports what it does not like, and the user would have the report in their prompt. Only files are
+//! read: no Nix program is started and no machine is asked. Whatever goes wrong, fewer candidates are offered.
 //!
-//! Why not the `unstable-dynamic` of `clap_complete`, where the program completes everything itself: its interface may
-//! change with any release, all of it would be in the program on the Pi, which would be started at each Tab, be it for a
-//! verb. Here the shells know from their files what is always the same, and ask for what only the machine knows.
+//! Why not the `unstable-dynamic` of `clap_complete`, with which the program completes everything itself? Its interface
+//! may change with any release, all of it would be in the program on the Pi, and each Tab would start that program,
+//! even for a verb. Here the shells have what is always the same in their files, and ask only for what depends on the
+//! machine.
 
 mod configurations;
 #[cfg(any(test, fuzzing))]
@@ -23,13 +24,13 @@ use std::path::{Path, PathBuf};
 
 use clap::{Arg, ValueHint};
 
-/// The first argument of those who ask.
+/// The first argument of a question.
 pub const QUESTION: &str = "--candidates";
 
-/// A larger file is not read while somebody waits, in bytes.
+/// A larger file, in bytes, is not read while the user waits.
 const MAX_SIZE: u64 = 4 << 20;
 
-/// What can be asked for.
+/// The kinds of candidates that a shell can ask for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CandidateKind {
     /// Machines that ssh's files name.
@@ -45,7 +46,7 @@ pub enum CandidateKind {
 }
 
 impl CandidateKind {
-    /// All there are.
+    /// All kinds.
     pub const ALL: [Self; 5] = [
         Self::Hosts,
         Self::Profiles,
@@ -54,7 +55,7 @@ impl CandidateKind {
         Self::Configurations,
     ];
 
-    /// What the value of a flag is, if it is something that can be asked for. The completions are made of this.
+    /// Returns the kind of a flag's value, if candidates can be asked for it. The completions are made from this.
     #[must_use]
     pub fn of(flag: &Arg) -> Option<Self> {
         match flag.get_id().as_str() {
@@ -66,7 +67,7 @@ impl CandidateKind {
         }
     }
 
-    /// Its name in the question.
+    /// Returns its name in the question.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -79,7 +80,7 @@ impl CandidateKind {
     }
 }
 
-/// Where there may be candidates.
+/// The places where candidates may be found.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Places {
     /// The current directory.
@@ -95,7 +96,7 @@ pub struct Places {
 }
 
 impl Places {
-    /// Where they are on a NixOS.
+    /// Returns the places of a NixOS system.
     #[must_use]
     pub fn here() -> Self {
         Self {
@@ -108,16 +109,17 @@ impl Places {
     }
 }
 
-/// Something to offer.
+/// A word that is offered.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Candidate {
-    /// The whole word, with what is typed already.
+    /// The whole word, including what is typed already.
     text: String,
-    /// What it is, for shells that show it.
+    /// A description, for shells that show it.
     description: Option<String>,
 }
 
-/// The answer to a question: its words are those after [`QUESTION`]. To what is no question it is empty.
+/// Returns the answer to a question: `question` holds the words after [`QUESTION`]. The answer is empty if they are no
+/// question.
 #[must_use]
 pub fn answer(question: impl IntoIterator<Item = OsString>, places: &Places) -> String {
     let words: Option<Vec<String>> = question.into_iter().map(|word| word.into_string().ok()).collect();
@@ -138,7 +140,7 @@ pub fn answer(question: impl IntoIterator<Item = OsString>, places: &Places) -> 
     };
     let mut text = String::new();
     for candidate in candidates.iter().filter(|candidate| candidate.text.starts_with(typed)) {
-        // It would be read as two.
+        // A shell would read it as two candidates.
         if candidate.text.contains(char::is_control) {
             continue;
         }
@@ -163,14 +165,15 @@ fn plain(texts: impl IntoIterator<Item = String>) -> Vec<Candidate> {
     candidates.collect()
 }
 
-/// Whether a name that stands in some file may be offered: of letters, digits and a few signs, it means itself in every
-/// shell, be it quoted or not, and is no flag. `more` are the other signs that its kind may have.
+/// Returns whether a name from a file may be offered. It may if it consists of letters, digits and a few signs, so that
+/// it means itself in every shell, quoted or not, and if it is no flag. `more` are the other signs that names of its
+/// kind may have.
 fn is_harmless(name: &str, more: &str) -> bool {
     let harmless = |c: char| c.is_ascii_alphanumeric() || "_.-".contains(c) || more.contains(c);
     !name.is_empty() && !name.starts_with('-') && name.chars().all(harmless)
 }
 
-/// A file's text, if it is a file: a pipe would keep us waiting.
+/// Returns a file's text, if the path is a regular file: a pipe would make the shell wait.
 fn text_of(path: &Path) -> Option<String> {
     let found = fs::metadata(path).ok()?;
     if !found.is_file() || found.len() > MAX_SIZE {
@@ -179,7 +182,7 @@ fn text_of(path: &Path) -> Option<String> {
     Some(String::from_utf8_lossy(&fs::read(path).ok()?).into_owned())
 }
 
-/// What is made of any text, as a `flake.nix`.
+/// Fuzzing: reads any text as a `flake.nix`.
 #[cfg(any(test, fuzzing))]
 pub fn look_at(text: &str) {
     let found = configurations::names(text);
@@ -192,7 +195,7 @@ mod tests {
     use std::os::unix::ffi::OsStringExt;
     use tempfile::TempDir;
 
-    /// A machine of its own.
+    /// Returns places in a directory of their own.
     pub(super) fn places() -> (TempDir, Places) {
         let root = tempfile::tempdir().unwrap();
         let place = |name: &str| {
@@ -210,7 +213,7 @@ mod tests {
         (root, places)
     }
 
-    /// A file, with the directories that it is in.
+    /// Writes a file, and makes the directories that it is in.
     pub(super) fn write(path: &Path, text: &str) {
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(path, text).unwrap();

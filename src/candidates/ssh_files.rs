@@ -1,14 +1,14 @@
 //! The names in ssh's configuration and in its files of known hosts.
 //!
-//! ssh itself tells what holds for a name, and no names. What is read here is little: `Host` lines, what they are in
-//! (`Include`), and where the known hosts are. What cannot be understood is left out.
+//! ssh itself tells what holds for a name, but lists no names. Little is read here: `Host` lines, the files that they
+//! are in (`Include`), and the places of the known hosts. A line that cannot be understood is left out.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use super::{Places, text_of};
 
-/// More files are not read: each is a wait for the user.
+/// No more files than this are read, because the user waits for each.
 const MAX_FILES: usize = 100;
 
 /// A machine whose key is known.
@@ -20,24 +20,24 @@ pub struct KnownHost {
     pub port: Option<String>,
 }
 
-/// What they name.
+/// The machines that these files name.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct SshFiles {
     /// From `Host` lines, without patterns.
     pub configured: BTreeSet<String>,
-    /// From the known hosts, as far as they are not hashed.
+    /// From the known hosts that are not hashed.
     pub known: BTreeSet<KnownHost>,
 }
 
 /// A file of ssh's configuration.
 struct Config {
     path: PathBuf,
-    /// Where its relative names begin.
+    /// The directory from which its relative names begin.
     base: PathBuf,
 }
 
 impl SshFiles {
-    /// Reads them all.
+    /// Reads all of ssh's files.
     pub fn read(places: &Places) -> Self {
         let of_user = places.home.join(".ssh");
         let of_all = places.ssh.clone();
@@ -84,7 +84,7 @@ impl SshFiles {
     }
 }
 
-/// A line's keyword, in small letters, and what follows it.
+/// Returns a line's keyword, in small letters, and the words after it.
 fn directive(line: &str) -> Option<(String, Vec<String>)> {
     let line = line.trim();
     let end = line.find(|c: char| c.is_whitespace() || c == '=')?;
@@ -93,7 +93,7 @@ fn directive(line: &str) -> Option<(String, Vec<String>)> {
     Some((line[..end].to_ascii_lowercase(), shlex::split(rest)?))
 }
 
-/// Neither a pattern nor its negation.
+/// Returns whether a word is a name, and neither a pattern nor its negation.
 fn is_name(word: &str) -> bool {
     !word.is_empty() && !word.contains(['*', '?', '!'])
 }
@@ -108,19 +108,19 @@ fn absolute(word: &str, base: &Path, home: &Path) -> Option<PathBuf> {
     })
 }
 
-/// The files that an `Include` means.
+/// Returns the files that an `Include` means.
 fn matching(pattern: &Path) -> Vec<PathBuf> {
     let found = pattern.to_str().and_then(|pattern| glob::glob(pattern).ok());
     found.into_iter().flatten().flatten().take(MAX_FILES).collect()
 }
 
-/// The machines of a line of known hosts: `host,[host]:port KEY`.
+/// Returns the machines in a line of known hosts: `host,[host]:port KEY`.
 fn machines(line: &str) -> impl Iterator<Item = KnownHost> {
     let names = line.split_whitespace().next().unwrap_or_default();
-    // A comment, or a marker, after which stands a pattern or a key that is not to be trusted.
+    // The line is a comment, or begins with a marker; a pattern or an untrusted key follows a marker.
     let names = if names.starts_with(['#', '@']) { "" } else { names };
     names.split(',').filter_map(|name| {
-        // A hashed one.
+        // The name is hashed.
         if name.starts_with('|') || !is_name(name) {
             return None;
         }
@@ -168,7 +168,7 @@ mod tests {
                 elsewhere.display()
             ),
         );
-        // Relative to ~/.ssh, wherever the file is; and round in a circle.
+        // The path is relative to ~/.ssh, wherever the file is; and the files include each other in a circle.
         write(
             &ssh.join("config.d/a.conf"),
             "Host a\nInclude config\nInclude config.d/b\n",

@@ -1,4 +1,4 @@
-//! What there is of systems on this machine: profiles, generations, specialisations.
+//! The systems of this machine: profiles, generations, specialisations.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -7,21 +7,21 @@ use super::{Candidate, Places, is_harmless};
 use crate::directory;
 use crate::generations;
 
-/// The profiles for systems.
+/// Returns the profiles for systems.
 pub fn profiles(directory: &Path) -> BTreeSet<String> {
     let all = names(&directory.join("system-profiles"));
     let named = all.iter().filter(|name| !is_generation(name, &all)).cloned();
     named.chain(["system".to_owned()]).collect()
 }
 
-/// `NAME-12-link`, of a profile that there is.
+/// Returns whether a name is `NAME-12-link` for a profile that exists.
 fn is_generation(name: &str, all: &BTreeSet<String>) -> bool {
     let numbered = name.strip_suffix("-link").and_then(|name| name.rsplit_once('-'));
     numbered.is_some_and(|(profile, number)| number.parse::<u64>().is_ok() && all.contains(profile))
 }
 
-/// The specialisations of the current system. One that runs as a specialisation has none: then those of the system that
-/// the profile is at.
+/// Returns the specialisations of the current system. If it runs as a specialisation, it has none; then they are those
+/// of the system that the profile is at.
 pub fn specialisations(places: &Places) -> BTreeSet<String> {
     let of = |system: &Path| names(&system.join("specialisation"));
     let running = of(&places.system);
@@ -32,10 +32,10 @@ pub fn specialisations(places: &Places) -> BTreeSet<String> {
     }
 }
 
-/// The links to the system's generations, newest first, with what a generation says of itself.
+/// Returns the links to the system's generations, newest first, with what each generation says about itself.
 pub fn generations(profiles: &Path) -> Vec<Candidate> {
     let links = generations::links(&profiles.join("system")).unwrap_or_default();
-    // One that is gone from the store can be taken by nobody.
+    // A generation that is gone from the store cannot be used.
     let links = links.into_iter().filter(|link| link.path.exists());
     let candidates = links.filter_map(|link| {
         let generation = generations::read(&link, None);
@@ -48,7 +48,7 @@ pub fn generations(profiles: &Path) -> Vec<Candidate> {
     candidates.collect()
 }
 
-/// What of a directory's names may be offered to a shell.
+/// Returns those names in a directory that may be offered to a shell.
 fn names(place: &Path) -> BTreeSet<String> {
     let names = directory::names(place).into_iter();
     names.filter(|name| is_harmless(name, "+")).collect()

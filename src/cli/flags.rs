@@ -1,7 +1,7 @@
 //! Nix's own flags, in groups: a group goes to the commands that take all of it and to no others.
 //!
-//! The groups and which command gets them are nixos-rebuild's (`nixos-rebuild-ng`, `models.py`), less its mistakes:
-//! `--print-build-logs` and `--no-build-output` do not reach those commands that reject them.
+//! The groups, and which command gets them, are nixos-rebuild's (`nixos-rebuild-ng`, `models.py`) without its mistakes:
+//! `--print-build-logs` and `--no-build-output` do not reach the commands that reject them.
 
 mod common;
 mod flake;
@@ -29,7 +29,7 @@ pub struct EvaluationFlags {
 }
 
 impl EvaluationFlags {
-    /// As arguments of `nix-instantiate` or `nix-build`.
+    /// Returns them as arguments of `nix-instantiate` or `nix-build`.
     #[must_use]
     pub fn arguments(&self) -> Vec<String> {
         let mut words = Words::default();
@@ -59,7 +59,8 @@ pub struct BuildFlags {
 }
 
 impl BuildFlags {
-    /// As arguments of `nix-build`. No version of it has `--print-build-logs`: it shows logs unless it is told not to.
+    /// Returns them as arguments of `nix-build`. No version of it has `--print-build-logs`: it shows logs unless it is
+    /// told not to.
     #[must_use]
     pub fn nix_build_arguments(&self) -> Vec<String> {
         let mut words = Words(self.realise_arguments());
@@ -67,7 +68,8 @@ impl BuildFlags {
         words.0
     }
 
-    /// As arguments of Nix's new commands. They have no `--no-build-output`: they show no logs unless they are told to.
+    /// Returns them as arguments of Nix's new commands. These have no `--no-build-output`: they show no logs unless
+    /// they are told to.
     #[must_use]
     pub fn nix_arguments(&self) -> Vec<String> {
         let mut words = Words(self.realise_arguments());
@@ -75,7 +77,7 @@ impl BuildFlags {
         words.0
     }
 
-    /// As arguments of `nix-store --realise` or `nix-instantiate`, whose log we read ourselves.
+    /// Returns them as arguments of `nix-store --realise` or `nix-instantiate`, whose log this program reads.
     #[must_use]
     pub fn realise_arguments(&self) -> Vec<String> {
         let mut words = Words::default();
@@ -94,7 +96,7 @@ pub struct CopyFlags {
 }
 
 impl CopyFlags {
-    /// As arguments of `nix copy` or `nix-copy-closure`.
+    /// Returns them as arguments of `nix copy` or `nix-copy-closure`.
     #[must_use]
     pub fn arguments(&self) -> Vec<String> {
         let mut words = Words::default();
@@ -103,7 +105,7 @@ impl CopyFlags {
     }
 }
 
-/// Words of a command line.
+/// The words of a command line.
 #[derive(Default)]
 struct Words(Vec<String>);
 

@@ -26,7 +26,7 @@ use flags::{BuildFlags, CommonFlags, CopyFlags, EvaluationFlags, FlakeFlags};
 )]
 pub struct Arguments {
     /// What to do
-    // The template lists them, with what they do, on a line each.
+    // The template lists the verbs, each with what it does, on a line of its own.
     #[arg(value_enum, default_value_t = Verb::Help, hide_default_value = true, hide_short_help = true, hide_long_help = true)]
     pub verb: Verb,
 
@@ -79,7 +79,7 @@ pub struct Arguments {
     pub other: OtherFlags,
 
     /// Print help
-    // A screen or two; whoever wants all has the manual.
+    // The help fills a screen or two; the manual has everything.
     #[arg(short, long, help_heading = None, action = clap::ArgAction::HelpShort)]
     help: Option<bool>,
 }
@@ -116,7 +116,7 @@ pub enum Verb {
     Help,
 }
 
-/// The help: the verbs, then the flags in groups.
+/// Returns the help: the verbs, then the flags in groups.
 fn template() -> String {
     let verbs = Verb::value_variants().iter().filter_map(ValueEnum::to_possible_value);
     let lines = verbs.map(|verb| {
@@ -178,7 +178,8 @@ pub struct ConfigurationFlags {
     pub attr: Option<String>,
 }
 
-/// nixos-rebuild takes the verb of `--flake switch` for the flake, and then shows its manual.
+/// Refuses a verb as a flake: in `--flake switch`, nixos-rebuild takes the verb for the flake, and then shows its
+/// manual.
 fn no_verb(text: &str) -> Result<String, String> {
     if Verb::from_str(text, false).is_ok() {
         return Err(format!("this is a verb: write {text} --flake, or --flake ./{text}"));

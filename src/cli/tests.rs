@@ -61,7 +61,7 @@ fn of_flake_and_no_flake_the_last_one_counts() {
     }
 }
 
-/// A setting is turned off for once in the same way, whichever it is.
+/// Every setting is turned off for one run in the same way.
 #[test]
 fn of_a_flag_and_its_opposite_the_last_one_counts() {
     for (yes, no) in [
@@ -108,7 +108,7 @@ fn the_help_is_short_and_fits_80_columns() {
         assert_eq!(verbs.lines().count(), 1 + Verb::value_variants().len());
         assert!(verbs.lines().all(|line| line.len() <= 80), "{verbs}");
         assert!(help.contains("--eval-host") && help.contains("rebuild help"), "{help}");
-        // Nix's less common flags are the manual's.
+        // Nix's less common flags are left to the manual.
         assert!(!help.contains("--no-registries"), "{help}");
     }
 }

@@ -1,4 +1,4 @@
-//! What Nix and the target say of a difference, for `crate::fuzz`.
+//! What Nix and the target report of a difference, for `crate::fuzz`.
 
 use super::line::PackageChange;
 use super::next_boot::NextBoot;

@@ -6,10 +6,11 @@
 //! etc: -1953.1 KiB
 //! ```
 //!
-//! Versions that are on both sides are left out, `∅` is no other version and `ε` the version of a name without one. A size
-//! is there from 8 KiB on, in colour even where there is no terminal; Nix 2.34 has no plus sign and larger units.
+//! Versions that are on both sides are left out. `∅` means that there is no other version, and `ε` is the version of a
+//! name without one. A size is given from 8 KiB on, and it is coloured even where there is no terminal. Nix 2.34 writes
+//! no plus sign, and uses larger units.
 
-/// What becomes of the packages of one name.
+/// The change of all packages of one name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct PackageChange {
     pub(super) name: String,
@@ -17,15 +18,16 @@ pub(super) struct PackageChange {
     pub(super) from: Vec<String>,
     /// The versions that come.
     pub(super) to: Vec<String>,
-    /// What that comes to, in bytes; as exact as Nix says it.
+    /// The change in size, in bytes, as exactly as Nix reports it.
     pub(super) bytes: Option<i64>,
 }
 
-/// No version.
+/// The sign for no version.
 const NONE: &str = "∅";
 
 impl PackageChange {
-    /// Nothing, if it is no such line, or has something in it that no store path has in its name.
+    /// Reads a line. Returns None if it is no such line, or if it contains something that no store path has in its
+    /// name.
     pub(super) fn parse(text: &str) -> Option<Self> {
         let text = console::strip_ansi_codes(text);
         let (name, rest) = text.split_once(": ")?;
@@ -59,12 +61,12 @@ fn list(text: &str) -> Option<Vec<String>> {
         .collect()
 }
 
-/// The characters of store paths.
+/// Returns whether a text has only the characters of store paths.
 fn is_plain(text: &str) -> bool {
     !text.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric() || "+-._?=".contains(c))
 }
 
-/// `-1.9 MiB`, in bytes.
+/// Reads `-1.9 MiB`, and returns bytes.
 fn size(text: &str) -> Option<i64> {
     let (number, unit) = text.split_once(' ')?;
     let power = ["B", "KiB", "MiB", "GiB", "TiB"]
@@ -72,7 +74,7 @@ fn size(text: &str) -> Option<i64> {
         .position(|name| *name == unit)?;
     let is_number = number.chars().all(|c| c.is_ascii_digit() || "+-.".contains(c));
     let number: f64 = number.parse().ok().filter(|_| is_number)?;
-    // Beyond what fits it is the largest that does.
+    // A number that does not fit becomes the largest one that does.
     #[allow(clippy::cast_possible_truncation, reason = "it is rounded for the eye")]
     Some((number * 1024_f64.powi(i32::try_from(power).ok()?)) as i64)
 }
@@ -150,7 +152,7 @@ mod tests {
         ] {
             assert_eq!(PackageChange::parse(text), None, "{text:?}");
         }
-        // From the next Nix, perhaps.
+        // The next Nix may write this.
         assert_eq!(
             PackageChange::parse("x: 1 → 2, 3, 2 TiB"),
             Some(line("x", &["1"], &["2", "3"], Some(2 << 40)))

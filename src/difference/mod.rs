@@ -1,5 +1,5 @@
-//! What a new system changes: the packages, as Nix compares two closures, and what of it is not in use before a boot. Plain
-//! values, made of what the target says; none of it is trusted not to play with the terminal.
+//! What a new system changes: the packages, as Nix compares two closures, and the parts that are not in use before a
+//! boot. These are plain values made from what the target says; none of it is trusted to be harmless on a terminal.
 
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
@@ -12,31 +12,31 @@ pub use next_boot::NextBoot;
 use crate::harmless::{self, Colours};
 use line::PackageChange;
 
-/// As many lines are kept, none longer than so many bytes: a system has a few thousand packages.
+/// At most this many lines are kept, and none with more bytes than the following: a system has a few thousand packages.
 const MOST_LINES: usize = 20_000;
 const LONGEST: usize = 4096;
 
-/// As many closures are compared as were asked for: two.
+/// Two closures are compared, so two sizes were asked for.
 const MOST_SIZES: usize = 2;
 
 /// The difference between the running system and a new one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Difference {
-    /// The system that runs.
+    /// The running system.
     current: String,
     changed: Vec<PackageChange>,
     added: Vec<PackageChange>,
     removed: Vec<PackageChange>,
-    /// What Nix wrote and we cannot read.
+    /// The lines of Nix's that cannot be read here.
     unread: Vec<String>,
-    /// As many lines there were more.
+    /// The number of lines that were left out.
     left_out: usize,
     /// Systems and the sizes of their closures, in bytes.
     sizes: Vec<(String, u64)>,
 }
 
 impl Difference {
-    /// None so far, with this system, which runs.
+    /// Returns a difference without any lines; `current` is the running system.
     #[must_use]
     pub fn with(current: String) -> Self {
         Self {
@@ -67,7 +67,7 @@ impl Difference {
         }
     }
 
-    /// Takes in how large a system is, with all that it refers to.
+    /// Takes in the size of a system with everything that it refers to.
     pub fn measured(&mut self, system: &str, bytes: u64) {
         if self.sizes.len() < MOST_SIZES {
             self.sizes.push((system.to_owned(), bytes));

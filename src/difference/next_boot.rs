@@ -1,6 +1,6 @@
-//! What a machine takes from its system only when it boots.
+//! The parts of a system that a machine takes into use only when it boots.
 
-/// What of a new system differs from what was booted.
+/// The parts of a new system that differ from what was booted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NextBoot {
     /// The kernel's versions, before and after, if they are known and differ.
@@ -17,8 +17,8 @@ enum BootPart {
 }
 
 impl NextBoot {
-    /// Reads what the target says: two versions, `-` for one that is not known, and the parts that differ. Nothing, if it is
-    /// no such text.
+    /// Reads what the target says: two versions, with `-` for an unknown one, and the parts that differ. Returns None
+    /// for any other text.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let mut words = text.split_whitespace();
@@ -35,12 +35,12 @@ impl NextBoot {
         })
     }
 
-    /// In one line. `action`: that of the activation, which decides what is booted next.
+    /// Returns it as one line. `action` is the activation's action, which decides what is booted next.
     #[must_use]
     pub fn hint(&self, action: &str, specialisation: Option<&str>) -> String {
         let has = |part| self.parts.contains(&part);
         let (mut names, mut are_many, mut versions) = (Vec::new(), false, String::new());
-        // A kernel brings its modules along, and both of them an initrd.
+        // A new kernel brings its modules along, and both bring a new initrd.
         if has(BootPart::Kernel) {
             names.push("the kernel");
         } else if has(BootPart::Modules) {

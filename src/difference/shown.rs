@@ -1,4 +1,4 @@
-//! A difference for the screen: who shows it takes the colours out where there are none.
+//! A difference for the screen. Whoever shows it removes the colours where there are none.
 
 use console::Style;
 
@@ -6,15 +6,15 @@ use super::Difference;
 use super::line::PackageChange;
 use crate::table;
 
-/// Columns are not made wider than this for the sake of a few long names.
+/// Columns do not get wider than this, in characters, for a few long names.
 const WIDEST_NAME: usize = 28;
 const WIDEST_VERSIONS: usize = 32;
 
 impl Difference {
-    /// As lines, for the system that was compared with the one that runs.
+    /// Returns it as lines; `new` is the system that was compared with the running one.
     #[must_use]
     pub fn lines(&self, new: &str) -> Vec<String> {
-        // nixos-rebuild's first two.
+        // nixos-rebuild begins with these two lines, too.
         let mut lines = vec!["<<< /run/current-system".to_owned(), format!(">>> {new}")];
         for (title, group) in [
             ("changed", &self.changed),
@@ -50,7 +50,7 @@ fn rows(group: &[PackageChange]) -> Vec<String> {
     lines.iter().map(|line| format!("  {line}")).collect()
 }
 
-/// The two colours that are plain to see on light and on dark ground.
+/// Returns the versions in the two colours that can be read on a light and on a dark background.
 fn versions(line: &PackageChange) -> String {
     let in_colour = |versions: &[String], style: Style| {
         let style = style.force_styling(true);
@@ -63,7 +63,7 @@ fn versions(line: &PackageChange) -> String {
         (false, false) => format!("{from} → {to}"),
         (true, false) if is_named(&line.to) => to,
         (false, true) if is_named(&line.from) => from,
-        // There is none, or none to see.
+        // There is no difference, or none that can be seen.
         _ => String::new(),
     }
 }
@@ -86,7 +86,7 @@ fn signed(bytes: i64, digits: usize) -> String {
     format!("{sign}{}", size(bytes.unsigned_abs(), digits))
 }
 
-/// So many bytes, in as many digits as are worth reading.
+/// Returns a number of bytes with as many digits as are worth reading.
 fn size(bytes: u64, digits: usize) -> String {
     #[allow(clippy::cast_precision_loss, reason = "it is rounded for the eye")]
     let mut number = bytes as f64;

@@ -1,5 +1,5 @@
-//! Gives all targets mutations of their examples: bytes changed, put in and left out (`mutatis`), and pieces of examples
-//! repeated, exchanged, left out and cut off.
+//! Gives all targets mutations of their examples: bytes are changed, inserted and removed (`mutatis`), and pieces of
+//! examples are repeated, exchanged, removed and cut off.
 
 use std::panic::{self, AssertUnwindSafe};
 use std::time::{Duration, Instant};
@@ -9,10 +9,10 @@ use mutatis::Session;
 use super::{FuzzTarget, targets};
 use crate::{nix_text, output};
 
-/// As many mutations of each, where nobody has named a time: the same ones each time.
+/// The number of mutations for each target if nobody has given a time: they are the same ones each time.
 const FEW: usize = 600;
 
-/// No more steps than this to make a bad input smaller.
+/// At most this many steps are made to find a smaller bad input.
 const SHRINKING: usize = 3000;
 
 const LONGEST: usize = 8 << 10;
@@ -36,12 +36,12 @@ fn is_bad(target: &FuzzTarget, bytes: &[u8]) -> bool {
     nix_text::caught(|| (target.read)(bytes)).is_none()
 }
 
-/// A number up to this.
+/// Returns a number up to `most`.
 fn up_to(session: &mut Session, most: usize) -> usize {
     usize::try_from(session.generate::<u64>().unwrap() % (most as u64 + 1)).unwrap()
 }
 
-/// Something of the examples is changed, now and then more than once.
+/// Changes something in the examples, sometimes more than once.
 fn mutate(session: &mut Session, examples: &[&[u8]], bytes: &mut Vec<u8>) {
     for _ in 0..=up_to(session, 3) {
         let (one, other) = (up_to(session, bytes.len()), up_to(session, bytes.len()));
@@ -86,7 +86,7 @@ fn mutate(session: &mut Session, examples: &[&[u8]], bytes: &mut Vec<u8>) {
     }
 }
 
-/// A smaller input that is bad as well.
+/// Returns a smaller input that is bad as well.
 fn shrunk(target: &FuzzTarget, mut bad: Vec<u8>) -> Vec<u8> {
     let mut session = Session::new().seed(1);
     for _ in 0..SHRINKING {
@@ -100,7 +100,7 @@ fn shrunk(target: &FuzzTarget, mut bad: Vec<u8>) -> Vec<u8> {
     bad
 }
 
-/// How many were tried.
+/// Runs a target, and returns how many inputs were tried.
 fn run(target: &FuzzTarget, seed: u64, time: Option<Duration>) -> usize {
     let mut session = Session::new().seed(seed);
     let limit = Limit {
@@ -120,7 +120,7 @@ fn run(target: &FuzzTarget, seed: u64, time: Option<Duration>) -> usize {
         if is_bad(target, &bytes) {
             let bad = shrunk(target, bytes);
             let shown: String = bad.escape_ascii().to_string();
-            // Once more, for its message.
+            // The bad input is read once more, for its message.
             let _ = panic::catch_unwind(AssertUnwindSafe(|| (target.read)(&bad)));
             panic!(
                 "{}: this is read wrongly (REBUILD_FUZZ_SEED={seed}): b\"{shown}\"",
@@ -146,7 +146,7 @@ fn nothing_that_is_read_is_a_crash_or_breaks_what_is_said_of_it() {
     assert!(chosen.peek().is_some(), "no such target: {only:?}");
     for target in chosen {
         if time.is_some() {
-            // Should it never come back.
+            // This line tells the seed even if the target never returns.
             output::say(&format!("{}, REBUILD_FUZZ_SEED={seed}", target.name));
         }
         let done = run(target, seed, time);
@@ -169,7 +169,7 @@ fn what_is_wrong_is_found_and_made_small() {
     assert!(said.ends_with("b\"..\""), "{said}");
 }
 
-/// What looks like reading outside data, and where it is none.
+/// Code that looks as if it reads outside data belongs to a target, or to the list of places that do not.
 #[test]
 fn everybody_who_reads_is_a_target() {
     const SIGNS: [&str; 8] = [
@@ -182,7 +182,7 @@ fn everybody_who_reads_is_a_target() {
         "from_be_bytes",
         ".lines()",
     ];
-    // The command line is clap's; the rest are lines of our own texts, or the JSON parser alone.
+    // clap reads the command line; the rest reads lines of this program's own texts, or uses the JSON parser alone.
     const OTHERWISE: &[&str] = &[
         "cli/mod.rs",
         "difference/shown.rs",

@@ -1,8 +1,9 @@
-//! Whoever reads what others have written, as one list: what comes from other machines, from Nix, git and ssh, and from
-//! files. Each gets any bytes at all, must not panic, and holds what is said of it here.
+//! One list of all code that reads what others have written: what comes from other machines, from Nix, git and ssh, and
+//! from files. Each target gets any bytes at all. It must not panic, and must keep what is promised of it here.
 //!
-//! The tests give them mutations of the examples (`driver.rs`), for as long as `REBUILD_FUZZ_SECONDS` says of each. The
-//! package in `fuzz/` gives the same list to a fuzzer that looks for new ways through the code. CONTRIBUTING.md says how.
+//! The tests give the targets mutations of the examples (`driver.rs`), each for as long as `REBUILD_FUZZ_SECONDS` says.
+//! The package in `fuzz/` gives the same list to a fuzzer that looks for new ways through the code. CONTRIBUTING.md
+//! says how.
 
 use crate::harmless::{self, Colours};
 use crate::host::Place;
@@ -19,20 +20,20 @@ use crate::{
 #[cfg(test)]
 mod driver;
 
-/// Somebody who reads.
+/// A piece of code that reads outside data.
 #[derive(Debug, Clone, Copy)]
 pub struct FuzzTarget {
     /// What it reads, in a word or two.
     pub name: &'static str,
-    /// The files in which it does, below `src/`.
+    /// The files of that code, below `src/`.
     pub files: &'static [&'static str],
-    /// What it may be given.
+    /// Examples of what it reads.
     pub examples: &'static [&'static [u8]],
-    /// Gives it these bytes, and panics if what it makes of them is not as it should be.
+    /// Gives it these bytes, and panics if the result is not as it should be.
     pub read: fn(&[u8]),
 }
 
-/// All of them: those of each room, and those that need no door.
+/// Returns all targets: those of each room, and those that need no room of their own.
 #[must_use]
 pub fn targets() -> Vec<FuzzTarget> {
     [
@@ -52,12 +53,12 @@ pub fn targets() -> Vec<FuzzTarget> {
     .concat()
 }
 
-/// As text: what is no UTF-8 comes to nobody otherwise.
+/// Returns the bytes as text: no code gets anything else than UTF-8.
 pub(crate) fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
-/// Whether a terminal would do more with it than show it.
+/// Returns whether a terminal would do nothing with the text but show it.
 pub(crate) fn is_harmless(text: &str) -> bool {
     !text.chars().any(|c| c.is_control() && c != '\t' && c != '\n')
 }

@@ -19,7 +19,7 @@ pub const TARGETS: &[FuzzTarget] = &[FuzzTarget {
         let Ok(place) = tempfile::tempdir() else { return };
         let profile = place.path().join("system");
         let name = std::ffi::OsStr::from_bytes(bytes);
-        // What is no name of a file is none of a link.
+        // A name that no file can have cannot be a link's.
         let is_name = !bytes.contains(&b'/') && symlink("/nonexistent", place.path().join(name)).is_ok();
         if is_name && symlink(name, &profile).is_ok() {
             let found = links(&profile).unwrap_or_default();

@@ -1,4 +1,4 @@
-//! All generations of a profile. What a generation alone knows of itself, its own program is asked for.
+//! All generations of a profile. If only a generation itself knows something, its own program is asked.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -12,16 +12,16 @@ use crate::failure::Failure;
 use crate::process::Invocation;
 use crate::process::signals::Signals;
 
-/// The number of programs at a time, on a machine with as many processors.
+/// At most this many programs run at a time, on a machine with at least as many processors.
 const AT_ONCE: usize = 8;
 
-/// What generations say of themselves, by their programs: nothing for one that does not know.
+/// What the programs of generations say; None for a program that does not know.
 type Revisions = BTreeMap<PathBuf, Option<String>>;
 
-/// The profile's generations, newest first.
+/// Returns the profile's generations, newest first.
 ///
 /// # Errors
-/// When there is no such profile, and for a signal that asks us to stop.
+/// Fails if there is no such profile, or if a signal asks this program to stop.
 pub fn list(profile: &Path, signals: &Signals) -> Result<Vec<Generation>> {
     let links = links(profile).map_err(|error| {
         Failure::new(format!("there is no profile {}: {error}", profile.display()))
@@ -36,22 +36,22 @@ pub fn list(profile: &Path, signals: &Signals) -> Result<Vec<Generation>> {
     Ok(generations.collect())
 }
 
-/// Where the program of a generation really is. Most generations share one: it is another only where nixpkgs or the
-/// configuration's revision is.
+/// Returns the real place of a generation's program. Most generations share one: the program differs only where nixpkgs
+/// or the configuration's revision differs.
 fn real_reviser(link: &GenerationLink) -> Option<PathBuf> {
     fs::canonicalize(reviser(link)?).ok()
 }
 
-/// Each program is asked once, however many generations have it: a process for each took two minutes for 4,000.
+/// Asks each program once, however many generations have it: a process for each generation took two minutes for 4,000.
 fn revisions(links: &[GenerationLink], programs: &[Option<PathBuf>], signals: &Signals) -> Result<Revisions> {
     let known = links.iter().zip(programs);
     let known = known.filter_map(|(link, program)| Some((program.clone()?, reviser(link)?)));
-    // Asked by the name that it has in a generation.
+    // The program is asked under the name that it has in a generation.
     let distinct: Vec<(PathBuf, PathBuf)> = known.collect::<BTreeMap<_, _>>().into_iter().collect();
     let workers = thread::available_parallelism().map_or(1, usize::from).min(AT_ONCE);
     let share = distinct.len().div_ceil(workers).max(1);
     thread::scope(|scope| {
-        // A list: all must be started before the first is waited for.
+        // The threads are collected in a list, because all must be started before the first one is waited for.
         let shares: Vec<_> = distinct
             .chunks(share)
             .map(|programs| scope.spawn(|| ask(programs, signals)))
@@ -83,7 +83,7 @@ mod tests {
     use super::*;
     use std::os::unix::fs::{PermissionsExt, symlink};
 
-    /// A profile whose systems have a `nixos-version` of this text each.
+    /// Makes a profile; each text is what the `nixos-version` of one system says.
     fn profile(place: &Path, systems: &[&str]) -> PathBuf {
         for (index, text) in systems.iter().enumerate() {
             let program = place.join(format!("{index}/sw/bin/nixos-version"));
@@ -100,7 +100,7 @@ mod tests {
         place.join("my-test")
     }
 
-    /// As nixos-rebuild says it: an error is `Unknown`; what is printed is taken, even if it is nothing.
+    /// The result is nixos-rebuild's: an error becomes `Unknown`; what is printed is taken, even if it is empty.
     #[test]
     fn each_system_says_its_own_revision_and_the_order_stays() {
         let place = tempfile::tempdir().unwrap();
@@ -131,7 +131,7 @@ mod tests {
         );
     }
 
-    /// With thousands of generations a process for each takes minutes.
+    /// With thousands of generations, a process for each takes minutes.
     #[test]
     fn a_program_that_generations_share_is_asked_once() {
         let place = tempfile::tempdir().unwrap();
@@ -139,7 +139,7 @@ mod tests {
         let one = format!("#!/bin/sh\necho >>'{}'; echo abc", asked.display());
         let profile = profile(place.path(), &[&one, "#!/bin/sh\necho of its own"]);
         for number in 2..40 {
-            // As in the store: another system, with a link to the same program.
+            // It is as in the store: another system has a link to the same program.
             let programs = place.path().join(format!("{number}/sw/bin"));
             fs::create_dir_all(&programs).unwrap();
             symlink(

@@ -18,7 +18,7 @@ use crate::directory::names;
 pub use listing::list;
 pub use table::table;
 
-/// One generation, by nixos-rebuild's names. What cannot be read is `Unknown` or nothing.
+/// A generation, with nixos-rebuild's names for its fields. What cannot be read is `Unknown` or missing.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 #[allow(clippy::struct_field_names, reason = "the names are those of nixos-rebuild's JSON")]
@@ -27,37 +27,37 @@ pub struct Generation {
     pub generation: u64,
     /// When the system came into the store, in local time: `2026-11-24 08:30:00`.
     pub date: String,
-    /// As in its file `nixos-version`.
+    /// What its file `nixos-version` says.
     pub nixos_version: String,
-    /// The kernel's.
+    /// The version of its kernel.
     pub kernel_version: String,
-    /// `system.configurationRevision`. `nixos-version` ends with an error where it is not set: then `Unknown`.
+    /// `system.configurationRevision`. If it is not set, `nixos-version` fails, and this is `Unknown`.
     pub configuration_revision: String,
     /// The names of its specialisations.
     pub specialisations: Vec<String>,
-    /// Whether the profile is at it.
+    /// Whether the profile is at this generation.
     pub current: bool,
 }
 
-/// What is said of what cannot be read.
+/// The word for what cannot be read.
 const UNKNOWN: &str = "Unknown";
 
-/// Where a generation is.
+/// The place of a generation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GenerationLink {
     /// Its number.
     pub number: u64,
     /// The link in the profile's directory.
     pub path: PathBuf,
-    /// Whether the profile is at it.
+    /// Whether the profile is at this generation.
     pub is_current: bool,
 }
 
-/// The links of a profile's generations, newest first. The profile's own name may have hyphens in it (nixos-rebuild ends
-/// with an error of Python's there).
+/// Returns the links of a profile's generations, newest first. The profile's own name may contain hyphens (at these,
+/// nixos-rebuild ends with an error of Python's).
 ///
 /// # Errors
-/// When there is no such profile.
+/// Fails if there is no such profile.
 pub fn links(profile: &Path) -> io::Result<Vec<GenerationLink>> {
     let current = fs::read_link(profile)?;
     let (Some(directory), Some(name)) = (profile.parent(), profile.file_name()) else {
@@ -80,7 +80,7 @@ pub fn links(profile: &Path) -> io::Result<Vec<GenerationLink>> {
     Ok(links)
 }
 
-/// Reads one generation. `revision` is what its `nixos-version --configuration-revision` printed, if it could.
+/// Reads a generation. `revision` is what its `nixos-version --configuration-revision` printed, if it succeeded.
 #[must_use]
 pub fn read(link: &GenerationLink, revision: Option<String>) -> Generation {
     let system = &link.path;
@@ -102,14 +102,15 @@ pub fn read(link: &GenerationLink, revision: Option<String>) -> Generation {
     }
 }
 
-/// The program of a generation that knows its revision, if it has one.
+/// Returns the program of a generation that knows its revision, if there is one.
 #[must_use]
 pub fn reviser(link: &GenerationLink) -> Option<PathBuf> {
     let program = link.path.join("sw/bin/nixos-version");
     program.exists().then_some(program)
 }
 
-/// Follows the link: the time of the store path's last change of its own, which is when it was made.
+/// Returns when a system was made. It follows the link to the store path, and takes the time at which the store path
+/// itself last changed.
 fn date(system: &Path) -> Option<String> {
     let made = fs::metadata(system).ok()?;
     let time = DateTime::from_timestamp(made.ctime(), 0)?;
@@ -121,7 +122,8 @@ mod tests {
     use super::*;
     use std::os::unix::fs::symlink;
 
-    /// A profile of this name with generations 1, 2 and 10, of which 2 is the current one and 1 is gone from the store.
+    /// Makes a profile of this name with the generations 1, 2 and 10; 2 is the current one, and 1 is gone from the
+    /// store.
     fn profile(name: &str) -> (tempfile::TempDir, PathBuf) {
         let place = tempfile::tempdir().unwrap();
         let system = place.path().join("store/system");
@@ -138,7 +140,7 @@ mod tests {
         }
         symlink("/nonexistent/system", place.path().join(format!("{name}-1-link"))).unwrap();
         symlink(format!("{name}-2-link"), place.path().join(name)).unwrap();
-        // Of other profiles.
+        // These belong to other profiles.
         for other in ["other-7-link", "x-link", "-link"] {
             symlink(&system, place.path().join(format!("{name}-{other}"))).unwrap();
         }

@@ -14,7 +14,7 @@ const HEADERS: [&str; 7] = [
     "Current",
 ];
 
-/// nixos-rebuild's table, with its words: scripts read it.
+/// Returns nixos-rebuild's table, in its words, because scripts read it.
 #[must_use]
 pub fn table(generations: &[Generation]) -> String {
     let headers = HEADERS.map(str::to_owned);
@@ -23,7 +23,7 @@ pub fn table(generations: &[Generation]) -> String {
 }
 
 fn row(generation: &Generation) -> [String; 7] {
-    // A row is a line, whatever stands in a system's files.
+    // A row stays one line, whatever a system's files contain.
     let known = |text: &str| harmless::name(if text.is_empty() { UNKNOWN } else { text });
     let names: Vec<String> = generation
         .specialisations
@@ -41,7 +41,7 @@ fn row(generation: &Generation) -> [String; 7] {
     ]
 }
 
-/// A text as Python shows it in a list.
+/// Returns a text as Python shows it in a list.
 fn python_text(text: &str) -> String {
     let escaped = harmless::name(&text.replace('\\', "\\\\"));
     match (text.contains('\''), text.contains('"')) {

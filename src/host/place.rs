@@ -1,26 +1,26 @@
-//! Which host is this machine, and which another.
+//! Which host is this machine, and which is another one.
 
 use std::collections::BTreeMap;
 
 use super::{Host, NoHost};
 
-/// Where a role (evaluator, builder) is played.
+/// The machine that plays a role (evaluator, builder).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Place {
-    /// On the machine that the command was typed on, the client.
+    /// The machine on which the command was typed: the client.
     Here,
-    /// On another machine.
+    /// Another machine.
     There(Host),
 }
 
 impl Place {
     /// Reads the value of a host flag.
     ///
-    /// The empty string is [`Place::Here`], and so is one of this machine's own names, if no user or port is named with it
-    /// (nixpkgs#211459) and ssh does not lead it elsewhere (nixpkgs#148918): see [`OwnNames`].
+    /// The empty string is [`Place::Here`]. One of this machine's own names is, too, if no user or port is named with
+    /// it (nixpkgs#211459) and ssh does not lead it elsewhere (nixpkgs#148918): see [`OwnNames`].
     ///
     /// # Errors
-    /// As [`Host::parse`].
+    /// Fails as [`Host::parse`] does.
     pub fn read(text: &str, own: &OwnNames) -> Result<Self, NoHost> {
         if text.is_empty() {
             return Ok(Self::Here);
@@ -33,13 +33,13 @@ impl Place {
         })
     }
 
-    /// The same where ssh leads no name elsewhere.
+    /// Reads it as if ssh led no name elsewhere.
     #[cfg(any(test, fuzzing))]
     pub(crate) fn parse(text: &str, own_name: &str) -> Result<Self, NoHost> {
         Self::read(text, &OwnNames::new(own_name))
     }
 
-    /// The other machine, if it is one.
+    /// Returns the other machine, if it is one.
     #[must_use]
     pub fn host(&self) -> Option<&Host> {
         match self {
@@ -49,20 +49,20 @@ impl Place {
     }
 }
 
-/// The names by which this machine goes where it is typed on itself: `localhost`, its host name, and what of that stands
+/// The names that this machine has when they are typed on it: `localhost`, its host name, and the part of the host name
 /// before the first dot.
 ///
-/// Of a name that is used in a run, ssh has been asked beforehand whether its options and configuration lead it elsewhere: a
-/// tunnel or a virtual machine is often a port of `localhost`.
+/// If a run uses one of these names, ssh has been asked beforehand whether its options and configuration lead the name
+/// elsewhere: a port of `localhost` is often a tunnel or a virtual machine.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct OwnNames {
     host_name: String,
-    /// Those that ssh leads elsewhere, and where.
+    /// The names that ssh leads elsewhere, and where.
     detours: BTreeMap<String, String>,
 }
 
 impl OwnNames {
-    /// Those of a machine of this host name, as `uname -n` gives it.
+    /// Returns the names of a machine with this host name, as `uname -n` gives it.
     #[must_use]
     pub fn new(host_name: &str) -> Self {
         Self {
@@ -71,37 +71,37 @@ impl OwnNames {
         }
     }
 
-    /// The host name.
+    /// Returns the host name.
     #[must_use]
     pub fn host_name(&self) -> &str {
         &self.host_name
     }
 
-    /// Whether a name is one of them.
+    /// Returns whether a name is one of them.
     #[must_use]
     pub fn has(&self, name: &str) -> bool {
         let short = self.host_name.split('.').next().unwrap_or_default();
         !name.is_empty() && ["localhost", &self.host_name, short].contains(&name)
     }
 
-    /// Whether a host is typed as this machine is: by one of its names alone.
+    /// Returns whether a host is typed like this machine: with one of its names and nothing else.
     #[must_use]
     pub fn claims(&self, host: &Host) -> bool {
         host.user.is_none() && host.port.is_none() && self.has(&host.name)
     }
 
-    /// From now on this host is another machine: ssh leads it there.
+    /// Makes this host another machine from now on, because ssh leads it there.
     pub fn lead(&mut self, host: &Host, there: String) {
         self.detours.insert(host.name.clone(), there);
     }
 
-    /// Where ssh leads it, if that is elsewhere.
+    /// Returns where ssh leads the host, if that is elsewhere.
     #[must_use]
     pub fn detour(&self, host: &Host) -> Option<&str> {
         self.detours.get(&host.name).map(String::as_str)
     }
 
-    /// The names that mean another machine, and where ssh leads them.
+    /// Returns the names that mean another machine, and where ssh leads them.
     pub fn detours(&self) -> impl Iterator<Item = (&str, &str)> {
         self.detours.iter().map(|(name, there)| (name.as_str(), there.as_str()))
     }
@@ -150,7 +150,7 @@ mod tests {
             own.detours().collect::<Vec<_>>(),
             [("localhost", "to 127.0.0.1, port 2222")]
         );
-        // Whoever has no name has not that of another.
+        // A machine without a name does not have another machine's name.
         assert!(!OwnNames::new("").claims(&host("builder")));
     }
 }

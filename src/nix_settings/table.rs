@@ -1,26 +1,26 @@
-//! What becomes of each of Nix's settings where another machine evaluates.
+//! What happens to each of Nix's settings when another machine evaluates.
 //!
-//! All that Nix 2.8, 2.26 and 2.34 list (`nix config show`, before 2.20 `nix show-config`). The lab's case
-//! `settings_every_one_of_nix_is_decided` holds this table against what the Nix of its hosts lists.
+//! The table has all settings that Nix 2.8, 2.26 and 2.34 list (`nix config show`, before 2.20 `nix show-config`). The
+//! lab's case `settings_every_one_of_nix_is_decided` compares this table with what the Nix of its hosts lists.
 
-/// What becomes of a setting of the client's.
+/// What happens to one of the client's settings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Decision {
-    /// The evaluator gets the client's.
+    /// The evaluator gets the client's value.
     Carried,
-    /// The evaluator's own is in force.
+    /// The evaluator's own value is in force.
     TheOthers,
-    /// Where it is set to more than nothing, nobody else may evaluate.
+    /// If its value is not empty, no other machine may evaluate.
     Refused,
-    /// Another way has it: a flag, a variable, a part of the request.
+    /// The value goes another way: as a flag, a variable, or a part of the request.
     Otherwise,
 }
 
-/// Settings for which the same is decided.
+/// A group of settings with the same decision.
 pub struct Group {
-    /// What.
+    /// The decision.
     pub decision: Decision,
-    /// Why: for those who read the table, or add to it.
+    /// The reason, for those who read the table or add to it.
     #[cfg_attr(not(test), expect(dead_code, reason = "no message shows it"))]
     pub reason: &'static str,
     /// Their names.
@@ -207,7 +207,7 @@ pub const TABLE: &[Group] = &[
     ),
 ];
 
-/// Other names that Nix knows for some of them.
+/// Other names that Nix knows for some of these settings.
 pub const ALIASES: &[(&str, &str)] = &[
     ("binary-cache-public-keys", "trusted-public-keys"),
     ("binary-caches", "substituters"),
@@ -234,8 +234,8 @@ pub const ALIASES: &[(&str, &str)] = &[
     ("trusted-binary-caches", "trusted-substituters"),
 ];
 
-/// What is decided of a setting. One that nobody knows is carried: the evaluator's Nix says so if it does not know it
-/// either.
+/// Returns the decision about a setting. An unknown setting is carried: the evaluator's Nix reports it if it does not
+/// know it either.
 #[must_use]
 pub fn decision(name: &str) -> Decision {
     let name = ALIASES
@@ -246,7 +246,7 @@ pub fn decision(name: &str) -> Decision {
     group.map_or(Decision::Carried, |group| group.decision)
 }
 
-/// Whether it stands in the table.
+/// Returns whether the setting is in the table.
 #[must_use]
 pub fn is_known(name: &str) -> bool {
     TABLE.iter().any(|group| group.names.contains(&name)) || ALIASES.iter().any(|(alias, _)| *alias == name)

@@ -1,23 +1,24 @@
-//! How deep the parser would go for a text, and whether it would be at it for long: from the tokens alone, in linear time.
+//! How deep the parser would go for a text, and whether it would take long. Both are found from the tokens alone, in
+//! linear time.
 
 use rnix::SyntaxKind;
 use rnix::tokenize;
 
-/// As many characters the tokenizer may look ahead in all: at each sign and word it looks to the end of what could be a
-/// path, so a long row of minus signs takes quadratic time.
+/// The number of characters by which the tokenizer may look ahead in all. At each sign and word it looks to the end of
+/// what could be a path, so a long row of minus signs takes quadratic time.
 const MOST_LOOKED_AHEAD: usize = 8 << 20;
 
-/// The most that the depths of all tokens may be together: the table in which the parser keeps the nodes that it has seen
-/// goes through all of each when it grows. What people write has less than a tenth.
+/// The largest sum of the depths of all tokens. When the parser's table of seen nodes grows, the parser goes through
+/// the whole depth of each. What people write has less than a tenth of this.
 const MOST_DEPTHS: usize = 32 << 20;
 
-/// A bracket that is open, or the text itself.
+/// An open bracket, or the text itself.
 struct Level {
-    /// What closes it.
+    /// The token that closes it.
     closing: Option<SyntaxKind>,
-    /// How deep what stands in it may be, apart from brackets.
+    /// The depth that its contents may have, without the brackets in it.
     depth: usize,
-    /// Whether the names in it stand beside each other: those after `inherit`, up to the next semicolon.
+    /// Whether the names in it stand beside each other: this holds after `inherit`, up to the next semicolon.
     inherits: bool,
 }
 
@@ -31,8 +32,8 @@ impl Level {
     }
 }
 
-/// No less than the depth of recursion and of the tree that the parser makes of a text. Nothing if that is more than
-/// `most`, or if it would take too long.
+/// Returns a number that is no less than the depth of the parser's recursion and of its tree for a text. Returns None
+/// if that is more than `most`, or if parsing would take too long.
 pub(super) fn depth(text: &str, most: usize) -> Option<usize> {
     let mut levels = Levels::default();
     let mut ahead = Ahead::default();
@@ -71,7 +72,7 @@ impl Levels {
             self.open.push(Level::until(Some(closing)));
             self.total += 1;
         } else if last.closing == Some(kind) {
-            // What closes another bracket than the last one closes none.
+            // A token that closes another bracket than the last one closes nothing.
             self.total -= 1 + last.depth;
             self.open.pop();
             self.deepen(kind);
@@ -84,7 +85,8 @@ impl Levels {
         }
     }
 
-    /// An operator, an argument of a function, a name in a path: each may be one level more. A list's elements are not.
+    /// Counts a token: an operator, an argument of a function, or a name in a path may each be one level more. A list's
+    /// elements are not.
     fn deepen(&mut self, kind: SyntaxKind) {
         let Some(last) = self.open.last_mut() else { return };
         let is_beside =
@@ -110,7 +112,7 @@ fn closing_of(kind: SyntaxKind) -> Option<SyntaxKind> {
 /// How far the tokenizer has looked ahead.
 #[derive(Default)]
 struct Ahead {
-    /// Where the row of characters that could be a path ends.
+    /// The end of the row of characters that could be a path.
     end: usize,
     total: usize,
 }

@@ -1,11 +1,11 @@
-//! Literals in a parsed text, whole or broken. The parser's own methods for them panic at what is broken.
+//! Literals in a parsed text, whole or broken. The parser's own methods for literals panic at broken ones.
 
 use rnix::SyntaxKind;
 use rnix::ast::{self, InterpolPart};
 use rnix::{NodeOrToken, SyntaxNode};
 use rowan::ast::AstNode;
 
-/// A string without `${`, as its value.
+/// Returns the value of a string without `${`.
 #[must_use]
 pub fn whole(string: &ast::Str) -> Option<String> {
     if !is_sound(string.syntax()) {
@@ -18,7 +18,7 @@ pub fn whole(string: &ast::Str) -> Option<String> {
     }
 }
 
-/// A string's value up to its first `${`; nothing if it begins with that.
+/// Returns a string's value up to its first `${`; None if it begins with that.
 #[must_use]
 pub fn start(string: &ast::Str) -> Option<String> {
     if !is_sound(string.syntax()) {
@@ -30,7 +30,7 @@ pub fn start(string: &ast::Str) -> Option<String> {
     }
 }
 
-/// A path as it is written, up to its first `${`; nothing if it is broken.
+/// Returns a path as it is written, up to its first `${`; None if it is broken.
 #[must_use]
 pub fn path(path: &ast::Path) -> Option<String> {
     let first = path.syntax().first_child_or_token()?.into_token()?;
@@ -44,7 +44,7 @@ pub fn path(path: &ast::Path) -> Option<String> {
     is_path.then(|| first.text().to_owned())
 }
 
-/// Whether a string has a beginning, an end, and between them nothing that does not belong there.
+/// Returns whether a string has a beginning and an end, and between them nothing that does not belong there.
 fn is_sound(string: &SyntaxNode) -> bool {
     let last = string.last_token().map(|token| token.kind());
     last == Some(SyntaxKind::TOKEN_STRING_END)

@@ -1,9 +1,9 @@
-//! The text of Nix files, for hints: the one door to the parser.
+//! The text of Nix files, read for hints. All reading goes through this module to the parser.
 //!
-//! The text is whatever lies in a file, and the parser is made for text that is mostly right: it recurses as deep as the
-//! text says, takes quadratic time for some, and its convenient methods panic at a string without an end. A hint never ends a
-//! run, so what is too much for the parser is not given to it, what is broken is read as far as it goes, and a panic
-//! is an answer like any other. What is wrong with a file Nix says, when it reads it.
+//! The text may be any file's content, but the parser is made for text that is mostly right: it recurses as deep as the
+//! text goes, it takes quadratic time for some texts, and its convenient methods panic at a string without an end. A
+//! hint never ends a run. So a text that is too much for the parser is not given to it, a broken text is read as far as
+//! possible, and a panic counts as an answer like any other. If a file is wrong, Nix says so when it reads it.
 
 mod bounds;
 mod literal;
@@ -18,30 +18,30 @@ use rnix::{Parse, Root, SyntaxNode};
 
 pub use literal::{path, start, whole};
 
-/// As deep a text is read where we stand: a thread costs more than most files.
+/// A text up to this depth is read in the current thread: a new thread costs more than reading most files.
 const SHALLOW: usize = 150;
 
 /// The deepest text that is read at all.
 const DEEPEST: usize = 1000;
 
-/// The stack for one of those, in bytes: 32 KiB for each level. It takes memory only as far as it is used.
+/// The stack for a text of that depth, in bytes: 32 KiB for each level. It takes memory only as far as it is used.
 const STACK: usize = 32 << 20;
 
-/// The longest text that is read, in bytes: a tree is some twenty times as large.
+/// The longest text that is read, in bytes: its tree is some twenty times as large.
 const LONGEST: usize = 2 << 20;
 
 thread_local! {
     static IS_READING: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Parses a text and gives what is seen in it; nothing for one that is too much for the parser.
+/// Parses a text and returns what `look` sees in it; None if the text is too much for the parser.
 ///
-/// A text with errors is seen as far as the parser made something of it.
+/// If the text has errors, `look` sees as much of it as the parser could make sense of.
 pub fn read<T: Send>(text: &str, look: impl FnOnce(&SyntaxNode) -> T + Send) -> Option<T> {
     parsed(text, |parse| look(&parse.syntax()))
 }
 
-/// The same of a text that has no errors; nothing for any other.
+/// Does the same for a text without errors; returns None for any other.
 pub fn read_sound<T: Send>(text: &str, look: impl FnOnce(&SyntaxNode) -> T + Send) -> Option<T> {
     parsed(text, |parse| parse.errors().is_empty().then(|| look(&parse.syntax()))).flatten()
 }
@@ -61,7 +61,7 @@ fn parsed<T: Send>(text: &str, look: impl FnOnce(&Parse<Root>) -> T + Send) -> O
     })
 }
 
-/// What this gives, or nothing if it panics, of which nothing is said.
+/// Returns what `read` returns, or None if it panics; nobody is told of the panic.
 pub fn caught<T>(read: impl FnOnce() -> T) -> Option<T> {
     hush();
     let before = IS_READING.replace(true);
@@ -70,7 +70,7 @@ pub fn caught<T>(read: impl FnOnce() -> T) -> Option<T> {
     result.ok()
 }
 
-/// A panic of the parser is not told to anybody.
+/// Keeps a panic of the parser from being reported.
 fn hush() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
@@ -83,8 +83,8 @@ fn hush() {
     });
 }
 
-/// From now on a panic anywhere else ends the program, with its message, in whichever thread it is: the others would wait
-/// for that thread.
+/// Makes a panic anywhere else end the program from now on, with its message, in whatever thread it happens: the other
+/// threads would wait for that thread.
 pub fn abort_at_other_panics() {
     let before = panic::take_hook();
     panic::set_hook(Box::new(move |panic| {

@@ -17,7 +17,7 @@ fn strings(text: &str) -> Vec<Option<String>> {
     read(text, see).unwrap()
 }
 
-/// All of us that read Nix files.
+/// Runs all code of this program that reads Nix files.
 fn everything_of(text: &str) {
     let _ = Literals::of(text);
     crate::sources::flakes::look_at(text);
@@ -53,7 +53,7 @@ fn strings_as_they_are_meant() {
     assert_eq!(strings(text), expected.map(|text| text.map(str::to_owned)));
 }
 
-/// What goes deep in some parser or another: so many times the middle.
+/// Returns texts that go deep in some parser or other: the middle of each is repeated `times` times.
 fn deep(times: usize) -> Vec<String> {
     [
         ("", "[", "]"),
@@ -120,7 +120,7 @@ fn deep(times: usize) -> Vec<String> {
     .collect()
 }
 
-/// The parser alone would take all of the stack for these, or minutes.
+/// The parser alone would use up the stack for these, or take minutes.
 #[test]
 fn however_deep_a_text_is_it_is_read_or_left() {
     for times in [130, 600, 40_000] {
@@ -187,8 +187,8 @@ fn nix_files(directory: &Path, found: &mut Vec<PathBuf>) {
     }
 }
 
-/// Of every Nix file of ours: each byte that Nix's grammar knows left out, doubled, put in, and the text cut off there; of
-/// as many places as are looked at in a second or two.
+/// In every Nix file of this repository, each character that Nix's grammar knows is removed, doubled and inserted, and
+/// the text is cut off there. As many places are tried as can be read in a second or two.
 #[test]
 fn no_mutation_of_a_file_is_a_crash() {
     let mut files = Vec::new();
@@ -204,7 +204,7 @@ fn no_mutation_of_a_file_is_a_crash() {
             .filter(|(_, c)| "\"'${}[]();:=./<>-+\\\n".contains(*c))
             .map(|(at, _)| at)
             .collect();
-        // Every one has its turn in some file, and the same each time.
+        // Over all files every place has its turn, and each time the test runs these are the same places.
         for at in places.iter().step_by(1 + places.len() / 25) {
             let (before, after) = text.split_at(*at);
             let less = &after[1..];
@@ -224,7 +224,7 @@ fn no_mutation_of_a_file_is_a_crash() {
     assert!(mutated > 1000, "{mutated}");
 }
 
-/// There is one door.
+/// Only this module calls the parser.
 #[test]
 fn nobody_else_calls_the_parser() {
     let mut waiting = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join("src")];

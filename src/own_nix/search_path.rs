@@ -5,10 +5,10 @@ use std::path::{Path, PathBuf};
 use crate::nix_settings::NixSettings;
 use crate::surroundings::{Directory, HomeVariable, Surroundings};
 
-/// The channels that Nix looks into of itself, after everything else.
+/// The channels that Nix looks into on its own, after everything else.
 const ROOT_CHANNELS: &str = "/nix/var/nix/profiles/per-user/root/channels";
 
-/// The entries in order; the first that has a name decides what it means.
+/// The entries in order; the first one that has a name decides what the name means.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SearchPath {
     entries: Vec<SearchPathEntry>,
@@ -17,16 +17,18 @@ pub struct SearchPath {
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct SearchPathEntry {
     prefix: String,
-    /// Nothing for an address (`https:`, `channel:`, `flake:`), which is nothing of this machine's: the evaluator
-    /// fetches it.
+    /// The entry's path; None for an address (`https:`, `channel:`, `flake:`), which does not belong to this machine:
+    /// the evaluator fetches it.
     path: Option<PathBuf>,
-    /// Whether that address is a file of this machine (`file:///x.tar.gz`), which is sent when it is missed.
+    /// Whether that address is a file of this machine (`file:///x.tar.gz`), which is sent when the evaluation misses
+    /// it.
     is_own_archive: bool,
 }
 
 impl SearchPath {
-    /// The search path of a command run here: its `-I` flags, then `--option nix-path`, `NIX_PATH` or else the setting, then Nix's own
-    /// default, with what `extra-nix-path` adds. An older Nix has that last; the evaluator's own order decides.
+    /// Returns the search path of a command that runs here: its `-I` flags, then `--option nix-path`, or `NIX_PATH`, or
+    /// the setting, or Nix's own default, with what `extra-nix-path` adds. An older Nix puts that last; the evaluator's
+    /// own order decides.
     #[must_use]
     pub fn of(include: &[String], around: &Surroundings, settings: &NixSettings) -> Self {
         let words = |text: Option<&str>| -> Vec<String> {
@@ -62,25 +64,25 @@ impl SearchPath {
         Self { entries }
     }
 
-    /// That of a test's `NIX_PATH`.
+    /// Returns the search path of a test's `NIX_PATH`.
     #[cfg(test)]
     pub fn of_variable(nix_path: &str, directory: &Path) -> Self {
         Self::in_directory(&split(nix_path), directory)
     }
 
-    /// One on which nothing is found.
+    /// Returns a search path that finds nothing.
     #[must_use]
     pub fn none() -> Self {
         Self { entries: Vec::new() }
     }
 
-    /// The path that `<name>` stands for, if this machine has it.
+    /// Returns the path that `<name>` stands for, if this machine has it.
     #[must_use]
     pub fn find(&self, name: &str) -> Option<PathBuf> {
         self.entries.iter().find_map(|entry| entry.find(name))
     }
 
-    /// Whether the user has given the name a meaning of its own (`-I NAME=PATH`).
+    /// Returns whether the user has given the name a meaning of its own (`-I NAME=PATH`).
     #[must_use]
     pub fn is_given(&self, name: &str) -> bool {
         let below = |prefix: &str| {
@@ -92,19 +94,19 @@ impl SearchPath {
             .any(|entry| !entry.prefix.is_empty() && below(&entry.prefix))
     }
 
-    /// Whether a name may be found in a file of this machine that has to be unpacked first.
+    /// Returns whether a name may be found in a file of this machine that has to be unpacked first.
     #[must_use]
     pub fn is_in_own_archive(&self, name: &str) -> bool {
         let mut archives = self.entries.iter().filter(|entry| entry.is_own_archive);
         archives.any(|entry| entry.rest_of(name).is_some())
     }
 
-    /// The places of this machine that it names, be there something or not.
+    /// Returns the places of this machine that the search path names, whether anything exists there or not.
     pub fn places(&self) -> impl Iterator<Item = &Path> {
         self.entries.iter().filter_map(|entry| entry.path.as_deref())
     }
 
-    /// Whether an address has this name for a prefix; the evaluator will look there.
+    /// Returns whether an address has this name as its prefix; the evaluator will look there.
     #[must_use]
     pub fn is_address(&self, name: &str) -> bool {
         self.entries
@@ -113,7 +115,7 @@ impl SearchPath {
     }
 }
 
-/// Where the user's own channels are.
+/// Returns the place of the user's own channels.
 #[must_use]
 pub fn channels_of_user(around: &Surroundings, settings: &NixSettings) -> PathBuf {
     if settings.get("use-xdg-base-directories") == Some("true") {
@@ -123,8 +125,8 @@ pub fn channels_of_user(around: &Surroundings, settings: &NixSettings) -> PathBu
     }
 }
 
-/// Nix's own default as the text of a setting, where another machine's Nix would take another home for it: HOME is another
-/// user's, which it cannot see. Otherwise nothing.
+/// Returns Nix's own default as the text of a setting if another machine's Nix would use another home for it: HOME is
+/// another user's, which that Nix cannot see. Otherwise returns an empty text.
 #[must_use]
 pub fn own_search_path(around: &Surroundings, settings: &NixSettings) -> String {
     let is_said = around.variable("NIX_PATH").is_some() || settings.get("nix-path").is_some();
@@ -153,7 +155,7 @@ impl SearchPathEntry {
         })
     }
 
-    /// What a name has after this entry's prefix, if it begins with that.
+    /// Returns what follows this entry's prefix in a name, if the name begins with the prefix.
     fn rest_of<'a>(&self, name: &'a str) -> Option<&'a str> {
         if self.prefix.is_empty() {
             return Some(name);
@@ -167,7 +169,7 @@ impl SearchPathEntry {
         let rest = self.rest_of(name)?;
         let mut path = own.clone().into_os_string();
         if !rest.is_empty() {
-            // As text, as Nix does: a rest that begins with a slash leads nowhere else.
+            // The parts are joined as text, as Nix does: a rest that begins with a slash leads nowhere else.
             path.push("/");
             path.push(rest);
         }
@@ -180,7 +182,7 @@ fn is_address(path: &str) -> bool {
     path.contains("://") || ["channel:", "flake:"].iter().any(|scheme| path.starts_with(scheme))
 }
 
-/// Splits `NIX_PATH` at its colons, but not at those of an address.
+/// Splits `NIX_PATH` at its colons, but not at the colons of an address.
 fn split(text: &str) -> Vec<String> {
     let mut entries: Vec<String> = Vec::new();
     for piece in text.split(':') {
@@ -268,7 +270,7 @@ mod tests {
         assert_eq!(found.find("nixpkgs"), Some(root.path().join("here")));
     }
 
-    /// `--option nix-path` counts before `NIX_PATH`, and that before a `nix.conf`.
+    /// `--option nix-path` counts before `NIX_PATH`, which counts before a `nix.conf`.
     #[test]
     fn what_is_typed_counts_most() {
         let root = tempfile::tempdir().unwrap();
@@ -288,7 +290,7 @@ mod tests {
         assert!(found.find("env").is_some() && found.find("more").is_some());
     }
 
-    /// The setting, what is added to it, and the channels wherever the settings have them.
+    /// These count: the setting, what is added to it, and the channels wherever the settings place them.
     #[test]
     fn settings_of_the_search_path_count() {
         let root = tempfile::tempdir().unwrap();

@@ -1,6 +1,6 @@
-//! What is evaluated: which file or flake is *the configuration*, and under which name the system stands in it.
+//! What is evaluated: which file or flake is *the configuration*, and under which name the system is found in it.
 //!
-//! The order in which it is looked for is nixos-rebuild's of 26.05 (nixpkgs#493229).
+//! It is looked for in the order of nixos-rebuild 26.05 (nixpkgs#493229).
 
 use std::path::{Path, PathBuf};
 
@@ -9,7 +9,7 @@ use crate::cli::flags::FlakeFlags;
 use crate::failure::Failure;
 use crate::vocabulary::{FlakeReference, Form, is_configuration, not_a_flag, split_name};
 
-/// nixos-rebuild's name for a configuration whose machine has none.
+/// nixos-rebuild's name for the configuration of a machine without a name.
 const NAMELESS: &str = "default";
 
 /// The classic entry point, which reads `NIXOS_CONFIG` or `<nixos-config>`.
@@ -25,10 +25,10 @@ pub enum Configuration {
     Classic,
     /// A file that evaluates to a configuration, or to a set of them.
     File {
-        /// As `nix-build` takes it: a path, relative to the current directory; a `<name>`; or an address. A directory
-        /// means its `default.nix` (one with a `system.nix` is not named as such).
+        /// A path relative to the current directory, a `<name>`, or an address, as `nix-build` takes it. A directory
+        /// means its `default.nix` (if it has a `system.nix`, that file is named instead).
         file: String,
-        /// Where in it the configuration is; nothing if it is the whole.
+        /// The place of the configuration in the file; None if it is the whole file.
         attribute: Option<String>,
     },
     /// One of a flake's `nixosConfigurations`.
@@ -38,16 +38,16 @@ pub enum Configuration {
 /// One of a flake's `nixosConfigurations`, and the flags that only flakes have.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Flake {
-    /// What stands before the `#`, as it was given: Nix reads it. Resolving it broke submodules (nixpkgs#422971).
+    /// The text before the `#`, as it was given: Nix reads it. Resolving it here broke submodules (nixpkgs#422971).
     pub reference: String,
-    /// The configuration's name, with neither `"` nor `#` in it. None: the target's host name, which is learnt from that
-    /// machine (nixos-rebuild takes `default` where ssh fails).
+    /// The configuration's name, which contains neither `"` nor `#`. None means the target's host name, which is learnt
+    /// from the target (nixos-rebuild takes `default` if ssh fails).
     pub name: Option<String>,
-    /// The flags. They are here and not among the others, so that they can reach no other configuration.
+    /// The flags. They are kept here, apart from the others, so that they cannot reach any other configuration.
     pub flags: FlakeFlags,
 }
 
-/// Something of a configuration, by the Nix commands that know it.
+/// A part of a configuration, for the Nix commands that know such a configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Installable<'a> {
     /// For `nix-build` and `nix-instantiate`.
@@ -66,15 +66,15 @@ pub enum Installable<'a> {
     },
 }
 
-/// What of this machine may be the configuration when the command line names none.
+/// The files of this machine that may be the configuration if the command line names none.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Found {
     /// The directory of `/etc/nixos/flake.nix`, or of the file that this is a symlink to.
     pub system_flake: Option<PathBuf>,
-    /// Whether `--file` names a directory in which there is a `system.nix`.
+    /// Whether `--file` names a directory that contains a `system.nix`.
     pub file_in_directory: bool,
-    /// The file in the current directory that `--attr` is of: its `system.nix`, or else its `default.nix`, which was the only
-    /// one before 26.05.
+    /// The file in the current directory that `--attr` refers to: its `system.nix`, or else its `default.nix`, which
+    /// was the only one before 26.05.
     pub file_here: Option<&'static str>,
     /// Whether the search path has a `<nixos-system>`.
     pub nixos_system: bool,
@@ -83,10 +83,11 @@ pub struct Found {
 }
 
 impl Configuration {
-    /// Decides which it is; `target_name` is the host name of the machine that it is for, where that is known.
+    /// Decides which configuration it is. `target_name` is the host name of the machine that it is for, if that is
+    /// known.
     ///
     /// # Errors
-    /// The flags contradict each other, name nothing, or are of another kind of configuration.
+    /// Fails if the flags contradict each other, name nothing, or belong to another kind of configuration.
     pub fn choose(
         given: &ConfigurationFlags,
         flags: FlakeFlags,
@@ -107,7 +108,7 @@ impl Configuration {
             }
             return Ok(Self::Flake(Flake::parse(reference, target_name, flags)?));
         }
-        // nixpkgs#527046: --attr is of a file, so it is not for the flake that is found.
+        // nixpkgs#527046: --attr refers to a file, so it does not go with the flake that is found.
         let may_be_flake = !given.no_flake && file.is_none() && attribute.is_none();
         if let Some(directory) = found.system_flake.as_ref().filter(|_| may_be_flake) {
             return Ok(Self::Flake(Flake {
@@ -119,8 +120,8 @@ impl Configuration {
         Self::without_flake(file, attribute, found)
     }
 
-    /// What is to be said of flags that only flakes have, where this is none: nixos-rebuild takes them and has no use for
-    /// them, and many an alias or script gives them always.
+    /// Returns what to say about flags that only flakes have, if this is no flake. nixos-rebuild accepts them without
+    /// using them, and many aliases and scripts always give them.
     #[must_use]
     pub fn useless(&self, flags: &FlakeFlags) -> Option<String> {
         if matches!(self, Self::Flake(_)) {
@@ -159,7 +160,7 @@ impl Configuration {
         })
     }
 
-    /// Whether it is named as seen from the current directory.
+    /// Returns whether its name depends on the current directory.
     #[must_use]
     pub fn is_relative(&self) -> bool {
         match self {
@@ -173,7 +174,7 @@ impl Configuration {
         }
     }
 
-    /// An attribute of it, as Nix's commands take it, here or on another machine.
+    /// Returns an attribute of it, as Nix's commands take it, here or on another machine.
     #[must_use]
     pub fn subject(&self, attribute: &str) -> Installable<'_> {
         let (file, attribute) = match self {
@@ -193,10 +194,11 @@ impl Configuration {
         Installable::Expression { file, attribute }
     }
 
-    /// The same with the target's host name for a name, if it has none; `target` is the target, for messages.
+    /// Returns the same configuration, with the target's host name as its name if it has none. `target` is the target
+    /// as messages call it.
     ///
     /// # Errors
-    /// The host name, which is whatever that machine says, can be no name of a configuration.
+    /// Fails if the host name, which is whatever that machine says, cannot be the name of a configuration.
     pub fn named(mut self, target_name: &str, target: &str) -> Result<Self, Failure> {
         if let Self::Flake(flake) = &mut self {
             if flake.name.is_none() {
@@ -208,7 +210,7 @@ impl Configuration {
 }
 
 impl std::fmt::Display for Configuration {
-    /// For messages.
+    /// Writes it for messages.
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Classic => formatter.write_str("the classic configuration"),
@@ -222,7 +224,7 @@ impl std::fmt::Display for Configuration {
 }
 
 impl Flake {
-    /// Reads the value of `--flake`; without a name it is the target's.
+    /// Reads the value of `--flake`; without a name, the name is the target's.
     fn parse(text: &str, target_name: Option<&str>, flags: FlakeFlags) -> Result<Self, Failure> {
         let (reference, name) = split_name("--flake", text)?;
         Ok(Self {
@@ -235,7 +237,7 @@ impl Flake {
         })
     }
 
-    /// The configuration, as Nix's new commands take it.
+    /// Returns the configuration as Nix's new commands take it.
     #[must_use]
     pub fn installable(&self) -> String {
         let name = self.name.as_deref().unwrap_or(NAMELESS);
@@ -243,7 +245,7 @@ impl Flake {
     }
 }
 
-/// The name that a machine's host name is.
+/// Returns the name of a configuration that a machine's host name stands for.
 fn own(host_name: &str, machine: &str) -> Result<String, Failure> {
     if !is_configuration(host_name) {
         let message = format!("the host name of {machine}, '{host_name}', is no name of a configuration");

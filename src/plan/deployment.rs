@@ -1,4 +1,4 @@
-//! The verbs that make a system: where it comes from, where it goes, and what becomes of it there.
+//! The verbs that make a system: where the system comes from, where it goes, and what happens to it there.
 
 use std::path::PathBuf;
 
@@ -10,22 +10,22 @@ use crate::host::{Host, Place};
 use crate::settings::{Key, Settings};
 use crate::vocabulary::{Elevation, Rights};
 
-/// A system comes to be, and then something is done with it.
+/// A run that makes a system and then does something with it.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Deployment {
     /// The channels that are updated first, if any are.
     pub upgrade: Option<Channels>,
     /// Where the system comes from.
     pub origin: Origin,
-    /// What becomes of the run if the machine that is to make it cannot be reached.
+    /// How the run goes on if the machine that is to make the system cannot be reached.
     pub if_unreachable: IfUnreachable,
-    /// The machine that gets it.
+    /// The machine that gets the system.
     pub target: Place,
-    /// What the user may do there.
+    /// The user's rights on that machine.
     pub rights: Rights,
     /// The profile, on the target.
     pub profile: PathBuf,
-    /// What becomes of it.
+    /// What happens to the system.
     pub outcome: Outcome,
     /// Whether the packages that change are shown.
     pub diff: bool,
@@ -38,9 +38,9 @@ pub struct Deployment {
 /// Channels of this machine's root.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Channels {
-    /// That of NixOS, and those that are marked for it.
+    /// The channel of NixOS, and those that are marked to be updated with it.
     OfNixos,
-    /// All.
+    /// All of root's channels.
     All,
 }
 
@@ -48,37 +48,37 @@ pub enum Channels {
 #[allow(clippy::large_enum_variant, reason = "there is one in a run")]
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Origin {
-    /// It is evaluated and built.
+    /// The system is evaluated and built.
     Made(Making),
-    /// It is the target's generation before the current one.
+    /// The system is the target's generation before the current one.
     PreviousGeneration,
-    /// It was built before, and is this store path, or what this link leads to.
+    /// The system was built before: it is this store path, or what this link leads to.
     Path(PathBuf),
 }
 
-/// What is evaluated and built, and by whom.
+/// What is evaluated and built, and which machines do it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Making {
     /// What is evaluated.
     pub configuration: Configuration,
-    /// What of it is built.
+    /// The part of it that is built.
     pub product: Product,
-    /// Where.
+    /// The machine that evaluates.
     pub evaluator: Place,
-    /// Where.
+    /// The machine that builds.
     pub builder: Place,
-    /// Whether what another machine evaluates is compared with an evaluation here.
+    /// Whether the evaluation of another machine is compared with an evaluation on this machine.
     pub verify_evaluation: bool,
 }
 
-/// What becomes of the system.
+/// What happens to the system.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
-    /// Nothing: only say what would be built.
+    /// Nothing: the run only says what would be built.
     DryBuild,
     /// A link named `result` in the current directory, if the target is here.
     Link,
-    /// An image is to be chosen first: say which there are.
+    /// An image has to be chosen first: the run lists the images.
     ListImages,
     /// The steps of an activation.
     Activate(ActivationPlan),
@@ -87,11 +87,11 @@ pub enum Outcome {
 /// The steps of an activation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ActivationPlan {
-    /// Whether the profile gets a new generation, or goes back one, first.
+    /// Whether the profile first gets a new generation, or goes back by one.
     pub sets_profile: bool,
-    /// The word for `switch-to-configuration`.
+    /// The action's word for `switch-to-configuration`.
     pub action: &'static str,
-    /// The specialisation that is activated, if not the system itself.
+    /// The specialisation that is activated instead of the system itself.
     pub specialisation: Option<String>,
     /// Whether the boot loader is installed again.
     pub install_bootloader: bool,
@@ -124,7 +124,7 @@ impl Deployment {
         })
     }
 
-    /// The hosts that are logged in to, each once.
+    /// Returns the hosts that the run logs in to, each once.
     #[must_use]
     pub fn hosts(&self) -> Vec<&Host> {
         let mut hosts: Vec<&Host> = Vec::new();
@@ -141,12 +141,12 @@ impl Deployment {
     }
 }
 
-/// Whether something is different after this verb that a person may want to be asked about.
+/// Returns whether this verb changes something that a person may want to be asked about.
 pub(super) fn changes_the_system(verb: Verb) -> bool {
     matches!(verb, Verb::Switch | Verb::Boot | Verb::Test)
 }
 
-/// Refused before the long work where nobody can answer after it.
+/// Returns whether the user is asked. Refuses the run before the long work if nobody can answer after it.
 fn asks(arguments: &Arguments, settings: &Settings, facts: &Facts) -> Result<bool, Failure> {
     let asks = settings.ask() && changes_the_system(arguments.verb);
     if asks && !facts.has_terminal {
@@ -184,10 +184,10 @@ fn origin(arguments: &Arguments, settings: &Settings, facts: &Facts, target: &Pl
         return Ok(Origin::Path(path.clone()));
     }
     let evaluator = place(settings.eval_host(), facts)?.unwrap_or(Place::Here);
-    // Who is named as the evaluator builds too.
+    // A machine that is named as the evaluator builds, too.
     let builder = place(settings.build_host(), facts)?.unwrap_or_else(|| evaluator.clone());
     if evaluator.host().or(builder.host()).is_some() {
-        // Before an evaluation here, which may be long.
+        // The settings are checked before an evaluation on this machine, which may be long.
         arguments.common.settings()?;
     }
     let target_name = match target {
@@ -215,7 +215,7 @@ fn product(arguments: &Arguments) -> Result<Product, Failure> {
             }
             ProductKind::Image(variant)
         }
-        // The specialisations of a system are in it.
+        // A system contains its specialisations.
         _ => return Ok(Product::SYSTEM),
     };
     let specialisation = specialisation(arguments).cloned();
@@ -225,7 +225,8 @@ fn product(arguments: &Arguments) -> Result<Product, Failure> {
     Ok(Product { kind, specialisation })
 }
 
-/// An empty one is none, as with nixos-rebuild: an alias may have it from a variable.
+/// Returns the specialisation. An empty name counts as none, as with nixos-rebuild: an alias may take it from a
+/// variable.
 fn specialisation(arguments: &Arguments) -> Option<&String> {
     arguments
         .activation
@@ -234,7 +235,8 @@ fn specialisation(arguments: &Arguments) -> Option<&String> {
         .filter(|name| !name.is_empty())
 }
 
-/// Where `--eval-host` names this machine, there is nothing to compare: that is the evaluation here.
+/// Returns whether evaluations are compared. If `--eval-host` names this machine, there is nothing to compare: its
+/// evaluation is the one on this machine.
 fn verify_evaluation(settings: &Settings, evaluator: &Place) -> Result<bool, Failure> {
     let is_typed = settings.is_typed(Key::VerifyEval);
     if is_typed && settings.verify_eval() && settings.eval_host().is_none() {
@@ -330,7 +332,7 @@ fn rights(
         return Ok(Rights::default());
     }
     if is_here && elevation == Elevation::None && matches!(outcome, Outcome::Activate(_)) {
-        // It would fail all the same, but after the long work.
+        // The run would fail all the same, but after the long work.
         return Err(Failure::new("only root can activate a configuration")
             .with_remedy("sudo rebuild ..., or rebuild --sudo ... if this user's own ssh key is to be used\nto see whether it builds: rebuild build ..."));
     }
@@ -340,7 +342,8 @@ fn rights(
     })
 }
 
-/// nixos-rebuild updates the channels of a system that is a flake as well, and says afterwards that it was in vain.
+/// Returns which channels are updated. nixos-rebuild also updates the channels if the system is a flake, and says
+/// afterwards that this was in vain.
 fn upgrade(
     arguments: &Arguments,
     facts: &Facts,
@@ -378,7 +381,7 @@ fn upgrade(
 }
 
 impl Making {
-    /// What is built, as Nix's commands take it.
+    /// Returns what is built, as Nix's commands take it.
     #[must_use]
     pub fn subject(&self) -> Installable<'_> {
         self.configuration.subject(&self.product.attribute())
@@ -386,13 +389,13 @@ impl Making {
 }
 
 impl Outcome {
-    /// Whether something is made that stays.
+    /// Returns whether something is made that stays.
     #[must_use]
     pub fn builds(&self) -> bool {
         !matches!(self, Self::DryBuild | Self::ListImages)
     }
 
-    /// Whether the target's system is changed, or asked to say what would change.
+    /// Returns the activation, if the target's system is changed or asked to say what would change.
     #[must_use]
     pub fn activation(&self) -> Option<&ActivationPlan> {
         match self {
@@ -403,7 +406,7 @@ impl Outcome {
 }
 
 impl Origin {
-    /// What is made, if something is.
+    /// Returns what is made, if something is.
     #[must_use]
     pub fn making(&self) -> Option<&Making> {
         match self {

@@ -1,17 +1,17 @@
-//! What the user names, as text of the Nix language.
+//! The user's words as text of the Nix language.
 
 use std::path::Path;
 
-/// A text as a literal of the Nix language.
+/// Returns a text as a literal of the Nix language.
 #[must_use]
 pub fn string(text: &str) -> String {
     let mut literal = String::from("\"");
     for character in text.chars() {
         match character {
-            // Each `$`, and not only those of `${`: then what comes before it does not matter.
+            // Every `$` is escaped, not only the ones in `${`: then the characters before it do not matter.
             '"' | '\\' | '$' => literal.extend(['\\', character]),
             '\n' => literal.push_str("\\n"),
-            // Nix reads a bare one as a line's end.
+            // Nix reads a bare one as the end of a line.
             '\r' => literal.push_str("\\r"),
             _ => literal.push(character),
         }
@@ -20,8 +20,9 @@ pub fn string(text: &str) -> String {
     literal
 }
 
-/// An attribute of a file, found as `nix-build` finds it: functions on the way are called with what they have defaults
-/// for. Relative paths start from `directory`, or without it from where Nix runs, if the text is for its command line.
+/// Returns an attribute of a file, found as `nix-build` finds it: functions on the way are called with their default
+/// arguments. Relative paths start from `directory`. Without it they start from where Nix runs; this is for Nix's
+/// command line.
 #[must_use]
 pub fn of_file(file: &str, attribute: &str, directory: Option<&Path>) -> String {
     let names: Vec<String> = attribute_path(attribute).iter().map(|name| string(name)).collect();
@@ -33,7 +34,7 @@ pub fn of_file(file: &str, attribute: &str, directory: Option<&Path>) -> String 
     )
 }
 
-/// What `nix-build` takes for a file: a `<name>`, an address of a tarball or a channel, or a path.
+/// Returns what `nix-build` takes for a file: a `<name>`, an address of a tarball or a channel, or a path.
 fn imported(file: &str, directory: Option<&Path>) -> String {
     if let Some(name) = file.strip_prefix('<').and_then(|rest| rest.strip_suffix('>')) {
         return format!("(builtins.findFile builtins.nixPath {})", string(name));
@@ -48,7 +49,7 @@ fn imported(file: &str, directory: Option<&Path>) -> String {
     }
 }
 
-/// The names of an attribute path: `a.b`, or `a."b.c"`.
+/// Returns the names of an attribute path: `a.b`, or `a."b.c"`.
 fn attribute_path(text: &str) -> Vec<String> {
     let mut names = vec![String::new()];
     let mut quoted = false;

@@ -1,5 +1,5 @@
-//! What is going to happen, as a plain value: made from the command line before anything runs, and tested without
-//! processes. Carrying it out is `run`'s.
+//! What is going to happen, as a plain value. It is made from the command line before anything runs, and tested without
+//! processes. `run` carries it out.
 
 pub mod argv;
 mod configuration;
@@ -25,57 +25,57 @@ pub use product::{Product, ProductKind};
 pub use steps::{Deed, Leg, Step};
 pub use unreachable::IfUnreachable;
 
-/// What of this machine and its user decides over the plan.
+/// The facts of this machine and its user that decide over the plan.
 #[derive(Debug, Clone)]
 pub struct Facts {
-    /// What this machine is called on its own command lines, and where ssh leads whom.
+    /// This machine's names on its own command lines, and where ssh leads them.
     pub own: OwnNames,
     /// Whether the user is root.
     pub is_root: bool,
-    /// Whether somebody sits at a terminal who can be asked.
+    /// Whether a person at a terminal can be asked.
     pub has_terminal: bool,
-    /// What there is that may be the configuration.
+    /// The files that may be the configuration.
     pub found: Found,
 }
 
 /// The whole run.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Plan {
-    /// What is done.
+    /// What the run does.
     pub task: Task,
-    /// What the user is told first.
+    /// The warnings that the user gets first.
     pub warnings: Vec<String>,
 }
 
-/// What is done.
+/// What a run does.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Task {
-    /// A system comes to be, and then something is done with it.
+    /// Makes a system, and then does something with it.
     Deploy(Box<Deployment>),
-    /// The configuration is opened in an editor.
+    /// Opens the configuration in an editor.
     Edit(Reading),
-    /// The configuration is opened in `nix repl`.
+    /// Opens the configuration in `nix repl`.
     Repl(Reading),
-    /// The generations of a profile are listed.
+    /// Lists the generations of a profile.
     ListGenerations {
         /// The profile.
         profile: PathBuf,
-        /// As JSON, not as a table.
+        /// Whether the list is JSON instead of a table.
         json: bool,
     },
-    /// The settings that apply are shown.
+    /// Shows the settings that apply.
     ShowSettings {
         /// The settings.
         settings: Settings,
-        /// As JSON, not as a table.
+        /// Whether they are shown as JSON instead of a table.
         json: bool,
     },
-    /// The manual is opened.
+    /// Opens the manual.
     Manual,
 }
 
 impl Task {
-    /// What is evaluated, if something is.
+    /// Returns what is evaluated, if something is.
     fn configuration(&self) -> Option<&Configuration> {
         match self {
             Self::Deploy(deployment) => Some(&deployment.origin.making()?.configuration),
@@ -85,7 +85,7 @@ impl Task {
     }
 }
 
-/// What a person looks at.
+/// A configuration that a person looks at.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Reading {
     /// The configuration.
@@ -94,7 +94,7 @@ pub struct Reading {
     pub flags: NixFlags,
 }
 
-/// The user's flags for Nix, by the commands that take them.
+/// The user's flags for Nix, grouped by the commands that take them.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct NixFlags {
     /// For every command.
@@ -105,7 +105,7 @@ pub struct NixFlags {
     pub build: BuildFlags,
     /// For copying.
     pub copy: CopyFlags,
-    /// Whether the target's daemon is lent to the builder, for it to send the result.
+    /// Whether the target's daemon is lent to the builder, so that the builder can send the result.
     pub lend: bool,
 }
 
@@ -124,11 +124,12 @@ impl NixFlags {
 }
 
 impl Plan {
-    /// Decides everything that can be decided before the first command. Settings say what the command line leaves
-    /// unsaid; where they mean nothing they are no mistake, for they were not made for this command.
+    /// Decides everything that can be decided before the first command. Settings supply what the command line does not
+    /// say. A setting that means nothing for this command is no mistake, because it was not made for this command.
     ///
     /// # Errors
-    /// What the command line asks for cannot be done: refused here, before anything is changed or even begun.
+    /// Fails if the command line asks for something that cannot be done. It is refused here, before anything is changed
+    /// or even begun.
     pub fn new(arguments: &Arguments, settings: &Settings, facts: &Facts) -> Result<Self, Failure> {
         let mut warnings = [settings.warnings().to_vec(), deprecated(arguments), detours(&facts.own)].concat();
         let task = Task::of(arguments, settings, facts, &mut warnings)?;
@@ -177,7 +178,8 @@ impl Task {
 }
 
 impl Plan {
-    /// What of it is in the current directory, if something is: what is read, or the link that is left.
+    /// Returns what the run reads or leaves in the current directory, if there is such a thing: the configuration, or
+    /// the link.
     #[must_use]
     pub fn of_the_current_directory(&self) -> Option<String> {
         let read = self
@@ -193,13 +195,13 @@ impl Plan {
     }
 }
 
-/// Names that are usually this machine's.
+/// Returns warnings about names that usually mean this machine and that ssh leads elsewhere.
 fn detours(own: &OwnNames) -> Vec<String> {
     let line = |(name, there)| format!("'{name}' is another machine here: ssh leads it {there}; this machine is ''");
     own.detours().map(line).collect()
 }
 
-/// Old names of flags.
+/// Returns warnings about old names of flags.
 fn deprecated(arguments: &Arguments) -> Vec<String> {
     let other = &arguments.other;
     let names = [
@@ -219,7 +221,7 @@ fn deprecated(arguments: &Arguments) -> Vec<String> {
     given.map(|(_, text)| text.to_owned()).collect()
 }
 
-/// Flags that mean nothing with this verb.
+/// Returns warnings about flags that mean nothing with this verb.
 fn useless(arguments: &Arguments) -> Vec<String> {
     let shows_nothing = matches!(
         arguments.verb,
@@ -247,7 +249,7 @@ fn useless(arguments: &Arguments) -> Vec<String> {
     useless.map(|(_, text)| text.to_owned()).collect()
 }
 
-/// What is edited is named by a flake, a variable or the search path.
+/// Refuses a file for `edit`, which opens what a flake, a variable or the search path names.
 fn names_no_file(arguments: &Arguments) -> Result<(), Failure> {
     if arguments.configuration.file.is_none() && arguments.configuration.attr.is_none() {
         return Ok(());
@@ -258,7 +260,7 @@ fn names_no_file(arguments: &Arguments) -> Result<(), Failure> {
     )
 }
 
-/// An evaluator may be named all the same: it is in many an alias.
+/// Refuses a run that would leave this machine. An evaluator may be named all the same, because many aliases name one.
 fn stays_here(arguments: &Arguments, facts: &Facts, remedy: &str) -> Result<(), Failure> {
     let roles = [
         ("--build-host", &arguments.roles.build_host),
@@ -281,7 +283,7 @@ fn reading(arguments: &Arguments, settings: &Settings, facts: &Facts) -> Result<
     })
 }
 
-/// What is named as the configuration.
+/// Returns what is named as the configuration.
 fn named(arguments: &Arguments, settings: &Settings) -> ConfigurationFlags {
     ConfigurationFlags {
         flake: settings.flake().map(str::to_owned),

@@ -1,25 +1,25 @@
-//! What of a configuration is built.
+//! The part of a configuration that is built.
 
 use crate::failure::Failure;
 
 /// What is built.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Product {
-    /// Which of the configuration's results.
+    /// The kind of the configuration's result.
     pub kind: ProductKind,
-    /// That of a specialisation, and not of the configuration itself (nixpkgs#558909); only what is no system has one,
-    /// for a system comes with its specialisations.
+    /// The specialisation whose result is built, instead of the configuration's own (nixpkgs#558909). Only a result
+    /// that is no system has one, because a system contains its specialisations.
     pub specialisation: Option<String>,
 }
 
-/// Which of a configuration's results.
+/// The kinds of a configuration's results.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ProductKind {
     /// The whole system.
     System,
     /// A script that starts a virtual machine.
     Vm,
-    /// The same, with the boot loader.
+    /// The same script, with the boot loader.
     VmWithBootLoader,
     /// The disk image of this variant.
     Image(String),
@@ -32,7 +32,7 @@ impl Product {
         specialisation: None,
     };
 
-    /// Its attribute in the configuration.
+    /// Returns its attribute in the configuration.
     #[must_use]
     pub fn attribute(&self) -> String {
         match &self.kind {
@@ -43,7 +43,7 @@ impl Product {
         }
     }
 
-    /// The attribute of all images.
+    /// Returns the attribute of all images.
     #[must_use]
     pub fn images(&self) -> String {
         self.build("images")
@@ -60,7 +60,7 @@ impl Product {
     }
 }
 
-/// A name in an attribute path, in quotes where it needs them.
+/// Returns a name for an attribute path, in quotes where it needs them.
 fn attribute_name(name: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "_-'".contains(c);
     if name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_') && name.chars().all(plain) {
@@ -70,7 +70,7 @@ fn attribute_name(name: &str) -> String {
     }
 }
 
-/// Refuses what could not stand in an attribute path, or would lead out of the directory of specialisations.
+/// Refuses a name that cannot stand in an attribute path, or that would lead out of the directory of specialisations.
 pub(super) fn check_name(flag: &str, name: &str) -> Result<(), Failure> {
     let odd = |c: char| c.is_control() || "/\"\\$".contains(c);
     if name.is_empty() || name.starts_with('.') || name.contains(odd) {

@@ -1,8 +1,8 @@
-//! The order of a run, as a list: what is done for one machine, from the first look at it to the last word.
+//! The order of a run, as a list: the steps for one machine, from the first look at it to the last word.
 //!
-//! A step says what is done, and where; `run::deploy` takes one after the other. Roles and flags choose the steps.
-//! Where a machine turns out to be unreachable, or unable to evaluate, the rest of the list is made anew for another
-//! [`Making`].
+//! A step says what is done, and where. `run::deploy` takes the steps one after the other. Roles and flags choose the
+//! steps. If a machine turns out to be unreachable, or unable to evaluate, the rest of the list is made anew for
+//! another [`Making`].
 
 use super::{Channels, Deployment, Making, Origin, Outcome, ProductKind};
 use crate::host::Place;
@@ -10,58 +10,58 @@ use crate::host::Place;
 /// One step.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Step {
-    /// The target is looked at, and the way to root is settled, with the password; the last change is heard of.
+    /// Looks at the target, settles the way to root and asks for the password, and reads how the last change ended.
     LogIn,
-    /// Root's channels are updated.
+    /// Updates root's channels.
     Upgrade(Channels),
-    /// The user is told that the long work begins.
+    /// Tells the user that the long work begins.
     Announce,
-    /// Machines are logged in to that would be heard of only after an evaluation here.
+    /// Logs in to machines whose first session would come only after an evaluation on this machine.
     TryOut,
-    /// The images are asked for, and one is chosen.
+    /// Asks for the images, and chooses one.
     ChooseImage,
-    /// This machine evaluates, to compare (`--verify-eval`).
+    /// Evaluates on this machine, in order to compare (`--verify-eval`).
     Compare,
-    /// A machine does its part of making the system.
+    /// Has a machine do its part of making the system.
     Work(Leg),
-    /// The system is looked at where it is to be, and all that can be refused is refused.
+    /// Looks at the system at its place, and refuses whatever can be refused.
     Inspect,
-    /// The user is asked.
+    /// Asks the user.
     Ask,
-    /// A link `result` is left here.
+    /// Leaves a link `result` on this machine.
     Link,
-    /// The target's system is changed.
+    /// Changes the target's system.
     Change,
-    /// The last word.
+    /// Says the last word.
     Report,
 }
 
-/// What one machine does of the making, in one connection, and where it goes from there.
+/// The part of the making that one machine does in one connection, and the machine that gets the result.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Leg {
-    /// The machine.
+    /// The machine that works.
     pub on: Place,
     /// What it does.
     pub deed: Deed,
-    /// The machine that needs what comes of it; nothing, if that stays where it is.
+    /// The machine that needs the result; None if the result stays where it is.
     pub to: Option<Place>,
 }
 
-/// What a machine does of the making.
+/// What a machine does in the making.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Deed {
-    /// Evaluates: a derivation comes of it.
+    /// Evaluates; the result is a derivation.
     Evaluate,
-    /// Builds a derivation that has come there.
+    /// Builds a derivation that has been brought there.
     Build,
-    /// Both, in one go.
+    /// Does both in one go.
     EvaluateAndBuild,
-    /// Nothing: what is needed is there (`--store-path`).
+    /// Does nothing, because what is needed is there (`--store-path`).
     Have,
 }
 
 impl Deployment {
-    /// All of it.
+    /// Returns all steps.
     #[must_use]
     pub fn steps(&self) -> Vec<Step> {
         let mut steps = vec![Step::LogIn];
@@ -86,7 +86,7 @@ impl Deployment {
         steps
     }
 
-    /// What is left to do, from the choice of an image on, when the system is made so.
+    /// Returns the steps that are left, from the choice of an image on, if the system is made in this way.
     #[must_use]
     pub fn steps_of(&self, making: &Making) -> Vec<Step> {
         let is_image = matches!(making.product.kind, ProductKind::Image(_));
@@ -95,7 +95,7 @@ impl Deployment {
         steps
     }
 
-    /// The same, when the image is chosen.
+    /// Returns the steps that are left once the image is chosen.
     #[must_use]
     pub fn steps_of_work(&self, making: &Making) -> Vec<Step> {
         let mut steps = Vec::from_iter(making.verify_evaluation.then_some(Step::Compare));
@@ -124,7 +124,7 @@ impl Deployment {
         vec![first, last]
     }
 
-    /// What becomes of the system when it is there.
+    /// Returns the steps for a system that has been made.
     fn steps_after(&self, kind: &ProductKind) -> Vec<Step> {
         let is_system = *kind == ProductKind::System;
         let last = match &self.outcome {
@@ -146,7 +146,7 @@ mod tests {
     use super::super::tests::deployment;
     use super::*;
 
-    /// A list as it can be read: `NAME`, and of work `MACHINE: what is done -> MACHINE`.
+    /// Returns a list in readable form: `NAME`, and for work `MACHINE: what is done -> MACHINE`.
     fn shown(steps: &[Step]) -> String {
         let name = |place: &Place| place.host().map_or_else(|| "here".to_owned(), ToString::to_string);
         let shown = steps.iter().map(|step| match step {
@@ -235,7 +235,7 @@ mod tests {
         }
     }
 
-    /// Where a machine turns out not to be able, the rest of the list is another one.
+    /// If a machine turns out not to be able to do its part, the rest of the list is another one.
     #[test]
     fn another_making_has_other_steps() {
         let plan = deployment("switch --eval-on b").unwrap();

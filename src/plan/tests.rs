@@ -26,7 +26,7 @@ fn plan_with(line: &str, facts: &Facts) -> Result<Plan, Failure> {
     plan_among(line, "", facts)
 }
 
-/// With this in the user's file of settings.
+/// Makes a plan with `user` in the user's file of settings.
 fn plan_among(line: &str, user: &str, facts: &Facts) -> Result<Plan, Failure> {
     let words = line.split(' ').map(|word| if word == "''" { "" } else { word });
     let arguments = Arguments::try_parse_from(std::iter::once("rebuild").chain(words)).unwrap();
@@ -207,13 +207,13 @@ fn specialisations_where_they_mean_something() {
             "{verb}"
         );
     }
-    // An empty name is none, of which nothing is to be said.
+    // An empty name counts as none, and there is nothing to say about it.
     for verb in ["switch", "boot", "test", "dry-activate", "build", "dry-build"] {
         let deployment = deployment(&format!("{verb} --specialisation ''")).unwrap();
         let named = deployment.outcome.activation().map(|it| it.specialisation.clone());
         assert_eq!(named.flatten(), None, "{verb}");
     }
-    // nixos-rebuild refuses it after the profile has been changed.
+    // nixos-rebuild refuses it after it has changed the profile.
     for line in ["boot -c mobile", "build -c mobile", "dry-build -c mobile"] {
         assert_eq!(deployment(line).unwrap_err().code(), 2, "{line}");
     }
@@ -225,7 +225,7 @@ fn activation_without_root_is_refused_before_the_long_work() {
         let failure = plan_with(line, &user()).unwrap_err();
         assert!(failure.remedy().unwrap().contains("--sudo"), "{line}");
         assert!(plan_with(&format!("{line} --sudo"), &user()).is_ok(), "{line}");
-        // What is allowed there is known there.
+        // Only the target knows what is allowed on the target.
         assert!(plan_with(&format!("{line} --target-host t"), &user()).is_ok(), "{line}");
     }
     for line in ["build", "dry-build --eval-on builder", "build-vm", "list-generations"] {
@@ -256,7 +256,7 @@ fn how_the_user_becomes_root() {
         assert_eq!(deployment_with(line, &user()).unwrap().rights, expected, "{line}");
         let there = format!("{line} --target-host t");
         assert_eq!(deployment(&there).unwrap().rights, expected, "{there}");
-        // Root needs none of it here.
+        // Root needs no rights on this machine.
         assert_eq!(deployment(line).unwrap().rights, Rights::default(), "{line}");
     }
     for line in ["switch -S --elevate none", "switch -S --elevate doas"] {
@@ -316,7 +316,7 @@ fn an_evaluation_is_verified_only_where_there_is_one_elsewhere() {
 #[test]
 fn what_is_of_this_machine_alone() {
     for verb in ["edit", "repl", "list-generations"] {
-        // In an alias there may be an evaluator.
+        // An alias may name an evaluator.
         assert!(
             plan_with(&format!("{verb} --eval-on b --target-host ''"), &facts()).is_ok(),
             "{verb}"
@@ -332,7 +332,7 @@ fn what_is_of_this_machine_alone() {
         }
     }
     assert!(plan_with("build-image --image-variant iso --target-host localhost", &facts()).is_ok());
-    // It would take a weak machine's memory without a word.
+    // It would use up a weak machine's memory without a word.
     let warned = plan_with("repl --eval-on b", &facts()).unwrap().warnings;
     assert_eq!(warned, ["'nix repl' evaluates on this machine, not on b"]);
     assert!(
@@ -426,7 +426,7 @@ fn a_question_that_nobody_can_answer_is_refused_before_the_work() {
         assert!(failure.remedy().unwrap().contains("--no-ask"), "{line}");
     }
     assert!(plan_with("switch --diff", &nobody).is_ok());
-    // And by a setting, which can be taken back for once.
+    // A setting does it, too, and can be overruled for one run.
     assert!(plan_among("switch", r#"{"ask": true}"#, &nobody).is_err());
     assert!(plan_among("switch --no-ask", r#"{"ask": true}"#, &nobody).is_ok());
     assert!(plan_among("build", r#"{"ask": true}"#, &nobody).is_ok());

@@ -1,19 +1,19 @@
-//! What becomes of a run whose evaluator or builder cannot be reached.
+//! How a run goes on if its evaluator or builder cannot be reached.
 
 use super::{Making, Origin};
 use crate::host::{Host, Place};
 use crate::settings::{Key, Settings};
 use crate::vocabulary::Fallback;
 
-/// Who may turn out to be unreachable, and what becomes of the run then.
+/// The machines that may turn out to be unreachable, and how the run goes on then.
 ///
-/// Of a host that this command names itself, nothing is made up: the run ends. A host that a setting names may be
-/// at home while its user is not.
+/// If this command itself names the host, no other way is made up: the run ends. A host that a setting names may simply
+/// be at home while its user is away.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct IfUnreachable {
     /// The machines that this is about. They are waited for less long than others.
     pub hosts: Vec<Host>,
-    /// What becomes of the run.
+    /// How the run goes on.
     pub then: Fallback,
 }
 
@@ -23,7 +23,7 @@ impl IfUnreachable {
             return Self::default();
         };
         let is_typed = |key| settings.is_typed(key);
-        // Whoever is named as the evaluator, and builds for that.
+        // A machine that is named as the evaluator builds, too.
         let builder_is_typed = if settings.build_host().is_some() {
             is_typed(Key::BuildHost)
         } else {
@@ -51,7 +51,7 @@ impl IfUnreachable {
 }
 
 impl Making {
-    /// The same without this machine: what it was to do is done here.
+    /// Returns the same making without this machine: this machine's work is done by the client.
     #[must_use]
     pub fn without(&self, host: &Host) -> Self {
         let here_instead = |place: &Place| match place {

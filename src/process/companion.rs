@@ -1,4 +1,4 @@
-//! A process that is talked with.
+//! A process that this program talks with.
 
 use std::io;
 use std::process::{Child, ChildStderr, ChildStdin, ChildStdout};
@@ -11,27 +11,27 @@ use nix::unistd::Pid;
 
 use super::exit_code;
 
-/// How long one that is told to end may take for it.
+/// How long a process that is told to end may take for it.
 const GRACE: Duration = Duration::from_secs(1);
 
-/// Between two looks whether it has.
+/// The time between two looks whether it has ended.
 const STEP: Duration = Duration::from_millis(5);
 
-/// It does not outlive this value, whichever way is taken out of the talk: what it holds (a connection, a forward) ends with
-/// it.
+/// The process does not outlive this value, whichever way leads out of the talk. Whatever the process holds (a
+/// connection, a forward) ends with it.
 pub struct Companion(Child);
 
 impl Companion {
-    /// Keeps it.
+    /// Keeps a process that was started.
     #[must_use]
     pub fn new(child: Child) -> Self {
         Self(child)
     }
 
-    /// Its three streams.
+    /// Returns its three streams.
     ///
     /// # Errors
-    /// When it was started without pipes, or they have been taken already.
+    /// Fails if it was started without pipes, or if the streams have been taken already.
     pub fn streams(&mut self) -> Result<(ChildStdin, ChildStdout, ChildStderr)> {
         let child = &mut self.0;
         let streams = (child.stdin.take(), child.stdout.take(), child.stderr.take());
@@ -41,16 +41,16 @@ impl Companion {
         Ok((stdin, stdout, stderr))
     }
 
-    /// Its exit status, if it has ended.
+    /// Returns its exit status if it has ended.
     ///
     /// # Errors
-    /// When the system cannot say.
+    /// Fails if the system cannot say.
     pub fn ended(&mut self) -> Result<Option<u8>> {
         let status = self.0.try_wait().context("cannot wait for a process")?;
         Ok(status.map(exit_code))
     }
 
-    /// Whether it has ended by itself after so long.
+    /// Returns whether it ends by itself within `patience`.
     pub fn ends_within(&mut self, patience: Duration) -> bool {
         let deadline = Instant::now() + patience;
         while matches!(self.0.try_wait(), Ok(None)) {
@@ -62,8 +62,8 @@ impl Companion {
         true
     }
 
-    /// Ends it: with a word first, for ssh takes its sockets away, and sudo gives the terminal its echo back. One that is
-    /// stopped hears no word.
+    /// Ends the process. It is asked to end first, because ssh then removes its sockets, and sudo turns the terminal's
+    /// echo on again. A stopped process cannot hear that.
     fn end(&mut self) -> io::Result<()> {
         if self.0.try_wait()?.is_some() {
             return Ok(());
@@ -81,7 +81,7 @@ impl Companion {
 
 impl Drop for Companion {
     fn drop(&mut self) {
-        // Nothing more can be done about one that cannot be ended.
+        // Nothing more can be done if it cannot be ended.
         let _ = self.end();
     }
 }
@@ -96,7 +96,7 @@ mod tests {
         std::path::Path::new(&format!("/proc/{id}")).exists()
     }
 
-    /// One that ends when it is told, one that does not, and one that cannot hear.
+    /// One process ends when it is told to, one does not, and one cannot hear.
     #[test]
     fn it_ends_with_its_value() {
         for script in [

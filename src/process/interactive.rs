@@ -1,4 +1,4 @@
-//! Commands that a person talks with.
+//! Commands that a person works with.
 
 use std::sync::mpsc;
 use std::thread;
@@ -12,13 +12,14 @@ use super::{Invocation, exit_code};
 use crate::failure::{Failure, Interrupted};
 
 impl Invocation {
-    /// Runs to the end on the user's own terminal: all three standard streams are ours.
+    /// Runs the command to its end on the user's own terminal: it gets all three standard streams of this program.
     ///
-    /// Ctrl-C is the command's own affair: the terminal sends it there as well, an editor or a prompt goes on after it, and
-    /// so do we. Another signal that asks us to stop is for both.
+    /// Ctrl-C is the command's own affair. The terminal sends it to the command as well; an editor or a prompt goes on
+    /// after it, and so does this program. Any other signal that asks this program to stop is passed on.
     ///
     /// # Errors
-    /// When it cannot be started, when we are asked to stop, or when its exit status is not 0; that status becomes ours.
+    /// Fails if the command cannot be started, if a signal asks this program to stop, or if the command's exit status
+    /// is not 0; this program then ends with that status.
     pub fn interactively(&self, signals: &Signals) -> Result<()> {
         let mut child = self.command().spawn().map_err(|error| self.not_started(&error))?;
         let id = i32::try_from(child.id()).ok().map(Pid::from_raw);
@@ -36,14 +37,15 @@ impl Invocation {
         });
         let status = child.wait();
         drop(guard);
-        // It ends with the guard, which held the other end of the channel.
+        // The thread ends with the guard, which held the other end of the channel.
         if let Ok(Some(interrupted)) = passing_on.join() {
             return Err(interrupted.into());
         }
         let status = status?;
         match status.code() {
             Some(0) => Ok(()),
-            // Without its arguments: it has said itself what was wrong, and whoever sits there knows what was opened.
+            // The message has no arguments: the command has said itself what was wrong, and the user knows what was
+            // opened.
             Some(code) => Err(Failure::new(format!(
                 "{} ended with exit status {code}",
                 self.program.to_string_lossy()

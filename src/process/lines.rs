@@ -1,33 +1,34 @@
-//! Lines that another process writes, which is free to write one that never ends.
+//! Lines that another process writes. The other process may write a line that never ends.
 
 use std::io::{self, BufRead, BufReader, Read};
 use std::mem;
 
-/// So many bytes are kept of a line's beginning, and so many of its end. All that is honest and counts is shorter: a value
-/// that was evaluated is at most 1,000,000 bytes (`scripts/evaluate.sh`), and an error with its whole trace a part of that.
+/// This many bytes are kept of a line's beginning, and [`END`] bytes of its end. Every honest line that matters is
+/// shorter: a value that was evaluated has at most 1,000,000 bytes (`scripts/evaluate.sh`), and an error with its whole
+/// trace a part of that.
 const BEGINNING: usize = (1 << 20) + BESIDE;
 const END: usize = 64 << 10;
 
-/// As much is beside a value in its line.
+/// The bytes that stand beside a value in its line.
 const BESIDE: usize = 64;
 
-/// How far from a cut a good place for it is looked for.
+/// A good place for a cut is looked for within this distance, in bytes.
 const ABOUT: usize = 256;
 
-/// The longest that JSON writes a character: `\u001b`.
+/// The longest form in which JSON writes a character: `\u001b`, in bytes.
 const ESCAPE: usize = 6;
 
 /// One line, without its end.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Line {
-    /// What there is of it.
+    /// The bytes that were kept.
     pub bytes: Vec<u8>,
-    /// Where in that something is missing, and how many bytes, if the line was too long.
+    /// If the line was too long: the place in `bytes` where something is missing, and how many bytes are.
     pub gap: Option<(usize, u64)>,
 }
 
 impl Line {
-    /// As text, in which the missing part is named.
+    /// Returns it as text that says how much is missing.
     #[must_use]
     pub fn into_text(self) -> String {
         let Some((place, missing)) = self.gap else {
@@ -49,14 +50,14 @@ pub struct Lines<R: Read> {
 }
 
 impl<R: Read> Lines<R> {
-    /// Of this one.
+    /// Reads the lines of this stream.
     pub fn new(stream: R) -> Self {
         Self {
             reader: BufReader::new(stream),
         }
     }
 
-    /// The next line, of which the middle is missing if it is too long. An error of the stream is its end.
+    /// Returns the next line. The middle is missing if the line is too long. An error of the stream counts as its end.
     pub fn next_line(&mut self) -> Option<Line> {
         let mut beginning = Vec::new();
         let is_whole = self.read(BEGINNING, &mut beginning).ok()?;
@@ -75,18 +76,18 @@ impl<R: Read> Lines<R> {
         Some(line)
     }
 
-    /// What is to be read besides lines.
+    /// Returns the stream, to read other things than lines.
     pub fn stream(&mut self) -> &mut BufReader<R> {
         &mut self.reader
     }
 
-    /// No more than so many bytes; whether the line, or the stream, is over.
+    /// Reads at most this many bytes; returns whether the line, or the stream, has ended.
     fn read(&mut self, most: usize, into: &mut Vec<u8>) -> io::Result<bool> {
         let length = self.reader.by_ref().take(most as u64).read_until(b'\n', into)?;
         Ok(length < most || into.last() == Some(&b'\n'))
     }
 
-    /// The rest of a line that is too long.
+    /// Reads the rest of a line that is too long.
     fn read_long(&mut self, line: &mut Line) {
         let (mut before, mut end, mut read) = (Vec::new(), Vec::new(), line.bytes.len() as u64);
         let mut is_over = false;
@@ -96,10 +97,10 @@ impl<R: Read> Lines<R> {
             is_over = self.read(END, &mut end).unwrap_or(true);
             read += end.len() as u64;
         }
-        // Of the last two pieces, as much as one is.
+        // Of the last two pieces together, only as much is kept as one piece holds.
         before.drain(..end.len().min(before.len()));
         before.append(&mut end);
-        // What fits is no gap.
+        // If everything fits, there is no gap.
         if read > (line.bytes.len() + before.len()) as u64 {
             cut(&mut line.bytes, &mut before);
             let kept = line.bytes.len() + before.len();
@@ -109,8 +110,8 @@ impl<R: Read> Lines<R> {
     }
 }
 
-/// Makes the cut at places where it halves no character, nor what JSON writes for one: then a line of Nix's log is still
-/// one, with a shorter text. Where there are no such places it is made all the same.
+/// Moves the cut to places where it splits no character, and no escape of JSON. A line of Nix's log then still is one,
+/// with a shorter text. If there are no such places, the cut is made all the same.
 fn cut(beginning: &mut Vec<u8>, end: &mut Vec<u8>) {
     let length = beginning.len();
     let place = (length.saturating_sub(ABOUT)..length).rev();
@@ -145,7 +146,7 @@ mod tests {
         assert_eq!(lines(b""), []);
     }
 
-    /// What fits is there to its last byte, whatever it fits into.
+    /// A line that fits is kept to its last byte, even if it fills the space exactly.
     #[test]
     fn a_line_that_fits_is_whole() {
         for length in [
@@ -153,7 +154,7 @@ mod tests {
             BEGINNING - 1,
             BEGINNING,
             BEGINNING + 1,
-            // With its end.
+            // The length includes the line's end.
             BEGINNING + END - 1,
         ] {
             for rest in ["", "\n", "\nnext\n"] {
@@ -180,7 +181,7 @@ mod tests {
         }
     }
 
-    /// A log's line is one still, wherever the cut comes.
+    /// A line of a log still is one, wherever it is cut.
     #[test]
     fn no_character_is_halved() {
         for unit in ["ü", "ab\\u001b[1m", "\\\"word\\\\", "€a"] {

@@ -26,19 +26,19 @@ use crate::failure::Failure;
 use lines::Lines;
 use signals::Signals;
 
-/// A command to be run: its words, and what its environment has besides ours.
+/// A command to be run: its words, and the variables that are added to this program's environment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Invocation {
     program: OsString,
     arguments: Vec<OsString>,
-    /// Further arguments, of the way in which it is run: nobody would type them.
+    /// Further arguments that only this program needs for running it: nobody would type them.
     own_arguments: Vec<OsString>,
-    /// On top of ours.
+    /// Variables that are added to this program's own.
     variables: Vec<(OsString, OsString)>,
 }
 
 impl Invocation {
-    /// A command without arguments, in our own environment.
+    /// Makes a command without arguments, in this program's own environment.
     pub fn new(program: impl Into<OsString>) -> Self {
         Self {
             program: program.into(),
@@ -48,70 +48,72 @@ impl Invocation {
         }
     }
 
-    /// One more argument.
+    /// Adds an argument.
     #[must_use]
     pub fn arg(mut self, argument: impl Into<OsString>) -> Self {
         self.arguments.push(argument.into());
         self
     }
 
-    /// More arguments.
+    /// Adds arguments.
     #[must_use]
     pub fn args<T: Into<OsString>>(mut self, arguments: impl IntoIterator<Item = T>) -> Self {
         self.arguments.extend(arguments.into_iter().map(Into::into));
         self
     }
 
-    /// Arguments after all others that belong to the way in which we run it: they are no part of the command as it is
-    /// shown.
+    /// Adds arguments that come after all others and only serve the way in which this program runs the command: they
+    /// are not shown as a part of it.
     #[must_use]
     pub fn own_args<T: Into<OsString>>(mut self, arguments: impl IntoIterator<Item = T>) -> Self {
         self.own_arguments.extend(arguments.into_iter().map(Into::into));
         self
     }
 
-    /// One more environment variable.
+    /// Adds an environment variable.
     #[must_use]
     pub fn env(mut self, name: impl Into<OsString>, value: impl Into<OsString>) -> Self {
         self.variables.push((name.into(), value.into()));
         self
     }
 
-    /// The command's words, program first.
+    /// Returns the command's words, program first.
     pub fn words(&self) -> impl Iterator<Item = &OsStr> {
         std::iter::once(self.program.as_os_str()).chain(self.arguments.iter().map(OsString::as_os_str))
     }
 
-    /// Runs to the end. What the command prints to its stdout goes to our stderr, because our stdout is the result's.
+    /// Runs the command to its end. What it prints to its stdout goes to this program's stderr, because this program's
+    /// stdout is for the result.
     ///
     /// # Errors
-    /// When it cannot be started, is interrupted, or its exit status is not 0; that status becomes ours.
+    /// Fails if the command cannot be started, is interrupted, or ends with another exit status than 0; this program
+    /// then ends with that status.
     pub fn run(&self, signals: &Signals) -> Result<()> {
         let mut command = self.command();
         command.stdout(Stdio::from(std::io::stderr().as_fd().try_clone_to_owned()?));
         self.finish(&mut command, signals).map(|_| ())
     }
 
-    /// The same, with this on its stdin.
+    /// Runs it in the same way, with `input` on its stdin.
     ///
     /// # Errors
-    /// As [`Invocation::run`].
+    /// Fails as [`Invocation::run`] does.
     pub fn run_with(&self, input: &[u8], signals: &Signals) -> Result<()> {
         let mut command = self.command();
         command.stdin(Stdio::piped());
         command.stdout(Stdio::from(std::io::stderr().as_fd().try_clone_to_owned()?));
         let mut child = command.spawn().map_err(|error| self.not_started(&error))?;
         if let Some(mut stdin) = child.stdin.take() {
-            // Who does not read it does not need it.
+            // A command that does not read its input does not need it.
             let _ = stdin.write_all(input);
         }
         self.wait_for(child, signals).map(|_| ())
     }
 
-    /// Runs to the end and hands over each line that the command writes to its stderr.
+    /// Runs it to its end and hands each line that it writes to its stderr to `each`.
     ///
     /// # Errors
-    /// As [`Invocation::run`].
+    /// Fails as [`Invocation::run`] does.
     pub fn watch(&self, each: &mut dyn FnMut(&str), signals: &Signals) -> Result<()> {
         let mut command = self.command();
         command.stdin(Stdio::null()).stderr(Stdio::piped());
@@ -128,18 +130,18 @@ impl Invocation {
         self.wait_for(child, signals).map(|_| ())
     }
 
-    /// Runs to the end, hands over each line that the command writes to its stderr, and gives what it printed to its
+    /// Runs it to its end, hands each line that it writes to its stderr to `each`, and returns what it printed to its
     /// stdout.
     ///
     /// # Errors
-    /// As [`Invocation::run`].
+    /// Fails as [`Invocation::run`] does.
     pub fn capture_and_watch(&self, each: &mut dyn FnMut(&str), signals: &Signals) -> Result<Vec<u8>> {
         let mut command = self.command();
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().map_err(|error| self.not_started(&error))?;
         let guard = signals.pass_on_to(child.id());
         let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
-        // Both at once: a pipe that is full would stop it.
+        // Both streams are read at once: a full pipe would stop the command.
         let output = thread::spawn(move || {
             let mut output = Vec::new();
             stdout.map_or(Ok(0), |mut stdout| stdout.read_to_end(&mut output))?;
@@ -156,20 +158,20 @@ impl Invocation {
         Ok(output.join().unwrap_or_else(|_| Ok(Vec::new()))?)
     }
 
-    /// Runs to the end and gives what the command printed to its stdout.
+    /// Runs it to its end and returns what it printed to its stdout.
     ///
     /// # Errors
-    /// As [`Invocation::run`].
+    /// Fails as [`Invocation::run`] does.
     pub fn capture(&self, signals: &Signals) -> Result<Vec<u8>> {
         let mut command = self.command();
         command.stdout(Stdio::piped());
         self.finish(&mut command, signals)
     }
 
-    /// Runs to the end and gives what the command printed to its stdout; what it said to its stderr is for nobody.
+    /// Runs it to its end and returns what it printed to its stdout; what it says on its stderr is dropped.
     ///
     /// # Errors
-    /// As [`Invocation::run`].
+    /// Fails as [`Invocation::run`] does.
     pub fn quietly(&self, signals: &Signals) -> Result<Vec<u8>> {
         let mut command = self.command();
         command
@@ -179,24 +181,25 @@ impl Invocation {
         self.finish(&mut command, signals)
     }
 
-    /// Runs to the end, heard by nobody: for what is tidied up at the end, when a signal may have come already.
+    /// Runs it to its end and drops what it says. This is for tidying up at the end, when a signal may have come
+    /// already.
     ///
     /// # Errors
-    /// When it cannot be started.
+    /// Fails if it cannot be started.
     pub fn silently(&self) -> Result<ExitStatus> {
         let mut command = self.command();
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         command.status().map_err(|error| self.not_started(&error).into())
     }
 
-    /// Starts it with all three standard streams piped to us, and deaf to Ctrl-C: whoever talks with it decides when it
-    /// ends.
+    /// Starts it with all three standard streams piped to this program, and deaf to Ctrl-C: the code that talks with it
+    /// decides when it ends.
     ///
     /// # Errors
-    /// When it cannot be started.
+    /// Fails if it cannot be started.
     pub fn converse(&self) -> Result<Child> {
-        // A child has its parent's signal mask. ssh keeps it, so that a terminal's Ctrl-C does not cut the connection
-        // before the other side has been told.
+        // A child inherits its parent's signal mask, and ssh keeps it. So a Ctrl-C on the terminal does not cut the
+        // connection before the other side has been told.
         let interrupt = SigSet::from(Signal::SIGINT);
         interrupt.thread_block()?;
         let child = self.converse_interruptibly();
@@ -204,10 +207,10 @@ impl Invocation {
         child
     }
 
-    /// The same for what may ask a person on the terminal, where Ctrl-C means: no.
+    /// Starts it in the same way, if it may ask a person something on the terminal: there, Ctrl-C means no.
     ///
     /// # Errors
-    /// When it cannot be started.
+    /// Fails if it cannot be started.
     pub fn converse_interruptibly(&self) -> Result<Child> {
         let mut command = self.command();
         command
@@ -254,7 +257,7 @@ impl Invocation {
         let code = exit_code(status);
         let program = self.program.to_string_lossy();
         match status.signal() {
-            // NixOS/nixpkgs#375725: the kernel kills what takes its last memory, and nobody says why.
+            // NixOS/nixpkgs#375725: the kernel kills a process that takes the last memory, and nobody says why.
             Some(9) => Failure::new(format!("{program} was killed: probably this machine ran out of memory"))
                 .with_remedy("let a stronger machine do it: --eval-on HOST"),
             Some(signal) => Failure::new(format!("{program} was ended by signal {signal}")),
@@ -264,7 +267,7 @@ impl Invocation {
     }
 }
 
-/// A process's exit status as shells say it: 128 and the number for a signal.
+/// Returns a process's exit status as shells count it: 128 plus the number of the signal, if one ended it.
 #[must_use]
 pub fn exit_code(status: ExitStatus) -> u8 {
     let code = status.code().or_else(|| status.signal().map(|signal| 128 + signal));
@@ -272,7 +275,7 @@ pub fn exit_code(status: ExitStatus) -> u8 {
 }
 
 impl fmt::Display for Invocation {
-    /// As it could be typed into a shell.
+    /// Writes the command as it could be typed into a shell.
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (index, word) in self.words().enumerate() {
             let quoted = quote::shell_word(word).map_err(|_| fmt::Error)?;

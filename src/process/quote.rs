@@ -1,14 +1,14 @@
-//! The one function that quotes words for a shell, and the one that reads them.
+//! The one function that quotes words for a shell, and the one that reads them back.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 
 use crate::failure::Failure;
 
-/// One word of shell text that means exactly `word` to any POSIX shell.
+/// Returns a word of shell text that means exactly `word` to any POSIX shell.
 ///
 /// # Errors
-/// A word with a NUL byte cannot be said to a shell at all.
+/// Fails for a word with a NUL byte, which cannot be said to a shell at all.
 pub fn shell_word(word: impl AsRef<OsStr>) -> Result<Vec<u8>, Failure> {
     let bytes = word.as_ref().as_bytes();
     shlex::bytes::try_quote(bytes)
@@ -16,10 +16,10 @@ pub fn shell_word(word: impl AsRef<OsStr>) -> Result<Vec<u8>, Failure> {
         .map_err(|_| Failure::usage(format!("'{}' has a NUL byte in it", bytes.escape_ascii())))
 }
 
-/// The words of the variable `name`'s value, as a shell reads them.
+/// Returns the words in the value of the variable `name`, as a shell reads them.
 ///
 /// # Errors
-/// A quote that is not closed.
+/// Fails if a quote is not closed.
 pub fn words(name: &str, text: &str) -> Result<Vec<String>, Failure> {
     shlex::split(text).ok_or_else(|| Failure::usage(format!("{name} cannot be read, a quote is not closed: {text}")))
 }
@@ -30,7 +30,7 @@ mod tests {
     use std::os::unix::ffi::OsStringExt;
     use std::process::Command;
 
-    /// Any shell gives back what was quoted; the shells here are those of the machine.
+    /// Any shell gives back what was quoted. The shells here are those of the machine that runs the test.
     #[test]
     fn a_shell_reads_back_the_same_word() {
         let all_bytes: Vec<u8> = (1..=255).collect();

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 
-/// Room for so many bytes on the way from one thread to another: who has more to send waits.
+/// Room for a number of bytes on the way from one thread to another: a sender with more bytes waits.
 #[derive(Clone)]
 pub struct Room(Arc<Space>);
 
@@ -12,14 +12,14 @@ struct Space {
     more: Condvar,
 }
 
-/// What takes up room, until it is dropped.
+/// A part of the room that is taken until this is dropped.
 pub struct Taken {
     room: Room,
     bytes: usize,
 }
 
 impl Room {
-    /// For so many bytes.
+    /// Makes room for `size` bytes.
     #[must_use]
     pub fn new(size: usize) -> Self {
         Self(Arc::new(Space {
@@ -29,7 +29,8 @@ impl Room {
         }))
     }
 
-    /// Takes so much of it, after as much has become free. What is larger than the whole takes the whole.
+    /// Takes room for `bytes`, after waiting until that much is free. A piece that is larger than the whole room takes
+    /// all of it.
     #[must_use]
     pub fn take(&self, bytes: usize) -> Taken {
         let bytes = bytes.min(self.0.size);

@@ -14,11 +14,11 @@ use crate::failure::Interrupted;
 
 type Listener = Box<dyn Fn(i32) + Send>;
 
-/// Who is to hear of a signal.
+/// The receiver of a signal.
 enum Hearer {
-    /// A command that is waited for.
+    /// A command that this program waits for.
     Child(Pid),
-    /// A session that must say goodbye first.
+    /// A session that has to say goodbye before it ends.
     Listener(Listener),
 }
 
@@ -26,7 +26,7 @@ impl Hearer {
     fn tell(&self, number: i32) {
         match self {
             Self::Listener(listener) => listener(number),
-            // A terminal's Ctrl-C has reached the child already; `kill` on us alone has not.
+            // A Ctrl-C on the terminal has reached the child already; `kill` on this program alone has not.
             Self::Child(child) => {
                 if let Ok(signal) = Signal::try_from(number) {
                     let _ = kill(*child, signal);
@@ -40,23 +40,23 @@ impl Hearer {
 struct State {
     first: Option<i32>,
     has_come_again: bool,
-    /// Of several at once, each by a number of its own.
+    /// All receivers at the moment, each under its own number.
     hearers: BTreeMap<u64, Hearer>,
     next: u64,
 }
 
-/// Hears Ctrl-C, SIGTERM and SIGHUP from its making to the end of the program. It hands them to all commands that are
-/// being waited for, and to all sessions that must say goodbye first, whatever threads those are of.
+/// Receives Ctrl-C, SIGTERM and SIGHUP from when it is made to the end of the program. It passes them on to all
+/// commands that are being waited for, and to all sessions that have to say goodbye first, in whatever thread they are.
 #[derive(Clone)]
 pub struct Signals {
     state: Arc<Mutex<State>>,
 }
 
 impl Signals {
-    /// Starts to listen. Make one only.
+    /// Starts to listen. A program makes only one.
     ///
     /// # Errors
-    /// When the system refuses the handlers.
+    /// Fails if the system refuses the handlers.
     pub fn listen() -> Result<Self> {
         let mut incoming =
             signal_hook::iterator::Signals::new([SIGINT, SIGTERM, SIGHUP]).context("cannot handle signals")?;
@@ -71,10 +71,16 @@ impl Signals {
         Ok(Self { state })
     }
 
-    /// An error if a signal has come since the start.
+    /// Hears a signal as if it had come to this process. A real signal would reach all tests that run at the same time.
+    #[cfg(test)]
+    pub(crate) fn hear(&self, number: i32) {
+        self.locked().hear(number);
+    }
+
+    /// Returns an error if a signal has come since the start.
     ///
     /// # Errors
-    /// [`Interrupted`], with the first signal that came.
+    /// Fails with [`Interrupted`], which holds the first signal that came.
     pub fn check(&self) -> Result<(), Interrupted> {
         match self.locked().first {
             Some(signal) => Err(Interrupted { signal }),
@@ -82,14 +88,14 @@ impl Signals {
         }
     }
 
-    /// Whether more than one has come: whoever sends a second one is impatient.
+    /// Returns whether more than one has come: a user who sends a second one is impatient.
     #[must_use]
     pub fn have_come_again(&self) -> bool {
         self.locked().has_come_again
     }
 
-    /// From now on until the guard is dropped, signals are passed on to this child process; one that came while it was
-    /// being started as well.
+    /// Passes signals on to this child process until the guard is dropped, including one that came while the child was
+    /// being started.
     pub(super) fn pass_on_to(&self, child: u32) -> Guard {
         let child = i32::try_from(child).ok().map(Pid::from_raw);
         let mut state = self.locked();
@@ -105,8 +111,8 @@ impl Signals {
         }
     }
 
-    /// From now on until the guard is dropped, signals also arrive as messages made by `wrap`. One that came before
-    /// does not: `check` says that.
+    /// Sends signals as messages made by `wrap` until the guard is dropped. A signal that came before is not sent:
+    /// `check` reports it.
     pub fn forward<T: Send + 'static>(&self, to: Sender<T>, wrap: fn(i32) -> T) -> Guard {
         let listener = Box::new(move |number| {
             let _ = to.send(wrap(number));
@@ -137,7 +143,7 @@ impl State {
     }
 }
 
-/// Ends the passing on of signals to one who hears of them.
+/// Ends the passing on of signals to one receiver when it is dropped.
 pub struct Guard {
     signals: Signals,
     number: Option<u64>,
@@ -177,12 +183,12 @@ mod tests {
         let guards = [&first, &second].map(|(sender, _)| signals.forward(sender.clone(), |number| number));
         let mut children = [child(), child()];
         let passed_on = children.each_ref().map(|child| signals.pass_on_to(child.id()));
-        signals.locked().hear(SIGTERM);
+        signals.hear(SIGTERM);
         assert_eq!(children.each_mut().map(ended_by), [Some(SIGTERM); 2]);
         assert_eq!([first.1.try_recv(), second.1.try_recv()], [Ok(SIGTERM); 2]);
         assert_eq!(signals.check().unwrap_err().signal, SIGTERM);
         assert!(!signals.have_come_again());
-        signals.locked().hear(SIGINT);
+        signals.hear(SIGINT);
         assert!(signals.have_come_again());
         assert_eq!(signals.check().unwrap_err().signal, SIGTERM);
         drop((guards, passed_on));
@@ -195,15 +201,15 @@ mod tests {
         let (long, short) = (channel(), channel());
         let _long = signals.forward(long.0, |number| number);
         drop(signals.forward(short.0, |number| number));
-        signals.locked().hear(SIGINT);
+        signals.hear(SIGINT);
         assert_eq!((long.1.try_recv(), short.1.try_recv().ok()), (Ok(SIGINT), None));
     }
 
     #[test]
     fn a_child_that_comes_late_hears_of_the_first() {
         let signals = signals();
-        signals.locked().hear(SIGHUP);
-        signals.locked().hear(SIGINT);
+        signals.hear(SIGHUP);
+        signals.hear(SIGINT);
         let mut child = child();
         let _guard = signals.pass_on_to(child.id());
         assert_eq!(ended_by(&mut child), Some(SIGHUP));

@@ -1,17 +1,17 @@
-//! How much has gone, or come.
+//! Amounts of files and bytes that have been sent or received.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// So many files, and as many bytes of them.
+/// A number of files and of their bytes.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Amount {
     /// Files with their content.
     pub files: u64,
-    /// Their contents' bytes.
+    /// The bytes of their contents.
     pub bytes: u64,
 }
 
-/// How much of a stream there is so far, for whoever looks on.
+/// How much of a stream has passed so far; other threads may look at it.
 #[derive(Debug, Default)]
 pub struct Counter {
     files: AtomicU64,
@@ -19,7 +19,7 @@ pub struct Counter {
 }
 
 impl Counter {
-    /// So much.
+    /// Returns the amount so far.
     #[must_use]
     pub fn amount(&self) -> Amount {
         Amount {
@@ -28,7 +28,7 @@ impl Counter {
         }
     }
 
-    /// From now on it is so much.
+    /// Sets the amount so far.
     pub fn set(&self, amount: Amount) {
         self.files.store(amount.files, Ordering::Relaxed);
         self.bytes.store(amount.bytes, Ordering::Relaxed);

@@ -1,14 +1,14 @@
-//! How amounts are said.
+//! Amounts and durations as text.
 
 use std::time::Duration;
 
-/// Bytes, in decimal units as disks and networks have them.
+/// Returns bytes as text, in decimal units as disks and networks have them.
 pub(super) fn size(bytes: u64) -> String {
     let (divisor, unit) = unit_of(bytes);
     format!("{} {unit}", in_unit(bytes, divisor))
 }
 
-/// Bytes of a whole, in the whole's unit: `4.2 of 31.0 MB`.
+/// Returns some bytes and all bytes as text, both in the unit of all: `4.2 of 31.0 MB`.
 pub(super) fn size_of(bytes: u64, whole: u64) -> String {
     let (divisor, unit) = unit_of(whole);
     format!("{} of {} {unit}", in_unit(bytes, divisor), in_unit(whole, divisor))
@@ -23,7 +23,7 @@ fn unit_of(bytes: u64) -> (u64, &'static str) {
     }
 }
 
-/// With one digit after the point, cut and not rounded: 999,999 bytes are not 1000.0 kB.
+/// Returns the number with one digit after the point. It is cut and not rounded: 999,999 bytes are not 1000.0 kB.
 fn in_unit(bytes: u64, divisor: u64) -> String {
     if divisor == 1 {
         return bytes.to_string();
@@ -31,13 +31,13 @@ fn in_unit(bytes: u64, divisor: u64) -> String {
     format!("{}.{}", bytes / divisor, bytes % divisor * 10 / divisor)
 }
 
-/// A number and what is counted: `1 path`, `31 paths`.
+/// Returns a number and the word for what is counted: `1 path`, `31 paths`.
 pub(super) fn count(number: u64, what: &str) -> String {
     let plural = if number == 1 { "" } else { "s" };
     format!("{number} {what}{plural}")
 }
 
-/// How long something has been going on: no tenths, which would only flicker.
+/// Returns how long something has been going on, as text without tenths, which would only flicker.
 pub(super) fn elapsed(duration: Duration) -> String {
     let seconds = duration.as_secs();
     match seconds {
@@ -47,7 +47,7 @@ pub(super) fn elapsed(duration: Duration) -> String {
     }
 }
 
-/// How long something took.
+/// Returns how long something took, as text.
 pub(super) fn took(duration: Duration) -> String {
     if duration < Duration::from_secs(60) {
         let tenths = duration.as_millis() / 100;

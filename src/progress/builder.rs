@@ -1,16 +1,16 @@
-//! Which machine builds, and whether it has the CPU for it.
+//! The machine that builds, and whether it has the right CPU.
 
-/// Where builds run that Nix says nothing else of.
+/// The machine on which builds run, unless Nix names another one.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Builder {
-    /// The machine, by ssh's name of it; this one if there is none.
+    /// The machine's name for ssh; None is this machine.
     pub host: Option<String>,
-    /// Whether it emulates the CPU that is built for.
+    /// Whether it emulates the CPU for which it builds.
     pub emulates: bool,
 }
 
 impl Builder {
-    /// Another machine, of this system of its own, that builds for `wanted`.
+    /// Returns another machine, whose own system is `own`, as a builder for the system `wanted`.
     #[must_use]
     pub fn there(host: &str, own: &str, wanted: &str) -> Self {
         Self {
@@ -19,7 +19,7 @@ impl Builder {
         }
     }
 
-    /// This machine.
+    /// Returns this machine, whose own system is `own`, as a builder for the system `wanted`.
     #[must_use]
     pub fn here(own: &str, wanted: &str) -> Self {
         Self {
@@ -29,10 +29,10 @@ impl Builder {
     }
 }
 
-/// Whether a machine has to emulate a CPU to build for a system.
+/// Returns whether a machine has to emulate a CPU to build for a system.
 fn is_foreign(own: &str, wanted: &str) -> bool {
     let cpu = |system: &str| match system.split('-').next().unwrap_or(system) {
-        // Their CPUs' own modes.
+        // The CPU itself runs such programs in a 32-bit mode, without emulation.
         "i486" | "i586" | "i686" | "x86" => "x86_64".to_owned(),
         "armv6l" | "armv7l" | "arm" => "aarch64".to_owned(),
         other => other.to_owned(),

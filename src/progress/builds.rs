@@ -1,4 +1,4 @@
-//! The builds of a run: what runs, how many there are, and what the failed ones said last.
+//! The builds of a run: those that run, their number, and the last words of those that failed.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Instant;
@@ -9,30 +9,32 @@ use crate::harmless::{self, Colours};
 use crate::host::Host;
 use crate::process::quote::shell_word;
 
-/// As many lines of a build's log as are shown when it fails.
+/// The number of lines of a build's log that are kept, and shown when it fails.
 const TAIL: usize = 25;
 
-/// As long a line is kept of a log: some builds write whole files into one.
+/// The number of characters that are kept of a line: some builds write whole files into one line.
 const LONGEST: usize = 500;
 
-/// As many stopped builds are kept with their logs: an error that speaks of one comes soon after its end.
+/// The number of stopped builds that are kept with their logs. An error about a build comes soon after its end.
 const MOST_STOPPED: usize = 32;
 
-/// As many builds are known at a time, and as many that have stopped: more than any machine runs, or any system has.
+/// The number of running builds that are known at a time: more than any machine runs.
 const MOST_RUNNING: usize = 1000;
+
+/// The number of stopped builds that are known: more than any system has.
 const MOST_KNOWN: usize = 20_000;
 
-/// The longest that a derivation's path, a phase or a machine's address is. What is longer is none.
+/// The most bytes of a derivation's path, a phase or a machine's address. A longer text is taken for none of them.
 const LONGEST_NAME: usize = 512;
 
 /// A build that runs.
 pub(super) struct Build {
     derivation: String,
-    /// What Nix calls the part of it that goes on, as `buildPhase`.
+    /// Nix's name for the phase of the build, such as `buildPhase`.
     pub(super) phase: Option<String>,
     /// The machine, unless it is this one.
     pub(super) host: Option<String>,
-    /// Whether the CPU that it is for is emulated.
+    /// Whether the machine emulates the CPU for which it builds.
     pub(super) is_emulated: bool,
     pub(super) began: Instant,
     log: VecDeque<String>,
@@ -44,23 +46,23 @@ impl Build {
     }
 }
 
-/// All of them.
+/// All builds of a run.
 #[derive(Default)]
 pub(super) struct Builds {
     pub(super) builder: Builder,
     running: BTreeMap<u64, Build>,
-    /// The last builds that have stopped: an error that speaks of one comes before that or after.
+    /// The builds that stopped last. An error about a build comes before or after its end.
     stopped: VecDeque<Build>,
-    /// The derivations of all that have stopped.
+    /// The derivations of all builds that have stopped.
     all_stopped: BTreeSet<String>,
-    /// Those of which the log was shown.
+    /// The derivations of the failed builds whose logs were shown.
     failed: BTreeSet<String>,
-    /// Nix's counts, by the activities that are such a whole: done, expected, failed.
+    /// Nix's counts of builds (done, expected, failed), by the id of the activity that counts them.
     wholes: BTreeMap<u64, [u64; 3]>,
 }
 
 impl Builds {
-    /// Takes in what it is about.
+    /// Takes in a line of Nix's log, as far as it is about builds.
     pub(super) fn see(&mut self, line: &LogLine, now: Instant) {
         match line {
             LogLine::Start { id, activity } => match activity {
@@ -100,7 +102,7 @@ impl Builds {
             } else {
                 self.builder.host.clone()
             },
-            // What another machine is that Nix sends a build to, nobody says.
+            // Nix sends some builds on to other machines and does not say which CPU they have.
             is_emulated: self.builder.emulates && !is_sent_on,
             began: now,
             log: VecDeque::new(),
@@ -135,19 +137,19 @@ impl Builds {
         }
     }
 
-    /// A build that runs.
+    /// Returns a build that runs.
     pub(super) fn get(&self, id: u64) -> Option<&Build> {
         self.running.get(&id)
     }
 
-    /// Those that run, the one that has been longest first.
+    /// Returns the builds that run, the longest-running first.
     pub(super) fn running(&self) -> Vec<&Build> {
         let mut running: Vec<&Build> = self.running.values().collect();
         running.sort_by_key(|build| build.began);
         running
     }
 
-    /// `3 of 7`, as far as Nix says; and how many failed, if some did.
+    /// Returns Nix's counts as text, if Nix gives any: `3 of 7`, and how many failed, if some did.
     pub(super) fn counts(&self) -> Option<String> {
         let mut wholes = self.wholes.values().rev();
         let [done, expected, failed] = wholes.find(|[_, expected, _]| *expected > 0)?;
@@ -158,14 +160,14 @@ impl Builds {
         Some(format!("{done} of {expected}{failed}"))
     }
 
-    /// How many derivations were built.
+    /// Returns how many derivations were built.
     pub(super) fn built(&self) -> u64 {
         let built = self.all_stopped.iter().filter(|name| !self.failed.contains(*name));
         built.count() as u64
     }
 
-    /// What is said with an error of Nix's: the last lines of the log that it speaks of, and the command for the rest.
-    /// Each build once.
+    /// Returns the lines that explain an error of Nix's: the last lines of the log of the build that it names, and the
+    /// command that shows the whole log. Each build is explained once.
     pub(super) fn explain(&mut self, error: &str, shows_log: bool) -> Vec<String> {
         let plain = console::strip_ansi_codes(error);
         let all = self.running.values().chain(&self.stopped);
@@ -188,7 +190,7 @@ impl Builds {
                     .map(|line| format!("> {}", harmless::text(line, Colours::Dropped))),
             );
         }
-        // Of another machine's log, Nix there says how it is had there.
+        // Nix on another machine gives a command that works only on that machine.
         let is_said = plain.contains("For full logs") && self.builder.host.is_none();
         if let Some(command) = self.log_command(&build.derivation).filter(|_| !is_said) {
             lines.push(format!("the whole log: {command}"));
@@ -197,14 +199,14 @@ impl Builds {
         lines
     }
 
-    /// What shows a build's whole log. It is kept where Nix was told to build, wherever that sent the build on to;
-    /// every version of Nix knows the command.
+    /// Returns the command that shows a build's whole log. Nix keeps the log on the machine that was told to build, even
+    /// if that machine sent the build on to another one. Every version of Nix knows the command.
     fn log_command(&self, derivation: &str) -> Option<String> {
         let quoted = |word: &str| String::from_utf8(shell_word(word).ok()?).ok();
         let derivation = quoted(derivation)?;
         match &self.builder.host {
             None => Some(format!("nix-store --read-log {derivation}")),
-            // The login shell there reads the words a second time.
+            // The login shell of the host reads the words a second time.
             Some(host) => {
                 let ssh = Host::parse(host).ok()?.words_for_ssh();
                 let derivation = quoted(&derivation)?;
@@ -214,7 +216,7 @@ impl Builds {
     }
 }
 
-/// Nix's error without its advice how a log is had, which is about the machine that it runs on.
+/// Removes from an error Nix's advice how to get the log, which is right only on the machine that Nix runs on.
 pub(super) fn without_advice(error: &str) -> String {
     let mut lines = error.lines();
     let mut kept = Vec::new();
@@ -223,14 +225,14 @@ pub(super) fn without_advice(error: &str) -> String {
         if !plain.contains("For full logs, run") {
             kept.push(line);
         } else if plain.trim_end().ends_with(':') {
-            // The command has a line of its own.
+            // The command stands on the next line.
             lines.next();
         }
     }
     kept.join("\n")
 }
 
-/// A store path without directory and hash; a derivation without `.drv`.
+/// Returns a store path without its directory, its hash and `.drv`.
 pub(super) fn name(path: &str) -> &str {
     let base = path
         .strip_prefix("/nix/store/")
@@ -239,7 +241,7 @@ pub(super) fn name(path: &str) -> &str {
     base.strip_suffix(".drv").unwrap_or(base)
 }
 
-/// A line as it is kept.
+/// Returns the part of a line that is kept.
 fn cut(line: &str) -> String {
     match line.char_indices().nth(LONGEST) {
         None => line.to_owned(),
@@ -247,7 +249,7 @@ fn cut(line: &str) -> String {
     }
 }
 
-/// The host in a store's address, as `ssh-ng://user@host?key=value`.
+/// Returns the host in a store's address, which looks like `ssh-ng://user@host?key=value`.
 fn machine_name(address: &str) -> String {
     let rest = address.split_once("://").map_or(address, |(_, rest)| rest);
     let rest = rest.split('?').next().unwrap_or(rest);
@@ -322,7 +324,7 @@ mod tests {
         }
     }
 
-    /// A small machine may watch thousands of builds.
+    /// A small machine may watch thousands of builds, so the logs must not fill its memory.
     #[test]
     fn of_stopped_builds_only_the_last_logs_are_kept() {
         let derivation = |id: u64| format!("/nix/store/00000000000000000000000000000000-hello-{id}.drv");

@@ -1,26 +1,26 @@
-//! What is typed while something is drawn.
+//! Keeps what the user types from disturbing the live display.
 
 use std::os::fd::AsFd;
 
 use nix::sys::termios::{LocalFlags, SetArg, tcgetattr, tcsetattr};
 use nix::unistd::{getpgrp, tcgetpgrp};
 
-/// The terminal's echo, held back while something is drawn: a `^C` or an empty line moves the cursor, and what is drawn
-/// next, or taken away, would be a line off. What is typed goes to whoever reads it, as ever.
+/// The terminal's echo, held back while the display is drawn. An echoed `^C` or empty line moves the cursor, and the next
+/// drawing or clearing would be a line off. Programs still read what the user types.
 #[derive(Default)]
 pub(super) struct Echo {
     is_held: bool,
 }
 
 impl Echo {
-    /// Holds it back, if there is one.
+    /// Holds the echo back, if there is a terminal that echoes.
     pub(super) fn hold(&mut self, terminal: impl AsFd) {
         if !self.is_held {
             self.is_held = switch(&terminal, false);
         }
     }
 
-    /// Gives it back, if it was held.
+    /// Switches the echo on again, if it was held back.
     pub(super) fn release(&mut self, terminal: impl AsFd) {
         if std::mem::take(&mut self.is_held) {
             switch(&terminal, true);
@@ -28,9 +28,9 @@ impl Echo {
     }
 }
 
-/// Whether that was a change.
+/// Switches the echo on or off, and returns whether that changed it.
 fn switch(terminal: &impl AsFd, on: bool) -> bool {
-    // Whoever changes a terminal from the background is stopped; the shell has given it other settings by then.
+    // The kernel stops a background process that changes its terminal. The shell has given it other settings by then.
     if tcgetpgrp(terminal) != Ok(getpgrp()) {
         return false;
     }

@@ -1,4 +1,4 @@
-//! The live display as text: a line for what goes on, and one for each build that runs. None is wider than the
+//! The live display as text: a line for what goes on, and one for each build that runs. No line is wider than the
 //! terminal.
 
 use std::time::{Duration, Instant};
@@ -7,22 +7,22 @@ use console::{Style, measure_text_width, pad_str, truncate_str};
 
 use super::amounts::elapsed;
 use super::builds::Build;
-use super::watch::Watch;
+use super::watches::{Watches, named};
 use crate::harmless;
 
-/// As many builds have a line, where there is room.
+/// The number of builds that have a line, where there is room.
 const MOST: usize = 8;
 
-/// In place of what does not fit.
+/// Stands in place of what does not fit.
 const CUT: &str = "…";
 
-/// What says that it is alive.
+/// The frames of the spinner, which shows that the program is alive.
 const FRAMES: [&str; 10] = ["⠋", "⠙", "⠹", "⠸", "⠼", "⠴", "⠦", "⠧", "⠇", "⠏"];
 
-/// How long each of them stands.
+/// How long each frame stands.
 const FRAME: Duration = Duration::from_millis(100);
 
-/// How it is drawn.
+/// The styles of the display.
 pub(super) struct Layout {
     verb: Style,
     mark: Style,
@@ -30,7 +30,7 @@ pub(super) struct Layout {
 }
 
 impl Layout {
-    /// For a terminal; with colours unless the user wants none.
+    /// Returns the layout for a terminal, with colours unless the user wants none.
     pub(super) fn new() -> Self {
         Self {
             verb: Style::new().for_stderr().cyan().bold(),
@@ -39,10 +39,11 @@ impl Layout {
         }
     }
 
-    /// The display for a terminal of this size, line by line.
-    pub(super) fn lines(&self, watch: &Watch, height: usize, width: usize, now: Instant) -> Vec<String> {
-        // The last column makes some terminals go on to the next line.
+    /// Returns the lines of the display for a terminal of this size.
+    pub(super) fn lines(&self, watches: &Watches, height: usize, width: usize, now: Instant) -> Vec<String> {
+        // Some terminals go on to the next line when the last column is written.
         let width = width.saturating_sub(1);
+        let (name, watch) = watches.shown();
         let since = watch.elapsed(now);
         let frame = since.as_millis() / FRAME.as_millis() % FRAMES.len() as u128;
         let frame = FRAMES[usize::try_from(frame).unwrap_or(0)];
@@ -51,11 +52,12 @@ impl Layout {
             .find(' ')
             .map_or((status.as_str(), ""), |end| status.split_at(end));
         let elapsed = elapsed(since);
-        // The frame, and three blanks.
-        let room = width.saturating_sub(measure_text_width(verb) + measure_text_width(&elapsed) + 4);
-        let (verb, rest) = (self.verb.apply_to(verb), fitting(rest, room));
-        let mut lines = vec![row(&format!("{frame} {verb}{rest}"), &elapsed, width)];
-        if let Some(words) = watch.silence(now) {
+        let name = named(name, "");
+        // 4 columns are for the frame and three blanks.
+        let taken = measure_text_width(&name) + measure_text_width(verb) + measure_text_width(&elapsed) + 4;
+        let (verb, rest) = (self.verb.apply_to(verb), fitting(rest, width.saturating_sub(taken)));
+        let mut lines = vec![row(&format!("{frame} {name}{verb}{rest}"), &elapsed, width)];
+        for words in watches.silences(now) {
             lines.push(row(&format!("  {}", self.mark.apply_to(words)), "", width));
         }
         let running = watch.running();
@@ -72,7 +74,7 @@ impl Layout {
     }
 
     fn build(&self, build: &Build, width: usize, now: Instant) -> String {
-        // All three are Nix's words, and it repeats those of other machines.
+        // Name, phase and host are Nix's words, and Nix repeats words of other machines.
         let mut left = format!("  {}", harmless::name(build.name()));
         if let Some(phase) = &build.phase {
             let phase = harmless::name(phase);
@@ -88,7 +90,7 @@ impl Layout {
     }
 }
 
-/// As much of a list, in whole parts, as there is room for.
+/// Returns the parts of a list that fit, from its beginning. It cuts no part in two and keeps at least one.
 fn fitting(list: &str, room: usize) -> &str {
     let mut list = list;
     while measure_text_width(list) > room {
@@ -100,7 +102,7 @@ fn fitting(list: &str, room: usize) -> &str {
     list
 }
 
-/// A text at the left end and one at the right, which is the last to be cut.
+/// Returns a line with a text at its left end and one at its right end. The left text is cut first.
 fn row(left: &str, right: &str, width: usize) -> String {
     let right = truncate_str(right, width, CUT);
     let room = width.saturating_sub(measure_text_width(&right) + 2);
@@ -114,7 +116,7 @@ fn row(left: &str, right: &str, width: usize) -> String {
     format!("{}  {right}", pad_str(&left, room, console::Alignment::Left, None))
 }
 
-/// A text in lines of a terminal's width, broken between its parts: after a comma or a semicolon.
+/// Breaks a text into lines of a terminal's width, after commas or semicolons.
 pub(super) fn wrapped(text: &str, width: usize) -> String {
     let mut lines: Vec<String> = Vec::new();
     for part in text.split_inclusive([',', ';']).map(str::trim_start) {
@@ -133,14 +135,17 @@ pub(super) fn wrapped(text: &str, width: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::host::Host;
     use crate::progress::nix_log::{Activity, LogLine, News};
-    use crate::progress::{Builder, Event, Phase, Verbosity};
+    use crate::progress::{Builder, Event, Verbosity, Work};
 
-    /// So many builds that have begun a second after one another.
-    fn watch(builds: u64, start: Instant) -> Watch {
-        let mut watch = Watch::new(Verbosity::default(), true, start);
-        watch.see(Event::Phase(Phase::Building), start);
-        watch.see(
+    /// Returns the state with so many builds, each begun one second after the one before.
+    fn watches(machine: Option<&str>, builds: u64, start: Instant) -> Watches {
+        let mut watches = Watches::new(Verbosity::default(), true, start);
+        let host = Host::parse("builder").unwrap();
+        watches.see(machine, Event::phase(Work::Building, Some(&host)), start);
+        watches.see(
+            machine,
             Event::Builder(Builder {
                 host: Some("builder".into()),
                 emulates: true,
@@ -153,13 +158,13 @@ mod tests {
                 machine: if id == 1 { "ssh://third".into() } else { String::new() },
             };
             let line = LogLine::Start { id, activity };
-            watch.see(Event::Nix(line), start + Duration::from_secs(id));
+            watches.see(machine, Event::Nix(line), start + Duration::from_secs(id));
         }
-        watch
+        watches
     }
 
-    fn lines(watch: &Watch, height: usize, width: usize, now: Instant) -> Vec<String> {
-        let lines = Layout::new().lines(watch, height, width, now);
+    fn lines(watches: &Watches, height: usize, width: usize, now: Instant) -> Vec<String> {
+        let lines = Layout::new().lines(watches, height, width, now);
         lines
             .iter()
             .map(|line| console::strip_ansi_codes(line).into_owned())
@@ -169,11 +174,11 @@ mod tests {
     #[test]
     fn each_build_has_a_line_with_its_phase_its_host_and_its_time() {
         let start = Instant::now();
-        let mut watch = watch(2, start);
+        let mut watches = watches(None, 2, start);
         let news = News::Phase("buildPhase".into());
-        watch.see(Event::Nix(LogLine::News { id: 0, news }), start);
+        watches.see(None, Event::Nix(LogLine::News { id: 0, news }), start);
         assert_eq!(
-            lines(&watch, 24, 61, start + Duration::from_secs(90)),
+            lines(&watches, 24, 61, start + Duration::from_secs(90)),
             [
                 "⠋ building on builder                             1 min 30 s",
                 "  hello-0 (buildPhase)         emulated  builder  1 min 30 s",
@@ -183,47 +188,60 @@ mod tests {
     }
 
     #[test]
+    fn one_of_several_machines_is_named() {
+        let start = Instant::now();
+        assert_eq!(
+            lines(&watches(Some("pi"), 1, start), 24, 61, start),
+            [
+                "⠋ pi: building on builder                                0 s",
+                "  hello-0                             emulated  builder  0 s",
+            ]
+        );
+    }
+
+    #[test]
     fn no_more_builds_than_there_is_room_for() {
         let start = Instant::now();
-        let shown = lines(&watch(30, start), 15, 40, start);
+        let shown = lines(&watches(None, 30, start), 15, 40, start);
         assert_eq!(shown.len(), 6);
         assert_eq!(shown[5], "  and 26 more");
-        let shown = lines(&watch(30, start), 2, 40, start);
+        let shown = lines(&watches(None, 30, start), 2, 40, start);
         assert_eq!(shown[1..], ["  30 builds"]);
-        assert_eq!(lines(&watch(30, start), 200, 40, start).len(), 1 + MOST);
+        assert_eq!(lines(&watches(None, 30, start), 200, 40, start).len(), 1 + MOST);
     }
 
     #[test]
     fn that_nothing_comes_stands_under_what_goes_on() {
         let start = Instant::now();
         let at = |seconds| start + Duration::from_secs(seconds);
-        let mut watch = watch(1, start);
+        let mut watches = watches(None, 1, start);
         let silent = Event::Silent {
             host: "builder".to_owned(),
             takes: false,
             since: at(70),
         };
-        watch.see(silent, at(78));
+        watches.see(None, silent, at(78));
         assert_eq!(
-            lines(&watch, 24, 61, at(90)),
+            lines(&watches, 24, 61, at(90)),
             [
                 "⠋ building on builder                             1 min 30 s",
                 "  nothing has come from builder for 20 s",
                 "  hello-0                      emulated  builder  1 min 30 s",
             ]
         );
-        // It is not higher than the terminal, nor wider.
-        assert_eq!(lines(&watch, 2, 61, at(90)).len(), 2);
-        assert_eq!(lines(&watch, 1, 61, at(90)).len(), 1);
-        assert_eq!(lines(&watch, 24, 21, at(90))[1], "  nothing has come …");
-        watch.see(
+        // The display is neither higher nor wider than the terminal.
+        assert_eq!(lines(&watches, 2, 61, at(90)).len(), 2);
+        assert_eq!(lines(&watches, 1, 61, at(90)).len(), 1);
+        assert_eq!(lines(&watches, 24, 21, at(90))[1], "  nothing has come …");
+        watches.see(
+            None,
             Event::SilenceOver {
                 takes: false,
                 is_heard: true,
             },
             at(91),
         );
-        assert_eq!(lines(&watch, 24, 61, at(91)).len(), 2);
+        assert_eq!(lines(&watches, 24, 61, at(91)).len(), 2);
     }
 
     #[test]
@@ -254,16 +272,18 @@ mod tests {
     #[test]
     fn nothing_is_wider_than_the_terminal() {
         let start = Instant::now();
-        let watch = watch(3, start);
-        for width in [2, 3, 5, 10, 20, 40, 80] {
-            for line in lines(&watch, 24, width, start + Duration::from_secs(4_000)) {
-                assert!(
-                    measure_text_width(&line) <= width.saturating_sub(1),
-                    "{width}: {line:?}"
-                );
+        for machine in [None, Some("pi"), Some("a-machine-with-a-long-name")] {
+            let watches = watches(machine, 3, start);
+            for width in [2, 3, 5, 10, 20, 40, 80] {
+                for line in lines(&watches, 24, width, start + Duration::from_secs(4_000)) {
+                    assert!(
+                        measure_text_width(&line) <= width.saturating_sub(1),
+                        "{width}: {line:?}"
+                    );
+                }
             }
         }
-        let narrow = lines(&watch, 24, 30, start);
+        let narrow = lines(&watches(None, 3, start), 24, 30, start);
         assert_eq!(narrow[1], "  he…  emulated  builder  0 s");
     }
 }

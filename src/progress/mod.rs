@@ -1,5 +1,5 @@
-//! What the user sees while a run goes on: a consumer of events. Whoever makes the events does not know what becomes of
-//! them, or whether there is a terminal at all.
+//! What the user sees while a run goes on: a consumer of events. The rooms that tell the events know neither what becomes
+//! of them nor whether there is a terminal.
 
 mod amount;
 mod amounts;
@@ -10,6 +10,7 @@ mod echo;
 pub mod fuzz;
 mod layout;
 pub mod nix_log;
+mod phase;
 pub mod plain;
 #[cfg(test)]
 mod recorded;
@@ -26,54 +27,65 @@ use std::time::Instant;
 pub use amount::{Amount, Counter};
 pub use builder::Builder;
 use nix_log::LogLine;
+pub use phase::{Phase, Work};
+
+use crate::host::Host;
 
 /// Something that happened.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Event {
-    /// The run has come to its next part.
+    /// The run has come to its next phase.
     Phase(Phase),
-    /// Of the files that go to the evaluator, so many have gone so far; and how many there are in all, where that is
-    /// known.
+    /// Nothing takes long from now on, until the next phase.
+    Idle,
+    /// The files that have gone to the evaluator so far, and the number of all that are to go, where it is known.
     Sending(Amount, Option<u64>),
     /// These files have gone to the evaluator.
     Sent(Amount),
-    /// From now on, builds run there unless Nix says something else.
+    /// From now on, builds run on this builder unless Nix says something else.
     Builder(Builder),
-    /// Of the result, so many bytes have arrived so far.
+    /// The number of the result's bytes that have arrived so far.
     Received(u64),
     /// A line of Nix's structured log.
     Nix(LogLine),
-    /// A line of text from ssh or from a command over there.
+    /// A line of text from ssh or from a command on the other machine.
     Text(String),
-    /// Nothing has come from this machine since then, though it says every few seconds that it lives; or nothing has
-    /// gone to it, though something waits to go.
+    /// A machine is silent: nothing has come from it, though it says every few seconds that it lives; or nothing has gone
+    /// to it, though something waits to go.
     Silent {
         /// The machine, by ssh's name of it.
         host: String,
-        /// Whether it is to take, and not to say something.
+        /// True if the machine should take something, false if it should say something.
         takes: bool,
-        /// When something came or went last.
+        /// When something last came or went.
         since: Instant,
     },
     /// The silence is over.
     SilenceOver {
-        /// Whether it is of who is to take something, and not to say something.
+        /// True if it was the silence of a machine that should take something, false of one that should say something.
         takes: bool,
-        /// Whether that is because something has come, or gone; otherwise nothing will any more, of which more is said.
+        /// True if something has come or gone again. False if nothing will come or go any more; another message then
+        /// says why.
         is_heard: bool,
     },
-    /// Something that only those want to know who asked for more (`-v`).
+    /// A detail, shown only to users who ask for more (`-v`).
     Detail(String),
     /// The run has come to its end, and all is well.
     Finished {
-        /// Whether the system is the one that was there already.
+        /// Whether the system is the one that the machine already had.
         is_the_same: bool,
     },
 }
 
 impl Event {
-    /// A line that Nix has written, be it of its structured log or not. Nothing, if it is one of the log that means
-    /// nothing to us.
+    /// Returns the event that the run has come to this work, with the named host or on this machine.
+    #[must_use]
+    pub fn phase(work: Work, host: Option<&Host>) -> Self {
+        Self::Phase(Phase::of(work, host))
+    }
+
+    /// Reads a line that Nix has written, as a line of its structured log or as text. Returns None for a line of the log
+    /// that this program does not use.
     #[must_use]
     pub fn of_nix(line: &str) -> Option<Self> {
         match LogLine::parse(line) {
@@ -84,39 +96,16 @@ impl Event {
     }
 }
 
-/// The parts of a run, in order.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Phase {
-    /// Connecting to a host, by ssh's name of it.
-    Connecting(String),
-    /// Sending files.
-    Sending,
-    /// Evaluating.
-    Evaluating,
-    /// Building.
-    Building,
-    /// What was made is received, by this machine or by the one that is named.
-    Receiving(Option<String>),
-    /// What was made is fetched from this host by a connection of Nix's own, which may ask something on the terminal.
-    Fetching(String),
-    /// The system is activated.
-    Activating {
-        /// In `switch-to-configuration`'s word.
-        action: String,
-        /// The host, if it is not this machine.
-        host: Option<String>,
-    },
-    /// All that took long is over.
-    Done,
-}
+/// Prints a line, or several: [`crate::output::say`], or what a test has in its place.
+type Say = Arc<dyn Fn(&str) + Send + Sync>;
 
 /// Consumes events, from whatever thread they come.
 pub trait Observer: Send + Sync {
-    /// One event, in order. `machine` is the one that the work is for, where a run is for several.
+    /// Takes one event; events come in order. `machine` is the machine that the work is for, in a run for several.
     fn see(&self, machine: Option<&str>, event: Event);
 }
 
-/// Who is told what happens. Its clones all tell the same observer.
+/// Tells an observer what happens. All clones tell the same observer.
 #[derive(Clone)]
 pub struct Reporter {
     observer: Arc<dyn Observer>,
@@ -124,7 +113,7 @@ pub struct Reporter {
 }
 
 impl Reporter {
-    /// What it is told, this observer sees.
+    /// Returns a reporter that tells this observer.
     pub fn new(observer: impl Observer + 'static) -> Self {
         Self {
             observer: Arc::new(observer),
@@ -132,7 +121,7 @@ impl Reporter {
         }
     }
 
-    /// A reporter for what is done for this machine, one of several.
+    /// Returns a reporter for what is done for this machine, one of several.
     #[must_use]
     pub fn of_machine(&self, name: &str) -> Self {
         Self {
@@ -141,24 +130,24 @@ impl Reporter {
         }
     }
 
-    /// Something has happened.
+    /// Tells that something has happened.
     pub fn tell(&self, event: Event) {
         self.observer.see(self.machine.as_deref(), event);
     }
 }
 
-/// How much is to be said.
+/// How much the user wants to be told.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Verbosity {
-    /// 0 as usual; what Nix calls verbosity, less 3.
+    /// Nix's verbosity minus 3; 0 is the default.
     pub level: i16,
     /// Show build logs as they come.
     pub build_logs: bool,
-    /// Lines and nothing live, even on a terminal.
+    /// Print lines and draw nothing live, even on a terminal.
     pub plain: bool,
 }
 
-/// The reporter whose observer fits standard error: a live display on a terminal, otherwise plain lines.
+/// Returns a reporter whose observer fits standard error: a live display on a terminal, otherwise plain lines.
 #[must_use]
 pub fn reporter(verbosity: Verbosity) -> Reporter {
     let is_set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());

@@ -1,9 +1,9 @@
 //! Nix's structured log (`--log-format internal-json`): lines of `@nix {...}`, the same from Nix 2.8 to 2.34 and in
-//! Lix. Kinds of activities and results that are not known are passed over, because every version adds some.
+//! Lix. Unknown kinds of activities and results are passed over, because every version adds some.
 
 use serde_json::Value;
 
-/// One line.
+/// One line of the log.
 #[derive(Debug, Clone, PartialEq)]
 pub enum LogLine {
     /// A message: level 0 is an error, 1 a warning, 3 what Nix says by default.
@@ -13,44 +13,44 @@ pub enum LogLine {
         /// Text, perhaps of several lines and with colours.
         text: String,
     },
-    /// Something began that will take a while.
+    /// An activity has begun.
     Start {
-        /// The name under which the other lines speak of it.
+        /// The number by which the other lines name the activity.
         id: u64,
-        /// What it is.
+        /// What the activity is.
         activity: Activity,
     },
-    /// It has ended, well or not.
+    /// An activity has ended, well or not.
     Stop {
-        /// Which.
+        /// The activity's number.
         id: u64,
     },
     /// News of an activity.
     News {
-        /// Which.
+        /// The activity's number.
         id: u64,
-        /// What.
+        /// What is new.
         news: News,
     },
 }
 
-/// What takes a while.
+/// Something that takes a while.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Activity {
-    /// A derivation (its store path) is being built; the host's name if it is not the one that Nix runs on.
+    /// A derivation is being built.
     Build {
         /// The derivation's store path.
         derivation: String,
-        /// The build machine, empty for Nix's own.
+        /// The address of the build machine; empty if it is the machine that Nix runs on.
         machine: String,
     },
-    /// All builds of this run together.
+    /// All builds of this command together.
     Builds,
     /// A store path is copied between stores.
     CopyPath(String),
     /// All paths of this copy together.
     CopyPaths {
-        /// How many, where Nix says so at once: `nix copy`, in words. 0 is not known.
+        /// The number of paths, if the activity's text has it (as that of `nix copy`); otherwise 0.
         paths: u64,
     },
     /// A file is fetched from an address.
@@ -68,23 +68,23 @@ pub enum News {
     LogLine(String),
     /// A build has come to its next phase.
     Phase(String),
-    /// Counts of a whole: done, expected, running, failed.
+    /// The counts of an activity that has parts.
     Progress {
-        /// How many are done.
+        /// The number of parts that are done.
         done: u64,
-        /// Of how many.
+        /// The number of all parts, as far as Nix knows.
         expected: u64,
-        /// How many run now.
+        /// The number of parts that run now.
         running: u64,
-        /// How many came to nothing.
+        /// The number of parts that failed.
         failed: u64,
     },
-    /// So many bytes of store paths are to be copied.
+    /// The number of bytes of store paths that are to be copied.
     ExpectedBytes(u64),
 }
 
 impl LogLine {
-    /// Reads one line, without its newline. Nothing if it is no such line, or one that means nothing to us.
+    /// Reads one line, without its newline. Returns None for another line, and for one that this program does not use.
     #[must_use]
     pub fn parse(line: &str) -> Option<Self> {
         let value: Value = serde_json::from_str(line.strip_prefix("@nix ")?).ok()?;
@@ -109,8 +109,8 @@ impl LogLine {
 }
 
 impl LogLine {
-    /// Whether Nix's daemon was gone in the midst of its work: killed, for want of memory perhaps. (In the words of Nix
-    /// 2.26 and 2.34, and of 2.8.)
+    /// Returns whether the line says that Nix's daemon fell in the midst of its work, killed perhaps for want of memory.
+    /// The words are those of Nix 2.26 and 2.34, and of 2.8.
     #[must_use]
     pub fn says_that_the_daemon_fell(&self) -> bool {
         let Self::Message { level: 0, text } = self else {
@@ -120,7 +120,7 @@ impl LogLine {
         text.contains("Nix daemon disconnected unexpectedly") || text.trim() == "error: unexpected end-of-file"
     }
 
-    /// Whether it says why something failed. What `builtins.trace` says has the same level.
+    /// Returns whether the line says why something failed. The output of `builtins.trace` has the same level.
     #[must_use]
     pub fn is_error(&self) -> bool {
         matches!(self, Self::Message { level: 0, text } if !console::strip_ansi_codes(text).starts_with("trace: "))
@@ -128,7 +128,7 @@ impl LogLine {
 }
 
 impl LogLine {
-    /// Whether it says that this Nix has no such setting.
+    /// Returns whether the line says that this Nix has no setting of this name.
     #[must_use]
     pub fn knows_no_setting(&self, name: &str) -> bool {
         let Self::Message { level: 1, text } = self else {
@@ -171,21 +171,21 @@ impl News {
                 running: fields[2].as_u64()?,
                 failed: fields[3].as_u64().unwrap_or(0),
             }),
-            // Of an activity of this type: 100 are copies of store paths.
+            // The first field is a type of activities: 100 are copies of store paths.
             106 if fields[0].as_u64()? == 100 => Some(Self::ExpectedBytes(fields[1].as_u64()?)),
             _ => None,
         }
     }
 }
 
-/// The number in `copying 31 paths`.
+/// Returns the number in a text such as `copying 31 paths`, or 0.
 fn number_in(text: &str) -> u64 {
     text.split(' ').find_map(|word| word.parse().ok()).unwrap_or(0)
 }
 
 #[cfg(test)]
 impl LogLine {
-    /// That so much of an activity is done, and one part of it is under way.
+    /// Returns the line that says that so many parts of an activity are done, and one is under way.
     pub(super) fn progress(id: u64, done: u64, expected: u64) -> Self {
         let news = News::Progress {
             done,

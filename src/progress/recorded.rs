@@ -1,10 +1,10 @@
-//! What comes of whole logs, most of them recorded: `tests/fixtures/nix-logs`.
+//! Tests with whole logs, most of them recorded: `tests/fixtures/nix-logs`.
 
 use std::time::{Duration, Instant};
 
 use super::nix_log::LogLine;
 use super::watch::Watch;
-use super::{Event, Phase, Verbosity};
+use super::{Event, Verbosity, Work};
 
 macro_rules! logs {
     ($scene:literal) => {
@@ -27,7 +27,7 @@ macro_rules! logs {
 
 const LIX: &str = include_str!("../../tests/fixtures/nix-logs/written-by-hand-lix.jsonl");
 
-/// What was printed, the live line at each moment at which it was another, and the last line.
+/// The printed lines, each different live line in order, and the last line.
 #[derive(Debug)]
 struct Shown {
     lines: Vec<String>,
@@ -36,11 +36,11 @@ struct Shown {
 }
 
 /// Ten lines of the log come each second.
-fn play(log: &str, phase: Phase, verbosity: Verbosity) -> Shown {
+fn play(log: &str, work: Work, verbosity: Verbosity) -> Shown {
     let start = Instant::now();
     let mut now = start;
     let mut watch = Watch::new(verbosity, false, start);
-    watch.see(Event::Phase(phase), now);
+    watch.see(Event::phase(work, None), now);
     let mut seen = Shown {
         lines: Vec::new(),
         states: Vec::new(),
@@ -57,7 +57,7 @@ fn play(log: &str, phase: Phase, verbosity: Verbosity) -> Shown {
             seen.states.push(state);
         }
     }
-    watch.see(Event::Phase(Phase::Done), now);
+    watch.see(Event::Idle, now);
     let last = watch.see(Event::Finished { is_the_same: false }, now);
     seen.summary = last.iter().map(super::watch::PrintedLine::plain).collect();
     seen
@@ -66,7 +66,7 @@ fn play(log: &str, phase: Phase, verbosity: Verbosity) -> Shown {
 #[test]
 fn a_build() {
     for (version, log) in logs!("build") {
-        let seen = play(log, Phase::Building, Verbosity::default());
+        let seen = play(log, Work::Building, Verbosity::default());
         let named = seen
             .lines
             .iter()
@@ -111,7 +111,7 @@ fn a_build_whose_log_is_asked_for() {
         ..Verbosity::default()
     };
     for (version, log) in logs!("build") {
-        let lines = play(log, Phase::Building, verbosity).lines;
+        let lines = play(log, Work::Building, verbosity).lines;
         let of_library: Vec<&String> = lines.iter().filter(|line| line.starts_with("library> ")).collect();
         assert_eq!(of_library.len(), 5, "{version}");
         assert_eq!(of_library[4], "library> compiling 5", "{version}");
@@ -125,7 +125,7 @@ fn a_build_whose_log_is_asked_for() {
 #[test]
 fn builds_that_fail() {
     for (version, log) in logs!("failure") {
-        let seen = play(log, Phase::Building, Verbosity::default());
+        let seen = play(log, Work::Building, Verbosity::default());
         let broken = "/nix/store/rqq9281s0rd8zl5lil4fks7ykqzjfzlx-broken.drv";
         let at = |text: &str| {
             let found: Vec<usize> = (0..seen.lines.len())
@@ -151,7 +151,7 @@ fn builds_that_fail() {
             format!("the whole log: nix-store --read-log {broken}"),
             "{version}"
         );
-        // That one said nothing, so there is nothing to show, but the error.
+        // The build `silent` printed nothing, so only its error is shown.
         let silent = seen
             .lines
             .iter()
@@ -174,7 +174,7 @@ fn quiet_shows_errors_alone() {
         ..Verbosity::default()
     };
     for (version, log) in logs!("build") {
-        let seen = play(log, Phase::Building, quiet);
+        let seen = play(log, Work::Building, quiet);
         let lines: Vec<String> = seen
             .lines
             .into_iter()
@@ -187,18 +187,18 @@ fn quiet_shows_errors_alone() {
         );
     }
     for (version, log) in logs!("failure") {
-        let lines = play(log, Phase::Building, quiet).lines;
+        let lines = play(log, Work::Building, quiet).lines;
         assert!(lines[0].starts_with("error: "), "{version}: {lines:?}");
         assert_eq!(lines[1], "the last 25 lines of the log of broken:", "{version}");
     }
 }
 
-/// Nix's own words, as it shows them itself where there is no terminal.
+/// The error has Nix's own words, as Nix shows them where there is no terminal.
 #[test]
 fn an_error_of_the_evaluation() {
     for (version, log) in logs!("error") {
-        let lines = play(log, Phase::Evaluating, Verbosity::default()).lines;
-        // 2.8 has the advice to ask for more as a message of its own.
+        let lines = play(log, Work::Evaluating, Verbosity::default()).lines;
+        // Nix 2.8 gives its advice to ask for more in a message of its own.
         let error = &lines[0];
         assert!(error.starts_with("error:"), "{version}: {error}");
         assert!(
@@ -212,10 +212,10 @@ fn an_error_of_the_evaluation() {
 #[test]
 fn a_copy_to_another_store() {
     for (version, log) in logs!("copy") {
-        let seen = play(log, Phase::Receiving(None), Verbosity::default());
+        let seen = play(log, Work::Receiving, Verbosity::default());
         assert_eq!(seen.lines, Vec::<String>::new(), "{version}");
         let states = seen.states.join("; ");
-        // 2.8 says nothing of bytes.
+        // Nix 2.8 says nothing about bytes.
         let expected = if version == "2.8" {
             ["receiving 1 of 4 paths", "receiving 4 of 4 paths"]
         } else {
@@ -238,7 +238,7 @@ fn a_copy_to_another_store() {
 #[test]
 fn what_comes_from_a_cache() {
     for (version, log) in logs!("fetch") {
-        let seen = play(log, Phase::Building, Verbosity::default());
+        let seen = play(log, Work::Building, Verbosity::default());
         assert!(
             seen.lines.contains(&"fetching library...".to_owned()),
             "{version}: {:?}",
@@ -261,7 +261,7 @@ fn what_comes_from_a_cache() {
 
 #[test]
 fn what_lix_says_is_the_same() {
-    let seen = play(LIX, Phase::Building, Verbosity::default());
+    let seen = play(LIX, Work::Building, Verbosity::default());
     assert_eq!(seen.lines[2..], ["building hello..."]);
     assert_eq!(
         seen.states,

@@ -1,10 +1,10 @@
-//! How long each part of a run took.
+//! The time that each part of a run took.
 
 use std::time::{Duration, Instant};
 
-use super::Phase;
+use super::Work;
 
-/// A part whose time is told at the end.
+/// A part of a run whose time the last line tells.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum TimedPart {
     Sending,
@@ -15,24 +15,24 @@ pub(super) enum TimedPart {
 }
 
 impl TimedPart {
-    /// What a phase counts as. Connecting is nobody's work.
-    pub(super) fn of(phase: &Phase) -> Option<Self> {
-        match phase {
-            Phase::Connecting(_) | Phase::Done => None,
-            Phase::Sending => Some(Self::Sending),
-            Phase::Evaluating => Some(Self::Evaluating),
-            Phase::Building => Some(Self::Building),
-            Phase::Receiving(_) | Phase::Fetching(_) => Some(Self::Receiving),
-            Phase::Activating { .. } => Some(Self::Activating),
+    /// Returns the part that this work counts as. Connecting and asking count as none.
+    pub(super) fn of(work: Work) -> Option<Self> {
+        match work {
+            Work::Connecting | Work::Asking => None,
+            Work::Sending => Some(Self::Sending),
+            Work::Evaluating => Some(Self::Evaluating),
+            Work::Building => Some(Self::Building),
+            Work::Receiving | Work::Fetching => Some(Self::Receiving),
+            Work::Activating(_) => Some(Self::Activating),
         }
     }
 }
 
-/// The stop watches. A part may come more than once: files are sent in rounds.
+/// A stop watch for each part. A part may come more than once: files are sent in rounds.
 pub(super) struct Times {
     spent: [Duration; 5],
     current: Option<TimedPart>,
-    /// When the phase that goes on began.
+    /// When the current phase began.
     began: Instant,
 }
 
@@ -45,21 +45,21 @@ impl Times {
         }
     }
 
-    /// Another phase has begun.
-    pub(super) fn enter(&mut self, phase: &Phase, now: Instant) {
+    /// Begins another phase; None is one without work.
+    pub(super) fn enter(&mut self, work: Option<Work>, now: Instant) {
         if let Some(part) = self.current {
             self.spent[part as usize] += now.saturating_duration_since(self.began);
         }
-        self.current = TimedPart::of(phase);
+        self.current = work.and_then(TimedPart::of);
         self.began = now;
     }
 
-    /// How long the phase has been going on.
+    /// Returns how long the current phase has been going on.
     pub(super) fn elapsed(&self, now: Instant) -> Duration {
         now.saturating_duration_since(self.began)
     }
 
-    /// How long a part took, all together. What goes on is not in it.
+    /// Returns how long a part took in all, without the current phase.
     pub(super) fn spent(&self, part: TimedPart) -> Duration {
         self.spent[part as usize]
     }
@@ -74,12 +74,12 @@ mod tests {
         let start = Instant::now();
         let at = |seconds| start + Duration::from_secs(seconds);
         let mut times = Times::new(start);
-        times.enter(&Phase::Connecting("b".into()), at(1));
-        times.enter(&Phase::Sending, at(3));
-        times.enter(&Phase::Evaluating, at(4));
-        times.enter(&Phase::Sending, at(14));
+        times.enter(Some(Work::Connecting), at(1));
+        times.enter(Some(Work::Sending), at(3));
+        times.enter(Some(Work::Evaluating), at(4));
+        times.enter(Some(Work::Sending), at(14));
         assert_eq!(times.elapsed(at(16)), Duration::from_secs(2));
-        times.enter(&Phase::Done, at(18));
+        times.enter(None, at(18));
         let spent = |part| times.spent(part).as_secs();
         assert_eq!((spent(TimedPart::Sending), spent(TimedPart::Evaluating)), (5, 10));
         assert_eq!((spent(TimedPart::Building), spent(TimedPart::Activating)), (0, 0));

@@ -1,7 +1,7 @@
-//! Store paths on their way: how many, how much, how fast, how long still.
+//! Store paths on their way: their number and bytes, their speed, and the time that is left.
 //!
-//! Nix 2.26 and later tell the totals of a copy; 2.8 tells the number of paths, in the words of its activity, and only
-//! of what it fetches from caches the bytes. Where the bytes pass through us, they are counted here.
+//! Nix 2.26 and later tell the totals of a copy. Nix 2.8 tells the number of paths in the words of its activity, and tells
+//! bytes only of paths that it fetches from caches. Where the bytes pass through this program, they are counted here.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
@@ -9,21 +9,21 @@ use std::time::{Duration, Instant};
 use super::amounts::{count, elapsed, size, size_of};
 use super::nix_log::{Activity, LogLine, News};
 
-/// The rate is that of the last few seconds.
+/// The time over which the rate is measured.
 const WINDOW: Duration = Duration::from_secs(5);
 
-/// Between two samples of it.
+/// The least time between two samples.
 const STEP: Duration = Duration::from_millis(250);
 
-/// As many activities are counted at a time: Nix has a few.
+/// The number of activities that are counted at a time. Nix has a few.
 const MOST: usize = 10_000;
 
-/// One way of store paths: from caches, or from the machine that made them.
+/// The store paths that come from one place: from caches, or from the machine that made them.
 #[derive(Default)]
 pub(super) struct Transfer {
-    /// Nix's counts: paths done and expected, by the activities that are such a whole.
+    /// Nix's counts of paths (done, expected), by the activity that counts them.
     wholes: BTreeMap<u64, (u64, u64)>,
-    /// Bytes expected, by the activity that says so.
+    /// The bytes expected, by the activity that says so.
     expected: BTreeMap<u64, u64>,
     /// The paths under way, with their bytes so far.
     under_way: BTreeMap<u64, u64>,
@@ -35,7 +35,7 @@ pub(super) struct Transfer {
 }
 
 impl Transfer {
-    /// Takes in what it is about.
+    /// Takes in a line of Nix's log, as far as it is about store paths.
     pub(super) fn see(&mut self, line: &LogLine) {
         match line {
             LogLine::Start { id, activity } => match activity {
@@ -70,13 +70,13 @@ impl Transfer {
         }
     }
 
-    /// So many bytes have come through so far, by our own count.
+    /// Takes in how many bytes have passed through this program so far.
     pub(super) fn count(&mut self, bytes: u64, now: Instant) {
         self.counted = Some(bytes);
         self.sample(now);
     }
 
-    /// Notes how far it is, for the rate.
+    /// Notes how far the transfer is, for the rate.
     pub(super) fn sample(&mut self, now: Instant) {
         let bytes = self.bytes();
         if self
@@ -97,12 +97,12 @@ impl Transfer {
         }
     }
 
-    /// Paths that have come.
+    /// Returns how many paths have come.
     pub(super) fn paths(&self) -> u64 {
         self.paths
     }
 
-    /// Bytes that have come.
+    /// Returns how many bytes have come.
     pub(super) fn bytes(&self) -> u64 {
         let by_nix = self
             .under_way
@@ -111,12 +111,12 @@ impl Transfer {
         self.counted.unwrap_or(by_nix)
     }
 
-    /// Whether something is still to come.
+    /// Returns whether something is still to come.
     pub(super) fn goes_on(&self) -> bool {
         !self.under_way.is_empty() || self.whole().is_some_and(|(done, expected)| done < expected)
     }
 
-    /// As much as is known: `12 of 31 paths, 4.2 of 8.4 MB, 1.2 MB/s, 3 s left`.
+    /// Returns what is known as text: `12 of 31 paths, 4.2 of 8.4 MB, 1.2 MB/s, 3 s left`.
     pub(super) fn describe(&self, now: Instant) -> String {
         let mut parts = Vec::new();
         match self.whole() {
@@ -127,7 +127,7 @@ impl Transfer {
         let bytes = self.bytes();
         let expected = self.expected_bytes();
         match expected {
-            // Our own count has a few bytes of the protocol in it.
+            // The own count includes a few bytes of the protocol.
             Some(expected) => parts.push(size_of(bytes.min(expected), expected)),
             None if bytes > 0 || parts.is_empty() => parts.push(size(bytes)),
             None => {}
@@ -144,7 +144,7 @@ impl Transfer {
         parts.join(", ")
     }
 
-    /// The last that Nix counts: a worker's own, with nothing in it, may come before.
+    /// Returns the counts of the newest activity that has any. An older one may be a worker's own and empty.
     fn whole(&self) -> Option<(u64, u64)> {
         let mut wholes = self.wholes.values().rev();
         let (done, expected) = wholes.find(|(_, expected)| *expected > 0)?;
@@ -155,7 +155,7 @@ impl Transfer {
         self.expected.values().rev().find(|bytes| **bytes > 0).copied()
     }
 
-    /// In bytes per second. Not before there is something to go by.
+    /// Returns the rate in bytes per second, once there are samples of a second or more.
     fn rate(&self, now: Instant) -> Option<u64> {
         let (first, before) = self.samples.front()?;
         let span = now.saturating_duration_since(*first);
@@ -197,7 +197,7 @@ mod tests {
             "12 of 31 paths, 2.0 of 8.0 MB, 1.0 MB/s, 6 s left"
         );
         assert!(transfer.goes_on());
-        // It stands still: the rate goes down, and nothing is divided by nothing.
+        // The transfer stands still: the rate goes down, and nothing is divided by zero.
         transfer.count(2_000_000, at(60_000));
         transfer.count(2_000_000, at(70_000));
         assert_eq!(transfer.describe(at(71_000)), "12 of 31 paths, 2.0 of 8.0 MB");

@@ -1,4 +1,4 @@
-//! What events add up to: the lines to be printed for good, and the state that a live display shows.
+//! Makes of the events the lines to be printed for good and the state that a live display shows.
 
 mod silence;
 mod summary;
@@ -14,18 +14,18 @@ use super::builds::{self, Build, Builds};
 use super::nix_log::{Activity, LogLine, News};
 use super::times::Times;
 use super::transfer::Transfer;
-use super::{Amount, Event, Phase, Verbosity};
+use super::{Amount, Event, Phase, Verbosity, Work};
 use crate::harmless::{self, Colours};
 use silence::SilentMachine;
 use summary::Moved;
 
-/// After so long a silence, one who has no live display is told that it goes on.
+/// After so long without a line, users without a live display are told that the work goes on.
 const SILENCE: Duration = Duration::from_secs(30);
 
-/// As many messages are remembered.
+/// The number of messages that are remembered.
 const MOST_SAID: usize = 10_000;
 
-/// As many builds are named in a line.
+/// The number of builds that are named in a line.
 const NAMED: usize = 3;
 
 /// A line to be printed for good.
@@ -35,32 +35,33 @@ pub(super) enum PrintedLine {
     Text(String),
     /// A line of a build's log, and the build's name.
     Log { name: String, text: String },
-    /// What all came to.
+    /// What the run came to.
     Summary(String),
 }
 
-/// The state of a run, made of its events. It is told what time it is.
+/// The state of a run, made of its events. Callers tell it the time.
 pub(super) struct Watch {
     verbosity: Verbosity,
-    /// Whether what goes on is seen anyway, so that no line need say that it begins.
+    /// Whether a live display shows what goes on, so that no line need say that it begins.
     is_live: bool,
     phase: Option<Phase>,
     times: Times,
     builds: Builds,
-    /// From caches.
+    /// The store paths that come from caches.
     fetched: Transfer,
-    /// From the machine that made it, now.
+    /// The store paths that come from the machine that made them, in the current phase.
     transfer: Transfer,
-    /// What this machine received so, all together, and what others did.
+    /// All that this machine has received from the machine that made it.
     received: Moved,
+    /// All that other machines have received.
     copied: Moved,
     sending: Amount,
     to_send: Option<u64>,
     sent: Amount,
-    /// Messages that Nix gives again with each attempt of an evaluation: their hashes, for they may be long.
+    /// The hashes of the messages of an evaluation, which Nix gives again with each attempt. Messages may be long.
     said: BTreeSet<u64>,
     last_line: Instant,
-    /// By whether they are of one that is to take something: of both at once, none ends the other.
+    /// The silences, by whether the machine should take something. Two at once do not end each other.
     silences: BTreeMap<bool, SilentMachine>,
 }
 
@@ -85,10 +86,11 @@ impl Watch {
         }
     }
 
-    /// Takes an event in; gives the lines to print for good.
+    /// Takes an event in and returns the lines to print for good.
     pub(super) fn see(&mut self, event: Event, now: Instant) -> Vec<PrintedLine> {
         let lines = match event {
-            Event::Phase(phase) => self.enter(phase, now),
+            Event::Phase(phase) => self.enter(Some(phase), now),
+            Event::Idle => self.enter(None, now),
             Event::Sending(amount, whole) => {
                 (self.sending, self.to_send) = (amount, whole);
                 Vec::new()
@@ -116,29 +118,36 @@ impl Watch {
         lines
     }
 
-    fn enter(&mut self, phase: Phase, now: Instant) -> Vec<PrintedLine> {
-        let line = match &phase {
-            Phase::Connecting(host) => Some(format!("connecting to {host}...")),
-            Phase::Fetching(host) => Some(format!("fetching from {host}...")),
-            _ => None,
-        };
-        // Whoever lets a run go on has been heard.
+    fn enter(&mut self, phase: Option<Phase>, now: Instant) -> Vec<PrintedLine> {
+        let line = phase.as_ref().and_then(Phase::announcement);
+        // A run goes on only after the silent machine has been heard.
         self.silences.clear();
-        // An activation that is listened to again is still the same.
-        if self.phase.as_ref() != Some(&phase) {
-            self.times.enter(&phase, now);
-            if let Some(Phase::Receiving(receiver)) = self.phase.replace(phase) {
-                let transfer = std::mem::take(&mut self.transfer);
-                let moved = if receiver.is_none() {
-                    &mut self.received
-                } else {
-                    &mut self.copied
-                };
-                moved.add(&transfer);
+        // After a new connection, an activation is still the same phase.
+        if self.phase != phase {
+            self.times.enter(phase.as_ref().map(|phase| phase.work), now);
+            if let Some(ended) = std::mem::replace(&mut self.phase, phase) {
+                self.leave(&ended);
             }
             self.last_line = now;
         }
         line.map_or_else(Vec::new, |line| self.said(0, line))
+    }
+
+    /// Adds what a phase has moved to what was moved before.
+    fn leave(&mut self, phase: &Phase) {
+        if phase.work == Work::Receiving {
+            let transfer = std::mem::take(&mut self.transfer);
+            let moved = match &phase.host {
+                None => &mut self.received,
+                Some(_) => &mut self.copied,
+            };
+            moved.add(&transfer);
+        }
+    }
+
+    /// Returns the work of the phase that goes on.
+    fn work(&self) -> Option<Work> {
+        self.phase.as_ref().map(|phase| phase.work)
     }
 
     fn sent(&mut self, amount: Amount) -> Vec<PrintedLine> {
@@ -161,8 +170,8 @@ impl Watch {
 
     fn nix(&mut self, line: LogLine, now: Instant) -> Vec<PrintedLine> {
         self.builds.see(&line, now);
-        let transfer = match self.phase {
-            Some(Phase::Receiving(_)) => &mut self.transfer,
+        let transfer = match self.work() {
+            Some(Work::Receiving) => &mut self.transfer,
             _ => &mut self.fetched,
         };
         transfer.see(&line);
@@ -178,13 +187,14 @@ impl Watch {
     }
 
     fn message(&mut self, level: i64, message: String) -> Vec<PrintedLine> {
-        // What this machine's builder is told with every build and cannot help: it was asked whether it would take it.
+        // The builder gives these messages with every build. They are no news: it was asked before whether it takes the
+        // settings.
         let asked = message.contains("ignoring the client-specified setting")
             || message.contains("you don't have permission to set");
         if level > 3 + i64::from(self.verbosity.level) || asked {
             return Vec::new();
         }
-        let is_evaluating = self.phase == Some(Phase::Evaluating);
+        let is_evaluating = self.work() == Some(Work::Evaluating);
         if is_evaluating && level < 3 && self.was_said(&message) {
             return Vec::new();
         }
@@ -203,7 +213,7 @@ impl Watch {
         lines
     }
 
-    /// Whether it was, as far as is remembered.
+    /// Returns whether the message was said before, as far as is remembered, and remembers it.
     fn was_said(&mut self, message: &str) -> bool {
         let mut hasher = DefaultHasher::new();
         message.hash(&mut hasher);
@@ -243,51 +253,54 @@ impl Watch {
         }
     }
 
-    /// Whether there is something to be seen live. Not while ssh connects, which may ask for a password.
+    /// Returns whether there is something to be seen live. There is nothing while somebody may ask something.
     pub(super) fn is_going(&self) -> bool {
-        !matches!(
-            self.phase,
-            None | Some(Phase::Connecting(_) | Phase::Fetching(_) | Phase::Done)
-        )
+        self.work().is_some_and(|work| !work.may_ask())
     }
 
-    /// Notes how far it is. To be called a few times a second.
+    /// Returns whether somebody else may write to the terminal now: ssh, for example, asks for a password.
+    pub(super) fn may_ask(&self) -> bool {
+        self.work().is_some_and(Work::may_ask)
+    }
+
+    /// Notes how far the transfers are. To be called a few times a second.
     pub(super) fn tick(&mut self, now: Instant) {
         self.fetched.sample(now);
-        if matches!(self.phase, Some(Phase::Receiving(_))) {
+        if self.work() == Some(Work::Receiving) {
             self.transfer.sample(now);
         }
     }
 
-    /// How long the phase has been going on.
+    /// Returns how long the current phase has been going on.
     pub(super) fn elapsed(&self, now: Instant) -> Duration {
         self.times.elapsed(now)
     }
 
-    /// What goes on, in one line.
+    /// Returns what goes on in one line, or an empty text where nothing is to be seen live.
     pub(super) fn status(&self, now: Instant) -> String {
-        let on = |host: &Option<String>| host.as_ref().map_or(String::new(), |host| format!(" on {host}"));
-        let builder = on(&self.builds.builder.host);
-        match &self.phase {
-            None | Some(Phase::Done | Phase::Connecting(_)) => String::new(),
-            Some(Phase::Sending) => self.status_of_sending(),
-            Some(Phase::Evaluating) => format!("evaluating{builder}{}", self.status_of_fetching(now)),
-            Some(Phase::Building) => {
+        let Some(Phase { work, host }) = &self.phase else {
+            return String::new();
+        };
+        let on = host.as_ref().map_or(String::new(), |host| format!(" on {host}"));
+        match work {
+            Work::Connecting | Work::Asking | Work::Fetching => String::new(),
+            Work::Sending => self.status_of_sending(),
+            Work::Evaluating => format!("evaluating{on}{}", self.status_of_fetching(now)),
+            Work::Building => {
                 let counts = self
                     .builds
                     .counts()
                     .map_or(String::new(), |counts| format!(" {counts}"));
-                format!("building{counts}{builder}{}", self.status_of_fetching(now))
+                format!("building{counts}{on}{}", self.status_of_fetching(now))
             }
-            Some(Phase::Receiving(receiver)) => {
+            Work::Receiving => {
                 let what = self.transfer.describe(now);
-                match receiver {
+                match host {
                     None => format!("receiving {what}"),
-                    Some(name) => format!("copying to {name}: {what}"),
+                    Some(host) => format!("copying to {host}: {what}"),
                 }
             }
-            Some(Phase::Fetching(host)) => format!("fetching from {host}"),
-            Some(Phase::Activating { action, host }) => format!("activating{} ({action})", on(host)),
+            Work::Activating(action) => format!("activating{on} ({action})"),
         }
     }
 
@@ -306,7 +319,7 @@ impl Watch {
         }
     }
 
-    /// What comes from caches meanwhile.
+    /// Returns what comes from caches meanwhile.
     fn status_of_fetching(&self, now: Instant) -> String {
         if self.fetched.goes_on() {
             format!(", fetching {}", self.fetched.describe(now))
@@ -315,15 +328,15 @@ impl Watch {
         }
     }
 
-    /// The builds that run, the one that has been longest first.
+    /// Returns the builds that run, the longest-running first.
     pub(super) fn running(&self) -> Vec<&Build> {
-        match self.phase {
-            Some(Phase::Building | Phase::Evaluating) => self.builds.running(),
+        match self.work() {
+            Some(Work::Building | Work::Evaluating) => self.builds.running(),
             _ => Vec::new(),
         }
     }
 
-    /// A sign of life, if it is time for one.
+    /// Returns a sign of life, if it is time for one.
     pub(super) fn heartbeat(&mut self, now: Instant) -> Option<String> {
         if !self.is_going() || self.verbosity.level < 0 || now.saturating_duration_since(self.last_line) < SILENCE {
             return None;

@@ -1,7 +1,7 @@
 //! The talk with a script of ours, whatever it is for: at the other end of an ssh, or in a shell of this machine.
 //!
-//! What it says is lines: events, which begin with [`EVENT`], and everything else that is said there. After the event
-//! `chunk N` come N bytes as they are. What it hears is bytes, and streams inside of them ([`super::frames`]).
+//! The script says lines: events, which begin with [`EVENT`], and everything else that programs say there. After the
+//! event `chunk N` come N bytes, unchanged. The script hears bytes, and streams inside of them ([`super::frames`]).
 //! `docs/talk.md` has the words.
 
 mod ending;
@@ -28,7 +28,7 @@ use crate::process::lines::Line;
 use crate::progress::Amount;
 use crate::progress::Event;
 use crate::ssh;
-use inbox::{Inbox, News};
+use inbox::{Arrival, Inbox};
 use patience::{Awaited, Patience};
 use said::Said;
 pub use silence::Silence;
@@ -38,58 +38,58 @@ pub use speaker::{Speech, framed};
 /// What an event of a script begins with.
 pub const EVENT: &[u8] = b"@rebuild ";
 
-/// What a script says every few seconds, only to be heard: on its stderr where a builder is (`live` in
-/// `scripts/channel.sh`), or as an event, where a job is followed (`scripts/records.sh`).
+/// What a script says every few seconds to show that it lives: a builder's on its stderr (`live` in
+/// `scripts/channel.sh`); one that follows a job as an event (`scripts/records.sh`).
 pub const ALIVE: &str = "@rebuild alive";
 
-/// How long a signal, or whoever has something else to look at, may wait for us while nothing happens.
+/// How long [`Channel::next`] waits at most while nothing happens, so that signals and other things are looked at.
 const PULSE: Duration = Duration::from_millis(100);
 
-/// As many bytes are quoted of what was said out of turn.
+/// How many bytes are quoted of what was said out of turn.
 const QUOTED: usize = 100;
 
 /// What comes next.
 pub enum Heard {
-    /// The script says what may be an event.
+    /// A line that begins as an event does.
     Event(Line),
-    /// Something is said there that is none.
+    /// Any other line.
     Line(Line),
-    /// So many bytes follow that are counted.
+    /// The line that says how many counted bytes follow.
     Count(Line),
     /// A piece of the bytes that the script has counted.
     Output(Vec<u8>),
-    /// A stream has gone there, with so much in it.
+    /// A stream has gone to the script, with so much in it.
     Sent(Amount),
-    /// A moment has passed.
+    /// A moment has passed without anything for the caller.
     Nothing,
-    /// There is no more: the script has come to its end, or the link broke.
+    /// Nothing more comes: the script has ended, or the link broke.
     End,
 }
 
-/// A script that runs, and is talked with.
+/// A script that runs, and the talk with it.
 pub struct Channel {
-    /// Where; nothing for this machine.
+    /// The machine on which it runs; None for this machine.
     host: Option<Host>,
     child: Companion,
-    /// Nothing, when there is no more to be said.
+    /// None when nothing more will be said.
     speaker: Option<Speaker>,
     inbox: Inbox,
     greeted: bool,
-    /// For the next word, until what takes long there is seen.
+    /// The wait for the script's next word. None as soon as the user sees what takes long there.
     patience: Option<Patience>,
-    /// After that.
+    /// For how long the machine has said nothing after that.
     silence: Silence,
     ssh_said: Said,
     ssh_is_silent: bool,
     sending_error: Option<anyhow::Error>,
-    /// How long it may take to end by itself.
+    /// How long the script may take to end by itself.
     farewell: Duration,
     /// Whether what ssh says is kept back from the user.
     pub is_quiet: bool,
 }
 
 impl Channel {
-    /// Hands the script to a command that waits for it ([`ssh::opening`]), on that machine.
+    /// Hands the script to a command that waits for it ([`ssh::opening`]) on the machine `host`.
     ///
     /// # Errors
     /// The command was started without pipes.
@@ -114,14 +114,14 @@ impl Channel {
         })
     }
 
-    /// Says this after all that is to be said already.
+    /// Says this after everything that was to be said before.
     pub fn say(&self, speech: Speech) {
         if let Some(speaker) = &self.speaker {
             speaker.say(speech);
         }
     }
 
-    /// How much has gone of the stream that is under way.
+    /// Returns how much has gone of the stream that is under way.
     pub fn sent(&self) -> Option<Amount> {
         self.speaker.as_ref().map(Speaker::sent)
     }
@@ -129,38 +129,38 @@ impl Channel {
     /// Waits for what comes next, for a moment. What ssh says goes to the user.
     ///
     /// # Errors
-    /// A signal has come, or the script will never begin. The script goes on until this is dropped.
+    /// A signal has come, or the script will never begin. The script goes on until the channel is dropped.
     pub fn next(&mut self, context: &Context) -> Result<Heard> {
         context.signals.check()?;
         self.be_patient(context)?;
         let news = self.inbox.next(PULSE);
         self.mind_silence(&news, context);
         Ok(match news {
-            Ok(News::Event(line)) => Heard::Event(line),
-            Ok(News::Line(line)) => Heard::Line(line),
-            Ok(News::Count(line)) => Heard::Count(line),
-            Ok(News::Output(bytes)) => Heard::Output(bytes),
-            Ok(News::Sent(Ok(amount))) => Heard::Sent(amount),
-            Ok(News::Sent(Err(error))) => {
-                // That the other end is gone is known better from what it said last.
+            Ok(Arrival::Event(line)) => Heard::Event(line),
+            Ok(Arrival::Line(line)) => Heard::Line(line),
+            Ok(Arrival::Count(line)) => Heard::Count(line),
+            Ok(Arrival::Output(bytes)) => Heard::Output(bytes),
+            Ok(Arrival::Sent(Ok(amount))) => Heard::Sent(amount),
+            Ok(Arrival::Sent(Err(error))) => {
+                // If the other end is gone, its last words say better why.
                 self.sending_error = Some(error).filter(|error| !is_broken_pipe(error));
                 self.speaker = None;
                 Heard::Nothing
             }
-            Ok(News::Ssh(line)) => {
+            Ok(Arrival::Ssh(line)) => {
                 self.ssh_says(line, context);
                 Heard::Nothing
             }
-            Ok(News::SshFellSilent) => {
+            Ok(Arrival::SshFellSilent) => {
                 self.ssh_is_silent = true;
                 Heard::Nothing
             }
-            Ok(News::Alive) | Err(RecvTimeoutError::Timeout) => Heard::Nothing,
-            Ok(News::StreamEnded) | Err(RecvTimeoutError::Disconnected) => Heard::End,
+            Ok(Arrival::Alive) | Err(RecvTimeoutError::Timeout) => Heard::Nothing,
+            Ok(Arrival::StreamEnded) | Err(RecvTimeoutError::Disconnected) => Heard::End,
         })
     }
 
-    /// The script runs: what ssh has said until now is given, for it was no reason for a failure after all.
+    /// Notes that the script runs. Returns what ssh has said until now, which was no reason for a failure after all.
     pub fn is_greeted(&mut self) -> &str {
         self.greeted = true;
         self.expects_more();
@@ -173,26 +173,27 @@ impl Channel {
         self.greeted
     }
 
-    /// Its next word is waited for, and that is said when it takes long; but not again where what takes long is seen.
+    /// Begins the wait for the next word, so that the user is told if it takes long; unless the user sees what takes
+    /// long ([`Self::is_at_work`]).
     pub fn expects_more(&mut self) {
         if self.patience.is_some() {
             self.patience = Some(Patience::new(Instant::now()));
         }
     }
 
-    /// What takes long there from now on is seen.
+    /// Notes that from now on the user sees what takes long there.
     pub fn is_at_work(&mut self) {
         self.patience = None;
     }
 
-    /// Something has come from there by another way.
+    /// Notes that something has come from the machine by another way.
     pub fn is_heard_elsewhere(&mut self, context: &Context) {
         if let Some(event) = self.silence.hears(Instant::now()) {
             context.tell(event);
         }
     }
 
-    /// Says that we wait, and for what, when that takes long.
+    /// Tells the user that we wait, and for what, if it takes long.
     fn be_patient(&mut self, context: &Context) -> Result<()> {
         let awaited = if self.greeted { Awaited::More } else { Awaited::Greeting };
         if let (Some(host), Some(patience)) = (&self.host, &mut self.patience) {
@@ -204,18 +205,21 @@ impl Channel {
         Ok(())
     }
 
-    /// Whether the other machine is still there.
-    fn mind_silence(&mut self, news: &Result<News, RecvTimeoutError>, context: &Context) {
+    /// Tells the user if the other machine has fallen silent, and when it is heard again.
+    fn mind_silence(&mut self, news: &Result<Arrival, RecvTimeoutError>, context: &Context) {
         let Some(host) = &self.host else { return };
         let now = Instant::now();
         let event = match news {
-            Ok(News::Alive) => self.silence.lives(now),
-            Ok(News::Event(line)) if line.bytes == ALIVE.as_bytes() => self.silence.lives(now),
-            Ok(News::Event(_) | News::Line(_) | News::Count(_) | News::Output(_)) => self.silence.hears(now),
-            // What ssh says comes from here, and while something waits to be shown nobody has waited for it.
-            Ok(News::Ssh(_) | News::SshFellSilent | News::Sent(_)) => None,
-            // What that means is said otherwise.
-            Ok(News::StreamEnded) | Err(RecvTimeoutError::Disconnected) => self.silence.ends(),
+            Ok(Arrival::Alive) => self.silence.lives(now),
+            Ok(Arrival::Event(line)) if line.bytes == ALIVE.as_bytes() => self.silence.lives(now),
+            Ok(Arrival::Event(_) | Arrival::Line(_) | Arrival::Count(_) | Arrival::Output(_)) => {
+                self.silence.hears(now)
+            }
+            // What ssh says comes from this machine. And while something waits to be shown, nobody waits for the other
+            // machine.
+            Ok(Arrival::Ssh(_) | Arrival::SshFellSilent | Arrival::Sent(_)) => None,
+            // The user is told elsewhere what this means.
+            Ok(Arrival::StreamEnded) | Err(RecvTimeoutError::Disconnected) => self.silence.ends(),
             Err(RecvTimeoutError::Timeout) if self.patience.is_some() => self.silence.hears(now),
             Err(RecvTimeoutError::Timeout) => self.silence.waits(host, now),
         };
@@ -224,7 +228,8 @@ impl Channel {
         }
     }
 
-    /// Before the greeting this is the reason for a failure, which will be said in our words.
+    /// Takes a line of ssh's. Before the greeting it may be the reason for a failure, which the user will read in our
+    /// words.
     fn ssh_says(&mut self, line: String, context: &Context) {
         self.ssh_said.hear(&line);
         if self.greeted && !self.is_quiet {
@@ -232,21 +237,21 @@ impl Channel {
         }
     }
 
-    /// As messages name it.
+    /// Returns the name that messages use for the machine.
     fn label(&self) -> String {
         self.host
             .as_ref()
             .map_or_else(|| "this machine".to_owned(), Host::to_string)
     }
 
-    /// It says what nobody asked for, or not yet: that is not taken for an answer. `what` goes on from its name, and `more`
-    /// from that.
+    /// Returns the failure for a machine that says something that nobody asked for, or asked for only later: that is
+    /// not taken for an answer. In the message, `what` follows the machine's name, and `more` comes last.
     #[must_use]
     pub fn out_of_turn(&self, what: &str, more: &str) -> Failure {
         Failure::new(format!("{} {what} out of turn: that is not taken{more}", self.label()))
     }
 
-    /// The same of a line.
+    /// Returns the same failure for a line.
     #[must_use]
     pub fn misspoken(&self, line: &[u8], more: &str) -> Failure {
         let text = String::from_utf8_lossy(&line[..line.len().min(QUOTED)]).into_owned();

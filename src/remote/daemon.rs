@@ -6,20 +6,21 @@ use std::path::PathBuf;
 use crate::process::Invocation;
 use crate::surroundings::Surroundings;
 
-/// What a command says, as a line, when it is about to be a daemon ...
+/// The line that a command says when it is about to become a daemon.
 pub const READY: &str = "@rebuild ready";
 
-/// ... and the line for which it then waits. What comes before that is not for the daemon: a password that nobody asked
-/// for. And nothing of ours comes sooner, for sudo-rs 0.2.5 swallows what comes together with the password.
+/// The line for which the command then waits. What comes before it is not for the daemon: a password for which nobody
+/// has asked. The client sends nothing before [`READY`], because sudo-rs 0.2.5 swallows what comes together with the
+/// password.
 pub const GO: &str = "@rebuild go";
 
 /// A machine's Nix daemon, and how it is reached.
 #[derive(Clone, PartialEq, Eq)]
 pub enum Daemon {
-    /// It listens here.
+    /// It listens at this socket.
     Socket(PathBuf),
-    /// This command becomes one, on its standard streams (`nix-daemon --stdio`): on another machine, or as root. It says
-    /// [`READY`], and waits for [`GO`].
+    /// This command becomes a daemon on its standard streams (`nix-daemon --stdio`), on another machine or as root. It
+    /// says [`READY`], and waits for [`GO`].
     Command {
         /// The command.
         command: Invocation,
@@ -31,7 +32,7 @@ pub enum Daemon {
 }
 
 impl Daemon {
-    /// This machine's own, as this user reaches it.
+    /// Returns this machine's own daemon, as this user reaches it.
     #[must_use]
     pub fn own(around: &Surroundings) -> Self {
         let socket = around.variable("NIX_DAEMON_SOCKET_PATH");
@@ -40,7 +41,7 @@ impl Daemon {
 }
 
 impl fmt::Debug for Daemon {
-    /// Without what may be a password.
+    /// Leaves out what may be a password.
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Socket(path) => write!(formatter, "{}", path.display()),

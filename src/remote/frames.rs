@@ -2,10 +2,10 @@
 
 use std::io::{self, Write};
 
-/// As much as is held here at once, and what the other side's `dd` takes in one go.
+/// How much is held here at once, in bytes. The other side's `dd` takes so much in one go.
 const FRAME: usize = 1 << 20;
 
-/// Writes what it is given as frames: the number of bytes on a line, then so many bytes. A frame of no bytes is the end
+/// Writes what it is given as frames: the number of bytes on a line, then so many bytes. A frame of 0 bytes is the end
 /// (`builder/scripts/incoming.sh` reads this).
 pub struct FrameWriter<W: Write> {
     inner: W,
@@ -13,7 +13,7 @@ pub struct FrameWriter<W: Write> {
 }
 
 impl<W: Write> FrameWriter<W> {
-    /// A stream inside `inner`.
+    /// Begins a stream inside of `inner`.
     pub fn new(inner: W) -> Self {
         Self {
             inner,
@@ -24,7 +24,7 @@ impl<W: Write> FrameWriter<W> {
     /// Ends the stream; `inner` goes on.
     ///
     /// # Errors
-    /// When `inner` cannot be written.
+    /// `inner` cannot be written.
     pub fn finish(mut self) -> io::Result<()> {
         self.send()?;
         self.inner.write_all(b"0\n")?;
@@ -53,7 +53,7 @@ impl<W: Write> Write for FrameWriter<W> {
         Ok(taken.len())
     }
 
-    /// A frame is sent when it is full or at the end, not before.
+    /// Does nothing: a frame is sent when it is full, or at the end.
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
     }

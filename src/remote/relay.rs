@@ -1,9 +1,9 @@
 //! A Nix daemon, lent for one transfer: this machine's own, or that of a machine that only this one reaches.
 //!
-//! Whoever holds a daemon's socket is a trusted user of that machine's Nix, which is as much as root. So what is lent
-//! is a socket of our own, in a directory that only this user can enter: it takes one connection, of a process of this
-//! user's (our ssh), and only once something is to be received; before that, a connection waits unanswered, and after
-//! it there is no socket any more. What passes is kept nowhere here.
+//! A process that can reach a daemon's socket may be a trusted user of that machine's Nix, which is as much as root. So
+//! we lend a socket of our own, in a directory that only this user can enter. It takes one connection, of a process of
+//! this user's (our ssh), and only once something has to be received. Before that, a connection waits without an
+//! answer; after that, there is no socket any more. What passes through is kept nowhere here.
 
 mod stdio;
 
@@ -26,8 +26,8 @@ use stdio::StdioDaemon;
 
 /// A socket that leads to a Nix daemon once it is opened, and then to one connection.
 ///
-/// The connection to the daemon stays until this is dropped: as long as it does, the daemon keeps what has arrived from
-/// being collected (its temporary roots), so drop it when the profile is set.
+/// The connection to the daemon stays until this is dropped. As long as it stays, the daemon protects what has arrived
+/// from a collection of garbage (its temporary roots), so drop this only when the profile is set.
 pub struct Relay {
     directory: TempDir,
     daemon: Daemon,
@@ -35,25 +35,25 @@ pub struct Relay {
     shared: Arc<Shared>,
 }
 
-/// What takes less is no wait.
+/// A daemon that takes less than this to take bytes does not count as stuck.
 const MOMENT: Duration = Duration::from_millis(100);
 
-/// What answers, or has answered.
+/// Who has the listening socket.
 enum Listener {
-    /// Nothing yet: who connects, waits.
+    /// The relay. A process that connects waits for an answer.
     Waiting(UnixListener),
-    /// The thread that has it: it goes with the first connection.
+    /// The thread that answers. It drops the socket at the first connection.
     Lent(Weak<UnixListener>),
 }
 
-/// What the thread that answers and the relay both know.
+/// What the relay and the thread that answers share.
 #[derive(Default)]
 struct Shared {
     connection: Mutex<Option<DaemonEnd>>,
     peer: Mutex<Option<UnixStream>>,
     is_over: AtomicBool,
     received: AtomicU64,
-    /// Since when the daemon has not taken what has come.
+    /// Since when the daemon has not taken what has come; None while it takes everything.
     stuck: Mutex<Option<Instant>>,
 }
 
@@ -64,15 +64,15 @@ enum DaemonEnd {
 }
 
 impl Relay {
-    /// A socket in a directory that only we can enter.
+    /// Makes a socket in a directory that only this user can enter.
     ///
     /// # Errors
-    /// When the daemon does not listen, or the socket cannot be made.
+    /// The daemon does not listen, or the socket cannot be made.
     pub fn new(daemon: Daemon) -> Result<Self> {
         if let Daemon::Socket(path) = &daemon {
             UnixStream::connect(path).with_context(|| format!("no Nix daemon listens at {}", path.display()))?;
         }
-        // Not in TMPDIR, which may be too long for a socket's address.
+        // TMPDIR is not used, because it may be too long for a socket's address.
         let directory = private::directory(Path::new("/tmp"))?;
         let listener = private::listen(&directory.path().join("nix-daemon"))?;
         Ok(Self {
@@ -83,7 +83,7 @@ impl Relay {
         })
     }
 
-    /// Where connections are to be brought.
+    /// Returns the path of the socket, to which ssh has to bring connections.
     #[must_use]
     pub fn socket(&self) -> PathBuf {
         self.directory.path().join("nix-daemon")
@@ -92,7 +92,7 @@ impl Relay {
     /// Answers one connection, in the background. All others are refused from then on.
     ///
     /// # Errors
-    /// When it was opened before, the socket cannot be read from, or the command that is the daemon cannot be started.
+    /// The relay was opened before, or the command that becomes the daemon cannot be started.
     pub fn open(&self) -> Result<()> {
         let listener = self.lend()?;
         let shared = Arc::clone(&self.shared);
@@ -106,20 +106,20 @@ impl Relay {
                 first,
                 may_ask,
             } => {
-                // At once: it may have to log in first.
+                // It is started at once, because it may have to log in first.
                 let (daemon, candidate) = StdioDaemon::start(command, first, *may_ask)?;
                 *lock(&shared.connection) = Some(DaemonEnd::Command(daemon));
                 Box::new(move |_| candidate.become_daemon())
             }
         };
         thread::spawn(move || {
-            // What goes wrong here, the other side sees as the end of its connection, and says so.
+            // If something goes wrong here, the other side sees the end of its connection, and says so.
             let _ = serve(listener, connect, &shared);
         });
         Ok(())
     }
 
-    /// The listener, for the one time that it is used.
+    /// Gives away the listener, for the one time that it is used.
     fn lend(&self) -> Result<Arc<UnixListener>> {
         let mut kept = lock(&self.listener);
         match std::mem::replace(&mut *kept, Listener::Lent(Weak::new())) {
@@ -135,14 +135,14 @@ impl Relay {
         }
     }
 
-    /// Ends the peer's connection, and the waiting for one; the daemon's end stays. For when all has come: a connection
-    /// that the other side leaves open would keep ssh from ending.
+    /// Ends the peer's connection, and the wait for one; the daemon's end stays. To be called when everything has come,
+    /// because a connection that the other side leaves open would keep ssh from ending.
     pub fn hang_up(&self) {
         self.shared.is_over.store(true, Ordering::SeqCst);
         let former = std::mem::replace(&mut *lock(&self.listener), Listener::Lent(Weak::new()));
         if let Listener::Lent(lent) = former {
             if let Some(listener) = lent.upgrade() {
-                // The thread that waits at it wakes, and takes it along.
+                // The thread that waits at it wakes and drops it.
                 let _ = nix::sys::socket::shutdown(listener.as_raw_fd(), nix::sys::socket::Shutdown::Both);
             }
         }
@@ -151,19 +151,20 @@ impl Relay {
         }
     }
 
-    /// The bytes that have come through so far.
+    /// Returns the number of bytes that have come through so far.
     #[must_use]
     pub fn received(&self) -> u64 {
         self.shared.received.load(Ordering::Relaxed)
     }
 
-    /// Whether the daemon has not yet taken what has come, since a look or longer.
+    /// Whether the daemon has not taken what has come for a moment or longer.
     #[must_use]
     pub fn is_stuck(&self) -> bool {
         lock(&self.shared.stuck).is_some_and(|since| since.elapsed() >= MOMENT)
     }
 
-    /// What a command that should be a daemon has said of itself, if it has: why a transfer failed.
+    /// Returns what a command that should be a daemon has said on stderr, if anything: it may say why a transfer
+    /// failed.
     #[must_use]
     pub fn complaint(&self) -> Option<String> {
         match &*lock(&self.shared.connection) {
@@ -174,7 +175,7 @@ impl Relay {
 }
 
 impl Drop for Relay {
-    /// Both ends are closed, so that the threads between them end.
+    /// Closes both ends, so that the threads between them end.
     fn drop(&mut self) {
         self.hang_up();
         let connection = lock(&self.shared.connection).take();
@@ -188,10 +189,10 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Reaches the daemon, when somebody wants it.
+/// Reaches the daemon when a peer has connected.
 type Connect = Box<dyn FnOnce(&Shared) -> io::Result<Ends> + Send>;
 
-/// The ways from the daemon and to it.
+/// The streams from the daemon and to it.
 type Ends = (Box<dyn Read + Send>, Box<dyn Write + Send>);
 
 fn to_socket(path: &Path, shared: &Shared) -> io::Result<Ends> {
@@ -200,7 +201,7 @@ fn to_socket(path: &Path, shared: &Shared) -> io::Result<Ends> {
     Ok((Box::new(daemon.try_clone()?), Box::new(daemon)))
 }
 
-/// The first connection of this user's. With the listener go all that wait at it.
+/// Waits for the first connection of this user's. All other connections end, because the listener is dropped.
 fn accept(listener: Arc<UnixListener>, shared: &Shared) -> io::Result<UnixStream> {
     loop {
         let (peer, _) = listener.accept()?;
@@ -233,7 +234,8 @@ fn serve(
         let _ = io::copy(&mut from_daemon, &mut to_peer);
         let _ = to_peer.shutdown(Shutdown::Both);
     });
-    // The peer's end is not the daemon's (see Relay); but the peer's connection ends, or ssh would wait for it.
+    // When the peer ends, the daemon's connection stays (see Relay). But the peer's connection has to end, because ssh
+    // would wait for it.
     let passed = pass(&peer, to_daemon, shared);
     let _ = peer.shutdown(Shutdown::Both);
     passed
@@ -266,7 +268,7 @@ mod tests {
         let listener = UnixListener::bind(&path).unwrap();
         let thread = thread::spawn(move || {
             let mut talks = Vec::new();
-            // The first connection is the look whether anybody is here.
+            // The first connection only looks whether the daemon listens.
             for _ in 0..2 {
                 let (mut stream, _) = listener.accept().unwrap();
                 let mut talk = String::new();
@@ -305,12 +307,12 @@ mod tests {
         assert_eq!(&buffer, b"EARLY");
         assert_eq!(relay.received(), 5);
 
-        // It was for one transfer.
+        // The relay was for one transfer.
         assert!(UnixStream::connect(relay.socket()).is_err());
         assert!(relay.open().is_err());
         assert!(UnixStream::connect(relay.socket()).is_err());
 
-        // The peer's end is not the daemon's: its temporary roots are still needed.
+        // When the peer ends, the daemon's connection stays, because its temporary roots are still needed.
         peer.shutdown(Shutdown::Write).unwrap();
         assert_eq!(peer.read(&mut buffer).unwrap(), 0);
         thread::sleep(Duration::from_millis(20));
@@ -319,7 +321,7 @@ mod tests {
         assert_eq!(daemon.join().unwrap(), ["", "early"]);
     }
 
-    /// A daemon on another machine, whose link says nothing any more.
+    /// The daemon is on another machine, whose link says nothing any more.
     #[test]
     fn that_nothing_is_taken_is_seen_until_it_is() {
         let place = tempfile::tempdir().unwrap();
@@ -348,14 +350,14 @@ mod tests {
         until(false);
     }
 
-    /// Ends within the five seconds of [`connect`].
+    /// Whether the peer's connection ends within the five seconds of [`connect`].
     fn has_ended(mut peer: UnixStream) -> bool {
         matches!(peer.read(&mut [0; 8]), Ok(0))
             || peer.take_error().is_ok_and(|error| error.is_some())
             || matches!(peer.write(b"x"), Err(error) if error.kind() == io::ErrorKind::BrokenPipe)
     }
 
-    /// ssh stays as long as a connection that it has brought here does.
+    /// ssh stays as long as a connection that it has brought here stays.
     #[test]
     fn connections_that_wait_beside_the_one_are_ended() {
         let (_directory, path, daemon) = daemon();
@@ -369,7 +371,7 @@ mod tests {
         for other in others {
             assert!(has_ended(other));
         }
-        // When all has come, the first one's time is over, too; but not the daemon's.
+        // When everything has come, the first connection ends, too, but not the daemon's.
         relay.hang_up();
         assert!(has_ended(first));
         assert!(!daemon.is_finished());
@@ -380,7 +382,7 @@ mod tests {
     #[test]
     fn nothing_is_lent_after_the_end() {
         let (_directory, path, _daemon) = daemon();
-        // One that waits for the opening, and a thread that waits for one.
+        // A connection that waits for the opening, and a thread that waits for a connection.
         let relay = Relay::new(Daemon::Socket(path.clone())).unwrap();
         let early = connect(&relay);
         relay.hang_up();
@@ -414,7 +416,7 @@ mod tests {
         .unwrap()
     }
 
-    /// As sudo-rs does: what comes together with the password is swallowed.
+    /// Like sudo-rs, the command swallows what comes together with the password.
     #[test]
     fn a_command_becomes_the_daemon_after_its_password() {
         let place = tempfile::tempdir().unwrap();
@@ -431,7 +433,7 @@ mod tests {
         relay.open().unwrap();
         let mut peer = connect(&relay);
         peer.write_all(b"hello").unwrap();
-        // `tr` answers at its end, which is not before ours.
+        // `tr` answers when it ends, and it ends after our stream.
         peer.shutdown(Shutdown::Write).unwrap();
         let mut answer = String::new();
         peer.read_to_string(&mut answer).unwrap();

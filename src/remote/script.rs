@@ -1,29 +1,29 @@
-//! Text for a shell: words of ours, quoted, and then a script that is written down as it is.
+//! Text for a shell: the client's words, quoted, and then scripts as they are written.
 
 use std::ffi::OsStr;
 
 use crate::failure::Failure;
 use crate::process::quote::shell_word;
 
-/// Such a text. The words come as variables and functions, so that no shell text is made by pasting.
+/// Text for a shell. The words go as variables and functions, so that no shell text is made by pasting.
 #[derive(Debug, Clone, Default)]
 pub struct Script(Vec<u8>);
 
 impl Script {
-    /// Gives a variable a value.
+    /// Adds a variable with this value.
     ///
     /// # Errors
-    /// A NUL byte in the value.
+    /// The value has a NUL byte in it.
     pub fn set(&mut self, name: &str, value: impl AsRef<OsStr>) -> Result<(), Failure> {
         let quoted = shell_word(value)?;
         self.0.extend([name.as_bytes(), b"=", &quoted, b"\n"].concat());
         Ok(())
     }
 
-    /// A function that runs these words and its arguments after them.
+    /// Adds a function that runs these words, followed by its arguments.
     ///
     /// # Errors
-    /// A NUL byte in a word.
+    /// A word has a NUL byte in it.
     pub fn command(&mut self, name: &str, words: &[String]) -> Result<(), Failure> {
         self.0.extend([name.as_bytes(), b"() {"].concat());
         for word in words {
@@ -34,10 +34,11 @@ impl Script {
         Ok(())
     }
 
-    /// A function that runs its arguments with these words after them: a list of words, where sh has no lists.
+    /// Adds a function that runs its arguments, followed by these words. It stands for a list of words, because sh has
+    /// no lists.
     ///
     /// # Errors
-    /// A NUL byte in a word.
+    /// A word has a NUL byte in it.
     pub fn wrapper(&mut self, name: &str, words: &[String]) -> Result<(), Failure> {
         self.0.extend([name.as_bytes(), b"() { \"$@\""].concat());
         for word in words {
@@ -48,25 +49,26 @@ impl Script {
         Ok(())
     }
 
-    /// A part that is text already.
+    /// Adds shell text, unchanged.
     pub fn text(&mut self, part: &str) {
         self.0.extend(part.as_bytes());
     }
 
-    /// A script as it goes over the wire ([`without_comments`]).
+    /// Adds a script as it goes over the wire ([`without_comments`]).
     pub fn code(&mut self, part: &str) {
         self.text(&without_comments(part));
     }
 
-    /// The whole.
+    /// Returns the whole text.
     #[must_use]
     pub fn into_bytes(self) -> Vec<u8> {
         self.0
     }
 }
 
-/// A script without the lines that are comments or empty: they are for whoever reads it here, and would be half of what is
-/// sent. No line of it may begin with `#` in a quoted text that is more than a program's comment.
+/// Returns a script without its empty lines and comments: these are for people who read it here, and would be half of
+/// what is sent. A quoted text in a script must have no line that begins with `#`, unless that is a comment of the
+/// program that reads it.
 #[must_use]
 pub fn without_comments(script: &str) -> String {
     let lines = script.split_inclusive('\n');

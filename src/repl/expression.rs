@@ -1,11 +1,11 @@
-//! What `nix repl` loads, as text of the Nix language. It loads the names of an attribute set.
+//! The expressions that `nix repl` loads, as text of the Nix language. It loads the names of an attribute set.
 
 use crate::plan::expression::string;
 
-/// One of a flake's `nixosConfigurations`, with the names that its modules know, and those of the flake.
+/// Returns one of a flake's `nixosConfigurations`, with the names that its modules know and the names of the flake.
 ///
-/// It must open where the configuration is wrong, for then one looks at it. So nothing of the configuration is evaluated
-/// but `specialArgs`, and not even these are taken where that ends with an error.
+/// It must open even if the configuration is wrong, because that is when a user looks at it. So nothing of the
+/// configuration is evaluated except `specialArgs`, and even these are left out if they end with an error.
 #[must_use]
 pub fn of_flake(address: &str, name: &str) -> String {
     let help = format!(

@@ -27,19 +27,19 @@ const TAKES_FLAGS_SINCE: NixVersion = NixVersion::new(2, 10);
 pub enum Load {
     /// A file, and an attribute in it.
     File {
-        /// As `nix-build` takes it.
+        /// The file as `nix-build` takes it.
         file: String,
-        /// Nothing for the whole.
+        /// The attribute; None for the whole file.
         attribute: Option<String>,
     },
     /// Text of the Nix language, and the flags that only flakes have.
     Expression(String, FlakeFlags),
 }
 
-/// Opens a configuration for a person, until that person leaves. Relative paths start from `directory`.
+/// Opens a configuration for a person, until they leave. Relative paths start from `directory`.
 ///
 /// # Errors
-/// When Nix cannot be started or ends with an error, and where it knows no such flake.
+/// Fails if Nix cannot be started or ends with an error, or if it knows no such flake.
 pub fn open(configuration: &Configuration, flags: &NixFlags, directory: &Path, signals: &Signals) -> Result<()> {
     let printed = version().capture(signals)?;
     let load = match configuration {
@@ -60,14 +60,14 @@ pub fn open(configuration: &Configuration, flags: &NixFlags, directory: &Path, s
         } => (of_file(&file, &attribute, Some(directory)), None),
         Load::Expression(text, own) => (text, Some(own)),
     };
-    // It is read again at each `:r`, so it stays until the end.
+    // Each `:r` reads the file again, so it stays until the end.
     let place = private::directory(&std::env::temp_dir())?;
     let file = place.path().join("repl.nix");
     std::fs::write(&file, text)?;
     old_repl(file.as_os_str(), own.as_ref(), flags).interactively(signals)
 }
 
-/// Asks for a flake's address. The reference goes to Nix as it is: to resolve it here broke submodules (nixpkgs#422971).
+/// Asks for a flake's address. Nix gets the reference as it is: resolving it here broke submodules (nixpkgs#422971).
 #[must_use]
 pub fn metadata(flake: &Flake, flags: &NixFlags) -> Invocation {
     // `#name` means the flake of the current directory.
@@ -79,11 +79,11 @@ pub fn metadata(flake: &Flake, flags: &NixFlags) -> Invocation {
         .args(flake.flags.arguments())
 }
 
-/// The address in what Nix said of a flake. `builtins.getFlake` reads it as `nix build` does; a mere path it would copy
-/// with all that git does not know (nixpkgs#545430).
+/// Returns the address from what Nix said of a flake. `builtins.getFlake` reads it as `nix build` does. It would copy a
+/// plain path with everything that git does not know (nixpkgs#545430).
 ///
 /// # Errors
-/// When it is not there.
+/// Fails if the address is not there.
 pub fn address(metadata: &[u8]) -> Result<String> {
     let metadata: Value =
         serde_json::from_slice(metadata).context("Nix printed something else than a flake's metadata")?;
@@ -94,7 +94,7 @@ pub fn address(metadata: &[u8]) -> Result<String> {
     Ok(url.to_owned())
 }
 
-/// A flake's configuration, by the flake's address.
+/// Returns a flake's configuration, by the flake's address.
 #[must_use]
 pub fn load_flake(flake: &Flake, address: &str) -> Load {
     let name = flake.name.as_deref().unwrap_or("default");
@@ -108,14 +108,14 @@ fn load_file(file: &str, attribute: Option<&str>) -> Load {
     }
 }
 
-/// Whether this Nix's `nix repl` takes `--expr` and `--file`, by what `nix --version` printed. One that cannot be read is newer
-/// than we are.
+/// Returns whether this Nix's `nix repl` takes `--expr` and `--file`, by what `nix --version` printed. A version that
+/// cannot be read counts as newer.
 #[must_use]
 pub fn takes_flags(version: &str) -> bool {
     NixVersion::read(version).is_none_or(|version| version >= TAKES_FLAGS_SINCE)
 }
 
-/// The command.
+/// Returns the command.
 #[must_use]
 pub fn repl(load: &Load, flags: &NixFlags) -> Invocation {
     let command = Invocation::new("nix").args(FLAKES).arg("repl");
@@ -131,10 +131,10 @@ pub fn repl(load: &Load, flags: &NixFlags) -> Invocation {
     }
 }
 
-/// The command for a Nix before 2.10, of a file. `own` are a flake's flags.
+/// Returns the command for a Nix before 2.10, which takes a file. `own` are a flake's flags.
 #[must_use]
 pub fn old_repl(file: &OsStr, own: Option<&FlakeFlags>, flags: &NixFlags) -> Invocation {
-    // Its `nix repl` rejects the others. They were for `nix flake metadata`, which writes the lock file.
+    // Its `nix repl` rejects the other flags. They were for `nix flake metadata`, which writes the lock file.
     let own = own.map(|own| FlakeFlags {
         offline: own.offline,
         no_net: own.no_net,
@@ -150,7 +150,7 @@ pub fn old_repl(file: &OsStr, own: Option<&FlakeFlags>, flags: &NixFlags) -> Inv
         .args(own.unwrap_or_default().arguments())
 }
 
-/// Nix 2.8 has `--repair` for what builds, and for nothing else.
+/// Removes `--repair`, which Nix 2.8 has only for commands that build.
 fn without_repair(common: &CommonFlags) -> CommonFlags {
     CommonFlags {
         repair: false,
@@ -158,7 +158,7 @@ fn without_repair(common: &CommonFlags) -> CommonFlags {
     }
 }
 
-/// The flags that a build gets.
+/// Returns the flags that a build gets.
 fn arguments(common: &CommonFlags, flags: &NixFlags) -> Vec<String> {
     [
         common.arguments_with_log_format(),

@@ -1,4 +1,5 @@
-//! The verbs that make a system: carrying out the steps of a run, one after the other (`plan::Step` has their order).
+//! The verbs that make a system: carrying out the steps of a run, one after the other (`plan::Step` describes their
+//! order).
 
 use std::collections::VecDeque;
 
@@ -20,13 +21,13 @@ use crate::host::{Host, Place};
 use crate::output;
 use crate::plan::argv::{self, Images};
 use crate::plan::{ActivationPlan, Deed, Deployment, Leg, Making, Origin, ProductKind, Step};
-use crate::progress::{Event, Phase};
+use crate::progress::{Event, Work};
 use crate::store_path::StorePath;
 
-/// Does what the plan says. Prints the resulting path, and nothing else, to stdout.
+/// Carries out the plan. Prints the resulting path, and nothing else, to stdout.
 ///
 /// # Errors
-/// What failed. Until the whole system is on the target and looks like one, nothing has been changed.
+/// Returns what failed. Nothing has been changed before the whole system is on the target and looks like a system.
 pub(super) fn deploy(plan: &Deployment, context: &Context) -> Result<()> {
     prepare(plan, context)?;
     let mut run = Run::new(plan, context);
@@ -38,7 +39,7 @@ pub(super) fn deploy(plan: &Deployment, context: &Context) -> Result<()> {
     Ok(())
 }
 
-/// How the hosts of the run are connected to.
+/// Prepares the connections to the hosts of the run.
 fn prepare(plan: &Deployment, context: &Context) -> Result<()> {
     for host in &plan.if_unreachable.hosts {
         context.ssh.hurry(host);
@@ -49,9 +50,9 @@ fn prepare(plan: &Deployment, context: &Context) -> Result<()> {
     share(plan, context)
 }
 
-/// Shares the connections to those who are logged in to more than once: a builder that is not the evaluator, for the
-/// derivation and for the build; an evaluator that is asked for images first; and whoever sends by connections of Nix's
-/// own. (The target is another, and sees to that itself.)
+/// Shares the connections to hosts that are logged in to more than once. These are: a builder that is not the
+/// evaluator, for the derivation and for the build; an evaluator that is first asked for its images; and a host that
+/// sends by a connection of Nix's own. (The target shares its connection itself.)
 fn share(plan: &Deployment, context: &Context) -> Result<()> {
     let Origin::Made(Making {
         evaluator,
@@ -81,7 +82,7 @@ fn wants(plan: &Deployment) -> Wants {
     }
 }
 
-/// What comes into the target's store, and from where.
+/// Returns what comes into the target's store, and from where.
 fn receives(plan: &Deployment) -> Receives {
     let is_its_own = match &plan.origin {
         Origin::PreviousGeneration => return Receives::Nothing,
@@ -95,30 +96,31 @@ fn receives(plan: &Deployment) -> Receives {
     }
 }
 
-/// A run that is under way: what its steps have given so far.
+/// A run that is under way, with the results of the steps so far.
 struct Run<'a> {
     plan: &'a Deployment,
     context: &'a Context<'a>,
-    /// What is still to do.
+    /// The steps that are still to be done.
     steps: VecDeque<Step>,
     target: Option<Target>,
-    /// How the system is made, as far as is known by now.
+    /// How the system is made, as far as it is known by now.
     making: Option<Making>,
     reach: Reach<'a>,
-    /// To those that were tried out.
+    /// The connections to the hosts that were tried out.
     connections: Vec<Connection>,
-    /// An evaluator that was talked with and cannot evaluate: if it builds, only a link to it can break from then on.
+    /// An evaluator that was talked to and cannot evaluate. If it builds, it has been reached already, so a later
+    /// failure to reach it means that the link broke.
     reached: Option<Host>,
-    /// The file of the image that was chosen, if that is known.
+    /// The file of the image that was chosen, if it is known.
     file: Option<String>,
-    /// For `--verify-eval`.
+    /// The derivation that the evaluation must give, for `--verify-eval`.
     expected: Option<StorePath>,
-    /// What the last leg has made.
+    /// The result of the last leg.
     made: Option<Made>,
-    /// The system that was found where it is to be.
+    /// The system that was found at its place.
     found: Option<StorePath>,
     next_boot: Option<NextBoot>,
-    /// What an activation came to that failed.
+    /// The outcome of an activation that failed.
     incomplete: Option<Incomplete>,
     is_the_same: bool,
 }
@@ -144,7 +146,7 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// One step.
+    /// Carries out one step.
     fn take(&mut self, step: &Step) -> Result<()> {
         match step {
             Step::LogIn => self.log_in(),
@@ -174,10 +176,10 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// The rest of the run without what has turned out to be missing, where the plan has that.
+    /// Changes the rest of the run so that it does without what has turned out to be missing, if the plan allows that.
     ///
     /// # Errors
-    /// That very error, where there is no other way; with the words to type.
+    /// Returns the same error, with the command to type, if there is no other way.
     fn go_another_way(&mut self, step: &Step, error: anyhow::Error) -> Result<()> {
         let is_of_making = matches!(step, Step::ChooseImage | Step::Compare | Step::Work(_));
         let Some(making) = self.making.clone().filter(|_| is_of_making) else {
@@ -252,7 +254,7 @@ impl<'a> Run<'a> {
             let before = self.made.as_ref().map(|made| &made.path);
             self.maker()?.make(leg, before)?
         };
-        // What held the derivation is let go when it is built.
+        // Building the derivation releases what has held it until now.
         self.made = made;
         if !self.steps.iter().any(|step| matches!(step, Step::Work(_))) {
             self.connections.clear();
@@ -260,7 +262,7 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
-    /// `--store-path`.
+    /// Brings a path to the target for `--store-path`.
     fn bring(&self, leg: &Leg) -> Result<Made> {
         let Origin::Path(path) = &self.plan.origin else {
             return Err(Failure::new("nothing is here to be brought").into());
@@ -297,10 +299,10 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
-    /// `--ask`: the last thing before the change.
+    /// Asks the user for `--ask`: this is the last step before the change.
     fn ask(&self) -> Result<()> {
-        // What is live on the screen would be in the way.
-        self.context.tell(Event::Phase(Phase::Done));
+        // The live display would stand in the way of the question.
+        self.context.tell(Event::phase(Work::Asking, self.plan.target.host()));
         let on = self.target()?.label();
         let action = self
             .plan
@@ -318,7 +320,7 @@ impl<'a> Run<'a> {
         Err(Declined(format!("nothing was changed on {on}")).into())
     }
 
-    /// Leaves `./result`, if the system is here. A local build has left it already.
+    /// Leaves `./result` if the system is on this machine. A local build has left it already.
     fn link(&self) -> Result<()> {
         self.context.signals.check()?;
         let builder = self.making.as_ref().map(|making| &making.builder);
@@ -331,7 +333,7 @@ impl<'a> Run<'a> {
     }
 
     fn change(&mut self) -> Result<()> {
-        // From here on an interrupt is between two changes, not before them.
+        // From here on, an interrupt comes between two changes, and no longer before the first one.
         self.context.signals.check()?;
         let Some(planned) = self.plan.outcome.activation() else {
             return Ok(());
@@ -376,7 +378,7 @@ impl<'a> Run<'a> {
         if let Some(incomplete) = &self.incomplete {
             return Err(incomplete.failure.clone().into());
         }
-        // Last, for the path that ends this line goes to stdout.
+        // This comes last, because the path that ends the line goes to stdout.
         let kind = self
             .making
             .as_ref()
@@ -398,7 +400,7 @@ impl<'a> Run<'a> {
         })
     }
 
-    /// The system or what else was made, where it is to be.
+    /// Returns the system, or whatever else was made, at its place.
     fn system(&self) -> Result<&StorePath> {
         let made = self.made.as_ref().map(|made| &made.path);
         self.found.as_ref().or(made).context("nothing was made yet")

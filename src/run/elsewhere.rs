@@ -1,4 +1,4 @@
-//! What another machine does: evaluating, building, or both.
+//! The work of another machine: evaluating, building, or both.
 
 use std::ffi::OsString;
 use std::path::Path;
@@ -8,7 +8,7 @@ use anyhow::Result;
 use super::gather::{self, Gathered, gather};
 use super::identity;
 use crate::builder::delivery::Delivery;
-use crate::builder::evaluation::{Evaluation, Watch};
+use crate::builder::evaluation::{Evaluation, VariableWatch};
 use crate::builder::realisation::{Building, Realisation};
 use crate::builder::request::{Beginning, Request};
 use crate::builder::sources::Sources;
@@ -25,7 +25,7 @@ use crate::ssh;
 use crate::store_path::StorePath;
 use crate::surroundings::{Directory, HomeVariable};
 
-/// What another machine is to do for a making.
+/// The work that another machine has to do for a making.
 pub(super) struct Errand<'a> {
     host: &'a Host,
     making: &'a Making,
@@ -33,12 +33,12 @@ pub(super) struct Errand<'a> {
     context: &'a Context<'a>,
 }
 
-/// Who is to have what was made.
+/// The machine that is to get what was made.
 #[derive(Clone, Copy)]
 pub(super) struct Recipient<'a> {
-    /// The daemon that takes it; where none is lent, it is fetched afterwards.
+    /// The relay to the daemon that takes it. If no daemon is lent, the result is fetched afterwards.
     pub relay: Option<&'a Relay>,
-    /// That machine, where it is not this one.
+    /// That machine, if it is not this one.
     pub machine: Option<&'a Host>,
 }
 
@@ -52,10 +52,11 @@ impl<'a> Errand<'a> {
         }
     }
 
-    /// Evaluates there, and builds what comes of it, if that is said. `expected` is the derivation that has to come of it.
+    /// Evaluates on the other machine, and also builds the result if that is asked for. `expected` is the derivation
+    /// that the evaluation must give.
     ///
     /// # Errors
-    /// [`CannotEvaluate`] among others: then nothing was done.
+    /// Fails, among other ways, with [`CannotEvaluate`](crate::builder::CannotEvaluate); then nothing was done.
     pub(super) fn evaluate(
         &self,
         building: Option<Building>,
@@ -70,7 +71,7 @@ impl<'a> Errand<'a> {
         self.session(commands, false, expected, building, recipient)
     }
 
-    /// Evaluates a value there: what this command prints.
+    /// Evaluates a value on the other machine, and returns what this command prints.
     pub(super) fn ask(&self, command: Vec<String>) -> Result<Answer> {
         let commands = [command.clone(), command];
         self.session(commands, true, None, None, None)
@@ -95,7 +96,7 @@ impl<'a> Errand<'a> {
         let lock_path = lock.as_ref().map(|lock| lock.path().to_owned());
         let mut sources = Sources::new(collection, environment, self.record(), lock);
         let home = self.context.around.home_variable();
-        let watch = self.watches().then(|| Watch {
+        let watch = self.watches().then(|| VariableWatch {
             entry,
             verbosity: self.flags.common.verbosity(),
         });
@@ -119,15 +120,16 @@ impl<'a> Errand<'a> {
         };
         let beginning = Beginning::Files(Box::new(evaluation));
         let answer = self.converse(beginning, building, recipient, &mut sources);
-        // An evaluation that fails may have written one before.
+        // An evaluation that fails may have written a lock file before.
         if let Some(lock) = sources.written_lock() {
             track(lock, self.context.signals);
         }
         answer
     }
 
-    /// The variables of this process. Where HOME is another user's, Nix there is told by its own variables where the
-    /// registry of this user's flakes is: it would look below that HOME, and no flake reads them.
+    /// Returns the variables of this process. If HOME is another user's, Nix's own variables tell the Nix on the other
+    /// machine where the registry of this user's flakes is, because it would look below that HOME. No flake reads these
+    /// variables.
     fn variables(&self) -> Vec<(OsString, OsString)> {
         let mut variables = self.context.around.variables.clone();
         let is_flake = matches!(self.making.configuration, Configuration::Flake(_));
@@ -141,7 +143,7 @@ impl<'a> Errand<'a> {
         variables
     }
 
-    /// Whether the evaluation can read variables at all.
+    /// Returns whether the evaluation can read variables at all.
     fn watches(&self) -> bool {
         match &self.making.configuration {
             Configuration::Flake(flake) => {
@@ -156,7 +158,7 @@ impl<'a> Errand<'a> {
         }
     }
 
-    /// Builds there a derivation that has been brought there.
+    /// Builds a derivation that has been brought to the other machine.
     pub(super) fn build(
         &self,
         derivation: &StorePath,
@@ -212,7 +214,8 @@ impl<'a> Errand<'a> {
         })
     }
 
-    /// What was needed over there the last time, for the same configuration by the same names.
+    /// Returns the record of what the other machine needed the last time, for the same configuration under the same
+    /// names.
     fn record(&self) -> RecordFile {
         let cache = self.context.around.own_directory(Directory::Cache);
         let configuration = self.making.configuration.to_string();
@@ -225,7 +228,7 @@ impl<'a> Errand<'a> {
         RecordFile::new(&cache.join("rebuild"), &what)
     }
 
-    /// The first of these settings that there is, by the user's flags before the machine's files.
+    /// Returns the first of these settings that is set. The user's flags count before this machine's files.
     fn system(&self, names: &[&str]) -> String {
         let own = &self.context.nix.of_files;
         let given = names.iter().find_map(|name| self.flags.common.setting(name));
@@ -237,7 +240,8 @@ impl<'a> Errand<'a> {
         given.or_else(set).map_or_else(|| own.system(), str::to_owned)
     }
 
-    /// Of flakes, a newer Nix may make more than an older one, and another derivation.
+    /// Returns the version of Nix here if the configuration is a flake: a newer Nix may make more of a flake than an
+    /// older one, and so another derivation.
     fn own_nix(&self) -> Option<String> {
         let Configuration::Flake(_) = self.making.configuration else {
             return None;
@@ -248,11 +252,12 @@ impl<'a> Errand<'a> {
     }
 }
 
-/// A written lock file in a git repository is made known to git, as Nix does: a flake's files are those that git knows.
+/// Makes a lock file that was written in a git repository known to git, as Nix does: a flake consists of the files that
+/// git knows.
 fn track(lock: &Path, signals: &Signals) {
     let Some(directory) = lock.parent() else { return };
     if directory.ancestors().any(|parent| parent.join(".git").exists()) {
-        // Without git here Nix could not do it either.
+        // Without git on this machine, Nix could not do it either.
         let _ = argv::track(directory, "flake.lock").capture(signals);
     }
 }

@@ -1,4 +1,4 @@
-//! What of this machine decides over a plan, looked up.
+//! The facts of this machine that decide over a plan.
 
 use std::io::IsTerminal;
 use std::path::Path;
@@ -17,11 +17,12 @@ use crate::surroundings::Surroundings;
 const SYSTEM_FLAKE: &str = "/etc/nixos/flake.nix";
 const SYSTEM_FILE: &str = "/etc/nixos/system.nix";
 
-/// Looks. No program is started for it but ssh, where a host is named as this machine is: nixos-rebuild asks
-/// `nix-instantiate` for `<nixos-system>`, which costs a weak machine a second, and does not give it the user's `-I`.
+/// Looks the facts up. It starts no program except ssh, and ssh only if a host has this machine's name. nixos-rebuild
+/// asks `nix-instantiate` for `<nixos-system>`, which costs a weak machine a second, and does not pass the user's `-I`
+/// on to it.
 ///
 /// # Errors
-/// Nobody can say whether such a name means this machine.
+/// Fails if nobody can say whether such a name means this machine.
 pub fn facts(
     arguments: &Arguments,
     settings: &Settings,
@@ -34,7 +35,7 @@ pub fn facts(
         is_root: nix::unistd::geteuid().is_root(),
         has_terminal: std::io::stdin().is_terminal(),
         found: Found {
-            // It can be a symlink to the flake's own.
+            // It can be a symlink to the flake's own file.
             system_flake: std::fs::canonicalize(SYSTEM_FLAKE)
                 .ok()
                 .and_then(|file| file.parent().map(Path::to_path_buf)),
@@ -48,7 +49,8 @@ pub fn facts(
     })
 }
 
-/// This machine's names. Of each that this command or a setting names as a host, ssh is asked where it leads.
+/// Returns this machine's names. If this command or a setting names one of them as a host, ssh is asked where the name
+/// leads.
 fn own_names(arguments: &Arguments, settings: &Settings, around: &Surroundings, signals: &Signals) -> Result<OwnNames> {
     let mut own = OwnNames::new(&around.own_name);
     if arguments.settings.show_settings {
@@ -58,7 +60,7 @@ fn own_names(arguments: &Arguments, settings: &Settings, around: &Surroundings, 
     let typed = [&roles.target_host, &roles.eval_host, &roles.build_host];
     let texts = typed.into_iter().filter_map(Option::as_deref);
     let texts = texts.chain([settings.eval_host(), settings.build_host()].into_iter().flatten());
-    // What is no host is refused where it is read.
+    // A text that is no host is refused where it is read.
     let mut hosts: Vec<Host> = texts.filter_map(|text| Host::parse(text).ok()).collect();
     hosts.retain(|host| own.claims(host));
     hosts.sort_by(|one, other| one.name().cmp(other.name()));
@@ -75,7 +77,7 @@ fn own_names(arguments: &Arguments, settings: &Settings, around: &Surroundings, 
     Ok(own)
 }
 
-/// Whether `--file` names a directory that means its `system.nix`.
+/// Returns whether `--file` names a directory, which means its `system.nix`.
 fn has_system(arguments: &Arguments, around: &Surroundings) -> bool {
     let named = arguments.configuration.file.as_deref().filter(|file| !file.is_empty());
     let directory = named.map(|file| around.directory.join(file));

@@ -1,4 +1,4 @@
-//! What an evaluation on another machine begins with: this machine's files and environment, and the commands.
+//! What an evaluation on another machine starts with: this machine's files and environment, and the commands.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -18,20 +18,20 @@ use crate::sources::flakes::{Flakes, Registry};
 use crate::surroundings::{Directory, Surroundings};
 use crate::vocabulary::FlakeReference;
 
-/// What of this machine is read.
+/// The things that are read from this machine.
 pub(super) struct Gathered {
     /// The files.
     pub collection: Collection,
     /// The flake's lock file, which the evaluation may write.
     pub lock: Option<Lock>,
-    /// The file that is evaluated first, if it is no flake's and is one of this machine.
+    /// The file that is evaluated first, if it is no flake's and is on this machine.
     pub entry: PathBuf,
 }
 
-/// The files that the configuration begins with.
+/// Gathers the files that the configuration begins with.
 ///
 /// # Errors
-/// There is no such configuration.
+/// Fails if there is no such configuration.
 pub(super) fn gather(configuration: &Configuration, around: &Surroundings, nix: &OwnNix) -> Result<Gathered> {
     let settings = &nix.settings;
     let mut collection = Collection::new(nix.search_path.clone(), around.home());
@@ -62,7 +62,7 @@ pub(super) fn gather(configuration: &Configuration, around: &Surroundings, nix: 
     })
 }
 
-/// The file in which a classic evaluation begins, where it really is.
+/// Returns the real place of the file in which a classic evaluation begins.
 fn entry(configuration: &Configuration, collection: &Collection, directory: &Path) -> Option<PathBuf> {
     let path = match configuration {
         Configuration::Classic => collection.find("nixpkgs/nixos")?,
@@ -76,11 +76,11 @@ fn entry(configuration: &Configuration, collection: &Collection, directory: &Pat
     fs::canonicalize(path).ok()
 }
 
-/// The variables, besides `NIXOS_CONFIG`, by which nixpkgs and NixOS are told of a file.
+/// The variables, besides `NIXOS_CONFIG`, that name a file to nixpkgs and NixOS.
 const FILES_IN_VARIABLES: [&str; 2] = ["NIXPKGS_CONFIG", "NIXOS_EXTRA_MODULE_PATH"];
 
-/// What the search path and variables name. Of two entries of a search path that have a name, the first counts: if that
-/// were not there on the other machine, another file would be read without a word.
+/// Adds what the search path and variables name. If two entries of a search path have the same name, the first one
+/// counts: if it did not exist on the other machine, another file would be read without a word.
 fn add_named(collection: &mut Collection, around: &Surroundings) -> Result<(), Failure> {
     for path in collection.search_places() {
         collection.add_named(&path);
@@ -96,9 +96,11 @@ fn add_named(collection: &mut Collection, around: &Surroundings) -> Result<(), F
     Ok(())
 }
 
-/// What is named by a variable that the configuration asks for is the user's word, as well: it may be asked for.
+/// Allows the evaluation to ask for a path that stands in a variable which the configuration asks for: the path is the
+/// user's word as well.
 fn allow_named_by_variables(collection: &mut Collection, around: &Surroundings) {
-    // What a session has set names no file of this run; below XDG_CONFIG_HOME all programs have their tokens.
+    // Variables that a session sets do not name files of this run; and below XDG_CONFIG_HOME all programs keep their
+    // tokens.
     let is_of_session = |name: &String| name.starts_with("XDG_") || ["PWD", "OLDPWD"].contains(&name.as_str());
     let mut names: Vec<String> = collection.asked().names.iter().cloned().collect();
     names.retain(|name| !is_of_session(name));
@@ -110,7 +112,7 @@ fn allow_named_by_variables(collection: &mut Collection, around: &Surroundings) 
     }
 }
 
-/// What `by` names must be seen over there, or nothing is begun.
+/// Refuses the run before anything is begun if the evaluation would not see the path that `by` names.
 fn refuse_missing(collection: &Collection, path: &Path, by: &str) -> Result<(), Failure> {
     let Some(refusal) = collection.refusal(path).filter(|_| path.exists()) else {
         return Ok(());
@@ -125,7 +127,7 @@ fn refuse_missing(collection: &Collection, path: &Path, by: &str) -> Result<(), 
     )))
 }
 
-/// What `<nixpkgs/nixos>` reads.
+/// Adds what `<nixpkgs/nixos>` reads.
 fn classic(collection: &mut Collection, around: &Surroundings, search_path: &SearchPath) -> Result<()> {
     if !collection.add_lookup("nixpkgs") && !collection.is_address("nixpkgs") {
         refuse_unseen(collection, "nixpkgs")?;
@@ -146,7 +148,7 @@ fn classic(collection: &mut Collection, around: &Surroundings, search_path: &Sea
     add_file(collection, &entry, by)
 }
 
-/// What is in the search path, and is not seen over there, is not missing.
+/// Refuses a name that is in the search path but will not be seen on the other machine: it must not be called missing.
 fn refuse_unseen(collection: &Collection, name: &str) -> Result<(), Failure> {
     let Some(path) = collection.find(name) else {
         return Ok(());
@@ -158,7 +160,7 @@ fn refuse_unseen(collection: &Collection, name: &str) -> Result<(), Failure> {
     )
 }
 
-/// A file as `nix-build` takes it: a path, a `<name>`, or an address, which the other machine fetches.
+/// Adds a file as `nix-build` takes it: a path, a `<name>`, or an address, which the other machine fetches.
 fn named_file(collection: &mut Collection, file: &str, directory: &Path) -> Result<()> {
     if let Some(name) = file.strip_prefix('<').and_then(|rest| rest.strip_suffix('>')) {
         if !collection.add_lookup(name) && !collection.is_address(name) {
@@ -178,11 +180,11 @@ fn named_file(collection: &mut Collection, file: &str, directory: &Path) -> Resu
     if !path.exists() {
         return Err(Failure::new(format!("the configuration {} does not exist", path.display())).into());
     }
-    // What it reads of the search path stands in it; NixOS usually comes from there.
+    // The file itself says what it reads of the search path; NixOS usually comes from there.
     add_file(collection, &path, "--file")
 }
 
-/// The file in which the configuration begins, named by `by`.
+/// Adds the file in which the configuration begins, which is named by `by`.
 fn add_file(collection: &mut Collection, path: &Path, by: &str) -> Result<()> {
     let default = path.join("default.nix");
     let file = if path.is_dir() && default.exists() {
@@ -211,7 +213,8 @@ fn named_flake(
     of_all: Option<&Path>,
 ) -> Result<Option<Lock>> {
     let of_user = registry_of_user(around);
-    // What a flake's settings and its names mean to this user. Of an address elsewhere, no name is asked.
+    // These files say what a flake's settings and its names mean to this user. If the flake is at an address elsewhere,
+    // its names are not looked up.
     let registries = [Some(of_user.as_path()), of_all].into_iter().flatten();
     let registries = registries.filter(|_| !FlakeReference::read(&flake.reference).is_elsewhere());
     let trusted = trusted_settings(around);
@@ -240,7 +243,7 @@ fn named_flake(
     Ok(renewed(&flake.flags).map(|renewed| Lock::of(&place, renewed)))
 }
 
-/// What of the flake's inputs may be locked anew; nothing, if the evaluation may not write a lock file at all
+/// Returns which of the flake's inputs may be locked anew, or None if the evaluation may not write a lock file at all
 /// (`--override-input` implies that).
 fn renewed(flags: &FlakeFlags) -> Option<Renewed> {
     let writes = !flags.no_write_lock_file && !flags.no_update_lock_file && flags.override_input.is_empty();
@@ -253,23 +256,23 @@ fn renewed(flags: &FlakeFlags) -> Option<Renewed> {
     })
 }
 
-/// The settings of flakes that this user has allowed.
+/// Returns the file of the flakes' settings that this user has allowed.
 fn trusted_settings(around: &Surroundings) -> PathBuf {
     around.nix_directory(Directory::Data).join("trusted-settings.json")
 }
 
-/// The registry that is everybody's, if it is a file.
+/// Returns the registry of all users, if it is a file.
 fn registry_of_all(settings: &NixSettings) -> Option<PathBuf> {
     let named = settings.get("flake-registry");
     named.filter(|name| name.starts_with('/')).map(PathBuf::from)
 }
 
-/// The user's own registry.
+/// Returns the user's own registry.
 fn registry_of_user(around: &Surroundings) -> PathBuf {
     around.nix_directory(Directory::Config).join("registry.json")
 }
 
-/// This machine's registry of flakes, which gives names to them.
+/// Returns this machine's registry of flakes, which gives names to them.
 pub(super) fn registry(around: &Surroundings) -> String {
     read(&machines_directory(around).join("registry.json"))
 }

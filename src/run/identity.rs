@@ -1,5 +1,5 @@
-//! Who this machine's user is to a builder: their host name and a random number, made once and kept. The host name
-//! alone would be many machines' (NixOS gives the same to all), and two users'.
+//! The identity by which a builder knows this machine's user: their host name and a random number, which is made once
+//! and kept. The host name alone could belong to many machines (NixOS gives the same one to all), and to two users.
 
 use std::fs::{self, DirBuilder};
 use std::io;
@@ -13,10 +13,10 @@ use crate::sources::mirror::hexadecimal;
 use crate::surroundings::{Directory, Surroundings};
 use crate::written;
 
-/// Bytes of the random number.
+/// The number of bytes of the random number.
 const LENGTH: usize = 8;
 
-/// This user's identity; where it cannot be kept, one for this run alone, which is said.
+/// Returns this user's identity. If it cannot be kept, it is made for this run alone, and the user is told.
 pub(super) fn client(around: &Surroundings, reporter: &Reporter) -> Client {
     let place = place(around);
     let (number, stays) = kept(&place).map_or_else(
@@ -33,12 +33,14 @@ pub(super) fn client(around: &Surroundings, reporter: &Reporter) -> Client {
     Client { name, stays }
 }
 
-/// In the user's state, not in a cache: who empties that is still the same.
+/// Returns the place of the number. It is in the user's state, not in a cache, so that a user who empties their cache
+/// keeps their identity.
 fn place(around: &Surroundings) -> PathBuf {
     around.own_directory(Directory::State).join("rebuild/client")
 }
 
-/// The number that is kept there, made if there is none. Of two runs that make one at once both get the same.
+/// Returns the number that is kept there; makes it if there is none. If two runs make one at the same time, both get
+/// the same number.
 fn kept(file: &Path) -> io::Result<String> {
     if let Some(number) = read(file)? {
         return Ok(number);
@@ -53,7 +55,7 @@ fn kept(file: &Path) -> io::Result<String> {
     if let Some(number) = read(file)? {
         return Ok(number);
     }
-    // What is there is no number: half of one, from a full disk.
+    // The file holds no number, but for example half of one, from a full disk.
     written::keep(file, line.as_bytes())?;
     Ok(number)
 }
@@ -76,12 +78,12 @@ fn random() -> io::Result<String> {
     Ok(hexadecimal(&private::random::<LENGTH>()?))
 }
 
-/// Where there is not even a /dev/urandom: no other process that runs now has it.
+/// Returns a number for a system without even /dev/urandom: no other process that runs now has it.
 fn process_number() -> String {
     format!("{:016x}", std::process::id())
 }
 
-/// A host name as a file name.
+/// Returns a host name in a form that can be a file name.
 fn host_name(own_name: &str) -> String {
     let kept = own_name.chars().map(|c| {
         if c.is_ascii_alphanumeric() || "-_".contains(c) {
@@ -101,7 +103,7 @@ mod tests {
     use std::os::unix::fs::PermissionsExt;
     use std::sync::{Arc, Mutex};
 
-    /// What was said, by whoever still has the other end.
+    /// The texts that were reported, which are shared with the end that sends them.
     #[derive(Clone, Default)]
     struct Texts(Arc<Mutex<Vec<String>>>);
 
@@ -134,12 +136,12 @@ mod tests {
         assert!(first.stays && said.is_empty());
         assert_eq!(first.name.len(), "pi-".len() + 16, "{}", first.name);
         assert!(first.name.starts_with("pi-"));
-        // An empty or relative variable is none.
+        // An empty or relative variable does not count.
         assert_eq!(client_of(&[("HOME", own), ("XDG_STATE_HOME", "")]).0, first);
         assert_eq!(client_of(&[("HOME", own), ("XDG_STATE_HOME", "x/y")]).0, first);
         let file = home.path().join(".local/state/rebuild/client");
         assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
-        // Another user is another client, and so is one of another state.
+        // Another user is another client, and a user with another state is, too.
         let other = tempfile::tempdir().unwrap();
         let other = other.path().to_str().unwrap();
         assert_ne!(client_of(&[("HOME", other)]).0, first);
@@ -165,7 +167,7 @@ mod tests {
         }
     }
 
-    /// Two first runs at once, and more.
+    /// Several first runs happen at once.
     #[test]
     fn all_who_make_it_at_once_agree() {
         for _ in 0..50 {
@@ -182,7 +184,7 @@ mod tests {
         }
     }
 
-    /// As in a home that is read-only, also for root.
+    /// A home can be read-only, even for root.
     #[test]
     fn where_it_cannot_be_kept_it_is_this_runs_alone() {
         let (first, said) = client_of(&[("HOME", "/proc/none")]);

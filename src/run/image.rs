@@ -1,9 +1,9 @@
-//! Which disk image is built.
+//! The choice of the disk image that is built.
 
 use crate::failure::Failure;
 use crate::plan::argv::Images;
 
-/// The file of the image, if it is known; the names of all if there is none of this name.
+/// Returns the file of the image if it is known. Fails with the names of all images if none has this name.
 pub(super) fn choose(variant: &str, images: Images) -> Result<Option<String>, Failure> {
     if images.variants.iter().any(|name| name == variant) {
         return Ok(images.file);

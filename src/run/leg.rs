@@ -1,5 +1,5 @@
-//! What one machine does to make a system, and how what it makes travels. It never lands on a machine that does not
-//! need it.
+//! One leg: what one machine does to make a system, and how the result travels. The result never lands on a machine
+//! that does not need it.
 
 use anyhow::{Context as _, Result};
 use tempfile::TempDir;
@@ -15,12 +15,13 @@ use crate::failure::Failure;
 use crate::host::{Host, Place};
 use crate::plan::argv::{self, Cargo};
 use crate::plan::{Deed, Deployment, Leg, Making, Outcome};
-use crate::progress::{Event, Phase};
+use crate::progress::{Event, Work};
 use crate::remote::daemon::Daemon;
 use crate::remote::relay::Relay;
 use crate::store_path::StorePath;
 
-/// What a leg has made, and what keeps it from being collected where it is needed next, until this is dropped.
+/// The result of a leg. It keeps the result from being collected on the machine that needs it next, until this is
+/// dropped.
 pub(super) struct Made {
     /// The derivation, or its output.
     pub path: StorePath,
@@ -28,18 +29,18 @@ pub(super) struct Made {
     _relay: Option<Relay>,
 }
 
-/// Everybody who takes part in a leg of making a system.
+/// Everything that takes part in a leg of making a system.
 pub(super) struct Maker<'a> {
     pub plan: &'a Deployment,
     pub making: &'a Making,
     pub target: &'a Target,
     pub context: &'a Context<'a>,
-    /// For `--verify-eval`: the derivation that has to come of an evaluation.
+    /// The derivation that an evaluation must give, for `--verify-eval`.
     pub expected: Option<&'a StorePath>,
 }
 
 impl Maker<'_> {
-    /// Carries out a leg; `derivation` is what the one before has made. Nothing comes of a dry run.
+    /// Carries out a leg; `derivation` is the result of the leg before. A dry run returns None.
     pub(super) fn make(&self, leg: &Leg, derivation: Option<&StorePath>) -> Result<Option<Made>> {
         match &leg.on {
             Place::Here => self.make_here(leg, derivation),
@@ -47,20 +48,20 @@ impl Maker<'_> {
         }
     }
 
-    /// For `--verify-eval`: what this machine itself makes of the configuration.
+    /// Returns the derivation that this machine itself makes from the configuration, for `--verify-eval`.
     pub(super) fn own_derivation(&self) -> Result<StorePath> {
         let text = "evaluating here first, to compare...";
         self.context.tell(Event::Text(text.to_owned()));
         self.here(false)?.evaluate(self.making)
     }
 
-    /// Nix on this machine; what it builds stays here, or is only to be sent on.
+    /// Returns Nix on this machine; `stays` says whether its result stays here or is only sent on.
     pub(super) fn here(&self, stays: bool) -> Result<Here<'_>> {
         let reads_log = nix_here::is_log_ours(Some(&self.making.configuration), &self.plan.flags, self.context);
         Here::new(&self.plan.flags, &self.plan.outcome, reads_log, stays, self.context)
     }
 
-    /// What another machine does for this making.
+    /// Returns the work of another machine for this making.
     pub(super) fn errand<'b>(&'b self, host: &'b Host) -> Errand<'b> {
         Errand::new(host, self.making, &self.plan.flags, self.context)
     }
@@ -85,7 +86,7 @@ impl Maker<'_> {
         }))
     }
 
-    /// nixos-rebuild's `--build-host`: the derivation goes there with all that it is made from.
+    /// Sends the derivation, with everything that it is made from, to nixos-rebuild's `--build-host`.
     fn send_derivation(&self, here: &Here, derivation: &StorePath, builder: &Host) -> Result<Relay> {
         self.context.tell(Event::Detail(format!("derivation: {derivation}")));
         let relay = Relay::new(activation::daemon_of(builder, &self.context.ssh)?)?;
@@ -114,7 +115,7 @@ impl Maker<'_> {
         let relay = if is_there {
             relay
         } else {
-            // Where the session could not bring it, it is fetched.
+            // If the session could not bring the result, it is fetched.
             let cargo = match leg.deed {
                 Deed::Evaluate => Cargo::Derivation(&path),
                 _ => Cargo::Path(&path),
@@ -135,20 +136,21 @@ impl Maker<'_> {
         }
     }
 
-    /// The daemon of the machine to which a leg's result goes: none, if it goes nowhere, or that machine has none.
+    /// Returns the daemon of the machine that gets a leg's result; None if no machine gets it, or if that machine has
+    /// no daemon.
     fn receiver(&self, leg: &Leg) -> Result<Option<Daemon>> {
         match &leg.to {
             None => Ok(None),
             Some(Place::There(builder)) if leg.deed == Deed::Evaluate => {
                 activation::daemon_of(builder, &self.context.ssh).map(Some)
             }
-            // What is only evaluated comes here to be built, whoever the target is.
+            // A result that is only evaluated comes to this machine to be built here, whatever the target is.
             Some(Place::Here) if self.plan.target != Place::Here => Ok(Some(Daemon::own(self.context.around))),
             Some(_) => self.target.daemon(&self.context.ssh),
         }
     }
 
-    /// Nothing, where no daemon can or may be lent.
+    /// Returns a relay, or None if no daemon can or may be lent.
     fn relay(&self, daemon: Daemon) -> Option<Relay> {
         if !self.plan.flags.lend {
             return None;
@@ -163,9 +165,10 @@ impl Maker<'_> {
         }
     }
 
-    /// From one host to another, or to this machine, by a connection of Nix's own and through a relay of ours to the
-    /// receiver's daemon: so the receiving user need not be trusted if they can be root, and what has arrived is held
-    /// until the relay is dropped. Where there is no daemon at all, Nix here writes to its own store.
+    /// Carries the cargo from a host to another host or to this machine, by a connection of Nix's own and through a
+    /// relay of this program's to the receiver's daemon. So the receiving user does not have to be trusted if they can
+    /// become root, and what has arrived is held until the relay is dropped. If there is no daemon at all, the Nix on
+    /// this machine writes to its own store.
     fn carry(&self, cargo: Cargo, from: &Host, to: Option<&Host>, daemon: Option<Daemon>) -> Result<Option<Relay>> {
         let relay = match (daemon.map(Relay::new).transpose(), to) {
             (Err(error), Some(_)) => return Err(error),
@@ -180,10 +183,10 @@ impl Maker<'_> {
                     .with_context(|| format!("{from} → {hop}: nothing was changed{}", said(relay)))
             }
             (None, None) => {
-                self.context.tell(Event::Phase(Phase::Fetching(from.to_string())));
+                self.context.tell(Event::phase(Work::Fetching, Some(from)));
                 let command = ssh.for_nix(argv::fetch(cargo.path(), from, flags), from)?;
                 let fetched = command.run(self.context.signals);
-                self.context.tell(Event::Phase(Phase::Done));
+                self.context.tell(Event::Idle);
                 fetched.with_context(|| format!("{from} → {hop}: nothing was changed"))
             }
             (None, Some(to)) => Err(Failure::new(format!("{to} has no Nix daemon")).into()),
@@ -203,7 +206,7 @@ fn path_of(answer: Answer, deed: Deed) -> Result<Option<StorePath>> {
     }
 }
 
-/// A system that is on this machine, brought to the target.
+/// Brings a system that is on this machine to the target.
 pub(super) fn bring(
     path: StorePath,
     to: Option<&Host>,
@@ -237,7 +240,7 @@ fn send_to(here: &Here, path: &StorePath, target: &Target, host: &Host, context:
     Ok(relay)
 }
 
-/// What the other end said when a transfer failed.
+/// Returns what the other end said when a transfer failed.
 fn said(relay: &Relay) -> String {
     relay.complaint().map_or_else(String::new, |text| format!(" ({text})"))
 }

@@ -9,13 +9,13 @@ use crate::harmless::{self, Colours};
 use crate::output;
 use crate::process::signals::Signals;
 
-/// Prints the profile's generations: they are the result, so to stdout.
+/// Prints the profile's generations to stdout, because they are the result.
 pub(super) fn generations(profile: &Path, json: bool, signals: &Signals) -> Result<()> {
     let all = generations::list(profile, signals)?;
     let text = if json {
         serde_json::to_string_pretty(&all)? + "\n"
     } else {
-        // Versions and names are those of files of the systems.
+        // Versions and names come from files of the systems.
         harmless::text(&generations::table(&all), Colours::Dropped)
     };
     Ok(output::result(&text)?)

@@ -9,7 +9,7 @@ use crate::cli::Arguments;
 use crate::process::Invocation;
 use crate::process::signals::Signals;
 
-/// Opens the manual page; where there is none, prints the help.
+/// Opens the manual page, or prints the help if there is no manual page.
 pub(super) fn show(signals: &Signals) -> Result<()> {
     if std::io::stdout().is_terminal() {
         let page = Invocation::new("man").args(["8", "rebuild"]);

@@ -34,10 +34,10 @@ use crate::process::signals::Signals;
 use crate::progress::Reporter;
 use crate::surroundings::Surroundings;
 
-/// Does what the plan says. Prints the result, and nothing else, to stdout.
+/// Carries out the plan. Prints the result, and nothing else, to stdout.
 ///
 /// # Errors
-/// What failed.
+/// Returns what failed.
 pub fn carry_out(
     plan: &Plan,
     around: &Surroundings,

@@ -1,4 +1,4 @@
-//! Nix's commands on this machine, as the display hears them.
+//! Nix's commands on this machine, with their log for the display.
 
 use std::io::IsTerminal;
 use std::path::Path;
@@ -9,21 +9,21 @@ use crate::context::Context;
 use crate::plan::{Configuration, Flake, NixFlags};
 use crate::process::Invocation;
 use crate::progress::nix_log::{Activity, LogLine};
-use crate::progress::{Builder, Event, Phase};
+use crate::progress::{Builder, Event, Work};
 use crate::vocabulary::{FlakeReference, file_above};
 
-/// Makes Nix write its log for us.
+/// Makes Nix write its log in the form that this program reads.
 const LOG_FORMAT: [&str; 2] = ["--log-format", "internal-json"];
 
-/// Runs a command of Nix and shows what its log says; gives what it prints. `first` is what it does first: from the
-/// first build on, it builds.
+/// Runs a command of Nix, shows what its log says, and returns what it prints. `first` is the phase that it begins
+/// with: from the first build on, it builds.
 ///
 /// # Errors
-/// As [`Invocation::run`].
-pub(super) fn run(command: Invocation, first: &Phase, context: &Context) -> Result<Vec<u8>> {
+/// Fails as [`Invocation::run`] does.
+pub(super) fn run(command: Invocation, first: Work, context: &Context) -> Result<Vec<u8>> {
     let command = command.own_args(LOG_FORMAT);
     context.tell(Event::Builder(Builder::default()));
-    context.tell(Event::Phase(first.clone()));
+    context.tell(Event::phase(first, None));
     let mut builds = None;
     let mut each = |line: &str| {
         let Some(event) = Event::of_nix(line) else { return };
@@ -33,10 +33,10 @@ pub(super) fn run(command: Invocation, first: &Phase, context: &Context) -> Resu
                 activity: Activity::Builds,
             }) => {
                 builds = Some(*id);
-                context.tell(Event::Phase(Phase::Building));
+                context.tell(Event::phase(Work::Building, None));
             }
-            // An evaluation may need builds, and go on after them.
-            Event::Nix(LogLine::Stop { id }) if builds == Some(*id) => context.tell(Event::Phase(first.clone())),
+            // An evaluation may need builds, and goes on after them.
+            Event::Nix(LogLine::Stop { id }) if builds == Some(*id) => context.tell(Event::phase(first, None)),
             Event::Nix(LogLine::Start {
                 activity: Activity::Build { derivation, .. },
                 ..
@@ -50,11 +50,12 @@ pub(super) fn run(command: Invocation, first: &Phase, context: &Context) -> Resu
         context.tell(event);
     };
     let output = command.capture_and_watch(&mut each, context.signals);
-    context.tell(Event::Phase(Phase::Done));
+    context.tell(Event::Idle);
     output
 }
 
-/// The system that a derivation is for: in its file, the first text of its own after the three lists.
+/// Returns the system that a derivation is for: in the derivation's file, it is the first text of its own after the
+/// three lists.
 fn system_of(derivation: &Path) -> Option<String> {
     let text = std::fs::read(derivation).ok()?;
     let start = text.windows(3).position(|bytes| bytes == b"],\"")? + 3;
@@ -62,8 +63,8 @@ fn system_of(derivation: &Path) -> Option<String> {
     String::from_utf8(text[start..start + length].to_owned()).ok()
 }
 
-/// Whether Nix's log is ours to read: not if the user has asked for a format, and not if Nix may have to ask them
-/// something, which it does not do while it writes for us.
+/// Returns whether this program reads Nix's log. It does not if the user has asked for a format, nor if Nix may have to
+/// ask the user something: Nix does not ask while it writes its log for a program.
 pub(super) fn is_log_ours(configuration: Option<&Configuration>, flags: &NixFlags, context: &Context) -> bool {
     if flags.common.log_format.is_some() {
         return false;
@@ -80,10 +81,10 @@ pub(super) fn is_log_ours(configuration: Option<&Configuration>, flags: &NixFlag
     !is_anybody_here || accepts() || !wants_settings(flake, &context.around.directory)
 }
 
-/// Whether a flake asks for settings, or may: of one on another machine it is not known yet.
+/// Returns whether a flake asks for settings, or may ask for them: for a flake on another machine, nobody knows yet.
 fn wants_settings(flake: &Flake, directory: &Path) -> bool {
     let file = FlakeReference::read(&flake.reference).file_here(directory);
-    // A name of a registry may be a directory as well.
+    // The name may be a registry's, and a directory's as well.
     let file = file.or_else(|| file_above(&directory.join(&flake.reference)));
     let text = file.and_then(|file| std::fs::read_to_string(file).ok());
     text.is_none_or(|text| text.contains("nixConfig"))

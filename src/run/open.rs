@@ -1,4 +1,4 @@
-//! `edit` and `repl`: the configuration, for a person.
+//! `edit` and `repl`: opening the configuration for a person.
 
 use anyhow::Result;
 

@@ -1,4 +1,4 @@
-//! The programs of this machine that a plan needs, looked for before the long work.
+//! The programs of this machine that a plan needs. They are looked for before the long work.
 
 use std::ffi::OsString;
 use std::path::Path;
@@ -10,7 +10,7 @@ use crate::plan::{Configuration, Deployment, Making, Origin, Outcome};
 /// Looks for each of them in `path`.
 ///
 /// # Errors
-/// The first that is not there, by name.
+/// Fails with the name of the first program that is missing.
 pub(super) fn require(plan: &Deployment, path: Option<&OsString>, directory: &Path) -> Result<(), Failure> {
     for program in needed(plan) {
         if which::which_in(program, path, directory).is_err() {
@@ -26,7 +26,7 @@ fn needed(plan: &Deployment) -> Vec<&'static str> {
     let mut programs = match &plan.origin {
         Origin::Made(making) => of_making(making, plan),
         Origin::PreviousGeneration => Vec::new(),
-        // Sent to another machine.
+        // The path is sent to another machine.
         Origin::Path(_) => of_sending(&plan.target),
     };
     if !plan.hosts().is_empty() {

@@ -16,18 +16,18 @@ enum TerminalEvent {
     Signal(i32),
 }
 
-/// Asks on the terminal. Only a clear yes is one: Return alone, Ctrl-D and everything else are no.
+/// Asks on the terminal. Only a clear yes counts as yes: Return alone, Ctrl-D and everything else mean no.
 ///
 /// # Errors
-/// A signal has come, Ctrl-C for one, or the terminal is gone.
+/// Fails if a signal has come, such as the one from Ctrl-C, or if the terminal is gone.
 pub(super) fn ask(question: &str, signals: &Signals) -> Result<bool> {
     let (sender, heard) = channel();
     let _guard = signals.forward(sender.clone(), TerminalEvent::Signal);
     signals.check()?;
-    // What was typed during the long work was no answer to this.
+    // Whatever was typed during the long work was no answer to this question.
     let _ = tcflush(io::stdin(), FlushArg::TCIFLUSH);
     say(&format!("{question} [y/N] ")).context("the question cannot be asked")?;
-    // It may wait for ever, and a signal is not to.
+    // The answer may never come, and a signal must not have to wait for it.
     thread::spawn(move || {
         let mut line = String::new();
         let answer = io::stdin().lock().read_line(&mut line).map(|_| line);
@@ -49,7 +49,7 @@ pub(super) fn ask(question: &str, signals: &Signals) -> Result<bool> {
     }
 }
 
-/// Where a person sees it, be stderr a file or not.
+/// Writes to the terminal, where a person sees it, even if stderr is a file.
 fn say(text: &str) -> io::Result<()> {
     let mut stderr = io::stderr();
     if stderr.is_terminal() {

@@ -1,4 +1,4 @@
-//! What becomes of a run whose evaluator or builder cannot be reached.
+//! How a run goes on if its evaluator or builder cannot be reached.
 
 use std::ffi::OsString;
 
@@ -15,11 +15,12 @@ use crate::vocabulary::Fallback;
 
 /// The machines of which nobody knows yet whether they can be reached.
 pub(super) struct Reach<'a> {
-    /// They, and what becomes of the run without them. Who was tried out is not among them any more.
+    /// These machines, and how the run goes on without them. A machine that was tried out is no longer among them.
     untried: IfUnreachable,
-    /// The command line, as it was typed.
+    /// The command line as it was typed.
     words: &'a [OsString],
-    /// Whether something has been done. From then on a machine that cannot be reached is a link that broke.
+    /// Whether the run has done something already. From then on, a machine that cannot be reached means that the link
+    /// broke.
     has_begun: bool,
 }
 
@@ -32,8 +33,8 @@ impl<'a> Reach<'a> {
         }
     }
 
-    /// Logs in to those that would be heard of only after an evaluation here, which takes long. (Whether the others can
-    /// be reached, their first session itself says.)
+    /// Logs in to the machines whose first session would come only after an evaluation here, which takes long. (The
+    /// first session of the others shows early enough whether they can be reached.)
     pub(super) fn try_out(&mut self, making: &mut Making, context: &Context) -> Result<Vec<Connection>> {
         let mut connections = Vec::new();
         for host in late(making, &self.untried) {
@@ -48,15 +49,16 @@ impl<'a> Reach<'a> {
         Ok(connections)
     }
 
-    /// Something has been done.
+    /// Notes that the run has done something.
     pub(super) fn has_begun(&mut self) {
         self.has_begun = true;
     }
 
-    /// The making without the machine that cannot be reached: once.
+    /// Returns the making without the machine that cannot be reached. This works once.
     ///
     /// # Errors
-    /// That very error, if it is another one or the plan has no other way; with the words to type.
+    /// Returns the same error, with the command to type, if it is another kind of error or if the plan has no other
+    /// way.
     pub(super) fn without(&mut self, making: &Making, error: anyhow::Error, context: &Context) -> Result<Making> {
         if self.has_begun {
             return Err(error);
@@ -95,13 +97,13 @@ impl<'a> Reach<'a> {
         Err(failure.clone().with_remedy(remedy.join("\n")).into())
     }
 
-    /// The command that does the same without the machine.
+    /// Returns the command that does the same without the machine.
     fn command(&self, making: &Making, less: &Making) -> String {
         let mut flags = Vec::new();
         if less.evaluator != making.evaluator {
             flags.extend(["--eval-host", ""]);
         }
-        // Whoever is named as the evaluator builds too.
+        // A machine that is named as the evaluator builds, too.
         let builder = less.builder.host().map(Host::to_string).unwrap_or_default();
         if less.evaluator == making.evaluator || less.builder != Place::Here {
             flags.extend(["--build-host", &builder]);
@@ -114,8 +116,8 @@ impl<'a> Reach<'a> {
     }
 }
 
-/// The machines that come late: a builder after the evaluation, an evaluator after the evaluation with which it is
-/// compared.
+/// Returns the machines that take part late: a builder that follows the evaluation, and an evaluator that follows the
+/// evaluation with which it is compared.
 fn late(making: &Making, untried: &IfUnreachable) -> Vec<Host> {
     let Making { evaluator, builder, .. } = making;
     let evaluator_is_late = making.verify_evaluation;
@@ -127,14 +129,14 @@ fn late(making: &Making, untried: &IfUnreachable) -> Vec<Host> {
     late.filter(|host| untried.hosts.contains(host)).cloned().collect()
 }
 
-/// The evaluator or builder that the failure says cannot be reached.
+/// Returns the evaluator or builder that cannot be reached, as the failure says.
 fn missing(making: &Making, failure: &Failure) -> Option<Host> {
     let host = failure.unreachable()?;
     let hosts = [making.evaluator.host(), making.builder.host()];
     hosts.contains(&Some(host)).then(|| host.clone())
 }
 
-/// What this machine does instead.
+/// Returns what this machine does instead.
 fn deeds(making: &Making, less: &Making) -> &'static str {
     match (less.evaluator != making.evaluator, less.builder != making.builder) {
         (true, true) => "evaluates and builds",
@@ -143,7 +145,7 @@ fn deeds(making: &Making, less: &Making) -> &'static str {
     }
 }
 
-/// What was typed with more flags, which have the last word.
+/// Returns what was typed with more flags added; the last flag counts.
 fn typed_with(words: &[OsString], flags: &[&str]) -> String {
     let (program, typed) = words
         .split_first()
@@ -151,19 +153,19 @@ fn typed_with(words: &[OsString], flags: &[&str]) -> String {
             let name = std::path::Path::new(first).file_name();
             (name.unwrap_or(first).to_owned(), rest)
         });
-    // After it there are no flags.
+    // No flags follow after this word.
     let end = typed.iter().position(|word| word == "--").unwrap_or(typed.len());
     let (before, after) = typed.split_at(end);
     let flags: Vec<OsString> = flags.iter().map(Into::into).collect();
     let all = std::iter::once(&program).chain(before).chain(&flags).chain(after);
-    // No argument of a process has a NUL byte.
+    // No argument of a process contains a NUL byte.
     let quoted = all.map(|word| shell_word(word).unwrap_or_default());
     let words: Vec<String> = quoted.map(|word| String::from_utf8_lossy(&word).into_owned()).collect();
     words.join(" ")
 }
 
-/// Of a machine that has been talked to before: that it cannot be reached now is a link that broke, and nothing else is
-/// done instead. All other errors stay as they are.
+/// Changes the error if it says that a machine cannot be reached which was talked to before: that means that the link
+/// broke, and nothing else is done instead. All other errors stay as they are.
 pub(super) fn link_broke(error: anyhow::Error, reached: Option<&Host>) -> anyhow::Error {
     let failure = error.downcast_ref::<Failure>();
     match failure.filter(|failure| reached.is_some() && failure.unreachable() == reached) {
@@ -204,7 +206,7 @@ mod tests {
         }
     }
 
-    /// Otherwise `--if-unreachable local` would evaluate here a second time, after the long work.
+    /// Otherwise `--if-unreachable local` would evaluate on this machine a second time, after the long work.
     #[test]
     fn a_machine_that_was_reached_is_not_unreachable_later() {
         let [b, c] = ["b", "c"].map(|name| Place::parse(name, "pi").unwrap());

@@ -9,7 +9,7 @@ use crate::output;
 use crate::plan::ProductKind;
 use crate::store_path::StorePath;
 
-/// Says what has come of the run. `file` is an image's, in what was built.
+/// Says what the run has made. `file` is the file of an image in what was built.
 pub(super) fn report(kind: &ProductKind, made: &StorePath, file: Option<&str>) -> Result<()> {
     let path = made.as_path();
     match kind {
@@ -24,17 +24,17 @@ pub(super) fn report(kind: &ProductKind, made: &StorePath, file: Option<&str>) -
     }
 }
 
-/// The program that starts a virtual machine.
+/// Returns the program that starts a virtual machine.
 fn starter(result: &Path) -> String {
     let programs = result.join("bin");
     let mut names = directory::names(&programs).into_iter();
     let starter = names.find(|name| name.starts_with("run-") && name.ends_with("-vm"));
-    // On another machine it cannot be seen from here.
+    // If it is on another machine, it cannot be seen from here.
     let path = starter.map_or_else(|| result.to_owned(), |name| programs.join(name));
     path.to_string_lossy().into_owned()
 }
 
-/// The last line: the path alone goes to stdout.
+/// Writes the last line; the path alone goes to stdout.
 fn done(text: &str, path: &str) -> Result<()> {
     output::begin(&format!("Done. {text} "));
     output::result(&format!("{path}\n")).map_err(|failure| {

@@ -1,4 +1,5 @@
-//! The link `./result`, looked at before the long work: after it, a link that cannot be made is a build that is lost.
+//! The link `./result`. It is checked before the long work: if it turned out afterwards that the link cannot be made,
+//! the build would be lost.
 
 use std::fs::{self, Metadata};
 use std::io;
@@ -11,10 +12,10 @@ use crate::failure::Failure;
 use crate::host::Place;
 use crate::plan::{Deployment, Outcome};
 
-/// Sees that Nix will be able to make the link in `directory`, if the plan leaves one.
+/// Checks that Nix will be able to make the link in `directory`, if the plan leaves one.
 ///
 /// # Errors
-/// It will not.
+/// Fails if Nix will not be able to.
 pub(super) fn require(plan: &Deployment, directory: &Path) -> Result<(), Failure> {
     if plan.outcome == Outcome::Link && plan.target == Place::Here {
         check(directory)
@@ -26,7 +27,7 @@ pub(super) fn require(plan: &Deployment, directory: &Path) -> Result<(), Failure
 fn check(directory: &Path) -> Result<(), Failure> {
     let link = directory.join("result");
     if let Ok(data) = fs::symlink_metadata(&link) {
-        // Nix replaces what it has made itself, and nothing else.
+        // Nix replaces links of its own making, and nothing else.
         let is_nix_own = data.is_symlink() && fs::read_link(&link).is_ok_and(|to| to.starts_with("/nix/store"));
         if !is_nix_own {
             return Err(Failure::new(format!(
@@ -44,7 +45,7 @@ fn check(directory: &Path) -> Result<(), Failure> {
             .with_remedy("build in another directory: cd"));
         }
     }
-    // The one sure way: rights, a read-only file system, a full one. It is gone again at once.
+    // Only a try shows it for certain: rights, a read-only file system, a full one. The file is removed at once.
     let tried = tempfile::Builder::new()
         .prefix(".result-")
         .make_in(directory, |path| symlink("/nix/store", path));
@@ -54,7 +55,7 @@ fn check(directory: &Path) -> Result<(), Failure> {
     }
 }
 
-/// Whether the kernel keeps a user from replacing it, in a directory like /tmp ("sticky").
+/// Returns whether the kernel keeps this user from replacing the link, in a directory like /tmp ("sticky").
 fn is_anothers_for_good(link: &Metadata, directory: &Path) -> bool {
     let own = nix::unistd::geteuid();
     fs::metadata(directory).is_ok_and(|place| {
@@ -62,13 +63,13 @@ fn is_anothers_for_good(link: &Metadata, directory: &Path) -> bool {
     })
 }
 
-/// The bit of a directory's mode.
+/// The "sticky" bit of a directory's mode.
 const STICKY: u32 = 0o1000;
 
 fn refused(directory: &Path, error: &io::Error) -> Failure {
     let why = match Errno::from_raw(error.raw_os_error().unwrap_or_default()) {
         Errno::EACCES => "this user may not write there".to_owned(),
-        // So say vfat and exfat, of a boot partition or a stick.
+        // vfat and exfat, on a boot partition or a stick, answer like this.
         Errno::EPERM => "there are no links on that file system, or that directory may not be changed".to_owned(),
         _ => error.to_string(),
     };
@@ -112,7 +113,7 @@ mod tests {
             assert!(failure.to_string().starts_with(&start), "{failure}");
             assert!(failure.remedy().is_some());
         }
-        // On a file system without links it is not this user who may not.
+        // On a file system without links, the user's rights are not the reason.
         for (error, why) in [
             (Errno::EACCES, "this user may not write there"),
             (Errno::EPERM, "there are no links on that file system"),

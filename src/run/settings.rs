@@ -5,7 +5,7 @@ use anyhow::Result;
 use crate::output;
 use crate::settings::Settings;
 
-/// Prints what applies: it is the result, so to stdout. Nothing is started for it.
+/// Prints the settings that apply to stdout, because they are the result. No program is started for it.
 pub(super) fn show(settings: &Settings, json: bool) -> Result<()> {
     let text = if json {
         serde_json::to_string_pretty(&settings.json())? + "\n"

@@ -1,4 +1,4 @@
-//! Root's channels, before the evaluation. nixos-rebuild updates them twice: before its re-exec and after it.
+//! Updating root's channels before the evaluation. nixos-rebuild updates them twice: before its re-exec and after it.
 
 use std::path::Path;
 
@@ -10,13 +10,13 @@ use crate::output;
 use crate::plan::{Channels, argv};
 use crate::process::signals::Signals;
 
-/// Where they are, whoever asks for it.
+/// The directory of root's channels, whatever user asks for the update.
 const CHANNELS: &str = "/nix/var/nix/profiles/per-user/root/channels";
 
-/// A channel with this file in it is updated together with that of NixOS.
+/// A channel that contains this file is updated together with the channel of NixOS.
 const MARK: &str = ".update-on-nixos-rebuild";
 
-/// Updates them. One that cannot be updated is no reason to stop: Nix has said why.
+/// Updates the channels. A channel that cannot be updated is no reason to stop: Nix has said why.
 pub(super) fn channels(channels: Channels, root: &RootHere, signals: &Signals) -> Result<()> {
     let names = chosen(channels, Path::new(CHANNELS));
     if names.is_empty() {

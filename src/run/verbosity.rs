@@ -1,10 +1,10 @@
-//! How much the command line wants to be told.
+//! How much the user wants to be told.
 
 use crate::cli::Arguments;
 use crate::progress::Verbosity;
 
-/// What the user asked for. Of Nix's log formats, `raw` means plain lines and all others the live display; those that
-/// end in `-with-logs` mean the logs of builds as well.
+/// Returns how much the user asked for. Of Nix's log formats, `raw` means plain lines, and all others mean the live
+/// display; those that end in `-with-logs` also ask for the logs of builds.
 #[must_use]
 pub fn verbosity(arguments: &Arguments) -> Verbosity {
     let format = arguments.common.log_format.as_deref().unwrap_or_default();

@@ -1,5 +1,5 @@
-//! Which settings there are. From this one table come the files' schema, the variables, `--show-settings`, and the checks
-//! of the manual and of the NixOS module.
+//! The settings that exist. This one table gives the files' schema, the variables, `--show-settings`, and the checks of
+//! the manual and of the NixOS module.
 
 use std::borrow::Cow;
 
@@ -31,9 +31,9 @@ pub enum Key {
     Flake,
 }
 
-/// What there is to know of a setting.
+/// Everything that there is to know of a setting.
 pub struct Definition {
-    /// Which it is.
+    /// The setting.
     pub key: Key,
     /// Its name in the files.
     pub name: &'static str,
@@ -41,13 +41,13 @@ pub struct Definition {
     pub variable: &'static str,
     /// The flags of the command line that say the same or the opposite.
     pub flags: &'static [&'static str],
-    /// What it may be.
+    /// The values that it may have.
     pub kind: SettingKind,
-    /// What applies if nobody says anything; nothing: see `about`.
+    /// The value that applies if nobody says anything; if this is None, `about` says what applies.
     pub default: Option<SettingValue>,
     /// One line for the manual.
     pub about: &'static str,
-    /// What the command line says of it.
+    /// What the command line says about it.
     pub(super) typed: fn(&Arguments) -> Statement,
 }
 
@@ -69,7 +69,7 @@ fn pair(yes: bool, no: bool) -> Statement {
     }
 }
 
-/// The name of an enumeration's value, as the command line and the files have it.
+/// Returns the name of an enumeration's value, as the command line and the files have it.
 fn name<T: clap::ValueEnum>(value: &T) -> Statement {
     value.to_possible_value().map_or(Statement::Nothing, |value| {
         Statement::This(SettingValue::Text(value.get_name().to_owned().into()))
@@ -84,7 +84,7 @@ fn elevate(arguments: &Arguments) -> Statement {
     }
 }
 
-/// Whatever else is named as the configuration takes a flake's place.
+/// Returns the flake. Anything else that is named as the configuration takes a flake's place.
 fn flake(arguments: &Arguments) -> Statement {
     let given = &arguments.configuration;
     let names = |text: &Option<String>| text.as_ref().is_some_and(|text| !text.is_empty());
@@ -198,22 +198,22 @@ pub static ALL: [Definition; 10] = [
     },
 ];
 
-/// What says which machine or profile is changed is said by each command: a setting that somebody has forgotten must not
-/// change a system elsewhere.
+/// Each command itself says which machine and which profile is changed: a forgotten setting must not change a system
+/// elsewhere.
 const NEVER: [&str; 2] = ["targetHost", "profileName"];
 
-/// The setting of this name in a file.
+/// Returns the setting of this name in a file.
 pub(super) fn by_name(name: &str) -> Option<&'static Definition> {
     ALL.iter().find(|definition| definition.name == name)
 }
 
-/// The setting of this environment variable.
+/// Returns the setting of this environment variable.
 pub(super) fn by_variable(name: &str) -> Option<&'static Definition> {
     ALL.iter().find(|definition| definition.variable == name)
 }
 
-/// What may be meant by a name that is none, as the end of a message; `of` is what the known names are: all that they
-/// have in common is no likeness.
+/// Returns what an unknown name may mean, as the end of a message. `of` returns a setting's known name; `in_common` is
+/// a beginning that all known names share, which does not count as likeness.
 pub(super) fn advice(unknown: &str, of: fn(&Definition) -> &'static str, in_common: &str) -> String {
     let plain = |name: &str| {
         let name = name.strip_prefix(in_common).unwrap_or(name);
@@ -222,7 +222,7 @@ pub(super) fn advice(unknown: &str, of: fn(&Definition) -> &'static str, in_comm
     if NEVER.iter().any(|name| plain(name) == plain(unknown)) {
         return "which machine and profile are changed is said by each command".to_owned();
     }
-    // Likeness as the command line's own parser has it.
+    // The likeness is measured as by the command line's own parser.
     let likeness = |definition: &Definition| strsim::jaro(&plain(unknown), &plain(of(definition)));
     let nearest = ALL.iter().max_by(|a, b| likeness(a).total_cmp(&likeness(b)));
     match nearest.filter(|definition| likeness(definition) > 0.7) {
@@ -262,7 +262,7 @@ mod tests {
         assert_eq!(keys.len(), ALL.len());
     }
 
-    /// What a file may choose is what the command line may choose.
+    /// A file may choose exactly what the command line may choose.
     #[test]
     fn choices_are_those_of_the_command_line() {
         fn names<T: ValueEnum>() -> Vec<String> {
@@ -302,7 +302,7 @@ mod tests {
         }
         let variable = |name| advice(name, |definition| definition.variable, "REBUILD_");
         assert_eq!(variable("REBUILD_EVALHOST"), "did you mean REBUILD_EVAL_HOST?");
-        // That both begin in the same way is no likeness.
+        // It is no likeness that both begin in the same way.
         assert!(variable("REBUILD_XYZ").starts_with("there are: "));
         assert!(variable("REBUILD_TARGET_HOST").contains("is said by each command"));
     }

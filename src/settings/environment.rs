@@ -7,13 +7,14 @@ use super::kind::Statement;
 use super::{Layer, Source, SourcedValue};
 use crate::failure::Failure;
 
-/// What all of them begin with.
+/// The names of all these variables begin with this.
 const PREFIX: &str = "REBUILD_";
 
-/// Reads the variables. One that begins like ours and is none may be somebody else's: it is a warning.
+/// Reads the variables. A variable that begins like one of these and is none may belong to another program: it gives a
+/// warning.
 ///
 /// # Errors
-/// A value that the setting cannot have.
+/// Fails for a value that the setting cannot have.
 pub(super) fn read(variables: &[(OsString, OsString)], warnings: &mut Vec<String>) -> Result<Layer, Failure> {
     let mut layer = Layer::new();
     for (name, value) in variables {
@@ -25,7 +26,7 @@ pub(super) fn read(variables: &[(OsString, OsString)], warnings: &mut Vec<String
             warnings.push(format!("{name} has no meaning: {advice}"));
             continue;
         };
-        // What is no text has no meaning for any of them.
+        // A value that is no text has no meaning for any of them.
         let said = definition.kind.of_variable(&value.to_string_lossy());
         let said = said.map_err(|allowed| Failure::usage(format!("{name} is {allowed}")).with_remedy(remedy(name)))?;
         let value = match said {

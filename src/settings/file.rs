@@ -14,14 +14,14 @@ use super::{Layer, Source, SourcedValue};
 use crate::failure::Failure;
 use crate::process::quote::shell_word;
 
-/// Nobody writes as much by hand.
+/// Nobody writes a larger file by hand.
 const MOST_BYTES: u64 = 1 << 20;
 
-/// Reads a file for a process of this user. A file that is not there says nothing; neither does one that others may have
-/// written, of which there is a warning.
+/// Reads a file for a process of this user. A file that does not exist says nothing. Neither does a file that others
+/// may have written, about which there is a warning.
 ///
 /// # Errors
-/// It cannot be read, it is no JSON, or it says what no setting says.
+/// Fails if the file cannot be read, if it is no JSON, or if it says what no setting says.
 pub(super) fn read(path: &Path, user: u32, warnings: &mut Vec<String>) -> Result<Layer, Failure> {
     let cannot = |error: std::io::Error| {
         Failure::usage(format!("{} cannot be read: {error}", path.display()))
@@ -34,7 +34,7 @@ pub(super) fn read(path: &Path, user: u32, warnings: &mut Vec<String>) -> Result
         }
         Err(error) => return Err(cannot(error)),
     };
-    // Of the file that is open, not of what has its name now.
+    // This looks at the file that is open, not at the one that has its name now.
     let metadata = file.metadata().map_err(cannot)?;
     if !metadata.is_file() {
         return Err(
@@ -50,18 +50,18 @@ pub(super) fn read(path: &Path, user: u32, warnings: &mut Vec<String>) -> Result
     parse(&text, path)
 }
 
-/// Without waiting for anybody at the other end of a pipe.
+/// Opens the file without waiting for the other end of a pipe.
 fn open(path: &Path) -> std::io::Result<File> {
     let options = OFlag::O_NONBLOCK.bits();
     OpenOptions::new().read(true).custom_flags(options).open(path)
 }
 
-/// Why a file is not obeyed.
+/// The reason why a file is not obeyed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Distrust {
     /// Users other than its owner may write it.
     OthersWrite,
-    /// Root does not do what another user has written: sudo may leave that user's HOME in place.
+    /// Root does not obey what another user has written: sudo may leave that user's HOME in place.
     BelongsTo(u32),
 }
 
@@ -121,7 +121,7 @@ fn refused(error: &serde_json::Error, path: &Path) -> Failure {
         .with_remedy("what may stand there: man rebuild.json")
 }
 
-/// An object of settings, read key by key, so that an error has its place.
+/// A JSON object of settings that is read key by key, so that an error can name its place.
 struct Keys<'a> {
     path: &'a Path,
 }
@@ -245,7 +245,7 @@ mod tests {
         }
     }
 
-    /// As its owner.
+    /// Reads a file as its owner.
     fn read_as_owner(path: &Path) -> (Result<Layer, Failure>, Vec<String>) {
         let mut warnings = Vec::new();
         let user = nix::unistd::geteuid().as_raw();
@@ -262,19 +262,19 @@ mod tests {
         let (layer, warnings) = read_as_owner(&place.file("{ \"lend\": false }", 0o644));
         assert_eq!((layer.unwrap().len(), warnings.len()), (1, 0));
         for mode in [0o664, 0o646, 0o666] {
-            // Not even its mistakes are said.
+            // Not even its mistakes are reported.
             let path = place.file("no JSON", mode);
             let (layer, warnings) = read_as_owner(&path);
             assert!(layer.unwrap().is_empty());
             let advice = format!("chmod go-w {}", path.display());
             assert!(warnings[0].contains(&advice), "{warnings:?}");
         }
-        // A file in the place of the directory.
+        // A file takes the place of the directory.
         let (layer, _) = read_as_owner(&place.file("{}", 0o644).join("rebuild.json"));
         assert!(layer.unwrap().is_empty());
     }
 
-    /// What the link leads to is looked at: home-manager and NixOS make links into the store.
+    /// The file at the end of the link is examined: home-manager and NixOS make links into the store.
     #[test]
     fn a_link_is_as_good_as_what_it_leads_to() {
         let place = Folder(tempfile::tempdir().unwrap());

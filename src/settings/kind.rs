@@ -1,14 +1,14 @@
-//! What a setting may be, in a file and in a variable.
+//! The values that a setting may have, in a file and in a variable.
 
 use std::borrow::Cow;
 
 use crate::host::Host;
 use crate::vocabulary::split_name;
 
-/// What a setting may be.
+/// The kinds of values that a setting may have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SettingKind {
-    /// A machine in ssh's words, or the empty string: this machine.
+    /// A machine in ssh's words; the empty string means this machine.
     Host,
     /// A flake in the words of `--flake`.
     Flake,
@@ -18,7 +18,7 @@ pub enum SettingKind {
     Choice(&'static [&'static str]),
 }
 
-/// What a setting is.
+/// The value of a setting.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SettingValue {
     /// A text, or one word of a choice.
@@ -27,22 +27,22 @@ pub enum SettingValue {
     Switch(bool),
 }
 
-/// What one place says of a setting.
+/// What one place says about a setting.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Statement {
-    /// Nothing: another place may.
+    /// The place says nothing, but another place may.
     Nothing,
-    /// What applies if nobody says anything.
+    /// The place asks for what applies if nobody says anything.
     TheDefault,
-    /// This.
+    /// The place gives this value.
     This(SettingValue),
 }
 
 impl SettingKind {
-    /// What a file says.
+    /// Reads what a file says.
     ///
     /// # Errors
-    /// What is allowed.
+    /// Fails with the values that are allowed.
     pub(super) fn of_json(self, value: serde_json::Value) -> Result<Statement, String> {
         let shown = value.to_string();
         let said = match (self, value) {
@@ -54,10 +54,10 @@ impl SettingKind {
         said.ok_or_else(|| format!("{}, not {shown}", self.in_json()))
     }
 
-    /// What a variable says.
+    /// Reads what a variable says.
     ///
     /// # Errors
-    /// What is allowed.
+    /// Fails with the values that are allowed.
     pub(super) fn of_variable(self, text: &str) -> Result<Statement, String> {
         let said = match (self, text.to_ascii_lowercase().as_str()) {
             (Self::Switch | Self::Choice(_), "") => Some(Statement::TheDefault),
@@ -76,7 +76,7 @@ impl SettingKind {
     fn of_word(self, text: String) -> Option<Statement> {
         match self {
             Self::Switch => return None,
-            // Which machine is this one is not known yet; what is a name at all is the same everywhere.
+            // It is not known yet which host is this machine; but what can be a name is the same on every machine.
             Self::Host if text.is_empty() => {}
             Self::Host => _ = Host::parse(&text).ok()?,
             Self::Flake if text.is_empty() => return Some(Statement::TheDefault),
@@ -86,7 +86,7 @@ impl SettingKind {
         Some(Statement::This(SettingValue::Text(text.into())))
     }
 
-    /// What a file may say, in words that follow "is".
+    /// Returns what a file may say, in words that follow "is".
     #[must_use]
     pub fn in_json(self) -> String {
         match self {
@@ -187,7 +187,7 @@ mod tests {
         for kind in [SettingKind::Switch, SettingKind::Flake, CHOICE] {
             assert_eq!(kind.of_variable(""), Ok(Statement::TheDefault), "{kind:?}");
         }
-        // As on the command line, that is this machine.
+        // As on the command line, the empty string means this machine.
         assert_eq!(SettingKind::Host.of_variable(""), Ok(text("")));
         for (kind, word) in [
             (SettingKind::Switch, "on"),

@@ -1,22 +1,23 @@
-//! Settings: what applies where the command line says nothing.
+//! Settings: they apply where the command line says nothing.
 //!
-//! They come from four places, of which the stronger one counts, setting by setting:
+//! They come from four places. For each setting, the strongest place that says something counts:
 //!
 //! 1. the command line,
 //! 2. the environment: `REBUILD_EVAL_HOST` and the like,
 //! 3. the user's file, `$XDG_CONFIG_HOME/rebuild.json` or `~/.config/rebuild.json`,
 //! 4. the machine's file, `/etc/rebuild.json`.
 //!
-//! `sudo` and its like drop the environment, and root's home is another: what is to apply to `sudo rebuild` stands in
-//! `/etc/rebuild.json`. A file that others may write is not obeyed, nor by root one that is another user's; there is no
-//! variable that names another file in place of the machine's, for whoever can set one would be root's adviser.
+//! `sudo` and the like drop the environment, and root has another home. So what is to apply to `sudo rebuild` must be
+//! in `/etc/rebuild.json`. A file that others may write is not obeyed, and root does not obey a file of another user's.
+//! No variable can name another file in place of the machine's, because whoever can set the variable could then tell
+//! root what to do.
 //!
 //! There is no setting for the machine that is changed, nor for the profile, nor for anything else that changes what a
-//! machine is. Settings say who does the work and how it is shown; one that somebody has forgotten must not activate a
-//! system on another machine.
+//! machine is. Settings say who does the work and how it is shown; a forgotten setting must not activate a system on
+//! another machine.
 //!
-//! A place that names an evaluator and no builder means both: `--eval-host ''` is "local, this once", whatever builder a
-//! file names.
+//! A place that names an evaluator but no builder means both: `--eval-host ''` means "local, this once", whatever
+//! builder a file names.
 
 mod definition;
 mod environment;
@@ -49,7 +50,7 @@ pub const SYSTEM: &str = "/etc/rebuild.json";
 /// The name of the user's file, in the directory for configuration.
 const USER: &str = "rebuild.json";
 
-/// Where a setting came from.
+/// The place that a setting came from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Source {
     /// Nobody has said anything.
@@ -73,7 +74,7 @@ impl fmt::Display for Source {
     }
 }
 
-/// A setting and where it came from; no value: what applies if nobody says anything.
+/// A setting's value and the place that it came from. Without a value, what applies if nobody says anything applies.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct SourcedValue {
     value: Option<SettingValue>,
@@ -83,7 +84,7 @@ struct SourcedValue {
 /// What one place says.
 type Layer = BTreeMap<Key, SourcedValue>;
 
-/// What applies, and where it came from.
+/// The settings that apply, and the places that they came from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
     said: Layer,
@@ -94,9 +95,9 @@ impl Settings {
     /// Reads all places.
     ///
     /// # Errors
-    /// One of them says what no setting says, or a file cannot be read.
+    /// Fails if one of them says what no setting says, or if a file cannot be read.
     pub fn gather(arguments: &Arguments, around: &Surroundings) -> Result<Self, Failure> {
-        // Whoever has made a mistake in a file must be able to read the manual.
+        // A user who has made a mistake in a file must still be able to read the manual.
         if arguments.verb == Verb::Help && !arguments.settings.show_settings {
             return Ok(Self::resolve(arguments, []));
         }
@@ -114,11 +115,11 @@ impl Settings {
         })
     }
 
-    /// Of what several places say, what applies: the command line first, then the last of `layers`.
+    /// Decides what applies if several places say something: the command line counts first, then the last of `layers`.
     fn resolve(arguments: &Arguments, layers: impl IntoIterator<Item = Layer>) -> Self {
         let mut said = Layer::new();
         for layer in layers.into_iter().chain([typed(arguments)]) {
-            // Whoever is named as the evaluator builds too.
+            // A machine that is named as the evaluator builds, too.
             if layer.contains_key(&Key::EvalHost) {
                 said.remove(&Key::BuildHost);
             }
@@ -130,13 +131,13 @@ impl Settings {
         }
     }
 
-    /// What the user is told of the places.
+    /// Returns the warnings about these places.
     #[must_use]
     pub fn warnings(&self) -> &[String] {
         &self.warnings
     }
 
-    /// Whether the command line itself says it.
+    /// Returns whether the command line itself says it.
     #[must_use]
     pub fn is_typed(&self, key: Key) -> bool {
         self.said
@@ -144,61 +145,61 @@ impl Settings {
             .is_some_and(|held| held.source == Source::CommandLine)
     }
 
-    /// Who evaluates, in the words of `--eval-host`, if anybody says.
+    /// Returns who evaluates, in the words of `--eval-host`, if any place says so.
     #[must_use]
     pub fn eval_host(&self) -> Option<&str> {
         self.text(Key::EvalHost)
     }
 
-    /// Who builds, in the words of `--build-host`, if anybody says; otherwise it is who evaluates.
+    /// Returns who builds, in the words of `--build-host`, if any place says so; otherwise the evaluator builds.
     #[must_use]
     pub fn build_host(&self) -> Option<&str> {
         self.text(Key::BuildHost)
     }
 
-    /// What becomes of a run whose evaluator or builder cannot be reached.
+    /// Returns how a run goes on if its evaluator or builder cannot be reached.
     #[must_use]
     pub fn fallback(&self) -> Fallback {
         self.choice(Key::Fallback)
     }
 
-    /// Whether this machine's Nix daemon is lent to the builder.
+    /// Returns whether this machine's Nix daemon is lent to the builder.
     #[must_use]
     pub fn lend(&self) -> bool {
         self.is_on(Key::Lend)
     }
 
-    /// Whether an evaluation elsewhere is compared with one here.
+    /// Returns whether an evaluation elsewhere is compared with one on this machine.
     #[must_use]
     pub fn verify_eval(&self) -> bool {
         self.is_on(Key::VerifyEval)
     }
 
-    /// How the user becomes root.
+    /// Returns how the user becomes root.
     #[must_use]
     pub fn elevate(&self) -> Elevation {
         self.choice(Key::Elevate)
     }
 
-    /// Whether there is a question before an activation.
+    /// Returns whether the user is asked before an activation.
     #[must_use]
     pub fn ask(&self) -> bool {
         self.is_on(Key::Ask)
     }
 
-    /// Whether the packages that change are shown.
+    /// Returns whether the packages that change are shown.
     #[must_use]
     pub fn diff(&self) -> bool {
         self.is_on(Key::Diff)
     }
 
-    /// Whether the receiving machine fetches what it can by itself.
+    /// Returns whether the receiving machine itself fetches what it can.
     #[must_use]
     pub fn use_substitutes(&self) -> bool {
         self.is_on(Key::UseSubstitutes)
     }
 
-    /// The configuration, if it is a flake that is named.
+    /// Returns the configuration, if a flake is named.
     #[must_use]
     pub fn flake(&self) -> Option<&str> {
         self.text(Key::Flake)
@@ -215,7 +216,7 @@ impl Settings {
         }
     }
 
-    /// The text that somebody says.
+    /// Returns the text that a place says.
     fn text(&self, key: Key) -> Option<&str> {
         match &self.said.get(&key)?.value {
             Some(SettingValue::Text(text)) => Some(text),
@@ -229,7 +230,7 @@ impl Settings {
     }
 
     fn choice<T: ValueEnum + Default>(&self, key: Key) -> T {
-        // The tests see to it that the words are those of the type, and its default the setting's.
+        // The tests make sure that the words are those of the type, and that its default is the setting's.
         let word = self.text(key).and_then(|word| T::from_str(word, false).ok());
         word.unwrap_or_default()
     }
@@ -253,7 +254,7 @@ fn typed(arguments: &Arguments) -> Layer {
     all.collect()
 }
 
-/// Of a user whose home nobody names, none: a service's settings are the machine's.
+/// Returns the user's file. It is None for a user whose home nobody names: the settings of a service are the machine's.
 fn users_file(around: &Surroundings) -> Option<PathBuf> {
     let is_named = |name| {
         around

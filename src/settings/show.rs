@@ -9,7 +9,7 @@ use crate::harmless;
 use crate::table;
 
 impl Settings {
-    /// What applies and where it came from, a setting a line.
+    /// Returns what applies and where it came from, one setting a line.
     #[must_use]
     pub fn table(&self) -> String {
         let rows = ALL.iter().map(|definition| {
@@ -22,7 +22,7 @@ impl Settings {
         table::lines(&rows, [usize::MAX; 3]).join("\n") + "\n"
     }
 
-    /// The same as JSON: an object with `value` and `source` for each setting.
+    /// Returns the same as JSON: an object with `value` and `source` for each setting.
     #[must_use]
     pub fn json(&self) -> serde_json::Value {
         let entries = ALL.iter().map(|definition| {
@@ -35,7 +35,7 @@ impl Settings {
 
     fn shown(&self, key: Key) -> (Option<SettingValue>, String) {
         let SourcedValue { value, source } = self.held(key);
-        // Whoever evaluates builds too.
+        // The evaluator builds, too.
         if key == Key::BuildHost && value.is_none() {
             return (self.held(Key::EvalHost).value, "evalHost".to_owned());
         }
@@ -43,7 +43,7 @@ impl Settings {
     }
 }
 
-/// On one line, and as it can be typed; nothing, where it is this machine.
+/// Returns a value on one line, as it can be typed; nothing if it is this machine.
 fn plain(value: &SettingValue) -> String {
     match value {
         SettingValue::Text(text) if text.is_empty() => "''".to_owned(),

@@ -1,7 +1,7 @@
 use super::*;
 use clap::Parser;
 
-/// The places, strongest last, as they are written; no variable of a setting may be said twice.
+/// The texts of the places, strongest last; no variable of a setting may be given twice.
 pub(crate) struct WrittenPlaces<'a> {
     pub(crate) system: &'a str,
     pub(crate) user: &'a str,
@@ -50,7 +50,7 @@ fn settings(line: &str, system: &str, user: &str, environment: &[(&str, &str)]) 
     Settings::of_places(&arguments(line), &places).unwrap()
 }
 
-/// For each setting: what each place says of it, and how that is shown. No two that follow each other are the same.
+/// For each setting: what each place says about it, and how that is shown. No two neighbours are the same.
 const EACH: [(Key, [&str; 4], [&str; 4]); 10] = [
     (
         Key::EvalHost,
@@ -104,7 +104,8 @@ const EACH: [(Key, [&str; 4], [&str; 4]); 10] = [
     ),
 ];
 
-/// Of every setting: the command line over the environment over the user's file over the machine's over nothing.
+/// For every setting, the command line counts before the environment, the environment before the user's file, that
+/// before the machine's file, and that before nothing.
 #[test]
 fn the_stronger_place_counts() {
     for (key, [system, user, variable, flags], shown) in EACH {
@@ -139,7 +140,7 @@ fn the_stronger_place_counts() {
         let typed = settings(&format!("build {flags}"), &system, &user, &environment);
         assert_eq!(place(&typed, shown[3]), Source::CommandLine);
         assert!(typed.is_typed(key) && !settings("build", &system, &user, &environment).is_typed(key));
-        // The places in between may be silent.
+        // The places in between may say nothing.
         file(place(&settings("build", "", &user, &[]), shown[1]), "user");
         let source = place(&settings("build", &system, "", &environment), shown[2]);
         assert_eq!(source, Source::Variable(definition.variable));
@@ -158,7 +159,7 @@ fn every_setting_is_in_the_table_of_this_test() {
     assert_eq!(keys, all);
 }
 
-/// What the table says applies by default is what the program does by default.
+/// What the table gives as a default is what the program does by default.
 #[test]
 fn the_defaults_are_those_of_the_table() {
     let settings = settings("build", "", "", &[]);
@@ -200,7 +201,7 @@ fn an_empty_variable_takes_back_what_files_say() {
     assert_eq!(settings.held(Key::Lend).source, Source::Variable("REBUILD_LEND"));
 }
 
-/// "Local, this once" is one flag, whatever stands in which file.
+/// "Local, this once" takes one flag, whatever any file says.
 #[test]
 fn an_evaluator_of_a_stronger_place_builds_too() {
     let both = "{ \"evalHost\": \"a\", \"buildHost\": \"b\" }";
@@ -264,7 +265,7 @@ fn the_table_is_aligned_and_says_where_from() {
         none.contains("\nevalHost        ''     default\nbuildHost       ''     evalHost\n"),
         "{none}"
     );
-    // A terminal gets no orders.
+    // A terminal must not get orders.
     let odd = settings("", "", "{ \"flake\": \"/a\\u001b[2Jb\" }", &[]).table();
     assert!(odd.contains("/a\\u{1b}[2Jb"), "{odd}");
 }

@@ -14,12 +14,12 @@ use super::mirror::{Entry, FileKind, Identity};
 use super::opening;
 use crate::progress::{Amount, Counter};
 
-/// Writes what is to be there of each path under its name, less the first `/`: exactly what was collected. What was sent of
-/// a file is held against what tells its content from another, so of one that changes meanwhile the stream has no end, and
-/// nothing of it is kept.
+/// Writes what the mirror holds of each path under the path's name without its first `/`, exactly as it was collected.
+/// Each file is compared, while it is sent, with the identity that it had when it was collected. If a file changes
+/// meanwhile, the stream stays without its end, and the other side keeps nothing of it.
 ///
 /// # Errors
-/// A file that cannot be read or has changed since it was collected, or a stream that cannot be written.
+/// Returns an error if a file cannot be read or has changed since it was collected, or if the stream cannot be written.
 pub fn write_entries<'a>(
     entries: impl IntoIterator<Item = (&'a Path, &'a Entry)>,
     to: impl Write,
@@ -40,7 +40,7 @@ pub fn write_entries<'a>(
 /// Writes whole store paths under their names.
 ///
 /// # Errors
-/// As [`write_entries`].
+/// Fails as [`write_entries`] does.
 pub fn write_trees(names: &[impl AsRef<OsStr>], store: &Path, to: impl Write, counter: &Counter) -> Result<Amount> {
     let mut archive = Archive::new(to, counter);
     for name in names {
@@ -103,11 +103,12 @@ impl<'a, W: Write> Archive<'a, W> {
             Entry::Link { target, mtime } => self.link(name, target, mtime.unwrap_or(0)),
             Entry::Shut(FileKind::Directory) => self.empty(name, EntryType::Directory, NOBODYS, 0),
             Entry::Shut(FileKind::Other) => self.empty(name, EntryType::Fifo, NOBODYS, 0),
-            // Where modes do not count (view.sh, "discover"), a module that is not there yet is an empty one.
+            // Where modes do not count (view.sh, "discover"), an empty module stands for one whose content is not there
+            // yet.
             Entry::Shut(FileKind::File) if name.extension().is_some_and(|extension| extension == "nix") => {
                 self.bytes(name, b"{ }\n", NOBODYS, 0)
             }
-            // Of an empty one nothing would be read, and so nothing be told by its access time.
+            // Nix would read nothing from an empty file, so its access time would tell nothing.
             Entry::Shut(FileKind::File) => self.bytes(name, b"\n", NOBODYS, 0),
             Entry::Content {
                 executable,
@@ -162,7 +163,8 @@ impl<'a, W: Write> Archive<'a, W> {
             digest: is_by_digest.then(Sha256::new),
         };
         self.count(before.len());
-        // Nobody has leave to write what we do not know by its digest: what has leave is held against it (proof.rs).
+        // Nobody may write a file that is not known by its digest: a file that may be written is checked against its
+        // digest (proof.rs).
         let mode = if is_by_digest {
             mode(executable)
         } else {
@@ -177,8 +179,8 @@ impl<'a, W: Write> Archive<'a, W> {
         Err(changed())
     }
 
-    /// A file of a store path. Of its times, only that of its content does not change: others of the same content may be made
-    /// links to it.
+    /// Writes a file of a store path. Of the file's times, only the time of its content counts: the store may make
+    /// other files of the same content links to it, which changes its other times.
     fn unchanging(&mut self, path: &Path, name: &Path) -> io::Result<()> {
         let (file, before) = opening::open(path).map_err(changed_kind)?;
         let mode = mode(before.permissions().mode() & 0o100 != 0);
@@ -200,7 +202,7 @@ impl<'a, W: Write> Archive<'a, W> {
     }
 }
 
-/// So many bytes of a file as the header has promised, or an error: none are made up.
+/// Reads exactly as many bytes of a file as the header has promised, or fails: no bytes are made up.
 struct Exactly<F> {
     file: F,
     left: u64,
@@ -226,7 +228,7 @@ fn changed() -> io::Error {
     io::Error::other("it has changed while it was read: run the same command again")
 }
 
-/// A file that has become a link was replaced; what cannot be read any more says so itself.
+/// Says that a file was replaced if it has become a link; any other error of reading speaks for itself.
 fn changed_kind(error: io::Error) -> io::Error {
     let is_link = error.raw_os_error() == Some(nix::errno::Errno::ELOOP as i32);
     if is_link { changed() } else { error }
@@ -236,8 +238,8 @@ fn mode(executable: bool) -> u32 {
     if executable { OWNERS } else { 0o600 }
 }
 
-/// Owner's rights only, for the files lie on another machine; of the mode, Nix itself keeps no more than whether a file
-/// can be executed.
+/// Only the owner gets rights, because the files lie on another machine. Of a mode, Nix itself keeps only whether a
+/// file can be executed.
 const OWNERS: u32 = 0o700;
 const NOBODYS: u32 = 0;
 

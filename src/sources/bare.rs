@@ -1,4 +1,5 @@
-//! Names of which nothing else goes to the other machine, as a list: in a tar stream each would take a kilobyte.
+//! The names that go to the other machine without any content, as a list: in a tar stream each name would take a
+//! kilobyte.
 
 use std::collections::BTreeSet;
 use std::io::{self, Write};
@@ -7,17 +8,18 @@ use std::path::Path;
 
 use super::mirror::{Entry, FileKind};
 
-/// Up to so many go among the files: to make them of a list takes some processes more there.
+/// Up to this many names go among the files, because the other machine needs some more processes to make names from a
+/// list.
 const FEW: usize = 1000;
 
-/// Whether the names of a change go as a list. Nothing of it is kept: there may be a hundred thousand.
+/// Whether the names of a change go as a list. The names themselves are not kept here: there may be a hundred thousand.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Names {
     are_listed: bool,
 }
 
 impl Names {
-    /// Those that are there by their names only, if they are many.
+    /// Looks at the entries: the names go as a list if many entries are there by their names only.
     #[must_use]
     pub fn of<'a>(entries: impl Iterator<Item = (&'a Path, &'a Entry)>) -> Self {
         let shut = entries.filter(|(path, entry)| letter(path, entry).is_some());
@@ -26,11 +28,11 @@ impl Names {
         }
     }
 
-    /// Writes the directories that they are in: paths from the mirror's own directory, each ended by a NUL, as
-    /// `make_names` in `builder/scripts/mirror.sh` has them.
+    /// Writes the directories that hold these names: paths relative to the mirror's own directory, each ended by a NUL,
+    /// as `make_names` in `builder/scripts/mirror.sh` reads them.
     ///
     /// # Errors
-    /// When they cannot be written.
+    /// Returns an error if they cannot be written.
     pub fn write_parents<'a>(
         self,
         entries: impl Iterator<Item = (&'a Path, &'a Entry)>,
@@ -43,10 +45,10 @@ impl Names {
         Ok(())
     }
 
-    /// Writes the names in the same way, each after a letter for what it is there.
+    /// Writes the names in the same way, each after a letter for its kind.
     ///
     /// # Errors
-    /// When they cannot be written.
+    /// Returns an error if they cannot be written.
     pub fn write_names<'a>(
         self,
         entries: impl Iterator<Item = (&'a Path, &'a Entry)>,
@@ -63,7 +65,7 @@ impl Names {
         entries.filter_map(|(path, entry)| Some((letter(path, entry)?, path)))
     }
 
-    /// Whether what is there of a path goes in this list.
+    /// Returns whether this entry goes in the list.
     #[must_use]
     pub fn have(self, entry: &Entry) -> bool {
         self.are_listed && letter(Path::new(""), entry).is_some()

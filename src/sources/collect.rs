@@ -1,4 +1,4 @@
-//! What an evaluation elsewhere needs of this machine's files, followed from the ones that it starts with.
+//! The files of this machine that an evaluation elsewhere needs, found by following the ones that it starts with.
 
 mod contents;
 mod known;
@@ -26,18 +26,18 @@ use names::{clean, in_store, resolve_file, with_default};
 use places::ELSEWHERE;
 use tracked::NotWhole;
 
-/// As many links as Linux follows before it calls it a loop.
+/// Linux follows this many links before it calls them a loop.
 const MOST_LINKS: usize = 40;
 
-/// Under as many names a directory is followed: links can lead in circles, each round with a longer name.
+/// A directory is followed under at most this many names: links can form circles, and each round gives a longer name.
 const MOST_NAMES: usize = 4;
 
-/// As many files of one directory are asked for one by one before the rest of it is sent as well, if it is no more than
-/// so many files and bytes.
+/// This many files of one directory are asked for one by one. After that, the rest of the directory is sent as well if
+/// it has no more than the following numbers of files and bytes.
 const MOST_ASKED_SINGLY: usize = 3;
 const SMALL_DIRECTORY: (usize, u64) = (300, 2 << 20);
 
-/// Directories that programs look into of themselves, whatever the configuration says: their names are sent with any.
+/// Directories that programs look into on their own, whatever the configuration says: their names are always sent.
 const LOOKED_INTO: [&str; 6] = ["/", "/etc", "/nix", "/nix/var", "/nix/var/nix", "/var/tmp"];
 const LOOKED_INTO_AT_HOME: [&str; 6] = [
     "",
@@ -48,26 +48,27 @@ const LOOKED_INTO_AT_HOME: [&str; 6] = [
     ".nix-defexpr",
 ];
 
-/// Why something is not sent.
+/// The reason why something is not sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Refusal {
     /// It is a secret of this machine itself.
     Secret,
-    /// The configuration does not name it, and not everybody on this machine may read it.
+    /// The configuration does not name it, and not every user of this machine may read it.
     Private,
-    /// The evaluation sees the other machine's.
+    /// The evaluation sees the other machine's file of this name.
     TheEvaluators,
-    /// A `<name>` that the configuration does not have, as far as it is known here.
+    /// A `<name>` that does not occur in the configuration, as far as is known here.
     Unnamed,
-    /// A store path that is named in nothing that was sent.
+    /// A store path that nothing that was sent names.
     UnnamedStorePath,
 }
 
-/// The files for one evaluation. They keep their absolute paths on the other side; symlinks stay symlinks, because Nix
+/// The files for one evaluation. They keep their absolute paths on the other side. Symlinks stay symlinks, because Nix
 /// resolves a linked file but reads a linked directory under the name it was given.
 ///
-/// What is named is sent, and of every directory on the way all names, which say what there is and what there is not; all
-/// else is shut (see [`super::mirror::Mirror`]) until the evaluation asks for it.
+/// Whatever is named is sent. Of every directory on the way to it, all names are sent, so that the evaluation knows
+/// what exists and what does not. Everything else is shut (see [`super::mirror::Mirror`]) until the evaluation asks for
+/// it.
 #[derive(Debug)]
 pub struct Collection {
     search_path: SearchPath,
@@ -75,32 +76,34 @@ pub struct Collection {
     config_home: PathBuf,
     mirror: SharedMirror,
     trees: BTreeSet<OsString>,
-    /// Store paths that may be had if they cannot be fetched from elsewhere.
+    /// Store paths that are sent if the other machine cannot fetch them from elsewhere.
     offered: BTreeSet<PathBuf>,
-    /// Of the store paths, those that are known to be made of their content alone.
+    /// Those of the store paths whose names are known to follow from their content alone.
     fixed: BTreeSet<OsString>,
     asked: Asked,
-    /// The `<names>` that stand in the configuration's files.
+    /// The `<names>` that occur in the configuration's files.
     lookups: BTreeSet<String>,
     refused: BTreeMap<PathBuf, Refusal>,
-    /// Directories that the configuration names, itself and by what it looks up: what is in them may be asked for.
+    /// Directories that the configuration names, directly or by what it looks up: the evaluation may ask for anything
+    /// in them.
     own: BTreeSet<PathBuf>,
-    /// What is this machine's in places that are the evaluator's.
+    /// The paths that show this machine's files although they lie in places that are the evaluator's.
     shown: BTreeSet<PathBuf>,
     asked_for: bool,
     scanned: BTreeSet<PathBuf>,
     repositories: BTreeSet<PathBuf>,
-    /// Of these, the configuration's own, of which the tracked files are its word.
+    /// Those of these repositories that are the configuration's own: their tracked files count as the configuration's
+    /// word.
     own_repositories: BTreeSet<PathBuf>,
     entered: BTreeMap<PathBuf, usize>,
     asked_in: BTreeMap<PathBuf, usize>,
-    /// What git tracks in the repositories where that was asked; nothing for an index that is not known here.
+    /// What git tracks in each repository that was asked about; None for an index of a kind that is not known here.
     listed: BTreeMap<PathBuf, Option<BTreeSet<PathBuf>>>,
     not_whole: Option<NotWhole>,
 }
 
 impl Collection {
-    /// An empty one, for a user whose home is `home`.
+    /// Returns an empty collection for a user whose home is `home`.
     #[must_use]
     pub fn new(search_path: SearchPath, home: PathBuf) -> Self {
         Self {
@@ -127,22 +130,22 @@ impl Collection {
         }
     }
 
-    /// Adds the names that every evaluation needs, and those of `directory`, the current one.
+    /// Adds the names that every evaluation needs, and those of `directory`, the current directory.
     pub fn add_surroundings(&mut self, directory: &Path) {
         let at_home: Vec<PathBuf> = LOOKED_INTO_AT_HOME.iter().map(|name| self.home.join(name)).collect();
         let everywhere = LOOKED_INTO.iter().map(PathBuf::from);
-        // What `import <nixpkgs>` reads of a user's.
+        // `import <nixpkgs>` reads these in the user's home.
         for name in [".config/nixpkgs", ".nixpkgs"] {
             self.own.extend(fs::canonicalize(self.home.join(name)));
         }
-        // At its start Nix asks for names in the channels; an old one cannot bear not to be told.
+        // Nix asks for names in the channels when it starts; an old Nix fails if it gets no answer.
         self.walk(Path::new("/nix/var/nix/profiles/per-user/root/channels"));
         for path in everywhere.chain(at_home).chain([directory.to_owned()]) {
             self.look_into(&path);
         }
     }
 
-    /// Adds the names of a directory into which a program looks of itself, if it is there.
+    /// Adds the names of a directory into which a program looks on its own, if the directory exists.
     pub fn look_into(&mut self, path: &Path) {
         if let Some(place) = self.walk(&clean(path)) {
             if place.is_dir() && !in_store(&place) {
@@ -151,7 +154,7 @@ impl Collection {
         }
     }
 
-    /// Adds the file in which a configuration begins; what is in its directory belongs to it.
+    /// Adds the file in which a configuration begins. What is in its directory belongs to the configuration.
     pub fn add_entry(&mut self, path: &Path) {
         let path = clean(path);
         for known_as in [path.clone(), fs::canonicalize(&path).unwrap_or_default()] {
@@ -167,15 +170,15 @@ impl Collection {
         self.add_configuration(&path);
     }
 
-    /// Adds a part of the configuration: a Nix file with all that its literals reach, the names of a directory, or any
-    /// other file.
+    /// Adds a part of the configuration: a Nix file with everything that its literals reach, the names of a directory,
+    /// or any other file.
     pub fn add_configuration(&mut self, path: &Path) {
-        // What a file of the configuration names, the configuration names, even if the file itself was asked for.
+        // What a file of the configuration names is named by the configuration, even if the file itself was asked for.
         let asked_for = self.asked_for;
         let mut waiting = vec![(clean(path), asked_for)];
         while let Some((path, asked_for)) = waiting.pop() {
             self.asked_for = asked_for;
-            // Twice, for the links on the way to a link are on neither way alone.
+            // This is done twice, because the links on the way to a link are not on either way alone.
             let known_as = resolve_file(path.clone());
             let (Some(_), Some(place)) = (self.walk(&path), self.walk(&known_as)) else {
                 continue;
@@ -184,7 +187,7 @@ impl Collection {
                 continue;
             }
             if place.is_file() {
-                // What is named is probably read; of what is large, that is to be seen first.
+                // What is named is probably read. A large file is sent only once it has been seen to be read.
                 if asked_for || fs::metadata(&place).is_ok_and(|data| data.len() <= READ_WHOLE) {
                     self.add_content(&place);
                 }
@@ -202,9 +205,9 @@ impl Collection {
         self.asked_for = asked_for;
     }
 
-    /// Adds what another machine's evaluation has looked at: what the configuration itself names, what is in its
-    /// directories, and what every user of this machine may read. For the other machine's word alone is no reason to hand
-    /// out a secret.
+    /// Adds what an evaluation on another machine has looked at, if the configuration itself names it, if it is in one
+    /// of the configuration's directories, or if every user of this machine may read it. The other machine's word alone
+    /// is no reason to hand out a secret.
     pub fn add_asked(&mut self, path: &Path) {
         let path = clean(path);
         let path = path
@@ -226,8 +229,9 @@ impl Collection {
         self.asked_for = false;
     }
 
-    /// Adds what an evaluation over there has failed at, where no look tells what else it would read. It stops at the
-    /// first thing that it misses: when one file after another of a directory is asked for, the rest is sent as well.
+    /// Adds what an evaluation on the other machine has failed at, in a mode where no look tells what else it would
+    /// read. The evaluation stops at the first thing that is missing. So when it asks for one file after another of the
+    /// same directory, the rest of the directory is sent as well.
     pub fn add_missed(&mut self, path: &Path) {
         self.add_asked(path);
         let Some(directory) = path.parent() else { return };
@@ -235,7 +239,7 @@ impl Collection {
         *times += 1;
         if *times >= MOST_ASKED_SINGLY {
             let mut files = self.children(directory, FileKind::File);
-            // What is a secret by its place is not sent without being read.
+            // A file that is a secret by its place is not sent unless it is read.
             files.retain(|file| !guard::is_forbidden(file));
             let sizes = files
                 .iter()
@@ -249,14 +253,14 @@ impl Collection {
         }
     }
 
-    /// Adds what an earlier evaluation needed, as far as it is there and as if it were asked for now.
+    /// Adds what an earlier evaluation needed, if it still exists, as if it were asked for now.
     pub fn remember(&mut self, earlier: &Kept) {
         let not_whole = self.not_whole.clone();
         for (path, entry) in &earlier.mirror.entries {
             let is_wanted = match entry {
-                // Of a repository, what was read says whether it is still needed; then it comes as a whole.
+                // What was read of a repository shows whether it is still needed; then it comes as a whole.
                 Entry::Open { .. } => !guard::is_in_git(path),
-                // Of git, and that comes with the repository.
+                // A file of git comes with its repository.
                 Entry::Content {
                     identity: Identity::Made(_),
                     ..
@@ -264,18 +268,19 @@ impl Collection {
                 Entry::Content { .. } => !earlier.unread.contains(path),
                 _ => false,
             };
-            // In a place of the evaluator's, what is named this time is seen this time; so is a file that both machines have.
+            // In a place of the evaluator's, only what is named this time is shown this time. The same holds for a file
+            // that both machines have.
             let is_theirs = guard::is_the_evaluators(path) || guard::is_of_both(path);
             let is_ours = !is_theirs || self.is_shown(path);
             if is_wanted && is_ours && !shown::is_mark(path) && !self.has(path) {
                 self.add_asked(path);
             }
         }
-        // What is needed no more is no reason to refuse anything.
+        // What is no longer needed is no reason to refuse the run.
         self.not_whole = not_whole;
     }
 
-    /// Whether all of a path is there already.
+    /// Returns whether everything of a path is there already.
     fn has(&self, path: &Path) -> bool {
         matches!(
             self.mirror.entries.get(path),
@@ -283,7 +288,7 @@ impl Collection {
         )
     }
 
-    /// Whether other bytes than it has go in the place of a file.
+    /// Returns whether other bytes than the file's own go in its place.
     fn is_made(&self, path: &Path) -> bool {
         let entry = self.mirror.entries.get(path);
         let Some(Entry::Content { identity, .. }) = entry else {
@@ -292,41 +297,42 @@ impl Collection {
         matches!(identity, Identity::Made(_))
     }
 
-    /// Whether a directory may go as a whole: the configuration names it, or everybody may read it.
+    /// Returns whether a directory may go as a whole: if the configuration names it, or every user may read it.
     fn may_add(&self, directory: &Path) -> bool {
         !self.asked_for || self.is_own(directory) || guard::is_listed_for_all(directory)
     }
 
-    /// What is to be there.
+    /// Returns the mirror that the other machine is to have.
     #[must_use]
     pub fn mirror(&self) -> &SharedMirror {
         &self.mirror
     }
 
-    /// The names of the store paths that evaluation reads from: they are the same everywhere and are asked for by name.
+    /// Returns the names of the store paths that the evaluation reads from. They are the same on every machine, so they
+    /// are asked for by name.
     #[must_use]
     pub fn trees(&self) -> &BTreeSet<OsString> {
         &self.trees
     }
 
-    /// The user's home, as Nix says.
+    /// Returns the user's home, as Nix determines it.
     #[must_use]
     pub fn home(&self) -> &Path {
         &self.home
     }
 
-    /// The environment variables that the configuration asks for.
+    /// Returns the environment variables that the configuration asks for.
     #[must_use]
     pub fn asked(&self) -> &Asked {
         &self.asked
     }
 
-    /// What would have been sent, had it not been refused; what the last call gave is not repeated.
+    /// Returns what would have been sent if it had not been refused. What an earlier call returned is not repeated.
     pub fn take_refused(&mut self) -> BTreeMap<PathBuf, Refusal> {
         std::mem::take(&mut self.refused)
     }
 
-    /// The names of all that is under a directory.
+    /// Adds the names of everything below a directory.
     fn add_names(&mut self, place: &Path) {
         let times = self.entered.entry(place.to_owned()).or_default();
         *times += 1;
@@ -340,7 +346,7 @@ impl Collection {
         }
     }
 
-    /// The paths that a Nix file's literals name; each file is read once under each of its names.
+    /// Returns the paths that a Nix file's literals name. Each file is read once under each of its names.
     fn reached_from(&mut self, known_as: &Path, place: &Path) -> Vec<PathBuf> {
         let is_nix = known_as.extension().is_some_and(|extension| extension == "nix");
         let is_there = matches!(self.mirror.entries.get(place), Some(Entry::Content { .. }));
@@ -356,7 +362,7 @@ impl Collection {
             self.add_named_lookup(name);
         }
         for text in found.strings.iter().map(Path::new) {
-            // A file that both machines have would be read without anybody noticing that it is the wrong one.
+            // If both machines have this file, the evaluation would read the wrong one and nobody would notice.
             if guard::is_of_both(text) {
                 self.add_configuration(text);
             } else if guard::is_text_of_ours(text) {
@@ -371,7 +377,8 @@ impl Collection {
         reached.flat_map(with_default).collect()
     }
 
-    /// Takes note of what a file asks of the environment: but who asks for the file may have had it written, for a secret.
+    /// Notes what a file asks of the environment, unless the file itself was asked for: whoever asks for it may have
+    /// had it written in order to get a secret.
     fn heed(&mut self, asked: Asked) {
         if !self.asked_for {
             self.asked.names.extend(asked.names);

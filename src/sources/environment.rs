@@ -1,8 +1,9 @@
 //! Which of this machine's environment variables an evaluation elsewhere sees.
 //!
-//! Not all of them: an environment holds secrets. At first those that NixOS and nixpkgs read, what is harmless in every
-//! environment, and those that the configuration names. What else the evaluation turns out to ask for is sent then, if it is
-//! no secret, and it is evaluated again; or the run is refused. It never goes on with another value than this machine's.
+//! Not all of them go, because an environment holds secrets. At first, these go: the variables that NixOS and nixpkgs
+//! read, those that are harmless in every environment, and those that the configuration names. If the evaluation turns
+//! out to ask for another one that is no secret, it is sent then and the configuration is evaluated again; if it is a
+//! secret, the run is refused. The evaluation never goes on with another value than this machine's.
 
 mod secrets;
 
@@ -12,8 +13,8 @@ use std::ffi::OsString;
 use crate::failure::Failure;
 use secrets::{is_secret_name, is_secret_value};
 
-/// What NixOS and nixpkgs read of themselves, with `NIXPKGS_*` and `NIXOS_*`; what says where a user's files are; and what a
-/// shell or a login sets for everybody.
+/// The variables that NixOS and nixpkgs read on their own, with `NIXPKGS_*` and `NIXOS_*`; those that say where a
+/// user's files are; and those that a shell or a login sets for everybody.
 const KNOWN: [&str; 33] = [
     "HOME",
     "USER",
@@ -50,13 +51,14 @@ const KNOWN: [&str; 33] = [
     "IN_NIX_SHELL",
 ];
 
-/// What the evaluator sets for itself, and leaves to this machine where it is asked for.
+/// The variables that the evaluator sets for itself, and that become this machine's where the configuration asks for
+/// them.
 const LENT: [&str; 3] = ["PATH", "TMPDIR", "XDG_CACHE_HOME"];
 
-/// What the evaluator sets for itself and needs: it never is this machine's.
+/// The variables that the evaluator sets for itself and needs: they are never this machine's.
 const NEEDED: [&str; 4] = ["NIX_CONF_DIR", "NIX_REMOTE", "NIX_SSL_CERT_FILE", "NIX_USER_CONF_FILES"];
 
-/// Those of Nix's own that say nothing to a Nix that evaluates for another.
+/// The variables of Nix itself that do not matter to a Nix that evaluates for another machine.
 const HARMLESS_OF_NIX: [&str; 7] = [
     "NIX_PATH",
     "NIX_CONFIG_HOME",
@@ -70,46 +72,46 @@ const HARMLESS_OF_NIX: [&str; 7] = [
 /// What the configuration asks of the environment.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Asked {
-    /// Variables by their names.
+    /// The variables, by name.
     pub names: BTreeSet<String>,
-    /// Whether it also computes names: then nobody knows beforehand which.
+    /// Whether the configuration also computes names: then nobody knows beforehand which variables it asks for.
     pub computes_names: bool,
 }
 
-/// The variables of this process, and which of them go.
+/// The variables of this process, and the choice of which of them go.
 #[derive(Debug, Clone, Default)]
 pub struct Environment {
     variables: Vec<(OsString, OsString)>,
-    /// Those that the user sends, whatever they are (`--send-env`).
+    /// The variables that the user sends, whatever they are (`--send-env`).
     sent: BTreeSet<String>,
-    /// Those that an evaluation has asked for since.
+    /// The variables that an evaluation has asked for since the start.
     wanted: BTreeSet<String>,
 }
 
-/// What an evaluation was found to have asked for, without having been given this machine's.
+/// The variables that an evaluation was found to have asked for without having got this machine's value.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Missed {
-    /// Variables by name.
+    /// The variables, by name.
     pub names: BTreeSet<String>,
-    /// The files that ask for variables of which the names are no text in them.
+    /// The files that ask for variables whose names do not stand in them as text.
     pub computing: Vec<String>,
-    /// What may be such a name, or a piece of one.
+    /// The words in these files that may be such a name, or a piece of one.
     pub words: BTreeSet<String>,
 }
 
 /// The variables as the other machine gets them.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Chosen {
-    /// With their values.
+    /// The variables with their values.
     pub set: Vec<(OsString, OsString)>,
-    /// Those that are to be unset there, though it sets them.
+    /// The variables that the other machine sets and that are to be unset there.
     pub unset: Vec<String>,
-    /// The names of those whose value there is not this machine's.
+    /// The names of the variables whose value on the other machine is not this machine's.
     pub withheld: BTreeSet<String>,
 }
 
 impl Environment {
-    /// Of these variables, `sent` go in any case.
+    /// Takes the variables of this process; those that `sent` names go in any case.
     #[must_use]
     pub fn new(variables: Vec<(OsString, OsString)>, sent: &[String]) -> Self {
         Self {
@@ -119,7 +121,7 @@ impl Environment {
         }
     }
 
-    /// The variables for a configuration that is known to ask for these.
+    /// Returns the variables for a configuration that is known to ask for `asked`.
     #[must_use]
     pub fn chosen(&self, asked: &Asked) -> Chosen {
         let mut chosen = Chosen::default();
@@ -138,35 +140,37 @@ impl Environment {
                 chosen.withheld.insert(name.to_owned());
             }
         }
-        // Blanks end a name where the other machine is told of them.
+        // The list of names that the other machine gets is separated by blanks.
         chosen.withheld.retain(|name| !name.contains(char::is_whitespace));
         chosen
     }
 
-    /// What an evaluation has asked for, and was no secret: to be kept for the next one.
+    /// Returns the variables that an evaluation has asked for and that were no secrets: they are kept for the next
+    /// evaluation.
     #[must_use]
     pub fn wanted(&self) -> &BTreeSet<String> {
         &self.wanted
     }
 
-    /// What an earlier evaluation asked for will be asked for again.
+    /// Adds what an earlier evaluation asked for, because the next one will ask for it again.
     pub fn remember(&mut self, wanted: BTreeSet<String>) {
         let may_go = |name: &String| self.can_go(name) && !self.is_secret(name);
         let wanted: Vec<String> = wanted.into_iter().filter(may_go).collect();
         self.wanted.extend(wanted);
     }
 
-    /// Takes note of what was missed; then [`Environment::chosen`] has it. Gives what is new.
+    /// Adds the variables that were missed, so that [`Environment::chosen`] includes them. Returns the new ones.
     ///
     /// # Errors
-    /// Something of it cannot go, or goes only if the user says so.
+    /// Returns an error if one of them cannot go, or goes only if the user says so.
     pub fn want(&mut self, missed: &Missed, asked: &Asked) -> Result<BTreeSet<String>, Failure> {
         let withheld = self.chosen(asked).withheld;
         let may_be_meant = |name: &&String| is_made_of(name, &missed.words);
         let guessed = withheld
             .iter()
             .filter(may_be_meant)
-            // Every bash exports it, and whoever computes names means no such one: it would refuse each run that is typed.
+            // Every bash exports this variable, and no configuration that computes names means it: it would refuse each
+            // run that is typed.
             .filter(|name| *name != "_")
             .filter(|_| !missed.computing.is_empty());
         let mut names: BTreeSet<String> = guessed.cloned().collect();
@@ -183,7 +187,8 @@ impl Environment {
         Ok(new)
     }
 
-    /// Why a variable that is asked for does not go. Where the name is computed, `file` does that.
+    /// Returns why a variable that is asked for does not go. If its name is computed, `file` is the file that computes
+    /// it.
     fn refusal(&self, name: &str, file: Option<&str>) -> Option<Failure> {
         let who = file.map_or_else(
             || format!("the configuration asks for the environment variable {name}"),
@@ -217,7 +222,7 @@ impl Environment {
         asked.names.contains(name) || self.wanted.contains(name) || self.sent.contains(name)
     }
 
-    /// Whether it can be this machine's over there.
+    /// Returns whether the variable can have this machine's value on the other machine.
     fn can_go(&self, name: &str) -> bool {
         let is_nixs = (name.starts_with("NIX_") && !HARMLESS_OF_NIX.contains(&name)) || name == "SSL_CERT_FILE";
         let is_loaders = name.starts_with("LD_") || name.starts_with("GC_") || name == "_";
@@ -235,26 +240,27 @@ impl Environment {
     }
 }
 
-/// What is not sent to a configuration that may ask for anything.
+/// Returns whether the variable is not sent to a configuration that may ask for anything.
 fn is_another_machines(name: &str) -> bool {
     ["SSH_", "DBUS_", "LC_"].iter().any(|start| name.starts_with(start))
         || LENT.contains(&name)
         || ["XDG_RUNTIME_DIR", "LANG", "LANGUAGE"].contains(&name)
 }
 
-/// Whether a shell can export it.
+/// Returns whether a shell can export a variable of this name.
 fn is_exportable(name: &str) -> bool {
     !name.starts_with(|first: char| first.is_ascii_digit())
         && !name.is_empty()
         && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
 }
 
-/// Whether a name is one of these words, or some of them one after another. Where letters are made capitals, any are.
+/// Returns whether a name is one of these words, or several of them in a row. Where letters may be made capitals, case
+/// does not matter.
 fn is_made_of(name: &str, words: &BTreeSet<String>) -> bool {
     let capitals = ["toUpper", "toLower"].iter().any(|word| words.contains(*word));
     let same =
         |piece: &str| words.contains(piece) || (capitals && words.iter().any(|word| word.eq_ignore_ascii_case(piece)));
-    // Whether the name can be made up to each place.
+    // made[n] says whether the first n bytes of the name can be put together from the words.
     let mut made = vec![true];
     for end in 1..=name.len() {
         made.push((0..end).any(|start| made[start] && name.get(start..end).is_some_and(same)));

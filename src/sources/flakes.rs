@@ -1,7 +1,7 @@
-//! What of this machine a flake consists of: the directory or the git repository that it is in, and those of its inputs
-//! that are here.
+//! The parts of a flake that are on this machine: the directory or the git repository that it is in, and those of its
+//! inputs that are here.
 //!
-//! What Nix can fetch from elsewhere, the evaluator fetches: the lock file says what it has to be.
+//! The evaluator itself fetches what Nix can fetch from elsewhere: the lock file says what that has to be.
 
 pub mod lock_file;
 mod written;
@@ -17,15 +17,15 @@ use super::pins;
 use crate::vocabulary::{FlakeReference, Form, file_above};
 use written::Input;
 
-/// As many names of the registries lead to each other before it is called a circle, as in Nix.
+/// At most this many names of the registries may lead to each other before they are called a circle, as in Nix.
 const MOST_NAMES: usize = 100;
 
-/// The names of flakes that mean one on this machine: each as the attributes of a reference.
+/// The names of flakes that lead to this machine, each with the attributes of its reference.
 #[derive(Debug, Clone, Default)]
 pub struct Registry(BTreeMap<String, Value>);
 
 impl Registry {
-    /// Reads the texts of `registry.json` files; of the first that has a name, it is taken.
+    /// Reads the texts of `registry.json` files. For each name, the first text that has it counts.
     #[must_use]
     pub fn read<'a>(texts: impl IntoIterator<Item = &'a str>) -> Self {
         let mut found = BTreeMap::new();
@@ -52,7 +52,7 @@ pub struct Flakes<'a> {
 }
 
 impl<'a> Flakes<'a> {
-    /// For an evaluation that knows these names.
+    /// Prepares for an evaluation that knows the names of this registry.
     #[must_use]
     pub fn new(collection: &'a mut Collection, registry: Registry, impure: bool) -> Self {
         Self {
@@ -64,7 +64,7 @@ impl<'a> Flakes<'a> {
     }
 
     /// Adds the flake that `reference` stands for in `directory`, with its inputs, as far as they are on this machine.
-    /// Gives the directory of its `flake.nix`.
+    /// Returns the directory of its `flake.nix`.
     pub fn add(&mut self, reference: &str, directory: &Path) -> Option<PathBuf> {
         let place = match Whereabouts::of(reference, directory, &self.registry)? {
             Whereabouts::Inside(path) => Whereabouts::Directory(path, PathBuf::new()),
@@ -75,7 +75,7 @@ impl<'a> Flakes<'a> {
 
     fn add_place(&mut self, place: Whereabouts) -> Option<PathBuf> {
         let named = place.path().to_owned();
-        // An input may be one file, whatever its address says.
+        // An input may be a single file, whatever its address says.
         if matches!(place, Whereabouts::File(_)) || (matches!(place, Whereabouts::Directory(..)) && named.is_file()) {
             self.collection.add_configuration(&named);
             return None;
@@ -83,7 +83,7 @@ impl<'a> Flakes<'a> {
         if !matches!(place, Whereabouts::Inside(_)) {
             self.collection.add_way(&named);
         }
-        // Nix reads the links on the way, and then only where they lead.
+        // Nix reads the links on the way, and from then on only the place where they lead.
         let flake = fs::canonicalize(&named).unwrap_or(named);
         let flake = match &place {
             Whereabouts::Somewhere(_) => with_flake_file(&flake),
@@ -115,8 +115,8 @@ impl<'a> Flakes<'a> {
         Some(flake)
     }
 
-    /// Where the inputs of a flake are, of which this machine may have some: those that its lock file has, and those that
-    /// stand in `flake.nix`.
+    /// Returns the places of those inputs of a flake that may be on this machine: the inputs in its lock file, and
+    /// those in `flake.nix`.
     fn inputs(&mut self, flake: &Path) -> Vec<Whereabouts> {
         let mut found = Vec::new();
         let mut satisfied = Vec::new();
@@ -126,11 +126,11 @@ impl<'a> Flakes<'a> {
             let locked = Whereabouts::of_attributes(&node["locked"], flake, &self.registry);
             let original = Whereabouts::of_attributes(&node["original"], flake, &self.registry);
             let kept = node["locked"]["narHash"].as_str().and_then(pins::store_path);
-            // Nix takes what was locked from the store, whatever is there by now of the input itself.
+            // Nix takes a locked input from the store, whatever has become of the input itself since then.
             let kept = kept.filter(|path| path.exists());
             match &kept {
                 Some(path) if locked.is_some() => self.collection.add_way(path),
-                // The other machine can fetch it, and more quickly; or that is private.
+                // The other machine can fetch the input, and faster; or the input is private.
                 Some(path) => self.collection.offer(path.clone()),
                 None => {}
             }
@@ -142,7 +142,7 @@ impl<'a> Flakes<'a> {
             Input::Reference(text) => Whereabouts::of_input(&text, flake, &self.registry),
             Input::Attributes(attributes) => Whereabouts::of_attributes(&attributes, flake, &self.registry),
         }));
-        // Should it be locked anew, it will be asked for.
+        // If such an input is to be locked anew, the evaluation will ask for it.
         for place in &satisfied {
             self.collection.allow(place.path());
         }
@@ -151,23 +151,23 @@ impl<'a> Flakes<'a> {
     }
 }
 
-/// Where a reference leads on this machine.
+/// The place on this machine where a reference leads.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Whereabouts {
-    /// As on a command line: in a repository or not, in this directory or above it.
+    /// A path as on a command line: in a repository or not, in this directory or above it.
     Somewhere(PathBuf),
-    /// `path:`, a directory as it is, and where in it the flake is.
+    /// `path:`: a directory as it is, and the place of the flake in it.
     Directory(PathBuf, PathBuf),
     /// `git+file:`.
     Repository(PathBuf),
-    /// A part of the flake that refers to it: there with it.
+    /// A part of the flake that refers to it: it is sent with that flake.
     Inside(PathBuf),
     /// An archive, or a file as it is.
     File(PathBuf),
 }
 
 impl Whereabouts {
-    /// A reference as on a command line.
+    /// Reads a reference as on a command line.
     fn of(reference: &str, directory: &Path, registry: &Registry) -> Option<Self> {
         let FlakeReference { form, inside } = FlakeReference::read(reference);
         match form {
@@ -177,7 +177,7 @@ impl Whereabouts {
         }
     }
 
-    /// One in a `flake.nix`.
+    /// Reads a reference in a `flake.nix`.
     fn of_input(reference: &str, flake: &Path, registry: &Registry) -> Option<Self> {
         match Self::of(reference, flake, registry)? {
             Self::Somewhere(path) if reference.starts_with('.') => Some(Self::Inside(path)),
@@ -197,7 +197,7 @@ impl Whereabouts {
         }
     }
 
-    /// A reference in pieces, as in a lock file and a registry.
+    /// Reads a reference in pieces, as in a lock file and a registry.
     fn of_attributes(attributes: &Value, flake: &Path, registry: &Registry) -> Option<Self> {
         Self::of_attributes_at(attributes, flake, registry, 0)
     }
@@ -241,7 +241,7 @@ impl Whereabouts {
     }
 }
 
-/// The directory itself or the first above it that has a `flake.nix`.
+/// Returns the directory itself, or the first one above it, that has a `flake.nix`.
 fn with_flake_file(path: &Path) -> PathBuf {
     let path = if path.ends_with("flake.nix") && path.is_file() {
         path.parent().unwrap_or(path)
@@ -259,7 +259,7 @@ fn repository_of(directory: &Path) -> Option<PathBuf> {
         .map(Path::to_path_buf)
 }
 
-/// What is made of any text, as a `flake.nix`.
+/// Fuzzing: reads any text as a `flake.nix`.
 #[cfg(any(test, fuzzing))]
 pub fn look_at(text: &str) {
     let (flake, registry) = (Path::new("/nonexistent"), Registry::default());
@@ -271,7 +271,7 @@ pub fn look_at(text: &str) {
     }
 }
 
-/// What is made of any bytes, as a `flake.lock` and a `registry.json`.
+/// Fuzzing: reads any bytes as a `flake.lock` and a `registry.json`.
 #[cfg(any(test, fuzzing))]
 pub(super) fn look_at_lock(bytes: &[u8]) {
     let (flake, text) = (Path::new("/nonexistent"), String::from_utf8_lossy(bytes));

@@ -1,4 +1,4 @@
-//! Files of git and of Nix, and our own records, for `crate::fuzz`.
+//! Files of git and of Nix, and the records of `rebuild` itself, for `crate::fuzz`.
 
 use std::fs;
 use std::path::Path;
@@ -128,7 +128,7 @@ pub const TARGETS: &[FuzzTarget] = &[
     },
 ];
 
-/// An index that marks what is unchanged lists the same.
+/// Checks that an index in which unchanged files are marked lists the same files.
 fn marks_change_no_name(file: &Path, bytes: &[u8], found: &git::Tracked) {
     let Ok(data) = fs::metadata(file) else { return };
     let marked = git::index::with_unchanged_marked(bytes, git::index::Rules::of(&data), |_| fs::metadata(file).ok());

@@ -1,5 +1,5 @@
-//! What git knows of a repository, read from its files: starting git would cost a weak machine more, and it need not be
-//! there.
+//! What git knows of a repository, read from git's files: a start of git would cost a weak machine more, and git need
+//! not be installed.
 
 pub(super) mod config;
 pub(super) mod index;
@@ -15,27 +15,29 @@ use std::path::{Path, PathBuf};
 use super::opening;
 pub(super) use index::Tracked;
 
-/// One that is larger, in bytes, is not read: some eight million files.
+/// A larger index, in bytes, is not read: it would list some eight million files.
 const LARGEST_INDEX: u64 = 1 << 30;
 
-/// What an index lists. Nothing if it is of a kind that is not known here.
+/// Returns what an index lists, or None if the index is of a kind that is not known here.
 pub(super) fn tracked(index: &Path) -> Option<Tracked> {
     match opening::read_at_most(index, LARGEST_INDEX) {
         Ok(bytes) => index::tracked(&bytes),
-        // Before the first `git add`.
+        // The index does not exist before the first `git add`.
         Err(error) if error.kind() == io::ErrorKind::NotFound => Some(Tracked::default()),
         Err(_) => None,
     }
 }
 
-/// The directories that git keeps of the repository whose `.git` this is: a worktree's or a submodule's `.git` is a file
-/// that says where they are, a worktree shares most with another, and objects may be borrowed.
+/// Returns the directories that git keeps for the repository with this `.git`. The `.git` of a worktree or a submodule
+/// is a file that says where they are; a worktree shares most of them with another one; and objects may be borrowed.
 pub(super) fn directories(git: &Path) -> Vec<PathBuf> {
     let mut found: Vec<PathBuf> = Vec::new();
-    // By what they are: files that name each other by `..` give ever longer names for the same directory.
+    // Directories are known by their real paths: files that name each other by `..` would give ever longer names for
+    // the same directory.
     let mut seen = BTreeSet::new();
     let mut waiting = vec![named(git)];
-    // What is in its own place is there whatever is in it; what names another, somebody else may have written.
+    // A `.git` directory in its own place counts whatever it contains. A directory that is only named has to look like
+    // git's, because somebody else may have written its name.
     let own = fs::symlink_metadata(git)
         .is_ok_and(|data| data.is_dir())
         .then(|| git.to_owned());
@@ -59,13 +61,13 @@ pub(super) fn directories(git: &Path) -> Vec<PathBuf> {
     found
 }
 
-/// Whether a directory looks like one of git's: a repository's or a worktree's, or objects. All that is in it is sent, and
-/// anybody can write a `.git` that names another.
+/// Returns whether a directory looks like one of git's: a repository's, a worktree's, or one of objects. Everything in
+/// it is sent, and anybody can write a `.git` that names another directory.
 fn is_gits(directory: &Path) -> bool {
     ["HEAD", "pack"].iter().any(|name| directory.join(name).exists())
 }
 
-/// The directory that a `.git` is, or names: `gitdir: PATH`.
+/// Returns the directory that a `.git` is, or that it names: `gitdir: PATH`.
 fn named(git: &Path) -> PathBuf {
     let text = opening::read_short(git).unwrap_or_default();
     let target = text.strip_prefix(b"gitdir: ").map(lines);
@@ -109,7 +111,7 @@ mod tests {
         assert_eq!(directories(&path("main/.git")).len(), 2);
         write("other/.git", "gitdir: ..\n");
         assert!(directories(&path("other/.git")).is_empty());
-        // A broken one is still in its place, and one by a link is as one that names another.
+        // A broken `.git` directory is still in its own place; one that is a link counts like one that names another.
         write("broken/.git/config", "x");
         assert_eq!(directories(&path("broken/.git")), [path("broken/.git")]);
         fs::create_dir(path("linked")).unwrap();

@@ -4,13 +4,13 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Component, Path};
 
-/// Whether a file is a secret of this machine itself, or no file at all but a window into its kernel: no evaluation has
-/// business with it. The list is of what is usual; it cannot be whole.
+/// Returns whether a file is a secret of this machine itself, or no file at all but a window into its kernel: no
+/// evaluation needs such a file. The list names what is usual; it cannot be complete.
 pub(super) fn is_forbidden(path: &Path) -> bool {
     is_of_the_machine(path) || is_secret_by_name(path)
 }
 
-/// Whether it is so by its place, whatever is in it.
+/// Returns whether a path is so by its place, whatever it contains.
 pub(super) fn is_of_the_machine(path: &Path) -> bool {
     const PLACES: [&str; 18] = [
         "/dev",
@@ -32,7 +32,8 @@ pub(super) fn is_of_the_machine(path: &Path) -> bool {
         "/var/lib/iwd",
         "/var/lib/sops-nix",
     ];
-    // Of these, a part is users' and no window into the kernel; in /run itself the names are no secret, nor are its links.
+    // Parts of these belong to users and are no window into the kernel. In /run itself, the names are no secret, and
+    // neither are its links.
     const PUBLIC: [&str; 2] = ["/dev/shm", "/run/media"];
     if path == Path::new("/run") {
         return false;
@@ -45,17 +46,18 @@ pub(super) fn is_of_the_machine(path: &Path) -> bool {
                 .is_some_and(|name| name.to_string_lossy().ends_with("_key")))
 }
 
-/// Whether a directory is one for the secrets of this machine, and not a window into the kernel or Nix's own.
+/// Returns whether a directory is for the secrets of this machine, and is neither a window into the kernel nor Nix's
+/// own.
 pub(super) fn is_of_secrets(directory: &Path) -> bool {
     let of_others = ["/dev", "/proc", "/sys", "/nix"];
     is_forbidden(directory) && !of_others.iter().any(|place| directory.starts_with(place))
 }
 
-/// Whether a file is a secret by its name, as far as that tells.
+/// Returns whether a file is a secret by its name, as far as the name tells.
 fn is_secret_by_name(path: &Path) -> bool {
     const IN_A_HOME: [&str; 6] = [".aws", ".gnupg", ".netrc", ".password-store", ".ssh", "sops"];
     let name = path.file_name().unwrap_or_default().to_string_lossy();
-    // Under .ssh, what is no key is public or harmless and may belong to a configuration.
+    // A file under .ssh that is no key is public or harmless, and may belong to a configuration.
     let is_key = !name.ends_with(".pub") && !["authorized_keys", "config", "known_hosts"].contains(&&*name);
     let in_a_home = path.ancestors().skip(1).filter_map(Path::file_name).any(|parent| {
         let parent = parent.to_string_lossy();
@@ -64,13 +66,13 @@ fn is_secret_by_name(path: &Path) -> bool {
     name == ".netrc" || in_a_home
 }
 
-/// Whether a file has the name that ssh gives to a private key.
+/// Returns whether a file has a name that ssh gives to a private key.
 pub(super) fn is_named_as_key(file: &Path) -> bool {
     let name = file.file_name().unwrap_or_default().to_string_lossy();
     name.starts_with("id_") && !name.ends_with(".pub")
 }
 
-/// What a git directory holds that git itself does not read: the keys of git-crypt.
+/// Returns whether a path in a git directory is something that git itself does not read: the keys of git-crypt.
 pub(super) fn is_gits_own_secret(path: &Path) -> bool {
     let mut parts = path
         .components()
@@ -79,8 +81,8 @@ pub(super) fn is_gits_own_secret(path: &Path) -> bool {
     parts.any(|part| part == "git-crypt")
 }
 
-/// Whether a file's beginning is a private key's, or has a token or password in it, by the words of the programs whose
-/// files these are: `OpenSSH`, `OpenSSL`, `GnuPG`, age and sops, git-crypt, AWS, curl (`.netrc`).
+/// Returns whether a file begins like a private key, or has a token or a password in it. It knows these by the words of
+/// the programs that own such files: `OpenSSH`, `OpenSSL`, `GnuPG`, age and sops, git-crypt, AWS, curl (`.netrc`).
 pub(super) fn is_secret_content(path: &Path, bytes: &[u8]) -> bool {
     const WORDS: [&str; 14] = [
         "PRIVATE KEY-----",
@@ -98,25 +100,26 @@ pub(super) fn is_secret_content(path: &Path, bytes: &[u8]) -> bool {
         "\"accessToken\"",
         "\"clientSecret\"",
     ];
-    // The packet of OpenPGP in which a secret key comes.
+    // OpenPGP puts a secret key in such a packet.
     let is_packet = matches!(bytes.first(), Some(0x94..=0x97 | 0xc5));
     let has = |word: &str| bytes.windows(word.len()).any(|part| part == word.as_bytes());
     is_packet || WORDS.iter().any(|word| has(word)) || (path.ends_with(".netrc") && has("password"))
 }
 
-/// Whether every user of this machine may read a file.
+/// Returns whether every user of this machine may read a file.
 pub(super) fn is_public(file: &Path) -> bool {
     let allows = |path: &Path, bit: u32| fs::metadata(path).is_ok_and(|data| data.permissions().mode() & bit != 0);
     allows(file, 0o004) && file.ancestors().skip(1).all(|directory| allows(directory, 0o001))
 }
 
-/// Whether every user of this machine may read a directory's names.
+/// Returns whether every user of this machine may read a directory's names.
 pub(super) fn is_listed_for_all(directory: &Path) -> bool {
     let allows = |path: &Path, bits: u32| fs::metadata(path).is_ok_and(|data| data.permissions().mode() & bits == bits);
     allows(directory, 0o005) && directory.ancestors().skip(1).all(|parent| allows(parent, 0o001))
 }
 
-/// What an evaluation elsewhere sees of that machine and not of this one: its programs need it.
+/// Returns whether an evaluation elsewhere sees the other machine's path and not this one's, because its programs need
+/// it.
 pub(super) fn is_the_evaluators(path: &Path) -> bool {
     const PLACES: [&str; 16] = [
         "/bin",
@@ -139,15 +142,15 @@ pub(super) fn is_the_evaluators(path: &Path) -> bool {
     PLACES.iter().any(|place| path.starts_with(place))
 }
 
-/// Whether in such a place this machine's own can be shown where the configuration names it: not programs and what they
-/// need to run, and no window into the kernel.
+/// Returns whether this machine's own file can be shown in such a place if the configuration names it. Programs, the
+/// files that they need to run, and windows into the kernel cannot.
 pub(super) fn can_be_shown(path: &Path) -> bool {
     const PLACES: [&str; 5] = ["/dev/shm", "/etc/ca-certificates", "/etc/pki", "/etc/ssl", "/usr"];
     const PROGRAMS: [&str; 5] = ["bin", "lib", "libexec", "sbin", "games"];
     let of_programs = |directory: &str| {
         let rest = path.strip_prefix(directory).ok();
         let name = rest.and_then(|rest| rest.components().next());
-        // With lib32, libx32 and the like.
+        // This includes lib32, libx32 and the like.
         let name = name.map(|name| name.as_os_str().to_string_lossy().into_owned());
         name.is_some_and(|name| PROGRAMS.contains(&&*name) || name.starts_with("lib"))
     };
@@ -158,13 +161,14 @@ pub(super) fn can_be_shown(path: &Path) -> bool {
         && !of_programs("/usr/local")
 }
 
-/// Whether a text that is a path in such a place may well be read as this machine's, and is not just told to programs.
+/// Returns whether a text that is a path in such a place may well be read as this machine's file, and is not just
+/// passed on to programs.
 pub(super) fn is_text_of_ours(path: &Path) -> bool {
     let of_users = ["/dev/shm", "/usr"].iter().any(|place| path.starts_with(place));
     of_users && can_be_shown(path) && !is_everybodys(path)
 }
 
-/// Whether a directory of such a place is one in which programs of the evaluator's look for what they need.
+/// Returns whether a directory in such a place is one in which the evaluator's programs look for what they need.
 pub(super) fn is_everybodys(directory: &Path) -> bool {
     const DIRECTORIES: [&str; 13] = [
         "/dev/shm",
@@ -184,7 +188,8 @@ pub(super) fn is_everybodys(directory: &Path) -> bool {
     DIRECTORIES.iter().any(|known| directory == Path::new(known))
 }
 
-/// Files of which an evaluation elsewhere sees that machine's, unless the configuration names this one's.
+/// Returns whether an evaluation elsewhere sees the other machine's file, unless the configuration names this
+/// machine's.
 pub(super) fn is_of_both(path: &Path) -> bool {
     const FILES: [&str; 6] = [
         "/etc/group",
@@ -197,8 +202,8 @@ pub(super) fn is_of_both(path: &Path) -> bool {
     FILES.iter().any(|file| path == Path::new(file))
 }
 
-/// Whether a directory is too much of the machine for the names of all that is under it to be sent because a literal
-/// names it: `/. + "/etc/x"` does not mean the whole disk.
+/// Returns whether a directory holds so much of the machine that a literal which names it is no reason to send all
+/// names below it: `/. + "/etc/x"` does not mean the whole disk.
 pub(super) fn is_too_much(directory: &Path, home: &Path) -> bool {
     let depth = directory.components().count() - 1;
     depth <= 1
@@ -210,17 +215,19 @@ pub(super) fn is_too_much(directory: &Path, home: &Path) -> bool {
         || directory.parent() == Some(Path::new("/home"))
 }
 
-/// Whether everybody has files in a directory, as in `/var/tmp`: who lies beside the configuration there is not of it.
+/// Returns whether everybody may put files into a directory, as in `/var/tmp`: a file that lies beside the
+/// configuration there does not belong to it.
 fn is_everybodys_to_write(directory: &Path) -> bool {
     fs::metadata(directory).is_ok_and(|data| data.permissions().mode() & 0o1002 == 0o1002)
 }
 
-/// Whether a path is a git directory or in one.
+/// Returns whether a path is a git directory or lies in one.
 pub(super) fn is_in_git(path: &Path) -> bool {
     path.components().any(|part| part.as_os_str() == ".git")
 }
 
-/// Of a git directory, what says which commit is checked out: nixpkgs' own `lib.commitIdFromGitRepo` reads that.
+/// Returns whether a path in a git directory says which commit is checked out; nixpkgs' own `lib.commitIdFromGitRepo`
+/// reads that.
 pub(super) fn says_the_commit(path: &Path) -> bool {
     let mut parts = path
         .components()
@@ -310,7 +317,7 @@ mod tests {
                 String::from_utf8_lossy(bytes)
             );
         }
-        // A public key, a file encrypted to one, settings.
+        // These are a public key, a file encrypted to one, and settings.
         for bytes in [
             b"".as_slice(),
             b"-----BEGIN PGP PUBLIC KEY BLOCK-----\n",

@@ -1,4 +1,4 @@
-//! Directories of a mirror with so many names that an evaluation gets them as they lie there, and not copied
+//! Directories of a mirror with so many names that an evaluation gets them in place, without a copy
 //! (`builder/scripts/view.sh`).
 
 use std::collections::HashMap;
@@ -9,20 +9,21 @@ use std::path::{Path, PathBuf};
 use super::guard;
 use super::mirror::{Entry, Mirror};
 
-/// A directory with more names below it than these is large. To copy so many by links takes some 20 ms.
+/// A directory with more names below it than this is large. A copy of so many names by links takes some 20 ms.
 const MANY: usize = 1000;
 
 /// A large directory.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Large {
-    /// Where it is.
+    /// Its path.
     pub path: PathBuf,
-    /// Whether nothing in it is shut: a look tells nothing of it.
+    /// Whether nothing in it is shut. A look then tells nothing about it.
     pub is_whole: bool,
 }
 
 impl Large {
-    /// As a word of a line and of an fstab: with `\ooo` for whatever could mean something there, or to a shell.
+    /// Returns it as a word for a line and for an fstab, with `\ooo` for each character that could mean something there
+    /// or to a shell.
     #[must_use]
     pub fn word(&self) -> OsString {
         let mut word = OsString::from(if self.is_whole { "whole:" } else { "large:" });
@@ -37,21 +38,21 @@ impl Large {
     }
 }
 
-/// What is known of a directory's names, while they are counted from the last.
+/// What is known of a directory's names while they are counted, beginning with the last.
 #[derive(Default)]
 struct Below {
     names: usize,
     has_shut: bool,
 }
 
-/// The directories with more than [`MANY`] names below them, where the names in a lower one of these do not count. Of
-/// two that lie in each other only the upper one is among them; and none is above `lock`, the file that an evaluation
-/// may write.
+/// Returns the directories with more than [`MANY`] names below them; the names in a lower large directory do not count
+/// for the one above. Of two large directories of which one lies in the other, only the upper one is returned. None of
+/// them is above `lock`, the file that an evaluation may write.
 #[must_use]
 pub fn large(mirror: &Mirror, lock: Option<&Path>) -> Vec<Large> {
     let mut open: HashMap<&Path, Below> = HashMap::new();
     let mut found: Vec<Large> = Vec::new();
-    // From the last: so what is in a directory comes before it.
+    // The loop begins with the last entry, so the contents of a directory come before the directory.
     for (path, entry) in mirror.entries.iter().rev() {
         let mut own = open.remove(path.as_path()).unwrap_or_default();
         own.has_shut |= matches!(entry, Entry::Shut(_));
@@ -71,15 +72,16 @@ pub fn large(mirror: &Mirror, lock: Option<&Path>) -> Vec<Large> {
     without_lower(found)
 }
 
-/// Whether nothing of it is written: not above the lock file, nor in git's own directory, which git writes into when a
-/// lock file becomes tracked. (What is the builder's own, `view.sh` itself leaves out.)
+/// Returns whether nothing in the directory will be written: it is not above the lock file, and it is not in git's own
+/// directory, where git writes when a lock file becomes tracked. (`view.sh` itself leaves out what is the builder's
+/// own.)
 fn can_be_one(path: &Path, entry: &Entry, lock: Option<&Path>) -> bool {
     let is_above_lock = lock.is_some_and(|lock| lock.starts_with(path));
     let is_open = matches!(entry, Entry::Open { .. }) && path != Path::new("/");
     is_open && !is_above_lock && !guard::is_in_git(path)
 }
 
-/// In the order of their names, and without those that lie in another one.
+/// Sorts the directories by their names, and drops those that lie in another one.
 fn without_lower(found: Vec<Large>) -> Vec<Large> {
     let mut kept: Vec<Large> = Vec::new();
     for large in found.into_iter().rev() {
@@ -138,7 +140,7 @@ mod tests {
             ("/g/h", 3000, shut.clone()),
             ("/s", 3000, shut),
         ]);
-        // "/c/data" has more than a thousand besides its large ones, and "/c" has not.
+        // "/c/data" has more than a thousand names besides those of its large directories, and "/c" has not.
         assert_eq!(
             words(&many, None),
             ["whole:/c/data", "whole:/d", "large:/g", "large:/s"]
@@ -167,7 +169,7 @@ mod tests {
         assert_eq!(words(&git, None), ["whole:/f"]);
     }
 
-    /// A directory of which only some names are known is in no listing as it is, and is no place that is mounted.
+    /// A directory of which only some names are known is never listed as it is, and is never mounted.
     #[test]
     fn only_directories_that_are_there_with_all_their_names() {
         let mut unsaid = mirror(&[("/n/s", 2000, content())]);

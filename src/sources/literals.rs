@@ -1,6 +1,6 @@
-//! What a Nix file names: its path literals, its `<lookups>`, and the environment variables that it asks for.
+//! What a Nix file names: path literals, `<lookups>`, and the environment variables that it asks for.
 //!
-//! A hint and not a proof: strings that are used as paths are not seen.
+//! This is a hint, not a proof: strings that are used as paths are not seen.
 
 use std::collections::BTreeSet;
 
@@ -11,7 +11,7 @@ use rowan::ast::AstNode;
 use super::environment::Asked;
 use crate::nix_text;
 
-/// What one file names.
+/// The things that one file names.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Literals {
     /// Path literals as they are written, up to their first `${`: `./a.nix`, `../b`, `/c`, `~/d`.
@@ -20,14 +20,14 @@ pub struct Literals {
     pub lookups: BTreeSet<String>,
     /// The environment variables that it asks for.
     pub asked: Asked,
-    /// Strings that are absolute paths or addresses of this machine (`path:`, `git+file:`), up to their first `${`; they
-    /// may be read as files, or be no more than text.
+    /// Strings that are absolute paths or addresses of this machine (`path:`, `git+file:`), up to their first `${`.
+    /// They may be read as files, or be plain text.
     pub strings: BTreeSet<String>,
 }
 
 impl Literals {
-    /// Reads them from a file's text. A text with errors in it gives what can be read: saying what is wrong is Nix's. One
-    /// that cannot be read at all may still ask for any variable.
+    /// Reads them from a file's text. If the text has errors, what can be read is returned: it is Nix that says what is
+    /// wrong. A text that cannot be read at all may still ask for any variable.
     #[must_use]
     pub fn of(text: &str) -> Self {
         nix_text::read(text, Self::in_tree).unwrap_or_else(|| Self {
@@ -75,20 +75,20 @@ impl Literals {
     }
 }
 
-/// `getEnv` or `builtins.getEnv`, as a whole.
+/// Returns whether the node is `getEnv` or `builtins.getEnv`, as a whole.
 fn is_get_env(node: &SyntaxNode) -> bool {
     if let Some(select) = ast::Select::cast(node.clone()) {
         let last = select.attrpath().and_then(|path| path.attrs().last());
         return matches!(last, Some(Attr::Ident(name)) if name.syntax().text() == "getEnv");
     }
-    // Not as a part of that, nor as the name of an attribute.
+    // It must not be a part of `builtins.getEnv`, nor the name of an attribute.
     ast::Ident::cast(node.clone()).is_some_and(|name| name.syntax().text() == "getEnv")
         && node
             .parent()
             .is_none_or(|parent| ast::Attrpath::cast(parent.clone()).is_none() && ast::Inherit::cast(parent).is_none())
 }
 
-/// The name in `getEnv "NAME"`, from the node of the function.
+/// Returns the name in `getEnv "NAME"`, from the node of the function.
 fn argument_of(function: &SyntaxNode) -> Option<String> {
     let mut call = function.parent()?;
     while ast::Paren::can_cast(call.kind()) {

@@ -1,4 +1,4 @@
-//! What is there of this machine's files on the other one: a value that can be named, kept, and compared with another.
+//! The files of this machine that are on the other one, as a value that can be named, kept, and compared with another.
 
 mod identity;
 
@@ -14,18 +14,18 @@ use sha2::{Digest, Sha256};
 
 pub use identity::{Identity, READ_WHOLE, Replacement};
 
-/// What is there of one path.
+/// What the other machine has of one path.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Entry {
-    /// A directory with all of its names. Its time counts where it may be a part of a flake: the `lastModified` of one
-    /// without git is the newest of its times.
+    /// A directory with all of its names. Its time counts where the directory may be a part of a flake: the
+    /// `lastModified` of a flake without git is the newest of its times.
     Open {
         /// Modification time, in seconds of the epoch.
         mtime: Option<i64>,
     },
     /// A file with its content.
     Content {
-        /// Whether its owner may execute it: of the mode, Nix keeps no more.
+        /// Whether its owner may execute it; Nix keeps nothing else of the mode.
         executable: bool,
         /// Modification time, in seconds of the epoch.
         mtime: i64,
@@ -39,7 +39,7 @@ pub enum Entry {
         /// Modification time, as a directory's.
         mtime: Option<i64>,
     },
-    /// A name alone. Whoever looks inside is refused (mode 000), and the refusal says what is missing.
+    /// A name alone. Looking inside fails (mode 000), and the error says what is missing.
     Shut(FileKind),
 }
 
@@ -54,15 +54,16 @@ pub enum FileKind {
     Other,
 }
 
-/// The files of this machine that are there on the other one. Every directory in it is whole by name, or shut: so an
-/// evaluation that sees it sees nothing else than it would see here, or fails.
+/// The files of this machine that are there on the other one. Every directory in it either has all of its names or is
+/// shut. So an evaluation that uses the mirror sees exactly what it would see on this machine, or fails.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Mirror {
     /// What is there of each path; parents come before children.
     pub entries: BTreeMap<PathBuf, Entry>,
 }
 
-/// A mirror with several holders, which is copied only when one of them changes it: with 100,000 files one is 20 MB.
+/// A mirror that several holders share. It is copied only when one of them changes it: a mirror of 100,000 files takes
+/// 20 MB.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct SharedMirror(Arc<Mirror>);
 
@@ -86,17 +87,17 @@ impl DerefMut for SharedMirror {
     }
 }
 
-/// What makes one mirror of another.
+/// The steps that turn one mirror into another.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct MirrorChange {
-    /// What has to go, first.
+    /// The paths that have to go, first.
     pub removed: Vec<PathBuf>,
-    /// What has to come, parents before children.
+    /// The paths that have to come, parents before children.
     pub added: Vec<(PathBuf, Entry)>,
 }
 
 impl Mirror {
-    /// The name of exactly this mirror: a digest of all that is in it, in hexadecimal digits.
+    /// Returns the name of exactly this mirror: a digest of everything in it, in hexadecimal digits.
     #[must_use]
     pub fn digest(&self) -> String {
         let mut sum = Sha256::new();
@@ -104,7 +105,8 @@ impl Mirror {
         hexadecimal(&sum.finalize()[..20])
     }
 
-    /// Directories that are there only because something lies in them: nothing is said of their names. So is the store.
+    /// Returns the directories that exist only because something lies in them, and whose names nothing is said about.
+    /// The store is one of them.
     #[must_use]
     pub fn unsaid_parents(&self) -> BTreeSet<&Path> {
         let mut unsaid = BTreeSet::new();
@@ -122,7 +124,7 @@ impl Mirror {
         unsaid
     }
 
-    /// What has to go and to come for `base` to become this.
+    /// Returns what has to go and what has to come so that `base` becomes this mirror.
     #[must_use]
     pub fn change_from(&self, base: &Self) -> MirrorChange {
         let mut change = MirrorChange::default();
@@ -137,7 +139,7 @@ impl Mirror {
             base.unsaid_parents().into_iter().map(|path| (path, None)).collect();
         all.extend(base.entries.iter().map(|(path, old)| (path.as_path(), Some(old))));
         for (path, old) in all {
-            // What is in a directory that goes has gone with it.
+            // The contents of a directory that goes have gone with it.
             let gone_already = change.removed.last().is_some_and(|last| path.starts_with(last));
             if !gone_already && !stays(path, old) {
                 change.removed.push(path.to_path_buf());
@@ -145,7 +147,7 @@ impl Mirror {
         }
         let stays =
             |path: &Path, entry: &Entry| base.entries.get(path) == Some(entry) && !is_under(path, &change.removed);
-        // Who takes a name out of a directory or puts one in changes its time.
+        // Taking a name out of a directory, or putting one in, changes the directory's time.
         let new = self.entries.iter().filter(|(path, entry)| !stays(path, entry));
         let touched = new.map(|(path, _)| path).chain(&change.removed);
         let touched: BTreeSet<&Path> = touched.filter_map(|path| path.parent()).collect();
@@ -158,7 +160,8 @@ impl Mirror {
         change
     }
 
-    /// As bytes, to be kept in a file: for each path what is there of it, a blank, and the path, ended by a NUL.
+    /// Returns the mirror as bytes, to be kept in a file: for each path its entry, a blank, and the path, ended by a
+    /// NUL.
     #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {
         let mut bytes = Vec::new();
@@ -166,7 +169,7 @@ impl Mirror {
         bytes
     }
 
-    /// The same, piece by piece.
+    /// Writes the same, piece by piece.
     fn write(&self, mut to: impl FnMut(&[u8])) {
         for (path, entry) in &self.entries {
             let (word, target) = match entry {
@@ -199,7 +202,7 @@ impl Mirror {
         }
     }
 
-    /// What [`Mirror::to_bytes`] wrote; nothing if it is something else.
+    /// Reads what [`Mirror::to_bytes`] wrote; None if the bytes are something else.
     #[must_use]
     pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
         let mut entries = BTreeMap::new();
@@ -240,27 +243,27 @@ impl Mirror {
     }
 }
 
-/// Each of these, as those of a mirror are seen.
+/// Returns these entries as a mirror gives its own.
 pub fn each(entries: &[(PathBuf, Entry)]) -> impl Iterator<Item = (&Path, &Entry)> {
     entries.iter().map(|(path, entry)| (path.as_path(), entry))
 }
 
-/// Bytes as hexadecimal digits.
+/// Returns bytes as hexadecimal digits.
 #[must_use]
 pub fn hexadecimal(bytes: &[u8]) -> String {
     bytes.iter().fold(String::new(), |mut text, byte| {
-        // A String takes whatever is written.
+        // Writing into a String cannot fail.
         let _ = write!(text, "{byte:02x}");
         text
     })
 }
 
-/// Whether what is there can become that without going first.
+/// Returns whether the old entry can become the new one without being removed first.
 fn becomes(old: &Entry, new: &Entry) -> bool {
     old == new || matches!((old, new), (Entry::Open { .. }, Entry::Open { .. }))
 }
 
-/// `removed` is sorted.
+/// Returns whether a path is one of `removed` or lies below one; `removed` is sorted.
 fn is_under(path: &Path, removed: &[PathBuf]) -> bool {
     path.ancestors()
         .any(|ancestor| removed.binary_search_by(|gone| gone.as_path().cmp(ancestor)).is_ok())
@@ -355,7 +358,7 @@ mod tests {
         assert_eq!(added, ["/c", "/c/a", "/d"].map(PathBuf::from));
     }
 
-    /// Nothing that is not meant is left of the store, or of what the store has come to be a link to.
+    /// Nothing unwanted stays in the store, or in a directory that the store has become a link to.
     #[test]
     fn directories_that_nothing_is_said_of_go_with_what_lay_in_them() {
         let shut = Entry::Shut(FileKind::Directory);

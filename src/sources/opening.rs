@@ -1,5 +1,5 @@
-//! Opening files that others may have a hand in: between the look at a path and its opening, a neighbour can put a link to
-//! somebody's secret in its place, or a pipe, at which whoever opens it waits for ever.
+//! Opening files that other users may change. Between the look at a path and its opening, another user can replace the
+//! file by a link to somebody's secret, or by a pipe, whose opening would wait for ever.
 
 use std::fs::{self, File, Metadata, OpenOptions};
 use std::io::{self, Read};
@@ -9,26 +9,27 @@ use std::path::Path;
 use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, OFlag, OpenHow, ResolveFlag, openat2};
 
-/// More is not read of a file that should have a line or two, in bytes.
+/// No more than this many bytes are read of a file that should have a line or two.
 const SHORT: u64 = 1 << 20;
 
-/// Opens the regular file at a place, on the way to which there is no link: one that is there by now is an error.
+/// Opens the regular file at a place. No link is expected on the way to it: a link that is there by now is an error.
 pub(super) fn open(place: &Path) -> io::Result<(File, Metadata)> {
     let how = OpenHow::new()
         .flags(OFlag::O_RDONLY | OFlag::O_CLOEXEC | WAITS_FOR_NOBODY)
         .resolve(ResolveFlag::RESOLVE_NO_SYMLINKS);
     match openat2(AT_FDCWD, place, how) {
         Ok(file) => regular(File::from(file)),
-        // Kernels before 5.6, and emulators, do not know it; there, the last name at least is no link.
+        // Kernels before 5.6, and emulators, do not know this call. Then only the last name is checked not to be a
+        // link.
         Err(Errno::ENOSYS | Errno::EPERM) => open_with(place, OFlag::O_NOFOLLOW),
         Err(error) => Err(error.into()),
     }
 }
 
-/// All of the regular file at such a place.
+/// Reads all of the regular file at such a place.
 ///
 /// # Errors
-/// It cannot be read, or is something else by now.
+/// Returns an error if it cannot be read, or is something else by now.
 pub(super) fn read(place: &Path) -> io::Result<Vec<u8>> {
     let (mut file, data) = open(place)?;
     let mut bytes = Vec::with_capacity(usize::try_from(data.len()).unwrap_or(0).min(1 << 24));
@@ -36,12 +37,12 @@ pub(super) fn read(place: &Path) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// The beginning of a regular file to which links may lead.
+/// Reads the beginning of a regular file; links may lead to it.
 pub(super) fn read_short(path: &Path) -> io::Result<Vec<u8>> {
     read_at_most(path, SHORT)
 }
 
-/// No more than so many bytes of a regular file to which links may lead.
+/// Reads at most `most` bytes of a regular file; links may lead to it.
 pub(super) fn read_at_most(path: &Path, most: u64) -> io::Result<Vec<u8>> {
     let (file, _) = open_with(path, OFlag::empty())?;
     let mut bytes = Vec::new();
@@ -49,11 +50,11 @@ pub(super) fn read_at_most(path: &Path, most: u64) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// A pipe is opened at once, and then refused; a terminal does not become ours.
+/// With these flags a pipe is opened at once, and then refused, and a terminal does not become this process's own.
 const WAITS_FOR_NOBODY: OFlag = OFlag::O_NONBLOCK.union(OFlag::O_NOCTTY);
 
 fn open_with(path: &Path, more: OFlag) -> io::Result<(File, Metadata)> {
-    // Opening alone can do something to a device.
+    // The mere opening of a device can have an effect.
     if !fs::metadata(path)?.is_file() {
         return Err(no_file());
     }

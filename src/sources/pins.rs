@@ -1,4 +1,4 @@
-//! Where the store has what a hash names: the inputs of a lock file, and downloads that are pinned in a configuration.
+//! The store paths that a hash names: the inputs of a lock file, and downloads that a configuration pins.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -10,23 +10,23 @@ use sha2::{Digest, Sha256};
 
 use super::mirror::hexadecimal;
 
-/// Where a store path's name begins, after its digest.
+/// The offset at which a store path's name begins, after its digest.
 const NAME: usize = 33;
 
-/// A shorter beginning, in bytes, is that of too many names in a store.
+/// The shortest useful beginning of a name, in bytes: too many names in a store have a shorter one.
 const SHORTEST_START: usize = 2;
 
-/// A SHA-256 as a configuration gives one, with the name of what has it unknown.
+/// A SHA-256 as a configuration gives it, without the name of the file that has it.
 type Hash = [u8; 32];
 
-/// The store path of an input with this `narHash` (`sha256-BASE64`): Nix needs no more than that it is there.
+/// Returns the store path of an input with this `narHash` (`sha256-BASE64`): Nix only needs it to be there.
 pub(super) fn store_path(nar_hash: &str) -> Option<PathBuf> {
     let hash = BASE64.decode(nar_hash.strip_prefix("sha256-")?.as_bytes()).ok()?;
     Some(unpacked(&hash.try_into().ok()?, "source"))
 }
 
-/// Whether a file is of a kind in which downloads are pinned: a Nix file, what niv, npins and Nix itself write, or what Nix
-/// can read by `fromTOML` and `readFile`.
+/// Returns whether a file is of a kind in which downloads are pinned: a Nix file, a file that niv, npins or Nix itself
+/// writes, or one that Nix can read by `fromTOML` and `readFile`.
 pub(super) fn may_be_in(file: &Path) -> bool {
     let kind = file.extension().unwrap_or_default();
     ["", "nix", "json", "lock", "sha256", "toml", "txt"]
@@ -34,8 +34,9 @@ pub(super) fn may_be_in(file: &Path) -> bool {
         .any(|known| kind == *known)
 }
 
-/// What of the store may be a download that such a text pins: whatever has one of its hashes and a name that is in it, or
-/// that Nix and niv give of themselves. It can be nothing else, for the path is made of these.
+/// Returns the store paths that may be a download which this text pins: those that have one of its hashes, and a name
+/// that stands in the text or that Nix or niv gives on its own. Such a path can be nothing else, because its name is
+/// made from these.
 pub(super) fn pinned(text: &str) -> Vec<PathBuf> {
     let hashes = hashes(text);
     if hashes.is_empty() {
@@ -61,12 +62,12 @@ pub(super) fn pinned(text: &str) -> Vec<PathBuf> {
     all.collect()
 }
 
-/// Where `fetchTarball` puts it.
+/// Returns where `fetchTarball` puts it.
 fn unpacked(hash: &Hash, name: &str) -> PathBuf {
     path_of(&format!("source:sha256:{}:/nix/store:{name}", hexadecimal(hash)), name)
 }
 
-/// Where `fetchurl` puts it.
+/// Returns where `fetchurl` puts it.
 fn plain(hash: &Hash, name: &str) -> PathBuf {
     let inner = Sha256::digest(format!("fixed:out:sha256:{}:", hexadecimal(hash)));
     path_of(
@@ -84,7 +85,7 @@ fn path_of(description: &str, name: &str) -> PathBuf {
     Path::new("/nix/store").join(format!("{}-{name}", to_nix_base32(&folded)))
 }
 
-/// Every word that can be a SHA-256, as Nix writes one: in hexadecimal, in its own base 32, in base 64.
+/// Returns every word that can be a SHA-256, as Nix writes one: in hexadecimal, in its own base 32, in base 64.
 fn hashes(text: &str) -> BTreeSet<Hash> {
     let is_of_a_hash = |c: char| c.is_ascii_alphanumeric() || "+/=".contains(c);
     let words = text.split(|c| !is_of_a_hash(c));
@@ -97,7 +98,8 @@ fn hashes(text: &str) -> BTreeSet<Hash> {
     read.filter_map(|bytes| bytes.try_into().ok()).collect()
 }
 
-/// What such a download may be called: as the text says, as the end of its address, as niv calls what the text names.
+/// Returns the names that such a download may have: one that stands in the text, the end of its address, or the name
+/// that niv makes from the text.
 fn names(text: &str) -> BTreeSet<String> {
     let mut found = BTreeSet::from(["source".to_owned()]);
     for word in text.split(|c: char| c == '"' || c.is_whitespace()) {
@@ -110,7 +112,7 @@ fn names(text: &str) -> BTreeSet<String> {
     found
 }
 
-/// What such a download's name begins and ends with, where it is put together (`"nixos-${version}"`).
+/// Returns the beginnings and ends of such a download's name where the text puts it together (`"nixos-${version}"`).
 fn computed_names(text: &str) -> BTreeSet<(&str, &str)> {
     let words = text.split(|c: char| c == '"' || c.is_whitespace());
     let computed = words.filter_map(|word| {
@@ -126,7 +128,7 @@ fn computed_names(text: &str) -> BTreeSet<(&str, &str)> {
 mod tests {
     use super::*;
 
-    /// As `nix-store --print-fixed-path --recursive sha256 HASH source` says.
+    /// The results are those of `nix-store --print-fixed-path --recursive sha256 HASH source`.
     #[test]
     fn as_nix_says() {
         assert_eq!(
@@ -138,7 +140,7 @@ mod tests {
         }
     }
 
-    /// As it says without `--recursive`.
+    /// The results are those of the same command without `--recursive`.
     #[test]
     fn files_as_nix_says() {
         let hash = hashes("sha256-knb9U7Sdy/YWj4gjrvFIevLuTiMEt+5kEtunmYK5CoY=");

@@ -1,5 +1,5 @@
-//! Whether a mirror over there is what we mean: a sum that a builder makes of the files that it has
-//! (`builder/scripts/proof.sh`), and we of what we have collected.
+//! The check that the mirror on a builder is the one that is meant: the builder makes a sum of the files that it has
+//! (`builder/scripts/proof.sh`), and the client makes one of the files that it has collected.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::ffi::OsStrExt;
@@ -9,11 +9,11 @@ use sha2::{Digest, Sha256};
 
 use super::mirror::{Entry, FileKind, Identity, Mirror, hexadecimal};
 
-/// A mirror with more paths than these is not looked at again: a whole package collection has 90,000.
+/// A mirror with more paths than this is not checked again: a whole package collection has 90,000.
 const MOST: usize = 20_000;
 
-/// The sum of a mirror, as 64 hexadecimal digits: of names, kinds, links and the contents that we know by their digest.
-/// "none" where it is too much to be looked at.
+/// Returns the sum of a mirror, as 64 hexadecimal digits: over names, kinds, links, and the contents that are known by
+/// their digest. Returns "none" if the mirror is too large to be checked.
 #[must_use]
 pub fn proof(mirror: &Mirror) -> String {
     if mirror.entries.len() > MOST {
@@ -37,7 +37,7 @@ pub fn proof(mirror: &Mirror) -> String {
     hexadecimal(&sum.finalize())
 }
 
-/// All names, each after a letter for what it is, in the order of their bytes.
+/// Returns all names, each after a letter for its kind, in the order of their bytes.
 fn names(mirror: &Mirror) -> BTreeSet<Vec<u8>> {
     let unsaid = mirror.unsaid_parents().into_iter().map(|path| (b'd', path));
     let said = mirror
@@ -50,8 +50,8 @@ fn names(mirror: &Mirror) -> BTreeSet<Vec<u8>> {
         .collect()
 }
 
-/// What `part` says of the entries, in the order of the bytes of their names, and not of paths, in which `/` comes before
-/// everything.
+/// Returns what `part` says of the entries, in the order of the bytes of their names. The order of paths is another
+/// one: in it, `/` comes before everything.
 fn sorted<T: Ord>(mirror: &Mirror, part: impl Fn(&Entry) -> Option<T>) -> BTreeMap<Vec<u8>, T> {
     let entries = mirror.entries.iter();
     entries
@@ -59,7 +59,7 @@ fn sorted<T: Ord>(mirror: &Mirror, part: impl Fn(&Entry) -> Option<T>) -> BTreeM
         .collect()
 }
 
-/// As `find` names it.
+/// Returns the name that `find` gives to a path.
 fn name(path: &Path) -> Vec<u8> {
     [b".".as_slice(), path.as_os_str().as_bytes()].concat()
 }
@@ -110,7 +110,7 @@ mod tests {
 
     const SCRIPT: &str = include_str!("../builder/scripts/proof.sh");
 
-    /// Small files of every kind and of odd names, a large one, links.
+    /// Makes small files of every kind and with odd names, a large file, and links.
     fn files(place: &Path) -> Mirror {
         let mut entries = vec![
             ("/".into(), Entry::Open { mtime: None }),
@@ -167,7 +167,7 @@ mod tests {
         }
     }
 
-    /// The sum that the other side makes, in a real shell, with the programs of these directories.
+    /// Returns the sum that the other side makes, in a real shell, with the programs of these directories.
     fn theirs(directory: &Path, programs: &OsStr) -> String {
         let text = format!("{SCRIPT}\ncd \"$1\" && eval \"$prove\"");
         let mut shell = Command::new("sh");
@@ -181,7 +181,7 @@ mod tests {
         std::env::var_os("PATH").unwrap()
     }
 
-    /// A directory with nothing but busybox.
+    /// Returns a directory with nothing but busybox in it.
     fn busybox() -> Option<tempfile::TempDir> {
         let busybox = which::which("busybox").ok()?;
         let place = tempfile::tempdir().unwrap();
@@ -201,7 +201,7 @@ mod tests {
         Some(place)
     }
 
-    /// What is sent of `mirror`, unpacked.
+    /// Unpacks what is sent of `mirror`.
     fn unpacked(mirror: &Mirror) -> tempfile::TempDir {
         let target = tempfile::tempdir().unwrap();
         let stream = target.path().with_extension("tar");
@@ -232,7 +232,7 @@ mod tests {
         }
     }
 
-    /// A neighbour's changes, one by one.
+    /// Another user's changes, one by one, each give another sum.
     #[test]
     fn whatever_is_changed_there_is_another_sum() {
         let place = tempfile::tempdir().unwrap();

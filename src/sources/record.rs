@@ -1,5 +1,5 @@
-//! What the last evaluation of a configuration on a host needed: kept here, so that the next one needs a single round and
-//! an unchanged configuration no bytes. A record that is lost costs time and nothing else.
+//! What the last evaluation of a configuration on a host needed. It is kept here, so that the next evaluation needs a
+//! single round, and an unchanged configuration sends no bytes. A lost record costs time and nothing else.
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
@@ -12,23 +12,23 @@ use sha2::{Digest, Sha256};
 use super::mirror::{Mirror, SharedMirror, hexadecimal};
 use crate::written;
 
-/// As many records as are kept, of all hosts and configurations.
+/// The number of records that are kept, of all hosts and configurations.
 const MOST_RECORDS: usize = 32;
 
-/// What is kept.
+/// What is kept of an evaluation.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Kept {
-    /// What was there.
+    /// The mirror that the evaluation saw.
     pub mirror: SharedMirror,
-    /// The files of it that were not read after all: they do not go again, unless something names them again.
+    /// Those of its files that were not read after all: they are not sent again, unless something names them again.
     pub unread: BTreeSet<PathBuf>,
-    /// The environment variables that it asked for and nobody had foreseen.
+    /// The environment variables that the evaluation asked for and that nobody had foreseen.
     pub variables: BTreeSet<String>,
 }
 
 impl Kept {
-    /// The length of the mirror on a line, the mirror, the other paths and the variables, each ended by a NUL. A path begins
-    /// with a slash, and a variable that can be sent has none.
+    /// Returns the record as bytes: the length of the mirror on a line, the mirror, the other paths and the variables,
+    /// each ended by a NUL. A path begins with a slash, and no variable that can be sent does.
     fn to_bytes(&self) -> Vec<u8> {
         let mirror = self.mirror.to_bytes();
         let mut bytes = format!("{}\n", mirror.len()).into_bytes();
@@ -60,7 +60,7 @@ impl Kept {
     }
 }
 
-/// What is made of any bytes: what can be read is what was written.
+/// Fuzzing: reads any bytes. Whatever can be read is written as it was.
 #[cfg(any(test, fuzzing))]
 pub(super) fn look_at(bytes: &[u8]) {
     if let Some(kept) = Kept::from_bytes(bytes) {
@@ -68,15 +68,15 @@ pub(super) fn look_at(bytes: &[u8]) {
     }
 }
 
-/// Where one host's and one configuration's record is.
+/// The file that holds the record of one host and one configuration.
 #[derive(Debug, Clone)]
 pub struct RecordFile {
     file: PathBuf,
 }
 
 impl RecordFile {
-    /// The record in the cache directory `cache` for `what` is evaluated: every word that tells one such evaluation from
-    /// another.
+    /// Returns the record file in the cache directory `cache`. `what` names what is evaluated: every word that tells
+    /// one such evaluation from another.
     #[must_use]
     pub fn new(cache: &Path, what: &[&str]) -> Self {
         let mut hash = Sha256::new();
@@ -90,7 +90,7 @@ impl RecordFile {
         }
     }
 
-    /// What was there after the last evaluation. Empty if there was none.
+    /// Reads what was there after the last evaluation; empty if there was none.
     #[must_use]
     pub fn read(&self) -> Kept {
         fs::read(&self.file)
@@ -99,7 +99,7 @@ impl RecordFile {
             .unwrap_or_default()
     }
 
-    /// Keeps this for the next time; that it could not be kept is no failure.
+    /// Keeps this for the next time. If it cannot be kept, that is no failure.
     pub fn write(&self, kept: &Kept) {
         let _ = self.try_write(&kept.to_bytes());
     }

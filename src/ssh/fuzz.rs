@@ -1,4 +1,4 @@
-//! ssh's own words, for `crate::fuzz`.
+//! ssh's own output, for `crate::fuzz`.
 
 use super::led::Led;
 use super::reasons::no_session;

@@ -1,4 +1,4 @@
-//! Where ssh leads a name, as `ssh -G` says: its options and its configuration together.
+//! Where ssh's options and configuration lead a name, as `ssh -G` says.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 
@@ -7,18 +7,18 @@ use crate::host::OwnNames;
 /// The port on which a machine's own sshd usually listens.
 const SSH: &str = "22";
 
-/// Where a connection would go.
+/// The place to which a connection would go.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Led {
     /// A name or an address.
     host_name: String,
     port: String,
-    /// What stands between, in ssh's words.
+    /// The command or the hosts on the way, in ssh's words.
     proxy: Option<String>,
 }
 
 impl Led {
-    /// Reads ssh's answer, if it is one.
+    /// Reads ssh's answer; None if it is no such answer.
     pub(super) fn parse(answer: &str) -> Option<Self> {
         let value = |key: &str| {
             let mut values = answer.lines().filter_map(|line| line.split_once(' '));
@@ -36,7 +36,7 @@ impl Led {
         })
     }
 
-    /// Where that is, in words that follow "leads it", unless it is this machine.
+    /// Returns where that is, in words that follow "leads it", unless it is this machine.
     pub(super) fn away_from(&self, own: &OwnNames) -> Option<String> {
         if let Some(proxy) = &self.proxy {
             return Some(format!("by {proxy}"));
@@ -46,8 +46,8 @@ impl Led {
     }
 }
 
-/// Whether the kernel has this address: what it sends there goes out from there. Nothing is sent. No name is looked up, for
-/// whoever answers that could say which machine is changed.
+/// Returns whether the kernel has this address: a packet to it would leave from it. Nothing is sent. No name is looked
+/// up, because whoever answers could then say which machine is changed.
 fn is_own_address(text: &str) -> bool {
     let Ok(address) = text.parse::<IpAddr>() else {
         return false;
@@ -73,7 +73,7 @@ mod tests {
     use crate::ssh::with_configuration;
     use crate::surroundings::Surroundings;
 
-    /// What the ssh that is here says of a name on a machine called `pi.lan`, with this for its configuration.
+    /// Asks the machine's ssh about a name on a machine called `pi.lan`, with `configuration` as its configuration.
     fn detour(name: &str, options: &str, configuration: &str) -> Option<String> {
         let (_directory, ssh) = with_configuration(options, configuration);
         let signals = Signals::listen().unwrap();
@@ -112,7 +112,7 @@ mod tests {
         }
     }
 
-    /// What stands in place of our options for sharing is of every command as well (nixpkgs#538973).
+    /// The user's own options in place of the ones for sharing belong to every command as well (nixpkgs#538973).
     #[test]
     fn the_options_of_a_run_lead_elsewhere() {
         let around = Surroundings::with(&[
@@ -141,13 +141,13 @@ mod tests {
         }
     }
 
-    /// A file that names all machines of a house is on each of them.
+    /// A file that names all machines of a house is the same on each of them.
     #[test]
     fn an_address_of_this_machine_is_known_to_the_kernel() {
         for address in ["127.0.0.1", "127.1.2.3", "::1"] {
             assert!(is_own_address(address), "{address}");
         }
-        // Of documentation, of nobody, and a name.
+        // An address of documentation, an address of nobody, and a name.
         for other in [
             "192.0.2.1",
             "2001:db8::1",
@@ -169,7 +169,7 @@ mod tests {
             ssh.detour(&Host::parse("pi").unwrap(), &own, &signals)
         };
         assert_eq!(ask(&[("PATH", "/nowhere")]).unwrap(), None);
-        // But not against what somebody says.
+        // But this does not overrule what somebody says.
         let failure = ask(&[("PATH", "/nowhere"), ("NIX_SSHOPTS", "-F /nowhere")]).unwrap_err();
         assert!(
             failure.to_string().contains("ssh does not say where 'pi' leads"),

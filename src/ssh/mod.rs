@@ -28,28 +28,28 @@ use opening::start;
 pub use opening::{here, opening};
 pub use reasons::no_session;
 
-/// Replaces the options with which we share connections (nixpkgs#538973).
+/// Replaces the options with which this program shares connections (nixpkgs#538973).
 const DEFAULTS: &str = "NIXOS_REBUILD_SSH_DEFAULT_OPTS";
 
-/// How this run connects: the user's options, and the connections that are shared by several commands.
+/// How this run connects: the user's options, and the connections that several commands share.
 ///
-/// A host to which a run says more than one thing is logged in to once (a hardware key is touched once), by a shared
-/// connection of our own. The user's own sharing, where `~/.ssh/config` or `NIX_SSHOPTS` has one, is left alone:
+/// If a run talks to a host more than once, it logs in once (a hardware key is touched once) and shares that
+/// connection. If `~/.ssh/config` or `NIX_SSHOPTS` has the user's own sharing, this program leaves it alone;
 /// nixos-rebuild hides it (nixpkgs#495907, nixpkgs#168322).
 ///
-/// Several threads may connect by one of these.
+/// Several threads may connect by the same value.
 pub struct Ssh {
     /// The words of `NIX_SSHOPTS`.
     own: Vec<String>,
-    /// What the user has in place of our options for sharing.
+    /// The user's own options in place of the ones for sharing.
     defaults: Option<Vec<String>>,
-    /// The sockets of shared connections, and what else is of this run alone.
+    /// The directory for the sockets of shared connections and for other files of this run alone.
     place: OnceLock<TempDir>,
     /// The user's `PATH`.
     path: Option<OsString>,
     /// The hosts whose connections are shared.
     shared: Mutex<Vec<Host>>,
-    /// The hosts that may well be off, and are not waited for.
+    /// The hosts that may well be off: ssh waits less long for them.
     hasty: Mutex<Vec<Host>>,
 }
 
@@ -57,7 +57,7 @@ impl Ssh {
     /// Reads the user's options. No connection is shared yet.
     ///
     /// # Errors
-    /// Options that no shell could read.
+    /// Fails for options that no shell could read.
     pub fn new(around: &Surroundings) -> Result<Self, Failure> {
         let words = |name| around.text(name).map(|text| words(name, &text)).transpose();
         Ok(Self {
@@ -70,10 +70,10 @@ impl Ssh {
         })
     }
 
-    /// From now on all commands for this host share a connection, which stays until this value is dropped.
+    /// Makes all commands for this host share a connection from now on; it stays until this value is dropped.
     ///
     /// # Errors
-    /// When there is no place for its socket, or a signal has come.
+    /// Fails if there is no place for its socket, or if a signal has come.
     pub fn share(&self, host: &Host, signals: &Signals) -> Result<()> {
         if self.defaults.is_some() || locked(&self.shared).contains(host) || self.is_shared_by_user(host, signals)? {
             return Ok(());
@@ -86,12 +86,12 @@ impl Ssh {
         Ok(())
     }
 
-    /// From now on this host is given up sooner if it does not answer: nobody has said just now that it is there.
+    /// Gives this host up sooner from now on if it does not answer, because nobody has said just now that it is there.
     pub fn hurry(&self, host: &Host) {
         locked(&self.hasty).push(host.clone());
     }
 
-    /// How long ssh may try to connect, if the user does not say, in its own words.
+    /// Returns how long ssh may try to connect, in ssh's own words; this counts if the user does not say.
     fn patience(&self, host: &Host) -> &'static str {
         if locked(&self.hasty).contains(host) {
             "ConnectTimeout=10"
@@ -102,7 +102,7 @@ impl Ssh {
 
     fn place(&self) -> Result<&Path> {
         if self.place.get().is_none() {
-            // Not in TMPDIR, which may be too long for a socket's address.
+            // The directory is not in TMPDIR, which may be too long for a socket's address.
             let _ = self.place.set(private::directory(Path::new("/tmp"))?);
         }
         self.place
@@ -111,7 +111,7 @@ impl Ssh {
             .context("no place for ssh's sockets")
     }
 
-    /// What ssh itself says of its configuration for a host. Nothing is connected for it.
+    /// Returns the command that asks ssh about its configuration for a host. It connects to nothing.
     fn configuration(&self, host: &Host) -> Invocation {
         Invocation::new("ssh")
             .args(self.options(host))
@@ -128,18 +128,19 @@ impl Ssh {
         Ok(path.is_some_and(|path| path != "none"))
     }
 
-    /// Where the user's options and configuration lead a host that is named as this machine is, if that is elsewhere.
+    /// Returns where the user's options and configuration lead a host that has this machine's name, if they lead
+    /// elsewhere.
     ///
-    /// Where there is no ssh and nobody has options for it, such a name can mean this machine alone.
+    /// If there is no ssh and the user has given no options for it, such a name can only mean this machine.
     ///
     /// # Errors
-    /// ssh cannot say, or a signal has come.
+    /// Fails if ssh cannot say, or if a signal has come.
     pub fn detour(&self, host: &Host, own: &OwnNames, signals: &Signals) -> Result<Option<String>> {
         let has_ssh = which::which_in("ssh", self.path.as_ref(), "/").is_ok();
         if !has_ssh && self.options(host).is_empty() {
             return Ok(None);
         }
-        // Its own words about it are seen.
+        // ssh's own words about it are shown.
         let answer = match self.configuration(host).capture(signals) {
             Ok(answer) => Led::parse(&String::from_utf8_lossy(&answer)),
             Err(_) => None,
@@ -157,18 +158,19 @@ impl Ssh {
         Ok(led.away_from(own))
     }
 
-    /// What the user says of the connections to this host. Of two, ssh counts the first.
+    /// Returns what the user says of the connections to this host. Of two options of a kind, ssh takes the first.
     ///
-    /// So the port that is typed with the host comes before everything: it is of this host, while `NIX_SSHOPTS` is for all
-    /// of a run, and for other commands, too. Nobody's habit is hurt, for nixos-rebuild's hosts have no port. A user in
-    /// `NIX_SSHOPTS` counts before the host's, as with ssh itself and nixos-rebuild. (The ssh that Nix starts has it the
-    /// other way round, for it gets the host first. So it is with nixos-rebuild, too.)
+    /// So the port that is typed with the host comes before everything: it belongs to this host, while `NIX_SSHOPTS`
+    /// belongs to all of a run, and to other commands, too. That breaks no habit, because nixos-rebuild's hosts have no
+    /// port. A user in `NIX_SSHOPTS` counts before the host's user, as with ssh itself and with nixos-rebuild. (In the
+    /// ssh that Nix starts, the host's user counts first, because Nix puts the host first. That is so with
+    /// nixos-rebuild, too.)
     fn own(&self, host: &Host) -> Vec<String> {
         let port = host.port().map(|port| ["-p".to_owned(), port.to_string()]);
         port.into_iter().flatten().chain(self.own.iter().cloned()).collect()
     }
 
-    /// The options of every command for this host: the user's come first.
+    /// Returns the options of every command for this host; the user's options come first.
     #[must_use]
     pub fn options(&self, host: &Host) -> Vec<String> {
         let mut words = self.own(host);
@@ -182,13 +184,14 @@ impl Ssh {
         words
     }
 
-    /// A command of Nix's own that connects to this host ([`Host::address_for_nix`]): by our options and connections.
+    /// Prepares a command of Nix's own that connects to this host ([`Host::address_for_nix`]) by this program's options
+    /// and connections.
     ///
-    /// Nix takes them from `NIX_SSHOPTS`, which older ones split at every blank, quoted or not; options with blanks in
-    /// them come to ssh by a program of ours that is found in its place.
+    /// Nix takes the options from `NIX_SSHOPTS`. Older versions of Nix split it at every blank, quoted or not, so
+    /// options with blanks reach ssh through a small program that is found in its place (`stand_in`).
     ///
     /// # Errors
-    /// When there is no ssh, or no place for that program.
+    /// Fails if there is no ssh, or no place for that program.
     pub fn for_nix(&self, command: Invocation, host: &Host) -> Result<Invocation> {
         let options = self.options_for_nix(host);
         if options.iter().all(|word| stand_in::is_one_word_to_nix(word)) {
@@ -208,28 +211,28 @@ impl Ssh {
     fn options_for_nix(&self, host: &Host) -> Vec<String> {
         let mut options = self.options(host);
         options.extend(host.options_for_nix());
-        // The user's configuration may have others: for a person who types.
+        // The user's configuration may say otherwise, for a person who types.
         options.extend(needs::OPTIONS.map(str::to_owned));
         options
     }
 
-    /// The command for one session, on whose stdin a script of so many bytes comes first ([`opening()`]). `forward` is a socket there and
-    /// the socket of ours to which it leads.
+    /// Returns the command for one session. A script of `script_length` bytes comes first on its stdin ([`opening()`]).
+    /// `forward` is a socket on the other machine and the socket on this machine to which it leads.
     #[must_use]
     pub fn session(&self, host: &Host, forward: Option<(&Path, &Path)>, script_length: usize) -> Invocation {
         let mut command = Invocation::new("ssh").args(self.options(host)).args([
-            // No terminal there, and nothing of ours but what this session needs: no agent, no display.
+            // The session has no terminal, and it forwards only what it needs: no agent, no display.
             "-T",
             "-a",
             "-x",
             "-o",
             self.patience(host),
-            // A dead link is noticed within a minute and a half.
+            // With these two, a dead link is noticed within a minute and a half.
             "-o",
             "ServerAliveInterval=30",
             "-o",
             "ServerAliveCountMax=3",
-            // A refused forwarding costs the fast way of copying, not the run.
+            // If a forwarding is refused, that costs the fast way of copying, not the run.
             "-o",
             "ExitOnForwardFailure=no",
         ]);
@@ -240,8 +243,8 @@ impl Ssh {
             sockets.push(here);
             command = command.arg("-R").arg(sockets);
         }
-        // The script comes on stdin, for the login shell may be one that cannot read it: fish, csh and nushell
-        // understand just this line in the same way. dd, because head may take more than it gives.
+        // The script comes on stdin, because the login shell may be one that cannot read it: fish, csh and nushell
+        // understand exactly this line in the same way. dd reads it, because head may take more than it passes on.
         command.args(["--", &host.destination()]).arg(start(script_length))
     }
 }
@@ -259,7 +262,7 @@ impl Drop for Ssh {
         for socket in sockets {
             let mut path = OsString::from("ControlPath=");
             path.push(socket.path());
-            // The host's name has no meaning here, but ssh wants one.
+            // The host's name has no meaning here, but ssh demands one.
             let end = Invocation::new("ssh")
                 .arg("-o")
                 .arg(path)
@@ -273,23 +276,24 @@ fn locked(hosts: &Mutex<Vec<Host>>) -> MutexGuard<'_, Vec<Host>> {
     hosts.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// A path for a socket on the other machine, which nobody can guess.
+/// Returns a path for a socket on the other machine, which nobody can guess.
 ///
 /// # Errors
-/// When the system has no random numbers.
+/// Fails if the system has no random numbers.
 pub fn socket_there() -> std::io::Result<PathBuf> {
     Ok(PathBuf::from(format!("/tmp/rebuild-{}.socket", new_name()?)))
 }
 
-/// A name that nothing has yet.
+/// Returns a name that nothing has yet.
 ///
 /// # Errors
-/// When the system has no random numbers.
+/// Fails if the system has no random numbers.
 pub fn new_name() -> std::io::Result<String> {
     Ok(format!("{:032x}", u128::from_ne_bytes(private::random()?)))
 }
 
-/// The ssh that is here, with these options and this for its configuration, which is there as long as the directory.
+/// Returns the machine's ssh with these options and `configuration` as its configuration, which exists as long as the
+/// directory does.
 #[cfg(test)]
 fn with_configuration(options: &str, configuration: &str) -> (TempDir, Ssh) {
     let directory = tempfile::tempdir().unwrap();

@@ -1,5 +1,5 @@
-//! What a session of ours needs of ssh, whatever the user's configuration says for a person who types: a command that is
-//! run, and its stdin.
+//! What every session of this program needs of ssh, whatever the user's configuration says for a person who types: that
+//! the command is run, and that it gets stdin.
 
 use anyhow::Result;
 
@@ -9,8 +9,8 @@ use crate::host::Host;
 use crate::process::Invocation;
 use crate::process::signals::Signals;
 
-/// In ssh's words, for each command line. What the user says in `NIX_SSHOPTS` comes before it and counts ([`Ssh::check`]).
-/// (OpenSSH has had all of them since 8.7.)
+/// The options for each command line, in ssh's words. What the user says in `NIX_SSHOPTS` comes before them and counts
+/// ([`Ssh::check`]). (OpenSSH has had all of them since 8.7.)
 pub(super) const OPTIONS: [&str; 8] = [
     "-o",
     "RemoteCommand=none",
@@ -22,7 +22,7 @@ pub(super) const OPTIONS: [&str; 8] = [
     "ForkAfterAuthentication=no",
 ];
 
-/// What ssh may say of a configuration under which nothing of ours runs.
+/// What ssh may say of a configuration under which no session of this program can run.
 const IN_THE_WAY: [(&str, &str); 3] = [
     ("stdinnull yes", "-n or StdinNull, which gives our script no input"),
     ("sessiontype none", "-N or SessionType none, which runs no command"),
@@ -30,12 +30,12 @@ const IN_THE_WAY: [(&str, &str); 3] = [
 ];
 
 impl Ssh {
-    /// Sees that the user's own options leave room for a session of ours.
+    /// Checks that the user's own options leave room for a session of this program.
     ///
     /// # Errors
-    /// They do not; or a signal has come.
+    /// Fails if they do not, or if a signal has come.
     pub fn check(&self, host: &Host, signals: &Signals) -> Result<()> {
-        // ssh itself says what they mean; most say nothing of the kind, and it need not be asked.
+        // Only ssh itself can say what the options mean. Most of them cannot be in the way, and then ssh is not asked.
         let words = self.own.iter().chain(self.defaults.iter().flatten());
         if !words.clone().any(|word| may_be_in_the_way(word)) {
             return Ok(());
@@ -48,7 +48,7 @@ impl Ssh {
         ]);
         let answer = question.quietly(signals);
         signals.check()?;
-        // What it does not understand it says when it connects.
+        // ssh reports what it does not understand when it connects.
         let Ok(answer) = answer else { return Ok(()) };
         let answer = String::from_utf8_lossy(&answer).to_lowercase();
         let found = IN_THE_WAY
@@ -65,7 +65,8 @@ impl Ssh {
     }
 }
 
-/// Letters without a value, of which several may stand in a word; or options by their names.
+/// Returns whether a word may be in the way: letters without a value, several of which may stand in a word, or options
+/// by their names.
 fn may_be_in_the_way(word: &str) -> bool {
     let word = word.to_lowercase();
     let letters = word.strip_prefix('-').is_some_and(|rest| rest.contains(['n', 'f']));
@@ -103,7 +104,7 @@ mod tests {
         }
     }
 
-    /// What the configuration says for a person is said otherwise by us.
+    /// What the configuration says for a person is overruled by this program's options.
     #[test]
     fn others_and_the_configuration_are_not_in_the_way() {
         for options in [
@@ -119,7 +120,8 @@ mod tests {
         }
     }
 
-    /// What is on the command line is what ssh does, whatever its configuration says: Nix's own ssh hung with the last.
+    /// ssh does what its command line says, whatever its configuration says: Nix's own ssh hung with the last
+    /// configuration of this list.
     #[test]
     fn what_a_session_needs_comes_before_the_configuration() {
         for (line, wanted) in [

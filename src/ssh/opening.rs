@@ -1,20 +1,20 @@
-//! How a script begins: the command line that a login shell gets, and what comes to it on stdin.
+//! How a script begins: the command line that a login shell gets, and what comes on its stdin.
 
 use crate::process::Invocation;
 
-/// A login whose `PATH` leads nowhere, or not to all that a script needs, has it in the usual places. (Without dd nobody
-/// would read the script.) Where nothing is missing, it stays as it is: an activation gets it.
+/// Adds the usual places to a `PATH` that leads nowhere, or not to all programs that a script needs. (Without dd nobody
+/// would read the script.) If nothing is missing, the `PATH` stays as it is, because an activation gets it.
 const FIND_PROGRAMS: &str = "for name in dd tar id readlink sed grep find unshare; do command -v $name >/dev/null || \
                              { PATH=$PATH:/run/current-system/sw/bin:/usr/bin:/bin; break; }; done";
 
-/// The line after which the script comes.
+/// The script comes after this line.
 const SCRIPT: &str = "@rebuild script";
 
-/// So many empty lines come before it. A login file may read a line of what is meant for the script (`read answer` in
-/// .bashrc): it gets one of them.
+/// This many empty lines come before it. A login file may read a line that is meant for the script (`read answer` in
+/// .bashrc): it gets one of these.
 const SPARE: usize = 16;
 
-/// The command line that the login shell over there gets.
+/// Returns the command line for the login shell on the other machine.
 pub(super) fn start(script_length: usize) -> String {
     format!(
         "exec /bin/sh -c '{FIND_PROGRAMS}; while IFS= read -r line; do case $line in \"{SCRIPT}\") \
@@ -22,13 +22,14 @@ pub(super) fn start(script_length: usize) -> String {
     )
 }
 
-/// What such a command reads to run this script.
+/// Returns what such a command has to read in order to run this script.
 #[must_use]
 pub fn opening(script: &[u8]) -> Vec<u8> {
     [&[b'\n'; SPARE], SCRIPT.as_bytes(), b"\n", script].concat()
 }
 
-/// The same for this machine: a command that runs a script of so many bytes, which it reads from its stdin ([`opening`]).
+/// Returns the same for this machine: a command that runs a script of `script_length` bytes, which it reads from its
+/// stdin ([`opening`]).
 #[must_use]
 pub fn here(script_length: usize) -> Invocation {
     Invocation::new("/bin/sh").arg("-c").arg(start(script_length))
@@ -38,7 +39,7 @@ pub fn here(script_length: usize) -> Invocation {
 mod tests {
     use super::*;
 
-    /// A login shell is its machine's own affair. Those that are not here are not tried, and named.
+    /// Every machine chooses its own login shell. Shells that this machine lacks are not tried; the test names them.
     #[test]
     fn every_login_shell_starts_the_script_and_leaves_the_rest_on_stdin() {
         let script = b"read -r rest; echo \"$((1 + 1)) $rest\"; exit 7";
@@ -66,7 +67,7 @@ mod tests {
         assert!(tried >= 2);
     }
 
-    /// `read` in a .bashrc, which bash reads for a command that sshd starts.
+    /// A .bashrc has a `read`; bash reads .bashrc for a command that sshd starts.
     #[test]
     fn what_a_login_file_reads_is_not_the_script() {
         let script = b"echo it runs";
@@ -74,7 +75,7 @@ mod tests {
             ("", "it runs\n"),
             ("read -r x; echo \"<$x>\"; ", "<>\nit runs\n"),
             ("read -r x; read -r x; read -n 1 x; ", "it runs\n"),
-            // All that there is: then there is no script, and no hang.
+            // The login file reads everything that there is: then there is no script, and no hang.
             ("cat >/dev/null; ", ""),
         ] {
             let mut command = std::process::Command::new("bash");

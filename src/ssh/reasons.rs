@@ -1,14 +1,14 @@
-//! What a connection that never came to be means, and what to do about it.
+//! Why a connection never came to be, and what to do about it.
 
 use crate::failure::Failure;
 use crate::host::Host;
 
-/// Why ssh ended before the other side had said a word, in words of ours; `text` is what ssh itself said.
+/// Returns why ssh ended before the other side had said a word; `text` is what ssh itself said.
 ///
-/// If it could not connect at all, the failure says so ([`Failure::unreachable`]).
+/// If ssh could not connect at all, the failure says so ([`Failure::unreachable`]).
 #[must_use]
 pub fn no_session(host: &Host, code: u8, text: &str) -> Failure {
-    // Where the way leads over another host, more follows it.
+    // If the way leads over another host, more text follows this line.
     let no_connection = text
         .lines()
         .find(|line| UNREACHABLE.iter().any(|part| line.contains(part)))
@@ -25,27 +25,27 @@ pub fn no_session(host: &Host, code: u8, text: &str) -> Failure {
     }
 }
 
-/// Why there is no session.
+/// The reason why there is no session.
 enum Reason<'a> {
     /// Nobody could say whether there is a machine of this name.
     NoNameServer(&'a str),
-    /// An address is reached by an interface that is not here.
+    /// The address is reached by an interface that this machine does not have.
     NoInterface {
         address: &'a str,
         interface: &'a str,
     },
-    /// There is no machine of this name, which may be that of one on the way.
+    /// There is no machine of this name; it may be the name of a machine on the way.
     UnknownName(&'a str),
     NotReached,
     UnknownKey,
     KeysRefused,
     NoConnection,
-    /// There was a connection, and no shell that runs what it is given.
+    /// There was a connection, but no shell that runs what it is given.
     NoScript,
 }
 
 impl<'a> Reason<'a> {
-    /// `no_connection` is the line of `text` that says that there was none.
+    /// Finds the reason; `no_connection` is the line of `text` that says that there was no connection.
     fn of(code: u8, text: &'a str, no_connection: Option<&'a str>) -> Self {
         if let Some(line) = no_connection {
             return Self::of_no_connection(line);
@@ -65,7 +65,7 @@ impl<'a> Reason<'a> {
     }
 
     fn of_no_connection(line: &'a str) -> Self {
-        // The name may be an address, with colons of its own.
+        // The name may be an address, which contains colons itself.
         let unknown = line.strip_prefix(UNKNOWN_NAME).and_then(|rest| rest.rsplit_once(": "));
         match unknown {
             None => Self::NotReached,
@@ -77,7 +77,7 @@ impl<'a> Reason<'a> {
         }
     }
 
-    /// What it is, and what to do about it.
+    /// Returns what it is, and what to do about it.
     fn words(&self, host: &Host) -> (String, String) {
         let ssh = host.words_for_ssh();
         match self {
@@ -118,7 +118,7 @@ impl<'a> Reason<'a> {
     }
 }
 
-/// An address of one link only, and the interface that leads there (`fe80::1%eth0`).
+/// Splits an address of a single link into the address and the interface that leads there (`fe80::1%eth0`).
 fn link_local(name: &str) -> Option<(&str, &str)> {
     let (address, interface) = name.split_once('%')?;
     address
@@ -127,23 +127,23 @@ fn link_local(name: &str) -> Option<(&str, &str)> {
         .then_some((address, interface))
 }
 
-/// What the resolver says where nobody knows whether there is such a name (glibc's and musl's words).
+/// What the resolver says if nobody knows whether there is such a name (in glibc's and musl's words).
 const NO_ANSWER: &str = "Temporary failure in name resolution";
 
 const UNKNOWN_NAME: &str = "ssh: Could not resolve hostname ";
 
-/// What ssh says where there was no connection, of the host or of one on the way to it (`ProxyJump`). What is said over
-/// a connection (keys, a kex that breaks off) is not among it.
+/// What ssh says if there was no connection, to the host or to one on the way to it (`ProxyJump`). What ssh says over a
+/// connection (about keys, or a key exchange that breaks off) is not among it.
 const UNREACHABLE: [&str; 4] = [
     UNKNOWN_NAME,
-    // Refused, timed out, no route, network down, and a firewall's "Permission denied".
+    // This covers: refused, timed out, no route, network down, and a firewall's "Permission denied".
     "ssh: connect to host ",
     "Connection timed out during banner exchange",
-    // The jump host says it.
+    // The jump host says this.
     "open failed: connect failed: ",
 ];
 
-/// What a `ProxyCommand` says, whatever that is, where it reaches nobody.
+/// What a `ProxyCommand` of whatever kind says if it reaches nobody.
 const OF_A_PROXY: [&str; 4] = [
     "Connection refused",
     "timed out",
@@ -200,7 +200,7 @@ mod tests {
         }
     }
 
-    /// With `ProxyJump` another name may be the unknown one.
+    /// With `ProxyJump`, the unknown name may be another one.
     #[test]
     fn the_name_that_is_unknown_is_the_one_that_ssh_says() {
         let text = "ssh: Could not resolve hostname jump: Name or service not known\r\nConnection closed by UNKNOWN port 65535";
@@ -210,7 +210,7 @@ mod tests {
         );
     }
 
-    /// A name is misspelled only if somebody who knows says that there is none.
+    /// A name counts as misspelled only if somebody who knows says that there is none.
     #[test]
     fn what_ssh_cannot_resolve_has_its_own_reason() {
         for (name, why, expected) in [
@@ -252,7 +252,7 @@ mod tests {
         }
     }
 
-    /// Only this may be answered with a machine that does it instead.
+    /// Only in this case may another machine do the work instead.
     #[test]
     fn unreachable_is_what_never_was_a_connection() {
         for text in [
@@ -276,7 +276,7 @@ mod tests {
                 "{failure}"
             );
             assert!(!failure.to_string().contains("UNKNOWN"), "{failure}");
-            // The status of a command over there that says the same.
+            // A command on the other machine ends with this status and says the same.
             assert_eq!(no_session(&host(), 1, text).unreachable(), None, "{text}");
         }
         for text in [

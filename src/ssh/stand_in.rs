@@ -1,4 +1,5 @@
-//! A program named `ssh` that is ssh with our options: for Nix, which splits `NIX_SSHOPTS` at every blank.
+//! A program named `ssh` that runs ssh with this program's options. It is for Nix, which splits `NIX_SSHOPTS` at every
+//! blank.
 
 use std::ffi::OsString;
 use std::fs;
@@ -9,10 +10,10 @@ use anyhow::Result;
 
 use crate::process::quote::shell_word;
 
-/// Puts it into a directory of its own, which is to come first in `PATH`.
+/// Puts it into a directory of its own, which has to come first in `PATH`.
 ///
 /// # Errors
-/// When there is no ssh, or it cannot be written.
+/// Fails if there is no ssh, or if it cannot be written.
 pub(super) fn put_into(place: &Path, options: &[String], path: Option<&OsString>) -> Result<PathBuf> {
     let real = which::which_in("ssh", path, "/")?;
     let mut text = b"#!/bin/sh\nexec ".to_vec();
@@ -29,7 +30,7 @@ pub(super) fn put_into(place: &Path, options: &[String], path: Option<&OsString>
     Ok(directory)
 }
 
-/// Whether Nix, old or new, takes it from `NIX_SSHOPTS` as it is.
+/// Returns whether every Nix, old or new, takes the word from `NIX_SSHOPTS` as it is.
 pub(super) fn is_one_word_to_nix(word: &str) -> bool {
     !word.is_empty() && !word.contains(|c: char| c.is_whitespace() || "'\"\\".contains(c))
 }

@@ -64,7 +64,7 @@ fn the_users_options_come_first_and_the_script_last() {
     assert_eq!(words.join("|"), expected);
 }
 
-/// What the user says of it comes before.
+/// What the user says about it comes before.
 #[test]
 fn a_host_that_nobody_named_is_waited_for_less_long() {
     let ssh = ssh(&[("NIX_SSHOPTS", "-o ConnectTimeout=60")]).unwrap();
@@ -78,7 +78,7 @@ fn a_host_that_nobody_named_is_waited_for_less_long() {
     assert!(line(&ssh).starts_with("ssh -o ConnectTimeout=60 -T -a -x -o ConnectTimeout=10 "));
 }
 
-/// What the ssh that is here makes of such a command line.
+/// Returns what the machine's ssh makes of such a command line.
 fn understood(words: &[String]) -> Option<String> {
     let mut command = std::process::Command::new("ssh");
     command.args(["-F", "none", "-G"]).args(words);
@@ -96,8 +96,8 @@ fn understood(words: &[String]) -> Option<String> {
     Some(format!("{} {} {}", value("user "), value("hostname "), value("port ")))
 }
 
-/// By our own command line, and by the one that Nix makes of its address (as seen with 2.26 and 2.34: without the
-/// brackets, the options after it).
+/// The forms are tried in this program's own command line, and in the one that Nix makes of its address (as seen with
+/// 2.26 and 2.34: without the brackets, and with the options after the address).
 #[test]
 fn the_real_ssh_understands_every_form_of_a_host() {
     for (options, text, expected) in [

@@ -1,6 +1,6 @@
 //! How a user becomes root on the machine that is changed.
 
-/// The program that does it.
+/// The program that makes the user root.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
 pub enum Elevation {
     /// None: the user is root, or it is not needed.
@@ -14,10 +14,10 @@ pub enum Elevation {
     Doas,
 }
 
-/// The rights that a run takes itself where it changes a system.
+/// The rights that a run needs where it changes a system.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Rights {
-    /// How.
+    /// How the user becomes root.
     pub elevation: Elevation,
     /// Whether the password is asked for here, once, at the beginning (`--ask-elevate-password`).
     pub ask_password: bool,

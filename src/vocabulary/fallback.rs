@@ -1,4 +1,4 @@
-//! What becomes of a run whose evaluator or builder cannot be reached.
+//! How a run goes on if its evaluator or builder cannot be reached.
 
 /// What to do without a machine that cannot be reached.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]

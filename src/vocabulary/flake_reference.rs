@@ -7,12 +7,13 @@ use std::path::{Path, PathBuf};
 
 use crate::failure::Failure;
 
-/// A reference without the name that may stand behind a `#`.
+/// A reference without the name that may follow a `#`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FlakeReference<'a> {
-    /// What it is.
+    /// Its form.
     pub form: Form<'a>,
-    /// The directory of the flake in what the reference leads to (`?dir=`); empty where that is the flake's own.
+    /// The directory of the flake in the place that the reference leads to (`?dir=`); empty if the flake is the whole
+    /// place.
     pub inside: PathBuf,
 }
 
@@ -21,19 +22,21 @@ pub struct FlakeReference<'a> {
 pub enum Form<'a> {
     /// A name that registries know: `NAME`, `NAME/REF`, `flake:NAME/REF/REV`.
     Name(&'a str),
-    /// A path, be it relative to some directory. On a command line the flake may also be in a directory above it.
+    /// A path, which may be relative to some directory. On a command line, the flake may also be in a directory above
+    /// it.
     Path(&'a str),
     /// `SCHEME:REST`.
     Address {
-        /// What stands before the first colon.
+        /// The text before the first colon.
         scheme: &'a str,
-        /// What stands behind it, without the query.
+        /// The text after it, without the query.
         rest: &'a str,
     },
 }
 
 impl<'a> FlakeReference<'a> {
-    /// Takes one apart. Any text is a reference of some form; whether there is such a flake is not asked.
+    /// Takes a reference apart. Any text is a reference of some form; this does not check whether there is such a
+    /// flake.
     #[must_use]
     pub fn read(text: &'a str) -> Self {
         if let Some(name) = name_in(text) {
@@ -54,20 +57,20 @@ impl<'a> FlakeReference<'a> {
         }
     }
 
-    /// Whether it leads to another machine, whatever the registries say.
+    /// Returns whether it leads to another machine, whatever the registries say.
     #[must_use]
     pub fn is_elsewhere(&self) -> bool {
         matches!(self.form, Form::Address { scheme, .. } if !["flake", "path", "git+file", "file"].contains(&scheme))
     }
 
-    /// Whether it is a path, so that there has to be a `flake.nix`.
+    /// Returns whether it is a path, so that there has to be a `flake.nix`.
     #[must_use]
     pub fn is_path(&self) -> bool {
         matches!(self.form, Form::Path(_))
     }
 
-    /// The `flake.nix` that it leads to on this machine, from this directory. Nothing, if there is none; or if only a
-    /// registry or another machine knows.
+    /// Returns the `flake.nix` that it leads to on this machine, from this directory. Returns None if there is none, or
+    /// if only a registry or another machine knows it.
     #[must_use]
     pub fn file_here(&self, directory: &Path) -> Option<PathBuf> {
         let path = match self.form {
@@ -82,7 +85,8 @@ impl<'a> FlakeReference<'a> {
     }
 }
 
-/// The `flake.nix` in a directory or the first above it, where that really is; above a repository, Nix does not look.
+/// Returns the real place of the `flake.nix` in a directory or in the first one above it that has one. Like Nix, it
+/// does not look above a repository.
 #[must_use]
 pub fn file_above(directory: &Path) -> Option<PathBuf> {
     let directory = fs::canonicalize(directory).ok()?;
@@ -99,18 +103,19 @@ pub fn file_above(directory: &Path) -> Option<PathBuf> {
 }
 
 impl Form<'_> {
-    /// The file of an address that leads to one (`path:`, `git+file:` and the like): no host, so `//` means nothing.
+    /// Returns the file of an address that leads to one (`path:`, `git+file:` and the like). Such an address has no
+    /// host, so `//` means nothing.
     #[must_use]
     pub fn file_of(rest: &str) -> PathBuf {
         decode(rest.strip_prefix("//").unwrap_or(rest))
     }
 }
 
-/// Reads `REFERENCE[#NAME]` as the value of a flag. The name is that of a configuration, with neither `"` nor `#` in
-/// it.
+/// Reads `REFERENCE[#NAME]` as the value of a flag. The name is that of a configuration, and contains neither `"` nor
+/// `#`.
 ///
 /// # Errors
-/// The name can be none, or Nix would read the reference as a flag.
+/// Fails if the name cannot be a configuration's, or if Nix would read the reference as a flag.
 pub fn split_name<'a>(flag: &str, text: &'a str) -> Result<(&'a str, Option<&'a str>), Failure> {
     let (reference, name) = text.split_once('#').unwrap_or((text, ""));
     if !is_configuration(name) {
@@ -123,7 +128,7 @@ pub fn split_name<'a>(flag: &str, text: &'a str) -> Result<(&'a str, Option<&'a 
     Ok((reference, Some(name).filter(|name| !name.is_empty())))
 }
 
-/// Whether a configuration can have this name: it stands between quotes, behind a `#`.
+/// Returns whether a configuration can have this name: it stands between quotes, after a `#`.
 #[must_use]
 pub fn is_configuration(text: &str) -> bool {
     !text.contains(['#', '"']) && !text.contains(char::is_control)
@@ -132,7 +137,7 @@ pub fn is_configuration(text: &str) -> bool {
 /// Refuses a word that Nix would read as a flag.
 ///
 /// # Errors
-/// It is one.
+/// Fails if the word is one.
 pub fn not_a_flag(flag: &str, value: &str) -> Result<(), Failure> {
     if value.starts_with('-') {
         return Err(
@@ -143,7 +148,7 @@ pub fn not_a_flag(flag: &str, value: &str) -> Result<(), Failure> {
     Ok(())
 }
 
-/// The name in `flake:NAME/REF/REV` or `NAME/REF/REV`, which the registries know.
+/// Returns the name in `flake:NAME/REF/REV` or `NAME/REF/REV`, which the registries know.
 fn name_in(reference: &str) -> Option<&str> {
     let reference = reference.strip_prefix("flake:").unwrap_or(reference);
     let mut parts = reference.split('/');
@@ -159,7 +164,7 @@ fn is_scheme(text: &str) -> bool {
         && text.chars().all(|c| c.is_ascii_alphanumeric() || "+-.".contains(c))
 }
 
-/// `%20` in an address is a blank in a path.
+/// Decodes an address: `%20` in an address is a blank in a path.
 fn decode(text: &str) -> PathBuf {
     let mut bytes = Vec::new();
     let mut rest = text.as_bytes();
@@ -222,7 +227,7 @@ mod tests {
         ] {
             assert_eq!(found(reference), file, "{reference}");
         }
-        // A name is the registries', though there be a directory; above a repository nothing is looked for.
+        // A name is the registries', even if there is such a directory; and nothing is looked for above a repository.
         for reference in ["a", "flake:a", "github:a/b", "./a b/repository/x", "./nowhere"] {
             assert_eq!(found(reference), None, "{reference}");
         }

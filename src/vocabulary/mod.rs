@@ -1,5 +1,5 @@
-//! Values that the command line, the settings and the plan have in common, so that none of these needs another for
-//! their sake.
+//! Values that the command line, the settings and the plan share. They are here so that none of the three depends on
+//! another for them.
 
 mod elevation;
 mod fallback;

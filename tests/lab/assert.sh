@@ -5,7 +5,7 @@
 # --- running --------------------------------------------------------------------------------------
 lab() { "$LAB/lab.sh" "$@"; }
 
-# run COMMAND... : any exit code is fine; leaves $status, $output (stdout) and $errors (stderr).
+# run COMMAND... : accepts any exit code; leaves $status, $output (stdout) and $errors (stderr).
 run() {
 	ran="$*"
 	status=0
@@ -14,25 +14,25 @@ run() {
 	errors=$(cat "$CASE/errors")
 }
 
-# must COMMAND... : as run, and it has to succeed.
+# must COMMAND... : does the same, but the command has to succeed.
 must() {
 	run "$@"
 	expect_status 0
 }
 
-# on HOST COMMAND... | as HOST USER COMMAND... | sh_on HOST SCRIPT : as run, inside a host.
+# on HOST COMMAND... | as HOST USER COMMAND... | sh_on HOST SCRIPT : do the same as run, inside a host.
 on() { run lab on "$1" -- "${@:2}"; }
 as() { run lab on "$1" -u "$2" -- "${@:3}"; }
 sh_on() { run lab on "$1" -- sh -c "$2"; }
 must_on() { must lab on "$1" -- "${@:2}"; }
 must_sh_on() { must lab on "$1" -- sh -euc "$2"; }
 
-# start COMMAND... : in the background, in a process group of its own, as a terminal would do it (a
-# plain & would let it ignore Ctrl-C). One at a time.
+# start COMMAND... : starts it in the background, in a process group of its own, as a terminal would do it (a plain &
+# would make it ignore Ctrl-C). Only one command at a time.
 start() {
 	ran="$* (in the background)"
 	set -m
-	# Files of its own: what is run meanwhile writes into the others.
+	# It has files of its own, because whatever is run meanwhile writes into the others.
 	"$@" >"$CASE/started-output" 2>"$CASE/started-errors" </dev/null &
 	started=$!
 	set +m
@@ -53,9 +53,9 @@ finish() {
 }
 started_has_ended() { ! kill -0 "$started" 2>/dev/null; }
 
-# on_tty HOST USER COMMAND... : as run, inside a host and at a terminal; $output is what is seen on it. What is typed there is
-# said before, in its order: `types PROMPT TEXT` waits until PROMPT is seen (after what was seen for the one before), then
-# types TEXT and Return; `presses PROMPT KEYS` types no Return ($'\003' is Ctrl-C).
+# on_tty HOST USER COMMAND... : does the same as run, inside a host and at a terminal; $output is what is seen on it.
+# What is typed is given beforehand, in order: `types PROMPT TEXT` waits until PROMPT is seen (after what was seen for
+# the one before), and then types TEXT and Return; `presses PROMPT KEYS` types no Return ($'\003' is Ctrl-C).
 types() { presses "$1" "$2"$'\n'; }
 presses() { keyboard+=("$1" "$2"); }
 keyboard=()
@@ -64,13 +64,13 @@ on_tty() {
 	shift 2
 	ran="on $host as $user, at a terminal: $*"
 	mkfifo "$CASE/keyboard"
-	# It echoes what is typed unless the program that asks forbids it, as every terminal does.
+	# The terminal echoes what is typed unless the program that asks forbids it, as every terminal does.
 	set -m
 	lab on "$host" -u "$user" -- script --quiet --return --echo always --command "${*@Q}" /dev/null \
 		<"$CASE/keyboard" >"$CASE/output" 2>"$CASE/errors" &
 	started=$!
 	set +m
-	# Held open: its end would be typed as Ctrl-D.
+	# The file is held open, because its end would be typed as Ctrl-D.
 	exec {keys}>"$CASE/keyboard"
 	rm "$CASE/keyboard"
 	type_keys >&"$keys" &
@@ -93,13 +93,13 @@ type_keys() {
 prompted() { tail -c "+$(($1 + 1))" "$CASE/output" | grep -qaF -- "$2"; }
 
 # at_screen COLUMNS HOST USER COMMAND... : starts it at a terminal of 24 lines, which tmux draws. One at a time.
-#   screen [-J]       what stands there now and what has scrolled off; with -J a line that went on in the next one is one
+#   screen [-J]       prints what is on it now and what has scrolled off; with -J a line that went on in the next one is one
 #   screen_shows TEXT
-#   press KEY...      by tmux's names: C-c, Enter, y
+#   press KEY...      presses keys, by tmux's names: C-c, Enter, y
 #   screen_ends [SECONDS]
-#                     waits for the end; leaves $status, $output (the screen), and in $frames a file of all that was seen, a
-#                     screen after the other, with `--` between them. The terminal has to be as it was.
-# What a live line begins with; no set of characters, which are bytes to some programs.
+#                     waits for the end; leaves $status, $output (the screen), and $frames, a file of everything that was
+#                     seen, one screen after the other, with `--` between them. The terminal has to be as it was.
+# A live line begins with one of these. They are no set of characters, because to some programs they are bytes.
 SPINNER='(⠋|⠙|⠹|⠸|⠼|⠴|⠦|⠧|⠇|⠏)'
 at_screen() {
 	local columns=$1 host=$2 user=$3
@@ -108,7 +108,8 @@ at_screen() {
 	frames=$CASE/frames
 	: >"$frames"
 	rm -f "$CASE/screen-status"
-	# It outlives the command, which may have left something: a hidden cursor. Ctrl-C is not for it.
+	# The screen outlives the command, which may have left something behind, such as a hidden cursor. Ctrl-C is not for the
+	# screen.
 	# shellcheck disable=SC2016 # its own
 	on_screen -f /dev/null new-session -d -x "$columns" -y 24 env TERM=xterm-256color \
 		bash -c 'trap : INT; "${@:2}"; echo $? >"$1"; exec sleep 600' screen "$CASE/screen-status" \
@@ -132,7 +133,7 @@ screen_ends() {
 		sleep 0.05
 	done
 	status=$(cat "$CASE/screen-status")
-	# tmux reads what was written last.
+	# This waits until tmux has read what was written last.
 	within 5 tmux_has_read
 	screen -J >"$CASE/output"
 	output=$(cat "$CASE/output")
@@ -149,10 +150,10 @@ tmux_has_read() {
 	screen | cmp -s "$CASE/frame" -
 }
 
-# within SECONDS COMMAND... : until it succeeds, asked in small steps.
+# within SECONDS COMMAND... : repeats the command in small steps until it succeeds.
 within() { until_true "$@" >/dev/null 2>&1; }
 expect_within() { within "$@" || fail "not within $1 s: ${*:2}"; }
-# printed TEXT : so far, by what was started.
+# printed TEXT : succeeds if what was started has printed TEXT so far.
 printed() { grep -qF -- "$1" "$CASE/started-output" "$CASE/started-errors"; }
 
 # --- expecting ------------------------------------------------------------------------------------
@@ -163,7 +164,7 @@ fail() {
 		[ -z "${status:-}" ] || printf '    exit code: %s\n' "$status"
 		[ ! -s "$CASE/output" ] || tail -n 40 "$CASE/output" | sed 's/^/    stdout| /'
 		[ ! -s "$CASE/errors" ] || tail -n 40 "$CASE/errors" | sed 's/^/    stderr| /'
-		# Where in the case, whatever helpers are in between.
+		# The failure names the place in the case, whatever helpers lie in between.
 		local frame
 		for frame in "${!BASH_SOURCE[@]}"; do
 			[[ "${FUNCNAME[$frame]}" == case_* ]] || continue
@@ -203,34 +204,35 @@ fresh() {
 	if [ -n "${REBUILD_PROGRAM:-}" ]; then lab install "$REBUILD_PROGRAM"; fi
 }
 
-# need_hosts HOST... : hosts that `lab.sh up` alone does not start; made if they never were.
+# need_hosts HOST... : starts hosts that `lab.sh up` alone does not start, and makes them if they were never made.
 need_hosts() { lab up "$@" 2>"$CASE/errors" || fail "the lab could not bring up $*"; }
 
-# refuse_namespaces HOST : from now on nobody who comes by ssh may make a user namespace there, until
-# `fresh HOST`. The kernel says it, to every program ("Operation not permitted"); connections that
-# are already open keep what they could, and so do `on` and `as`.
+# refuse_namespaces HOST : from now on nobody who comes by ssh may make a user namespace there, until `fresh HOST`. The
+# kernel refuses it to every program ("Operation not permitted"). Connections that are already open keep their rights,
+# and so do `on` and `as`.
 refuse_namespaces() {
-	# user.max_user_namespaces is no way: the hosts share it with this machine and with other labs.
+	# user.max_user_namespaces cannot be used, because the hosts share it with this machine and with other labs.
 	must_sh_on "$1" 'mkdir -p /etc/systemd/system/ssh.service.d
 		printf "[Service]\nRestrictNamespaces=~user\n" >/etc/systemd/system/ssh.service.d/lab-namespaces.conf
 		systemctl daemon-reload
 		systemctl restart ssh.service'
 }
 
-# cut_between HOST HOST [silent] : they do not reach each other ("No route to host" at once; silent: no answer, as behind a
-# firewall), but everybody else. Until join_again, or `fresh` of one of them. Open connections stall, and go on afterwards.
+# cut_between HOST HOST [silent] : the two hosts no longer reach each other ("No route to host" at once; with silent no
+# answer at all, as behind a firewall), but they reach everybody else. This lasts until join_again, or `fresh` of one of
+# them. Open connections stall, and go on afterwards.
 cut_between() { must lab link "$1" "$2" "${3:-out}"; }
 join_again() { must lab link "$1" "$2" in; }
 
-# jump_through HOST USER OVER TO : from now on USER on HOST reaches TO only by way of OVER, as his ssh_config says.
+# jump_through HOST USER OVER TO : from now on USER on HOST reaches TO only through OVER, as USER's ssh_config says.
 jump_through() {
 	cut_between "$1" "$4"
 	# shellcheck disable=SC2016 # the host's shell expands it
 	must_on "$1" sh -euc 'printf "\nHost %s\n  ProxyJump %s\n" "$3" "$2" >>"$(getent passwd "$1" | cut -d: -f6)/.ssh/config"' jump "$2" "$3" "$4"
 }
 
-# drop_connections HOST : every ssh connection to it ends in this moment, as when sshd is killed; what they had started
-# there goes on without them. New ones are let in. (One that only falls silent: `lab cable HOST out`.)
+# drop_connections HOST : ends every ssh connection to it at once, as when sshd is killed; what they had started there
+# goes on without them. New connections are let in. (For a connection that only falls silent: `lab cable HOST out`.)
 # shellcheck disable=SC2016 # the host's shell expands it
 drop_connections() {
 	must_sh_on "$1" 'main=$(systemctl show --property MainPID --value ssh.service)
@@ -248,10 +250,10 @@ write_on() { lab on "$1" sh -c 'cat >"$1"' write "$2"; }
 profile_of() { lab on "$1" readlink -f /nix/var/nix/profiles/system </dev/null; }
 system_of() { lab on "$1" readlink -f /run/current-system </dev/null; }
 
-# The Nix commands that a client has run, one a line; forget_calls empties the list.
+# Prints the Nix commands that a client has run, one a line; forget_calls empties the list.
 calls_of() { file_on "$1" /var/log/nix-calls; }
 forget_calls() { lab on "$1" sh -c ': >/var/log/nix-calls' </dev/null; }
-# expect_no_evaluation HOST : since forget_calls nothing there has evaluated a configuration.
+# expect_no_evaluation HOST : checks that nothing there has evaluated a configuration since forget_calls.
 expect_no_evaluation() {
 	local evaluated
 	evaluated=$(calls_of "$1" | sed 's/^nix --extra-experimental-features nix-command flakes /nix /' |

@@ -1,9 +1,9 @@
 #!/bin/bash
-# cases.sh [NAME...] : runs the lab's test cases, all or those named (a file of cases/, e.g. "00-lab",
-# or a single case). The lab has to be up.
+# cases.sh [NAME...] : runs the lab's test cases: all of them, or those named (a file of cases/, e.g. "00-lab", or a
+# single case). The lab has to be up.
 #
-# A case is a function case_NAME in a file of cases/. REBUILD_PROGRAM names the program that `fresh`
-# installs on the clients; without it the one that cargo built for release is taken, if there is one.
+# A case is a function case_NAME in a file of cases/. REBUILD_PROGRAM names the program that `fresh` installs on the
+# clients; without it, the one that cargo built for release is taken, if it exists.
 set -euo pipefail
 . "$(dirname "$(readlink -f "$0")")/common.sh"
 need_root
@@ -44,7 +44,7 @@ run_case() { # FILE NAME
 		set -eu
 		"case_$2"
 	) >"$CASE/log" 2>&1 || code=$?
-	# A screen that a failed case has left would hold the lab's lock.
+	# A screen that a failed case has left behind would hold the lab's lock.
 	[ ! -S "$CASE/tmux" ] || tmux -S "$CASE/tmux" kill-server 2>/dev/null || true
 	milliseconds=$(((${EPOCHREALTIME/[.,]/} - ${begin/[.,]/}) / 1000))
 	local seconds

@@ -2,14 +2,14 @@
 # The same derivation: whatever a classic configuration reads, and by whatever name, the evaluation on the builder makes
 # of it what the Pi's own Nix makes of it. One case for each trait. Nothing is built: `dry-build -v` says the derivation.
 #
-# No case counts on what another one has left; all of a run share one pair of hosts, because a run in practice also meets
-# a builder that has seen other configurations of the same Pi.
+# No case relies on what another one has left. All cases of a run share one pair of hosts, because in practice, too, a
+# builder has seen other configurations of the same Pi before.
 
 # shellcheck source=/dev/null
 . "$LAB/derivations.sh"
 
-# given <<SCRIPT : a case begins, with an empty /etc/nixos in which SCRIPT is run on the Pi. SCRIPT has a command
-# `reads <<EXPRESSION`, that writes a configuration with the value of EXPRESSION (as JSON) in /etc/seen.
+# given <<SCRIPT : begins a case with an empty /etc/nixos, in which SCRIPT is run on the Pi. SCRIPT has a command `reads
+# <<EXPRESSION`, which writes a configuration with the value of EXPRESSION (as JSON) in /etc/seen.
 given() {
 	local script
 	script=$(cat)
@@ -21,7 +21,7 @@ given() {
 $script"
 }
 
-# after <<SCRIPT : a change, made in /etc/nixos on the Pi.
+# after <<SCRIPT : makes a change in /etc/nixos on the Pi.
 after() {
 	last_script=$(cat)
 	{
@@ -36,7 +36,8 @@ after() {
 	prepare pi sh
 }
 
-# take_words [-u NAME] [NAME=VALUE...] [FLAG...] : into the caller's $environment, as words for `env`, and $flags.
+# take_words [-u NAME] [NAME=VALUE...] [FLAG...] : puts them into the caller's $environment, as words for `env`, and
+# $flags.
 take_words() {
 	if [ "${1-}" = -u ]; then
 		environment+=("--unset=$2")
@@ -49,10 +50,10 @@ take_words() {
 	flags=("$@")
 }
 
-# evaluate [-u NAME] [NAME=VALUE...] [FLAG...] : on the builder first, so that nothing which the Pi's own evaluation leaves
-# behind is of help; then on the Pi, with the same environment (less NAME) and flags. $own is what the Pi's Nix says; $there,
-# $status and $errors are those of `rebuild`. A case may set $directory (else /etc/nixos), $builder (else builder) and
-# $in_between, a command that is run in between.
+# evaluate [-u NAME] [NAME=VALUE...] [FLAG...] : evaluates on the builder first, so that nothing which the Pi's own
+# evaluation leaves behind can help; then on the Pi, with the same environment (without NAME) and flags. $own is what
+# the Pi's Nix says; $there, $status and $errors are those of `rebuild`. A case may set $directory (default:
+# /etc/nixos), $builder (default: builder) and $in_between, a command that is run in between.
 evaluate() {
 	local environment=() flags=()
 	take_words "$@"
@@ -77,7 +78,8 @@ expect_same_derivation() {
 	expect_own_derivation_there builder
 }
 
-# expect_same_or_refusal TEXT ... : the same on both, or a failure with a message in which TEXT is; never another one.
+# expect_same_or_refusal TEXT ... : checks that both give the same derivation, or that the run fails with a message that
+# contains TEXT; it must never give another one.
 expect_same_or_refusal() {
 	local named=$1
 	shift
@@ -119,8 +121,8 @@ sent_bytes() { lab on pi stat -c %s /srv/tap/sent </dev/null; }
 
 expect_sent() { lab on pi grep -qF -- "$1" /srv/tap/sent </dev/null || fail "expected that this was sent: $1"; }
 
-# expect_kept TEXT... : it has not left the Pi, and nothing on the builder has it. What is read here is the builder's
-# cache, its temporary files and its store.
+# expect_kept TEXT... : checks that it has not left the Pi, and that nothing on the builder has it. This reads the
+# builder's cache, its temporary files and its store.
 expect_kept() {
 	local text
 	for text; do
@@ -130,7 +132,7 @@ expect_kept() {
 	done
 }
 
-# given_expression EXPRESSION : the configuration is that text in /etc/seen, and nothing else.
+# given_expression EXPRESSION : makes a configuration with that text in /etc/seen, and nothing else.
 given_expression() {
 	last_script="echo '$1'"
 	must_on pi sh -euc "printf '{ environment.etc.seen.text = %s; }\n' \"\$1\" >/etc/nixos/configuration.nix" write "$1"

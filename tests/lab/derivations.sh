@@ -2,10 +2,10 @@
 # What the cases of the same derivation have in common: what `rebuild` says it is, what the client's own Nix says, and
 # where they differ. Sourced by files of cases/.
 #
-# $there is the derivation that `rebuild -v` printed, $own the client's own one. A case's configuration writes what it has
-# read to /etc/seen, as JSON. $client is pi unless a case says otherwise.
+# $there is the derivation that `rebuild -v` printed, and $own is the client's own one. A case's configuration writes
+# what it has read to /etc/seen, as JSON. $client is pi unless a case says otherwise.
 
-# note_derivation : after a `run` of rebuild with -v: sets $there, and takes the list of evaluated files out of $errors.
+# note_derivation : after a `run` of rebuild with -v, sets $there, and takes the list of evaluated files out of $errors.
 note_derivation() {
 	sed -i '/^evaluating file/d' "$CASE/errors"
 	errors=$(cat "$CASE/errors")
@@ -20,14 +20,15 @@ expect_own_derivation_there() {
       where /etc/seen is: $(seen_in "$1" "$there")"
 }
 
-# expect_another_derivation ... : as the file's expect_same_derivation, and not the one of before: what was changed is read.
+# expect_another_derivation ... : does the same as the file's expect_same_derivation, and checks that the derivation is
+# not the one of before: what was changed is read.
 expect_another_derivation() {
 	local before=$own
 	expect_same_derivation "$@"
 	expect_different "$own" "$before"
 }
 
-# expect_seen TEXT... : so the client itself has read it (with expect_same_derivation: so has the builder).
+# expect_seen TEXT... : checks that the client itself has read it (with expect_same_derivation, so has the builder).
 expect_seen() {
 	local seen text
 	seen=$(seen_in "${client:-pi}" "$own")

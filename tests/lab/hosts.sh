@@ -1,8 +1,8 @@
 # shellcheck shell=bash
 # The hosts of the lab, one line each: add a line and `lab.sh up NAME` makes it. Sourced, never run.
 #
-# ROLE says how it is furnished (setup-ROLE.sh); NIX whether there is a daemon for all users, or a store
-# that one user owns ("single"); "default" hosts are those of a plain `lab.sh up`.
+# ROLE says how the host is furnished (setup-ROLE.sh). NIX says whether there is a daemon for all users, or a store that
+# one user owns ("single"). "default" hosts are those of a plain `lab.sh up`.
 
 HOSTS='
 # name      address     suite     arch   role     nix     when

@@ -87,7 +87,7 @@ down() {
 	done
 	remove_network
 	[ ! -d "$CGROUP" ] || rmdir "$CGROUP"
-	# What all labs share goes with the last one.
+	# Whatever all labs share goes with the last one.
 	if ! compgen -G "$CGROUP_MOUNT/rebuild-lab*" >/dev/null; then
 		"$LAB/binfmt.sh" forget
 		! mountpoint -q "$CGROUP_MOUNT" || umount "$CGROUP_MOUNT"
@@ -107,7 +107,7 @@ on() {
 		esac
 	done
 	[ $# -gt 0 ] || set -- /bin/bash -i
-	# This process too only waits: see enter_host.
+	# This process only waits, too: see enter_host.
 	trap : INT QUIT TERM HUP
 	local code=0
 	enter_host "$host" "$user" "$@" || code=$?
@@ -117,7 +117,7 @@ on() {
 put() {
 	[ $# = 3 ] || usage
 	check_hosts "$1"
-	# As a stream, so that symlinks in the host's paths mean what they mean there.
+	# The files go as a stream, so that symlinks in the host's paths mean what they mean there.
 	# shellcheck disable=SC2016
 	tar -C "$(dirname "$2")" -cf - --owner=0 --group=0 "$(basename "$2")" |
 		enter_host "$1" root sh -euc '
@@ -130,7 +130,7 @@ put() {
 			rm -rf "$scratch"' put "$(basename "$2")" "$3"
 }
 
-# The CPU that an ELF file is for, as Debian calls it; nothing for a script.
+# cpu_of FILE : prints the CPU that an ELF file is for, as Debian calls it; nothing for a script.
 cpu_of() {
 	[ "$(head -c 4 "$1" | tail -c 3)" = ELF ] || return 0
 	case $(od -An -tx1 -j18 -N1 "$1") in
@@ -139,7 +139,7 @@ cpu_of() {
 	esac
 }
 
-# lend_libraries HOST : a program that was built for a newer C library than the host's runs with trixie's.
+# lend_libraries HOST : lets a program that was built for a newer C library than the host's run with trixie's.
 lend_libraries() {
 	local root
 	root=$("$LAB/roots.sh" host trixie amd64)
@@ -195,7 +195,7 @@ slow() {
 	fi
 }
 
-# link HOST HOST out|silent|in : only between these two, in both directions.
+# link HOST HOST out|silent|in : changes only the link between these two, in both directions.
 link() {
 	local from to
 	check_hosts "$1" "$2"
@@ -204,7 +204,7 @@ link() {
 		reach "$from" "$to"
 		case $3 in
 		out) ip -n "$(network_of "$from")" route add unreachable "$(host_field "$to" address)/32" ;;
-		# To a network card that nobody has.
+		# The address leads to a network card that nobody has.
 		silent) ip -n "$(network_of "$from")" neighbour replace "$(host_field "$to" address)" lladdr 02:00:00:00:00:01 dev eth0 nud permanent ;;
 		in) ;;
 		*) usage ;;

@@ -1,9 +1,8 @@
 # shellcheck shell=bash
 # Starting, stopping and entering one host. Sourced, never run; hosts.sh and common.sh come first.
 #
-# A host is a systemd of its own, started by systemd-nspawn. What holds it together is its cgroup
-# ($CGROUP/HOST): everything of it is in there, so killing that cgroup ends it whatever happened to
-# the command that had started it.
+# A host is a systemd of its own, started by systemd-nspawn. Its cgroup ($CGROUP/HOST) holds it together: every process
+# of the host is in it, so killing the cgroup ends the host, whatever happened to the command that had started it.
 
 SWITCH=$LAB_NAME--switch # the network namespace that joins all hosts; it has no way out
 
@@ -53,8 +52,8 @@ first_process() {
 	done
 }
 
-# systemd 257 cannot start services when qemu-user emulates it (its way of cloning is not emulated), so
-# an emulated host has no systemd: a shell starts the two daemons. /run/systemd/system is missing there.
+# systemd 257 cannot start services when qemu-user emulates it (its way of cloning is not emulated). So an emulated host
+# has no systemd: a shell starts the two daemons, and /run/systemd/system is missing there.
 has_systemd() { [ "$(host_field "$1" arch)" = amd64 ]; }
 
 # shellcheck disable=SC2016 # expanded in the host
@@ -69,14 +68,14 @@ exec nix-daemon --daemon
 
 is_running() { [ -n "$(first_process "$1")" ]; }
 
-# Called by start_host in the new mount namespace.
+# start_host calls this in the new mount namespace.
 boot_host() {
 	local host=$1 layer=$2 run=$STATE/run/$1
 	echo $BASHPID >"$CGROUP/$host/cgroup.procs"
 	exec 9>&-
 	mount -t overlay -o "lowerdir=$layer/upper:$(cat "$layer/lower"),upperdir=$run/upper,workdir=$run/work" \
 		"$host" "$run/root"
-	# nspawn and the systemd inside want plain cgroup v2, whatever this machine has there.
+	# nspawn and the systemd inside need plain cgroup v2, whatever this machine has there.
 	mount -t cgroup2 cgroup2 /sys/fs/cgroup
 	local start=(--boot)
 	has_systemd "$host" || start=(--as-pid2 /bin/sh -c "$PLAIN_INIT")
@@ -86,11 +85,12 @@ boot_host() {
 		--directory="$run/root" "${start[@]}"
 }
 
-# start_host HOST : boots it with the files that it had; returns at once.
+# start_host HOST : boots it with the files that it had, and returns at once.
 start_host() {
 	local host=$1 run=$STATE/run/$1
 	! is_running "$host" || return 0
-	# Every systemd takes a score of them; without, its logind does not answer and each login waits 25 seconds.
+	# Every systemd takes about twenty of them. If there are too few, its logind does not answer, and each login waits 25
+	# seconds.
 	[ "$(cat /proc/sys/fs/inotify/max_user_instances)" -ge 2048 ] || echo 2048 >/proc/sys/fs/inotify/max_user_instances
 	mount_cgroup
 	connect_network "$host"
@@ -98,13 +98,13 @@ start_host() {
 	mkdir -p "$CGROUP/$host" "$run/upper" "$run/root"
 	remove_tree "$run/work"
 	mkdir "$run/work"
-	# A session of its own, without our input or output: it stays when this command ends. It keeps the
-	# lock until it is in its cgroup, so that a `down` after kill -9 of this command cannot miss it.
+	# The host is a session of its own, without the input or output of this command: it stays when this command ends. It
+	# keeps the lock until it is in its cgroup, so that a `down` after kill -9 of this command cannot miss it.
 	setsid unshare --mount --propagation private "$LAB/lab.sh" --boot "$host" "$(cat "$run/layer")" \
 		</dev/null >"$run/console.log" 2>&1 6>&- &
 }
 
-# new_host HOST LAYER : forgets what it had written, then boots it.
+# new_host HOST LAYER : forgets what the host had written, then boots it.
 new_host() {
 	local run=$STATE/run/$1
 	kill_host "$1"
@@ -122,10 +122,10 @@ clear_cgroup() {
 }
 cgroup_is_empty() { grep -q '^populated 0' "$CGROUP/$1/cgroup.events"; }
 
-# As when the power is cut.
+# This is as if the power were cut.
 kill_host() { clear_cgroup "$1"; }
 
-# wait_for_host HOST : until it has started completely; says what failed if something did.
+# wait_for_host HOST : waits until it has started completely; if something failed, says what.
 wait_for_host() {
 	local host=$1
 	until_true 30 is_running "$host" || {
@@ -143,7 +143,7 @@ daemons_answer() {
 		</dev/null >/dev/null 2>&1
 }
 
-# The daemon is started by its first connection, and of several first ones at once it has reset some.
+# The first connection starts the daemon, and the daemon has reset some of several first connections at once.
 nix_answers() {
 	[ "$(host_field "$1" nix)" = daemon ] || return 0
 	# shellcheck disable=SC2016 # the host's shell expands it; past the watchers, which would note the call
@@ -165,8 +165,8 @@ wait_for_systemd() {
 systemd_answers() { enter_host "$1" root test -S /run/systemd/private </dev/null 2>/dev/null; }
 
 show_emulation() {
-	# Where its users see whether it emulates other CPUs; only to read, for it is this machine's.
-	# (nspawn's own --bind-ro is hidden by the /proc that it mounts later.)
+	# Here the users of a host see whether it emulates other CPUs. It is read-only, because it is this machine's. (The
+	# /proc that nspawn mounts later would hide its own --bind-ro.)
 	enter_host "$1" root sh -euc 'cd /proc/sys/fs/binfmt_misc
 		[ -e status ] || [ -e register ] || {
 			mount -t binfmt_misc binfmt_misc /proc/sys/fs/binfmt_misc
@@ -176,9 +176,9 @@ show_emulation() {
 
 # enter_host HOST USER COMMAND... : runs a command in the host, with the environment of a login.
 #
-# All processes in between ignore the signals of a terminal, and only the command does not: it alone
-# decides what Ctrl-C does, and its exit code is what comes back. (nsenter has to fork: an emulated
-# program cannot make threads while its children would be in another PID namespace.)
+# All processes in between ignore the signals of a terminal, and only the command does not: it alone decides what Ctrl-C
+# does, and its exit code is what comes back. (nsenter has to fork: an emulated program cannot make threads while its
+# children would be in another PID namespace.)
 enter_host() {
 	local host=$1 user=$2
 	shift 2
@@ -186,7 +186,7 @@ enter_host() {
 	process=$(first_process "$host")
 	[ -n "$process" ] || die "$host is not running (lab.sh up)"
 	mkdir -p "$CGROUP/$host/entered"
-	# A subshell, for it moves into the host's cgroup: with the host, what was started in it ends.
+	# This is a subshell, because it moves into the host's cgroup: what was started in the host ends with the host.
 	(
 		echo $BASHPID >"$CGROUP/$host/entered/cgroup.procs"
 		trap '' INT QUIT TERM HUP

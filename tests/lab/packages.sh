@@ -1,6 +1,6 @@
 #!/bin/bash
-# Installs what the lab itself needs on this Debian machine (bookworm or trixie), and nothing else:
-# Rust, Nix and the rest live in roots of their own.
+# Installs what the lab itself needs on this Debian machine (bookworm or trixie), and nothing else: Rust, Nix and the
+# rest are in roots of their own.
 set -euo pipefail
 . "$(dirname "$0")/common.sh"
 need_root

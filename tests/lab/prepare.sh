@@ -1,15 +1,15 @@
 #!/bin/bash
-# prepare.sh HOST : furnishes a host and prints the directory of its layer.
+# prepare.sh HOST : furnishes a host, and prints the directory of its layer.
 #
-# A host's files are three layers of an overlay: the Debian root (shared, never changed), this layer
-# (what makes it "pi" or "builder", made once) and an empty one for what happens while it runs. A
-# reset only has to empty the last one.
+# A host's files are three layers of an overlay: the Debian root (shared, never changed), this layer (what makes it "pi"
+# or "builder", made once), and an empty one for what happens while the host runs. A reset only has to empty the last
+# one.
 set -euo pipefail
 . "$(dirname "$0")/common.sh"
 . "$LAB/hosts.sh"
 need_root
 
-# Everything that the layer is made from is in its name.
+# The layer's name includes everything that the layer is made from.
 layer_key() {
 	{
 		printf '%s\n' "$root" "$(host_table)"
@@ -17,7 +17,7 @@ layer_key() {
 	} | sha256sum | cut -c1-12
 }
 
-# The keys of all hosts are made before any host: each must know the others'.
+# The keys of all hosts are made before any host, because each host must know the others' keys.
 make_keys() {
 	local name
 	mkdir -p "$STATE/keys"
@@ -27,9 +27,9 @@ make_keys() {
 	done
 }
 
-# In a mount namespace of its own, so that nothing stays mounted however this ends; and in a PID namespace,
-# for after a build Nix kills all processes of the build user's number, whatever its name: in another host,
-# or in another lab, that is the message bus.
+# The host is furnished in a mount namespace of its own, so that nothing stays mounted, however this ends. It also gets
+# a PID namespace of its own: after a build, Nix kills all processes with the build user's number, whatever that user's
+# name is; in another host, or in another lab, that would be the message bus.
 furnish() {
 	local host=$1 root=$2 temporary=$3
 	local mounted=$temporary/root
@@ -54,7 +54,7 @@ host=$1
 is_host "$host" || die "there is no host '$host' in hosts.sh"
 root=$("$LAB/roots.sh" host "$(host_field "$host" suite)" "$(host_field "$host" arch)")
 make_keys
-# Building the miniature NixOS needs the emulator.
+# The emulator is needed to build the miniature NixOS.
 "$LAB/binfmt.sh" on
 layer=$STATE/layers/$host-$(layer_key)
 if [ ! -d "$layer" ]; then

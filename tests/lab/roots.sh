@@ -7,18 +7,17 @@
 #   roots.sh host SUITE ARCH      what a machine of the lab boots from
 #   roots.sh busybox              the arm64 busybox that builds and runs the miniature NixOS
 #
-# A root is named by a hash of its recipe: a changed recipe makes a new one, an unchanged one is
-# never touched again. It is made under another name and renamed, so an interrupted run leaves
-# nothing that looks finished.
+# A root is named by a hash of its recipe: a changed recipe makes a new root, and an unchanged root is never touched
+# again. A root is made under another name and then renamed, so an interrupted run leaves nothing that looks finished.
 set -euo pipefail
 . "$(dirname "$0")/common.sh"
 
 rust=trixie # what is "stable" for the program: Rust 1.85
 
 toolchain_packages=cargo,rustc,rust-clippy,rustfmt,gcc,libc6-dev,ca-certificates,shellcheck,git,procps,openssh-client,mount,iproute2,fish,tcsh,zsh,elvish,bash-completion,binutils-aarch64-linux-gnu
-# iproute2 and strace for the tests; libpam-systemd so that an ssh login is a session as on NixOS.
+# iproute2 and strace are for the tests; libpam-systemd makes an ssh login a session, as on NixOS.
 host_packages=nix-bin,nix-setup-systemd,openssh-server,openssh-client,iproute2,procps,git,strace,systemd,systemd-sysv,dbus,libpam-systemd,sudo,opendoas,util-linux,mount,ca-certificates
-# For users of the builders; not where it would be all emulated.
+# These are for users of the builders, but not for a host where everything is emulated.
 other_shells=fish,tcsh
 
 # make_root NAME RECIPE-WORDS... : the words are mmdebstrap's options and suite.
@@ -29,7 +28,7 @@ make_root() {
 	final=$CACHE/roots/$name-$key
 	if [ ! -d "$final" ]; then
 		mkdir -p "$CACHE/roots"
-		# Two runs may not make the same root at once; the lock file is beside it and stays.
+		# Two runs must not make the same root at once; the lock file is beside it and stays.
 		exec 8>"$CACHE/roots/.$name.lock"
 		flock 8
 		if [ ! -d "$final" ]; then
@@ -65,26 +64,26 @@ nix)
 host)
 	suite=$2 arch=$3
 	if [ "$arch" != amd64 ]; then
-		# Its packages are set up by emulated programs: nobody may switch that off meanwhile.
+		# Emulated programs set up its packages: nobody may switch the emulation off meanwhile.
 		mkdir -p /run/rebuild-lab
 		exec 7>/run/rebuild-lab/emulation.lock
 		flock --shared 7
 		"$LAB/binfmt.sh" on
 	fi
 	options=() packages=$host_packages
-	# polkitd for run0; bookworm has neither run0 nor the other sudo.
+	# polkitd is for run0; bookworm has neither run0 nor the other sudo.
 	[ "$arch" != amd64 ] || packages=$packages,$other_shells,polkitd
 	[ "$arch" != amd64 ] || [ "$suite" = bookworm ] || packages=$packages,sudo-rs
 	if [ "$suite" = sid ]; then
-		# Mirrors of sid may be days behind, and its lists are good for a week only.
+		# Mirrors of sid may be days behind, and sid's lists are good for only a week.
 		options=(--aptopt='Acquire::Check-Valid-Until "false"')
-		# Has pivot_root, which util-linux no longer brings.
+		# This package has pivot_root, which util-linux no longer brings.
 		packages=$packages,util-linux-extra
 	fi
 	make_root "host-$suite-$arch" --variant=minbase --arch="$arch" --include=$packages "${options[@]}" "$suite"
 	;;
 busybox)
-	# Only unpacked, never run here; static, so it depends on nothing.
+	# This root is only unpacked, never run here; its program is static, so it depends on nothing.
 	root=$(make_root busybox-arm64 --variant=extract --arch=arm64 --include=busybox-static trixie)
 	for file in "$root"/bin/busybox "$root"/usr/bin/busybox; do
 		[ ! -f "$file" ] || { printf '%s\n' "$file"; exit 0; }

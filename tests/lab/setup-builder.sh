@@ -1,5 +1,5 @@
 #!/bin/bash
-# A strong x86-64 machine that is not NixOS. Called by prepare.sh with HOST and ROOT.
+# A strong x86-64 machine that is not NixOS. prepare.sh calls this with HOST and ROOT.
 set -euo pipefail
 . "$(dirname "$0")/common.sh"
 . "$LAB/hosts.sh"
@@ -14,7 +14,7 @@ substituters =
 trusted-users = root builder fishy cshy
 END
 
-# A configuration and a nixpkgs of its own, which nobody asked for: if one of them is ever seen in a
+# The builder has a configuration and a nixpkgs of its own, which nobody asked for: if one of them is ever seen in a
 # result, something leaked.
 mkdir -p "$ROOT/etc/nixos" "$ROOT/srv/builders-nixpkgs/nixos"
 cat >"$ROOT/etc/nixos/configuration.nix" <<'END'
@@ -27,7 +27,7 @@ echo 'NIX_PATH=nixpkgs=/srv/builders-nixpkgs:nixos-config=/etc/nixos/configurati
 # --- Nix for one user alone: as its own installer leaves it without --daemon -----------------------
 if [ "$(host_field "$HOST" nix)" = single ]; then
 	for unit in nix-daemon.socket nix-daemon.service; do ln -sf /dev/null "$ROOT/etc/systemd/system/$unit"; done
-	# Or root's first Nix command would take the store away from the user.
+	# Otherwise root's first Nix command would take the store away from the user.
 	echo 'build-users-group =' >>"$ROOT/etc/nix/nix.conf"
 	# These would make the daemon's directories at each boot, and tell a login that there is a daemon.
 	ln -sf /dev/null "$ROOT/etc/tmpfiles.d/nix-daemon.conf"
@@ -35,7 +35,7 @@ if [ "$(host_field "$HOST" nix)" = single ]; then
 	rm -rf "$ROOT/nix"
 	mkdir -p "$ROOT/nix/store" "$ROOT/nix/var/nix"
 	chroot "$ROOT" chown -R builder: /nix
-	# Makes the rest; without /nix/var/nix Nix would take a store in the user's home.
+	# This makes the rest; without /nix/var/nix, Nix would use a store in the user's home.
 	chroot "$ROOT" setpriv --reuid=builder --regid=builder --init-groups \
 		env -i HOME=/home/builder USER=builder PATH=/usr/bin:/bin nix-store --init
 fi

@@ -1,8 +1,8 @@
 #!/bin/bash
-# A weak machine that looks like NixOS where it matters. Called by prepare.sh with HOST and ROOT.
+# A weak machine that looks like NixOS where it matters. prepare.sh calls this with HOST and ROOT.
 #
-# Its programs are amd64, for speed, unless hosts.sh says arm64; but its Nix believes to be on
-# aarch64-linux, so nothing that it builds could run without emulation.
+# Its programs are amd64, for speed, unless hosts.sh says arm64. But its Nix believes that it runs on aarch64-linux, so
+# nothing that it builds could run without emulation.
 set -euo pipefail
 . "$(dirname "$0")/common.sh"
 . "$LAB/hosts.sh"
@@ -80,7 +80,7 @@ install -m 755 "$("$LAB/roots.sh" busybox)" "$work/tree/$release/bin/busybox"
 tar -C "$work/tree" --owner=0 --group=0 -cJf "$work/$release/nixexprs.tar.xz" "$release"
 in_root nix-channel --add "file:///tmp/channel/$release" nixos
 in_root nix-channel --update
-# From here on it looks as if it had come from the network.
+# From here on, the channel looks as if it had come from the network.
 echo 'https://channels.nixos.org/nixos-25.05 nixos' >"$ROOT/root/.nix-channels"
 rm -rf "$work" "$ROOT/root/.cache"
 

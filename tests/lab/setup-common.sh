@@ -1,5 +1,5 @@
 #!/bin/bash
-# What every host of the lab has. Called by prepare.sh with HOST and ROOT (its files, mounted).
+# What every host of the lab has. prepare.sh calls this with HOST and ROOT (its files, mounted).
 set -euo pipefail
 . "$(dirname "$0")/common.sh"
 . "$LAB/hosts.sh"
@@ -9,7 +9,7 @@ echo "$HOST" >"$ROOT/etc/hostname"
 	echo "127.0.0.1 localhost"
 	for name in $(host_names); do echo "$(host_field "$name" address) $name"; done
 } >"$ROOT/etc/hosts"
-# Nothing is reachable beyond the lab; an empty list makes every look-up fail at once.
+# Nothing beyond the lab is reachable; an empty list makes every look-up fail at once.
 rm -f "$ROOT/etc/resolv.conf"
 : >"$ROOT/etc/resolv.conf"
 rm -f "$ROOT/etc/machine-id"
@@ -28,7 +28,7 @@ MaxStartups 100
 MaxSessions 100
 END
 
-# add_user NAME UID [SHELL] : may log in with the client's key and use the Nix daemon.
+# add_user NAME UID [SHELL] : adds a user who may log in with the client's key and use the Nix daemon.
 add_user() {
 	chroot "$ROOT" useradd --create-home --shell "${3:-/bin/bash}" --uid "$2" "$1"
 	chroot "$ROOT" usermod --append --groups nix-users "$1"
@@ -50,7 +50,7 @@ builder)
 	;;
 client)
 	authorise root /root
-	# Who may become root, and how: see setup-client.sh.
+	# setup-client.sh says who may become root, and how.
 	add_user admin 1000
 	add_user asker 1001
 	add_user doer 1002
@@ -59,7 +59,7 @@ client)
 	;;
 esac
 
-# Timers that would wake up in the middle of a test.
+# These timers would wake up in the middle of a test.
 for timer in apt-daily apt-daily-upgrade dpkg-db-backup e2scrub_all fstrim systemd-tmpfiles-clean; do
 	ln -sf /dev/null "$ROOT/etc/systemd/system/$timer.timer"
 done

@@ -7,8 +7,8 @@
 # With --nix, in one that has Nix and no Rust:
 #   toolchain.sh --nix tests/nix-files.sh
 #
-# The repository is the only part of this machine that is seen (and can be written to) there; cargo's
-# downloads and the target directory are kept in the lab's cache, so a second build is quick.
+# The repository is the only part of this machine that can be seen (and written to) there. cargo's downloads and the
+# target directory are kept in the lab's cache, so a second build is quick.
 set -euo pipefail
 . "$(dirname "$0")/common.sh"
 need_root
@@ -32,7 +32,7 @@ inside() {
 	mount --bind "$CACHE/cargo" "./$CACHE/cargo"
 	mount --bind "$CACHE/target" "./$CACHE/target"
 	mount --bind "$REPOSITORY" "./$REPOSITORY"
-	# crates.io is reached as this machine reaches it: its resolver and its certificates.
+	# crates.io is reached as this machine reaches it: with its resolver and its certificates.
 	cat /etc/resolv.conf >etc/resolv.conf
 	[ ! -f /etc/ssl/certs/ca-certificates.crt ] ||
 		cat /etc/ssl/certs/ca-certificates.crt >etc/ssl/certs/ca-certificates.crt
@@ -52,7 +52,7 @@ inside() {
 	exec env -i "${keep[@]}" "$@"
 }
 
-# Called a second time by itself, inside the new namespaces.
+# The script calls itself a second time, inside the new namespaces.
 if [ "$1" = --inside ]; then
 	shift
 	inside "$@"

@@ -1,9 +1,9 @@
-//! What many files cost this machine, which is the weak one: bytes of memory for each.
+//! What many files cost this machine, which is the weak one: the bytes of memory for each file.
 
 use super::hostile::Play;
 
-/// The most that the program has held when all that it knows has been sent, of a directory of so many files beside the
-/// configuration.
+/// Returns the most memory that the program has held by the time everything that it knows of has been sent. The
+/// directory beside the configuration has this many files.
 fn weigh(configuration: &str, files: usize) -> usize {
     let play = Play::new("B13", "hear_script; greet; weigh; exit 1");
     play.stage.write("etc/nixos/configuration.nix", configuration);

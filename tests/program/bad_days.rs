@@ -1,4 +1,4 @@
-//! Links that break, machines that do not answer, answers that are none.
+//! Links that break, machines that do not answer, and answers that make no sense.
 
 use super::*;
 
@@ -64,7 +64,7 @@ fn a_link_that_breaks_is_never_a_no() {
     }
 }
 
-/// With more to send than a pipe holds, the writing fails as well: that is the same broken link.
+/// If there is more to send than a pipe holds, the writing fails as well: that is the same broken link.
 #[test]
 fn a_link_that_breaks_while_files_go_is_the_same() {
     let stage = Stage::new();
@@ -79,7 +79,7 @@ fn a_link_that_breaks_while_files_go_is_the_same() {
     assert!(run.stderr.contains("the connection to builder broke"), "{}", run.stderr);
 }
 
-/// A file that cannot be read is another matter, and has its name in the message.
+/// A file that cannot be read is another matter: the message names the file.
 #[test]
 fn a_file_that_vanishes_is_named() {
     // What the other side says of a stream that was cut off is no news.
@@ -104,7 +104,7 @@ fn a_file_that_vanishes_is_named() {
     }
 }
 
-/// Both streams at once, more than any pipe holds.
+/// Both streams carry more than any pipe holds, at the same time.
 #[test]
 fn a_flood_on_both_streams_does_not_hang() {
     let stage = Stage::new();
@@ -134,7 +134,7 @@ fn a_builder_that_does_not_answer_a_ctrl_c_is_left() {
     assert!(begin.elapsed() < Duration::from_secs(10));
 }
 
-/// Output that is counted is that of a job, of which there is none on a builder.
+/// Only the output of a job is counted, and a builder has no job.
 #[test]
 fn a_builder_that_counts_bytes_is_refused() {
     for (count, bytes) in [("0", ""), ("5", ""), ("5", "printf hello; ")] {
@@ -149,7 +149,7 @@ fn a_builder_that_counts_bytes_is_refused() {
     }
 }
 
-/// The answer of a builder is text from another machine.
+/// A builder's answer is text from another machine.
 #[test]
 fn a_result_that_is_no_store_path_is_refused() {
     for path in ["/etc", "/nix/store/../../etc", "--option", "/nix/store/.links"] {

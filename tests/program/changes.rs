@@ -1,5 +1,5 @@
-//! What changes is shown, and asked about, and the kernel's change is told: on a machine of its own, with a stand-in for Nix
-//! that says what a real one said (`src/difference/recorded`).
+//! The changes of packages are shown and asked about, and the change of the kernel is told. The tests run on a machine
+//! of their own, with a stand-in for Nix that says what a real Nix has said (`src/difference/recorded`).
 
 use crate::SYSTEM;
 use crate::stubs::{AtTerminal, Run, Stage};
@@ -27,7 +27,7 @@ fn machine() -> Stage {
     stage
 }
 
-/// Whether the machine was changed.
+/// Returns whether the machine was changed.
 fn is_changed(stage: &Stage) -> bool {
     let calls = stage.calls();
     let change = |call: &String| {
@@ -60,7 +60,7 @@ fn a_difference_is_shown_before_the_change_and_the_kernels_at_the_end() {
     ] {
         assert!(run.stderr.contains(text), "{}", run.stderr);
     }
-    // Then what was done, and how long it took.
+    // What was done follows, and how long it took.
     let last: Vec<&str> = run.stderr.lines().rev().take(3).collect();
     assert_eq!(last[2], HINT, "{}", run.stderr);
     assert_eq!(last[0], "Done. The new configuration is ", "{}", run.stderr);
@@ -79,7 +79,7 @@ fn the_hint_is_for_what_will_be_booted() {
             Some("it is in use after a boot into this system, and test leaves"),
         ),
         ("dry-activate", None),
-        // Its specialisation has no kernel, so that is another one.
+        // Its specialisation has no kernel, so its kernel is another one.
         ("switch -c quiet", Some("after the next boot into this specialisation")),
     ] {
         let run = machine().rebuild(line);
@@ -89,7 +89,7 @@ fn the_hint_is_for_what_will_be_booted() {
             None => assert!(!run.stderr.contains("has changed"), "{line}: {}", run.stderr),
         }
     }
-    // Nobody asked Nix anything.
+    // Nix was not asked anything.
     let stage = machine();
     stage.rebuild("switch");
     assert!(!stage.calls().iter().any(|call| call.starts_with("nix --extra")));
@@ -177,7 +177,7 @@ fn an_interrupted_question_changes_nothing() {
     }
 }
 
-/// Impatient keys during the long work are no answer to a question that nobody has seen yet.
+/// Keys that an impatient user presses during the long work are no answer to a question that they have not seen yet.
 #[test]
 fn what_was_typed_before_the_question_is_no_answer() {
     let stage = machine();
@@ -207,7 +207,7 @@ fn without_a_terminal_there_is_no_question_and_no_work() {
         run.stderr
     );
     assert_eq!(stage.calls(), Vec::<String>::new());
-    // In an alias it is no harm.
+    // The flag does no harm in an alias.
     let run = stage.rebuild("build --ask");
     assert_eq!((run.code, run.stdout), (0, format!("{SYSTEM}\n")), "{}", run.stderr);
 }

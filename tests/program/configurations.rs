@@ -1,4 +1,4 @@
-//! What the command line can name as the configuration, and which commands that makes.
+//! What the command line can name as the configuration, and the commands that follow from it.
 
 use crate::stubs::Stage;
 use crate::{DRV, SYSTEM};
@@ -22,7 +22,7 @@ fn a_flake_is_built_by_one_command() {
 #[test]
 fn build_host_evaluates_a_flake_here() {
     let stage = Stage::new();
-    // With no newline at the end, as nix eval --raw has none.
+    // There is no newline at the end, as with nix eval --raw.
     stage.stub("nix", &format!("case $* in *' copy '*) ;; *) printf %s {DRV} ;; esac"));
     stage.stub("nix-copy-closure", "");
     stage.stub(
@@ -48,7 +48,8 @@ fn build_host_evaluates_a_flake_here() {
     assert_eq!(calls.len(), 5);
 }
 
-/// What is found, in its order; nixos-rebuild starts `nix-instantiate` to look for `<nixos-system>`, without the `-I`.
+/// The places are searched in this order. nixos-rebuild starts `nix-instantiate` to look for `<nixos-system>`, and does
+/// not pass the `-I` on to it.
 #[test]
 fn a_configuration_in_a_file() {
     let stage = Stage::new();
@@ -107,7 +108,7 @@ fn of_an_odd_configuration_nothing_is_run() {
     assert!(stage.calls().is_empty());
 }
 
-/// An alias or a script that gives them always must not break.
+/// An alias or a script that always gives these flags must not break.
 #[test]
 fn flags_of_flakes_without_a_flake_warn_and_reach_no_command() {
     for flags in [
@@ -131,7 +132,8 @@ fn flags_of_flakes_without_a_flake_warn_and_reach_no_command() {
     }
 }
 
-/// Never with a warning and another file. What can be shown there is (`sources/collect/shown.rs`).
+/// The run never goes on with a warning and another file. What can be shown in such a place is shown
+/// (`sources/collect/shown.rs`).
 #[test]
 fn what_is_named_where_the_evaluator_has_its_own_is_refused_before_anything() {
     let stage = Stage::new();

@@ -1,12 +1,12 @@
-//! What a run shows of Nix's own log, on this machine and on another one. What comes of each line is tested in
-//! `src/progress`.
+//! What a run shows of Nix's own log, on this machine and on another one. `src/progress` tests what each line is turned
+//! into.
 
 use std::time::{Duration, Instant};
 
 use crate::stubs::Stage;
 use crate::{DRV, SYSTEM, good_session};
 
-/// A build of which the log has so many lines.
+/// Returns a build whose log has this many lines.
 fn log_of_build(lines: usize) -> String {
     format!(
         r#"echo '@nix {{"action":"start","id":1,"level":0,"text":"","type":104}}' >&2
@@ -33,7 +33,7 @@ fn a_failed_build_here_shows_its_end_and_the_command_for_the_rest() {
     );
     assert_eq!((lines[4], lines[28]), ("> step 16", "> step 40"));
     assert_eq!(lines[29], format!("the whole log: nix-store --read-log {DRV}"));
-    // The command as one would type it.
+    // The command stands there as the user could type it.
     assert_eq!(
         lines[30],
         "error: this command failed with exit status 100: nix-build '<nixpkgs/nixos>' --attr \
@@ -101,7 +101,7 @@ fn build_logs_are_lines_with_the_name() {
     );
 }
 
-/// More than any pipe holds, on both streams.
+/// Both streams carry more than any pipe holds.
 #[test]
 fn a_flood_of_a_local_command_does_not_hang() {
     let stage = Stage::new();
@@ -128,7 +128,7 @@ fn ctrl_c_ends_a_local_build() {
     assert!(!run.stderr.contains("error"), "{}", run.stderr);
 }
 
-/// What `builtins.trace` says has the level of an error, and an evaluation that is run again says it again.
+/// The text of `builtins.trace` has the level of an error, and an evaluation that is run again says it again.
 #[test]
 fn a_trace_of_an_evaluation_there_is_shown_once() {
     let stage = Stage::new();
@@ -144,7 +144,7 @@ fn a_trace_of_an_evaluation_there_is_shown_once() {
     assert_eq!(run.stderr.matches("trace: hello\n").count(), 1, "{}", run.stderr);
 }
 
-/// The system profile of that machine is the system already; what runs there is not known.
+/// That machine's system profile is at the system already; what runs there is not known.
 #[test]
 fn what_was_there_already_is_no_change() {
     for (line, expected) in [
@@ -156,7 +156,7 @@ fn what_was_there_already_is_no_change() {
     ] {
         let stage = Stage::own_machine(SYSTEM);
         stage.stub("nix-build", &format!("echo {SYSTEM}"));
-        // So long that it is worth a word.
+        // It takes so long that the time is worth a word.
         stage.stub("switch-to-configuration", "sleep 0.2");
         let run = stage.rebuild(line);
         assert_eq!(run.code, 0, "{line}: {}", run.stderr);

@@ -1,10 +1,10 @@
-//! Changes that do not come to a good end: what has become of the system, what to do, and what the next run says of it.
+//! Changes that end badly: what has become of the system, what to do, and what the next run says about it.
 
 use crate::SYSTEM;
 use crate::scenarios::Scene;
 
-/// Units that failed are no reason to go back, and the exit status says so; what was done, and how long it took, is said as
-/// at any other end.
+/// Failed units are no reason to go back, and the exit status tells of them. What was done, and how long it took, is
+/// said as at any other end.
 #[test]
 fn exit_status_4_of_the_activation_is_ours() {
     let scene = Scene::new();
@@ -22,7 +22,8 @@ fn exit_status_4_of_the_activation_is_ours() {
     );
 }
 
-/// Every status that has a meaning of its own says what has become of the system, and which of profile and system is new.
+/// For every status with a meaning of its own, the error says what has become of the system, and whether profile and
+/// system are new.
 #[test]
 fn exit_statuses_of_the_activation_are_explained() {
     let back = "/nix/var/nix/profiles/system is at generation 4 now, which has the system that was not activated; to put it \
@@ -63,7 +64,7 @@ fn exit_statuses_of_the_activation_are_explained() {
     }
 }
 
-/// Where it was gone back, forward is back; where the profile was that system before, there is no way to go.
+/// After a rollback, the way back is forward. If the profile was at that system before, there is nowhere to go.
 #[test]
 fn the_way_back_is_a_number() {
     for (line, expected) in [
@@ -74,7 +75,7 @@ fn the_way_back_is_a_number() {
         let scene = Scene::new();
         scene.stub("switch-to-configuration", "exit 1");
         if line.starts_with("switch --store-path") {
-            // As Nix does, where it is the profile's latest already.
+            // Nix does nothing if this is the profile's latest generation already.
             scene.stub("nix-env", "");
         }
         let run = scene.rebuild(line);
@@ -98,7 +99,7 @@ fn the_next_run_says_what_an_activation_came_to() {
     let boot = "takes effect at the next boot of that machine";
     for (action, status, text, is_warning) in [
         ("switch", "activation 100 1 2", boot, false),
-        // As an older version of ours has written it.
+        // An older version of this program has written it like this.
         ("boot", "activation 100", boot, false),
         (
             "test",
@@ -153,7 +154,7 @@ fn the_next_run_says_what_an_activation_came_to() {
     }
 }
 
-/// Without systemd-run there is a way, and it is said where that fails; but not to whom goes it already.
+/// There is a way without systemd-run. It is named if systemd-run fails, but not to a user who goes that way already.
 #[test]
 fn where_systemd_run_fails_the_way_without_it_is_named() {
     let fails = "echo 'Failed to connect to bus: No such file or directory' >&2; exit 1";
@@ -170,14 +171,15 @@ fn where_systemd_run_fails_the_way_without_it_is_named() {
         ] {
             assert!(run.stderr.contains(text), "{line}: {}", run.stderr);
         }
-        // And that is a way.
+        // This is that way.
         scene.variable("NIXOS_REBUILD_NO_SYSTEMD_RUN", "1");
         let run = scene.rebuild(line);
         assert_eq!(run.code, 0, "{line}: {}", run.stderr);
     }
 }
 
-/// systemd's own lock, and that of switch-to-configuration itself: an activation that something else has begun.
+/// systemd's own lock, and the lock of switch-to-configuration itself, show an activation that something else has
+/// begun.
 #[test]
 fn an_activation_by_something_else_changes_nothing() {
     let held = "mkdir -p \"$root/run/nixos\"; : >\"$root/run/nixos/switch-to-configuration.lock\"
@@ -213,7 +215,7 @@ fn an_activation_by_something_else_changes_nothing() {
     }
 }
 
-/// `system.switch.enable = false`: it is a system, and has nothing to switch with.
+/// With `system.switch.enable = false` it is a system, but has nothing to switch with.
 #[test]
 fn a_system_that_cannot_be_switched_to_is_none_the_less_a_system() {
     for line in ["switch", "test --target-host target", "boot --rollback"] {
@@ -230,7 +232,7 @@ fn a_system_that_cannot_be_switched_to_is_none_the_less_a_system() {
             run.stderr
         );
     }
-    // What is none is still none.
+    // A directory that is no system is still refused.
     let scene = Scene::new();
     scene.prepare("rm \"$root$system\"/nixos-version");
     let run = scene.rebuild("switch");

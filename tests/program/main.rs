@@ -1,5 +1,5 @@
-//! The program as a process, among stand-ins for ssh and Nix that note how they are called and misbehave on purpose:
-//! what reality does too rarely to wait for. What is true of real parts is tested in `tests/lab`.
+//! The program as a process, among stand-ins for ssh and Nix. They note how they are called, and misbehave on purpose,
+//! in ways in which reality does so too rarely to wait for it. What holds for the real parts is tested in `tests/lab`.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
@@ -27,7 +27,7 @@ use stubs::Stage;
 const SYSTEM: &str = "/nix/store/00000000000000000000000000000000-nixos-system-pi";
 const DRV: &str = "/nix/store/11111111111111111111111111111111-nixos-system-pi.drv";
 
-/// The other side of a run in which all goes well, up to the transfer.
+/// Returns the other side of a run in which everything goes well, up to the transfer.
 fn good_session(ending: &str) -> String {
     format!(
         "hear_script
@@ -63,7 +63,7 @@ fn a_local_build_is_one_command() {
             "Done. The new configuration is "
         )
     );
-    // Nothing of a log: this was no Nix.
+    // Nothing of a log is shown: this was no Nix.
     assert!(
         lines[1].starts_with("nothing was built; evaluated in ") && lines.len() == 3,
         "{}",
@@ -81,12 +81,12 @@ fn a_local_dry_build_prints_no_path() {
     assert_eq!(stage.calls(), [expected]);
 }
 
-/// What is needed at the end is looked for at the beginning.
+/// Programs that are needed at the end are looked for at the beginning.
 #[test]
 fn a_program_that_is_not_there_is_said_before_the_long_work() {
     let stage = Stage::new();
     std::fs::remove_file(stage.path("bin/nix-env")).unwrap();
-    // Nothing of this machine, which may have Nix where it has its shell.
+    // This leaves out all of this machine, which may have Nix in the same place as its shell.
     stage.variable("PATH", &stage.path("bin").display().to_string());
     let run = stage.rebuild("switch --eval-on builder");
     assert_eq!(run.code, 127);
@@ -108,7 +108,7 @@ fn nix_own_exit_status_is_ours() {
     assert!(run.stderr.contains("error: builder failed"), "{}", run.stderr);
 }
 
-/// nixpkgs#375725: with little memory the kernel kills the evaluation, and nixos-rebuild says nothing of memory.
+/// nixpkgs#375725: with little memory the kernel kills the evaluation, and nixos-rebuild does not mention memory.
 #[test]
 fn a_killed_evaluation_says_memory_and_the_way_out() {
     let stage = Stage::new();
@@ -129,7 +129,7 @@ fn what_is_no_nixos_does_not_become_the_profile() {
     assert_eq!(stage.calls().len(), 1);
 }
 
-/// The whole command line of ssh, and what follows a session that could not bring the result.
+/// The test has the whole command line of ssh, and what follows a session that could not bring the result.
 #[test]
 fn a_remote_run_is_one_ssh_and_then_what_it_could_not_do() {
     let stage = Stage::new();
@@ -139,7 +139,7 @@ fn a_remote_run_is_one_ssh_and_then_what_it_could_not_do() {
     let run = stage.rebuild("build --eval-on me@builder --no-lend -s");
     run.gives(SYSTEM);
     let calls = stage.calls();
-    // Nix logs in as well: by the same connection.
+    // Nix logs in as well, by the same connection.
     let start = "ssh -o ControlMaster=auto -o ControlPath=/tmp/rebuild.";
     assert!(calls[0].starts_with(start), "{}", calls[0]);
     let rest = "/ssh-%C -o ControlPersist=60 -T -a -x -o ConnectTimeout=20 -o ServerAliveInterval=30 \
@@ -166,7 +166,7 @@ fn the_files_are_the_configuration_and_nothing_else() {
     stage.stub("nix-copy-closure", "");
     stage.stub("nix-store", "");
     assert_eq!(stage.rebuild("build --eval-on builder --no-lend").code, 0);
-    // All else is there by name only: with no right to be read, and no content.
+    // Everything else is there by name only, without content and without a right to read it.
     let listing = stage.sh("tar -tvf files.tar | grep -v -e '^d' -e '^l' -e '^.---------' | sed 's/.* //'");
     let root = stage.path("").display().to_string();
     let files: Vec<&str> = listing
@@ -203,7 +203,8 @@ fn build_host_alone_evaluates_here() {
         "{}",
         calls[0]
     );
-    // Through a relay of ours to the daemon there: path by path, nix-copy-closure takes long (nixpkgs#499820).
+    // The copy goes through a relay to the daemon on that machine: nix-copy-closure, which goes path by path, takes
+    // long (nixpkgs#499820).
     let copy = "nix --extra-experimental-features nix-command flakes --log-format internal-json copy --no-check-sigs --to unix:///tmp/rebuild.";
     assert!(calls[1].starts_with(copy), "{}", calls[1]);
     assert!(
@@ -215,7 +216,7 @@ fn build_host_alone_evaluates_here() {
     assert_eq!(calls[3], format!("nix-copy-closure --from builder {SYSTEM}"));
 }
 
-/// The other machine cannot evaluate: that is said, and then it is as with `--build-on`.
+/// If the other machine cannot evaluate, the user is told, and the run goes on as with `--build-on`.
 #[test]
 fn a_machine_that_refuses_namespaces_builds_what_is_evaluated_here() {
     for verify in ["", " --verify-eval"] {
@@ -243,14 +244,14 @@ fn a_machine_that_refuses_namespaces_builds_what_is_evaluated_here() {
         let calls = stage.calls_but_of_daemons();
         let mut programs: Vec<&str> = calls.iter().filter_map(|call| call.split(' ').next()).collect();
         programs.sort_unstable();
-        // With an evaluation before it, to compare, there are two.
+        // If an evaluation for comparison comes first, there are two of them.
         programs.dedup();
         let expected = ["nix", "nix-copy-closure", "nix-instantiate", "nix-store", "ssh"];
         assert_eq!(programs, expected);
     }
 }
 
-/// `NIX_SSHOPTS` with quoted values, as any shell would read them.
+/// `NIX_SSHOPTS` has quoted values, as any shell would read them.
 #[test]
 fn the_users_ssh_options_are_respected() {
     let stage = Stage::new();
@@ -264,7 +265,7 @@ fn the_users_ssh_options_are_respected() {
     );
 }
 
-/// An evaluation error about a file that is here brings the file; the error is not shown.
+/// An evaluation error about a file that this machine has brings the file; the error is not shown.
 #[test]
 fn a_file_that_no_literal_names_is_sent_when_it_is_missed() {
     let stage = Stage::new();
@@ -300,7 +301,8 @@ fn a_file_that_no_literal_names_is_sent_when_it_is_missed() {
     assert!(stage.sh("tar -xOf again.tar").contains("looked = 1"));
 }
 
-/// The other machine's word alone is no reason to hand out a secret: not if it asks, and not if a link is in its way.
+/// The other machine's word alone is no reason to hand out a secret: not if it asks, and not if a link stands in its
+/// way.
 #[test]
 fn what_the_other_machine_only_asks_for_is_no_secret_of_ours() {
     let stage = Stage::new();
@@ -359,7 +361,7 @@ fn an_evaluation_error_is_nix_own_text_and_code() {
     let run = stage.rebuild("switch --eval-on builder");
     assert_eq!(run.code, 1);
     assert!(
-        // The word about what was sent may come in between.
+        // The message about what was sent may come in between.
         run.stderr.contains("error: undefined variable\n")
             && run.stderr.ends_with("error: the evaluation on builder failed\n"),
         "{}",

@@ -1,4 +1,4 @@
-//! What becomes of the program's own output, where nobody takes it and where it comes from another machine.
+//! The program's own output, if nobody takes it, and if it comes from another machine.
 
 use std::fs::File;
 use std::process::Stdio;
@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use crate::stubs::Stage;
 use crate::{DRV, SYSTEM, good_session};
 
-/// The end of a pipe whose other end is closed.
+/// Returns the end of a pipe whose other end is closed.
 fn pipe_of_nobody() -> Stdio {
     nix::unistd::pipe().unwrap().1.into()
 }
@@ -16,7 +16,7 @@ fn full() -> Stdio {
     File::options().write(true).open("/dev/full").unwrap().into()
 }
 
-/// A run that has changed the system is no failure because nobody has read its last line.
+/// A run that has changed the system is no failure only because nobody has read its last line.
 #[test]
 fn a_reader_that_has_gone_is_no_failure() {
     let stage = Stage::own_machine(SYSTEM);
@@ -68,10 +68,10 @@ fn a_result_that_cannot_be_printed_is_said() {
     }
 }
 
-/// What would fill the clipboard, clear the screen and take another title, where a terminal heard it.
+/// If a terminal heard these, they would fill the clipboard, clear the screen and change the title.
 const ORDERS: &str = r"\033]52;c;aGk=\007\033[2J\033]0;title\007\302\2332K\342\200\256";
 
-/// Nix lets colours through, and nothing else; so does a run, whoever says it.
+/// Nix lets colours through, and nothing else. So does a run, whoever says it.
 #[test]
 fn other_machines_give_the_terminal_no_orders() {
     let json = ORDERS
@@ -115,7 +115,7 @@ fn other_machines_give_the_terminal_no_orders() {
     }
 }
 
-/// What an error quotes is of elsewhere, too.
+/// What an error quotes comes from elsewhere, too.
 #[test]
 fn an_error_gives_the_terminal_no_orders() {
     let stage = Stage::new();
@@ -131,7 +131,7 @@ fn an_error_gives_the_terminal_no_orders() {
     );
 }
 
-/// Nobody reads the screen (Ctrl-S, a slow line): the other machine waits, and does not fill this one's memory.
+/// If nobody reads the screen (Ctrl-S, a slow line), the other machine waits, and does not fill this one's memory.
 #[test]
 fn what_nobody_reads_is_not_kept_in_memory() {
     let stage = Stage::new();
@@ -149,7 +149,7 @@ fn what_nobody_reads_is_not_kept_in_memory() {
     assert!(run.stderr.len() > 20_000_000, "{}", run.stderr.len());
 }
 
-/// Ctrl-C does not wait for its turn behind what is to be shown.
+/// Ctrl-C does not wait for its turn behind what is still to be shown.
 #[test]
 fn an_interrupt_overtakes_what_is_to_be_shown() {
     let stage = Stage::new();
@@ -169,7 +169,7 @@ fn an_interrupt_overtakes_what_is_to_be_shown() {
     assert_eq!(stage.read("heard"), "heard cancel\n");
 }
 
-/// ssh says more after the end than any pipe or queue holds: its end is waited for all the same.
+/// After the end, ssh says more than any pipe or queue holds: its end is waited for all the same.
 #[test]
 fn last_words_of_any_length_hold_up_nothing() {
     let last_words = "exec >&-; yes 'last words' | head -n 100000 >&2";

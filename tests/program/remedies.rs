@@ -1,9 +1,9 @@
-//! What is found before the long work, and messages that lead somewhere.
+//! Problems that are found before the long work, and messages that lead to a remedy.
 
 use super::*;
 use crate::scenarios::Scene;
 
-/// Nothing of the long work was begun.
+/// Runs a line that is refused, and checks that nothing of the long work was begun.
 fn refused(stage: &Stage, line: &str, message: &str, remedy: &str) {
     let run = stage.rebuild(line);
     assert_ne!(run.code, 0, "{line}: {}", run.stderr);
@@ -21,7 +21,7 @@ fn refused(stage: &Stage, line: &str, message: &str, remedy: &str) {
     assert!(begun.is_empty(), "{line}: {begun:?}");
 }
 
-/// A link that Nix would refuse to make after the build, here or there.
+/// Nix would refuse to make this link after the build, here or on the other machine.
 #[test]
 fn a_result_that_cannot_be_linked_is_refused_before_the_build() {
     for line in [
@@ -46,7 +46,8 @@ fn a_result_that_cannot_be_linked_is_refused_before_the_build() {
     }
 }
 
-/// In a directory like /tmp, what somebody else has built there stays theirs. (Root's link, and a user who is not.)
+/// In a directory like /tmp, what another user has built stays theirs. (Here it is root's link, and a user who is not
+/// root.)
 #[test]
 fn a_result_of_another_user_in_a_sticky_directory_is_refused_before_the_build() {
     let scene = Scene::new();
@@ -65,7 +66,7 @@ fn a_result_of_another_user_in_a_sticky_directory_is_refused_before_the_build() 
     }
 }
 
-/// Whoever deletes the directory in which they are can still do what needs none.
+/// A user who has deleted their current directory can still do what needs none.
 #[test]
 fn without_a_current_directory_only_what_needs_one_fails() {
     let stage = Stage::new();
@@ -89,12 +90,12 @@ fn without_a_current_directory_only_what_needs_one_fails() {
     }
     let run = stage.rebuild_from_nowhere("--show-settings");
     assert_eq!(run.code, 0, "{}", run.stderr);
-    // Of the profile, which is not there; not of the directory.
+    // The message is about the profile, which does not exist, and not about the directory.
     let run = stage.rebuild_from_nowhere("list-generations");
     assert!(run.stderr.contains("there is no profile /nix/"), "{}", run.stderr);
 }
 
-/// A change that cannot be noted is met before the build, and not for ever after it.
+/// A change that cannot be noted is refused before the build, and not each time after it.
 #[test]
 fn a_target_that_can_note_no_change_is_refused_before_the_build() {
     for (line, on) in [
@@ -103,7 +104,7 @@ fn a_target_that_can_note_no_change_is_refused_before_the_build() {
         ("boot --rollback --target-host target", "target"),
     ] {
         let scene = Scene::new();
-        // Whoever is root is stopped by nothing else.
+        // Nothing else stops root.
         scene.prepare(": >\"$root/var/lib/rebuild\"");
         refused(
             &scene,
@@ -114,8 +115,8 @@ fn a_target_that_can_note_no_change_is_refused_before_the_build() {
     }
 }
 
-/// However little room there is: either the change is made and its end is heard, or nothing has begun. (A shell whose `exec`
-/// or `:` cannot open its file ends at once.)
+/// However little room there is, either the change is made and its end is heard, or nothing has begun. (A shell whose
+/// `exec` or `:` cannot open its file ends at once.)
 #[test]
 fn where_files_cannot_be_made_a_change_is_whole_or_none() {
     let mut ends = std::collections::BTreeSet::new();
@@ -143,7 +144,7 @@ fn where_files_cannot_be_made_a_change_is_whole_or_none() {
     assert_eq!(ends.len(), 2);
 }
 
-/// `NIX_SUDOOPTS="-u x"`, or `runas_default` in the sudoers file: sudo says yes, and it is not root.
+/// With `NIX_SUDOOPTS="-u x"`, or `runas_default` in the sudoers file, sudo succeeds, but the user is not root.
 #[test]
 fn a_sudo_that_makes_somebody_else_is_refused_before_the_build() {
     let scene = Scene::new();
@@ -155,7 +156,7 @@ fn a_sudo_that_makes_somebody_else_is_refused_before_the_build() {
         "sudo on target makes this user somebody, and not root: nothing was changed",
         "NIX_SUDOOPTS='-u root' rebuild",
     );
-    // Who only receives needs root for its daemon.
+    // A target that only receives needs root for its daemon.
     for line in [
         "build --build-on builder --target-host target --sudo",
         "dry-activate --target-host target --sudo",
@@ -169,7 +170,7 @@ fn a_sudo_that_makes_somebody_else_is_refused_before_the_build() {
     }
 }
 
-/// `sudo -i` takes our command apart: it waited for ever.
+/// `sudo -i` takes the command apart: the run waited for ever.
 #[test]
 fn options_for_sudo_that_run_something_else_are_refused() {
     for (line, options) in [
@@ -222,7 +223,8 @@ fn a_sudo_that_wants_a_terminal_is_no_wrong_password() {
     }
 }
 
-/// A profile that leads to a store path directly, by hand, is at no generation; nor is one whose link has another name.
+/// A profile that leads to a store path directly, made by hand, is at no generation; nor is one whose link has another
+/// name.
 #[test]
 fn a_rollback_of_a_profile_without_generations_says_so() {
     for (line, on, link) in [
@@ -240,12 +242,12 @@ fn a_rollback_of_a_profile_without_generations_says_so() {
         let message = format!("error: /nix/var/nix/profiles/system has no generation before the current one on {on}");
         refused(&scene, line, &message, "");
         let run = scene.rebuild(line);
-        // And no shell says anything of its own.
+        // No shell adds a message of its own.
         assert!(!run.stderr.contains("umber"), "{line}: {}", run.stderr);
     }
 }
 
-/// The link of a generation outlives its system, where somebody deletes that by force.
+/// The link of a generation outlives its system if somebody deletes the system by force.
 #[test]
 fn a_rollback_to_a_system_that_is_gone_says_so() {
     for (line, on) in [
@@ -254,7 +256,7 @@ fn a_rollback_to_a_system_that_is_gone_says_so() {
     ] {
         for preparation in [
             "rm -rf \"$root${system%-pi}-old\"",
-            // Of no store, and of itself.
+            // The link leads to no store, or to itself.
             "ln -sfn /nonexistent/a/b \"$profiles/system-1-link\"",
             "ln -sfn system-1-link \"$profiles/system-1-link\"",
         ] {
@@ -272,7 +274,7 @@ fn a_rollback_to_a_system_that_is_gone_says_so() {
     }
 }
 
-/// What hands the password to run0, at its new place: it reads it on descriptor 3.
+/// The program that hands the password to run0, at its new place: it reads the password on descriptor 3.
 const AGENT: &str = r#"mkdir -p "$root$system/sw/bin"
 cat >"$root$system/sw/bin/polkit-stdin-agent" <<'END'
 #!/bin/sh
@@ -284,7 +286,7 @@ END
 chmod 755 "$root$system/sw/bin/polkit-stdin-agent"
 "#;
 
-/// nixos-rebuild asks for it only when it activates.
+/// nixos-rebuild asks for the password only when it activates.
 #[test]
 fn an_agent_that_comes_with_the_new_system_is_enough_for_run0() {
     let line = "switch --elevate run0 -S";
@@ -305,7 +307,7 @@ fn an_agent_that_comes_with_the_new_system_is_enough_for_run0() {
         let changed = scene.calls().iter().any(|call| call.starts_with("nix-env"));
         assert_eq!(changed, code == 0, "{:?}", scene.calls());
     }
-    // What comes from another machine is received by root: before there is the agent.
+    // Root receives what comes from another machine, and does so before the agent exists.
     let scene = Scene::new();
     scene.typed_by(1000);
     scene.typed("secret\n");
@@ -318,12 +320,13 @@ fn an_agent_that_comes_with_the_new_system_is_enough_for_run0() {
     );
 }
 
-/// Of three things that may be killed there for want of memory, Nix says of its daemon only that it is gone.
+/// Three things may be killed on the builder for want of memory. If it is its daemon, Nix says only that the daemon is
+/// gone.
 #[test]
 fn what_was_killed_on_a_builder_is_told_with_what_to_do() {
     let evaluates = "hear_script; say hello /usr/bin x86_64-linux; say receiving none; hear_change >/dev/null; say need; say evaluating";
     let fell = r#"printf '@nix {"action":"msg","level":0,"msg":"error: Nix daemon disconnected unexpectedly (maybe it crashed?)"}\n'"#;
-    // Of Nix 2.8.
+    // The second text is that of Nix 2.8.
     let (gone, old) = (
         "Nix daemon disconnected unexpectedly (maybe it crashed?)",
         "unexpected end-of-file",
@@ -383,7 +386,7 @@ fn what_was_killed_on_a_builder_is_told_with_what_to_do() {
     }
 }
 
-/// What `kill -9` leaves of it goes with the next run; of a `repl` by an older Nix it is a file.
+/// What `kill -9` leaves of a run goes with the next run; with a `repl` by an older Nix it is a file.
 #[test]
 fn what_a_killed_repl_has_left_goes_with_the_next_run() {
     let stage = Stage::new();
@@ -404,8 +407,9 @@ fn what_a_killed_repl_has_left_goes_with_the_next_run() {
     assert_eq!(stage.read("used").lines().count(), 1 + 1, "{}", stage.read("used"));
 }
 
-/// PAM may want a touch of a key before the password, or a code: what has the password alone is refused, by that agent (it
-/// answers the first question and no other, nixpkgs#540098), and by sudo as well. That is said before the long work.
+/// PAM may ask for a touch of a key before the password, or for a code. Then a program that has only the password is
+/// refused: that agent (it answers the first question and no other, nixpkgs#540098), and sudo as well. The user is told
+/// before the long work.
 #[test]
 fn where_pam_asks_for_more_than_a_password_that_is_named() {
     let refuses = "IFS= read -r first; echo 'Failed to start transient service unit: Access denied' >&2; exit 1";
@@ -417,7 +421,7 @@ fn where_pam_asks_for_more_than_a_password_that_is_named() {
              echo '@include polkit-1' >\"$root/etc/pam.d/round\""
         )
     };
-    // As NixOS writes it, and Debian, Fedora, and one that goes round.
+    // The files are NixOS's, Debian's and Fedora's, and one that includes itself.
     let nixos = "auth sufficient /nix/store/x-pam_u2f-1.3.1/lib/security/pam_u2f.so cue # u2f (order 10900)\n\
                  auth sufficient /nix/store/x-linux-pam-1.6.1/lib/security/pam_unix.so likeauth try_first_pass\n\
                  auth required /nix/store/x-linux-pam-1.6.1/lib/security/pam_deny.so\n\
@@ -473,7 +477,7 @@ fn where_pam_asks_for_more_than_a_password_that_is_named() {
         assert!(run.stderr.contains(expected), "{line}: {}", run.stderr);
         let names = run.stderr.contains("PAM there asks");
         assert_eq!(names, !expected.is_empty(), "{line}: {}", run.stderr);
-        // Once and no more: a key may count its answers.
+        // It asks once and no more: a key may count its answers.
         let asked = scene
             .calls()
             .iter()
@@ -481,7 +485,7 @@ fn where_pam_asks_for_more_than_a_password_that_is_named() {
             .count();
         assert!(asked <= 2, "{:?}", scene.calls());
     }
-    // Where the agent comes with the new system, it is said before that is built.
+    // If the agent comes with the new system, the user is told before that system is built.
     let scene = Scene::new();
     scene.typed_by(1000);
     scene.typed("secret\n");
@@ -495,7 +499,8 @@ fn where_pam_asks_for_more_than_a_password_that_is_named() {
     );
 }
 
-/// What this user may not read here fails at home, too; others have nothing to do with it.
+/// A file that this user may not read would make the evaluation fail on this machine, too; other users' rights do not
+/// matter.
 #[test]
 fn a_file_that_this_user_may_not_read_is_said_so() {
     for (place, preparation, expected) in [

@@ -1,5 +1,5 @@
-//! What all activations have in common: their commands and their environment. How they end is in `ended.rs`; the
-//! scenarios with other flags and other machines are in `scenarios*.rs`.
+//! What all activations have in common: their commands and their environment. `ended.rs` tests how they end;
+//! `scenarios*.rs` has the scenarios with other flags and other machines.
 
 use super::scenarios::{BUILD, LOCK, SET, Scene, check};
 
@@ -14,8 +14,8 @@ fn activations() {
     );
 }
 
-/// What activation may see, and nothing else (section 2.1 of the contract): `PATH`, `LOCALE_ARCHIVE`, `NIXOS_NO_CHECK` and
-/// the question of the boot loader.
+/// An activation sees these variables and nothing else (section 2.1 of the contract): `PATH`, `LOCALE_ARCHIVE`,
+/// `NIXOS_NO_CHECK` and the question of the boot loader.
 #[test]
 fn the_environment_of_an_activation() {
     for (line, install) in [("boot", "0"), ("boot --install-bootloader", "1")] {

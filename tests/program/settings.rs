@@ -1,5 +1,5 @@
-//! Settings as the program reads them, and what becomes of a run whose evaluator or builder cannot be reached. Here the
-//! user's file is the stage's; the machine's file is read by a machine of its own.
+//! Settings as the program reads them, and how a run goes on if its evaluator or builder cannot be reached. Here the
+//! user's file is the stage's; a machine of its own reads the machine's file.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -9,7 +9,7 @@ use crate::{DRV, SYSTEM, good_session};
 
 const FILE: &str = "home/.config/rebuild.json";
 
-/// A stage whose user has these settings.
+/// Returns a stage whose user has these settings.
 fn stage(settings: &str) -> Stage {
     let stage = Stage::new();
     stage.write(FILE, settings);
@@ -22,7 +22,7 @@ fn mode(stage: &Stage, mode: u32) {
     fs::set_permissions(stage.path(FILE), fs::Permissions::from_mode(mode)).unwrap();
 }
 
-/// ssh to `host` says this and ends with 255; others are as they should be.
+/// Makes ssh to `host` say this and end with 255; other hosts behave as they should.
 fn unreachable(stage: &Stage, host: &str, text: &str) {
     let well = good_session("say no-socket; say finished");
     stage.stub(
@@ -60,7 +60,7 @@ fn a_host_of_the_users_file_evaluates_and_builds() {
     let run = stage.rebuild("build");
     assert_eq!((run.code, run.stdout), (0, format!("{SYSTEM}\n")), "{}", run.stderr);
     let calls = stage.calls();
-    // Whom this command does not name is waited for less long.
+    // A host that this command does not name is waited for less long.
     assert!(
         calls[0].contains(" -T -a -x -o ConnectTimeout=10 ") && calls[0].contains(" -- builder "),
         "{calls:?}"
@@ -89,7 +89,7 @@ fn a_user_without_settings_has_the_defaults() {
     );
 }
 
-/// With a verb or without one; nothing is started, and nothing else said.
+/// This works with a verb or without one. Nothing is started, and nothing else is said.
 #[test]
 fn what_applies_is_shown_and_where_it_came_from() {
     let stage = stage("{ \"evalHost\": \"me@builder\", \"lend\": false }");
@@ -170,7 +170,7 @@ fn what_no_setting_says_is_refused_before_anything_is_done() {
     }
 }
 
-/// Whoever has made a mistake must be able to read what is right.
+/// A user who has made a mistake must be able to read what is right.
 #[test]
 fn the_manual_is_shown_whatever_the_settings_are() {
     let stage = stage("nonsense");
@@ -222,7 +222,7 @@ fn a_file_that_others_may_write_is_not_obeyed() {
 #[test]
 fn root_does_not_obey_another_users_file() {
     if !nix::unistd::geteuid().is_root() {
-        // Not by eprintln, which cargo hides when all went well.
+        // eprintln would not do, because cargo hides its text when everything went well.
         let _ = std::io::Write::write_all(&mut std::io::stderr(), b"skipped: not root, who alone can try it\n");
         return;
     }
@@ -285,7 +285,7 @@ fn with_the_fallback_local_it_is_made_here() {
         (REFUSED, "\"evalHost\": \"builder\", \"fallback\": \"local\"", "build"),
         (UNKNOWN, "\"evalHost\": \"builder\", \"fallback\": \"local\"", "build"),
         (TIMED_OUT, "\"evalHost\": \"builder\"", "build --if-unreachable local"),
-        // Also of a host that is typed, if that is.
+        // This also holds for a host that is typed, if the fallback is typed, too.
         (REFUSED, "", "build --eval-on builder --if-unreachable local"),
     ] {
         let stage = stage(&format!("{{ {settings} }}"));
@@ -305,7 +305,7 @@ fn with_the_fallback_local_it_is_made_here() {
     }
 }
 
-/// Only what never was a connection; and never what this command itself names.
+/// The fallback is only for what never was a connection, and never for a host that this command itself names.
 #[test]
 fn what_is_no_absence_is_an_error_as_ever() {
     let local = "{ \"evalHost\": \"builder\", \"fallback\": \"local\" }";
@@ -341,7 +341,7 @@ fn what_is_no_absence_is_an_error_as_ever() {
     assert!(calls.len() == 1 && calls[0].contains("ConnectTimeout=20"), "{calls:?}");
 }
 
-/// A builder that does not evaluate is tried before the evaluation, which takes long.
+/// A builder that does not evaluate is tried out before the evaluation, which takes long.
 #[test]
 fn a_default_builder_that_is_off_is_known_before_the_evaluation() {
     let stage = stage("{ \"buildHost\": \"builder\" }");
@@ -364,7 +364,7 @@ fn a_default_builder_that_is_off_is_known_before_the_evaluation() {
     assert_eq!(programs(&stage)[1..], ["ssh", "nix-build"]);
 }
 
-/// The evaluator is off, and the builder, which this command names, is not.
+/// The evaluator is off; the builder, which this command names, is not.
 #[test]
 fn who_can_be_reached_does_its_part() {
     let stage = stage("{ \"evalHost\": \"builder\", \"lend\": false }");
@@ -400,7 +400,7 @@ fn who_can_be_reached_does_its_part() {
     assert!(!calls.contains(&LOCAL_BUILD.to_owned()), "{calls:?}");
 }
 
-/// What was reached once and is gone then is a link that broke.
+/// A machine that was reached once and is gone then means that the link broke.
 #[test]
 fn a_builder_that_goes_away_later_is_no_absence() {
     let stage = stage("{ \"evalHost\": \"builder\", \"fallback\": \"local\" }");

@@ -1,10 +1,10 @@
-//! A third machine: what is asked of it before anything else, and what becomes of no answer. What it does for real is
-//! tested in the lab (70-roles, 71-privileges, 73-activation).
+//! A third machine: what it is asked before anything else, and what happens if it does not answer. The lab tests what
+//! it does for real (70-roles, 71-privileges, 73-activation).
 
 use crate::stubs::Stage;
 use crate::{SYSTEM, good_session};
 
-/// The target's user is no root, whoever runs the tests: id is a program of the target as well.
+/// The target's user is not root, whoever runs the tests: the target has its own program `id`.
 fn target(others: &str) -> Stage {
     let stage = Stage::new();
     stage.host("target", others);
@@ -13,7 +13,7 @@ fn target(others: &str) -> Stage {
 }
 
 /// nixos-rebuild takes ssh's failure for an answer in three places: the name becomes `default`, a system that cannot be
-/// looked at is "missing essential files", and a target without an answer has no systemd.
+/// looked at is "missing essential files", and a target that does not answer has no systemd.
 #[test]
 fn a_target_that_cannot_be_asked_has_given_no_answer() {
     for line in [
@@ -38,7 +38,7 @@ fn a_target_that_cannot_be_asked_has_given_no_answer() {
         );
         let calls = stage.calls();
         assert_eq!(calls.len(), 1, "{calls:?}");
-        // But for what a session needs of ssh.
+        // Only an option that a session needs of ssh may contain the word.
         assert!(
             !calls[0].replace("SessionType=default", "").contains("default"),
             "{calls:?}"
@@ -46,7 +46,7 @@ fn a_target_that_cannot_be_asked_has_given_no_answer() {
     }
 }
 
-/// Who is there, and whether they may change anything, is known before the long work.
+/// It is known before the long work who the user is there, and whether they may change anything.
 #[test]
 fn a_target_user_who_cannot_become_root_is_refused_first() {
     let stage = target("exit 9");
@@ -75,7 +75,7 @@ fn a_target_user_who_cannot_become_root_is_refused_first() {
     assert!(others.is_empty(), "{others:?}");
 }
 
-/// `build` needs no rights there.
+/// `build` needs no rights on the target.
 #[test]
 fn what_is_built_elsewhere_goes_to_the_target_alone() {
     let stage = target(&good_session("say copying; say copied; say finished"));
@@ -85,12 +85,12 @@ fn what_is_built_elsewhere_goes_to_the_target_alone() {
     assert!(!stage.path("result").exists());
     let calls = stage.calls();
     assert!(!calls.iter().any(|call| call.contains("sudo")), "{calls:?}");
-    // A look, and then the daemon, which waits for the builder.
+    // There is a look, and then the daemon, which waits for the builder.
     let logins = calls.iter().filter(|call| call.contains(" -- target ")).count();
     assert_eq!(logins, 2, "{calls:?}");
 }
 
-/// One login for all that is said to a host, by a connection of ours.
+/// Everything that is said to a host goes over one login, by a connection that this program shares.
 #[test]
 fn the_target_is_logged_in_to_once() {
     let stage = target(&good_session("say copying; say copied; say finished"));

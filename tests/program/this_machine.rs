@@ -1,4 +1,5 @@
-//! Whether a name that this machine has means this machine: ssh is asked, the real one (`tests/program/stubs` hands it the question).
+//! Whether a name of this machine means this machine: the real ssh is asked (`tests/program/stubs` hands it the
+//! question).
 
 use crate::stubs::Stage;
 use crate::{DRV, SYSTEM, good_session};
@@ -7,7 +8,7 @@ fn own_name() -> String {
     nix::unistd::gethostname().unwrap().into_string().unwrap()
 }
 
-/// Where no other machine answers, and everything here would succeed.
+/// Returns a stage on which no other machine answers, and everything on this machine would succeed.
 fn stage() -> Stage {
     let stage = Stage::new();
     stage.stub(
@@ -20,8 +21,8 @@ fn stage() -> Stage {
     stage
 }
 
-/// nixpkgs#148918: a virtual machine's port, or a tunnel. nixos-rebuild goes there; once this program changed the machine that
-/// it was typed on.
+/// nixpkgs#148918: the name leads to a virtual machine's port, or to a tunnel. nixos-rebuild goes there; this program
+/// once changed the machine that it was typed on.
 #[test]
 fn a_name_of_this_machine_that_ssh_leads_elsewhere_is_another_machine() {
     let own = own_name();
@@ -52,7 +53,7 @@ fn a_name_of_this_machine_that_ssh_leads_elsewhere_is_another_machine() {
                 call.starts_with(begins.trim_end()) && call.contains(&format!(" -- {name} exec /bin/sh "))
             };
             assert!(calls.iter().any(goes_there), "{case}{calls:?}");
-            // With a builder elsewhere it is evaluated here; nothing is built, let alone changed.
+            // If only the builder is elsewhere, this machine evaluates; it builds nothing, let alone changes anything.
             let is_evaluation = |call: &String| {
                 flag == "--build-host" && (call.starts_with("nix-instantiate ") || call.starts_with("nix "))
             };
@@ -64,7 +65,7 @@ fn a_name_of_this_machine_that_ssh_leads_elsewhere_is_another_machine() {
     }
 }
 
-/// Of a setting, too; and what it comes to is there.
+/// The same holds for a setting, and the result comes from that machine.
 #[test]
 fn an_evaluator_that_is_a_port_of_this_machine() {
     let stage = Stage::new();
@@ -86,7 +87,7 @@ fn where_ssh_leads_nowhere_else_nobody_logs_in() {
         ("localhost", "-4 -l me", ""),
         (own.as_str(), "", "Host *\n User me\n Port 22\n"),
         (own.as_str(), "", &format!("Host {own}\n HostName 127.0.0.1\n")),
-        // Whatever ssh says.
+        // It does not matter what ssh says.
         ("", "-p 2222 -J bastion", "this is no configuration\n"),
     ] {
         let stage = stage();
@@ -100,7 +101,7 @@ fn where_ssh_leads_nowhere_else_nobody_logs_in() {
     }
 }
 
-/// Neither is taken for granted, and nothing is begun.
+/// Neither meaning is taken for granted, and nothing is begun.
 #[test]
 fn where_ssh_cannot_say_the_user_has_to() {
     for flag in ["--target-host", "--eval-on", "--build-on"] {
@@ -115,7 +116,7 @@ fn where_ssh_cannot_say_the_user_has_to() {
             "{}",
             run.stderr
         );
-        // And why it does not.
+        // The error also says why it does not.
         assert!(run.stderr.contains("ssh-config"), "{}", run.stderr);
     }
 }

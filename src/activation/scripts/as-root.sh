@@ -1,5 +1,5 @@
 # shellcheck shell=sh
-# The part of the user that becomes root. The script for root follows on stdin, behind the password.
+# Runs as the user and becomes root. On stdin, the script for root follows the password.
 exec 2>&1
 
 event hello "$(id -u)"

@@ -1,8 +1,8 @@
 # shellcheck shell=sh
-# The end of a script for the target that lacks something.
+# How a script for the target ends when something is missing.
 
-# fail STAGE CODE: for src/remote/scripts/nix.sh. Not the builder's (channel.sh), which has a directory for its run that may
-# have been taken away, and whose client shows the status as its own.
+# fail STAGE CODE: src/remote/scripts/nix.sh calls this. The builder has another one (channel.sh): its run has a
+# directory that somebody may have removed, and its client exits with the same status.
 fail() {
 	event failed "$1"
 	exit "$2"

@@ -1,20 +1,20 @@
 # shellcheck shell=sh
 # How this user becomes root. client_sudo is sudo with the client's options for it.
 
-# What stands between the password and what follows it on stdin. If nobody asked for the password, it is still there and
-# must not become somebody's input; and nothing may follow before it was asked for, since sudo-rs 0.2.5 swallows what
-# comes together with it. So the client waits for the one word and then says the other (src/remote/daemon.rs).
+# Separates the password from what follows it on stdin. If no program asked for the password, it is still on stdin, and
+# COMMAND must not read it. Nothing may follow the password before a program has asked for it, because sudo-rs 0.2.5
+# swallows what comes together with it. So the client waits for "ready" and then says "go" (src/remote/daemon.rs).
 # shellcheck disable=SC2016 # for another shell
 after_password='echo "@rebuild ready"; while IFS= read -r line && [ "$line" != "@rebuild go" ]; do :; done; line=; exec "$@"'
 
-# hear_password: the password's one line on stdin, if one is sent. It lives in this variable alone, for `read` and `printf`
-# are the shell's own: no argument, environment or file ever holds it.
+# hear_password: reads the password, one line on stdin, if the client sends one. Only this variable holds it: `read` and
+# `printf` are the shell's own, so it never stands in an argument, an environment or a file.
 password=''
 hear_password() {
 	[ "$rb_password" = no ] || IFS= read -r password
 }
 
-# elevate COMMAND...: as root, with the few variables that activation may see, and with this shell's stdin.
+# elevate COMMAND...: runs COMMAND as root, with the few variables that activation may see, and with this shell's stdin.
 elevate() {
 	# sudo stands outside of env, so that it does not matter what it does to the environment.
 	set -- /usr/bin/env -i PATH="$PATH" \
@@ -28,12 +28,13 @@ elevate() {
 	esac
 }
 
-# elevate_after_password COMMAND...: the same, with what comes on stdin after the password.
+# elevate_after_password COMMAND...: the same, but COMMAND reads only what comes on stdin after the password.
 elevate_after_password() {
 	elevate /bin/sh -c "$after_password" rebuild "$@"
 }
 
-# may_elevate: whether it works. The password is offered once and then no more, so that a wrong one counts as one.
+# may_elevate: whether the user can become root. The password is offered only once, so that a wrong one counts as one
+# attempt.
 may_elevate() {
 	if [ -n "$password" ] && [ "$rb_elevation" = sudo ]; then
 		printf '%s\n' "$password" | elevate true
@@ -42,16 +43,16 @@ may_elevate() {
 	fi
 }
 
-# polkit asks an agent for the password, and there is none without a desktop: this one answers with what it is given. On a
-# descriptor of its own, so that it takes nothing of what follows on stdin.
+# polkit asks an agent for the password, and without a desktop there is no agent: polkit-stdin-agent answers with what
+# it is given. It reads the password from a descriptor of its own, so that it takes nothing of what follows on stdin.
 elevate_by_run0() {
 	if [ "$rb_password" = yes ]; then
 		agent=$rb_system/sw/bin/polkit-stdin-agent
 		[ -x "$agent" ] || agent=polkit-stdin-agent
 		printf '%s\n' "$password" | "$agent" --password-fd=3 -- run0 -- "$@" 3<&0 <&4
 	elif [ "$rb_terminal" = yes ] && command -v pkttyagent >/dev/null; then
-		# run0 starts such an agent itself, but not where its stdin is no terminal. It stands for one process, which then
-		# becomes run0, and closes its stdout when it is ready.
+		# run0 starts such an agent itself, but only if its stdin is a terminal. The agent serves one process, here the
+		# shell that then becomes run0, and closes its stdout when it is ready.
 		# shellcheck disable=SC2016
 		/bin/sh -c ': "$(pkttyagent --process "$$" --notify-fd 1 </dev/tty 2>/dev/tty &)"; exec run0 -- "$@"' rebuild "$@"
 	else
@@ -59,8 +60,8 @@ elevate_by_run0() {
 	fi
 } 4<&0
 
-# tell_other_questions: which modules of PAM may ask for something else than a password (a touch of a key, a code), as far as
-# its files say; those that take a password, or ask for nothing, are left out.
+# tell_other_questions: names the modules of PAM that may ask for something other than a password (a touch of a key, a
+# code), as far as PAM's files say. Modules that take a password, or ask for nothing, are left out.
 tell_other_questions() {
 	case $rb_elevation in
 	run0) service=polkit-1 ;;

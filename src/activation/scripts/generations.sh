@@ -1,7 +1,8 @@
 # shellcheck shell=sh
-# The generations of a profile, as their links say it.
+# The generations of a profile, as its links show them.
 
-# current_generation: the number of the one that $rb_profile is at. A profile that leads to a store path directly is at none.
+# current_generation: prints the number of the generation that $rb_profile is at. A profile that links directly to a
+# store path is at none.
 current_generation() {
 	number=$(readlink "$rb_profile") || return 1
 	case $number in *-link) ;; *) return 1 ;; esac
@@ -11,7 +12,8 @@ current_generation() {
 	echo "$number"
 }
 
-# previous_generation: the generation of $rb_profile with the highest number below the current one's.
+# previous_generation: prints the system of the generation of $rb_profile with the highest number below the current
+# one's.
 previous_generation() {
 	number=$(current_generation) || return 1
 	found=0

@@ -1,8 +1,9 @@
 # shellcheck shell=sh
-# Finds the system that is meant and sees that it is one. It changes nothing and needs no rights.
+# Finds the system that the client means and checks that it is a NixOS system. It changes nothing and needs no rights.
 exec 2>&1 </dev/null
 
-# compare SYSTEM: with the one that runs. Nix's lines go as they are, for each Nix writes them a little differently.
+# compare SYSTEM: compares it with the system that runs. Nix's lines are passed on unchanged, because each version of
+# Nix writes them a little differently.
 compare() {
 	if [ ! -e /run/current-system ]; then
 		event no-current
@@ -16,14 +17,15 @@ compare() {
 	}
 	event compared "$current"
 	[ -z "$difference" ] || printf '%s\n' "$difference" | while IFS= read -r line; do event difference "$line"; done
-	# In the order of their names.
+	# Nix answers in the order of the paths' names.
 	compare_by_nix path-info --closure-size "$current" "$1" | while read -r path size; do event closure "$size" "$path"; done
 }
 compare_by_nix() {
 	"$nix_bin/nix" --extra-experimental-features 'nix-command flakes' "$@"
 }
 
-# tell_next_boot SYSTEM: what of it is not in use before a boot, and the versions of the kernels, or - for each.
+# tell_next_boot SYSTEM: tells which parts of SYSTEM are not in use before a boot, and the versions of both kernels (-
+# for one without a kernel).
 tell_next_boot() {
 	booted=$(readlink -f /run/booted-system) && [ -d "$booted" ] || return 0
 	changed=''

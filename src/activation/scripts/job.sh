@@ -1,19 +1,20 @@
 # shellcheck shell=sh
-# The change itself: the profile, then the activation. $1 is its record; $2 is a PATH for what is done here, but activation
-# keeps the PATH that this was started with.
+# Makes the change: first the profile, then the activation. $1 is its record. $2 is the PATH for the commands of this
+# script; the activation keeps the PATH with which this script was started.
 theirs=$PATH
 PATH=$2
 export PATH
 umask 022
 hold_record "$1"
 
-# This job has no client: what it says is its log, and what it came to is said by `ended`.
+# This job has no client: its output is its log, and `ended` notes its result.
 fail() {
 	echo 'there is no Nix on this machine'
 	exit "$2"
 }
 
-# ended PART CODE [GENERATION GENERATION]: of the profile, before and now; - where there is none, or it stays.
+# ended PART CODE [GENERATION GENERATION]: ends the job. The generations are the profile's, before the change and now; -
+# if there is none, or if the profile stays.
 ended() {
 	end_record "$@"
 	exit "$2"
@@ -27,7 +28,7 @@ change_profile() {
 		"$nix_bin/nix-env" -p "$rb_profile" --set "$rb_system"
 		;;
 	rollback)
-		# Before it is gone back to: somebody may have made another generation meanwhile.
+		# This is checked before the rollback, because somebody may have made another generation meanwhile.
 		[ "$(previous_generation)" = "$rb_system" ] || {
 			echo "$rb_profile has been changed by somebody else: $rb_system is not the generation before the current one now"
 			return 1

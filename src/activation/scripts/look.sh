@@ -4,7 +4,7 @@ exec 2>&1
 
 event host "$(uname -n)"
 event user "$(id -un)"
-# A machine without Nix is seen here; what needs it says so.
+# This machine may have no Nix. That is only noted here; the client complains if the run needs Nix.
 nix_bin=$(
 	fail() { exit "$2"; }
 	find_nix

@@ -1,10 +1,10 @@
 # shellcheck shell=sh
-# Root's part. What changes the machine is a job with a record (records.sh): a connection that breaks, or a terminal that is
-# closed, ends the following and nothing else.
+# What root does. A change of the machine is a job with a record (records.sh): if the connection breaks, or the terminal
+# is closed, only the following ends, and the job goes on.
 #
-# There is one change at a time. $records/last names the latest, until its own run has heard how it ended. What its record
-# is about is action and system, and its status is its part (profile, activation, finished), the exit status, and from
-# which generation of the profile to which.
+# There is one change at a time. $records/last names the latest one, until the run that made it has heard how it ended.
+# In its record, "about" has the action and the system; "status" has the part at which it ended (profile, activation,
+# finished), the exit status, and the generations of the profile before and after it.
 set -u
 umask 077
 exec 3<&0 </dev/null 2>&1
@@ -16,13 +16,15 @@ last() {
 	cat "$records/last" 2>/dev/null
 }
 
-# forget_when_heard NAME: the client says so, for a link that is dead takes our last words all the same.
+# forget_when_heard NAME: forgets the change if the client says that it has heard the end. That we could send the end
+# proves nothing, because a dead link takes our last words, too.
 forget_when_heard() {
 	IFS= read -r word <&3 || return 0
 	[ "$word" != heard ] || hear "$1"
 }
 
-# hear NAME. Another run may be writing its own name at this moment.
+# hear NAME: notes that the client has heard the end. It takes the lock, because another run may be writing its own name
+# at this moment.
 hear() {
 	lock_records || return 0
 	mark_heard "$1"
@@ -30,12 +32,12 @@ hear() {
 	unlock_records
 }
 
-# cannot_record: be it that whoever was to be made root is another user.
+# cannot_record: says why there is no record. One reason is that sudo or the like made the user another user than root.
 cannot_record() {
 	if [ "$(id -u)" = 0 ]; then event unwritable; else event not-root "$(id -un)"; fi
 }
 
-# tell_last: what the last job came to, if nobody has heard that.
+# tell_last: tells how the last job ended, if nobody has heard that.
 tell_last() {
 	forget_records 1 7
 	may_record || {
@@ -59,7 +61,7 @@ tell_last() {
 	esac
 }
 
-# follow_again NAME OFFSET: after the connection broke.
+# follow_again NAME OFFSET: follows a change again, after the connection broke.
 follow_again() {
 	if bar_record "$1"; then
 		event unknown
@@ -69,8 +71,8 @@ follow_again() {
 	forget_when_heard "$1"
 }
 
-# find_foreign: an activation that was begun by hand, whose end would not be waited for, but the profile be changed before;
-# or one of nixos-rebuild's. Sets $by_systemd.
+# find_foreign: whether an activation runs that this program did not begin: by hand, or by nixos-rebuild. Our change
+# would not wait for the end of the first kind, and would change the profile before it. Sets $by_systemd.
 find_foreign() {
 	by_systemd=no
 	[ -z "$rb_action" ] || ! is_held /run/nixos/switch-to-configuration.lock || return 0
@@ -79,7 +81,7 @@ find_foreign() {
 	systemctl is-active --quiet "$unit.service"
 }
 
-# note NAME: it is the last one from now on.
+# note NAME: makes NAME the latest change.
 note() {
 	{ printf '%s\n' "$1" >"$record/name" && mv "$record/name" "$records/last"; } || {
 		rm -rf "$record"

@@ -1,4 +1,4 @@
-//! What is said after an evaluation that does not count yet: what it lacked is sent, and it is evaluated once more.
+//! What follows an evaluation that does not count yet: what it lacked is sent, and the evaluation is repeated.
 
 use std::ffi::OsString;
 
@@ -7,19 +7,19 @@ use anyhow::{Context as _, Result};
 use super::Conversation;
 use super::held::Held;
 use crate::builder::evaluation::exports;
-use crate::builder::reply::Reply;
-use crate::builder::rounds::Next;
+use crate::builder::reply::BuilderEvent;
+use crate::builder::rounds::NextRound;
 use crate::builder::stage::Stage;
-use crate::progress::{Event, Phase};
+use crate::progress::{Event, Work};
 use crate::remote::channel::Speech;
 use crate::store_path::StorePath;
 
 impl Conversation<'_> {
-    /// The evaluation has come to its end, but with less of the environment than it asked for, perhaps.
+    /// Answers an evaluation that has come to its end, but perhaps with fewer variables than it asked for.
     pub(super) fn after_variables(&mut self) -> Result<()> {
         self.errors = Held::default();
         let new = self.sources.want_missed()?;
-        // The other machine's word is what they are sent for: that is to be seen.
+        // They are sent because the other machine asks for them. The user has to see that.
         for name in &new {
             let text = format!("sending the environment variable {name}, which the evaluation asks for");
             self.context.tell(Event::Text(text));
@@ -29,12 +29,12 @@ impl Conversation<'_> {
             self.channel.say(Speech::Bytes(b"good\n".to_vec()));
             return Ok(());
         }
-        self.course.answered(Next::Evaluate);
-        self.say_again(Next::Evaluate)
+        self.course.answered(NextRound::Evaluate);
+        self.say_again(NextRound::Evaluate)
     }
 
-    /// What is to be done now, with what it needs.
-    fn say_again(&mut self, next: Next) -> Result<()> {
+    /// Says what has to be done now, and sends what that needs.
+    fn say_again(&mut self, next: NextRound) -> Result<()> {
         let mut line = OsString::from(next.word());
         line.push(" ");
         line.push(self.sources.need().words());
@@ -45,21 +45,23 @@ impl Conversation<'_> {
         Ok(())
     }
 
-    pub(super) fn after_round(&mut self, reply: &Reply) -> Result<()> {
+    pub(super) fn after_round(&mut self, reply: &BuilderEvent) -> Result<()> {
         let errors = std::mem::take(&mut self.errors);
         let (peer, context) = (self.peer, self.context);
         let mut import = |path: &StorePath| {
             context.tell(Event::Text(format!("sending {path} with all that it depends on")));
-            // Its connection may ask something on the terminal.
-            context.tell(Event::Phase(Phase::Done));
+            // The import's own connection may ask something on the terminal.
+            context.tell(Event::phase(Work::Asking, Some(peer.host)));
             (peer.importer)(path).with_context(|| format!("this machine → {}", peer.host))
         };
         let next = match reply {
-            Reply::EvaluationFailed { .. } => self.rounds.after_failure(self.sources, errors.errors(), &mut import)?,
+            BuilderEvent::EvaluationFailed { .. } => {
+                self.rounds.after_failure(self.sources, errors.errors(), &mut import)?
+            }
             _ => self.rounds.after_look(self.sources, errors.errors(), &mut import)?,
         };
         self.course.answered(next);
-        if let (Next::GiveUp, Reply::EvaluationFailed { code }) = (next, reply) {
+        if let (NextRound::GiveUp, BuilderEvent::EvaluationFailed { code }) = (next, reply) {
             for event in errors.into_events() {
                 self.context.tell(event);
             }
@@ -67,7 +69,7 @@ impl Conversation<'_> {
                 self.context.tell(Event::Text(text));
             }
             self.name_refused();
-            self.ended = Some(Reply::Failed {
+            self.ended = Some(BuilderEvent::Failed {
                 stage: Stage::Evaluation,
                 code: *code,
             });

@@ -1,39 +1,39 @@
-//! What a talk came to that has ended.
+//! How a run ends, after its talk has ended.
 
 use anyhow::Result;
 
 use super::Conversation;
 use crate::builder::diagnosis;
-use crate::builder::reply::Reply;
+use crate::builder::reply::BuilderEvent;
 use crate::builder::stage::Stage;
 use crate::failure::Failure;
 use crate::remote::relay::Relay;
 
-/// What helps where the link broke.
+/// The remedy if the link broke.
 const AGAIN: &str = "run the same command again: what was built there is kept";
 
 impl Conversation<'_> {
-    /// The connection has ended with ssh's exit status `code`, if ssh has.
+    /// Returns how the run ended, after the connection has ended. `code` is ssh's exit status, if ssh has ended.
     pub(super) fn conclude(&mut self, code: Option<u8>) -> Result<()> {
         for event in std::mem::take(&mut self.errors).into_events() {
             self.context.tell(event);
         }
         let ended = self.ended.take();
-        // What could not be sent is why the other side could not take it.
+        // If the client could not send something, that is why the builder could not take it.
         let is_about_files = ended.as_ref().is_none_or(|last| match last {
-            Reply::Failed { stage, .. } => matches!(stage, Stage::Unpack | Stage::Mirror | Stage::Link),
+            BuilderEvent::Failed { stage, .. } => matches!(stage, Stage::Unpack | Stage::Mirror | Stage::Link),
             _ => false,
         });
         if let Some(error) = self.channel.sending_error().filter(|_| is_about_files) {
             return Err(error.context(format!("this machine → {}", self.peer.host)));
         }
         match ended {
-            Some(Reply::Done) => Ok(()),
-            Some(Reply::Failed {
+            Some(BuilderEvent::Done) => Ok(()),
+            Some(BuilderEvent::Failed {
                 stage: Stage::NoNamespaces,
                 ..
             }) => Err(diagnosis::CannotEvaluate::new(self.peer.host).into()),
-            Some(Reply::Failed { stage, code }) => {
+            Some(BuilderEvent::Failed { stage, code }) => {
                 self.keep_lock()?;
                 Err(self.failed(stage, code.get()).into())
             }

@@ -1,4 +1,4 @@
-//! What each thing comes to that the other machine says, if it may say it.
+//! What follows from each event of the other machine, after it was found to be in turn.
 
 use std::path::Path;
 
@@ -7,75 +7,75 @@ use anyhow::Result;
 use super::held::Held;
 use super::{BESIDE, Conversation};
 use crate::builder::named::shown;
-use crate::builder::reply::Reply;
+use crate::builder::reply::BuilderEvent;
 use crate::builder::{diagnosis, promise};
-use crate::progress::{Builder, Event, Phase};
+use crate::progress::{Builder, Event, Work};
 
 impl Conversation<'_> {
-    /// Does what follows from it.
+    /// Does what follows from an event.
     ///
     /// # Errors
-    /// With it the run has failed.
-    pub(super) fn reply(&mut self, reply: Reply) -> Result<()> {
+    /// The run has failed with this event.
+    pub(super) fn reply(&mut self, reply: BuilderEvent) -> Result<()> {
         match reply {
-            Reply::Hello { nix, system } => self.is_greeted(&nix, &system),
-            Reply::Way(way) => self.tell(&diagnosis::unusual(self.peer.host, way).unwrap_or_default()),
-            Reply::Receiving(has) => {
-                self.goes_to(Phase::Sending);
+            BuilderEvent::Hello { nix, system } => self.is_greeted(&nix, &system),
+            BuilderEvent::Way(way) => self.tell(&diagnosis::unusual(self.peer.host, way).unwrap_or_default()),
+            BuilderEvent::Receiving(has) => {
+                self.goes_to(Work::Sending);
                 self.send_files(has);
             }
-            Reply::Damaged => self.tell(&diagnosis::damaged(self.peer.host)),
-            Reply::Need(names) => self.send_trees(names)?,
-            Reply::Nix(version) => {
+            BuilderEvent::Damaged => self.tell(&diagnosis::damaged(self.peer.host)),
+            BuilderEvent::Need(names) => self.send_trees(names)?,
+            BuilderEvent::Nix(version) => {
                 self.detail(format!("{}: Nix {version}", self.peer.host));
                 self.nix.version = version;
             }
-            Reply::Untraced(version) => self.tell(&diagnosis::untraced(self.peer.host, &version)),
-            Reply::Evaluating => {
-                // Each is one of those that it has by name, or a mount of the view.
+            BuilderEvent::Untraced(version) => self.tell(&diagnosis::untraced(self.peer.host, &version)),
+            BuilderEvent::Evaluating => {
+                // Every path is one that the machine has by name, or a mount of the view.
                 self.may_have_looked = self.sources.collection.mirror().entries.len() + BESIDE;
                 self.sources.keep_base();
-                self.context.tell(Event::Phase(Phase::Evaluating));
+                self.context.tell(Event::phase(Work::Evaluating, Some(self.peer.host)));
             }
-            Reply::Refused(paths) => self.rounds.refused(paths),
-            Reply::Looked(path) => self.looked(&path),
-            Reply::Timeless => self.rounds.cannot_look(),
-            Reply::AskedFor(name) => _ = self.sources.missed().names.insert(name),
-            Reply::Computes(path) => self.sources.missed().computing.push(shown(&path)),
-            Reply::Word(word) => _ = self.sources.missed().words.insert(word),
-            Reply::HomeNamed(path) => {
+            BuilderEvent::Refused(paths) => self.rounds.refused(paths),
+            BuilderEvent::Looked(path) => self.looked(&path),
+            BuilderEvent::Timeless => self.rounds.cannot_look(),
+            BuilderEvent::AskedFor(name) => _ = self.sources.missed().names.insert(name),
+            BuilderEvent::Computes(path) => self.sources.missed().computing.push(shown(&path)),
+            BuilderEvent::Word(word) => _ = self.sources.missed().words.insert(word),
+            BuilderEvent::HomeNamed(path) => {
                 return Err(diagnosis::another_home(&path, self.sources.collection.home()).into());
             }
-            Reply::Collected => {
-                // What it said was about what was taken from it.
+            BuilderEvent::Collected => {
+                // Its errors were about paths that the collection had taken.
                 self.errors = Held::default();
                 self.tell(&diagnosis::collected(self.peer.host));
             }
-            Reply::EvaluationFailed { .. } | Reply::LookedAround => self.after_round(&reply)?,
-            Reply::Variables => self.after_variables()?,
-            Reply::Unread(path) => self.sources.hear_unread(path),
-            Reply::LockLine(line) => self.sources.hear_lock(&line),
-            Reply::Evaluated(derivation) => self.is_evaluated(&derivation)?,
-            Reply::Value(value) => {
+            BuilderEvent::EvaluationFailed { .. } | BuilderEvent::LookedAround => self.after_round(&reply)?,
+            BuilderEvent::Variables => self.after_variables()?,
+            BuilderEvent::Unread(path) => self.sources.hear_unread(path),
+            BuilderEvent::LockLine(line) => self.sources.hear_lock(&line),
+            BuilderEvent::Evaluated(derivation) => self.is_evaluated(&derivation)?,
+            BuilderEvent::Value(value) => {
                 self.evaluation_counts()?;
                 self.answer.value = Some(value);
             }
-            Reply::Platform { wanted, own } => self.is_builder(&own, &wanted),
-            Reply::Building => self.goes_to(Phase::Building),
-            Reply::Built(path) => self.is_built(&path)?,
-            Reply::Copying => self.incoming.begin(self.context)?,
-            Reply::Copied => {
+            BuilderEvent::Platform { wanted, own } => self.is_builder(&own, &wanted),
+            BuilderEvent::Building => self.goes_to(Work::Building),
+            BuilderEvent::Built(path) => self.is_built(&path)?,
+            BuilderEvent::Copying => self.incoming.begin(self.context)?,
+            BuilderEvent::Copied => {
                 self.incoming.end(self.context);
                 self.answer.delivered = true;
             }
-            Reply::NoSocket if self.peer.relay.is_some() => {
+            BuilderEvent::NoSocket if self.peer.relay.is_some() => {
                 self.detail(format!(
                     "{} does not forward sockets: fetching the result instead",
                     self.peer.host
                 ));
             }
-            Reply::NoSocket => {}
-            Reply::Done | Reply::Failed { .. } => {
+            BuilderEvent::NoSocket => {}
+            BuilderEvent::Done | BuilderEvent::Failed { .. } => {
                 self.incoming.hang_up();
                 self.ended = Some(reply);
             }
@@ -94,10 +94,10 @@ impl Conversation<'_> {
         self.context.tell(Event::Detail(text));
     }
 
-    /// What takes long from now on is seen.
-    fn goes_to(&mut self, phase: Phase) {
+    /// Shows a phase. From now on the user sees what takes long.
+    fn goes_to(&mut self, work: Work) {
         self.channel.is_at_work();
-        self.context.tell(Event::Phase(phase));
+        self.context.tell(Event::phase(work, Some(self.peer.host)));
     }
 
     fn is_greeted(&mut self, nix: &str, system: &str) {
@@ -115,7 +115,8 @@ impl Conversation<'_> {
         self.context.tell(Event::Builder(builder));
     }
 
-    /// It has come to its end with all that it asked for: what it read is kept, and what it locked.
+    /// Takes an evaluation that has come to its end with everything that it asked for: keeps what it read, and its lock
+    /// file.
     fn evaluation_counts(&mut self) -> Result<()> {
         self.errors = Held::default();
         self.sources.keep();
@@ -140,7 +141,8 @@ impl Conversation<'_> {
         Ok(())
     }
 
-    /// What nobody has sent by name, nobody has looked at: whoever tells of more is not listened to.
+    /// Takes a path at which a look has looked. Only what was sent by name can be looked at, so paths beyond that
+    /// number are ignored.
     fn looked(&mut self, path: &Path) {
         if let Some(left) = self.may_have_looked.checked_sub(1) {
             self.may_have_looked = left;
@@ -148,7 +150,8 @@ impl Conversation<'_> {
         }
     }
 
-    /// A lock file that has come is written, which is said: of all that a run without a switch does, it alone stays.
+    /// Writes a lock file that has come, and says so: it is the only thing that stays on this machine after a run that
+    /// changes no system.
     pub(super) fn keep_lock(&mut self) -> Result<()> {
         if let Some(path) = self.sources.keep_lock()? {
             let text = format!("wrote {}: the inputs as {} locks them", shown(&path), self.peer.host);

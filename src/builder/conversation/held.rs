@@ -3,7 +3,8 @@
 use crate::progress::Event;
 use crate::progress::nix_log::LogLine;
 
-/// As many are kept, and as many bytes of them. Nix says one, and each thing that is missing is the last of its round.
+/// How many errors are kept, and how many bytes of them. Nix mostly says one, because each missing thing ends its
+/// round.
 const MOST: usize = 1000;
 const MOST_BYTES: usize = 2 << 20;
 
@@ -33,7 +34,7 @@ impl Held {
         &self.errors
     }
 
-    /// To be shown.
+    /// Returns what is shown of them.
     pub(super) fn into_events(self) -> impl Iterator<Item = Event> {
         let left_out = (self.left_out > 0).then(|| {
             let number = self.left_out;

@@ -7,15 +7,15 @@ use anyhow::{Context as _, Result};
 use super::Peer;
 use crate::context::Context;
 use crate::host::Host;
-use crate::progress::{Event, Phase};
+use crate::progress::{Event, Work};
 use crate::remote::channel::{Channel, Silence};
 use crate::remote::relay::Relay;
 
-/// Whether something comes.
+/// Whether something comes through the lent daemon.
 #[derive(PartialEq, Eq)]
 enum Copying {
     No,
-    /// It will, when the lent daemon is there: ssh may ask for a password until then.
+    /// Something will come as soon as the lent daemon is reached. Until then ssh may ask for a password.
     Soon,
     Now,
 }
@@ -28,14 +28,14 @@ pub(super) struct Incoming<'a> {
     receiver: Option<&'a Host>,
     relay: Option<&'a Relay>,
     copying: Copying,
-    /// As many bytes had come at the last look.
+    /// How many bytes had come at the last look.
     received: u64,
-    /// Of the machine to which it goes.
+    /// For how long the receiving machine has taken nothing.
     taking: Silence,
 }
 
 impl<'a> Incoming<'a> {
-    /// Nothing yet.
+    /// Nothing comes yet.
     pub(super) fn new(peer: &Peer<'a>) -> Self {
         Self {
             host: peer.host,
@@ -47,7 +47,7 @@ impl<'a> Incoming<'a> {
         }
     }
 
-    /// Sees whether something has come, and whether who is to take it does.
+    /// Sees whether something has come, and whether the receiving machine takes it.
     pub(super) fn look(&mut self, channel: &mut Channel, context: &Context) {
         self.hear(context);
         let bytes = self.relay.map_or(0, Relay::received);
@@ -64,28 +64,27 @@ impl<'a> Incoming<'a> {
         }
     }
 
-    /// Whether the lent daemon is there, so that what comes now is said to be received.
+    /// Says that something is received, as soon as the lent daemon is there.
     fn hear(&mut self, context: &Context) {
         if self.copying == Copying::Soon && self.relay.is_some_and(|relay| relay.received() > 0) {
-            let receiver = self.receiver.map(Host::to_string);
-            context.tell(Event::Phase(Phase::Receiving(receiver)));
+            context.tell(Event::phase(Work::Receiving, self.receiver));
             self.copying = Copying::Now;
         }
     }
 
-    /// How much has come so far, if something comes.
+    /// Tells how much has come so far, if something comes.
     pub(super) fn tell_amount(&self, context: &Context) {
         if let (Copying::Now, Some(relay)) = (&self.copying, self.relay) {
             context.tell(Event::Received(relay.received()));
         }
     }
 
-    /// The other machine copies: what was lent is there for it from now on.
+    /// Opens the relay, because the other machine copies now.
     ///
     /// # Errors
     /// Nothing was lent, or it cannot be reached.
     pub(super) fn begin(&mut self, context: &Context) -> Result<()> {
-        context.tell(Event::Phase(Phase::Done));
+        context.tell(Event::phase(Work::Asking, self.receiver));
         self.copying = Copying::Soon;
         let relay = self.relay.context("nothing was lent, but something comes");
         relay
@@ -93,7 +92,7 @@ impl<'a> Incoming<'a> {
             .with_context(|| format!("{} → the lent daemon", self.host))
     }
 
-    /// All has come.
+    /// Notes that everything has come.
     pub(super) fn end(&mut self, context: &Context) {
         self.hear(context);
         self.tell_amount(context);
@@ -101,7 +100,7 @@ impl<'a> Incoming<'a> {
         self.hang_up();
     }
 
-    /// Nothing more comes.
+    /// Closes the relay's connection, because nothing more comes.
     pub(super) fn hang_up(&self) {
         if let Some(relay) = self.relay {
             relay.hang_up();

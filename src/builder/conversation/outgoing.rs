@@ -19,20 +19,20 @@ use crate::sources::archive;
 use crate::sources::bare::Names;
 use crate::sources::mirror::Entry;
 
-/// As many files are named, of those that were asked for at once.
+/// How many files are named, of those that were asked for at once.
 const MOST_NAMED: usize = 10;
 
 /// What is on its way to the other machine.
 pub(super) enum Sending {
     Nothing,
-    /// So many files.
+    /// This number of files.
     Files(u64),
-    /// Store paths: nobody has counted what is in them.
+    /// Store paths. The files in them are not counted.
     Trees,
 }
 
 impl Conversation<'_> {
-    /// The store paths that the other side lacks: only such as we have offered.
+    /// Sends the store paths that the other machine lacks, but only those that were offered to it.
     pub(super) fn send_trees(&mut self, names: Vec<String>) -> Result<()> {
         if names.is_empty() {
             return Ok(());
@@ -76,7 +76,7 @@ impl Conversation<'_> {
         let files = added.iter().filter(|(_, entry)| matches!(entry, Entry::Content { .. }));
         for (number, (path, _)) in files.enumerate() {
             let line = format!("sending {}", shown(path));
-            // What no literal names is sent because the other side asks for it: that is to be seen.
+            // A file that no literal names is sent because the other machine asks for it. The user has to see that.
             self.context.tell(if self.rounds.has_begun() && number < MOST_NAMED {
                 Event::Text(line)
             } else {
@@ -95,11 +95,11 @@ impl Conversation<'_> {
     }
 }
 
-/// A change as `receive` in `scripts/mirror.sh` hears it: what has to go, the names of which nothing else comes, and
-/// the rest.
+/// Writes a change in the form that `receive` in `scripts/mirror.sh` reads: first what has to go, then the files that
+/// come only by their names, then the rest.
 ///
 /// # Errors
-/// A file cannot be read, or the output be written.
+/// A file cannot be read, or the output cannot be written.
 pub(in crate::builder) fn change(output: &mut dyn Write, steps: &Steps, counter: &Counter) -> Result<Amount> {
     if let Some(paths) = &steps.removed {
         framed(output, |frames| {

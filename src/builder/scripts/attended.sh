@@ -1,5 +1,5 @@
 # shellcheck shell=sh
-# What a run starts: it is waited for, and it ends with the run, as whoever it is.
+# The processes that a run starts: the run waits for them, and they end with it, whoever they run as.
 
 # attend COMMAND...: runs a command to its end, unless the client cancels or is gone first (the trap in session.sh).
 # COMMAND must exec what it runs, so that its process can be ended. Sets $code instead of returning it, because a
@@ -13,8 +13,8 @@ attend() {
 	fi
 	child=$!
 	(
-		# Either way the run is over: "cancel" is Ctrl-C over there, end of file is a broken link. It holds no stream of the
-		# script's: should that be killed, the client is to hear the end.
+		# "cancel" means Ctrl-C on the client, end of file means a broken link: either way the run is over. This shell
+		# holds no stream of the script's, so that the client hears the end if the script is killed.
 		IFS= read -r _ <&3
 		kill -TERM "$$"
 	) >/dev/null 2>&1 &
@@ -22,7 +22,7 @@ attend() {
 	code=0
 	wait "$child" || code=$?
 	child=''
-	# Those who read its log end after it.
+	# The processes that read its log end after it.
 	# shellcheck disable=SC2086 # words
 	[ -z "$listeners" ] || wait $listeners || :
 	listeners=''
@@ -33,8 +33,8 @@ attend() {
 	watcher=''
 }
 
-# ends_with_run PROCESS: one beside what is attended, in $helpers until `has_ended PROCESS`: its number may be another's
-# then.
+# ends_with_run PROCESS: notes a process that runs beside the attended one and has to end with the run. `has_ended
+# PROCESS` takes it off $helpers again, because its number may belong to another process later.
 ends_with_run() {
 	helpers="$helpers $1"
 }
@@ -46,7 +46,8 @@ has_ended() {
 	for helper; do [ "$helper" = "$ended" ] || ends_with_run "$helper"; done
 }
 
-# own COMMAND...: as one whom modes do not stop, for what is not here of a mirror has mode 000.
+# own COMMAND...: runs it as somebody whom modes do not stop, because files of a mirror that were not sent have mode
+# 000.
 own() {
 	case $way in
 	user) unshare --user --map-root-user -- "$@" ;;
@@ -55,7 +56,7 @@ own() {
 	esac
 }
 
-# end_group PROCESS: what remains of all that it has started.
+# end_group PROCESS: ends what remains of its process group.
 end_group() {
 	if [ "$way" = sudo ]; then
 		sudo -n -- /bin/sh -c 'kill -s KILL -- "-$1"' kill "$1"
@@ -64,8 +65,8 @@ end_group() {
 	fi
 }
 
-# end_all PROCESS...: and waits for them. Nix does not hear what it is told while it computes, so that it is not asked
-# for ever.
+# end_all PROCESS...: ends them and waits for them. Nix ignores TERM while it computes, so KILL follows after 1.5
+# seconds.
 end_all() {
 	[ $# -gt 0 ] || return 0
 	for process; do kill -s TERM "$process"; done
@@ -87,8 +88,8 @@ end_all() {
 	[ -z "$child" ] || end_group "$child"
 } 2>/dev/null
 
-# tell_memory: what there is, where a program was killed: mostly it was the kernel, for want of it. The nearest limit of
-# this login's own groups may be less than the machine has.
+# tell_memory: says how much memory there is, after a program was killed: mostly the kernel does that for want of
+# memory. The nearest limit of this login's own groups may be less than what the machine has.
 tell_memory() {
 	memory='' swap='' limit=''
 	while read -r field amount _; do

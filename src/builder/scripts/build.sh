@@ -12,9 +12,9 @@
 # Says
 #   platform, building, built
 
-# obey_settings: what the client's command line sets, for the programs of Nix that this shell runs from now on. By the
-# environment, because arguments can be read by every user of this machine; Nix takes it after its files, and tells it
-# to its daemon, as it does with a command line.
+# obey_settings: passes the settings of the client's command line to the programs of Nix that this shell runs from now
+# on. They go by the environment, because every user of this machine can read arguments. Nix reads the variable after
+# its files, and passes the settings on to its daemon, as it does with those of a command line.
 obey_settings() {
 	NIX_CONFIG="${NIX_CONFIG:-}
 $rb_settings"
@@ -26,9 +26,9 @@ realise() {
 	with_client_build_flags with_platform_flags exec "$nix_bin/nix-store" --log-format internal-json --realise "$@"
 }
 
-# build DERIVATION: sets $out. The result is rooted here under its derivation's name, which only runs of the same
-# derivation share, and stays so for a while (forget_results), so that it can be fetched again. `start_probe`
-# (emulation.sh) comes before it.
+# build DERIVATION: builds it and sets $out. A GC root with the derivation's name holds the result; only runs of the
+# same derivation share it. It stays for a while (forget_results), so that the result can be fetched again.
+# `start_probe` (emulation.sh) comes before this.
 build() {
 	end_probe "$1"
 	event building
@@ -39,15 +39,16 @@ build() {
 	attend realise "$1" --add-root "$root" >"$work/roots"
 	[ "$code" -ne 137 ] || tell_memory
 	[ "$code" -eq 0 ] || fail build "$code"
-	# There is one for each output, which have their names behind it, but not "out".
+	# There is one root for each output. Its name ends with the output's name, unless that is "out".
 	[ -L "$root" ] || root=$(head -n 1 "$work/roots")
 	out=$(readlink "$root")
 	is_promised "$1" || fail result 1
 	event built "$out"
 }
 
-# is_promised DERIVATION: whether $out is an output of it. The derivation's file has them first; where they are not
-# known beforehand, Nix says them. The client compares what it knows of the derivation, which may be its name alone.
+# is_promised DERIVATION: whether $out is an output of it. The derivation's file begins with its outputs; if they are
+# not known before the build, Nix names them. The client checks $out as well, with what it knows of the derivation,
+# which may be only the name.
 is_promised() {
 	[ -n "$out" ] || return 1
 	outputs=$(head -c 8000 "$1" 2>/dev/null)
@@ -55,7 +56,7 @@ is_promised() {
 	"$nix_bin/nix-store" --query --outputs "$1" | grep -qxF -e "$out"
 }
 
-# build_dry DERIVATION: says what a build would mean.
+# build_dry DERIVATION: tells what would be built and fetched.
 build_dry() {
 	emulation=native
 	event building
@@ -63,8 +64,8 @@ build_dry() {
 	[ "$code" -eq 0 ] || fail build "$code"
 }
 
-# forget_results: results are rooted for a week, so that a run that was broken off finds again what was built; the last
-# few for longer, and not more than some.
+# forget_results: a result keeps its root for a week, so that a run that was broken off finds again what was built. The
+# last 4 keep it for longer, and never more than 32 do.
 forget_results() {
 	newest=$(ls -t "$state/results")
 	{

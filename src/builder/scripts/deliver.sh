@@ -7,9 +7,9 @@
 # Says
 #   copying, copied, no-socket
 
-# deliver SOCKET PATH | deliver SOCKET --derivation PATH: to the daemon whose socket ssh has brought here, the client's
-# own or one that the client reaches. Its root trusts us for this one transfer, so neither signatures nor keys are
-# needed. Where sshd forbids forwarding there is no socket, and the client fetches.
+# deliver SOCKET PATH | deliver SOCKET --derivation PATH: sends PATH to the daemon whose socket ssh has brought here:
+# the client's own, or one that the client reaches. Root on that machine trusts us for this one transfer, so neither
+# signatures nor keys are needed. If sshd forbids forwarding, there is no socket, and the client fetches PATH.
 deliver() {
 	if [ -S "$1" ] && is_private "$1"; then
 		event copying
@@ -29,8 +29,8 @@ copy() {
 		copy --no-check-sigs --to "$daemon" "$@"
 }
 
-# is_private SOCKET: whether nobody else of this machine can connect to it. Whoever does is root to the client's Nix.
-# sshd makes it so unless it is told otherwise (StreamLocalBindMask).
+# is_private SOCKET: whether no other user of this machine can connect to it. A user who connects can do as much as root
+# with the client's Nix. sshd makes the socket private unless it is told otherwise (StreamLocalBindMask).
 is_private() {
 	[ "$(stat -Lc '%u %a' "$1")" = "$(stat -c %u "$work") 600" ] || {
 		echo "warning: others could use the socket that sshd makes here (StreamLocalBindMask): it is not used"

@@ -1,10 +1,11 @@
 # shellcheck shell=sh
-# Can this machine build for the client's system? Nix does not look at binfmt, and binfmt does not look at Nix, so a
-# tiny program of that system (rb_probe, 400 bytes) is built by Nix: it tests the setting, the emulator, the sandbox and
-# /etc/nix/machines at once. /bin/sh as the builder would prove nothing: it is this machine's own.
+# Can this machine build for the client's system? Nix does not look at binfmt, and binfmt does not look at Nix. So Nix
+# builds a derivation whose builder is a tiny program of that system (rb_probe, 400 bytes): this tests the setting, the
+# emulator, the sandbox and /etc/nix/machines at once. /bin/sh as the builder would prove nothing, because it is a
+# program of this machine's own system.
 
-# attempt LOG [OPTION...]: one build, with the flags of the real one, never of the same derivation twice. In the
-# background and waited for, so that it can be ended with the run.
+# attempt LOG [OPTION...]: makes one build, with the flags of the real one, and never of the same derivation twice. It
+# runs in the background and is waited for, so that it can be ended with the run.
 attempt() {
 	log=$1
 	shift
@@ -23,14 +24,15 @@ build_probe() {
 		}"
 }
 
-# is_of_systems LOG: whether Nix says there that it does not build for such a system. Nothing else that fails is a
-# reason to try it in another way, or to speak of emulators.
+# is_of_systems LOG: whether Nix says there that it does not build for this system. Only this failure is a reason to try
+# the build in another way, or to speak of emulators.
 is_of_systems() {
 	grep -qE "is required to build|Required system:|may not have all required system" "$1"
 }
 
-# probe: writes its answer to $work/probe: "native" (settings there suffice), "option" (with extra-platforms given by
-# us, which Nix takes from trusted users), "no-platform", or "no" with the reason in $work/probe-log.
+# probe: writes its answer to $work/probe: "native" (this machine's settings suffice), "option" (it works if we give
+# extra-platforms, which Nix accepts from trusted users), "no-platform", "room" (the disk is full), or "no" with the
+# reason in $work/probe-log.
 probe() {
 	building=''
 	trap '[ -z "$building" ] || kill -TERM "$building" 2>/dev/null; exit 1' TERM
@@ -52,7 +54,7 @@ probe() {
 	echo "$verdict" >"$work/probe"
 }
 
-# start_probe: beside the evaluation, so that it costs no time. Sets $prober.
+# start_probe: starts the probe beside the evaluation, so that it costs no time. Sets $prober.
 start_probe() {
 	prober=''
 	if [ "$rb_system" = "$native_system" ] || [ -z "$rb_probe" ]; then
@@ -64,11 +66,12 @@ start_probe() {
 	ends_with_run "$prober"
 }
 
-# find_platform DERIVATION: sets $platform to the system that it is for. Mostly it is the client's; but a client may make the
-# system of a machine with another CPU, or make its own by cross compilation, and then what was tried says nothing.
+# find_platform DERIVATION: sets $platform to the system on which the derivation builds. Mostly this is the client's.
+# But a client may make the system of a machine with another CPU, or make its own by cross compilation; then the probe
+# says nothing about it.
 find_platform() {
 	platform=$rb_system
-	# Where a derivation file has it, between the list of its sources and its builder.
+	# A derivation file has its system between the list of its sources and its builder.
 	if [ -e "$1" ] && ! grep -qF "],\"$rb_system\",\"" "$1"; then
 		platform=$("$nix_bin/nix-store" --query --binding system "$1" 2>/dev/null)
 		[ -n "$platform" ] || platform=$rb_system
@@ -96,7 +99,7 @@ end_probe() {
 	case $(cat "$work/probe-log") in
 	*'Exec format error'*) fail no-emulator 1 ;;
 	esac
-	# Nix's own words, and then ours.
+	# The user sees Nix's own words first, and then ours.
 	cat "$work/probe-log"
 	case $(cat "$work/probe-log") in
 	# Nix 2.26, 2.34
@@ -109,13 +112,14 @@ end_probe() {
 	fail probe 1
 }
 
-# is_of_hook LOG: whether what failed is the program that Nix here runs after each build; its setting says which.
+# is_of_hook LOG: whether the program failed that Nix on this machine runs after each build. The setting post-build-hook
+# names it.
 is_of_hook() {
 	hook=$("$nix_bin/nix" --extra-experimental-features nix-command show-config 2>/dev/null | sed -n 's/^post-build-hook = //p')
 	[ -n "$hook" ] && grep -qF -e "$hook" "$1"
 }
 
-# with_platform_flags COMMAND...
+# with_platform_flags COMMAND...: runs it, with extra-platforms if the probe has shown that it is needed.
 with_platform_flags() {
 	if [ "$emulation" = option ]; then
 		"$@" --option extra-extra-platforms "$platform"

@@ -1,8 +1,8 @@
 # shellcheck shell=sh
 # From the client's files to a derivation, or to a value. With it go way.sh, incoming.sh, kept-files.sh, proof.sh,
-# mirror.sh, version.sh, trace.sh, variables.sh, roots.sh, and view.sh as a word. The talk with the client about what is
-# lacking and the files that come for it are `evaluate`; what is evaluated with what has come is `evaluate_closed` and
-# `look`, which hear nothing of the client.
+# mirror.sh, version.sh, trace.sh, variables.sh, roots.sh, and view.sh as a word. `evaluate` talks with the client about
+# what is missing and receives the files. `evaluate_closed` and `look` evaluate with what has come, and do not listen to
+# the client.
 #
 # Takes
 #   rb_system                the client's system
@@ -36,9 +36,9 @@
 #   way, receiving, damaged, need, nix, untraced, evaluating, refused, collected, asked-for, computes, word, variables,
 #   home-named, evaluation-failed, looked, timeless, looked-around, unread, lock-line, evaluated, value
 
-# find_daemon: sets $remote to the one that the view's evaluation talks with, for the store that it sees is not the one
-# that is written to. Where Nix is this user's alone, one is started for this run: whoever is the store's owner is
-# trusted.
+# find_daemon: sets $remote to the daemon with which an evaluation in the view talks. It needs one, because the store
+# that it sees is not the store that is written to. If Nix is this user's alone, a daemon is started for this run; it
+# trusts the user, who owns the store.
 find_daemon() {
 	remote=daemon
 	[ ! -S /nix/var/nix/daemon-socket/socket ] || return 0
@@ -54,7 +54,8 @@ find_daemon() {
 	done
 }
 
-# be_let_in: once, after an evaluation that failed: that a socket is there does not say that the daemon takes this user.
+# be_let_in: checks once, after an evaluation that failed, that the daemon accepts this user. It may refuse them
+# although its socket is there.
 be_let_in() {
 	[ -z "$is_let_in" ] || return 0
 	NIX_REMOTE=$remote "$nix_bin/nix-store" --check-validity --print-invalid \
@@ -62,12 +63,13 @@ be_let_in() {
 	is_let_in=yes
 }
 
-# What evaluation reads of its environment: the client's own, but this machine's programs, daemon and cache.
+# write_environment: writes the environment for the evaluation: the client's variables, but this machine's programs,
+# daemon and cache.
 write_environment() {
 	environment=$(print_environment) || fail room 1
 	write "$environment" "$share/environment"
 	write "$rb_nix_conf" "$share/nix.conf"
-	# What the command line sets: after that, and for the daemon, too.
+	# Nix reads what the command line sets after that, and passes it to the daemon, too.
 	write "$rb_settings" "$share/user.conf"
 	[ -z "$rb_registry" ] || write "$rb_registry" "$share/registry.json"
 	mkdir -p "$share/tmp" "$share/cache" "$share/trace" "$state/nix-cache" || fail room 1
@@ -76,26 +78,27 @@ write_environment() {
 }
 
 print_environment() {
-	# On NixOS, where they really are: the view has no /run.
+	# On NixOS, this is where the programs really are: the view has no /run.
 	printf 'export PATH=%s\n' "$nix_bin:$(readlink -f /run/current-system/sw || :)/bin:/usr/bin:/bin"
-	# Named, because Nix would otherwise take the view's writable /nix/var/nix for a store of its own.
+	# Without this variable, Nix would take the view's writable /nix/var/nix for a store of its own.
 	echo "export NIX_REMOTE=$remote"
 	echo "export NIX_CONF_DIR=$share NIX_USER_CONF_FILES=$share/user.conf XDG_CACHE_HOME=$share/cache TMPDIR=$share/tmp"
-	# Where it really is: in the view, the links that lead there are the client's.
+	# The path without links, because in the view the links that lead there are the client's.
 	for bundle in /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/ca-bundle.crt /etc/pki/tls/certs/ca-bundle.crt; do
 		[ ! -e "$bundle" ] || {
 			echo "export NIX_SSL_CERT_FILE=$(readlink -f "$bundle")"
 			break
 		}
 	done
-	# The client's current directory, for relative paths in NIX_PATH and -I. What a shell makes of it is not the client's.
+	# The client's current directory is needed for relative paths in NIX_PATH and -I. The variables that this shell sets
+	# by changing to it are not the client's.
 	printf 'cd %s 2>/dev/null || :\nunset PWD OLDPWD SHLVL\n' "$rb_directory"
 	cat "$work/exports"
 }
 
-# find_lent: sets $lent to the directory of Nix's programs as the view has them, where their own is not in it: that is
-# one outside of /usr, /bin and the store (/opt/nix). Each is mounted in $share/nix, with the libraries beside it, for
-# the path itself is the client's, who may have something else there.
+# find_lent: if the directory of Nix's programs is not in the view, sets $lent to the one in which the view has them.
+# Such a directory lies outside of /usr, /bin and the store (/opt/nix). Each program is mounted in $share/nix, with the
+# libraries beside it, because its own path belongs to the client, who may have something else there.
 find_lent() {
 	lent=''
 	for program in nix-instantiate nix; do
@@ -119,8 +122,8 @@ find_lent() {
 	[ -z "$lent" ] || echo "export LD_LIBRARY_PATH=$share/nix/lib:$share/nix/lib64" >>"$share/environment"
 }
 
-# follow_script: makes $real the $program that it starts, if it is a script that names one; in the store that is seen
-# anyway.
+# follow_script: if $real is a script that starts a $program by its path, sets $real to that program. A script in the
+# store is left alone, because the view has the store anyway.
 follow_script() {
 	case $real in /nix/store/*) return 0 ;; esac
 	first=''
@@ -130,7 +133,8 @@ follow_script() {
 	[ ! -x "$started" ] || real=$(readlink -f "$started")
 }
 
-# in_view MODE PROGRAM ARGUMENT...: see view.sh. Each time a new view, whatever the last one has done to its files.
+# in_view MODE PROGRAM ARGUMENT...: runs a program of Nix in a view (view.sh). Each time the view is a new one, whatever
+# the last one has done to its files.
 in_view() {
 	how=$1
 	program=${lent:-$nix_bin}/$2
@@ -149,7 +153,8 @@ instantiate() {
 	with_presumed_platform_flags with_system_flags in_view closed "$@"
 }
 
-# with_presumed_platform_flags COMMAND...: for builds that the evaluation itself asks for, while the probe is not over.
+# with_presumed_platform_flags COMMAND...: runs it with the flags for builds that the evaluation itself asks for, which
+# may come before the probe has ended.
 with_presumed_platform_flags() {
 	if is_presumed "$rb_system"; then
 		"$@" --option extra-extra-platforms "$rb_system"
@@ -158,24 +163,25 @@ with_presumed_platform_flags() {
 	fi
 }
 
-# Nothing is built for a look: what it reads is not yet what the client has.
+# A look builds nothing, because what it reads is not yet what the client has.
 look() {
 	with_system_flags in_view open "$@" --option allow-import-from-derivation false
 }
 
-# tell_lock: the flake's lock file, if the evaluation has written it; be it what it was, for then it has become git's.
+# tell_lock: sends the flake's lock file to the client if the evaluation has written it, even if its content is the
+# same: Nix then has made it known to git.
 tell_lock() {
 	if [ -n "$rb_lock" ] && [ -f "$work/mirror$rb_lock" ] &&
 		[ "$(stat -c %y "$work/mirror$rb_lock")" != "$(stat -c %y "$state/mirrors/$mirror$rb_lock" 2>/dev/null)" ]; then
 		sed 's/^/@rebuild lock-line /' "$work/mirror$rb_lock"
-		# A last line that is not ended.
+		# Ends the last line, if the file does not.
 		echo
 	fi
 }
 
-# adopt [fixed:]STORE-PATH-NAME...: a flake's input is locked to what the client's store has of it, or is such a path
-# itself; a pinned download ("fixed:") could not be had from elsewhere. Nix takes it for that only if this store has it
-# as well; it can be added by anyone, for its name says what it is.
+# adopt [fixed:]STORE-PATH-NAME...: adds these paths to this store. A flake's input is locked to the path that the
+# client's store has of it, or is such a path itself; a pinned download ("fixed:") may not be found elsewhere. Nix uses
+# such a path only if this store has it as well. Every user can add it, because its name is made of its content.
 adopt() {
 	for name; do
 		case $name in
@@ -194,8 +200,9 @@ adopt() {
 	done
 }
 
-# evaluate_closed: from what has come to $state and $share to $code, $work/instantiate.out and $work/evaluated, which
-# names the files that were evaluated. As often as garbage was collected meanwhile, or right after it (roots.sh).
+# evaluate_closed: evaluates with what has come to $state and $share. Gives $code, $work/instantiate.out, and
+# $work/evaluated, which names the files that were evaluated. Evaluates once more each time that garbage was collected
+# meanwhile, or right after it (roots.sh).
 evaluate_closed() {
 	while :; do
 		listen_in
@@ -210,10 +217,10 @@ evaluate_closed() {
 	done
 }
 
-# evaluate: sets $drv, or tells the value. Whatever of the client's is not here is shut (view.sh), so an evaluation that
-# comes to its end has seen what it would see there, and one that looks at more fails and says at what. Then the client,
-# which reads the errors, sends that ("closed", to evaluate again), or first wants to know everything that the
-# evaluation would look at ("open"), or is done ("stop").
+# evaluate: sets $drv, or tells the value. The client's files that are not here are shut (view.sh). So an evaluation
+# that comes to its end has seen what it would see on the client, and one that looks at more fails and says at what. The
+# client reads the errors. Then it sends what is missing ("closed", to evaluate again), or first wants to know
+# everything that the evaluation would look at ("open"), or gives up ("stop").
 evaluate() {
 	mode=closed holder='' is_let_in=''
 	ask_version
@@ -228,7 +235,7 @@ evaluate() {
 	# shellcheck disable=SC2086 # words
 	set -- $rb_need
 	while :; do
-		# After its digest, the base's and the proof.
+		# The first three words are the digest, the base's digest and the proof.
 		shift 3
 		adopt "$@"
 		write_environment

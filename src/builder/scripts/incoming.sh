@@ -1,10 +1,10 @@
 # shellcheck shell=sh
 # What the client sends after the script: streams of counted pieces, on file descriptor 3.
 
-# frames: the client's next file stream on stdout. A frame is its size in bytes on a line, then so many bytes; a size of
-# 0 ends the stream. A broken link ends it too (status 1), but then the reader (tar) sees a stream without its end.
-# Status 2: not all of it was taken, because the reader had enough or the disk is full.
-# dd has fullblock, because a pipe gives less than is asked for; and it is not head, which may read more.
+# frames: writes the client's next stream to stdout. A frame is its size in bytes on a line, then so many bytes; a size
+# of 0 ends the stream. A broken link ends it too (status 1), but then the reader (tar) sees a stream without its end.
+# Status 2: the reader did not take all of it, because it had enough or the disk is full. dd needs fullblock, because a
+# pipe may give less than is asked for. head would not do, because it may read more.
 frames() {
 	taken=0
 	while IFS= read -r size <&3; do
@@ -14,7 +14,8 @@ frames() {
 	return 1
 }
 
-# take FILE: the client's next stream, all of it. Half of an environment is another one.
+# take FILE: writes the client's next stream to FILE, all of it or the run ends: half of an environment would be another
+# environment.
 take() {
 	true >"$1" || fail room 1
 	frames >"$1" || {
@@ -23,7 +24,7 @@ take() {
 	}
 }
 
-# unpack DIRECTORY: the client's next file stream, as files. tar alone would take a stream that ends between two files
+# unpack DIRECTORY: unpacks the client's next stream of files. tar alone would take a stream that ends between two files
 # for a whole one.
 unpack() {
 	true >"$work/incoming" || fail room 1

@@ -1,12 +1,12 @@
 # shellcheck shell=sh
-# How the client's files are kept here (kept.sh), replaced by better ones, and forgotten when they become too much.
+# How the client's files are kept here (kept.sh), replaced by better ones, and forgotten when there are too many.
 
-# is_anothers NAME: claimed by another run than this one.
+# is_anothers NAME: whether another run than this one claims it.
 is_anothers() {
 	grep -lxF -e "$1" "$state"/run.*/claims 2>/dev/null | grep -qvxF "$work/claims"
 }
 
-# keep NEW NAME: what is whole gets its name, unless another run has been quicker.
+# keep NEW NAME: gives NEW, which is whole, its name, unless another run has been quicker.
 keep() {
 	if hold; then
 		is_there "$state/$2" || mv "$1" "$state/$2"
@@ -18,12 +18,12 @@ keep() {
 	is_there "$state/$2" || fail unpack 1
 }
 
-# which_it_is FILE: what tells it from another one that has its name later.
+# which_it_is FILE: prints what tells it apart from another file that has its name later.
 which_it_is() { stat -c %d:%i "$1" 2>/dev/null; }
 
-# take_away NAME [WHICH]: whoever uses it, but only if it is still the one that was meant: another run may have put a
-# better one there meanwhile. Its files stay as long as another run does, which may have them mounted (view.sh), under
-# another name that is the first to be forgotten.
+# take_away NAME [WHICH]: takes NAME away, even if another run uses it, but only if it is still the one that is meant
+# (WHICH): another run may have put a better one there meanwhile. If another run uses it, its files stay under another
+# name, which is the first to be forgotten: that run may have them mounted (view.sh).
 take_away() {
 	hold || :
 	if [ -n "${2-}" ] && [ "$(which_it_is "$state/$1")" != "$2" ]; then
@@ -38,13 +38,13 @@ take_away() {
 	empty_forgotten
 }
 
-# forget_old DIRECTORY NUMBER: all but the ones used last.
+# forget_old DIRECTORY NUMBER: forgets all but the NUMBER that were used last.
 forget_old() {
 	# shellcheck disable=SC2012 # digests' and store paths' names have no odd characters
 	ls -t "$state/$1" | tail -n "+$(($2 + 1))" | forget "$1"
 }
 
-# forget_much: of what remains, the oldest trees until it is no more than the client allows, but not the newest.
+# forget_much: forgets the oldest trees until the rest is no larger than the client allows, but never the newest tree.
 forget_much() {
 	# shellcheck disable=SC2012 # as above
 	ls -t "$state/trees" | {
@@ -58,7 +58,7 @@ forget_much() {
 	} | forget trees
 }
 
-# forget_daily: what is looked at once a day.
+# forget_daily: forgets what needs to be looked at only once a day.
 forget_daily() {
 	[ -z "$(find "$state/measured" -mtime -1 2>/dev/null)" ] || return 0
 	true >"$state/measured"
@@ -66,8 +66,8 @@ forget_daily() {
 	forget_clients
 }
 
-# forget_nix_cache: what Nix itself keeps of downloads and evaluations, if that has become too much and no other run has
-# it open.
+# forget_nix_cache: forgets what Nix itself keeps of downloads and evaluations, if it has become too large and no other
+# run has it open.
 forget_nix_cache() {
 	size=$(du -sk "$state/nix-cache" 2>/dev/null)
 	[ "${size%%[!0-9]*}" -gt "$rb_most_kept" ] || return 0
@@ -77,7 +77,8 @@ forget_nix_cache() {
 	empty_forgotten
 } 2>/dev/null
 
-# forget_before_boot: the mirrors of before this machine's last start, which may have ended with files half written.
+# forget_before_boot: forgets the mirrors from before this machine's last start: a power cut may have left files half
+# written.
 forget_before_boot() {
 	boot=$(cat /proc/sys/kernel/random/boot_id)
 	hold || :
@@ -90,10 +91,10 @@ forget_before_boot() {
 	empty_forgotten
 }
 
-# forget_clients: what is kept for those who have not come for two months, and hardly will again.
+# forget_clients: forgets what is kept for clients that have not come for two months and will hardly come again.
 forget_clients() {
 	find "${state%/*}" -mindepth 1 -maxdepth 1 -type d ! -name '.*' -mtime +60 | while IFS= read -r gone; do
-		# In a directory of its own, for names of two may be the same.
+		# Each goes into a directory of its own, because two may have the same name.
 		# shellcheck disable=SC2016 # that shell's
 		flock -n "$gone/lock" sh -c '
 			for run in "$1"/run.*; do

@@ -1,14 +1,14 @@
 # shellcheck shell=sh
-# What is kept here between runs, in $state, which several runs use and forget at the same time.
+# What is kept between runs, in $state. Several runs use it and forget parts of it at the same time.
 #
-# $state/lock is held for moments: by who says what they use, by who takes something away or puts something there. Each
-# run has a directory $state/run.* with a list of what it uses ("claims") and a lock of its own, which the kernel frees
-# when the run dies, however it dies. What is claimed by a living run stays. It need not be alone to forget what nobody
-# uses: a machine on which there is always some run would never forget anything.
+# A run holds $state/lock for moments: when it says what it uses, when it takes something away, and when it puts
+# something there. Each run has a directory $state/run.* with a list of what it uses ("claims") and a lock of its own,
+# which the kernel frees when the run dies, however it dies. What a living run claims stays. A run need not be alone to
+# forget what no run uses: otherwise a machine on which there is always some run would never forget anything.
 #
-# Without `flock` nothing of all that can be known, and so nothing is forgotten.
+# Without `flock` nothing of this can be known, and so nothing is forgotten.
 
-# hold, let_go: $state/lock.
+# hold, let_go: take $state/lock, and free it.
 hold() {
 	command -v flock >/dev/null || return 1
 	{ command exec 5<>"$state/lock"; } 2>/dev/null || fail gone 1
@@ -18,8 +18,8 @@ let_go() {
 	exec 5>&-
 }
 
-# find_home: sets $cache, below which all of this lies. What is empty or relative is no directory, as XDG has it; a home
-# is then what the user database says.
+# find_home: sets $cache, below which all of this lies. A variable that is empty or relative counts as unset, as XDG has
+# it; the home is then the one in the user database.
 find_home() {
 	case ${HOME:-} in
 	/*) ;;
@@ -43,7 +43,7 @@ begin() {
 	make_state
 	dead=''
 	if hold; then
-		# Who takes all of it away (forget_clients) holds the lock in it.
+		# A run that takes all of it away (forget_clients) holds the lock that lies in it.
 		[ -e "$state/lock" ] || {
 			make_state
 			hold
@@ -55,21 +55,21 @@ begin() {
 	command exec 4<>"$work/lock" || fail work 1
 	! command -v flock >/dev/null || flock 4
 	let_go
-	# In a directory that is this machine's own in the view anyway, so that no listing shows it; and a power cut empties
-	# it.
+	# $share lies in a directory that is this machine's own in the view anyway, so that no listing shows it. A power cut
+	# empties /dev/shm.
 	make_share /dev/shm || make_share /var/tmp || fail room 1
 	printf '%s\n' "$share" "$rb_socket" >"$work/share" || fail room 1
-	# What may be large: in the view it lies in $share.
+	# These may become large. In the view, tmp and trace lie in $share.
 	mkdir "$work/tmp" "$work/trace" "$work/forgotten"
 	sweep
 }
 
-# write TEXT FILE: all of it, or the run ends: half of an environment would be another one.
+# write TEXT FILE: writes all of TEXT, or the run ends: half of an environment would be another environment.
 write() {
 	printf '%s\n' "$1" 2>/dev/null >"$2" || fail room 1
 }
 
-# make_share DIRECTORY: sets $share to one in it, if there is room: for as much as we write there, and more.
+# make_share DIRECTORY: sets $share to a new directory in DIRECTORY, if there is room for more than we write there.
 make_share() {
 	share=$(mktemp -d "$1/rebuild.XXXXXXXX") || return 1
 	if head -c 1048576 /dev/zero >"$share/room"; then
@@ -85,14 +85,14 @@ make_state() {
 	{ mkdir -p "$state" && touch "$state/lock"; } || fail cache 1
 }
 
-# find_dead: sets $dead to the directories of runs that were killed, or that were on when this machine lost its power.
+# find_dead: sets $dead to the directories of runs that were killed, or that ran when this machine lost its power.
 find_dead() {
 	for dead_run in "$state"/run.*; do
 		[ ! -d "$dead_run" ] || ! flock -n "$dead_run/lock" true || dead="$dead ${dead_run##*/}"
 	done
 } 2>/dev/null
 
-# sweep: takes away what they have left.
+# sweep: takes away what those runs have left.
 sweep() {
 	for dead_run in $dead; do
 		# The directory that it shared, and the socket that sshd made for it.
@@ -107,26 +107,26 @@ sweep() {
 	done
 }
 
-# claim: this run uses the names on stdin ("mirrors/DIGEST", "trees/NAME"). What is there after that stays there.
-# Without its claims a run does not go on: others would take away what it reads.
+# claim: notes that this run uses the names on stdin ("mirrors/DIGEST", "trees/NAME"). What is there after that stays
+# there. Without its claims a run does not go on, because other runs would take away what it reads.
 claim() {
 	hold || :
 	cat >>"$work/claims" || fail room 1
 	let_go
 }
 
-# is_claimed NAME: by any run. The list of one that ends meanwhile may be gone: its claims are, too.
+# is_claimed NAME: whether any run claims it. If a run ends meanwhile, its list may be gone; then so are its claims.
 is_claimed() {
 	grep -qxF -e "$1" "$state"/run.*/claims 2>/dev/null
 }
 
-# is_there FILE: be it a link that leads nowhere.
+# is_there FILE: whether it exists, even as a link that leads nowhere.
 is_there() {
 	[ -e "$1" ] || [ -L "$1" ]
 }
 
-# forget DIRECTORY: the names on stdin, but not what a run uses. First its name is taken away, so that whoever looks
-# sees it whole or not at all.
+# forget DIRECTORY: forgets the names on stdin, but not what a run uses. The name is taken away first, so that every
+# other run sees the whole of it or nothing.
 forget() {
 	doomed=$(cat)
 	[ -n "$doomed" ] || return 0

@@ -1,10 +1,10 @@
 # shellcheck shell=sh
-# The client's files here: whole sets of them ("mirrors", src/sources/mirror.rs) by their digest, and store paths
-# ("trees") by their name. Both are kept between runs (kept.sh), for the next one to begin with.
+# The client's files on this machine: whole sets of them ("mirrors", src/sources/mirror.rs) by their digest, and store
+# paths ("trees") by their name. Both are kept between runs (kept.sh), so that the next run begins with them.
 
-# receive DIGEST BASE PROOF TREE... [fixed:TREE...] [large:DIRECTORY | whole:DIRECTORY...]: sets $mirror to DIGEST. That
-# mirror is here then, and is what the client means, as far as PROOF tells (proof.sh). If it was not here before, the
-# client sends what makes it of BASE, or all of it.
+# receive DIGEST BASE PROOF TREE... [fixed:TREE...] [large:DIRECTORY | whole:DIRECTORY...]: sets $mirror to DIGEST.
+# After this, that mirror is here, and is what the client means, as far as PROOF tells (proof.sh). If it was not here
+# before, the client sends the changes that make it of BASE, or all of it.
 receive() {
 	mirror=$1 base=$2 proof=$3
 	shift 3
@@ -42,9 +42,9 @@ without_marks() {
 	done
 }
 
-# make_of_base, make_of_nothing: $work/new becomes the mirror. Where something is large, the base is not copied but
-# changed where it lies, unless another run uses it. There is no such base afterwards, so the client remembers what was
-# made of it. All of the change is heard before the base is touched, because the link may break.
+# make_of_base, make_of_nothing: $work/new becomes the mirror. If it has large directories, the base is not copied but
+# changed in its place, unless another run uses it. The base is gone afterwards, so the client remembers what was made
+# of it. The whole change is received before the base is touched, because the link may break.
 make_of_base() {
 	[ "$base" != none ] && [ -e "$state/mirrors/$base" ] || return 1
 	based_on=$(which_it_is "$state/mirrors/$base")
@@ -74,16 +74,16 @@ make_of_base() {
 	}
 }
 
-# take_over: $work/new becomes the base, which has its name no more; or a copy of it, which is taken away with this run.
-# Fails where another run uses the base.
+# take_over: the base loses its name, and $work/new becomes the base itself, or a copy of it; then the base goes at the
+# end of this run. Fails if another run uses the base.
 take_over() {
 	replaced=$(mktemp -d "$work/replaced.XXXXXXXX") || return 1
 	hold || return 1
 	is_anothers "mirrors/$base" || mv "$state/mirrors/$base" "$replaced/base" || :
 	let_go
 	[ -e "$replaced/base" ] || return 1
-	# Where much is to go, this run works on a copy, and the files go at its end: ext4 is slow to make files where many
-	# have just gone.
+	# If many files have to go, this run works on a copy, and the base goes at the end of the run: ext4 is slow at
+	# making files in a directory from which many have just gone.
 	if [ "$(wc -c <"$work/removed")" -gt 16384 ]; then
 		copy_of "$replaced/base"
 	else
@@ -91,8 +91,8 @@ take_over() {
 	fi
 }
 
-# copy_of MIRROR: $work/new becomes a copy of it, by links. Fails where a file cannot be linked, as that of another
-# user: then all is sent anew.
+# copy_of MIRROR: makes $work/new a copy of it, by links. Fails if a file cannot be linked, for example one of another
+# user's: then everything is sent anew.
 copy_of() {
 	own cp -al "$1" "$work/new" 2>/dev/null || {
 		own rm -rf "$work/new"
@@ -108,9 +108,9 @@ make_of_nothing() {
 	is_proven "$work/new"
 }
 
-# hear_names, make_names: what is there by its name only, where that is much. First come the directories that the names
-# are in, whose times come later, with the files; then the names, each after a letter for what it is. All of it is this
-# user's, so `own` is not needed.
+# hear_names, make_names: receive and make files that are here only by their names, if there are many. First come the
+# directories that have these names; their times come later, with the files. Then come the names, each after a letter
+# that says what it is. Everything belongs to this user, so `own` is not needed.
 hear_names() {
 	take "$work/parents"
 	take "$work/names"
@@ -123,7 +123,7 @@ make_names() {
 	) || fail unpack 1
 }
 
-# No file is empty: nothing would be read of an empty one, and so its access time would tell nothing. A Nix file is an
+# No file is left empty: nothing is read of an empty file, so its access time would tell nothing. A Nix file becomes an
 # empty module, because a look, which modes do not stop, evaluates it.
 # shellcheck disable=SC2016 # for another shell
 make_some_names='
@@ -131,7 +131,7 @@ make_some_names='
 	for name; do
 		shift
 		place=${name#?}
-		# A neighbour may have put something there: nothing is written into that.
+		# Another user may have put something there. Nothing is written into it.
 		if [ -e "$place" ] || [ -L "$place" ]; then rm -rf -- "$place"; fi
 		case $name in
 		f*) echo >"$place" ;;
@@ -141,9 +141,9 @@ make_some_names='
 	done
 	[ $# = 0 ] || mkdir -- "$@"'
 
-# receive_trees NAME...: those of the client's store paths that this machine lacks. A store path never changes.
+# receive_trees NAME...: receives those of the client's store paths that this machine lacks. A store path never changes.
 receive_trees() {
-	# For the view. Where there are none, this is an empty line.
+	# The view reads this file. If there are no names, it is an empty line.
 	write "$([ $# = 0 ] || printf '%s\n' "$@")" "$share/trees"
 	kept='' asked='' missing=''
 	for name; do
@@ -155,7 +155,7 @@ receive_trees() {
 	done
 	# shellcheck disable=SC2086 # words
 	[ -z "$kept" ] || (cd "$state/trees" && touch -c -- $kept)
-	# Where Nix gives no answer, the client sends them all.
+	# If Nix gives no answer, the client sends them all.
 	# shellcheck disable=SC2086 # words
 	[ -z "$asked" ] || missing=$("$nix_bin/nix-store" --check-validity --print-invalid $asked) || missing=$asked
 	names=''
@@ -165,7 +165,7 @@ receive_trees() {
 	[ -n "$missing" ] || return 0
 	mkdir "$work/trees"
 	unpack "$work/trees"
-	# They are kept for long, and are not looked at again: first all of it on the disk, then the name.
+	# Trees are kept for long and never checked again. So all of a tree goes to the disk before it gets its name.
 	sync -f "$work/trees" 2>/dev/null || sync
 	for name in $missing; do keep "$work/trees/$name" "trees/$name"; done
 	rm -rf "$work/trees"
@@ -173,23 +173,23 @@ receive_trees() {
 	forget_much
 }
 
-# tell_what_was_read: what is shut and was read. Its access time is newer than the evaluation's beginning; on a file
-# system that keeps no access times nothing is told. A newline in a name is sent as a NUL.
+# tell_what_was_read: tells which shut files were read: their access time is newer than the evaluation's beginning. On a
+# file system that keeps no access times, nothing is told. A newline in a name is sent as a NUL.
 tell_what_was_read() {
-	# Whether it tells anything at all: of a file that is read now.
+	# A file that is read now shows whether this file system keeps access times.
 	echo >"$work/read"
 	cat "$work/read" >/dev/null
 	[ -n "$(find "$work/read" -anewer "$work/began")" ] || event timeless
 	tell looked \( -type f -o -type d \) -perm 0 -anewer "$work/began"
 }
 
-# tell_what_was_not_read: the files that were sent and not read; but not those of a whole package collection, nor empty
-# ones, of which nobody can tell.
+# tell_what_was_not_read: tells which files were sent and not read. It leaves out whole package collections, and empty
+# files, whose access times tell nothing.
 tell_what_was_not_read() {
 	[ "$rb_tell_unread" = no ] || tell unread -type f ! -perm 0 -size +0 ! -anewer "$work/began"
 }
 
-# tell EVENT CONDITION...: says the event of each file in the mirror for which the condition holds.
+# tell EVENT CONDITION...: says the event for each file in the mirror that meets the condition.
 tell() {
 	event=$1
 	shift

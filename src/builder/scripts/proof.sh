@@ -1,7 +1,8 @@
 # shellcheck shell=sh
-# Whether a mirror is what the client means: the same sum is made there (src/sources/proof.rs) of what it has collected.
+# Whether a mirror is what the client means: the client makes the same sum of what it has collected
+# (src/sources/proof.rs).
 
-# is_proven DIRECTORY: or the client cannot tell ("none"). What is not is said.
+# is_proven DIRECTORY: whether its sum is $proof, or the client has no proof ("none"). If not, says `damaged`.
 is_proven() {
 	[ "$proof" != none ] || return 0
 	# shellcheck disable=SC2016 # that shell's
@@ -10,9 +11,9 @@ is_proven() {
 	return 1
 }
 
-# The SHA-256 of three lists in the order of the names' bytes: the names, each after a letter for what it is; where the
-# links lead; and the contents of files that are known by theirs, which have leave to write. All in a few processes.
-# (No brackets: in them, busybox never runs what ends in `+`.)
+# The SHA-256 of three lists in the order of the names' bytes: the names, each after a letter that says what it is;
+# where the links lead; and the sums of the files whose content was sent, which are the ones with leave to write. A few
+# processes do all of it. (find has no brackets here: inside of them, busybox never runs an action that ends in `+`.)
 # shellcheck disable=SC2016 # for another shell
 prove='
 	LC_ALL=C

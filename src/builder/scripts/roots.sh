@@ -1,31 +1,31 @@
 # shellcheck shell=sh
-# What an evaluation has written into the store is kept from a collection of garbage. Nix's daemon keeps it while the
-# connection lasts by which it was written. But Nix gives that up at each question about a store path which this store
-# does not know, as the client's channel is; a collection at that moment (`min-free`, another user's) takes all of it,
-# and a derivation that depends on it cannot be written: "path ... is not valid".
+# Protects what an evaluation has written into the store from a collection of garbage. Nix's daemon protects it as long
+# as the connection lasts by which it was written. But Nix closes that connection at each question about a store path
+# that this store does not know, and the client's channel is such a path. A collection at that moment (`min-free`,
+# another user's) takes everything, and a derivation that depends on it cannot be written: "path ... is not valid".
 #
-# Then a connection of ours, by `nix-store --serve`, asks the daemon to keep what the evaluation had written, be it
-# there or not, and it is evaluated again. It writes the same paths: so it comes further each time. What is new is kept,
-# too, as soon as the log says it.
+# Then a connection of ours, by `nix-store --serve`, asks the daemon to protect what the evaluation had written, whether
+# it is still there or not, and the evaluation is repeated. It writes the same paths, so it comes further each time.
+# What is new is protected as well, as soon as the log names it.
 
-# hold_more: after an evaluation that failed. Whether it did so because of a collection; then what that has taken, and
-# all that the evaluation had written, is kept from now on.
+# hold_more: whether an evaluation failed because of a collection. If so, protects from now on what the collection has
+# taken, and everything else that the evaluation had written.
 hold_more() {
 	[ "$rb_watches" = yes ] || return 1
 	touch "$work/held"
 	grep 'is not valid' "$work/evaluated" | sed 's/ is not valid.*//' | grep -oE '[^ ]*$' | store_paths >"$work/lost"
-	# What was kept and is not there was taken by nobody.
+	# If a path was protected already, no collection has taken it.
 	LC_ALL=C comm -23 "$work/lost" "$work/held" | grep -q . || return 1
 	grep -v '"msg":"evaluating file ' "$work/evaluated" | store_paths | LC_ALL=C sort -u - "$work/held" >"$work/holding"
 	mv "$work/holding" "$work/held"
 	connect_holder
-	# When there is an answer, it has been heard.
+	# As soon as there is an answer, the daemon has heard the question.
 	attend cat "$work/answered"
 }
 
-# hold_derivation: after an evaluation that came to its end: its derivation is kept until the run ends, and is there; or
-# it will be when it is evaluated again. `nix-instantiate` has made a root. `nix eval` makes none, and whatever is
-# collected after its end takes what it has written.
+# hold_derivation: protects the derivation of a successful evaluation until the run ends. Fails if it is gone already;
+# then the evaluation has to be repeated. `nix-instantiate` has made a root. `nix eval` makes none, so a collection
+# after its end takes what it has written.
 hold_derivation() {
 	[ "$rb_gives_value" = no ] && [ ! -L "$share/drv" ] || return 0
 	touch "$work/held"
@@ -35,20 +35,20 @@ hold_derivation() {
 	mv "$work/holding" "$work/held"
 	connect_holder
 	attend cat "$work/answered"
-	# From now on nobody takes it; but somebody may have.
+	# From now on no collection takes it, but one may have taken it before.
 	[ -e "$derivation" ]
 }
 
 store_paths() { grep -oE '/nix/store/[0-9a-z]{32}-[0-9A-Za-z+._?=-]+' | LC_ALL=C sort -u; }
 
-# connect_holder: sets $holder, which keeps the paths in $work/held; one that was there before ends, for nothing is
-# evaluated now. On file descriptor 6 it hears of more, and ends with it.
+# connect_holder: starts $holder, which protects the paths in $work/held. An earlier holder ends, which is safe because
+# nothing is evaluated now. The holder hears of more paths on file descriptor 6, and ends when it is closed.
 connect_holder() {
 	exec 6<&-
 	rm -f "$work/to-hold" "$work/answered"
 	mkfifo "$work/to-hold" "$work/answered"
 	NIX_REMOTE=$remote "$nix_bin/nix-store" --serve --write <"$work/to-hold" 3<&- 4<&- 2>/dev/null | {
-		# A greeting, and the beginning of the first answer.
+		# Waits for the greeting and the beginning of the first answer.
 		dd bs=24 count=1 iflag=fullblock of=/dev/null 2>/dev/null
 		: >"$work/answered"
 		cat >/dev/null
@@ -63,11 +63,11 @@ connect_holder() {
 	} >&6
 }
 
-# ask_to_hold NUMBER: asks which of so many paths, on stdin, are there, and that they stay. In Nix's words, a request is
-# numbers of eight bytes, the smallest first, and texts of any length that are filled up with zeros to a multiple of
-# eight.
+# ask_to_hold NUMBER: asks which of the NUMBER paths on stdin are valid, and asks to protect them. In Nix's protocol, a
+# request consists of numbers of eight bytes, the lowest byte first, and of texts that are filled up with zeros to a
+# multiple of eight bytes.
 ask_to_hold() {
-	# "Which of these are valid", "and keep them", "do not fetch them".
+	# The three numbers mean: which of these are valid; protect them; do not fetch them.
 	number 1
 	number 1
 	number 0
@@ -90,7 +90,7 @@ byte() {
 	printf "\\$(($1 / 64 % 4))$(($1 / 8 % 8))$(($1 % 8))"
 }
 
-# hold_as_it_comes: what the log on stdin says that was written, which stands last in its line.
+# hold_as_it_comes: protects each path that the log on stdin says was written. The path stands last in its line.
 hold_as_it_comes() {
 	# shellcheck disable=SC2086 # a word, or none
 	grep $at_once -v '"msg":"evaluating file ' | while IFS= read -r line; do

@@ -1,8 +1,9 @@
 # shellcheck shell=sh
 # What every run on this machine has, whatever it is for: its streams, its end, its Nix and its directories. With it go
-# events.sh, channel.sh, attended.sh, nix.sh and kept.sh. The text is sent along with the run: nothing of this project is
-# installed here, and nothing is left when it ends but what is kept ($state). The client's words come first, quoted; then
-# the parts that this run takes, which are functions alone; and last the steps, a line each (src/builder/parts.rs).
+# events.sh, channel.sh, attended.sh, nix.sh and kept.sh. The client sends this text with each run: nothing of this
+# project is installed here, and only what is kept ($state) is left when the run ends. The client's words come first,
+# quoted; then the parts that this run takes, which only define functions; and last the steps, a line each
+# (src/builder/parts.rs).
 #
 # Takes
 #   rb_client         names what is kept here; a file name
@@ -23,7 +24,7 @@
 # Says
 #   hello, alive, finished, failed
 
-# begin_run: this machine, and what is kept on it.
+# begin_run: greets the client, and finds out what this machine is and where things are kept.
 begin_run() {
 	take_streams
 	find_home
@@ -33,20 +34,20 @@ begin_run() {
 	event hello "$nix_bin" "$native_system"
 }
 
-# take_streams: the client is at 3, 1 and 2 from now on, and hears that this is on; however it ends, it cleans up.
+# take_streams: from now on the client is at descriptors 3, 1 and 2, and hears that this script lives. However the
+# script ends, it cleans up.
 take_streams() {
 	set -u
 	umask 077
 	# Names and contents are bytes, in one order.
 	export LC_ALL=C
-	# What a person has told the programs that are used here is for that person: TAR_OPTIONS=--exclude=... would be other
-	# files.
+	# A person's own options for these programs must not apply here: TAR_OPTIONS=--exclude=... would give other files.
 	unset GREP_OPTIONS POSIXLY_CORRECT QUOTING_STYLE CDPATH
-	# GNU tar's alone: that the client's clock is ahead is no news.
+	# Only GNU tar reads this. It is no news that the client's clock is ahead.
 	export TAR_OPTIONS=--warning=no-timestamp
 	exec 3<&0 </dev/null
 	pulse=''
-	# Where both are one stream, lines would mix.
+	# If both were one stream, lines would mix.
 	# shellcheck disable=SC3013 # dash, bash and busybox have it
 	[ /proc/self/fd/1 -ef /proc/self/fd/2 ] || {
 		live >&2 2>/dev/null 3<&- &
@@ -59,7 +60,8 @@ take_streams() {
 	trap 'exit 141' PIPE
 }
 
-# clean_up: file descriptor 6 is that of a helper which ends with it (roots.sh).
+# clean_up: ends all processes and removes what the run has made. The holder ends when file descriptor 6 is closed
+# (roots.sh).
 clean_up() {
 	trap '' TERM INT HUP PIPE
 	[ -z "$pulse" ] || kill "$pulse" 2>/dev/null
@@ -70,12 +72,12 @@ clean_up() {
 	[ -z "$work" ] || own rm -rf "$work" || rm -rf "$work"
 	[ -z "$share" ] || rm -rf "$share"
 	[ -z "$rb_socket" ] || rm -f "$rb_socket"
-	# Who cannot keep their name will not come back under it.
+	# A client that cannot keep its name will not come back under it.
 	[ "$rb_client_stays" = yes ] || [ -z "$work" ] || own rm -rf "$state" || rm -rf "$state"
 }
 
-# is_presumed SYSTEM: whether it is not this machine's own and the kernel's word is that an emulator is registered,
-# under Debian's name for it or NixOS's.
+# is_presumed SYSTEM: whether SYSTEM is not this machine's own and the kernel has an emulator registered for it, under
+# Debian's name or NixOS's.
 is_presumed() {
 	[ "$1" != "$native_system" ] || return 1
 	[ -e "/proc/sys/fs/binfmt_misc/qemu-${1%-*}" ] || [ -e "/proc/sys/fs/binfmt_misc/$1" ]

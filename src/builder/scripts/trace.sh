@@ -1,11 +1,11 @@
 # shellcheck shell=sh
-# A Nix that does not say when it may not look. Before 2.26 `pathExists` inside of what is shut is just false. What such
-# a one was refused is seen by strace, and the client is told instead of being given a result. Only questions whether
-# there is something are watched: to be refused a file's content is an error in every version, or the affair of a
-# library or of another program that Nix runs.
+# Some versions of Nix do not say when they may not look. Before 2.26, `pathExists` inside of what is shut is just
+# false. With such a version, strace shows what Nix was refused, and the client is told of it instead of getting a
+# result. strace watches only questions whether something exists. If Nix is refused a file's content, that is an error
+# in every version, or the affair of a library or of another program that Nix runs.
 
-# know_honesty: sets $tracer, the words before a closed evaluation that write what it was refused to
-# $work/trace/refused; none where Nix itself says it. One expression tells, once for each version.
+# know_honesty: sets $tracer to the words that stand before a closed evaluation and write what it was refused to
+# $work/trace/refused; empty if Nix itself says it. One expression shows which it is, once for each version.
 know_honesty() {
 	tracer=''
 	case $(cat "$work/version") in
@@ -21,7 +21,7 @@ know_honesty() {
 	esac
 	if program=$(command -v strace); then
 		tracer="$(readlink -f "$program") -f -q -y -Z -e trace=%%stat,/^readlink"
-		# With it, all that is no question about a file costs nothing.
+		# With this option, calls that ask nothing about files cost nothing.
 		if $tracer --seccomp-bpf -o "$work/trace/refused" true; then
 			tracer="$tracer --seccomp-bpf"
 		elif ! $tracer -o "$work/trace/refused" true; then
@@ -29,7 +29,7 @@ know_honesty() {
 		fi
 	fi 2>/dev/null
 	if [ -n "$tracer" ]; then
-		# As the view has it.
+		# This is the file's path in the view.
 		tracer="$tracer -o $share/trace/refused --"
 	else
 		event untraced "$nix_version"
@@ -45,11 +45,11 @@ ask_honesty() {
 	rmdir "$share/shut"
 }
 
-# tell_refused: sets $refused, "yes" if there is something to tell.
+# tell_refused: tells what was refused. Sets $refused to "yes" if there was something to tell.
 tell_refused() {
 	refused=''
 	[ -n "$tracer" ] || return 0
-	# What is gone tells nothing, nor does what has no end: a disk was full, which strace says and goes on.
+	# A file that is gone tells nothing, nor does one without its end: if the disk is full, strace says so and goes on.
 	[ -e "$work/trace/refused" ] || fail gone 1
 	[ "$code" -ne 0 ] || tail -n 1 "$work/trace/refused" | grep -q ' +++$' || fail room 1
 	! grep -q ' = -1 EACCES ' "$work/trace/refused" || refused=yes

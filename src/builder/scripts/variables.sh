@@ -1,17 +1,16 @@
 # shellcheck shell=sh
 # Which environment variables an evaluation has asked for. Nix's log names every file that is evaluated, whatever it is
-# called and wherever it lies; what stands in those files about getEnv is looked for here, after an evaluation that came
-# to its end. Where it asks for a variable that is not the client's ($rb_environment says which are not), the client
-# hears of it before anything is built.
+# called and wherever it lies. After a successful evaluation, this part searches those files for getEnv. If one asks for
+# a variable that was not sent ($rb_environment says which were not), the client hears of it before anything is built.
 
-# listen_in: makes $work/said, which takes Nix's log: the files that are evaluated go to $work/evaluated, and to the
-# client only what it wants to hear. Sets $listeners, which end with the log.
+# listen_in: makes $work/said, which takes Nix's log. The lines about files that are evaluated go to $work/evaluated,
+# and only the lines that the client wants to hear go to the client. Sets $listeners, which end with the log.
 listen_in() {
 	true >"$work/heard"
 	[ "$rb_watches" = yes ] || return 0
 	rm -f "$work/said" "$work/copy" "$work/shown"
 	mkfifo "$work/said" "$work/copy" "$work/shown"
-	# Otherwise what is said would be heard late, but all of it.
+	# Without this option the lines are heard late, but all of them.
 	at_once=--line-buffered
 	echo x | grep -q "$at_once" x 2>/dev/null || at_once=''
 	if [ -z "$holder" ]; then
@@ -21,7 +20,8 @@ listen_in() {
 			{ tee "$work/evaluated" || rm -f "$work/heard"; } 3<&- 4<&- | hold_as_it_comes 3<&- 4<&- &
 	fi
 	listeners=$!
-	# Not a pipeline: each is known by its number, and waits for no log if the run ends before there is one.
+	# This is no pipeline, so that each process is known by its number and does not wait for a log if the run ends
+	# before there is one.
 	tee "$work/copy" <"$work/said" >"$work/shown" 3<&- 4<&- 6<&- &
 	listeners="$listeners $!"
 	# shellcheck disable=SC2086 # a word, or none
@@ -29,20 +29,21 @@ listen_in() {
 	listeners="$listeners $!"
 }
 log_of_interest() {
-	# All of it is text, whatever bytes others have written between.
+	# -a: the log counts as text, whatever bytes others have written in between.
 	# shellcheck disable=SC2086 # a word, or none
 	grep $at_once -a -F -e '"evaluating file ' -e "instantiated '" -e "copied source '" -e 'is not valid' <"$work/copy" ||
 		[ $? = 1 ]
 }
 
-# was_heard: whether all of it was written down, and is still there: it is not where a disk is full, or where somebody
-# has taken away this run's directory, and the view with it.
+# was_heard: whether the whole log was written down and is still there. It is not if the disk is full, or if somebody
+# has removed this run's directory, and the view with it.
 was_heard() {
 	[ -e "$work/heard" ]
 }
 
-# files_here: where the evaluated files are on this machine, below $state, one a line; and back. As with all lists here,
-# one that cannot be written whole (status 1) is none: what it lacks would not be asked for.
+# files_here: prints where the evaluated files are on this machine, below $state, one a line; names_there turns that
+# into the client's paths. As with all lists here, status 1 means that it could not be written whole and must not be
+# used: nobody would ask for what it lacks.
 files_here() {
 	{
 		while IFS= read -r name; do
@@ -53,7 +54,7 @@ files_here() {
 	} | cat >"$work/places" || return 1
 	{
 		[ -z "$rb_entry" ] || printf '%s\n' "$rb_entry"
-		# Its own, in brackets of either kind, are no files.
+		# Names in < > or « » are of Nix's own expressions, and no files.
 		sed -n -e '/"msg":"evaluating file /!d' -e "s/.*\"msg\":\"evaluating file '\\(.*\\)'\"}\$/\\1/" -e 's/\\"/"/g' -e 's/\\\\/\\/g' \
 			-e '/^</d' -e '/^«nix-internal»/d' -e p "$work/evaluated"
 	} | sort -u >"$work/named" || return 1
@@ -61,8 +62,7 @@ files_here() {
 	sort -u "$work/named" | sed -f "$work/places"
 }
 
-# follow_links: in $work/named, the client's links that are directories on the way, which lead elsewhere on this
-# machine.
+# follow_links: resolves, in $work/named, the client's links to directories, which lead elsewhere on this machine.
 follow_links() {
 	(cd "$state/mirrors/$mirror" && find . -type l 2>/dev/null | sed 's|^\.||;s|$|/|') >"$work/links" || return 1
 	[ -s "$work/links" ] || return 0
@@ -87,33 +87,33 @@ quoted_for_sed() { printf '%s' "$1" | sed 's/[][\\.*^$|&]/\\&/g'; }
 
 names_there() { sed -e 's|^trees/|/nix/store/|' -e "s|^mirrors/$mirror/|/|"; }
 
-# in_files PATTERN-FLAG... : grep in the files of which the names come on stdin.
+# in_files PATTERN-FLAG... : runs grep in the files whose names come on stdin.
 in_files() { (cd "$state" && tr '\n' '\0' | LC_ALL=C xargs -0 -r grep -a "$@" -- /dev/null); }
 
-# tell_variables: sets $told, "yes" if there is something that the client has to decide.
+# tell_variables: tells what was found. Sets $told to "yes" if there is something that the client has to decide.
 tell_variables() {
 	told=''
 	[ "$rb_watches" = yes ] || return 0
 	tell_home || return 1
 	files_here >"$work/files" || return 1
-	# By fixed words first: there are thousands of files.
+	# The first search is for fixed words, which is faster: there are thousands of files.
 	in_files -lF -e getEnv -e maybeEnv -e from-env.nix <"$work/files" 2>"$work/unseen" |
 		in_files -HE 'getEnv|maybeEnv|from-env\.nix' 2>/dev/null | cat >"$work/uses" || return 1
-	# An argument that is one text: neither the first piece of one, nor with anything in it that Nix would read.
+	# The argument is one whole text, and has nothing in it that Nix would expand.
 	literal='(getEnv|maybeEnv|from-env\.nix)[[:space:]]*("[^"$\\]*"|\([[:space:]]*"[^"$\\]*"[[:space:]]*\))'
-	# One that passes on no more than names, of what has a name itself.
+	# An `inherit` that only passes on names, from something that is a name itself.
 	inherit='inherit[[:space:]]*(\([[:space:]]*[A-Za-z0-9_.-]+[[:space:]]*\))?[^;=()]*;'
 	grep -a -oE "$literal" "$work/uses" | sed 's/^[^"]*"//;s/".*//' | sort -u >"$work/asked" || return 1
 	head -n 1 "$work/exports" | sed 's/^# withheld//' | tr ' ' '\n' | grep . | sort -u >"$work/withheld" || return 1
 	comm -12 "$work/asked" "$work/withheld" >"$work/missed" || return 1
-	# Where the name is no text there: any that the files have could be meant. Two files of a package collection give to
-	# getEnv what others give to them by name, and those are looked for above.
+	# If the argument is no text, any name in the files could be meant. Two files of a package collection pass on to
+	# getEnv what others give to them by name; the search above finds those others.
 	sed -n -e 's|/pkgs/top-level/[^/]*$||p' -e 's|/nixos/lib/eval-config\.nix$||p' "$work/files" | sort -u >"$work/collections" || return 1
 	{
-		# A comment, but not what looks like one in a text that has values in it.
+		# This leaves out comments, but not what looks like a comment in a text that has values in it.
 		sed -E -e "s/$literal//g" -e '/^[^:]*:[[:space:]]*#([^$]|\$[^{])*$/d' -e "s/$inherit//g" "$work/uses" |
 			own_uses | sed 's/:.*//'
-		# What cannot be read here may ask for anything.
+		# A file that cannot be read here may ask for anything.
 		sed -n 's/^grep: \(.*\): [^:]*$/\1/p' "$work/unseen"
 	} | sort -u | head -n 100 >"$work/computing" || return 1
 	[ -s "$work/missed" ] || [ -s "$work/computing" ] || return 0
@@ -125,7 +125,7 @@ tell_variables() {
 	sed 's/^/@rebuild word /' "$work/told"
 }
 
-# own_uses: those that count, of what remains without the literal ones.
+# own_uses: passes on the lines that count, of those that are left without the literal uses.
 own_uses() {
 	while IFS= read -r line; do
 		is_collections=''
@@ -141,15 +141,15 @@ own_uses() {
 	done
 }
 
-# is_inherited FILE:LINE: whether the line has nothing but the name, as one of several lines of an `inherit`.
+# is_inherited FILE:LINE: whether the line has only the name and is one of several lines of an `inherit`.
 is_inherited() {
 	printf '%s\n' "$1" | grep -a -qE '^[^:]*:[[:space:]]*getEnv[[:space:]]*;?[[:space:]]*$' || return 1
 	! (cd "$state" && tr '\n' ' ' <"${1%%:*}") | sed -E -e "s/$inherit//g" -e "s/$literal//g" | grep -a -q getEnv
 }
 
-# own_words: of all files outside of package collections, what may be a name that was not sent, or a piece of one. A
-# name may also come from a file that is no Nix file; but not from git's own, of which the samples alone have all
-# letters.
+# own_words: prints the words, in all files outside of package collections, that may be a name that was not sent, or a
+# piece of one. A name may also come from a file that is no Nix file. git's own files are left out, because their
+# samples alone have all letters.
 own_words() {
 	sed 's|$|/|' "$work/collections" >"$work/prefixes" || return 1
 	{
@@ -160,7 +160,7 @@ own_words() {
 		fi
 		[ "$rb_tell_unread" = no ] || (cd "$state" && find "mirrors/$mirror" -name .git -prune -o -type f ! -perm 0 -size -1024k -print 2>/dev/null)
 	} | sort -u | in_files -ohE '[A-Za-z0-9_]+' 2>/dev/null | sort -u >"$work/words" || return 1
-	# Without its last letters, of all that is left without its first.
+	# All pieces of a name: first letters are cut off one by one, then last letters.
 	sed -n ':next;p;s/^.//;t next' "$work/withheld" | sed -n ':next;p;s/.$//;t next' | sort -u >"$work/pieces" || return 1
 	comm -12 "$work/words" "$work/pieces" || return 1
 	! grep -xE 'toUpper|toLower' "$work/words" || {
@@ -169,8 +169,8 @@ own_words() {
 	}
 }
 
-# tell_home: the first file in which ~ stands for a home, if it is not sure to be the client's. Nix itself says where
-# there is one.
+# tell_home: tells the first file in which ~ stands for a home, if that may not be the client's home. Nix itself says
+# whether a file has such a path.
 tell_home() {
 	[ "$tilde" = yes ] && [ "$rb_watches" = yes ] || return 0
 	files_here >"$work/files" || return 1
@@ -184,8 +184,8 @@ tell_home() {
 	done
 }
 
-# set_home: where HOME says nothing to the client's Nix, the user database here has to say what the one there does. Sets
-# $tilde, "yes" if it cannot.
+# set_home: if HOME is not set for the client's Nix, the user database in the view has to say what the client's says.
+# Sets $tilde to "yes" if it cannot.
 set_home() {
 	tilde=$rb_tilde
 	[ -n "$rb_home" ] || return 0

@@ -1,7 +1,7 @@
 # shellcheck shell=sh
-# Which version of Nix evaluates, and what it has to be told because of that.
+# Which version of Nix evaluates, and which flags it needs because of that.
 
-# ask_version, know_version: $nix_version, learnt while other things are done.
+# ask_version, know_version: ask for $nix_version and wait for it; other things are done meanwhile.
 ask_version() {
 	"$nix_bin/nix-store" --version >"$work/version" 3<&- 4<&- &
 	asker=$!
@@ -13,7 +13,7 @@ know_version() {
 	nix_version=${nix_version##* }
 }
 
-# nix_at_least MAJOR MINOR
+# nix_at_least MAJOR MINOR: whether $nix_version is that version or a newer one.
 nix_at_least() {
 	major=${nix_version%%.*}
 	minor=${nix_version#*.}
@@ -21,9 +21,9 @@ nix_at_least() {
 	[ "$major" -gt "$1" ] || { [ "$major" -eq "$1" ] && [ "$minor" -ge "$2" ]; }
 }
 
-# with_system_flags COMMAND...: evaluate for the client's system. eval-system came with 2.20; before, Nix takes it with
-# no more than a warning and then evaluates for the wrong system, and `system` also changes what this machine believes
-# that it can build, so that its own system must be named again.
+# with_system_flags COMMAND...: runs it with the flags to evaluate for the client's system. eval-system came with 2.20.
+# An older Nix only warns of it and then evaluates for the wrong system, so it gets `system`. That also changes what
+# this machine believes it can build, so its own system must be named again.
 with_system_flags() {
 	if nix_at_least 2 20; then
 		"$@" --option eval-system "$rb_evaluated_system"

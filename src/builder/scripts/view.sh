@@ -1,23 +1,23 @@
 #!/bin/sh
 # Makes the view and runs a command in it: a root file system in which the client's files lie at the paths that they
 # have on the client, with this machine's programs, Nix store and Nix daemon mounted over. Runs in a user and mount
-# namespace of its own (way.sh), so nothing of this is seen outside and all of it ends with the command.
+# namespace of its own (way.sh), so nothing of this is seen outside, and all of it ends with the command.
 #
 #   view.sh MODE WAY UID GID GROUPS KEPT MIRROR WRITTEN SHARE STATE COMMAND...
 #
-# MODE    closed: COMMAND runs as UID and GID, whom modes stop: what the client has not sent is shut, and to look inside
-#         is an error; open: modes stop nobody, and what is shut is there and empty
-# WAY     as whom this runs (way.sh): "user", mapped to root; "root"; "sudo", for UID
+# MODE    closed: COMMAND runs as UID and GID, whom modes stop: what the client has not sent is shut, and looking inside
+#         is an error; open: modes do not stop COMMAND, which sees what is shut as empty
+# WAY     as whom this runs (way.sh): "user", who is mapped to root; "root"; "sudo", which is root on behalf of UID
 # GROUPS  those of UID, with commas
 # KEPT    the client's files
-# MIRROR  where they are copied to, by links; becomes the root. Beside it are tmp and trace, and large, a list of the
-#         directories that are not copied
+# MIRROR  where these files are copied to, by links; it becomes the root. Beside it are tmp and trace, and large, a
+#         list of the directories that are not copied
 # WRITTEN a file that COMMAND may write; nothing if there is none
 # SHARE   the one directory of this run that is the same inside and outside: the daemon follows a GC root in it,
 #         and SHARE/environment is read before COMMAND is run
-# STATE   what is kept between runs: STATE/trees has the client's store paths that this store lacks; those whose names
-#         are in SHARE/trees are seen in the view's /nix/store as well; STATE/nix-cache is Nix's cache, seen as
-#         SHARE/cache; what lies beside MIRROR as tmp and trace is seen as SHARE/tmp and SHARE/trace
+# STATE   what is kept between runs: STATE/trees has the client's store paths that this store lacks; the view's /nix/store
+#         also has those whose names are in SHARE/trees; STATE/nix-cache is Nix's cache, SHARE/cache in the view. The tmp
+#         and trace beside MIRROR are SHARE/tmp and SHARE/trace in the view
 set -eu
 
 mode=$1 way=$2 uid=$3 gid=$4 groups=$5
@@ -25,7 +25,7 @@ shift 5
 kept=$1 mirror=$2 written=$3 share=$4 state=$5
 shift 5
 PATH=$PATH:/usr/sbin:/sbin:/run/current-system/sw/bin
-# What is made here is for UID to look into.
+# UID has to look into what is made here.
 [ "$way" = user ] || umask 022
 
 own="/bin /sbin /lib /lib32 /lib64 /libx32 /usr /dev /proc /sys \
@@ -33,7 +33,7 @@ own="/bin /sbin /lib /lib32 /lib64 /libx32 /usr /dev /proc /sys \
 	/etc/alternatives /etc/ssl /etc/pki /etc/ca-certificates /etc/resolv.conf /etc/hosts /etc/nsswitch.conf \
 	/etc/passwd /etc/group /etc/ld.so.cache /etc/ld.so.conf /etc/ld.so.conf.d $share"
 
-# is_free DIRECTORY: whether nothing of this machine's is put into it, nor above it.
+# is_free DIRECTORY: whether nothing of this machine's is mounted in it or above it.
 is_free() {
 	for path in $own /nix /.both; do
 		case $path/ in "$1"/*) return 1 ;; esac
@@ -41,11 +41,11 @@ is_free() {
 	done
 }
 
-# in_table PATH: as a table of mounts has it. (The names of large directories come so.)
+# in_table PATH: prints it as a table of mounts writes it. (The names of large directories come in this form already.)
 in_table() { printf '%s' "$1" | sed 's/\\/\\134/g;s/ /\\040/g;s/	/\\011/g'; }
 
-# Of a directory with very many names no copy is made: it is mounted, as it is kept, and nothing in it changes. Where
-# modes stop nobody, only one in which nothing is shut: the access times of what is shut are to tell what was read.
+# A directory with very many names is not copied. It is mounted as it is kept, and nothing in it changes. In an open
+# view this is done only if nothing in it is shut, because the access times of what is shut have to tell what was read.
 large=''
 while IFS=: read -r kind directory; do
 	if [ "$kind" = whole ] || [ "$mode" = closed ]; then
@@ -55,32 +55,33 @@ done <"${mirror%/*}/large"
 if [ -n "$large" ]; then
 	fixed=${mirror%/*}/fixed
 	mkdir -p "$fixed" "${mirror%/*}/empty"
-	# Two more, because this machine may have them of what lies below, and then nobody may be without.
+	# nosuid and nodev, because the file system below may have them here, and then no mount may do without.
 	mount -o bind,ro,nosuid,nodev "$kept" "$fixed" 2>/dev/null || large=''
 fi
 if [ -n "$large" ]; then
 	for directory in $large; do
 		printf '%s %s none bind 0 0\n' "$(in_table "${mirror%/*}/empty")" "$(in_table "$kept")$directory"
 	done >"$share/hidden"
-	# In mounts of its own, with empty directories in their places.
+	# This copy is made with mounts of its own, in which empty directories hide the large ones.
 	# shellcheck disable=SC2016 # that shell's
 	unshare --mount sh -c 'mount -a -T "$1" && exec cp -al "$2" "$3"' sh "$share/hidden" "$kept" "$mirror"
 else
 	cp -al "$kept" "$mirror"
 fi
 if [ -n "$written" ] && [ -f "$mirror$written" ]; then
-	# Nix writes into the file that is there, and that is the kept one. A flake's time is the newest of its files and
-	# directories.
+	# Nix writes into the existing file, which as a link would be the kept one. So it gets a copy. The directory gets
+	# back its time, because a flake's time is the newest of its files and directories.
 	cp -p "$mirror$written" "$share/written"
 	mv "$share/written" "$mirror$written"
 	touch -r "$kept${written%/*}" "$mirror${written%/*}"
 fi
-# What becomes the root must be a mount of its own.
+# The new root must be a mount of its own.
 mount --rbind "$mirror" "$mirror"
 cd "$mirror"
 
-# fill DIRECTORY: one in which the client has names, too (src/sources/collect/shown.rs): of this machine's, those that
-# the client has not sent are links to where they are seen; but not what the client names and does not have.
+# fill DIRECTORY: fills a directory in which both the client and this machine have names (src/sources/collect/shown.rs).
+# What this machine has and the client has not sent becomes a link to the place where the view has it; but not what the
+# client says that it lacks.
 fill() {
 	for name in "$1"/* "$1"/.[!.]*; do
 		if [ -d ".both$name" ] && [ -d "$name" ]; then
@@ -91,9 +92,9 @@ fill() {
 	done
 }
 
-# This machine's own, at the same places in the view, but the client's own files where it has sent them. Few programs
-# for all of it, not some for each: every run waits for this. No blank is in any of these paths, which are relative, as
-# one may be in the home's.
+# This machine's own directories, at the same places in the view; but files that the client has sent stay the client's.
+# A few programs do all of it at once, because every run waits for this. None of the paths has a blank in it, because
+# they are relative: the path of the home may have one.
 parents='' links='' files='' table='' shared=''
 for directory in $large; do
 	table="$table$(in_table "$fixed")$directory .$directory none bind 0 0
@@ -107,7 +108,7 @@ for path in $own; do
 		table="$table$(readlink -f "$path") ./.evaluators$path none rbind 0 0
 "
 	elif [ "$path" = /etc/passwd ] && [ -f "$share/passwd" ]; then
-		# One that knows where the client's home is.
+		# This passwd knows where the client's home is.
 		files="$files $path"
 		table="$table$share/passwd .$path none bind 0 0
 "
@@ -116,7 +117,7 @@ for path in $own; do
 		table="$table$path .$path none rbind 0 0
 "
 	elif [ -f "$path" ] && [ -L "$path" ] && [ "${path%/*}" = /etc ]; then
-		# What it leads to: links on the way may be the client's in the view.
+		# The file to which the link leads is mounted, because links on the way may be the client's in the view.
 		files="$files $path"
 		table="$table$(readlink -f "$path") .$path none bind 0 0
 "
@@ -141,16 +142,16 @@ done
 printf '%s' "$table" >"$share/mounts"
 mount -a -T "$share/mounts"
 mount --bind "$state/nix-cache" ".$share/cache"
-# Nix's own programs, where they lie at a place that is the client's in the view (evaluate.sh).
+# Nix's own programs, if they lie at a place that is the client's in the view (evaluate.sh).
 if [ -s "$share/lent" ]; then
 	sed "s: $share: .$share:" "$share/lent" >"$share/lent.here"
 	mount -a -T "$share/lent.here"
 fi
 for name in tmp trace; do mount --bind "${mirror%/*}/$name" ".$share/$name"; done
 
-# The store, and under it places for the client's trees and the names of more that it has; what the store has is its
-# own. Each tree is mounted on its place: read through the overlay, its files would be looked up in all layers, each run
-# anew.
+# The store. Below it, as a layer, lie places for the client's trees and the names of other store paths that the client
+# has; what this store has itself hides them. Each tree is mounted on its place, because through the overlay its files
+# would be looked up in all layers, in each run anew.
 trees=''
 while IFS= read -r name; do
 	if [ -e "/nix/store/$name" ]; then
@@ -169,7 +170,7 @@ done <"$share/trees"
 if [ -z "$(ls -A nix/store)" ]; then
 	mount --rbind /nix/store nix/store
 else
-	# Relative, because a colon or a comma in a path would be overlayfs's own.
+	# The path is relative, because overlayfs would take a colon or a comma in it for its own.
 	layers=/nix/store:${mirror#"$state"/}/nix/store
 	(cd "$state" && mount -t overlay -o "ro,lowerdir=$layers" rebuild-view "$mirror/nix/store")
 	for name in $trees; do
@@ -177,16 +178,16 @@ else
 	done
 fi
 
-# Over the old root, and not with pivot_root, which not every machine has. The kernel lets a process make user
-# namespaces where its root is its mount namespace's, as here, and in no other chroot.
-# (Not to be noted anywhere: util-linux of 2022 fails at that after it.)
+# The mirror moves over the old root. pivot_root is not used, because not every machine has it. The kernel lets a
+# process make user namespaces only if its root is its mount namespace's root: here it is, in any other chroot it is
+# not. (-n: nothing is noted in mtab, because mount of util-linux of 2022 would fail at that after the move.)
 mount -n --move "$mirror" /
 
-# As who one is, and no more, so that modes count; or so that they do not. The programs by where they really are: the
-# view has no /run.
+# A closed COMMAND runs as UID without further rights, so that modes stop it; an open one runs so that they do not. The
+# programs are named by their real paths, because the view has no /run.
 case $mode:$way in
 closed:user)
-	# root is whom modes do not stop.
+	# Modes do not stop root, so root becomes another user.
 	[ "$uid" != 0 ] || uid=65533 gid=65533
 	set -- "$(readlink -f "$(command -v unshare)")" --user --map-user="$uid" --map-group="$gid" -- "$@"
 	;;
@@ -198,7 +199,7 @@ closed:*) set -- --inh-caps=-all --bounding-set=-all -- "$@" ;;
 esac
 [ "$1" = "${1#--}" ] || set -- "$(readlink -f "$(command -v setpriv)")" --reuid="$uid" --regid="$gid" --groups="$groups" "$@"
 
-# A clean environment: the client's, and this machine's PATH. It comes from a file, because arguments can be read by
-# every user of this machine.
+# A clean environment: the client's variables, and this machine's PATH. It comes from a file, because every user of this
+# machine can read arguments.
 # shellcheck disable=SC2016 # expanded by that shell
 exec env -i "$(command -v chroot)" . /bin/sh -c '. "$0/environment" && exec "$@"' "$share" "$@"

@@ -1,8 +1,8 @@
 # shellcheck shell=sh
-# As whom this side makes the view, and handles files that are shut: as one whom modes do not stop.
+# As whom this machine makes the view and handles files that are shut: as somebody whom modes do not stop.
 
-# find_way: sets $way. "user": in a user namespace of our own; where nobody may make one, "root" for whoever is, or
-# "sudo" for whoever may become it without a password.
+# find_way: sets $way to "user" (in a user namespace of our own); or, if this user may not make one, to "root" if they
+# are root, or to "sudo" if they may become root without a password.
 find_way() {
 	PATH=$PATH:/usr/sbin:/sbin:/run/wrappers/bin
 	if unshare --user --map-root-user --mount -- unshare --user --map-user=1 --map-group=1 true; then
@@ -17,7 +17,7 @@ find_way() {
 	event way "$way"
 }
 
-# powerless COMMAND...: as one whom modes stop.
+# powerless COMMAND...: runs it as somebody whom modes stop.
 powerless() {
 	case $way:$(id -u) in
 	user:0) unshare --user --map-user=65533 --map-group=65533 -- "$@" ;;
@@ -26,8 +26,9 @@ powerless() {
 	esac
 }
 
-# apart COMMAND...: becomes COMMAND, as such a one and with mounts of its own. Also in a process group of its own: sudo
-# passes on no signal that comes from its own, and it or strace may be gone before what it runs.
+# apart COMMAND...: becomes COMMAND, run as somebody whom modes do not stop, with mounts of its own and a process group
+# of its own. The group is needed to end it: sudo passes on no signal from its own group, and sudo or strace may be gone
+# before the process that it runs.
 apart() {
 	case $way in
 	user) set -- unshare --user --map-root-user --mount -- "$@" ;;

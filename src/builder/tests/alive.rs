@@ -1,4 +1,4 @@
-//! That the other machine's script says that it lives, for real: `live` in remote/scripts/channel.sh.
+//! Runs `live` of remote/scripts/channel.sh for real: the script says that it lives.
 
 use std::io::{BufRead, BufReader, Read};
 use std::os::unix::process::CommandExt;
@@ -11,7 +11,7 @@ use nix::unistd::Pid;
 
 use crate::remote::channel::ALIVE;
 
-/// The script, which does this and nothing else.
+/// Returns a script that lives and does only this.
 fn script(does: &str) -> String {
     [
         "rb_socket='' rb_client_stays=yes\n",
@@ -25,7 +25,7 @@ fn script(does: &str) -> String {
     .concat()
 }
 
-/// In a group of its own, with the end that keeps it on.
+/// Starts it in a group of its own. The stdin that is returned keeps it on.
 fn start(does: &str) -> (Child, ChildStdin) {
     let mut command = Command::new("sh");
     command.args(["-c", &script(does)]).process_group(0);
@@ -42,20 +42,21 @@ fn id(child: &Child) -> Pid {
     Pid::from_raw(i32::try_from(child.id()).unwrap())
 }
 
-/// Whether a process of this group is on. Who has ended is in /proc until its heir has waited for it, and the first process
-/// of a container may take seconds to that.
+/// Whether a process of this group is on. One that has ended stays in /proc until its new parent has waited for it, and
+/// the first process of a container may take seconds to do that.
 fn is_anybody_in(group: Pid) -> bool {
     let processes = std::fs::read_dir("/proc").unwrap().flatten();
     let states = processes.filter_map(|entry| std::fs::read_to_string(entry.path().join("stat")).ok());
     let mut states = states.filter_map(|stat| {
-        // The name, in brackets, may have anything in it.
+        // The process's name, in brackets, may have anything in it.
         let mut words = stat.rsplit_once(") ")?.1.split(' ').map(str::to_owned);
         Some((words.next()?, words.nth(1)?))
     });
     states.any(|(state, number)| state != "Z" && number == group.to_string())
 }
 
-/// Both streams end, and no process is left; within a time that no sleep that was begun takes.
+/// Checks that both streams end and no process is left, in less time than a sleep that was begun takes. Returns what
+/// they said.
 fn leaves_nothing(child: Child, within: Duration) -> (String, String) {
     let group = id(&child);
     let begin = Instant::now();
@@ -78,7 +79,7 @@ fn hear_beats(child: &mut Child, number: usize) {
     }
 }
 
-/// What is quiet lives, and ends at once when its client is gone.
+/// A script that says nothing else lives, and ends at once when its client is gone.
 #[test]
 fn a_quiet_script_lives_and_leaves_nothing() {
     let (mut child, stdin) = start("attend sh -c 'exec sleep 1000'\n");
@@ -88,7 +89,7 @@ fn a_quiet_script_lives_and_leaves_nothing() {
     assert_eq!((stdout.as_str(), stderr.as_str()), ("", ""));
 }
 
-/// And when it has come to its end, or is killed.
+/// Nothing is left either when the script has come to its end, or is killed.
 #[test]
 fn it_lives_no_longer_than_the_script() {
     let (mut child, stdin) = start("read -r _ <&3; event finished; exit 0\n");
@@ -101,16 +102,16 @@ fn it_lives_no_longer_than_the_script() {
     hear_beats(&mut child, 1);
     let mut stderr = child.stderr.take().unwrap();
     kill(id(&child), Signal::SIGKILL).unwrap();
-    // As sshd does.
+    // sshd waits like this.
     child.wait().unwrap();
     let mut rest = String::new();
-    // Until nobody has the stream any more.
+    // This reads until no process has the stream any more.
     stderr.read_to_string(&mut rest).unwrap();
     assert!(rest.lines().count() < 2, "{rest}");
     let _ = killpg(id(&child), Signal::SIGKILL);
 }
 
-/// Whatever it says meanwhile, in whatever pieces, and however slowly that is taken.
+/// The word never mixes with other output, whatever the script says, in whatever pieces, and however slowly it is read.
 #[test]
 fn a_long_line_in_pieces_is_whole() {
     let (mut child, stdin) = start(
@@ -118,7 +119,7 @@ fn a_long_line_in_pieces_is_whole() {
          printf begin; piece; read -r _ <&3; piece; printf 'end\\n'
          event finished; exit 0\n",
     );
-    // Of the first piece a part has gone into the pipe, and now and then a beat comes.
+    // A part of the first piece has gone into the pipe, and now and then a beat comes.
     hear_beats(&mut child, 2);
     drop(stdin);
     let (stdout, stderr) = leaves_nothing(child, Duration::from_secs(2));
@@ -129,7 +130,7 @@ fn a_long_line_in_pieces_is_whole() {
     assert_eq!(stderr, "");
 }
 
-/// Where both streams are one, nothing is said into Nix's lines.
+/// If both streams are one, the word is not said, so that it never stands in Nix's lines.
 #[test]
 fn in_one_stream_there_is_no_such_word() {
     let does = "event \"has[$pulse]\"; exit 0\n";
@@ -139,8 +140,8 @@ fn in_one_stream_there_is_no_such_word() {
     assert_eq!(String::from_utf8(output.stdout).unwrap(), "@rebuild has[]\n");
 }
 
-/// Where only the script's own shell is killed, what it ran comes to its end, and then nobody has the stream any more: the
-/// client hears that it is over, though it says nothing itself.
+/// If only the script's own shell is killed, what it ran comes to its end, and then no process has the stream any more.
+/// So the client hears that it is over, although the script says nothing itself.
 #[test]
 fn a_killed_script_is_over_when_its_work_is() {
     let (mut child, stdin) = start("attend sh -c 'echo begun; exec sleep 1'\n");

@@ -1,4 +1,4 @@
-//! To whom what was made is given over there: scripts/deliver.sh.
+//! Which sockets scripts/deliver.sh uses.
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, chown};
@@ -8,7 +8,7 @@ use std::process::Command;
 
 use crate::private;
 
-/// sshd makes the socket there, with the mode that its administrator likes.
+/// sshd makes the socket, with a mode that its administrator chooses.
 #[test]
 fn a_socket_that_others_can_use_over_there_is_not_used() {
     let place = private::directory(Path::new("/tmp")).unwrap();
@@ -37,7 +37,7 @@ fn a_socket_that_others_can_use_over_there_is_not_used() {
         assert_eq!(is_used(), expected, "{mode:o}");
     }
     fs::set_permissions(&socket, fs::Permissions::from_mode(0o600)).unwrap();
-    // One that a neighbour has made there first.
+    // A socket that another user has made there first.
     if nix::unistd::geteuid().is_root() {
         chown(&socket, Some(1234), None).unwrap();
         assert!(!is_used());

@@ -1,8 +1,8 @@
-//! What the test program says where it cannot be built (scripts/emulation.sh), in the words of Nix as it was seen to fail.
+//! How a run ends if the test program of scripts/emulation.sh cannot be built, in words that Nix was seen to say.
 
 use std::process::Command;
 
-/// The stage in which a run ends where Nix builds such a thing with these words; and how often it was tried.
+/// Returns the stage at which a run ends if Nix fails with these words, and how often the build was tried.
 fn ended(words: &str) -> (String, usize) {
     let place = tempfile::tempdir().unwrap();
     let lines = if words.is_empty() {
@@ -38,7 +38,7 @@ fn ended(words: &str) -> (String, usize) {
     (said.trim().to_owned(), tries.lines().count())
 }
 
-/// Of emulators and systems is only what Nix says of them; the rest is tried once.
+/// Only what Nix says of systems counts as a failure of emulation. Any other failure is tried once.
 #[test]
 fn each_failure_has_its_own_reason() {
     for (words, stage) in [
@@ -87,7 +87,7 @@ fn each_failure_has_its_own_reason() {
     }
 }
 
-/// And what is of systems is tried with the platform given by us, whatever it is called there.
+/// A failure that is about systems is tried again with the platform given by us, whatever Nix calls it.
 #[test]
 fn a_system_that_nix_does_not_build_for_is_tried_once_more() {
     for words in [

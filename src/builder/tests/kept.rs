@@ -1,9 +1,10 @@
-//! What is kept on the other machine, with real directories and many shells at once: scripts/kept.sh and mirror.sh.
+//! Runs scripts/kept.sh and mirror.sh, with real directories and many shells at once: what is kept on the other
+//! machine.
 
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
-/// The scripts, where a client sends files by naming a directory in $files, and says what it hears.
+/// The scripts, for a client that sends files by naming a directory in $files, and prints what it hears.
 const SCRIPTS: [&str; 6] = [
     "set -u
      umask 077
@@ -22,7 +23,7 @@ const SCRIPTS: [&str; 6] = [
     include_str!("../scripts/build.sh"),
 ];
 
-/// A run's shell, in `place`.
+/// Starts a run's shell in `place`.
 fn shell(place: &Path, script: &str) -> Child {
     Command::new("sh")
         .current_dir(place)
@@ -65,7 +66,8 @@ impl Drop for Living {
     }
 }
 
-/// Bounded by number, and store paths also by size, the ones used last first; but what another run uses stays.
+/// What is kept is bounded by number, and store paths also by size. What was used last stays, and so does what another
+/// run uses.
 #[test]
 fn the_oldest_are_forgotten_but_not_what_a_run_uses() {
     let place = tempfile::tempdir().unwrap();
@@ -102,7 +104,7 @@ fn nixs_own_cache_goes_if_it_is_much_and_nobody_has_it_open() {
     assert!(said(place.path(), &format!("rb_most_kept=1\n{forget}")).contains("No such file"));
 }
 
-/// A run that was killed holds nothing and leaves nothing to the next one; one that is on is left alone.
+/// A run that was killed holds nothing, and the next run removes what it left. A run that is on is left alone.
 #[test]
 fn what_a_killed_run_has_left_is_taken_away() {
     let place = tempfile::tempdir().unwrap();
@@ -128,7 +130,7 @@ fn what_a_killed_run_has_left_is_taken_away() {
     assert!(!Path::new(share).exists() && !socket.exists());
 }
 
-/// A list that leads out of where runs make their directories is not followed.
+/// A list with a path outside of where runs make their directories is not followed.
 #[test]
 fn only_a_runs_own_directory_is_taken_away() {
     let place = tempfile::tempdir().unwrap();
@@ -163,7 +165,7 @@ fn results_are_rooted_for_a_week_and_the_last_few_for_longer() {
     drop(living);
 }
 
-/// Of other clients, too, but not while one is on.
+/// What other clients left is forgotten, too, but not while one of their runs is on.
 #[test]
 fn who_has_not_come_for_long_is_forgotten() {
     let place = tempfile::tempdir().unwrap();
@@ -179,8 +181,8 @@ fn who_has_not_come_for_long_is_forgotten() {
     drop(living);
 }
 
-/// Eight runs at once, each with more mirrors than are kept, of which all are whole and each run's own: what `cp -al` makes
-/// of one beside `rm -rf` is less than that.
+/// Eight runs at once, each with more mirrors than are kept. All mirrors are whole and the run's own, which a copy by
+/// `cp -al` beside an `rm -rf` would not be.
 #[test]
 fn many_runs_at_once_do_not_take_what_another_uses() {
     let place = tempfile::tempdir().unwrap();
@@ -217,7 +219,7 @@ fn many_runs_at_once_do_not_take_what_another_uses() {
     }
 }
 
-/// A neighbour has changed what is kept: it is sent anew, and nobody gets the other one.
+/// If another user has changed what is kept, it is sent anew, and no run gets the changed one.
 #[test]
 fn what_was_changed_there_is_thrown_away() {
     let place = tempfile::tempdir().unwrap();
@@ -237,14 +239,14 @@ fn what_was_changed_there_is_thrown_away() {
         receive("a a"),
         "@rebuild damaged\n@rebuild receiving none\n@rebuild need \nmine\n"
     );
-    // As a base of another one, too.
+    // The same holds for a base of another mirror.
     said(place.path(), "echo more >\"$state/mirrors/a/more\"");
     assert_eq!(
         receive("b a"),
         "@rebuild receiving base\n@rebuild damaged\n@rebuild receiving none\n@rebuild need \nmine\n"
     );
     assert_eq!(said(place.path(), "ls \"$state/mirrors\""), "b\n");
-    // What never becomes what is meant is no endless exchange.
+    // A mirror that never becomes what is meant does not go to and fro for ever.
     let script = "files=files; begin; forget_before_boot; receive c none 0000";
     assert_eq!(
         said(place.path(), script),
@@ -252,7 +254,7 @@ fn what_was_changed_there_is_thrown_away() {
     );
 }
 
-/// A run that is slow to see that what is kept is damaged does not take away what a quicker one has put there instead.
+/// A run that is slow to see that something is damaged does not take away what a quicker run has put there instead.
 #[test]
 fn only_what_was_looked_at_is_taken_away() {
     let place = tempfile::tempdir().unwrap();

@@ -1,4 +1,5 @@
-//! What is large, from what is sent to what lies there: our stream, and the scripts of the other side with real directories.
+//! Large directories, from the client's stream to what lies on the other machine: its scripts run with real
+//! directories.
 
 use std::fs;
 use std::io::Write;
@@ -41,7 +42,7 @@ fn file(text: &str) -> Entry {
     }
 }
 
-/// A configuration, and beside it a directory in which the same is there of many names.
+/// Returns a configuration, and beside it a directory with many names for the same thing.
 fn many(each: &Entry) -> Mirror {
     let open = || Entry::Open { mtime: Some(5) };
     let few = [
@@ -84,7 +85,7 @@ fn bytes(steps: &Steps) -> Vec<u8> {
     stream
 }
 
-/// A run's shell that needs `mirror` and may have `base`, with `$need`.
+/// Starts a run's shell that needs `mirror` (`$need`) and may have `base`.
 fn shell(place: &Path, mirror: &Mirror, base: Option<&Mirror>, script: &str) -> Child {
     let need = Need {
         mirror: mirror.digest(),
@@ -106,20 +107,20 @@ fn shell(place: &Path, mirror: &Mirror, base: Option<&Mirror>, script: &str) -> 
         .unwrap()
 }
 
-/// Those in the directory `programs` there, if it is there.
+/// Returns a PATH with the directory `programs` of that place, if it has one.
 fn programs(place: &Path) -> std::ffi::OsString {
     let own = Some(place.join("programs")).filter(|programs| programs.exists());
     own.map_or_else(|| std::env::var_os("PATH").unwrap(), Into::into)
 }
 
-/// Makes these be busybox's; false where there is none.
+/// Takes busybox's programs. Returns false if there is no busybox.
 fn use_busybox(place: &Path) -> bool {
     let link = "busybox=$(command -v busybox) && mkdir programs &&
         for name in $(busybox --list); do ln -s \"$busybox\" \"programs/${name##*/}\"; done && echo yes";
     out(place, link) == "yes"
 }
 
-/// What a run says that is sent `stream`.
+/// Returns what a run says to which `stream` is sent.
 fn said(place: &Path, mirror: &Mirror, base: Option<&Mirror>, stream: &[u8]) -> String {
     fs::write(place.join("stream"), stream).unwrap();
     let output = shell(place, mirror, base, "receive $need; rm -rf \"$work\"")
@@ -128,7 +129,7 @@ fn said(place: &Path, mirror: &Mirror, base: Option<&Mirror>, stream: &[u8]) -> 
     String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned()
 }
 
-/// Runs a command there.
+/// Runs a command in that place. Returns what it says.
 fn out(place: &Path, command: &str) -> String {
     let output = Command::new("sh")
         .current_dir(place)
@@ -144,7 +145,7 @@ const BASE: &str = "@rebuild receiving base\n@rebuild need \n";
 const NONE: &str = "@rebuild receiving none\n@rebuild need \n";
 const NAMES_KEPT: &str = "find cache/client/mirrors -mindepth 2 | wc -l";
 
-/// What was sent is proven there: `receive` itself compares the sum.
+/// `receive` itself compares the sum of what was sent.
 #[test]
 fn one_that_changes_is_kept_once_and_not_copied() {
     let place = tempfile::tempdir().unwrap();
@@ -183,13 +184,13 @@ fn whatever_becomes_of_its_files_is_what_is_there() {
         many(&Entry::Shut(FileKind::File)),
         many(&Entry::Shut(FileKind::Directory)),
         many(&file("5")),
-        // Not large any more, and again.
+        // The directory is not large any more, and then large again.
         without(&base, "/c/data"),
         with(&base, "/c/data", Entry::Shut(FileKind::Directory)),
         many(&file("6")),
     ] {
         assert_eq!(said(place.path(), &new, Some(&base), &difference(&new, &base)), BASE);
-        // Whoever changes a name in a directory sets its time back.
+        // A change of a name in a directory changes the directory's time, which must be set back.
         let times = out(
             place.path(),
             "stat -c %Y cache/client/mirrors/*/c cache/client/mirrors/*/c/data 2>/dev/null | sort -u",
@@ -202,7 +203,7 @@ fn whatever_becomes_of_its_files_is_what_is_there() {
     }
 }
 
-/// Another run is on with it: then it is copied, and stays as it is.
+/// If another run uses the base, the base is copied and stays as it is.
 #[test]
 fn one_that_another_run_uses_stays() {
     let place = tempfile::tempdir().unwrap();
@@ -227,7 +228,7 @@ fn one_that_another_run_uses_stays() {
         let output = shell(place.path(), mirror, None, prove).wait_with_output().unwrap();
         assert_eq!(String::from_utf8_lossy(&output.stdout), have);
     }
-    // A neighbour changes it, and whoever comes then finds it so. Where that other run has it mounted, nothing goes.
+    // Another user changes it, and the next run finds it changed. If the other run has it mounted, nothing goes.
     out(
         place.path(),
         &format!("echo theirs >cache/client/mirrors/{}/c/data/f8", base.digest()),
@@ -243,7 +244,7 @@ fn one_that_another_run_uses_stays() {
     assert_eq!(out(place.path(), &those), MANY.to_string());
     living.kill().unwrap();
     living.wait().unwrap();
-    // With three that are newer, it goes.
+    // When there are enough newer ones, it goes.
     for number in 0..4 {
         let other = with(&Mirror::default(), &format!("/{number}"), file("1"));
         said(place.path(), &other, None, &whole(&other));
@@ -251,7 +252,7 @@ fn one_that_another_run_uses_stays() {
     assert_eq!(out(place.path(), "ls cache/client/mirrors | grep -c run"), "0");
 }
 
-/// Wherever the link breaks, what was there is there.
+/// Wherever the link breaks, what was there before stays.
 #[test]
 fn a_link_that_breaks_takes_nothing() {
     let place = tempfile::tempdir().unwrap();
@@ -267,7 +268,7 @@ fn a_link_that_breaks_takes_nothing() {
     assert_eq!(said(place.path(), &new, Some(&base), &stream), BASE);
 }
 
-/// In a tar stream a name takes a kilobyte.
+/// A name takes a kilobyte in a tar stream, and must take much less in ours.
 #[test]
 fn bare_names_take_as_many_bytes_as_they_have() {
     let place = tempfile::tempdir().unwrap();
@@ -296,16 +297,16 @@ fn bare_names_take_as_many_bytes_as_they_have() {
             .write_all(b"busybox is not here: not tried\n")
             .unwrap();
     }
-    // Root reads what is shut.
+    // Root can read what is shut.
     if nix::unistd::geteuid().is_root() {
         assert_eq!(out(place.path(), there), "{ } 5");
     }
-    // A few go as ever: without more processes.
+    // A few names go in the tar stream, without more processes.
     let few = with(&Mirror::default(), "/x", Entry::Shut(FileKind::File));
     assert!(whole(&few).starts_with(b"0\n0\n"));
 }
 
-/// Bytes that a neighbour has put there are not written into, be it a link to another file.
+/// Nothing is written into what another user has put there, even if it is a link to another file.
 #[test]
 fn a_neighbours_link_is_not_followed() {
     let place = tempfile::tempdir().unwrap();
@@ -313,7 +314,7 @@ fn a_neighbours_link_is_not_followed() {
     said(place.path(), &base, None, &whole(&base));
     let names = many(&Entry::Shut(FileKind::File));
     let mut change = names.change_from(&base);
-    // As if nothing had to go: then it would be in the way.
+    // Nothing is said to have to go, so what the other user has put there is in the way.
     change.removed.clear();
     let (removed, added) = (Some(change.removed), Added::Some(change.added));
     fs::write(place.path().join("mine"), "mine").unwrap();

@@ -1,4 +1,4 @@
-//! The scripts of the other machine, run for real by a shell of this one, a part at a time.
+//! Runs the other machine's scripts for real, in a shell of this machine, a part at a time.
 
 mod alive;
 mod deliver;

@@ -1,4 +1,5 @@
-//! That each part of the scripts takes and gives what its head says, and that a run has all that it needs and no more.
+//! Checks that each part of the scripts takes and gives what its head says, and that a run has all the parts that it
+//! needs and no more.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
@@ -48,7 +49,7 @@ fn derivation() -> Beginning {
     Beginning::Derivation(StorePath::parse(DERIVATION).unwrap())
 }
 
-/// Every kind of run, and what it does there.
+/// Returns every kind of run, and what it does there.
 fn runs() -> Vec<(Request, &'static str)> {
     let (real, dry) = (Some(Building::Real), Some(Building::Dry));
     vec![
@@ -93,7 +94,7 @@ fn parts_of(request: &Request) -> BTreeSet<Part> {
     parts(&request.instructions())
 }
 
-/// The rows of a table in a part's head: the words before two blanks, or before a bracket.
+/// Returns the names in a table of a part's head: the words of each row before two blanks.
 fn rows(part: Part, table: &str) -> Names {
     let head = part.files()[0].lines().take_while(|line| line.starts_with('#'));
     let after = head.skip_while(|line| line.strip_prefix("# ") != Some(table)).skip(1);
@@ -113,7 +114,7 @@ fn is_of_name(letter: char) -> bool {
     letter.is_ascii_alphanumeric() || letter == '_'
 }
 
-/// All names in a line, each with what stands before and after it.
+/// Returns all names in a line, each with what stands before and after it.
 fn names_in(line: &str) -> Vec<(&str, &str, &str)> {
     let mut found = Vec::new();
     let mut start = 0;
@@ -136,7 +137,7 @@ fn words_used(part: Part) -> Names {
     names.filter(|name| is_clients(name)).map(str::to_owned).collect()
 }
 
-/// What the shell and its programs read by these names.
+/// Variables that the shell and its programs read.
 const OTHERS: [&str; 9] = [
     "HOME",
     "IFS",
@@ -191,11 +192,11 @@ fn functions(part: Part) -> Names {
         .collect()
 }
 
-/// Of these functions, the ones that a part names where a command may stand.
+/// Returns those of the known functions that a part names where a command may stand.
 fn calls(part: Part, known: &Names) -> Names {
     let names = code(part).flat_map(names_in);
     let is_command = |before: &str, after: &str| {
-        // And in no text that is printed.
+        // A name in a text that is printed is no call.
         let is_text = before.matches('"').count() % 2 == 1 && !before.rsplit('"').next().unwrap().contains("$(");
         let stands_alone = !is_text && (before.is_empty() || before.ends_with([' ', '\t', '(', '!']));
         stands_alone && (after.is_empty() || after.starts_with([' ', ')', ';']))
@@ -277,7 +278,8 @@ fn a_part_says_the_events_in_its_head_and_no_others() {
     }
 }
 
-/// What a part reads and does not set is the session's, and in both heads; and nothing is handed on but what heads name.
+/// What a part reads and does not set is the session's, and stands in both heads. Parts hand on only what their heads
+/// name.
 #[test]
 fn parts_share_the_variables_that_their_heads_name() {
     let given: BTreeMap<Part, Names> = ALL.map(|part| (part, rows(part, "Gives"))).into();
@@ -300,7 +302,7 @@ fn parts_share_the_variables_that_their_heads_name() {
     }
 }
 
-/// No part calls another but the session, so each can be run with that alone.
+/// A part calls no other part than the session, so each part can be run with the session alone.
 #[test]
 fn parts_call_themselves_and_the_session() {
     let all: Names = ALL.into_iter().flat_map(functions).collect();
@@ -318,7 +320,7 @@ fn parts_call_themselves_and_the_session() {
     }
 }
 
-/// The parts of a run, and none besides.
+/// A run has the parts that it needs, and no others.
 #[test]
 fn a_run_has_the_parts_that_it_needs() {
     for (request, does) in runs() {
@@ -354,7 +356,7 @@ fn a_shell_can_read_it() {
     }
 }
 
-/// What goes is the same to a shell as what is written down: no line of a text looks like a comment.
+/// The text that is sent means the same to a shell as the written one: no line of a quoted text looks like a comment.
 #[test]
 fn comments_that_stay_here_are_comments() {
     let functions = |text: &str| {

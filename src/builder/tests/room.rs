@@ -1,10 +1,10 @@
-//! A disk that is full, and a directory that is taken away, in the midst of a run: nothing may be made of half of what was
-//! written, for half of an environment or of a list is another system.
+//! A disk that becomes full, or a directory that is removed, during a run. Nothing may be made of half of what was
+//! written, because half of an environment or of a list is another system.
 
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-/// A run's shell, without Nix. "full" makes every disk full, "small" leaves room for half a kilobyte a file.
+/// A run's shell, without Nix. "full" makes every disk full; "small" leaves room for half a kilobyte a file.
 const BEGINNING: &str = "set -u
     umask 077
     child='' watcher='' holder='' listeners='' work='' share='' dead='' rb_socket='' way=root proof=none rb_most_kept=1500
@@ -32,7 +32,7 @@ const SCRIPTS: [&str; 13] = [
     include_str!("../scripts/evaluate.sh"),
 ];
 
-/// What a script says after `begin`, to the client and otherwise.
+/// Returns what a script says after `begin`, to the client and otherwise.
 fn said_in(place: &Path, script: &str) -> String {
     let output = Command::new("sh")
         .current_dir(place)
@@ -47,7 +47,7 @@ fn said(script: &str) -> String {
     said_in(tempfile::tempdir().unwrap().path(), script)
 }
 
-/// All of these are right as long as there is room, and say so; with none they end.
+/// Checks that the script says "right" as long as there is room, and ends without it if there is none.
 fn expect_an_end_without_room(script: &str) {
     let right = said(&script.replace("FULL", ""));
     assert!(right.ends_with("right\n"), "{script}: {right}");
@@ -60,22 +60,22 @@ fn expect_an_end_without_room(script: &str) {
 
 #[test]
 fn half_of_what_the_client_sends_is_not_taken() {
-    // An environment, and names of what is no longer there.
+    // An environment, and the names of what is no longer there.
     let stream = "{ echo 2000; head -c 2000 /dev/zero | tr '\\0' x; echo 0; } >&3 &";
     expect_an_end_without_room(&format!("{stream}\nFULL\ntake \"$work/exports\"; echo right"));
 }
 
 #[test]
 fn half_of_what_a_run_writes_down_is_not_gone_by() {
-    // What it uses, which others would take away.
+    // The claims, without which other runs would take away what this run uses.
     let names = "mkdir \"$state/mirrors\" \"$state/trees\"
         for n in 1 2 3 4 5 6 7 8 9 10 11 12; do
             names=\"${names-} 00000000000000000000000000000000-name-of-a-path-$n\"; mkdir \"$state/trees/${names##* }\"
         done; mkdir \"$state/mirrors/m\"";
     expect_an_end_without_room(&format!("{names}\nFULL\nreceive m none none $names ; echo right"));
-    // What of the store the evaluation sees.
+    // Which store paths the evaluation sees.
     expect_an_end_without_room(&format!("{names}\nFULL\nreceive_trees $names ; echo right"));
-    // What is kept of whether Nix says what it may not look into.
+    // Whether Nix says what it may not look into, which is kept.
     let ask = "ask_honesty() { echo silent; }; strace() { :; }; event() { :; }
         echo 'nix (Nix) 2.8.0' >\"$work/version\"";
     let script = format!("{ask}\nfull\nknow_honesty; echo taken for $(cat \"$state\"/honesty*)");
@@ -101,7 +101,7 @@ fn what_an_evaluation_has_asked_for_is_not_forgotten() {
     assert!(said.contains("@rebuild failed room 1\n"), "{said}");
 }
 
-/// Each of the lists may be the one that no longer fits.
+/// Each of the lists may be the one that does not fit any more.
 #[test]
 fn each_list_of_what_was_asked_for_counts() {
     for list in [
@@ -136,24 +136,24 @@ fn a_log_that_no_longer_fits_is_no_log() {
     expect_an_end_without_room(&format!("hold_as_it_comes() {{ cat >/dev/null; }}; holder=1\n{run}"));
 }
 
-/// strace says that a disk is full, and goes on without a word of what is refused.
+/// strace says that a disk is full, and goes on without telling what is refused.
 #[test]
 fn a_trace_without_its_end_tells_nothing() {
     let script = "tracer=strace code=0; FULL\n{ echo '7 stat(\"/x\") = -1 ENOENT (x)'; seq 300; echo '7 +++ exited with 0 +++'; } \
          >\"$work/trace/refused\"; tell_refused; [ -n \"$refused\" ] || echo right";
     expect_an_end_without_room(script);
-    // Whoever was killed has said why before.
+    // If the evaluation was killed, that is the reason, and it has been told before.
     let killed = "tracer=strace code=137; : >\"$work/trace/refused\"; tell_refused; echo right";
     assert_eq!(said(killed), "right\n");
 }
 
-/// A run that ends before there is a log waits for none.
+/// A run that ends before there is a log does not wait for one.
 #[test]
 fn who_waits_for_a_log_that_does_not_come_ends() {
     assert_eq!(said("listen_in; kill $listeners; wait; echo right"), "right\n");
 }
 
-/// `rm -rf ~/.cache` there: that is no full disk, and nothing of what is left of it counts.
+/// `rm -rf ~/.cache` there is not taken for a full disk, and nothing that is left of the directory counts.
 #[test]
 fn what_is_taken_away_meanwhile_is_named() {
     for script in [

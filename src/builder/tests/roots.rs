@@ -1,4 +1,4 @@
-//! What is asked of `nix-store --serve`, and when: scripts/roots.sh.
+//! What scripts/roots.sh asks of `nix-store --serve`, and when.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -21,7 +21,7 @@ fn run(work: &Path, script: &str) -> Vec<u8> {
     output.stdout
 }
 
-/// A number, or a text, as Nix's protocol has it.
+/// Returns a number as Nix's protocol has it.
 fn number(value: u64) -> Vec<u8> {
     value.to_le_bytes().to_vec()
 }
@@ -59,17 +59,17 @@ fn what_the_log_says_is_held_as_it_comes() {
     assert_eq!(held, [request(&[FIRST]), request(&[SECOND])].concat());
 }
 
-/// A `nix-store` that notes what it hears and answers so many bytes.
+/// Returns a script's beginning with a `nix-store` that notes what it hears and answers some bytes.
 fn with_stand_in(work: &Path) -> String {
     let program = work.join("nix-store");
-    // The greeting of 16 bytes, then the request; the answer is as long as that begins.
+    // The answer is as long as a greeting of 16 bytes and the beginning of an answer to the request.
     let stand_in = format!("#!/bin/sh\nhead -c 24 /dev/zero\ncat >'{}/heard'\n", work.display());
     fs::write(&program, stand_in).unwrap();
     Command::new("chmod").arg("755").arg(&program).status().unwrap();
     "nix_bin=$PWD\n".to_owned()
 }
 
-/// `nix eval` leaves its derivation to whoever collects garbage next.
+/// `nix eval` leaves its derivation unprotected, so the next collection of garbage takes it.
 #[test]
 fn a_derivation_without_a_root_is_held_and_made_again_if_it_is_gone() {
     for (gives_value, root, is_there, expected, asked) in [
@@ -88,7 +88,7 @@ fn a_derivation_without_a_root_is_held_and_made_again_if_it_is_gone() {
         if is_there {
             fs::write(&derivation, "").unwrap();
         }
-        // What was held and is gone all the same is gone for another reason: there is no third time.
+        // A path that was protected and is gone all the same is gone for another reason: there is no third time.
         let script = with_stand_in(place)
             + &format!(
                 "share=$PWD rb_gives_value={gives_value}\nhold_derivation && echo held; exec 6<&-; wait
@@ -128,7 +128,7 @@ fn what_was_written_is_held_once_something_of_it_is_lost() {
         let script =
             with_stand_in(work.path()) + "hold_more && echo again; exec 6<&-; wait; hold_more && echo and-again";
         let said = String::from_utf8(run(work.path(), &script)).unwrap();
-        // What is held and lost all the same is lost to something else.
+        // A path that is protected and lost all the same was not taken by a collection.
         assert_eq!(said, if again { "again\n" } else { "" });
         let heard = fs::read(work.path().join("heard")).unwrap_or_default();
         let greeting = [number(0x390c_9deb), number(518)].concat();

@@ -1,4 +1,4 @@
-//! What a Nix file asks of the environment, as scripts/variables.sh reads it, with real tools.
+//! Runs scripts/variables.sh with real tools: what a Nix file asks of the environment.
 
 use std::path::Path;
 use std::process::Command;
@@ -18,7 +18,7 @@ fn sh(place: &Path, script: &str) -> String {
     String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned()
 }
 
-/// What is told of a configuration of one file, where COLOUR is not sent.
+/// Returns what is told of a configuration of one file if the variable COLOUR was not sent.
 fn told(file: &[u8]) -> String {
     let place = tempfile::tempdir().unwrap();
     for directory in ["run", "mirrors/m", "share"] {
@@ -73,7 +73,7 @@ fn a_name_that_is_computed() {
     }
 }
 
-/// However many words the files have: what could be no piece of a name is not told.
+/// However many words the files have, a word that cannot be a piece of a name is not told.
 #[test]
 fn all_words_that_may_be_meant() {
     let mut file = "builtins.getEnv (toUpper \"col\" + \"OUR\") # ".to_owned();
@@ -89,7 +89,7 @@ fn all_words_that_may_be_meant() {
     assert!(words.len() < 10, "{words:?}");
 }
 
-/// Whatever others write between the lines of Nix's log.
+/// The log is read whatever others write between the lines of Nix's log.
 #[test]
 fn the_log_is_read_to_its_end() {
     let place = tempfile::tempdir().unwrap();
@@ -108,8 +108,8 @@ fn the_log_is_read_to_its_end() {
     assert_eq!(said.lines().count(), 3, "{said}");
 }
 
-/// The client's current directory may be one that it does not send (`/run/w`), or be gone: no shell says so, and the evaluation
-/// goes on, as it does there.
+/// The client's current directory may be gone, or be one that is not sent (`/run/w`). No shell complains of that, and
+/// the evaluation goes on, as it does on the client.
 #[test]
 fn a_current_directory_that_is_not_there_is_no_word_of_ours() {
     let place = tempfile::tempdir().unwrap();

@@ -1,4 +1,4 @@
-//! The flags that every Nix command has, and the settings that are given by them.
+//! The flags that every Nix command has, and the settings that these flags give.
 
 use clap::builder::{PossibleValue, StringValueParser, TypedValueParser};
 use clap::{ArgAction, Args};
@@ -6,10 +6,10 @@ use clap::{ArgAction, Args};
 use super::Words;
 use crate::failure::Failure;
 
-/// Those of Nix 2.34.
+/// The formats of Nix 2.34.
 const LOG_FORMATS: [&str; 5] = ["bar", "bar-with-logs", "internal-json", "raw", "raw-with-logs"];
 
-/// Words that the completions offer, where any other may be right, too: which there are depends on the Nix.
+/// Words that the completions offer. Any other word may be right, too, because the words depend on the Nix.
 #[derive(Debug, Clone, Copy)]
 struct Offered(&'static [&'static str]);
 
@@ -77,13 +77,13 @@ pub struct CommonFlags {
 }
 
 impl CommonFlags {
-    /// How much Nix says, as it counts: 3 without any flag, 0 errors alone, 7 everything.
+    /// Returns how much Nix says, as Nix counts it: 3 without any flag, 0 for errors alone, 7 for everything.
     #[must_use]
     pub fn verbosity(&self) -> u8 {
         3u8.saturating_add(self.verbose).min(7).saturating_sub(self.quiet)
     }
 
-    /// As arguments of a Nix command whose log we read ourselves: all but the log's form.
+    /// Returns them as arguments of a Nix command whose log this program reads: all except the log's format.
     #[must_use]
     pub fn arguments(&self) -> Vec<String> {
         let mut words = Words::default();
@@ -105,8 +105,8 @@ impl CommonFlags {
         words.0
     }
 
-    /// As arguments of a Nix command on another machine: what [`CommonFlags::settings`] does not say, and the search path,
-    /// which has no secrets and there would count less than `NIX_PATH`.
+    /// Returns them as arguments of a Nix command on another machine: what [`CommonFlags::settings`] does not say, and
+    /// the search path. The search path has no secrets, and in a file it would count less than `NIX_PATH`.
     #[must_use]
     pub fn arguments_there(&self) -> Vec<String> {
         let no_settings = Self {
@@ -119,11 +119,11 @@ impl CommonFlags {
         no_settings.arguments()
     }
 
-    /// The settings among them as lines of a `nix.conf`, in the order in which the command line would have them count. On
-    /// another machine they must not be arguments, which all of its users can read.
+    /// Returns the settings among them as lines of a `nix.conf`, in the order in which they count on a command line. On
+    /// another machine they must not be arguments, because all users of that machine can read these.
     ///
     /// # Errors
-    /// A setting that no line of a `nix.conf` can say: a `#` begins a comment there.
+    /// Fails for a setting that no line of a `nix.conf` can express: a `#` begins a comment there.
     pub fn settings(&self) -> Result<String, Failure> {
         let switch = |name, given: bool| given.then_some((name, "true"));
         let flags = [
@@ -143,7 +143,7 @@ impl CommonFlags {
             .collect()
     }
 
-    /// As arguments of `nix copy`, which builds nothing.
+    /// Returns them as arguments of `nix copy`, which builds nothing.
     #[must_use]
     pub fn arguments_of_copying(&self) -> Vec<String> {
         let of_copying = Self {
@@ -155,7 +155,7 @@ impl CommonFlags {
         of_copying.arguments()
     }
 
-    /// As arguments of a Nix command that writes its log to the user.
+    /// Returns them as arguments of a Nix command that writes its log to the user.
     #[must_use]
     pub fn arguments_with_log_format(&self) -> Vec<String> {
         let mut words = Words(self.arguments());
@@ -163,12 +163,12 @@ impl CommonFlags {
         words.0
     }
 
-    /// The names and values after `--option`, of the settings that are so called.
+    /// Returns the names and values after `--option` for the settings whose names satisfy `is_meant`.
     fn options(&self, is_meant: impl Fn(&str) -> bool) -> Vec<&[String]> {
         self.option.chunks_exact(2).filter(|pair| is_meant(&pair[0])).collect()
     }
 
-    /// The value that the user gave to a Nix setting with `--option`; the last one counts.
+    /// Returns the value that the user gave to a Nix setting with `--option`; the last one counts.
     #[must_use]
     pub fn setting(&self, name: &str) -> Option<&str> {
         let pairs = self.option.chunks_exact(2);
@@ -176,12 +176,12 @@ impl CommonFlags {
     }
 }
 
-/// A setting that counts before `NIX_PATH` on a command line, and after it in a `nix.conf`.
+/// Returns whether it is a setting that counts before `NIX_PATH` on a command line, and after it in a `nix.conf`.
 fn is_of_the_search_path(name: &str) -> bool {
     ["nix-path", "extra-nix-path"].contains(&name)
 }
 
-/// One line of a `nix.conf`.
+/// Returns one line of a `nix.conf`.
 fn setting_line(name: &str, value: &str) -> Result<String, Failure> {
     let is_name = |name: &str| {
         let is_letter = |c: char| c.is_ascii_alphanumeric() || "-_".contains(c);
@@ -262,7 +262,7 @@ mod tests {
         assert_eq!(flags.arguments_there(), ["-vv", "--quiet", "--repair"]);
     }
 
-    /// To Nix, of whatever version, `NIX_PATH` counts before a `nix.conf`, and the command line before both.
+    /// In every version of Nix, `NIX_PATH` counts before a `nix.conf`, and the command line before both.
     #[test]
     fn the_search_path_stays_on_the_command_line() {
         let option = ["nix-path", "a=/a", "cores", "2", "extra-nix-path", "b=/b"];
@@ -275,7 +275,7 @@ mod tests {
         assert_eq!(flags.arguments_there(), there);
     }
 
-    /// What would be a comment, another line, or no setting at all.
+    /// These would be a comment, another line, or no setting at all.
     #[test]
     fn what_is_no_line_of_a_nix_conf_is_refused() {
         for (name, value) in [

@@ -59,7 +59,7 @@ pub struct FlakeFlags {
 }
 
 impl FlakeFlags {
-    /// As arguments of Nix's new commands that evaluate.
+    /// Returns them as arguments of those of Nix's new commands that evaluate.
     #[must_use]
     pub fn arguments(&self) -> Vec<String> {
         let mut words = Words::default();
@@ -84,7 +84,7 @@ impl FlakeFlags {
         words.0
     }
 
-    /// One of those that were given, by its name.
+    /// Returns the name of a flag that was given, if one was.
     #[must_use]
     pub fn first(&self) -> Option<String> {
         self.arguments().into_iter().next()
@@ -95,7 +95,7 @@ impl FlakeFlags {
 mod tests {
     use super::*;
 
-    /// As they stand in nixos-rebuild's manual, which is the order in which its commands have them.
+    /// The order is that of nixos-rebuild's manual, in which its commands have them.
     #[test]
     fn the_flags_of_flakes() {
         let flags = FlakeFlags {

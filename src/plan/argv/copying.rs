@@ -1,4 +1,4 @@
-//! From one store to another.
+//! Copying from one store to another.
 
 use std::ffi::OsString;
 use std::path::Path;
@@ -9,17 +9,17 @@ use crate::plan::NixFlags;
 use crate::process::Invocation;
 use crate::store_path::StorePath;
 
-/// What is copied, with all that it depends on.
+/// What is copied, with everything that it depends on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Cargo<'a> {
     /// A store path.
     Path(&'a StorePath),
-    /// A derivation, to be built there; nothing of what it makes.
+    /// A derivation, which is to be built on the other side; without its outputs.
     Derivation(&'a StorePath),
 }
 
 impl<'a> Cargo<'a> {
-    /// Its store path.
+    /// Returns its store path.
     #[must_use]
     pub fn path(self) -> &'a StorePath {
         match self {
@@ -28,17 +28,18 @@ impl<'a> Cargo<'a> {
     }
 }
 
-/// Sends to the daemon at this socket: of whoever lends it, so that no signature is asked for. We read the log ourselves.
+/// Sends the cargo to the daemon at this socket. The daemon belongs to whoever lends it, so no signature is asked for.
+/// This program reads the log.
 ///
-/// Not `nix-copy-closure --to`, which asks and sends path by path (nixpkgs#499820), and which a receiver takes only from
-/// trusted users (nixpkgs#299996).
+/// `nix-copy-closure --to` is not used: it asks and sends path by path (nixpkgs#499820), and a receiver accepts its
+/// paths only from trusted users (nixpkgs#299996).
 #[must_use]
 pub fn send(cargo: Cargo, socket: &Path, flags: &NixFlags) -> Invocation {
     finish(copy().arg("--to").arg(store_of(socket)), cargo, flags)
 }
 
-/// The same from another host, which is asked by Nix's own ssh: where the daemon cannot be lent to that host itself. This
-/// machine keeps nothing of it. The port is ssh's to know (`Ssh::for_nix`).
+/// Sends the same from another host, which Nix's own ssh asks: this is for a host to which the daemon itself cannot be
+/// lent. This machine keeps nothing of it. ssh knows the port (`Ssh::for_nix`).
 #[must_use]
 pub fn pass_on(cargo: Cargo, from: &Host, socket: &Path, flags: &NixFlags) -> Invocation {
     let store = format!("ssh://{}", from.address_for_nix());
@@ -67,20 +68,20 @@ fn finish(command: Invocation, cargo: Cargo, flags: &NixFlags) -> Invocation {
     }
 }
 
-/// Fetches from a host whose sshd forwards no socket, to a machine that has no daemon.
+/// Fetches a path from a host whose sshd forwards no socket, to a machine that has no daemon.
 #[must_use]
 pub fn fetch(path: &StorePath, host: &Host, flags: &NixFlags) -> Invocation {
     nix_copy_closure("--from", path, host, flags)
 }
 
-/// Brings a path to a host whose Nix takes it from its ssh user.
+/// Brings a path to a host whose Nix accepts it from its ssh user.
 #[must_use]
 pub fn bring(path: &StorePath, host: &Host, flags: &NixFlags) -> Invocation {
     nix_copy_closure("--to", path, host, flags)
 }
 
-/// It has no port in its hosts (`run` gives it one, in `NIX_SSHOPTS`). `--repair` is not for it: it takes that for the
-/// host's name.
+/// Returns the command. Its hosts have no port (`run` sets that in `NIX_SSHOPTS`). It does not get `--repair`, which it
+/// would take for the host's name.
 fn nix_copy_closure(direction: &str, path: &StorePath, host: &Host, flags: &NixFlags) -> Invocation {
     Invocation::new("nix-copy-closure").args(flags.copy.arguments()).args([
         direction,
@@ -117,7 +118,7 @@ mod tests {
         Place::parse(name, "pi").unwrap().host().unwrap().clone()
     }
 
-    /// nixos-rebuild sends `--repair` to nix-copy-closure, which takes it for a host.
+    /// nixos-rebuild passes `--repair` to nix-copy-closure, which takes it for a host.
     #[test]
     fn copying_gets_only_its_own_flags() {
         let path = path();
@@ -149,7 +150,7 @@ mod tests {
                 ),
                 format!("{nix} --from ssh://me@b --to unix:///s {path}"),
             ),
-            // The zone is in `Ssh::for_nix`.
+            // `Ssh::for_nix` adds the zone.
             (
                 pass_on(
                     Cargo::Path(&path),

@@ -1,4 +1,4 @@
-//! Which images a configuration has. One evaluation; nixos-rebuild has two besides the build's.
+//! The images of a configuration. One evaluation finds them; nixos-rebuild makes two of them besides the build's.
 
 use serde::Deserialize;
 
@@ -10,13 +10,13 @@ use crate::process::Invocation;
 /// The answer.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct Images {
-    /// The names of all.
+    /// The names of all images.
     pub variants: Vec<String>,
-    /// Where the file of the chosen one lies in its output, if it says so.
+    /// The place of the chosen image's file in its output, if the image says so.
     pub file: Option<String>,
 }
 
-/// Asks here. The answer is JSON of [`Images`].
+/// Asks on this machine. The answer is JSON of [`Images`].
 #[must_use]
 pub fn images(making: &Making, variant: &str, flags: &NixFlags) -> Invocation {
     let words = question(making, variant, flags, flags.common.arguments());
@@ -24,7 +24,7 @@ pub fn images(making: &Making, variant: &str, flags: &NixFlags) -> Invocation {
     Invocation::new(words.next().unwrap_or_default()).args(words)
 }
 
-/// Asks on another machine: the program and its arguments.
+/// Asks on another machine: returns the program and its arguments.
 #[must_use]
 pub fn images_there(making: &Making, variant: &str, flags: &NixFlags) -> Vec<String> {
     question(making, variant, flags, flags.common.arguments_there())
@@ -58,7 +58,7 @@ fn question(making: &Making, variant: &str, flags: &NixFlags, common: Vec<String
     }
 }
 
-/// A function from all images to [`Images`].
+/// Returns a function from all images to [`Images`].
 fn selection(variant: &str) -> String {
     let variant = string(variant);
     format!(
@@ -87,7 +87,7 @@ mod tests {
         }
     }
 
-    /// nixos-rebuild gives these evaluations no `-I`.
+    /// nixos-rebuild does not pass `-I` on to these evaluations.
     #[test]
     fn one_evaluation_that_gets_the_search_path() {
         let flags = NixFlags {

@@ -1,4 +1,4 @@
-//! Evaluating and building here.
+//! Evaluating and building on this machine.
 
 use std::path::Path;
 
@@ -7,22 +7,22 @@ use crate::plan::{Installable, NixFlags};
 use crate::process::Invocation;
 use crate::store_path::StorePath;
 
-/// What Nix's new commands need where nobody has switched them on.
+/// The flags that Nix's new commands need where nobody has switched them on.
 pub const FLAKES: [&str; 2] = ["--extra-experimental-features", "nix-command flakes"];
 
-/// What a local build leaves.
+/// The link that a local build leaves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OutLink<'a> {
     /// `./result`.
     Result,
-    /// A link here, which keeps the result from being collected as long as it is there. nixos-rebuild leaves none
-    /// (nixpkgs#118804).
+    /// A link at this place, which keeps the result from being collected as long as the link exists. nixos-rebuild
+    /// leaves none (nixpkgs#118804).
     Root(&'a Path),
-    /// Nothing: nothing is built.
+    /// No link, because nothing is built.
     DryRun,
 }
 
-/// Evaluates and builds here.
+/// Evaluates and builds on this machine.
 #[must_use]
 pub fn build(subject: &Installable, flags: &NixFlags, link: OutLink) -> Invocation {
     match subject {
@@ -34,8 +34,8 @@ pub fn build(subject: &Installable, flags: &NixFlags, link: OutLink) -> Invocati
     }
 }
 
-/// Evaluates here, and prints the derivation. Of what is no flake, `root` becomes a link to the derivation that keeps it
-/// from being collected; the command for flakes has no such thing.
+/// Evaluates on this machine, and prints the derivation. Unless the configuration is a flake, `root` becomes a link to
+/// the derivation, which keeps it from being collected; the command for flakes cannot make one.
 #[must_use]
 pub fn evaluate(subject: &Installable, flags: &NixFlags, root: &Path) -> Invocation {
     match subject {
@@ -47,7 +47,7 @@ pub fn evaluate(subject: &Installable, flags: &NixFlags, root: &Path) -> Invocat
     }
 }
 
-/// Builds a derivation here; the link keeps the result.
+/// Builds a derivation on this machine; the link keeps the result.
 #[must_use]
 pub fn realise(derivation: &StorePath, flags: &NixFlags, link: OutLink) -> Invocation {
     let command = Invocation::new("nix-store").args(["--realise", derivation.as_str()]);
@@ -61,13 +61,13 @@ pub fn realise(derivation: &StorePath, flags: &NixFlags, link: OutLink) -> Invoc
         .args(flags.build.realise_arguments())
 }
 
-/// Evaluates on another machine: the program and its arguments. The form of its log is set there.
+/// Evaluates on another machine: returns the program and its arguments. The other machine sets the form of the log.
 #[must_use]
 pub fn evaluation_there(subject: &Installable, flags: &NixFlags) -> Vec<String> {
     there(subject, flags, "", &["nix-instantiate"], &["eval", "--raw"])
 }
 
-/// The same, but nothing of it is kept: no derivation, no result of an evaluation.
+/// Returns the same, but so that nothing is kept: no derivation, and no result of an evaluation.
 #[must_use]
 pub fn look_there(subject: &Installable, flags: &NixFlags) -> Vec<String> {
     let flake = ["eval", "--raw", "--option", "eval-cache", "false"];
@@ -102,7 +102,7 @@ fn there(subject: &Installable, flags: &NixFlags, suffix: &str, classic: &[&str]
     }
 }
 
-/// Makes a file known to git without adding its content: as Nix does with a new lock file.
+/// Makes a file known to git without adding its content, as Nix does with a new lock file.
 #[must_use]
 pub fn track(directory: &Path, file: &str) -> Invocation {
     Invocation::new("git")
@@ -144,7 +144,7 @@ fn nix_build_flake(installable: &str, own: &FlakeFlags, flags: &NixFlags, link: 
         .args(FLAKES)
         .args(["build", "--print-out-paths", installable]);
     let command = match link {
-        // To `nix build`, nixos-rebuild's -Q, whose other name is --no-link, is that.
+        // nixos-rebuild gives -Q to `nix build` in the form of its other name, --no-link.
         OutLink::Result if flags.build.no_build_output => command.arg("--no-link"),
         OutLink::Result => command,
         OutLink::Root(root) => command.arg("--out-link").arg(root),
@@ -161,7 +161,7 @@ fn nix_eval(installable: &str, own: &FlakeFlags, flags: &NixFlags) -> Invocation
         .args(flake_arguments(own, flags))
 }
 
-/// For a command that evaluates a flake.
+/// Returns the flags for a command that evaluates a flake.
 fn flake_arguments(own: &FlakeFlags, flags: &NixFlags) -> Vec<String> {
     [
         flags.common.arguments_with_log_format(),
@@ -216,7 +216,7 @@ mod tests {
         );
     }
 
-    /// nixos-rebuild sends `--print-build-logs` to nix-instantiate and nix-build, which reject it.
+    /// nixos-rebuild passes `--print-build-logs` to nix-instantiate and nix-build, which reject it.
     #[test]
     fn an_evaluation_gets_no_flag_of_build_logs() {
         assert_eq!(
@@ -293,7 +293,8 @@ mod tests {
         }
     }
 
-    /// nixpkgs#474413: a flag of flakes that reached the other machine; here the others cannot even hold one.
+    /// nixpkgs#474413: a flag of flakes reached the other machine. Here, other configurations cannot even hold such a
+    /// flag.
     #[test]
     fn a_flakes_build_gets_every_flag_and_its_own_last() {
         assert_eq!(
@@ -305,7 +306,7 @@ mod tests {
         );
     }
 
-    /// nixos-rebuild makes `--no-link` of `-Q` for a flake, as its other name is, and sends that to `nix eval` as well,
+    /// For a flake, nixos-rebuild turns `-Q` into its other name `--no-link`, and passes that to `nix eval` as well,
     /// which rejects it.
     #[test]
     fn the_quiet_flag_is_no_link_for_a_flakes_build_and_nothing_for_its_evaluation() {

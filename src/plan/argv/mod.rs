@@ -19,7 +19,8 @@ pub fn update_channel(name: &str) -> Invocation {
     Invocation::new("nix-channel").args(["--update", name])
 }
 
-/// Links `result` here, as a root for the garbage collector. Nothing is built: the path is here.
+/// Makes the link `result` on this machine, as a root for the garbage collector. Nothing is built: the path is already
+/// here.
 #[must_use]
 pub fn link_result(result: &StorePath, link: &Path) -> Invocation {
     Invocation::new("nix-store")

@@ -24,7 +24,7 @@ fn flake(reference: &str, name: &str) -> Configuration {
     })
 }
 
-/// A machine with all that can be found.
+/// A machine with everything that can be found.
 fn all() -> Found {
     Found {
         system_flake: Some("/home/me/flake".into()),
@@ -45,9 +45,9 @@ fn a_flake_that_is_named() {
         ("-F", ".", "pi.lan"),
         ("--flake #lab", "", "lab"),
         ("--flake /my-flake#other", "/my-flake", "other"),
-        // A name with a dot in it is one attribute.
+        // A name that contains a dot is one attribute.
         ("--flake .#pi.lan", ".", "pi.lan"),
-        // nixpkgs#422971: not resolved.
+        // nixpkgs#422971: the reference is not resolved.
         ("--flake ../up?submodules=1#x", "../up?submodules=1", "x"),
         (
             "--flake github:me/flake/branch?dir=nixos#x",
@@ -90,15 +90,15 @@ fn what_is_found_when_nothing_is_named() {
         ("", &all(), flake("/home/me/flake", "pi.lan")),
         ("", &without_flake, file("<nixos-system>", None)),
         ("", &file_only, file("/etc/nixos/system.nix", None)),
-        // Only with --attr: it may be the file of something else.
+        // The file counts only with --attr: it may be a file of something else.
         ("", &here_only, Configuration::Classic),
         ("", &Found::default(), Configuration::Classic),
         ("--no-flake", &all(), file("<nixos-system>", None)),
         ("--flake . --no-flake", &Found::default(), Configuration::Classic),
-        // nixpkgs#527046: --file and --attr turn the finding of a flake off.
+        // nixpkgs#527046: --file and --attr prevent the search for a flake.
         ("--attr pi", &all(), file("system.nix", Some("pi"))),
         ("--attr pi", &old_here, file("default.nix", Some("pi"))),
-        // A directory means its system.nix, if it has one, and else what Nix makes of it: its default.nix.
+        // A directory means its system.nix if it has one, and otherwise what Nix makes of it: its default.nix.
         ("--file dir", &in_directory, file("dir/system.nix", None)),
         (
             "--file ./dir/ -A pi",
@@ -114,7 +114,7 @@ fn what_is_found_when_nothing_is_named() {
         ("--file /x.nix", &all(), file("/x.nix", None)),
         ("-f ./dir -A pi", &all(), file("./dir", Some("pi"))),
         ("--file '' --attr ''", &all(), flake("/home/me/flake", "pi.lan")),
-        // How to have the classic one where there are others.
+        // This is how to name the classic one where there are others.
         ("--file <nixpkgs/nixos>", &all(), Configuration::Classic),
     ] {
         assert_eq!(choose(line, found), Ok(expected), "{line}");
@@ -147,7 +147,7 @@ fn contradictions_and_nonsense_are_refused_with_a_remedy() {
     }
 }
 
-/// nixos-rebuild takes them, and so do aliases and scripts: no refusal.
+/// nixos-rebuild accepts them, and aliases and scripts give them: no refusal.
 #[test]
 fn flags_of_flakes_without_a_flake_are_useless_and_no_error() {
     for (line, found, expected) in [
@@ -247,7 +247,7 @@ fn a_name_that_is_not_known_yet_is_the_targets() {
     assert_eq!(choose(None).named("target", "b"), Ok(flake(".", "target")));
     assert_eq!(choose(Some("pi")).named("target", "b"), Ok(flake(".", "pi")));
     assert_eq!(choose(None).named("", "b"), Ok(flake(".", "default")));
-    // Whatever it calls itself where it is not asked.
+    // The machine's own name for itself does not matter if it is not asked.
     assert_eq!(choose(Some("pi")).named("a\"b", "b"), Ok(flake(".", "pi")));
 }
 

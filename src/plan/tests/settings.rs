@@ -1,4 +1,4 @@
-//! What settings make of a plan.
+//! The effect of settings on a plan.
 
 use super::*;
 
@@ -45,7 +45,7 @@ fn settings_say_what_the_command_line_leaves_unsaid() {
     assert_eq!(configuration, &Configuration::Classic);
 }
 
-/// It was made for other commands.
+/// The setting was made for other commands.
 #[test]
 fn a_setting_that_means_nothing_is_no_mistake() {
     let user_file = "{ \"evalHost\": \"a\", \"buildHost\": \"b\", \"verifyEval\": true, \"diff\": true }";
@@ -62,7 +62,7 @@ fn a_setting_that_means_nothing_is_no_mistake() {
     }
     let line = "switch --store-path /x";
     assert!(deployment_among(line, user_file, &facts()).hosts().is_empty());
-    // With an evaluation here there is nothing to compare.
+    // If this machine evaluates, there is nothing to compare.
     let verifies = |line: &str, user_file: &str| {
         let deployment = deployment_among(line, user_file, &facts());
         deployment.origin.making().unwrap().verify_evaluation
@@ -70,9 +70,9 @@ fn a_setting_that_means_nothing_is_no_mistake() {
     let verify = "{ \"verifyEval\": true }";
     assert!(!verifies("switch", verify) && verifies("switch --eval-on b", verify));
     assert!(!verifies("switch --eval-on b --no-verify-eval", verify));
-    // What is typed may be about what is set.
+    // What is typed may refer to what is set.
     assert!(verifies("switch --verify-eval", "{ \"evalHost\": \"b\" }"));
-    // A password is for some program.
+    // A password is asked for a program; the setting may name it.
     let rights = |user_file: &str| deployment_among("switch -S", user_file, &user()).rights.elevation;
     assert_eq!(rights("{ \"elevate\": \"run0\" }"), Elevation::Run0);
     assert_eq!(rights("{ \"elevate\": \"none\" }"), Elevation::Sudo);

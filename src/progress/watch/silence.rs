@@ -5,12 +5,12 @@ use std::time::Instant;
 use super::{PrintedLine, Watch};
 use crate::progress::amounts::elapsed;
 
-/// That nothing comes from a machine, or goes to it.
+/// A machine from which nothing comes, or to which nothing goes.
 pub(super) struct SilentMachine {
     host: String,
     takes: bool,
     since: Instant,
-    /// Whether a line has said so, so that another one says when it is over.
+    /// Whether a line has told of the silence. Another line then tells its end.
     is_printed: bool,
 }
 
@@ -52,7 +52,7 @@ impl Watch {
         }
     }
 
-    /// That nothing comes, and since when, if that is so.
+    /// Returns a text that says that nothing comes or goes and for how long, if a machine is silent.
     pub(in crate::progress) fn silence(&self, now: Instant) -> Option<String> {
         let silence = self.silences.values().next()?;
         Some(silence.words(now))

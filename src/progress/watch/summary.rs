@@ -1,4 +1,4 @@
-//! The last line: what a run came to.
+//! The last line, which says what a run came to.
 
 use std::time::Duration;
 
@@ -7,10 +7,10 @@ use crate::progress::amounts::{count, size, took};
 use crate::progress::times::TimedPart;
 use crate::progress::transfer::Transfer;
 
-/// What took less is said to have taken 0.0 s: not worth a word, where something took longer.
+/// A part that took less would be said to have taken 0.0 s. It is left out where another part took longer.
 const BRIEF: Duration = Duration::from_millis(100);
 
-/// Store paths that have come.
+/// The number and bytes of store paths that have come.
 #[derive(Default)]
 pub(super) struct Moved {
     paths: u64,
@@ -30,7 +30,7 @@ impl Moved {
 }
 
 impl Watch {
-    /// What has changed, and how long each part took.
+    /// Returns a text that says what has changed and how long each part took.
     pub(super) fn summary(&self, is_the_same: bool) -> String {
         let mut fetched = Moved::default();
         fetched.add(&self.fetched);

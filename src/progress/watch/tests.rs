@@ -1,10 +1,11 @@
-//! Events in, lines and state out; the clock is a value.
+//! The tests give events and the time, and look at lines and state.
 
 use std::time::{Duration, Instant};
 
 use super::{PrintedLine, Watch};
+use crate::host::Host;
 use crate::progress::nix_log::{Activity, LogLine};
-use crate::progress::{Amount, Builder, Event, Phase, Verbosity};
+use crate::progress::{Amount, Builder, Event, Verbosity, Work};
 
 struct Rehearsal {
     watch: Watch,
@@ -40,8 +41,12 @@ impl Rehearsal {
         self
     }
 
-    fn phase(self, phase: Phase) -> Self {
-        self.see(Event::Phase(phase))
+    fn phase(self, work: Work) -> Self {
+        self.see(Event::phase(work, None))
+    }
+
+    fn phase_on(self, host: &str, work: Work) -> Self {
+        self.see(Event::phase(work, Some(&Host::parse(host).unwrap())))
     }
 
     fn start(self, id: u64, activity: Activity) -> Self {
@@ -90,49 +95,50 @@ fn amount(files: u64, bytes: u64) -> Amount {
 
 #[test]
 fn what_goes_on_in_one_line() {
-    let run = Rehearsal::new(0, true).phase(Phase::Sending);
+    let run = Rehearsal::new(0, true).phase(Work::Sending);
     assert_eq!(run.status(), "sending the configuration");
     let run = run.see(Event::Sending(amount(12, 40_000), Some(812)));
     assert_eq!(run.status(), "sending the configuration: 12 of 812 files, 40.0 kB");
     let run = run.see(Event::Sending(amount(1, 40_000), None));
     assert_eq!(run.status(), "sending the configuration: 1 file, 40.0 kB");
-    let run = run.see(on_builder()).phase(Phase::Evaluating);
+    let run = run.see(on_builder()).phase_on("builder", Work::Evaluating);
     assert_eq!(run.status(), "evaluating on builder");
-    let run = run.phase(Phase::Building).start(2, Activity::Builds).counts(2, 3, 7);
+    let run = run
+        .phase_on("builder", Work::Building)
+        .start(2, Activity::Builds)
+        .counts(2, 3, 7);
     assert_eq!(run.status(), "building 3 of 7 on builder");
     let run = run.start(3, Activity::CopyPaths { paths: 0 }).counts(3, 1, 5);
     assert_eq!(run.status(), "building 3 of 7 on builder, fetching 1 of 5 paths");
-    let run = run.phase(Phase::Receiving(None)).see(Event::Received(4_200_000));
+    let run = run.phase(Work::Receiving).see(Event::Received(4_200_000));
     assert_eq!(run.status(), "receiving 4.2 MB");
-    let run = run.phase(Phase::Receiving(Some("target".into())));
+    let run = run.phase_on("target", Work::Receiving);
     assert_eq!(run.status(), "copying to target: 0 B");
-    let run = run.phase(Phase::Activating {
-        action: "switch".into(),
-        host: Some("target".into()),
-    });
+    let run = run.phase_on("target", Work::Activating("switch"));
     assert_eq!(run.status(), "activating on target (switch)");
     assert!(run.watch.is_going());
-    assert!(!run.phase(Phase::Done).watch.is_going());
+    assert!(!run.see(Event::Idle).watch.is_going());
 }
 
-/// ssh may ask for a password there.
+/// ssh may ask for a password in these phases.
 #[test]
 fn nothing_is_live_while_somebody_may_ask() {
-    for phase in [Phase::Connecting("b".into()), Phase::Fetching("b".into())] {
-        assert!(!Rehearsal::new(0, true).phase(phase).watch.is_going());
+    for work in [Work::Connecting, Work::Asking, Work::Fetching] {
+        let run = Rehearsal::new(0, true).phase(Work::Building).phase_on("b", work);
+        assert!(run.watch.may_ask() && !run.watch.is_going());
     }
 }
 
 #[test]
 fn a_long_silence_ends_with_a_sign_of_life() {
-    let mut run = Rehearsal::new(0, false).phase(Phase::Evaluating);
+    let mut run = Rehearsal::new(0, false).phase(Work::Evaluating);
     assert_eq!(run.beat(29), None);
     assert_eq!(run.beat(30).as_deref(), Some("still evaluating (30 s)"));
     assert_eq!(run.beat(59), None);
     assert_eq!(run.beat(90).as_deref(), Some("still evaluating (1 min 30 s)"));
-    // What is said is a sign of life as well.
+    // A printed line is a sign of life as well.
     let run = run.at(100).message(3, "something");
-    let mut run = run.see(on_builder()).at(110).phase(Phase::Building);
+    let mut run = run.see(on_builder()).at(110).phase_on("builder", Work::Building);
     assert_eq!(run.beat(130), None);
     run = run.at(120).start(9, Activity::Builds).counts(9, 3, 7).build(1);
     assert_eq!(
@@ -150,9 +156,9 @@ fn a_long_silence_ends_with_a_sign_of_life() {
 
 #[test]
 fn no_sign_of_life_while_it_connects_or_for_the_quiet() {
-    let mut run = Rehearsal::new(0, false).phase(Phase::Connecting("b".into()));
+    let mut run = Rehearsal::new(0, false).phase_on("b", Work::Connecting);
     assert_eq!(run.beat(100), None);
-    let mut run = Rehearsal::new(-1, false).phase(Phase::Building);
+    let mut run = Rehearsal::new(-1, false).phase(Work::Building);
     assert_eq!(run.beat(100), None);
 }
 
@@ -160,22 +166,22 @@ fn no_sign_of_life_while_it_connects_or_for_the_quiet() {
 fn what_is_seen_live_is_not_said_as_well() {
     for (is_live, expected) in [(true, 0), (false, 2)] {
         let run = Rehearsal::new(0, is_live)
-            .phase(Phase::Building)
+            .phase(Work::Building)
             .build(1)
             .start(2, Activity::Substitute("/nix/store/x".into()));
         assert_eq!(run.lines.len(), expected);
     }
 }
 
-/// An evaluation that is run again says the same things again.
+/// Nix gives the same messages again when an evaluation is run again.
 #[test]
 fn a_message_of_an_evaluation_is_shown_once() {
     let run = Rehearsal::new(0, true)
-        .phase(Phase::Evaluating)
+        .phase(Work::Evaluating)
         .message(0, "trace: hello")
         .message(1, "warning: x")
-        .phase(Phase::Sending)
-        .phase(Phase::Evaluating)
+        .phase(Work::Sending)
+        .phase(Work::Evaluating)
         .message(0, "trace: hello")
         .message(1, "warning: x")
         .message(1, "warning: y")
@@ -186,32 +192,29 @@ fn a_message_of_an_evaluation_is_shown_once() {
 #[test]
 fn the_end_says_what_changed_and_how_long_each_part_took() {
     let run = Rehearsal::new(0, false)
-        .phase(Phase::Connecting("builder".into()))
+        .phase_on("builder", Work::Connecting)
         .at(2)
-        .phase(Phase::Sending)
+        .phase(Work::Sending)
         .see(Event::Sent(amount(3, 1_500)))
         .at(3)
-        .phase(Phase::Evaluating)
+        .phase(Work::Evaluating)
         .at(8)
-        .phase(Phase::Building)
+        .phase(Work::Building)
         .build(1)
         .build(2)
         .stop(1)
         .stop(2)
         .at(70)
-        .phase(Phase::Receiving(None))
+        .phase(Work::Receiving)
         .start(3, Activity::CopyPath("/nix/store/x".into()))
         .stop(3)
         .see(Event::Received(4_200_000))
         .at(71)
-        .phase(Phase::Done)
+        .see(Event::Idle)
         .at(80)
-        .phase(Phase::Activating {
-            action: "switch".into(),
-            host: None,
-        })
+        .phase(Work::Activating("switch"))
         .at(82)
-        .phase(Phase::Done)
+        .see(Event::Idle)
         .see(Event::Finished { is_the_same: false });
     assert_eq!(
         run.lines,
@@ -230,11 +233,11 @@ fn the_end_says_what_changed_and_how_long_each_part_took() {
 fn the_end_of_what_was_there_already() {
     let run = |is_the_same| {
         Rehearsal::new(0, false)
-            .phase(Phase::Evaluating)
+            .phase(Work::Evaluating)
             .at(2)
-            .phase(Phase::Building)
+            .phase(Work::Building)
             .at(3)
-            .phase(Phase::Done)
+            .see(Event::Idle)
             .see(Event::Finished { is_the_same })
             .lines
     };
@@ -244,18 +247,15 @@ fn the_end_of_what_was_there_already() {
     assert!(quiet.lines.is_empty());
 }
 
-/// 0.0 s is worth a word where nothing took longer.
+/// A part that took 0.0 s is named only where no part took longer.
 #[test]
 fn the_end_names_no_part_that_took_no_time() {
     let run = |evaluating: u64, activating: u64| {
-        let mut run = Rehearsal::new(0, false).phase(Phase::Evaluating);
+        let mut run = Rehearsal::new(0, false).phase(Work::Evaluating);
         run.now += Duration::from_millis(evaluating);
-        let mut run = run.phase(Phase::Activating {
-            action: "switch".into(),
-            host: None,
-        });
+        let mut run = run.phase(Work::Activating("switch"));
         run.now += Duration::from_millis(activating);
-        let run = run.phase(Phase::Done).see(Event::Finished { is_the_same: true });
+        let run = run.see(Event::Idle).see(Event::Finished { is_the_same: true });
         run.lines[0].clone()
     };
     assert_eq!(run(99, 100), "nothing changed; activated in 0.1 s");
@@ -266,17 +266,17 @@ fn the_end_names_no_part_that_took_no_time() {
 #[test]
 fn what_went_to_another_machine_was_copied() {
     let run = Rehearsal::new(0, true)
-        .phase(Phase::Receiving(Some("builder".into())))
+        .phase_on("builder", Work::Receiving)
         .start(1, Activity::CopyPath("/nix/store/x.drv".into()))
         .stop(1)
         .see(Event::Received(2_000))
         .at(1)
-        .phase(Phase::Receiving(Some("target".into())))
+        .phase_on("target", Work::Receiving)
         .start(2, Activity::CopyPath("/nix/store/x".into()))
         .stop(2)
         .see(Event::Received(3_000))
         .at(3)
-        .phase(Phase::Done)
+        .see(Event::Idle)
         .see(Event::Finished { is_the_same: false });
     assert_eq!(run.lines, ["copied 2 paths (5.0 kB); copied in 3.0 s"]);
 }
@@ -292,7 +292,9 @@ fn silent(since: Instant) -> Event {
 /// Without a display there is a line when it begins, one for each long silence after it, and one when it is over.
 #[test]
 fn a_silence_is_said_in_lines_where_nothing_is_live() {
-    let mut run = Rehearsal::new(0, false).see(on_builder()).phase(Phase::Evaluating);
+    let mut run = Rehearsal::new(0, false)
+        .see(on_builder())
+        .phase_on("builder", Work::Evaluating);
     let since = run.start + Duration::from_secs(2);
     run = run.at(10).see(silent(since));
     assert_eq!(run.lines, ["nothing has come from builder for 8 s"]);
@@ -318,14 +320,14 @@ fn a_silence_is_said_in_lines_where_nothing_is_live() {
 
 #[test]
 fn a_silence_that_is_seen_needs_no_line() {
-    for (level, is_live, phase, printed) in [
-        (0, true, Phase::Building, false),
-        // Nothing is drawn then: somebody else may ask for a password.
-        (0, true, Phase::Done, true),
-        (0, false, Phase::Building, true),
-        (-1, false, Phase::Building, false),
+    for (level, is_live, work, printed) in [
+        (0, true, Work::Building, false),
+        // Nothing is drawn in this phase: somebody else may ask for a password.
+        (0, true, Work::Asking, true),
+        (0, false, Work::Building, true),
+        (-1, false, Work::Building, false),
     ] {
-        let run = Rehearsal::new(level, is_live).phase(phase);
+        let run = Rehearsal::new(level, is_live).phase(work);
         let since = run.start;
         let run = run.at(8).see(silent(since));
         let words = "nothing has come from builder for 8 s";
@@ -340,7 +342,7 @@ fn a_silence_that_is_seen_needs_no_line() {
     }
 }
 
-/// What a link that is gone for good means is said by whoever has found it out.
+/// Another message tells what it means that a link is gone for good.
 #[test]
 fn a_silence_ends_without_a_word_with_the_link_or_with_what_goes_on() {
     for event in [
@@ -348,10 +350,10 @@ fn a_silence_ends_without_a_word_with_the_link_or_with_what_goes_on() {
             takes: false,
             is_heard: false,
         },
-        Event::Phase(Phase::Building),
-        Event::Phase(Phase::Done),
+        Event::phase(Work::Building, None),
+        Event::Idle,
     ] {
-        let run = Rehearsal::new(0, false).phase(Phase::Building);
+        let run = Rehearsal::new(0, false).phase(Work::Building);
         let since = run.start;
         let run = run.at(8).see(silent(since)).at(120).see(event);
         assert_eq!((run.lines.len(), run.watch.silence(run.now)), (1, None));
@@ -365,7 +367,7 @@ fn a_silence_ends_without_a_word_with_the_link_or_with_what_goes_on() {
 
 #[test]
 fn what_is_not_taken_has_other_words() {
-    let run = Rehearsal::new(0, false).phase(Phase::Receiving(Some("target".into())));
+    let run = Rehearsal::new(0, false).phase_on("target", Work::Receiving);
     let silent = Event::Silent {
         host: "target".into(),
         takes: true,
@@ -384,7 +386,7 @@ fn what_is_not_taken_has_other_words() {
     );
 }
 
-/// The builder is silent and the target takes nothing: that one is over is no word about the other.
+/// The builder is silent and the target takes nothing. The end of one silence says nothing about the other.
 #[test]
 fn of_two_silences_none_ends_the_other() {
     let [of_builder, of_target] = [
@@ -398,7 +400,7 @@ fn of_two_silences_none_ends_the_other() {
         ),
     ];
     for (takes, ended, left) in [(true, of_target, of_builder), (false, of_builder, of_target)] {
-        let run = Rehearsal::new(0, false).phase(Phase::Receiving(Some("target".into())));
+        let run = Rehearsal::new(0, false).phase_on("target", Work::Receiving);
         let since = run.start;
         let target = Event::Silent {
             host: "target".into(),

@@ -6,31 +6,31 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 
-use super::inbox::News;
+use super::inbox::Arrival;
 use super::{Channel, PULSE};
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::ssh;
 
-/// How long the other side may take to end what it does after a Ctrl-C here.
+/// How long the other machine may take to end its work after a Ctrl-C here.
 const FAREWELL: Duration = Duration::from_secs(5);
 
-/// How long one that has said all may take to end by itself.
+/// How long a script that has said everything may take to end by itself.
 const LEAVING: Duration = Duration::from_secs(2);
 
-/// How long its last words may keep a process from ending, before it is looked at again.
+/// How long ssh's last words are waited for, before it is checked again whether ssh has ended.
 const LAST: Duration = Duration::from_millis(5);
 
-/// How long it may stay when the other side has closed its end: what runs there has ended then, or says no more.
+/// How long ssh may stay after the other side has closed its end: what runs there has ended, or says no more.
 const STAYING: Duration = Duration::from_secs(5);
 
-/// For so long words that are still under way are waited for. Not longer, though a process of ssh's own may hold its
-/// stderr.
+/// How long words are waited for that are still under way. This is short, because a process that ssh has started may
+/// hold its stderr open.
 const UNDER_WAY: Duration = Duration::from_millis(200);
 
 impl Channel {
-    /// After [`super::Heard::End`]: the exit status of what carried the talk, and what ssh says before that; nothing, if it
-    /// does not end. Then it is ended with this value.
+    /// To be called after [`super::Heard::End`]. Takes what ssh still says and returns the exit status of the command
+    /// that carried the talk. None if the command does not end; then it is ended when the channel is dropped.
     ///
     /// # Errors
     /// A signal has come.
@@ -45,7 +45,7 @@ impl Channel {
             if Instant::now() >= deadline {
                 return Ok(None);
             }
-            // It does not end while nobody listens to it.
+            // ssh does not end while nobody listens to it.
             if self.ssh_is_silent {
                 thread::sleep(LAST);
             } else {
@@ -56,19 +56,20 @@ impl Channel {
         Ok(Some(code))
     }
 
-    /// One of them; whether there may be more.
+    /// Takes one of ssh's last words. Returns whether there may be more.
     fn last_word(&mut self, patience: Duration, context: &Context) -> bool {
         match self.inbox.next(patience) {
-            Ok(News::Ssh(line)) => self.ssh_says(line, context),
-            Ok(News::SshFellSilent) | Err(RecvTimeoutError::Disconnected) => self.ssh_is_silent = true,
+            Ok(Arrival::Ssh(line)) => self.ssh_says(line, context),
+            Ok(Arrival::SshFellSilent) | Err(RecvTimeoutError::Disconnected) => self.ssh_is_silent = true,
             Ok(_) => {}
             Err(RecvTimeoutError::Timeout) => return false,
         }
         true
     }
 
-    /// What it means that there is no more to be heard, though there should be. `more` is what is said of this machine,
-    /// and what may help is what is typed next.
+    /// Returns the failure if nothing more comes, although more was expected. `code` is the exit status of the command
+    /// that carried the talk. `more` is what the message says of this machine, and `remedy` what the user can type
+    /// next.
     #[must_use]
     pub fn broke(&self, code: Option<u8>, more: &str, remedy: &str) -> Failure {
         let label = self.label();
@@ -88,29 +89,29 @@ impl Channel {
         }
     }
 
-    /// Why what was sent did not go, if that is known.
+    /// Returns why sending failed, if that is known.
     pub fn sending_error(&mut self) -> Option<anyhow::Error> {
         self.sending_error.take().filter(|_| self.greeted)
     }
 
-    /// After a signal: the other side is told, and has a moment to end what it does.
+    /// Tells the other side that a signal has come, and gives it a moment to end what it does.
     pub fn say_farewell(&mut self, context: &Context) {
         if let Some(speaker) = self.speaker.take() {
             speaker.cancel();
         }
-        // Who has not said hello has begun nothing, and ssh may be asking for a password.
+        // A script that has not said hello has begun nothing, and ssh may be asking for a password.
         let deadline = Instant::now() + if self.greeted { FAREWELL } else { Duration::ZERO };
-        // What it still says is for nobody, but must not be in its way. A second signal is impatience.
+        // Nobody needs what it still says, but that must not keep it from ending. A second signal means impatience.
         while Instant::now() < deadline && !context.signals.have_come_again() {
             match self.inbox.next(PULSE) {
-                Ok(News::StreamEnded) | Err(RecvTimeoutError::Disconnected) => break,
+                Ok(Arrival::StreamEnded) | Err(RecvTimeoutError::Disconnected) => break,
                 Ok(_) | Err(RecvTimeoutError::Timeout) => {}
             }
         }
     }
 
-    /// All has been heard that was to be heard. What is still said is for nobody, but must not be in the way of its end, or
-    /// of those who share its connection.
+    /// Notes that everything that was expected has been heard. Nobody needs what is still said, but that must not
+    /// hinder the script's end, nor others that share its connection.
     pub fn is_over(&mut self) {
         self.farewell = LEAVING;
         self.inbox.close();
@@ -118,10 +119,11 @@ impl Channel {
 }
 
 impl Drop for Channel {
-    /// Who has no more to hear ends by itself; otherwise it is ended, and what it started for good goes on.
+    /// Closes the script's input. A script without input ends by itself; otherwise it is ended. A job that it has
+    /// started goes on.
     fn drop(&mut self) {
         self.speaker = None;
-        // What does not is ended with its guard.
+        // If it does not end in time, the companion ends it when it is dropped.
         self.child.ends_within(self.farewell);
     }
 }

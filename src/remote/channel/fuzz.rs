@@ -1,12 +1,12 @@
-//! What comes from the other end of a talk, for `crate::fuzz`.
+//! What the other end of a talk says, for `crate::fuzz`.
 
 use std::time::Duration;
 
-use super::inbox::{News, hear_script, post};
+use super::inbox::{Arrival, hear_script, post};
 use super::said::Said;
 use crate::fuzz::{FuzzTarget, text};
 
-/// What one thread may say while nobody listens: more lines than that would wait for ever.
+/// How many lines one thread may say while nobody listens. With more it would wait for ever.
 const LINES: usize = 200;
 
 pub const TARGETS: &[FuzzTarget] = &[
@@ -27,14 +27,14 @@ pub const TARGETS: &[FuzzTarget] = &[
             let mut heard = 0;
             loop {
                 match inbox.next(Duration::ZERO) {
-                    Ok(News::Event(line)) => {
+                    Ok(Arrival::Event(line)) => {
                         assert!(line.bytes.starts_with(b"@rebuild "));
                         heard += line.bytes.len();
                     }
-                    Ok(News::Line(line) | News::Count(line)) => heard += line.bytes.len(),
-                    Ok(News::Output(piece)) => heard += piece.len(),
-                    Ok(News::Alive) => {}
-                    Ok(News::StreamEnded) => break,
+                    Ok(Arrival::Line(line) | Arrival::Count(line)) => heard += line.bytes.len(),
+                    Ok(Arrival::Output(piece)) => heard += piece.len(),
+                    Ok(Arrival::Alive) => {}
+                    Ok(Arrival::StreamEnded) => break,
                     _ => unreachable!("the script's stream alone is heard"),
                 }
             }

@@ -1,5 +1,5 @@
-//! Everything that can happen while a script works, as one stream. A signal is none of it: it does not wait behind what
-//! is still to be shown.
+//! Everything that can happen while a script works, as one stream. A signal is no part of it, so that it does not wait
+//! behind what is still to be shown.
 
 use std::io::{BufRead, Read};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
@@ -15,14 +15,14 @@ use crate::process::lines::{Line, Lines};
 use crate::process::room::{Room, Taken};
 use crate::progress::Amount;
 
-/// What can happen.
-pub(super) enum News {
+/// Something that has happened.
+pub(super) enum Arrival {
     Event(Line),
     Line(Line),
-    /// Says how many bytes follow.
+    /// The line that says how many counted bytes follow.
     Count(Line),
     Output(Vec<u8>),
-    /// The script says that it lives, beside its events.
+    /// The script has said, beside its events, that it lives.
     Alive,
     StreamEnded,
     Ssh(String),
@@ -30,38 +30,38 @@ pub(super) enum News {
     Sent(Result<Amount>),
 }
 
-/// So much may wait until it is shown, in pieces and in bytes. Then the other side waits: whoever stops the screen is not
-/// to lose memory by it.
+/// How much may wait until it is shown, in pieces and in bytes. If there is more, the other side waits, so that a
+/// stopped screen costs no memory.
 const WAITING: usize = 256;
 const WAITING_BYTES: usize = 2 << 20;
 
 /// The receiving end.
-pub(super) struct Inbox(Receiver<(News, Taken)>);
+pub(super) struct Inbox(Receiver<(Arrival, Taken)>);
 
 impl Inbox {
-    /// The next thing that happens.
+    /// Waits for the next thing that happens.
     ///
     /// # Errors
-    /// Nothing has happened for so long, or nothing more can.
-    pub(super) fn next(&self, patience: Duration) -> Result<News, RecvTimeoutError> {
+    /// Nothing has happened for so long, or nothing more can happen.
+    pub(super) fn next(&self, patience: Duration) -> Result<Arrival, RecvTimeoutError> {
         self.0.recv_timeout(patience).map(|(news, _)| news)
     }
 
-    /// Nobody hears any more of it. It is read all the same: who writes must come to an end, and a connection that others
-    /// share must not hang on its words.
+    /// Drops everything that comes from now on. It is read all the same, so that the script can end, and so that a
+    /// connection that others share does not hang on its words.
     pub(super) fn close(&mut self) {
         self.0 = sync_channel(0).1;
     }
 }
 
-/// Where what happens goes.
+/// The sending end.
 #[derive(Clone)]
 pub(super) struct Post {
-    sender: SyncSender<(News, Taken)>,
+    sender: SyncSender<(Arrival, Taken)>,
     room: Room,
 }
 
-/// Both ends.
+/// Makes both ends.
 pub(super) fn post() -> (Post, Inbox) {
     let (sender, inbox) = sync_channel(WAITING);
     let room = Room::new(WAITING_BYTES);
@@ -69,48 +69,48 @@ pub(super) fn post() -> (Post, Inbox) {
 }
 
 impl Post {
-    /// It goes nowhere, if nobody hears it any more.
-    fn send(&self, news: News, bytes: usize) {
+    /// Sends what has happened. It is dropped if nobody hears it any more.
+    fn send(&self, news: Arrival, bytes: usize) {
         let _ = self.sender.send((news, self.room.take(bytes)));
     }
 }
 
-/// Starts the threads that turn everything that can happen into one stream. They end with their streams: nobody waits for
-/// them.
+/// Starts the threads that turn everything that can happen into one stream. They end with their streams, and nobody
+/// waits for them.
 pub(super) fn listen(child: &mut Companion) -> Result<(Speaker, Inbox)> {
     let (stdin, stdout, stderr) = child.streams()?;
     let (post, inbox) = post();
     let [reports, texts] = [post.clone(), post.clone()];
-    let speaker = Speaker::start(stdin, move |amount| reports.send(News::Sent(amount), 0));
+    let speaker = Speaker::start(stdin, move |amount| reports.send(Arrival::Sent(amount), 0));
     thread::spawn(move || hear_ssh(stderr, &texts));
     thread::spawn(move || hear_script(stdout, &post));
     Ok((speaker, inbox))
 }
 
-/// The script, to the end of the stream.
+/// Hears the script, to the end of its stream.
 pub(super) fn hear_script<R: Read>(stdout: R, post: &Post) {
     let mut lines = Lines::new(stdout);
     while let Some(line) = lines.next_line() {
         let size = line.bytes.len();
         if let Some(length) = chunk(&line.bytes) {
-            post.send(News::Count(line), size);
+            post.send(Arrival::Count(line), size);
             pass_on(lines.stream(), length, post);
         } else if line.bytes.starts_with(EVENT) {
-            post.send(News::Event(line), size);
+            post.send(Arrival::Event(line), size);
         } else {
-            post.send(News::Line(line), size);
+            post.send(Arrival::Line(line), size);
         }
     }
-    post.send(News::StreamEnded, 0);
+    post.send(Arrival::StreamEnded, 0);
 }
 
-/// The length of what follows the line, if it is such a line.
+/// Returns the number of bytes that follow this line, if it says so.
 fn chunk(line: &[u8]) -> Option<u64> {
     let number = line.strip_prefix(EVENT)?.strip_prefix(b"chunk ")?;
     std::str::from_utf8(number).ok()?.parse().ok()
 }
 
-/// Bytes of this length, in pieces as they come. Of what the link breaks in, as much as has come.
+/// Passes on so many bytes, in pieces as they come. If the link breaks, passes on what has come.
 fn pass_on(reader: &mut impl BufRead, length: u64, post: &Post) {
     let mut reader = reader.take(length);
     while let Ok(piece) = reader.fill_buf() {
@@ -118,28 +118,28 @@ fn pass_on(reader: &mut impl BufRead, length: u64, post: &Post) {
         if length == 0 {
             return;
         }
-        post.send(News::Output(piece.to_owned()), length);
+        post.send(Arrival::Output(piece.to_owned()), length);
         reader.consume(length);
     }
 }
 
-/// ssh itself, and the script's word that it lives, which goes by the same way. To the end as well.
+/// Hears ssh, and the script's word that it lives, which comes by the same stream, to the end of that stream.
 fn hear_ssh<R: Read>(stderr: R, post: &Post) {
     let mut lines = Lines::new(stderr);
     while let Some(line) = lines.next_line() {
         let size = line.bytes.len();
         let text = line.into_text();
         match text.strip_suffix(ALIVE) {
-            None => post.send(News::Ssh(text), size),
-            Some("") => post.send(News::Alive, 0),
-            // The end of what somebody did not end.
+            None => post.send(Arrival::Ssh(text), size),
+            Some("") => post.send(Arrival::Alive, 0),
+            // The word stands at the end of a line that somebody else has not ended.
             Some(before) => {
-                post.send(News::Ssh(before.to_owned()), size);
-                post.send(News::Alive, 0);
+                post.send(Arrival::Ssh(before.to_owned()), size);
+                post.send(Arrival::Alive, 0);
             }
         }
     }
-    post.send(News::SshFellSilent, 0);
+    post.send(Arrival::SshFellSilent, 0);
 }
 
 #[cfg(test)]
@@ -157,15 +157,15 @@ mod tests {
         let mut heard = Vec::new();
         while let Ok(news) = inbox.next(Duration::ZERO) {
             heard.push(match news {
-                News::Event(line) => format!("event {}", line.into_text()),
-                News::Line(line) => format!("line {}", line.into_text()),
-                News::Count(line) => format!("count {}", line.into_text()),
-                News::Output(bytes) => format!("output {}", String::from_utf8_lossy(&bytes)),
-                News::Alive => "alive".to_owned(),
-                News::StreamEnded => "end".to_owned(),
-                News::Ssh(text) => format!("ssh {text}"),
-                News::SshFellSilent => "silent".to_owned(),
-                News::Sent(_) => "sent".to_owned(),
+                Arrival::Event(line) => format!("event {}", line.into_text()),
+                Arrival::Line(line) => format!("line {}", line.into_text()),
+                Arrival::Count(line) => format!("count {}", line.into_text()),
+                Arrival::Output(bytes) => format!("output {}", String::from_utf8_lossy(&bytes)),
+                Arrival::Alive => "alive".to_owned(),
+                Arrival::StreamEnded => "end".to_owned(),
+                Arrival::Ssh(text) => format!("ssh {text}"),
+                Arrival::SshFellSilent => "silent".to_owned(),
+                Arrival::Sent(_) => "sent".to_owned(),
             });
         }
         let expected = [
@@ -194,13 +194,13 @@ mod tests {
         thread::spawn(move || hear_script(near, &post));
         let mut output = Vec::new();
         let hear = |output: &mut Vec<u8>| match inbox.next(Duration::from_secs(10)).unwrap() {
-            News::Output(bytes) => {
+            Arrival::Output(bytes) => {
                 assert!(bytes.len() <= 64 << 10);
                 output.extend(bytes);
                 true
             }
-            News::Count(_) => true,
-            News::Event(line) => {
+            Arrival::Count(_) => true,
+            Arrival::Event(line) => {
                 assert_eq!(line.bytes, b"@rebuild finished");
                 false
             }
@@ -222,10 +222,10 @@ mod tests {
         }
         assert_eq!(output, b"broken");
         rest.join().unwrap();
-        assert!(matches!(inbox.next(Duration::from_secs(10)), Ok(News::StreamEnded)));
+        assert!(matches!(inbox.next(Duration::from_secs(10)), Ok(Arrival::StreamEnded)));
     }
 
-    /// Who shares the connection of a script that is over must not hang on its words.
+    /// Others that share the connection of a script that is over must not hang on its words.
     #[test]
     fn what_nobody_hears_can_come_to_its_end() {
         for listen in [hear_script::<UnixStream>, hear_ssh::<UnixStream>] {

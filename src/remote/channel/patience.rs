@@ -1,23 +1,23 @@
-//! Waiting for the first word of another machine.
+//! The wait for another machine's next word.
 
 use std::time::{Duration, Instant};
 
 use crate::failure::Failure;
 use crate::host::Host;
 
-/// After so long it is said that something is waited for.
+/// After this time the user is told that we wait.
 const FIRST: Duration = Duration::from_secs(8);
 
-/// After so long, what may be the matter.
+/// After this time the user is told what may be the matter.
 const SECOND: Duration = Duration::from_secs(60);
 
-/// After so long nobody types a password any more: sshd itself gives two minutes for that (`LoginGraceTime`), each of
-/// several hosts on the way, and ssh gives up a machine that is not there long before. What is silent then is logged in to,
-/// and does not run our script.
+/// After this time nobody types a password any more. sshd gives two minutes for that (`LoginGraceTime`), and so does
+/// each host on the way; ssh gives up a machine that is not there long before. So a machine that is still silent then
+/// has let ssh in, and does not run our script.
 const LAST: Duration = Duration::from_secs(600);
 
-/// Every wait for another machine has a word. It has no short limit, for it may be a person who is waited for: with a
-/// password, or a key to touch. ssh does not tell us whether it has been let in.
+/// A wait for another machine, of which the user is told. It has no short limit, because we may wait for a person: to
+/// type a password, or to touch a key. ssh does not tell us whether it has been let in.
 #[derive(Debug)]
 pub struct Patience {
     began: Instant,
@@ -27,23 +27,23 @@ pub struct Patience {
 /// What is waited for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Awaited {
-    /// That our script runs.
+    /// The greeting, which shows that our script runs.
     Greeting,
-    /// What comes after that.
+    /// A word after the greeting.
     More,
 }
 
 impl Patience {
-    /// From now on.
+    /// Begins a wait now.
     #[must_use]
     pub fn new(now: Instant) -> Self {
         Self { began: now, said: 0 }
     }
 
-    /// What is to be said now, in one line or more; nothing, most of the time.
+    /// Returns what the user is told now, in one line or more. None most of the time.
     ///
     /// # Errors
-    /// The script does not run after so long that it never will.
+    /// The script has not begun after so long that it never will.
     pub fn words(&mut self, host: &Host, awaited: Awaited, now: Instant) -> Result<Option<String>, Failure> {
         let waited = now.saturating_duration_since(self.began);
         let due = [FIRST, SECOND].iter().filter(|limit| waited >= **limit).count();
@@ -74,7 +74,8 @@ fn trial(host: &Host) -> String {
     format!("ssh {} true", host.words_for_ssh())
 }
 
-/// The connection is not what fails: it is no reason to do without that machine.
+/// Returns the failure if the script never begins. The connection itself works, so this is no reason to do without the
+/// machine.
 fn never_greeted(host: &Host) -> Failure {
     Failure::new(format!(
         "{host} does not run our script: it has said nothing for {} minutes",
@@ -131,7 +132,7 @@ mod tests {
         }
     }
 
-    /// Only once, even if nobody looked for long.
+    /// Each thing is said only once, even if nobody has looked for long.
     #[test]
     fn what_is_late_is_said_once() {
         let place = Place::parse("builder", "pi").unwrap();

@@ -1,19 +1,19 @@
 //! What ssh itself has said.
 
-/// As many bytes are kept. A reason for a failure is a line or two; what a banner says is more.
+/// How many bytes are kept. A reason for a failure is a line or two; a banner may be longer.
 const MOST: usize = 64 << 10;
 
-/// Its last words, for they may say why there is no connection.
+/// ssh's last words, which may say why there is no connection.
 #[derive(Debug, Default)]
 pub struct Said(String);
 
 impl Said {
-    /// One more line.
+    /// Takes one more line.
     pub fn hear(&mut self, line: &str) {
         self.0.push_str(line);
         self.0.push('\n');
         if self.0.len() > MOST {
-            // Half of it at once, so that this is not done with every line.
+            // Half of it goes at once, so that this is not done with every line.
             let from = self.0.len() - MOST / 2;
             let kept = self
                 .0
@@ -24,7 +24,7 @@ impl Said {
         }
     }
 
-    /// All that is kept, line by line.
+    /// Returns everything that is kept, line by line.
     #[must_use]
     pub fn text(&self) -> &str {
         &self.0

@@ -1,34 +1,35 @@
-//! A machine that says nothing any more, though it lived a moment ago.
+//! A machine that says nothing any more, although it lived a moment ago.
 
 use std::time::{Duration, Instant};
 
 use crate::host::Host;
 use crate::progress::Event;
 
-/// After so long a silence the user is told: at least two of those words have not come.
+/// After a silence of this length the user is told. At least two of the words that say that the script lives are
+/// missing then.
 const FIRST: Duration = Duration::from_secs(8);
 
-/// No more than this of the time between two looks counts as a wait. If more has passed, we were stopped, or did
-/// something else.
+/// How much of the time between two looks counts as a wait, at most. If more has passed, this process was stopped, or
+/// did something else.
 const LOOK: Duration = Duration::from_secs(1);
 
 /// For how long a machine has said nothing, and whether the user knows it. ssh tells of a link that is gone only after
-/// two minutes. Where a script says that it lives, the silence is seen long before, and an evaluation that has nothing
-/// to say is not taken for one.
+/// two minutes. If a script says every few seconds that it lives, the silence is seen long before, and an evaluation
+/// that has nothing to say is not taken for one.
 #[derive(Debug)]
 pub struct Silence {
-    /// Whether it is to take something, and not to say something.
+    /// Whether the machine has to take something, and not to say something.
     takes: bool,
-    /// Whether it has ever said that it lives. Who has not is not expected to.
+    /// Whether the machine has ever said that it lives. If not, it is not expected to.
     lives: bool,
-    /// For so long nothing has come, as far as it was waited for.
+    /// For how long nothing has come, as far as we have waited for it.
     quiet: Duration,
     looked: Instant,
     is_told: bool,
 }
 
 impl Silence {
-    /// From now on.
+    /// Begins to count now.
     #[must_use]
     pub fn new(now: Instant) -> Self {
         Self {
@@ -40,7 +41,7 @@ impl Silence {
         }
     }
 
-    /// The same of a machine that is to take something: it is heard when it does.
+    /// The same for a machine that has to take something. It counts as heard when it takes something.
     #[must_use]
     pub fn of_who_takes(now: Instant) -> Self {
         Self {
@@ -50,13 +51,13 @@ impl Silence {
         }
     }
 
-    /// The machine has said that it lives.
+    /// Notes that the machine has said that it lives. Returns what the user is told.
     pub fn lives(&mut self, now: Instant) -> Option<Event> {
         self.lives = true;
         self.hears(now)
     }
 
-    /// Something has come from it; gives what is to be told.
+    /// Notes that something has come from the machine. Returns what the user is told.
     pub fn hears(&mut self, now: Instant) -> Option<Event> {
         (self.quiet, self.looked) = (Duration::ZERO, now);
         std::mem::take(&mut self.is_told).then_some(self.over(true))
@@ -67,7 +68,7 @@ impl Silence {
         Event::SilenceOver { takes, is_heard }
     }
 
-    /// Nothing has come; gives what is to be told.
+    /// Notes that nothing has come until now. Returns what the user is told.
     pub fn waits(&mut self, host: &Host, now: Instant) -> Option<Event> {
         self.quiet += now.saturating_duration_since(self.looked).min(LOOK);
         self.looked = now;
@@ -82,7 +83,7 @@ impl Silence {
         })
     }
 
-    /// Nothing will come any more.
+    /// Notes that nothing will come any more. Returns what the user is told.
     pub fn ends(&mut self) -> Option<Event> {
         self.lives = false;
         std::mem::take(&mut self.is_told).then_some(self.over(false))
@@ -117,7 +118,8 @@ mod tests {
             self.begin + Duration::from_secs(seconds)
         }
 
-        /// Looks ten times a second, up to then; gives when something was told, in tenths, and what.
+        /// Looks ten times a second from `from` to `to`. Returns when something was told, in tenths of a second, and
+        /// what.
         fn waits(&mut self, from: u64, to: u64) -> Vec<(u64, Event)> {
             let host = self.place.host().unwrap();
             let looks = from * 10 + 1..=to * 10;
@@ -152,7 +154,7 @@ mod tests {
         assert_eq!(link.waits(300, 400), []);
     }
 
-    /// A machine of which that is not known may have nothing to say.
+    /// A machine that has never said that it lives may just have nothing to say.
     #[test]
     fn who_never_said_that_they_live_may_be_silent() {
         let mut link = Talk::new();
@@ -161,14 +163,14 @@ mod tests {
         assert_eq!(link.silence.ends(), None);
     }
 
-    /// While this process was stopped, nothing was waited for.
+    /// The time while this process was stopped does not count as a wait.
     #[test]
     fn time_that_was_not_waited_does_not_count() {
         let mut link = Talk::new();
         link.silence.lives(link.at(0));
         assert_eq!(link.waits(0, 5), []);
         assert_eq!(link.waits(1000, 1001), []);
-        // Of the hole it takes a second.
+        // Only a second of the gap counts.
         assert_eq!(link.waits(1001, 1100).len(), 1);
         assert_eq!(link.silence.lives(link.at(1100)), OVER);
     }

@@ -1,4 +1,5 @@
-//! What is said to a script, one thing after another, by a thread of its own: a full pipe must not keep us from listening.
+//! A thread that says things to a script, one after another. It is a thread so that a full pipe does not keep us from
+//! listening.
 
 use std::io::{self, BufWriter, Write};
 use std::process::ChildStdin;
@@ -13,21 +14,21 @@ use crate::progress::Amount;
 use crate::progress::Counter;
 use crate::remote::frames::FrameWriter;
 
-/// What writes a stream of files, and counts them as they go.
+/// A function that writes a stream of files, and counts them as they go.
 type Writes = dyn FnOnce(&mut dyn Write, &Counter) -> Result<Amount> + Send;
 
 /// Something to be said.
 pub enum Speech {
-    /// Bytes as they are.
+    /// Bytes, unchanged.
     Bytes(Vec<u8>),
     /// Text, as a framed stream.
     Text(Vec<u8>),
-    /// Streams of files, written when it is their turn, and reported when they have gone.
+    /// Streams of files. They are written when it is their turn, and reported when they have gone.
     Files(Box<Writes>),
 }
 
 impl Speech {
-    /// What this writes, when it is its turn.
+    /// Makes a speech of what `write` writes when it is its turn.
     pub fn files(write: impl FnOnce(&mut dyn Write, &Counter) -> Result<Amount> + Send + 'static) -> Self {
         Self::Files(Box::new(write))
     }
@@ -41,11 +42,11 @@ pub(super) struct Speaker {
 }
 
 impl Speaker {
-    /// Starts it; `report` is told how much went with each stream of files, and what went wrong.
+    /// Starts the thread. `report` is told how much went with each stream of files, and what went wrong.
     pub(super) fn start(stdin: ChildStdin, report: impl Fn(Result<Amount>) + Send + 'static) -> Self {
         let (speeches, incoming) = channel();
         let silenced = Arc::new(AtomicBool::new(false));
-        let output = Output {
+        let output = SpeechPipe {
             stdin,
             silenced: Arc::clone(&silenced),
         };
@@ -59,30 +60,31 @@ impl Speaker {
         }
     }
 
-    /// How much has gone of the stream of files that is under way.
+    /// Returns how much has gone of the stream of files that is under way.
     pub(super) fn sent(&self) -> Amount {
         self.counter.amount()
     }
 
-    /// Says this after all that is to be said already.
+    /// Says this after everything that was to be said before.
     pub(super) fn say(&self, speech: Speech) {
         // If the thread has ended it has reported why.
         let _ = self.speeches.send(speech);
     }
 
-    /// Says "cancel" as soon as it can, and nothing more: a stream that is under way is cut off, which the other side
-    /// takes for the end as well.
+    /// Says "cancel" as soon as possible, and nothing more. A stream that is under way is cut off, and the other side
+    /// takes that for the end as well.
     pub(super) fn cancel(self) {
         self.silenced.store(true, Ordering::Relaxed);
     }
 }
 
-struct Output {
+/// The script's stdin, into which nothing more goes once the speaker is silenced.
+struct SpeechPipe {
     stdin: ChildStdin,
     silenced: Arc<AtomicBool>,
 }
 
-impl Write for Output {
+impl Write for SpeechPipe {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         if self.silenced.load(Ordering::Relaxed) {
             return Err(io::Error::other("cancelled"));
@@ -96,7 +98,7 @@ impl Write for Output {
 }
 
 fn speak(
-    mut output: BufWriter<Output>,
+    mut output: BufWriter<SpeechPipe>,
     incoming: &Receiver<Speech>,
     counter: &Counter,
     report: impl Fn(Result<Amount>),
@@ -122,10 +124,10 @@ fn speak(
     }
 }
 
-/// A stream of unknown length inside of what is said.
+/// Writes a stream of unknown length inside of what is said.
 ///
 /// # Errors
-/// What `write` gives, or the output.
+/// `write` has failed, or the output cannot be written.
 pub fn framed<T>(
     output: &mut dyn Write,
     write: impl FnOnce(&mut FrameWriter<&mut dyn Write>) -> Result<T>,

@@ -1,4 +1,4 @@
-//! A daemon that is a command's standard streams.
+//! A daemon at the standard streams of a command.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read, Write};
@@ -14,39 +14,39 @@ use super::{Ends, lock};
 use crate::process::Invocation;
 use crate::remote::daemon::{GO, READY};
 
-/// As much is kept of what the command says of itself, in bytes.
+/// How much is kept of what the command says on stderr, in bytes.
 const MOST_SAID: usize = 4096;
 
-/// A command that says a longer line than this, in bytes, before it is a daemon will not become one.
+/// The longest line, in bytes, that a command may say before it is a daemon. After a longer one it will not become one.
 const LONGEST_LINE: u64 = 1 << 20;
 
-/// How long its last words may be under way.
+/// How long the command's last words may be under way.
 const MOMENT: Duration = Duration::from_millis(500);
 
-/// Between two looks.
+/// The time between two looks.
 const STEP: Duration = Duration::from_millis(10);
 
 /// How long the command may take to end when its input has ended.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// The process, which lives until this is dropped.
+/// The process. It lives until this is dropped.
 pub(super) struct StdioDaemon {
     child: Mutex<Child>,
-    /// Its end is the daemon's.
+    /// The daemon ends when this is closed.
     stdin: Option<ChildStdin>,
     said: Arc<Mutex<Vec<u8>>>,
     listener: Mutex<Option<JoinHandle<()>>>,
 }
 
-/// The process, before it is a daemon.
+/// The streams of the process before it is a daemon.
 pub(super) struct NewDaemon {
     stdout: BufReader<ChildStdout>,
     stdin: File,
 }
 
 impl StdioDaemon {
-    /// Starts it, and says what comes first. One that may ask on the terminal hears Ctrl-C: sudo alone can give the terminal
-    /// its echo back.
+    /// Starts the command, and says what comes first. A command that may ask on the terminal gets Ctrl-C itself,
+    /// because only sudo can give the terminal its echo back.
     pub(super) fn start(command: &Invocation, first: &[u8], may_ask: bool) -> Result<(Self, NewDaemon)> {
         let mut child = if may_ask {
             command.converse_interruptibly()?
@@ -57,7 +57,7 @@ impl StdioDaemon {
         let (Some(mut stdin), Some(stdout), Some(stderr)) = streams else {
             anyhow::bail!("a command was started without pipes");
         };
-        // A command that has ended already is heard of by what it said.
+        // If the command has ended already, what it said tells why.
         let _ = stdin.write_all(first).and_then(|()| stdin.flush());
         let candidate = NewDaemon {
             stdout: BufReader::new(stdout),
@@ -74,8 +74,8 @@ impl StdioDaemon {
         Ok((daemon, candidate))
     }
 
-    /// What the command has said of itself. Who has closed one stream may be about to say why on the other: its end is
-    /// waited for, but not long, for a daemon that goes on says no more.
+    /// Returns what the command has said on stderr. A command that has closed one stream may be about to say why on the
+    /// other one. So this waits for the end of stderr, but not long, because a daemon that goes on says no more.
     pub(super) fn complaint(&self) -> Option<String> {
         let deadline = Instant::now() + MOMENT;
         let mut listener = lock(&self.listener);
@@ -117,7 +117,7 @@ impl Drop for StdioDaemon {
 }
 
 impl NewDaemon {
-    /// Waits until the command is about to be a daemon, and lets it.
+    /// Waits until the command is about to be a daemon, and lets it become one.
     pub(super) fn become_daemon(mut self) -> io::Result<Ends> {
         let mut line = Vec::new();
         while line.trim_ascii_end() != READY.as_bytes() {

@@ -1,9 +1,9 @@
 # shellcheck shell=sh
-# What every script of ours says, wherever it runs. Events go out on stdout among what programs say, so that both keep
-# their order.
+# How every script of ours talks, wherever it runs. Events go out on stdout between the lines of other programs, so that
+# both keep their order.
 
-# event NAME [VALUE...]: one line for the client. Values are store paths, versions and numbers: no blanks in them, but for
-# the last one.
+# event NAME [VALUE...]: says one line to the client. Values are store paths, versions and numbers; only the last one
+# may have blanks in it.
 event() {
 	printf '@rebuild %s\n' "$*"
 }

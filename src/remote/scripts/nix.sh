@@ -1,9 +1,9 @@
 # shellcheck shell=sh
-# What Nix there is on this machine.
+# Where Nix is on this machine.
 
-# find_nix: sets $nix_bin, the directory of Nix's programs with all links resolved (in the view a profile's link would
-# lead nowhere), as long as they have their names there: a single static program may have another, and links to it.
-# A non-interactive ssh login often has no Nix in its PATH.
+# find_nix: sets $nix_bin to the directory of Nix's programs, with all links resolved, because in the view a profile's
+# link would lead nowhere. The last link is not resolved if nix-store has another name behind it: a single static
+# program may have links with all names. A non-interactive ssh login often has no Nix in its PATH.
 find_nix() {
 	nix_bin=''
 	for candidate in \

@@ -1,6 +1,6 @@
 # shellcheck shell=sh
-# Work that outlives the connection that asked for it. Such work is a job: nothing of a session belongs to it, its output
-# goes to a file and what it came to to another one. Whoever follows these files may go away and come back.
+# Work that outlives the connection that asked for it. Such work is a job: it has nothing of a session, its output goes
+# to a file, and its result goes to another file. A client that follows these files may go away and come back.
 #
 # A record is what is known of a job: a directory in $records, named by the client, with
 #   about     what the client calls the job (words), and when it began, in seconds; one line
@@ -9,33 +9,33 @@
 #   lock      held by the job as long as it lives (held.sh)
 #   starter   held by what starts it
 #   begun     is there when the job has begun
-#   ending    the place for the next one, taken beforehand, so that a disk that the job has filled does not matter
-#   status    what the job came to, in words; one line
+#   ending    the place for status, taken beforehand, so that it does not matter if the job fills the disk
+#   status    how the job ended, in words; one line
 #   heard     is there when the client has heard that
-# Of about and status, a line without its end is none. A lock that is held is a job that is on, whatever became of the
-# connection; one that is free and no status is a job that was cut off.
+# In about and status, a line without its end does not count. If the lock is held, the job runs, whatever became of the
+# connection. If the lock is free and there is no status, the job was cut off.
 #
 # Needs: $records, an absolute path; `event`; find, sed, sort, flock, setsid, head, tail, wc, sync, touch, mkdir, rm,
-# date, sleep, true; a system's /proc. The user may be any. Descriptors: 7 is the lock of all records, 8 that of a starter, 5 a log
-# that is followed; a job gets none of 3 to 7.
+# date, sleep, true; a system's /proc. The user may be any. Descriptors: 7 is the lock of all records, 8 that of a
+# starter, 5 a log that is followed; a job gets none of 3 to 7.
 #
 # Gives, in the order of their use (what the job itself calls is in held.sh):
 #   may_record                      whether a job could be recorded, before long work
-#   lock_records, unlock_records    one at a time that begins or marks
+#   lock_records, unlock_records    so that only one begins or marks at a time
 #   begin_record NAME JOB WORD...   status 1: the name is taken; 2: it cannot be written
 #   bar_record NAME                 status 1: it has begun already
-#   secure_record [FILE...]         begun is begun, after a power cut too
+#   secure_record [FILE...]         so that the record outlives a power cut
 #   start_job COMMAND...            the job of the record that was begun last
 #   is_running RECORD, is_held FILE
 #   tell_record NAME                event record NAME WORD... TIME, and running or its end; status 1: there is none
 #   follow_record NAME OFFSET       events chunk, alive, and its end
 #   tell_end RECORD                 event ended STATUS, lost (cut off) or unstarted
 #   mark_heard NAME
-#   forget_records MINUTES DAYS     what was heard so long ago, or what nobody came back for in so long
+#   forget_records MINUTES DAYS     forgets what was heard so long ago, or what nobody came back for in so long
 # A NAME is that of a record, a RECORD the path of one. They set $record (a path), $about, $ending, $seen, $size, $idle,
 # $over, $file, $job, $old and $barred.
 
-# may_record: what does not work has said why.
+# may_record: if it fails, the command that failed has said why.
 may_record() {
 	mkdir -p "$records" || return
 	# busybox says that there is no room, and has status 0 all the same.
@@ -47,7 +47,7 @@ may_record() {
 	fi
 }
 
-# lock_records: until descriptor 7 is closed.
+# lock_records: holds the lock until descriptor 7 is closed.
 lock_records() {
 	mkdir -p "$records" && make_file "$records/changing" || return
 	exec 7>>"$records/changing"
@@ -57,13 +57,14 @@ unlock_records() {
 	exec 7>&-
 }
 
-# make_file FILE: in a shell of its own, for one whose "exec" or ":" has no place to write to ends at once, and without a
-# word.
+# make_file FILE: makes it in a shell of its own, because a shell ends at once and without a word if its "exec" or ":"
+# has no place to write to.
 make_file() {
 	(: >>"$1")
 }
 
-# begin_record NAME JOB WORD...: from here on it runs for whoever asks; start_job follows. JOB is the text of a script.
+# begin_record NAME JOB WORD...: from here on, everybody who asks hears that the job runs. start_job has to follow. JOB
+# is the text of a script.
 begin_record() {
 	record=$records/$1
 	job=$2
@@ -78,31 +79,31 @@ begin_record() {
 		return 2
 	}
 }
-# Whatever the job writes to later has its place now. Half a job would be worse than none.
+# Everything that the job writes to later gets its place now. Half a job would be worse than none.
 write_record() {
 	for file in starter log lock; do
 		make_file "$record/$file" || return
 	done
-	# From the first moment on, for whoever asks sees the record as soon as there is an about.
+	# The lock is held from the first moment on, because others see the record as soon as there is an about.
 	exec 8>>"$record/starter"
 	flock 8 && printf '%s' "$job" >"$record/job" && printf '%200s' '' >"$record/ending" &&
 		printf '%s %s\n' "$*" "$(date +%s)" >"$record/about" && may_record
 }
 
-# secure_record [FILE...]: these too.
+# secure_record [FILE...]: brings the record to the disk, and these files, too.
 secure_record() {
 	sync "$record/about" "$record" "$@" "$records" 2>/dev/null || :
 }
 
-# start_job COMMAND...: in a session of its own, for no terminal's hang-up or Ctrl-C is meant for it. It holds the starter's
-# lock until it holds its own, and not that of all records.
+# start_job COMMAND...: starts the job in a session of its own, because no terminal's hang-up or Ctrl-C is meant for it.
+# The job holds the starter's lock until it holds its own; it never holds the lock of all records.
 start_job() {
 	setsid "$@" >>"$record/log" 2>&1 </dev/null 3<&- 4<&- 5<&- 6<&- 7>&- &
 	exec 8>&-
 }
 
-# bar_record NAME: what was to begin it may be on its way still. Nobody expects it any more, and the directory keeps it from
-# beginning.
+# bar_record NAME: sees to it that the job never begins. The words that begin it may still be on their way, but nobody
+# expects it any more; the directory keeps it from beginning.
 bar_record() {
 	! is_recorded "$1" || return
 	lock_records || :
@@ -112,7 +113,7 @@ bar_record() {
 	return "$barred"
 }
 
-# is_recorded NAME: sets $about.
+# is_recorded NAME: whether there is such a record. Sets $about.
 is_recorded() {
 	IFS= read -r about <"$records/$1/about"
 } 2>/dev/null
@@ -147,19 +148,20 @@ tell_end() {
 	fi
 }
 
-# follow_record NAME OFFSET: the job's output from there on, to the end, and what it came to. Output goes as counted bytes,
-# so that it is never taken for an event, and the client knows what it has if the connection breaks.
+# follow_record NAME OFFSET: sends the job's output from there on, to the end, and then says how the job ended. Output
+# goes as counted bytes, so that it is never taken for an event, and the client knows what it has if the connection
+# breaks.
 follow_record() {
 	record=$records/$1
 	seen=$2
-	# Open from here on, for what is counted must come, whoever takes the record away meanwhile.
+	# The log is open from here on, because counted bytes must come even if somebody removes the record meanwhile.
 	if send_log 2>/dev/null 5<"$record/log"; then tell_end "$record"; else event lost; fi
 }
-# Status 1: it was taken away, for its client has heard it all, or somebody has removed it by hand.
+# Status 1: the record is gone, because its client has heard everything, or because somebody has removed it by hand.
 send_log() {
 	idle=0
 	while :; do
-		# In this order: what was written before the end is seen.
+		# The end is looked for before the size, so that everything that was written before the end is seen.
 		if is_running "$record"; then over=no; else over=yes; fi
 		size=$(($(wc -c </proc/self/fd/5)))
 		if [ "$size" -gt "$seen" ]; then
@@ -175,7 +177,7 @@ send_log() {
 		fi
 	done
 }
-# Every two seconds that this is on, for a job may say nothing for minutes.
+# Says every two seconds that this script lives, because a job may say nothing for minutes.
 say_alive() {
 	[ $((idle % 10)) != 0 ] || event alive
 	idle=$((idle + 1))
@@ -185,13 +187,13 @@ say_alive() {
 	}
 }
 
-# mark_heard NAME: not taken away at once, for another client may just be following the same job.
+# mark_heard NAME: the record is not removed at once, because another client may be following the same job.
 mark_heard() {
 	[ ! -d "$records/$1" ] || make_file "$records/$1/heard"
 }
 
-# forget_records MINUTES DAYS: but never what runs, for a clock that was just set right makes everything old. What is ten
-# years old is of a clock that had not been set: its age begins now.
+# forget_records MINUTES DAYS: never forgets a job that runs, because everything becomes old when a clock is set right.
+# A record that is ten years old comes from a clock that had not been set yet: its age begins now.
 forget_records() {
 	[ -d "$records" ] || return 0
 	{

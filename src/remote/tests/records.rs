@@ -1,5 +1,5 @@
-//! Work that outlives its connection (scripts/records.sh and held.sh), by an ordinary user, with each shell that there is
-//! here and no programs but those that the library says it needs.
+//! Work that outlives its connection (scripts/records.sh and held.sh). An ordinary user runs it, with each shell that
+//! this machine has, and with only the programs that the library says it needs.
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
@@ -18,10 +18,10 @@ const EVENTS: &str = include_str!("../scripts/events.sh");
 const RECORDS: &str = include_str!("../scripts/records.sh");
 const HELD: &str = include_str!("../scripts/held.sh");
 
-/// Who is nobody's, where the tests are run by root.
+/// The user that runs the scripts if root runs the tests.
 const NOBODY: u32 = 65534;
 
-/// The words of `sh`, and whether the programs are busybox's as well: those that it has.
+/// The words of each `sh`, and whether the programs are busybox's as well, as far as it has them.
 const SHELLS: [(&[&str], bool); 3] = [
     (&["dash"], false),
     (&["bash", "--posix"], false),
@@ -39,7 +39,7 @@ fn head(script: &str) -> String {
     lines.map(|line| line.trim_start_matches('#')).collect()
 }
 
-/// What the two heads say that is needed.
+/// Returns the programs that the two heads say are needed.
 fn programs() -> BTreeSet<String> {
     let records = head(RECORDS);
     let (_, list) = records.split_once("`event`; ").unwrap();
@@ -51,20 +51,20 @@ fn programs() -> BTreeSet<String> {
     names.map(|name| name.trim().to_owned()).collect()
 }
 
-/// Debian's has no flock.
+/// Returns the programs that busybox has. Debian's has no flock.
 fn applets() -> BTreeSet<String> {
     let output = Command::new("busybox").arg("--list").output().unwrap();
     let text = String::from_utf8(output.stdout).unwrap();
     text.lines().map(str::to_owned).collect()
 }
 
-/// A directory of records, and programs.
-struct Place {
+/// A directory with records and programs.
+struct RecordsPlace {
     place: TempDir,
     shell: &'static [&'static str],
 }
 
-impl Place {
+impl RecordsPlace {
     fn new(shell: &'static [&'static str], is_busybox: bool) -> Self {
         let place = tempfile::tempdir().unwrap();
         if nix::unistd::geteuid().is_root() {
@@ -84,7 +84,7 @@ impl Place {
         self.place.path().join(name)
     }
 
-    /// A script of a session, which may `start NAME JOB`.
+    /// Returns a script of a session, which may `start NAME JOB`.
     fn script(&self, text: &str) -> String {
         let place = self.place.path().display();
         let shell = found(self.shell[0]).unwrap();
@@ -121,13 +121,13 @@ impl Place {
         String::from_utf8(self.says_bytes(text)).unwrap()
     }
 
-    /// What a job waits at with `read -r _ <gate`, until `opens`.
+    /// Makes the gate at which a job waits with `read -r _ <gate`, until `opens`.
     fn gate(&self) {
         mkfifo(&self.path("gate"), Mode::from_bits_truncate(0o666)).unwrap();
         fs::set_permissions(self.path("gate"), fs::Permissions::from_mode(0o666)).unwrap();
     }
 
-    /// Somebody waits there, or is waited for.
+    /// Opens the gate. If no job waits there yet, waits for one.
     fn opens(&self) {
         let mut gate = File::options().write(true).open(self.path("gate")).unwrap();
         gate.write_all(b"go\n").unwrap();
@@ -140,23 +140,23 @@ impl Place {
     }
 }
 
-/// With each shell of this machine.
-fn everywhere(test: impl Fn(&Place)) {
+/// Runs a test with each shell of this machine.
+fn everywhere(test: impl Fn(&RecordsPlace)) {
     for (shell, is_busybox) in SHELLS {
         if found(shell[0]).is_some() {
-            test(&Place::new(shell, is_busybox));
+            test(&RecordsPlace::new(shell, is_busybox));
         } else {
             skipped(&format!("there is no {} on this machine", shell[0]));
         }
     }
 }
 
-/// Not by eprintln, which cargo hides when all went well.
+/// Says that something was skipped. This is not done by eprintln, which cargo hides when all went well.
 fn skipped(why: &str) {
     let _ = std::io::stderr().write_all(format!("skipped: {why}\n").as_bytes());
 }
 
-/// What was counted, and the events that came between.
+/// Returns the counted bytes, and the events that came in between.
 fn heard(mut said: &[u8]) -> (Vec<u8>, Vec<String>) {
     let (mut output, mut events) = (Vec::new(), Vec::new());
     while !said.is_empty() {
@@ -177,7 +177,7 @@ fn heard(mut said: &[u8]) -> (Vec<u8>, Vec<String>) {
     (output, events)
 }
 
-/// Reads on until there is this line.
+/// Reads on until this line comes.
 fn wait_for(line: &str, reader: &mut impl BufRead) {
     let mut said = String::new();
     while said.trim_end() != line {
@@ -186,7 +186,7 @@ fn wait_for(line: &str, reader: &mut impl BufRead) {
     }
 }
 
-/// Bytes that are no text, and text that is no event.
+/// The output may have bytes that are no text, and text that looks like an event.
 #[test]
 fn what_a_job_says_comes_byte_for_byte_from_wherever_one_goes_on() {
     everywhere(|place| {
@@ -222,13 +222,13 @@ fn what_a_job_says_comes_byte_for_byte_from_wherever_one_goes_on() {
     });
 }
 
-/// Its session is over as soon as it has ended, whatever the session had open; and whoever comes follows.
+/// A session can end as soon as it has started the job, whatever the session had open, and others can follow the job.
 #[test]
 fn a_job_belongs_to_no_session_and_several_may_follow_it() {
     everywhere(|place| {
         place.gate();
         let job = "printf begin; read -r _ <\"$place/gate\"; printf end; end_record over";
-        // This waits until nobody has the stream any more.
+        // This waits until no process has the stream any more.
         let said = place.says(&format!("exec 3>&1 4>&1 5>&1 6>&1; start one '{job}'"));
         assert_eq!(said, "");
         assert!(place.says("tell_record one").ends_with("@rebuild running\n"));
@@ -250,7 +250,7 @@ fn a_job_belongs_to_no_session_and_several_may_follow_it() {
     });
 }
 
-/// That it is on is said between pieces of its output, and never in one.
+/// The word that the job lives is said between pieces of its output, and never in one.
 #[test]
 fn a_job_that_says_nothing_lives() {
     everywhere(|place| {
@@ -284,13 +284,13 @@ fn a_job_that_is_killed_is_lost() {
         child.wait().unwrap();
         assert!(rest.ends_with("@rebuild lost\n"), "{rest}");
         assert!(place.says("tell_record one").ends_with("\n@rebuild lost\n"));
-        // Whatever a disk has of its last word.
+        // The disk may have only a part of its last word.
         fs::write(place.path("records/one/status"), "ov").unwrap();
         assert_eq!(place.says("tell_end \"$records/one\""), "@rebuild lost\n");
     });
 }
 
-/// What it leaves running is not the job, and what is done for it is not the record's.
+/// What a job leaves running is not the job, and does not hold the record.
 #[test]
 fn what_a_job_leaves_running_does_not_hold_it() {
     everywhere(|place| {
@@ -310,7 +310,7 @@ fn who_is_killed_before_the_job_begins_leaves_it_unstarted() {
         assert!(said.ends_with("@rebuild running\n"), "{said}");
         let said = place.says("tell_record one; follow_record one 0");
         assert!(said.ends_with("\n@rebuild unstarted\n@rebuild unstarted\n"), "{said}");
-        // The disk had the names of the files, and not yet what is in them.
+        // The disk had the names of the files, but not yet their content.
         for about in ["", "some wor"] {
             fs::write(place.path("records/one/about"), about).unwrap();
             assert_eq!(place.says("tell_record one || echo none"), "none\n");
@@ -331,13 +331,13 @@ fn a_name_is_taken_once() {
         said.sort();
         assert_eq!(said[0], "status 0\n");
         assert!(said[1..].iter().all(|said| said == "status 1\n"), "{said:?}");
-        // Nor is it, when nobody expects it any more.
+        // A job does not begin either if nobody expects it any more.
         let text = "bar_record one || echo begun; bar_record late && begin late '' 2>/dev/null; echo $?";
         assert_eq!(place.says(text), "begun\n1\n");
     });
 }
 
-/// It may be that another client has heard its end and has forgotten it.
+/// Another client may have heard the job's end and forgotten the job.
 #[test]
 fn what_was_counted_of_a_log_that_vanishes_comes() {
     everywhere(|place| {
@@ -351,7 +351,7 @@ fn what_was_counted_of_a_log_that_vanishes_comes() {
     });
 }
 
-/// A machine may have no clock of its own: the time jumps by years.
+/// A machine may have no clock of its own, so that the time jumps by years.
 #[test]
 fn what_is_forgotten_is_old_and_does_not_run() {
     everywhere(|place| {
@@ -387,8 +387,9 @@ fn what_is_forgotten_is_old_and_does_not_run() {
     });
 }
 
-/// With a small disk of its own for the records, by whoever runs the tests.
-fn on_a_small_disk(place: &Place, options: &str, text: &str) -> Option<String> {
+/// Runs a script with a small disk for the records, as the user that runs the tests. Returns None if no disk can be
+/// mounted.
+fn on_a_small_disk(place: &RecordsPlace, options: &str, text: &str) -> Option<String> {
     let records = place.path("records");
     fs::create_dir_all(&records).unwrap();
     fs::write(place.path("script"), place.script(text)).unwrap();
@@ -417,7 +418,7 @@ fn a_disk_without_room_is_seen_before_a_job_starts() {
         assert!(said.contains("no room\n") && said.ends_with("/records/*\n"), "{said}");
         let said = on_a_small_disk(place, "size=200k", text).unwrap();
         assert_eq!(said, "");
-        // Whatever it is that there is no more room for: the record is there as a whole, or not at all.
+        // Whatever does not fit any more, the record is there as a whole or not at all.
         let (mut whole, mut none) = (0, 0);
         let sizes = (17..30).step_by(3).map(|pages| format!("size={}k", pages * 4));
         for options in sizes.chain((2..14).map(|files| format!("size=1m,nr_inodes={files}"))) {
@@ -429,7 +430,7 @@ fn a_disk_without_room_is_seen_before_a_job_starts() {
                 said if said.starts_with("0 there\n@rebuild alive\n") && said.ends_with("\n@rebuild ended over\n") => {
                     whole += 1;
                 }
-                // The directory of all, or something in that of the one.
+                // The directory of all records could not be made, or something in this record's.
                 said if said.ends_with("1 gone\n") || said.ends_with("2 gone\n") => none += 1,
                 said => panic!("{options}: {said}"),
             }
@@ -438,7 +439,7 @@ fn a_disk_without_room_is_seen_before_a_job_starts() {
     });
 }
 
-/// A build has filled the disk: what it came to is known all the same.
+/// If a build fills the disk, how it ended is known all the same.
 #[test]
 fn a_job_that_fills_the_disk_comes_to_its_end() {
     everywhere(|place| {
@@ -468,7 +469,7 @@ fn functions(script: &str) -> BTreeSet<&str> {
         .collect()
 }
 
-/// It is for every job, of whoever it is.
+/// The library is for every job, whatever it is for.
 #[test]
 fn the_library_knows_of_no_use_of_it() {
     for word in ["root", "sudo", "systemd", "unit", "profile", "generation", "activation"] {
@@ -501,7 +502,7 @@ fn the_head_of_the_library_names_what_it_takes_and_gives() {
             }
         }
     }
-    // What it gives is there.
+    // Everything that it says it gives is there.
     let (_, list) = RECORDS
         .split_once("(what the job itself calls is in held.sh):\n")
         .unwrap();
@@ -512,7 +513,7 @@ fn the_head_of_the_library_names_what_it_takes_and_gives() {
     }
 }
 
-/// They are read by one shell.
+/// One shell reads these scripts together.
 #[test]
 fn no_script_of_a_builder_has_a_function_of_the_librarys() {
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");

@@ -16,7 +16,7 @@ fn unpack(stream: &[u8]) -> tempfile::TempDir {
     target
 }
 
-/// Against the machine's own tar: odd names, long names, modes, links, empty directories.
+/// Unpacks the stream with the machine's own tar: odd names, long names, modes, links, empty directories.
 #[test]
 fn files_arrive_as_they_were() {
     let source = tempfile::tempdir().unwrap();
@@ -64,7 +64,7 @@ fn a_file_that_cannot_be_read_is_named() {
     assert_eq!(error.to_string(), "cannot send /nonexistent/x");
 }
 
-/// Writes away what it is given, and at so many bytes does something else.
+/// Passes on what is written to it, and calls a function when a given number of bytes has been written.
 struct Meanwhile<F: FnMut()> {
     left: usize,
     event: F,
@@ -101,7 +101,7 @@ fn known(path: &Path, by_stat: bool) -> Vec<(PathBuf, Entry)> {
     vec![(path.to_owned(), content)]
 }
 
-/// Sends a file of so many bytes, which that happens to when so many bytes have gone.
+/// Sends a file of `size` bytes; `event` happens to the file when `when` bytes have been sent.
 fn send(size: usize, by_stat: bool, when: usize, event: impl Fn(&Path)) -> Result<Amount> {
     let place = tempfile::tempdir().unwrap();
     let path = place.path().join("file");
@@ -153,7 +153,7 @@ fn rewrite_and_set_the_time_back(path: &Path) {
         .unwrap();
 }
 
-/// Until the clock that the kernel dates changes by has gone on.
+/// Waits until the kernel's clock, by which it dates changes, has moved on.
 fn await_next_time(path: &Path) {
     let probe = path.with_extension("probe");
     let time = || {
@@ -197,7 +197,7 @@ fn a_file_that_changes_before_or_while_it_is_sent_is_never_half_of_each() {
         for (size, by_stat) in [(LARGE, true), (LARGE, false), (1000, false), (1000, true)] {
             assert!(send(size, by_stat, 0, change).is_err(), "{number} {size} {by_stat}");
         }
-        // What is added after all that was promised has been read leaves what was sent as it was.
+        // What is appended to the file after all the promised bytes have been read does not change what was sent.
         let is_same = number == 2;
         assert_eq!(send(LARGE, false, 1 << 20, change).is_ok(), is_same, "{number}");
     }
@@ -220,7 +220,7 @@ fn what_is_no_file_any_more_is_not_sent_and_not_waited_for() {
             assert!(send(LARGE, by_stat, 0, change).is_err());
         }
     }
-    // What was opened stays whole under no name, too.
+    // A file that was opened stays whole even if it has no name any more.
     for change in [replace as fn(&Path), vanish] {
         assert!(send(LARGE, false, 1 << 20, change).is_ok());
     }
@@ -248,8 +248,8 @@ fn of_a_store_path_that_is_cut_nothing_is_made_up() {
     assert!(write_trees(&["tree"], store.path(), to, &Counter::default()).is_err());
 }
 
-/// Names and links are of one moment, that of the collection, as is what is not there: whatever comes after, the
-/// evaluation sees nothing half.
+/// Names, links and what is absent are all of one moment, the moment of the collection: whatever changes later, the
+/// evaluation never sees half of a change.
 #[test]
 fn names_and_links_are_as_they_were_collected() {
     let place = tempfile::tempdir().unwrap();

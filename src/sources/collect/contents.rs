@@ -1,4 +1,4 @@
-//! Files with their contents, where nothing keeps them here.
+//! Files that go with their contents, unless something keeps them on this machine.
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
@@ -9,7 +9,7 @@ use crate::sources::guard;
 use crate::sources::mirror::{Entry, FileKind, Identity, READ_WHOLE};
 
 impl Collection {
-    /// All that is under a directory, but of a git repository only which commit it is at.
+    /// Adds everything below a directory; of a git repository, only which commit it is at.
     pub(super) fn add_whole(&mut self, place: &Path) {
         if !self.open(place) {
             return;
@@ -32,7 +32,7 @@ impl Collection {
         }
     }
 
-    /// The children of an open directory of which the name alone is there.
+    /// Returns the children of an open directory that are there by their names alone.
     pub(super) fn children(&self, directory: &Path, kind: FileKind) -> Vec<PathBuf> {
         let under = self.mirror.entries.range(directory.to_owned()..).skip(1);
         let under = under.take_while(|(path, _)| path.starts_with(directory));
@@ -49,7 +49,7 @@ impl Collection {
         path: &Path,
         identify: fn(&Path, &fs::Metadata) -> std::io::Result<Identity>,
     ) {
-        // A file of git's settings went without what is secret in it, unless it is a part of the configuration.
+        // A file of git's settings goes without its secrets, unless it is a part of the configuration.
         let is_wanted_as_it_is =
             self.is_made(path) && (!self.asked_for || self.is_own(path)) && !guard::is_in_git(path);
         if self.has(path) && !is_wanted_as_it_is {
@@ -63,7 +63,7 @@ impl Collection {
             self.refused.insert(path.to_owned(), Refusal::Private);
             return;
         }
-        // What cannot be read stays shut: here, too, the evaluation would fail at it.
+        // A file that cannot be read stays shut: the evaluation would fail at it on this machine, too.
         let Ok(data) = fs::symlink_metadata(path) else { return };
         if !data.is_file() {
             return;
@@ -79,7 +79,7 @@ impl Collection {
         );
     }
 
-    /// Whether another machine asks for a file that is nobody's business.
+    /// Returns whether another machine asks for a file that it has no business with.
     pub(super) fn is_withheld(&self, path: &Path) -> bool {
         self.asked_for && !self.is_own(path) && !guard::is_public(path)
     }

@@ -1,8 +1,10 @@
-//! Names in the directories of this machine's secrets: told where they say nothing that the configuration does not say.
+//! Names in the directories of this machine's secrets. They are told where they say no more than the configuration says
+//! itself.
 //!
-//! A configuration asks whether `/run/secrets/wifi` is there. To answer that for one name and to leave the others open is
-//! something that no directory can do: what is not in it is absent. So it is shown with all its names, if the configuration's
-//! files have all of these; else it stays shut, and to look into it is an error. What is in a secret never goes.
+//! A configuration asks whether `/run/secrets/wifi` is there. No directory can answer for one name and leave the others
+//! open: a name that is not in it is absent. So a directory of secrets is shown with all its names if the
+//! configuration's files contain all of them. Otherwise it stays shut, and looking into it is an error. The content of
+//! a secret never goes.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -11,17 +13,18 @@ use std::path::Path;
 use super::Collection;
 use crate::sources::guard;
 
-/// What sops-nix puts beside what the configuration names.
+/// The names that sops-nix adds beside the ones that the configuration names.
 const OF_SOPS: [&str; 2] = ["age-keys.txt", "rendered"];
 
 impl Collection {
-    /// Whether the names in a directory of secrets may be told.
+    /// Returns whether the names in a directory of secrets may be told.
     pub(super) fn may_tell_names(&self, directory: &Path) -> bool {
         guard::is_of_secrets(directory) && self.has_all_names_of(directory)
     }
 
-    /// Whether the configuration's files that are sent have all of a directory's names; one that was only asked for may have
-    /// been written by somebody who guesses. A number says no more than how often it was made anew.
+    /// Returns whether the configuration's files that are sent contain all of a directory's names. A file that was only
+    /// asked for does not count: somebody may have written it in order to guess. A number says no more than how often
+    /// the directory was made anew.
     fn has_all_names_of(&self, directory: &Path) -> bool {
         let Ok(children) = fs::read_dir(directory) else {
             return false;
@@ -42,7 +45,7 @@ impl Collection {
     }
 }
 
-/// Whether a text has this name, and not as a part of a longer one.
+/// Returns whether a text contains this name as a whole word, not as a part of a longer one.
 fn has_word(text: &[u8], name: &[u8]) -> bool {
     let is_of_a_name =
         |byte: Option<&u8>| byte.is_some_and(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(byte));
@@ -72,7 +75,7 @@ mod tests {
         .unwrap();
         let mut found = Collection::new(SearchPath::none(), PathBuf::from("/root"));
         found.add_entry(&path("configuration.nix"));
-        // A neighbour's, which everybody may read.
+        // A file of another user that everybody may read.
         let others = tempfile::tempdir().unwrap();
         fs::set_permissions(others.path(), fs::Permissions::from_mode(0o755)).unwrap();
         fs::write(others.path().join("x.nix"), "\"guessed\"").unwrap();
@@ -92,13 +95,14 @@ mod tests {
                 fs::write(directory.path().join(name), "").unwrap();
             }
             assert_eq!(found.has_all_names_of(directory.path()), expected, "{names:?}");
-            // Not of any directory that happens to have such names.
+            // A directory does not count just because it happens to have such names.
             assert!(!found.may_tell_names(directory.path()));
         }
         assert!(!found.has_all_names_of(&path("none")));
     }
 
-    /// Of a flake in git what is tracked is the configuration's word; of a repository that was only asked for it is not.
+    /// What is tracked in a flake's git repository is the configuration's word; what is tracked in a repository that
+    /// was only asked for is not.
     #[test]
     fn names_that_a_flake_has_are_no_secret() {
         let root = tempfile::tempdir().unwrap();

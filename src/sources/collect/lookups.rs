@@ -1,4 +1,4 @@
-//! Names in angle brackets, and store paths: what is asked for by a name and not by a path.
+//! Names in angle brackets and store paths: things that are asked for by a name, not by a path.
 
 use std::path::{Path, PathBuf};
 
@@ -9,16 +9,16 @@ use crate::sources::mirror::{Entry, READ_WHOLE};
 use crate::sources::opening;
 use crate::store_path::StorePath;
 
-/// Names that Nix and NixOS look up of themselves, in files that lie in the store and are not read here:
+/// Names that Nix and NixOS look up on their own, in files that lie in the store and are not read here:
 /// `nixos/default.nix`, `nixos/lib/from-env.nix`, `pkgs/top-level/impure.nix`, `nix/fetchurl.nix`.
 const LOOKED_UP_BY_NIXOS: [&str; 5] = ["nix", "nixos-config", "nixos-system", "nixpkgs", "nixpkgs-overlays"];
 
 impl Collection {
-    /// Adds what a name in angle brackets stands for. A package collection is read here and there and everywhere, and goes
-    /// as a whole; anything else is a part of the configuration. Says whether there is such a thing.
+    /// Adds what a name in angle brackets stands for, and returns whether it stands for anything. A package collection
+    /// is read in many places and goes as a whole; anything else is a part of the configuration.
     pub fn add_lookup(&mut self, name: &str) -> bool {
         let first = first_of(name);
-        // A prefix may itself have a slash in it (-I a/b=/c).
+        // A prefix may itself contain a slash (-I a/b=/c).
         let Some(path) = self.search_path.find(first).or_else(|| self.search_path.find(name)) else {
             return false;
         };
@@ -50,19 +50,19 @@ impl Collection {
         true
     }
 
-    /// The same for a name that stands in one of the files that are sent: from now on it is known.
+    /// Adds the same for a name that occurs in one of the files that are sent; from now on the name is known.
     pub(super) fn add_named_lookup(&mut self, name: &str) {
-        // What a file has that was asked for itself, whoever asks for it may have written.
+        // If a file was itself asked for, whoever asks for it may have written what is in it.
         if !self.asked_for {
             self.lookups.insert(first_of(name).to_owned());
         }
         self.add_lookup(name);
     }
 
-    /// Adds what another machine's evaluation has not found by this name. Its word alone is no reason to look anything up:
-    /// the name is one that the configuration has, or the user's search path, or NixOS itself, and leads nowhere but below
-    /// what the search path says; and what is found there counts as asked for ([`Collection::add_asked`]).
-    /// Says whether there is such a thing here.
+    /// Adds what an evaluation on another machine has not found by this name, and returns whether it exists here. The
+    /// other machine's word alone is no reason to look anything up: the name must be one that the configuration, the
+    /// user's search path or NixOS itself has, and it must lead below what the search path says. What is found there
+    /// counts as asked for ([`Collection::add_asked`]).
     pub fn add_asked_lookup(&mut self, name: &str) -> bool {
         let first = first_of(name);
         let is_known = self.lookups.contains(first)
@@ -79,26 +79,28 @@ impl Collection {
         is_found
     }
 
-    /// What `<name>` stands for here.
+    /// Returns what `<name>` stands for here.
     #[must_use]
     pub fn find(&self, name: &str) -> Option<PathBuf> {
         self.search_path.find(name)
     }
 
-    /// Whether `<name>` is an address, which the evaluator fetches.
+    /// Returns whether `<name>` is an address, which the evaluator fetches.
     #[must_use]
     pub fn is_address(&self, name: &str) -> bool {
         self.search_path.is_address(name)
     }
 
-    /// Whether `<name>` may be in an archive of this machine, which the evaluator fetches when it has it.
+    /// Returns whether `<name>` may be in an archive of this machine, which the evaluator fetches once it has the
+    /// archive.
     #[must_use]
     pub fn is_in_own_archive(&self, name: &str) -> bool {
         self.search_path.is_in_own_archive(name)
     }
 
-    /// Whether an evaluation over there can know of a store path, which it wants with all that it depends on: from what was
-    /// sent, or from these `texts`. If not, that is noted as refused.
+    /// Returns whether an evaluation on the other machine can know of a store path, from what was sent or from these
+    /// `texts`. It wants the path with all its dependencies. If it cannot know of the path, the path is noted as
+    /// refused.
     pub fn may_ask_for(&mut self, path: &StorePath, texts: &[&[u8]]) -> bool {
         let place = Path::new(path.as_str());
         let is_sent = place.file_name().is_some_and(|name| self.trees.contains(name));
@@ -113,7 +115,7 @@ impl Collection {
         is_known
     }
 
-    /// The small files of which the content is there, one after another.
+    /// Returns the small files whose content is there, one after another.
     pub(super) fn sent_files<'a>(&'a self, wanted: impl Fn(&Path) -> bool + 'a) -> impl Iterator<Item = Vec<u8>> + 'a {
         let files = self.mirror.entries.iter().filter_map(move |(path, entry)| match entry {
             Entry::Content { .. } if !guard::is_in_git(path) && wanted(path) => Some(path),
@@ -126,7 +128,7 @@ impl Collection {
     }
 }
 
-/// Whether a text has a store path's name in it.
+/// Returns whether a text contains a store path's name.
 fn mentions(text: &[u8], path: &StorePath) -> bool {
     let name = Path::new(path.as_str())
         .file_name()
@@ -135,13 +137,13 @@ fn mentions(text: &[u8], path: &StorePath) -> bool {
     !name.is_empty() && text.windows(name.len()).any(|part| part == name)
 }
 
-/// `a` of `a/b/c`.
+/// Returns `a` of `a/b/c`.
 fn first_of(name: &str) -> &str {
     name.split('/').next().unwrap_or(name)
 }
 
-/// Whether a name is one that can only lead below an entry of the search path: no Nix file can have another kind in angle
-/// brackets, but for `..`.
+/// Returns whether a name can only lead below an entry of the search path. Apart from `..`, no Nix file can have
+/// another kind of name in angle brackets.
 fn leads_below(name: &str) -> bool {
     !name.contains('\0') && name.split('/').all(|part| !["", ".", ".."].contains(&part))
 }

@@ -8,14 +8,14 @@ use super::{Collection, Refusal};
 use crate::sources::guard;
 
 impl Collection {
-    /// The places of this machine that the search path names, be there something or not.
+    /// Returns the places of this machine that the search path names, whether anything exists there or not.
     pub fn search_places(&self) -> Vec<PathBuf> {
         self.search_path.places().map(clean).collect()
     }
 
-    /// Hears of what the user names: on the command line, in the search path, in a variable. What it leads to, and what lies
-    /// beside a file, is the user's own word, as the configuration is. It is sent when it is read; but where something else
-    /// would be read in its place, or nothing, that is to be known at once.
+    /// Takes note of a path that the user names: on the command line, in the search path, in a variable. What the path
+    /// leads to, and what lies beside a file, counts as the user's own word, like the configuration. It is sent when it
+    /// is read. But the user has to know at once if something else, or nothing, would be read in its place.
     pub fn add_named(&mut self, path: &Path) {
         let path = clean(path);
         let end = fs::canonicalize(&path);
@@ -35,7 +35,8 @@ impl Collection {
         }
     }
 
-    /// Why what the user names there will not be there, if it will not: so far, and without forgetting it.
+    /// Returns why the path that the user names will not be on the other machine, if that is known so far. The reason
+    /// is kept.
     #[must_use]
     pub fn refusal(&self, path: &Path) -> Option<Refusal> {
         let ways = [clean(path), fs::canonicalize(path).unwrap_or_default()];

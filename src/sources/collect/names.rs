@@ -6,8 +6,8 @@ use std::path::{Component, Path, PathBuf};
 
 use super::MOST_LINKS;
 
-/// Nix's own reading of a file that is a link: relative paths in it start from where the link points, but links of the
-/// directories on the way stay as they are named.
+/// Resolves a file that is a link as Nix does: relative paths in it start from where the link points, but links among
+/// the directories on the way keep their names.
 pub(super) fn resolve_file(mut path: PathBuf) -> PathBuf {
     for _ in 0..MOST_LINKS {
         let Ok(target) = fs::read_link(&path) else { break };
@@ -19,7 +19,8 @@ pub(super) fn resolve_file(mut path: PathBuf) -> PathBuf {
     path
 }
 
-/// A directory that is imported means its `default.nix`; which may be a link out of it.
+/// Returns the paths that an import of this path may mean: an imported directory means its `default.nix`, which may be
+/// a link out of the directory.
 pub(super) fn with_default(path: PathBuf) -> Vec<PathBuf> {
     let default = path.join("default.nix");
     if default.exists() {
@@ -29,12 +30,12 @@ pub(super) fn with_default(path: PathBuf) -> Vec<PathBuf> {
     }
 }
 
-/// Whether a path is one of the store's, or in one.
+/// Returns whether a path is a store path or lies in one.
 pub(super) fn in_store(path: &Path) -> bool {
     path.starts_with("/nix/store") && path != Path::new("/nix/store")
 }
 
-/// The name in `/nix/store/NAME`.
+/// Returns `NAME` of `/nix/store/NAME/...`.
 pub(super) fn store_tree(path: &Path) -> Option<OsString> {
     let mut parts = path.strip_prefix("/nix/store").ok()?.components();
     match (parts.next(), parts.next()) {
@@ -43,7 +44,7 @@ pub(super) fn store_tree(path: &Path) -> Option<OsString> {
     }
 }
 
-/// A path's names, last first, for taking them off one by one.
+/// Returns a path's names, last first, so that they can be popped one by one.
 pub(super) fn names(path: &Path) -> Vec<OsString> {
     let names = path.components().filter_map(|part| match part {
         Component::Normal(name) => Some(name.to_owned()),
@@ -53,7 +54,7 @@ pub(super) fn names(path: &Path) -> Vec<OsString> {
     names.rev().collect()
 }
 
-/// Nix's own reading of a path: `.` and `..` are taken off the text, whatever links are in it.
+/// Cleans a path as Nix does: `.` and `..` are taken out of the text, whatever links the path contains.
 pub(super) fn clean(path: &Path) -> PathBuf {
     let mut clean = PathBuf::from("/");
     for part in path.components() {

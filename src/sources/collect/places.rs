@@ -10,17 +10,18 @@ use super::{Collection, LOOKED_INTO, MOST_LINKS, Refusal};
 use crate::sources::guard;
 use crate::sources::mirror::{Entry, FileKind};
 
-/// Where links seem to lead that lead to what the other machine has at the same place: a directory that is always shut.
+/// A directory that is always shut. Links seem to lead into it if they lead to something that the other machine has at
+/// the same place.
 pub(super) const ELSEWHERE: &str = "/.elsewhere";
 
-/// A path of more bytes is not sent: over there it begins with the directory in which all of ours lie, and Linux knows none
-/// of more than 4,096.
+/// A longer path, in bytes, is not sent: on the other machine it begins with the directory that holds all of this
+/// machine's files, and Linux knows no path of more than 4,096 bytes.
 const LONGEST: usize = 3_900;
 
-/// No name has more bytes.
+/// No name is longer, in bytes.
 const LONGEST_NAME: usize = 255;
 
-/// Whether something in this directory has a path that is too long.
+/// Returns whether something in this directory has a path that is too long.
 fn has_too_long(directory: &Path) -> bool {
     let beginning = directory.as_os_str().len() + 1;
     if beginning + LONGEST_NAME <= LONGEST {
@@ -30,15 +31,15 @@ fn has_too_long(directory: &Path) -> bool {
     children.any(|child| beginning + child.file_name().len() > LONGEST)
 }
 
-/// A path that is still to be walked from `here`: `ahead` has the rest, last first.
+/// Returns the path that is still to be walked from `here`; `ahead` holds the remaining names, last first.
 fn whole(here: &Path, ahead: &[OsString]) -> PathBuf {
     let rest: PathBuf = ahead.iter().rev().collect();
     clean(&here.join(rest))
 }
 
 impl Collection {
-    /// Adds every link on the way to `path`, and the names of every directory on it. Gives the place where that really is,
-    /// without links; nothing if there is nothing, or nothing that may be seen.
+    /// Adds every link on the way to `path`, and the names of every directory on it. Returns the real place of the
+    /// path, without links; None if nothing is there or nothing may be seen.
     pub(super) fn walk(&mut self, path: &Path) -> Option<PathBuf> {
         let mut ahead: Vec<OsString> = names(path);
         let mut here = PathBuf::from("/");
@@ -75,7 +76,7 @@ impl Collection {
         Some(here)
     }
 
-    /// Adds all names of a directory.
+    /// Adds all names of a directory, and returns whether they are there.
     pub(super) fn open(&mut self, directory: &Path) -> bool {
         if self.has(directory) {
             return true;
@@ -85,16 +86,16 @@ impl Collection {
             self.refused.insert(directory.to_owned(), Refusal::Secret);
             return false;
         }
-        // The evaluation sees that of the other machine, and here it is long.
+        // The evaluation sees the other machine's store, and the store of this machine is long.
         if directory == Path::new("/nix/store") {
             self.refused.insert(directory.to_owned(), Refusal::TheEvaluators);
             return false;
         }
-        // Names are told of any other directory: whoever asks for one must hear whether it is there.
+        // The names of any other directory are told, because whoever asks for one must learn whether it exists.
         let Ok(children) = fs::read_dir(directory) else {
             return false;
         };
-        // Not a part of them: it stays shut, and whoever looks inside hears so.
+        // Sending a part of the names would mislead: the directory stays shut, and whoever looks inside gets an error.
         if has_too_long(directory) {
             return false;
         }
@@ -106,7 +107,7 @@ impl Collection {
         true
     }
 
-    /// Adds a name of a directory that is open, of one that is a part of the configuration or not.
+    /// Adds a name of an open directory; `is_own` says whether the directory is a part of the configuration.
     fn add_name(&mut self, child: &fs::DirEntry, is_own: bool) {
         let path = child.path();
         let is_elsewhere = (guard::is_the_evaluators(&path) && !self.is_shown(&path))
@@ -131,8 +132,8 @@ impl Collection {
         self.mirror.entries.insert(path, Entry::Shut(kind));
     }
 
-    /// The modification time of something in or of a directory that may be a flake's: not of those that change for many
-    /// other reasons.
+    /// Returns the modification time of something in a directory, or of the directory, if it may be a flake's. The
+    /// times of directories that change for many other reasons do not count.
     fn time_of(&self, path: &Path, directory: &Path) -> Option<i64> {
         let counts = !LOOKED_INTO.iter().any(|known| directory == Path::new(known))
             && !guard::is_too_much(directory, &self.home);
@@ -140,7 +141,8 @@ impl Collection {
         data.map(|data| data.mtime())
     }
 
-    /// A link; what it leads to in the store is not sent for that, but must not seem to be missing.
+    /// Adds a link. If it leads into the store, its target is not sent for that, but the target must not seem to be
+    /// missing.
     fn add_link(&mut self, path: &Path, target: &Path) {
         if in_store(path) {
             return;
@@ -149,7 +151,7 @@ impl Collection {
         self.shut_store_path(&end);
         let mut target = target.to_owned();
         if guard::is_the_evaluators(&end) && !self.is_own(path) && !self.is_shown(&end) {
-            // Or it would lead to the other machine's.
+            // Otherwise it would lead to the other machine's file.
             target = Path::new(ELSEWHERE).join(path.strip_prefix("/").unwrap_or(path));
             let elsewhere = Entry::Shut(FileKind::Directory);
             self.mirror.entries.insert(ELSEWHERE.into(), elsewhere);
@@ -160,7 +162,7 @@ impl Collection {
             .insert(path.to_owned(), Entry::Link { target, mtime });
     }
 
-    /// Where a link of the configuration leads is the configuration's, too.
+    /// Notes that the place where a link of the configuration leads is the configuration's, too.
     fn own_link(&mut self, path: &Path, is_own: bool) {
         let end = fs::canonicalize(path).ok().filter(|_| is_own);
         if let Some(end) = end.filter(|end| !in_store(end) && !guard::is_too_much(end, &self.home)) {
@@ -168,7 +170,7 @@ impl Collection {
         }
     }
 
-    /// The same of all links in a directory that is the configuration's as a whole.
+    /// Notes the same for all links in a directory that belongs to the configuration as a whole.
     pub fn own_links_in(&mut self, directory: &Path) {
         let under = self.mirror.entries.range(directory.to_owned()..);
         let under = under.take_while(|(path, _)| path.starts_with(directory));
@@ -196,7 +198,7 @@ impl Collection {
         }
     }
 
-    /// A store path that is read from, if it is there: one that is only named cannot be sent.
+    /// Adds a store path that the evaluation reads from, if it exists here: a path that is only named cannot be sent.
     fn add_tree(&mut self, name: OsString) {
         let place = Path::new("/nix/store").join(&name);
         if fs::symlink_metadata(&place).is_err() || !self.trees.insert(name) {

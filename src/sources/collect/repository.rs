@@ -15,8 +15,9 @@ use crate::sources::opening;
 use crate::sources::pins;
 
 impl Collection {
-    /// Adds a git repository as Nix reads it: all of what git keeps, and of everything else what is tracked. Nix takes a
-    /// part of a repository for a whole one without a word, so it is never sent in parts. Says whether it was new.
+    /// Adds a git repository as Nix reads it: everything that git keeps, and of the rest what is tracked. Nix takes a
+    /// part of a repository for a whole one without a word, so a repository is never sent in parts. Returns whether it
+    /// was new.
     pub fn add_repository(&mut self, root: &Path) -> bool {
         let git = root.join(".git");
         if self.walk(&git).is_none() || !self.may_add(root) || !self.repositories.insert(root.to_owned()) {
@@ -37,11 +38,11 @@ impl Collection {
         if let Some(tracked) = &tracked {
             self.add_tracked(root, tracked);
         } else {
-            // What is tracked the evaluation then asks for.
+            // The evaluation then asks for what is tracked.
             self.own(root);
             self.add_names(root);
         }
-        // After the content, which would be another if it changed in between.
+        // The settings come after the content, because they would be others if the content changed in between.
         let settings = self.add_git_settings(root, &directories);
         if let Some(index) = index.filter(|_| tracked.is_some()) {
             self.add_index(&index, root, &settings);
@@ -49,7 +50,7 @@ impl Collection {
         true
     }
 
-    /// Adds the links and the names on the way to a path, and what is there if it is in the store.
+    /// Adds the links and the names on the way to a path, and its content if it is in the store.
     pub fn add_way(&mut self, path: &Path) {
         self.walk(&clean(path));
     }
@@ -59,7 +60,8 @@ impl Collection {
         self.offered.insert(store_path);
     }
 
-    /// Adds what was noted so: it cannot. The same of the downloads that the configuration pins by their hashes.
+    /// Adds what `offer` has noted, because the other machine cannot fetch it; and the downloads that the configuration
+    /// pins by their hashes.
     pub fn add_offered(&mut self) {
         let pinned: BTreeSet<PathBuf> = self
             .sent_files(pins::may_be_in)
@@ -72,13 +74,14 @@ impl Collection {
         }
     }
 
-    /// The names of those store paths that are made of no more than their content, as a download is.
+    /// Returns the names of those store paths that are made of their content alone, as a download is.
     #[must_use]
     pub fn fixed(&self) -> &BTreeSet<OsString> {
         &self.fixed
     }
 
-    /// This file, or what is in this directory, may be asked for: the configuration or the user names it.
+    /// Allows the evaluation to ask for this file, or for what is in this directory, because the configuration or the
+    /// user names it.
     pub fn allow(&mut self, path: &Path) {
         if let Ok(place) = fs::canonicalize(path) {
             if !in_store(&place) && !guard::is_too_much(&place, &self.home) {
@@ -87,8 +90,8 @@ impl Collection {
         }
     }
 
-    /// Adds what the Nix files in a directory name outside of it, by absolute paths and `<names>`; and gives the references
-    /// of flakes that they name. Not for a whole package collection.
+    /// Adds what the Nix files in a directory name outside of it, by absolute paths and `<names>`, and returns the
+    /// references of flakes that they name. A whole package collection is left out.
     pub fn add_outside_of(&mut self, directory: &Path) -> Vec<String> {
         if directory.join("pkgs/top-level").is_dir() {
             return Vec::new();
@@ -121,7 +124,7 @@ impl Collection {
         references
     }
 
-    /// Adds a directory with everything in it. Says whether it was new.
+    /// Adds a directory with everything in it. Returns whether it was new.
     pub fn add_everything(&mut self, directory: &Path) -> bool {
         let Some(place) = self.walk(directory).filter(|place| place.is_dir() && !in_store(place)) else {
             return false;
@@ -141,7 +144,7 @@ impl Collection {
                 if guard::is_gits_own_secret(&path) {
                     continue;
                 }
-                // Of git's objects the name says what they are.
+                // The names of git's objects say what they are.
                 let identify = if guard::is_in_git(&path) && path.components().any(|part| part.as_os_str() == "objects")
                 {
                     |_: &Path, data: &fs::Metadata| Ok(Identity::of_metadata(data))
@@ -150,7 +153,7 @@ impl Collection {
                 };
                 self.add_content_of(&path, identify);
             }
-            // Those that are open already may not have all in them.
+            // Directories that are open already may not have everything in them.
             waiting.extend(self.among(&directory, |entry| {
                 matches!(entry, Entry::Open { .. } | Entry::Shut(FileKind::Directory))
             }));
@@ -158,14 +161,14 @@ impl Collection {
         true
     }
 
-    /// What is in there the configuration names; but not for being asked for itself.
+    /// Notes that the configuration names what is in a directory, unless the directory was only asked for.
     fn own(&mut self, directory: &Path) {
         if !self.asked_for {
             self.own.insert(directory.to_owned());
         }
     }
 
-    /// The children of a directory of which such a thing is there.
+    /// Returns those children of a directory whose entry satisfies `is_such`.
     fn among(&self, directory: &Path, is_such: fn(&Entry) -> bool) -> Vec<PathBuf> {
         let under = self.mirror.entries.range(directory.to_owned()..).skip(1);
         let under = under.take_while(|(path, _)| path.starts_with(directory));

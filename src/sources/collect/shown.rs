@@ -1,9 +1,10 @@
-//! This machine's own in places of which an evaluation elsewhere sees that machine's: what the configuration names there.
+//! This machine's own files in places where an evaluation elsewhere sees the evaluator's files: the ones that the
+//! configuration names there.
 //!
-//! The evaluation needs programs, devices and certificates of the machine that it is on (`guard::is_the_evaluators`). What
-//! else lies in the same directories is a configuration's as anywhere else: in `/usr/src`, in `/dev/shm`. It is shown at its
-//! place; of the directories above it, both machines' names are seen (`view.sh`, which is told of these by a tree of
-//! directories).
+//! The evaluation needs programs, devices and certificates of the machine that it runs on (`guard::is_the_evaluators`).
+//! Everything else in the same directories belongs to a configuration as it would anywhere else, for example in
+//! `/usr/src` or `/dev/shm`. It is shown at its place. In the directories above it, both machines' names are seen; a
+//! tree of directories tells `view.sh` which ones these are.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -13,18 +14,20 @@ use super::names::clean;
 use crate::sources::guard;
 use crate::sources::mirror::Entry;
 
-/// Under it, a directory for each that both machines have names in, and a link for each name that neither is to have.
+/// This directory has a directory for each one in which both machines have names, and a link for each name that neither
+/// machine is to have.
 const BOTH: &str = "/.both";
 
 impl Collection {
-    /// Whether a path in a place of the evaluator's is this machine's all the same.
+    /// Returns whether a path in a place of the evaluator's shows this machine's file all the same.
     pub(super) fn is_shown(&self, path: &Path) -> bool {
         path.ancestors().any(|ancestor| self.shown.contains(ancestor))
     }
 
-    /// Makes it so, if that can be.
+    /// Makes a path show this machine's file if that is possible, and returns whether it does.
     ///
-    /// What is not there is shown, too, if the configuration names it: it must not be there on the other machine either.
+    /// A path that does not exist is shown, too, if the configuration names it: it must not exist on the other machine
+    /// either.
     pub(super) fn show(&mut self, path: &Path) -> bool {
         if self.is_shown(path) {
             return true;
@@ -51,7 +54,7 @@ impl Collection {
         true
     }
 
-    /// Adds what a text names that is probably read as a path: a file with its content, of a directory the names.
+    /// Adds what a text names if it is probably read as a path: a file with its content, or the names of a directory.
     pub(super) fn add_text(&mut self, path: &Path) {
         match self.walk(&clean(path)) {
             Some(place) if place.is_dir() => _ = self.open(&place),
@@ -60,7 +63,8 @@ impl Collection {
         }
     }
 
-    /// What is shown for a path: the directory that it is or that it is in, and of one in which programs look the file alone.
+    /// Returns what is shown for a path: the first link on the way to it, or else the directory that it is or that holds
+    /// it; only the file itself if programs look into that directory.
     fn top_for(&self, path: &Path) -> Option<PathBuf> {
         if !guard::can_be_shown(path) {
             return None;
@@ -84,7 +88,7 @@ impl Collection {
         }
     }
 
-    /// Of this directory both machines' names are seen.
+    /// Notes that both machines' names are seen in this directory.
     fn share(&mut self, directory: &Path) {
         let open = || Entry::Open { mtime: None };
         if self.mirror.entries.contains_key(directory) {
@@ -97,7 +101,7 @@ impl Collection {
         }
     }
 
-    /// What was shared in a directory that now is this machine's alone.
+    /// Removes what was shared in a directory that now shows this machine's files alone.
     fn take_back(&mut self, top: &Path) {
         let marked = both(top);
         let shared = self.mirror.entries.range(marked.clone()..);
@@ -113,12 +117,12 @@ impl Collection {
     }
 }
 
-/// What says of a directory that both machines' names are seen in it.
+/// Returns the path that marks a directory as one in which both machines' names are seen.
 fn both(directory: &Path) -> PathBuf {
     Path::new(BOTH).join(directory.strip_prefix("/").unwrap_or(directory))
 }
 
-/// Whether a path says that of others, and is none of this machine's.
+/// Returns whether a path is such a mark, and no path of this machine.
 pub(super) fn is_mark(path: &Path) -> bool {
     path.starts_with(BOTH)
 }
@@ -134,7 +138,7 @@ mod tests {
     use super::*;
     use crate::own_nix::search_path::SearchPath;
 
-    /// In a place that is the evaluator's, and that every Linux has.
+    /// Makes files in a place that is the evaluator's and that every Linux has.
     fn tree(files: &[(&str, &str)]) -> TempDir {
         let root = tempfile::Builder::new().prefix("shown").tempdir_in("/dev/shm").unwrap();
         for (name, text) in files {
@@ -170,7 +174,7 @@ mod tests {
                 "{name}"
             );
         }
-        // Its directory is whole by name, those above it are both machines'.
+        // Its directory has all of its names; the directories above it show both machines' names.
         assert!(matches!(entry(&found, &path("conf/unread")), Some(Entry::Shut(_))));
         for both in ["/.both", "/.both/dev", "/.both/dev/shm"] {
             assert!(
@@ -183,7 +187,7 @@ mod tests {
         assert!(found.take_refused().is_empty());
     }
 
-    /// The other machine may have it.
+    /// The other machine may have such a file.
     #[test]
     fn what_is_named_and_not_there_is_not_there_on_the_other_side() {
         let root = tree(&[("conf/configuration.nix", "[ ../gone/x.nix ]")]);
@@ -192,13 +196,13 @@ mod tests {
         found.add_configuration(&root.path().join("conf/configuration.nix"));
         assert!(entry(&found, &gone).is_none());
         assert!(matches!(entry(&found, &both(&gone)), Some(Entry::Link { .. })));
-        // But whoever only asks is told nothing.
+        // But the mere asking gets no answer.
         let mut asked = collection();
         asked.add_asked(&gone);
         assert!(asked.mirror().entries.keys().all(|path| !is_mark(path)));
     }
 
-    /// Of a text nobody knows what becomes of it: but if it is read, then this machine's.
+    /// Nobody knows what becomes of a string; but if it is read as a path, it must be this machine's.
     #[test]
     fn what_only_a_string_names_is_this_machines() {
         let root = tree(&[("lib/text", "1"), ("lib/more/x", "2")]);

@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::os::unix::fs::symlink;
 use tempfile::TempDir;
 
-/// A directory with files in it, given as `path: text`, and `path -> target`.
+/// Makes a directory with files in it, given as `path: text`, and links, given as `path -> target`.
 fn tree(lines: &[&str]) -> TempDir {
     let root = tempfile::Builder::new()
         .prefix("collect")
@@ -33,7 +33,7 @@ fn collection(root: &TempDir, nix_path: &str) -> Collection {
     Collection::new(search, home)
 }
 
-/// What is there with its content, and the links to it, relative to the root and without the names around it.
+/// Returns what is there with its content, and the links to it, relative to the root and without the names around it.
 fn sent(collection: &Collection, root: &TempDir) -> Vec<String> {
     let shown = collection.mirror().entries.iter().filter_map(|(path, entry)| {
         let path = path.strip_prefix(root.path()).ok()?.display();
@@ -46,7 +46,7 @@ fn sent(collection: &Collection, root: &TempDir) -> Vec<String> {
     shown.collect()
 }
 
-/// What is there by name only.
+/// Returns what is there by name only.
 fn shut(collection: &Collection, root: &TempDir) -> Vec<String> {
     let shown = collection.mirror().entries.iter().filter_map(|(path, entry)| {
         let path = path.strip_prefix(root.path()).ok()?.display();
@@ -120,7 +120,7 @@ fn of_a_directory_that_is_named_all_names_are_sent_with_links_as_links() {
     assert_eq!(sent(&found, &root)[4..], ["elsewhere/beside.txt", "elsewhere/out.nix"]);
 }
 
-/// `/etc/nixos` as a link into a checkout: what is relative is looked up beside the link, as Nix does.
+/// `/etc/nixos` is a link into a checkout: relative paths are looked up beside the link, as Nix does.
 #[test]
 fn a_linked_directory_is_read_under_its_own_name() {
     let root = tree(&[
@@ -163,7 +163,8 @@ fn a_lookup_is_a_part_of_the_configuration() {
     assert!(!found.add_lookup("absent"));
 }
 
-/// It is read here and there and everywhere: but of a git repository only which commit it is at, and nothing big.
+/// A package collection is read in many places. But a git repository in it sends only which commit it is at, and
+/// nothing large is sent.
 #[test]
 fn a_package_collection_is_sent_whole() {
     let root = tree(&[
@@ -202,8 +203,8 @@ fn secrets_of_the_machine_are_refused_and_named() {
     assert!(found.take_refused().is_empty());
 }
 
-/// What lies in the configuration's directories and is none by what is in it goes when it is read, and not before; what lies
-/// elsewhere does not.
+/// A file in the configuration's directories that is no secret by its content goes when it is read, and not before; a
+/// file elsewhere does not go.
 #[test]
 fn names_of_secrets_in_the_configuration_are_none() {
     let root = tree(&[
@@ -243,8 +244,8 @@ fn names_of_secrets_in_the_configuration_are_none() {
     assert_eq!(found.take_refused(), BTreeMap::from(refused));
 }
 
-/// The other machine says what it misses; it gets no more than any user of this machine could read, and what is in the
-/// configuration's own directories.
+/// The other machine says what it misses. It gets what every user of this machine may read, what is in the
+/// configuration's own directories, and nothing else.
 #[test]
 fn what_is_only_asked_for_is_sent_if_it_is_public_or_the_configurations() {
     use std::os::unix::fs::PermissionsExt;
@@ -299,7 +300,7 @@ fn what_is_only_asked_for_is_sent_if_it_is_public_or_the_configurations() {
     assert_eq!(sent(&found, &root), expected);
 }
 
-/// `-I nixpkgs-overlays=DIRECTORY` and `NIXPKGS_CONFIG` name what only a file of the store reads.
+/// `-I nixpkgs-overlays=DIRECTORY` and `NIXPKGS_CONFIG` name files that only a file of the store reads.
 #[test]
 fn what_the_user_names_may_be_asked_for_though_it_is_private() {
     use std::os::unix::fs::PermissionsExt;
@@ -331,7 +332,7 @@ fn what_the_user_names_may_be_asked_for_though_it_is_private() {
     assert_eq!(sent(&found, &root), expected);
 }
 
-/// Where no access times are kept, one file is asked for after the other: not for long.
+/// Where access times are not kept, one file is asked for after the other, but not for long.
 #[test]
 fn when_file_after_file_of_a_directory_is_missed_the_rest_comes_too() {
     let names: Vec<String> = (0..9).map(|number| format!("c/site/{number}: x")).collect();
@@ -345,7 +346,8 @@ fn when_file_after_file_of_a_directory_is_missed_the_rest_comes_too() {
     assert_eq!(sent(&found, &root).len(), 9);
 }
 
-/// Over there a path begins with more than here: one that Linux would not take stays shut, with all of its directory.
+/// On the other machine a path begins with more than here: a path that would be too long for Linux stays shut, with all
+/// of its directory.
 #[test]
 fn what_has_too_long_a_path_is_shut() {
     let root = tree(&["c/configuration.nix: { x = ./data; }", "c/data/file: 1"]);
@@ -385,7 +387,7 @@ fn what_an_earlier_evaluation_needed_is_remembered() {
     found.add_asked(&root.path().join("c/asked"));
     found.add_asked(&root.path().join("c/gone"));
     found.add_asked(&root.path().join("c/once"));
-    // That one is the other machine's, unless the configuration names this one's.
+    // The other machine's file is read, unless the configuration names this machine's.
     found.add_configuration(Path::new("/etc/passwd"));
     assert!(found.has(Path::new("/etc/passwd")));
     let earlier = Kept {
@@ -404,7 +406,7 @@ fn what_an_earlier_evaluation_needed_is_remembered() {
     assert_eq!(shut(&again, &root), ["c/once", "c/other"]);
 }
 
-/// What leads into the store must not seem to be missing only because the other machine has no such store path.
+/// A link into the store must not seem to lead nowhere only because the other machine has no such store path.
 #[test]
 fn links_into_the_store_leave_its_names() {
     let Some(tree_in_store) = fs::read_dir("/nix/store").ok().and_then(|mut all| all.next()?.ok()) else {

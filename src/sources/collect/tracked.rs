@@ -1,5 +1,5 @@
-//! What of a work tree is git's, and goes with its repository: whole, or the run is refused. For libgit2, and Nix with it,
-//! takes a directory that it may not look into for deleted, and goes on.
+//! What git tracks in a work tree. It goes with its repository as a whole, or the run is refused: libgit2, and Nix with
+//! it, takes a directory that it may not look into for deleted, and goes on.
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
@@ -18,15 +18,15 @@ use crate::sources::guard;
 use crate::sources::mirror::{Entry, FileKind, Identity, Replacement};
 use crate::sources::opening;
 
-/// What git reads of the machine's, and in a work tree, whether it is tracked or not.
+/// What git reads of the machine's files, and in a work tree whether it is tracked or not.
 const SETTINGS_OF_MACHINE: &str = "/etc/gitconfig";
 const PATTERNS_OF_MACHINE: &str = "/etc/gitattributes";
 const SETTINGS_IN_TREE: [&str; 2] = [".gitattributes", ".gitignore"];
 
-/// As much of a file is read to see what it is, in bytes.
+/// This many bytes of a file are read to see what it is.
 const TELLING: u64 = 64 << 10;
 
-/// Why a repository cannot go as a whole.
+/// The reason why a repository cannot go as a whole.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct NotWhole {
     file: PathBuf,
@@ -34,10 +34,10 @@ pub(super) struct NotWhole {
 }
 
 impl Collection {
-    /// Whether all that is tracked in the repositories here may go.
+    /// Checks that everything that is tracked in the repositories of this collection may go.
     ///
     /// # Errors
-    /// It may not: an evaluation would see another tree.
+    /// Returns an error if something may not go: an evaluation would see another tree.
     pub fn expect_whole(&self) -> Result<(), Failure> {
         let Some(NotWhole { file, is_secret }) = &self.not_whole else {
             return Ok(());
@@ -66,7 +66,7 @@ impl Collection {
         })
     }
 
-    /// Of a work tree, what is tracked, and the names of the directories that it is in.
+    /// Adds what is tracked in a work tree, and the names of the directories that hold it.
     pub(super) fn add_tracked(&mut self, root: &Path, tracked: &Tracked) {
         let mut directories = BTreeSet::from([root.to_owned()]);
         self.open(root);
@@ -96,7 +96,7 @@ impl Collection {
     fn add_tracked_file(&mut self, path: &Path) {
         match self.mirror.entries.get(path) {
             Some(Entry::Shut(FileKind::File) | Entry::Content { .. }) => self.add_content(path),
-            // Of these the other machine's are seen, unless ours are there.
+            // The evaluation sees the other machine's file here, unless this machine's is added.
             None if guard::is_of_both(path) && path.is_file() => self.add_content(path),
             None => self.tell_evaluators(path),
             _ => {}
@@ -104,14 +104,15 @@ impl Collection {
         self.tell_refused(path);
     }
 
-    /// Something tracked is not in what is sent: because it is the evaluator's there, or because it is nowhere.
+    /// Takes a tracked file that is not in what is sent. If the file exists, its place is the evaluator's, and this is
+    /// noted; if it exists nowhere, there is nothing to note.
     fn tell_evaluators(&mut self, path: &Path) {
         if guard::is_the_evaluators(path) && fs::symlink_metadata(path).is_ok() {
             self.tell_not_whole(path, false);
         }
     }
 
-    /// Something tracked was refused.
+    /// Notes that something tracked was refused.
     fn tell_refused(&mut self, path: &Path) {
         if self.refused.get(path) == Some(&Refusal::Secret) {
             self.refused.remove(path);
@@ -124,7 +125,7 @@ impl Collection {
         self.not_whole.get_or_insert(NotWhole { file, is_secret });
     }
 
-    /// Where a tracked file is. What is behind a link, git takes for deleted.
+    /// Returns where a tracked file is. git takes a file behind a link for deleted.
     fn find_tracked(&mut self, root: &Path, name: &Path) -> Option<PathBuf> {
         let mut here = root.to_owned();
         for part in name.components() {
@@ -141,8 +142,9 @@ impl Collection {
         Some(here)
     }
 
-    /// Whether the names in a directory, or a file's content, never leave this machine. Of what is in a repository, or the
-    /// configuration's own, that it lies in `.ssh` or `.gnupg` says nothing: its names go, and of a file it counts what it is.
+    /// Returns whether the names in a directory, or a file's content, never leave this machine. If it is in a
+    /// repository or is the configuration's own, it does not matter that it lies in `.ssh` or `.gnupg`: a directory's
+    /// names go, and for a file only its content counts.
     pub(super) fn is_forbidden(&mut self, path: &Path, kind: FileKind) -> bool {
         guard::is_forbidden(path)
             && (guard::is_of_the_machine(path) && kind != FileKind::Directory
@@ -151,15 +153,16 @@ impl Collection {
                 || (kind == FileKind::File && is_secret(path)))
     }
 
-    /// Nobody gets to look into a home because that is a repository: the configuration reads that repository, or names it.
+    /// Returns whether its names may be seen. That a home is a repository is no reason to let somebody look into it:
+    /// the configuration must read that repository, or name it.
     fn may_look(&self, path: &Path, kind: FileKind) -> bool {
         let is_added = || path.ancestors().any(|above| self.repositories.contains(above));
         let is_shown = || kind == FileKind::File || guard::is_listed_for_all(path);
         !self.asked_for || self.is_own(path) || (is_added() && is_shown())
     }
 
-    /// Whether it lies in a `.gnupg` or the like within a directory of the configuration's; not if that is such a directory
-    /// itself, as `~/.ssh`.
+    /// Returns whether the path lies in a `.gnupg` or the like within a directory of the configuration's. If the
+    /// configuration's directory is such a directory itself, such as `~/.ssh`, it does not count.
     fn is_of_configuration(&self, path: &Path) -> bool {
         let mut own = path.ancestors().filter(|above| self.own.contains(*above));
         !guard::is_of_the_machine(path)
@@ -167,7 +170,7 @@ impl Collection {
             && own.any(|own| !guard::is_forbidden(&own.join("x")))
     }
 
-    /// Whether that is tracked, or has something in it that is.
+    /// Returns whether the path is tracked, or has something in it that is tracked.
     fn is_in_repository(&mut self, path: &Path) -> bool {
         let mut above = path.ancestors();
         let Some(root) = above.find(|place| place.join(".git").exists()) else {
@@ -186,14 +189,14 @@ impl Collection {
         name.starts_with(".git") || listed.as_ref().is_none_or(is_listed)
     }
 
-    /// Where this user's `git/config` is, if it is not in `~/.config` (`XDG_CONFIG_HOME`).
+    /// Sets where this user's `git/config` is, if it is not in `~/.config` (`XDG_CONFIG_HOME`).
     pub fn set_config_home(&mut self, directory: PathBuf) {
-        // Settings of packages are this user's own there, too.
+        // The settings of packages that lie there are this user's own, too.
         self.own.extend(fs::canonicalize(directory.join("nixpkgs")));
         self.config_home = directory;
     }
 
-    /// git's settings, which say how it compares a work tree with what it keeps; without what is secret in them.
+    /// Adds git's settings, which say how git compares a work tree with what it keeps, without their secrets.
     pub(super) fn add_git_settings(&mut self, root: &Path, directories: &[PathBuf]) -> Settings {
         let in_config = |name| self.config_home.join("git").join(name);
         let at_home = [in_config("config"), self.home.join(".gitconfig")];
@@ -204,7 +207,8 @@ impl Collection {
             .flat_map(|directory| ["config", "config.worktree"].map(|name| directory.join(name)));
         let everybodys = [PathBuf::from(SETTINGS_OF_MACHINE)].into_iter().chain(at_home);
         let settings = Settings::read(everybodys.clone().chain(own), &self.home, root);
-        // These are git's own for any repository. What one that is asked for says itself, a neighbour may have said.
+        // These are git's own for any repository. In a repository that is only asked for, another user may have written
+        // the settings.
         let asked_for = self.asked_for;
         let gits = if asked_for {
             Settings::read(everybodys, &self.home, root)
@@ -215,7 +219,7 @@ impl Collection {
             self.asked_for = asked_for && !gits.files.iter().any(|(known, _)| known == file);
             self.add_settings_file(file, form.as_ref());
         }
-        // The first is a worktree's; the repository's own has the configuration.
+        // The first directory is a worktree's; the repository's own has the configuration.
         if let Some(own) = directories
             .iter()
             .map(|directory| directory.join("config"))
@@ -237,20 +241,20 @@ impl Collection {
         settings
     }
 
-    /// One file of git's settings. That one is not there has to be seen, too.
+    /// Adds one file of git's settings. A file that does not exist has to be seen as missing, too.
     fn add_settings_file(&mut self, file: &Path, form: Option<&Form>) {
         let place = self.walk(file).filter(|place| !super::in_store(place));
         match (place, form) {
             (Some(place), Some(_)) if self.is_withheld(&place) => {}
             (Some(place), Some(Form::AsItIs)) => self.add_content(&place),
             (Some(place), Some(Form::Without(rest))) => self.add_made(&place, rest.clone()),
-            // It is an error there as well.
+            // git fails at this file on the other machine, too.
             (Some(place), Some(Form::Broken)) => self.add_made(&place, b"[\n".to_vec()),
             _ => {}
         }
     }
 
-    /// Adds a text at the end of such a file.
+    /// Adds a text at the end of a file of settings.
     fn add_to_settings(&mut self, file: &Path, text: &[u8]) {
         let sent = match self.mirror.entries.get(file) {
             Some(Entry::Content { identity, .. }) if !text.is_empty() => match identity {
@@ -264,7 +268,7 @@ impl Collection {
         }
     }
 
-    /// Adds a file with another content than it has here; not if that is what the configuration names.
+    /// Adds a file with another content than it has here, unless the configuration names the file.
     pub(super) fn add_made(&mut self, place: &Path, bytes: Vec<u8>) {
         let is_named =
             matches!(self.mirror.entries.get(place), Some(Entry::Content { .. })) && !guard::is_in_git(place);
@@ -281,7 +285,7 @@ impl Collection {
         }
     }
 
-    /// A repository's index, which says there as well what is unchanged here.
+    /// Adds a repository's index, changed so that it says on the other machine, too, which files are unchanged here.
     pub(super) fn add_index(&mut self, index: &Path, root: &Path, settings: &Settings) {
         let is_sent = matches!(self.mirror.entries.get(index), Some(Entry::Content { .. }));
         if let Some(marked) = marked(index, root, settings).filter(|_| is_sent) {
@@ -300,7 +304,7 @@ fn marked(index: &Path, root: &Path, settings: &Settings) -> Option<Vec<u8>> {
     with_unchanged_marked(&bytes, rules, |name| fs::symlink_metadata(root.join(name)).ok())
 }
 
-/// Whether a file is a key, a token or a password by what is in it; also if that cannot be seen.
+/// Returns whether a file's content is a key, a token or a password; also true if the file cannot be read.
 fn is_secret(path: &Path) -> bool {
     let mut start = Vec::new();
     let read = opening::open(path).and_then(|(file, _)| file.take(TELLING).read_to_end(&mut start));

@@ -1,6 +1,6 @@
-//! Which variables are secrets, as far as a name or a value shows it.
+//! Which variables are secrets, as far as their names or values show it.
 
-/// What a name has in it that stands for a secret.
+/// Parts of a name that mean a secret.
 const SECRET: [&str; 12] = [
     "SECRET",
     "TOKEN",
@@ -16,7 +16,7 @@ const SECRET: [&str; 12] = [
     "PIN",
 ];
 
-/// Those that are none all the same.
+/// Names that contain such a part but mean no secret.
 const NO_SECRET: [&str; 8] = [
     "PWD",
     "OLDPWD",
@@ -28,8 +28,8 @@ const NO_SECRET: [&str; 8] = [
     "DESKTOP_SESSION",
 ];
 
-/// Whether a value is known to be a secret, whatever its name: a key, a token of the usual kinds, an address with a
-/// password in it.
+/// Returns whether a value is known to be a secret, whatever the variable's name: a key, a token of the usual kinds, an
+/// address with a password in it.
 pub(super) fn is_secret_value(value: &str) -> bool {
     const STARTS: [&str; 8] = ["ghp_", "gho_", "ghs_", "github_pat_", "glpat-", "sk-", "xox", "AKIA"];
     let has_password = value.split_once("://").is_some_and(|(_, rest)| {
@@ -42,7 +42,8 @@ pub(super) fn is_secret_value(value: &str) -> bool {
         || STARTS.iter().any(|start| value.starts_with(start))
 }
 
-/// Whether a value is one long word of letters of both kinds and digits, as keys of sessions and tokens of no known kind are.
+/// Returns whether a value is one long word of capitals, small letters and digits, like the keys of sessions and tokens
+/// of unknown kinds.
 fn is_random(value: &str) -> bool {
     let has = |is: fn(&char) -> bool| value.chars().filter(is).count() >= 2;
     value.len() >= 24
@@ -53,12 +54,12 @@ fn is_random(value: &str) -> bool {
         && has(char::is_ascii_lowercase)
 }
 
-/// Whether a name stands for a secret.
+/// Returns whether a name means a secret.
 pub(super) fn is_secret_name(name: &str) -> bool {
-    // Who wrote something is none.
+    // The author of something is no secret, though AUTHOR contains AUTH.
     let capitals = name.to_ascii_uppercase().replace("AUTHOR", "");
     let has = |word: &str| match word {
-        // And not of "SPINNER".
+        // The part must be a whole word: "SPINNER" contains it, too.
         "PIN" => capitals.split('_').any(|part| part == word),
         _ => capitals.contains(word),
     };

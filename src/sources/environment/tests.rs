@@ -72,7 +72,7 @@ fn computed_names_may_be_any_but_a_secrets() {
     assert!(names(&chosen).contains(&"AWS_SECRET_ACCESS_KEY"));
 }
 
-/// A module that is in the store asks, which nobody has read beforehand.
+/// A module in the store, which nobody has read beforehand, asks for a variable.
 #[test]
 fn what_an_evaluation_turns_out_to_ask_for_is_sent_or_refused() {
     let mut environment = environment(&[]);
@@ -136,7 +136,7 @@ fn the_user_may_send_a_secret() {
     assert!(chosen.withheld.contains("NIX_REMOTE"));
 }
 
-/// Every bash exports `_` to what is typed; only whoever names it means it.
+/// Every bash exports `_` to the programs that it starts; a configuration means it only if it names it.
 #[test]
 fn the_last_command_s_name_is_no_computed_one() {
     let nothing = Asked::default();

@@ -1,8 +1,9 @@
-//! The lock file that another machine's evaluation has made for a flake of this one.
+//! The lock file that an evaluation on another machine has made for a flake of this machine.
 //!
-//! The other machine fetches the inputs, so what a *new* input is locked to is its word. What can be known here is held
-//! against it: that it is a lock file at all, that it has the inputs that stand in `flake.nix` and no others, that what was
-//! locked and was not to be renewed stays as it was, and that nothing is locked to another repository than the one it says.
+//! The other machine fetches the inputs, so this machine has only its word for what a *new* input is locked to. The
+//! lock file is checked against everything that can be known here: it must be a lock file; it must have the inputs that
+//! `flake.nix` has and no others; an input that was locked and was not to be renewed must have stayed as it was; and
+//! nothing may be locked to another repository than the one that its reference names.
 
 use std::collections::BTreeSet;
 
@@ -10,13 +11,13 @@ use serde_json::{Map, Value};
 
 use super::written::{Named, named_inputs};
 
-/// A larger one is none, in bytes.
+/// A larger file, in bytes, is no lock file.
 pub const LARGEST: usize = 8 << 20;
 
-/// The versions that there are with these fields.
+/// The versions of lock files that have these fields.
 const VERSIONS: std::ops::RangeInclusive<u64> = 5..=7;
 
-/// What says where a locked input is, and which one.
+/// The attributes that say where a locked input is, and which one it is.
 const IDENTITY: [&str; 9] = [
     "type",
     "host",
@@ -29,24 +30,24 @@ const IDENTITY: [&str; 9] = [
     "submodules",
 ];
 
-/// What of a flake's inputs the user wants to be locked anew.
+/// Those inputs of a flake that the user wants to be locked anew.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Renewed {
     /// All (`--recreate-lock-file`).
     All,
-    /// These (`--update-input`): `a`, or `a/b` for an input of an input.
+    /// These inputs (`--update-input`): `a`, or `a/b` for an input of an input.
     These(BTreeSet<String>),
 }
 
-/// One that is sound in itself.
+/// A lock file that is sound in itself.
 #[derive(Debug, Clone, PartialEq)]
 pub struct LockFile(Value);
 
 impl LockFile {
-    /// Reads one.
+    /// Reads a lock file.
     ///
     /// # Errors
-    /// What is wrong with it, as the end of a sentence.
+    /// Returns what is wrong with it, as the end of a sentence.
     pub fn parse(bytes: &[u8]) -> Result<Self, String> {
         if bytes.len() > LARGEST {
             return Err("it is too large".to_owned());
@@ -67,16 +68,17 @@ impl LockFile {
         Ok(Self(lock))
     }
 
-    /// The text of it, as Nix writes it.
+    /// Returns its text, as Nix writes it.
     #[must_use]
     pub fn text(&self) -> String {
         format!("{:#}\n", self.0)
     }
 
-    /// Whether it can follow on `former`, the one that was there, for a flake of this text.
+    /// Checks whether this lock file can follow on `former`, the one that was there before, for a flake with the text
+    /// `flake`.
     ///
     /// # Errors
-    /// Why not, as the end of a sentence.
+    /// Returns why it cannot, as the end of a sentence.
     pub fn follows_on(&self, former: Option<&Self>, flake: &str, renewed: &Renewed) -> Result<(), String> {
         if let Some(inputs) = named_inputs(flake) {
             self.has_the_inputs(&inputs)?;
@@ -122,7 +124,7 @@ impl LockFile {
     }
 }
 
-/// A node's inputs: the name of another node, or the way to one.
+/// Returns a node's inputs: each is the name of another node, or the way to one.
 fn inputs_of(node: &Value) -> impl Iterator<Item = (&String, &Value)> {
     node["inputs"].as_object().into_iter().flat_map(Map::iter)
 }
@@ -152,8 +154,8 @@ fn check_node(name: &str, node: &Value, is_root: bool, nodes: &Map<String, Value
     Ok(())
 }
 
-/// Whether something can be locked to this. Of names that the registries know, and of archives, which may lead on to
-/// another address, nothing can be said.
+/// Returns whether something can be locked to this. Nothing can be said about names in the registries, nor about
+/// archives, whose address may lead on to another.
 fn is_of(locked: &Value, original: &Value) -> bool {
     let same = |keys: &[&str]| {
         keys.iter()
@@ -171,19 +173,22 @@ fn is_of(locked: &Value, original: &Value) -> bool {
     }
 }
 
-/// Two of them, input by input: Nix takes from the former file whatever means the same as in it.
+/// A comparison of two lock files, input by input. Nix takes from the former file every input that means the same as in
+/// it.
 struct Comparison<'a> {
     new: &'a LockFile,
     former: &'a LockFile,
     renewed: &'a BTreeSet<String>,
     /// The names of the inputs on the way.
     way: Vec<String>,
-    /// Pairs of nodes that have been compared: many ways lead to one, and those of a bad file in circles.
+    /// The pairs of nodes that have been compared: many ways lead to the same node, and in a bad file ways go in
+    /// circles.
     seen: BTreeSet<(&'a str, &'a str)>,
 }
 
 impl<'a> Comparison<'a> {
-    /// Whether what was locked is as it was. Below what is renewed or new, nothing can be said.
+    /// Checks that what was locked has stayed as it was. Nothing can be said about what is below a renewed or a new
+    /// input.
     fn keeps(&mut self, node: &'a Value, former: &'a Value) -> Result<(), String> {
         for (name, input) in inputs_of(node) {
             let (Some(input), Some(before)) = (input.as_str(), former["inputs"][name].as_str()) else {
@@ -326,7 +331,7 @@ mod tests {
         ] {
             assert!(verdict(&lock, None, &[]).is_err(), "{lock}");
         }
-        // Of a text that cannot be read here, nothing is demanded.
+        // A text that cannot be read here makes no demands.
         let lock = LockFile::parse(lock().to_string().as_bytes()).unwrap();
         assert_eq!(lock.follows_on(None, "{ inputs = f x; }", &Renewed::All), Ok(()));
     }
@@ -341,12 +346,12 @@ mod tests {
         assert!(verdict(&deeper, Some(&lock()), &[]).is_err());
         assert_eq!(verdict(&deeper, Some(&lock()), &["other"]), Ok(()));
         assert_eq!(verdict(&deeper, Some(&lock()), &["other/deep"]), Ok(()));
-        // Another branch in flake.nix: it was to be locked anew.
+        // flake.nix names another branch, so the input had to be locked anew.
         let moved = changed(|lock| {
             lock["nodes"]["nixpkgs"]["original"]["ref"] = json!("nixos-25.11");
         });
         assert_eq!(verdict(&newer, Some(&moved), &[]), Ok(()));
-        // What another version of Nix says besides.
+        // Another version of Nix says this besides.
         let more = changed(|lock| lock["nodes"]["nixpkgs"]["locked"]["lastModified"] = json!(2));
         assert_eq!(verdict(&more, Some(&lock()), &[]), Ok(()));
         let circle = changed(|lock| lock["nodes"]["deep"]["inputs"] = json!({ "deep": "deep" }));

@@ -108,7 +108,7 @@ impl Files {
         (found, collection)
     }
 
-    /// What is there of a file: c(ontent), n(ame), d(irectory by name), o(pen directory), nothing.
+    /// Returns how a file is there: c(ontent), n(ame), d(irectory by name), o(pen directory), or not at all.
     fn seen(&self, collection: &Collection, name: &str) -> Option<char> {
         Some(match collection.mirror().entries.get(&self.path(name))? {
             Entry::Content { .. } => 'c',
@@ -166,7 +166,7 @@ fn of_a_repository_what_is_tracked_and_what_git_keeps() {
     ] {
         assert_eq!(files.seen(&collection, name), expected, "{name}");
     }
-    // An index that cannot be read: names of all, to be asked for.
+    // The index cannot be read: all names are there, to be asked for.
     files.write("config/.git/index", "DIRC\0\0\0\x09");
     let (_, collection) = files.gather(".", "config/sub", false);
     for (name, expected) in [("config/untracked", Some('o')), ("config/other/module.nix", Some('n'))] {
@@ -209,7 +209,7 @@ fn inputs_on_this_machine() {
     for (name, expected) in [
         ("a/deep/file", Some('c')),
         ("b/.git/HEAD", Some('c')),
-        // Not in the index.
+        // This file is not in the index.
         ("b/flake.nix", Some('n')),
         ("f.tar", Some('c')),
         ("g/flake.nix", Some('c')),
@@ -265,7 +265,7 @@ fn an_input_may_be_one_private_file() {
     assert_eq!(files.seen(&collection, "one.nix"), Some('c'));
 }
 
-/// But only where a flake may look outside.
+/// Links lead outside only where a flake may look outside.
 #[test]
 fn where_an_impure_flakes_links_lead_is_the_users_own() {
     use std::os::unix::fs::PermissionsExt;

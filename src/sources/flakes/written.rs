@@ -1,4 +1,4 @@
-//! The inputs that stand in a `flake.nix`, of which Nix demands that they are no more than literals.
+//! The inputs that are written in a `flake.nix`. Nix demands that they are plain literals.
 
 use rnix::SyntaxNode;
 use rnix::ast::{self, Attr, Entry, Expr, HasEntry, Root};
@@ -8,19 +8,19 @@ use serde_json::{Map, Value};
 use crate::nix_text;
 use crate::vocabulary::{FlakeReference, Form};
 
-/// Deeper inputs of inputs than Nix itself would follow are not looked for.
+/// Inputs of inputs are not looked for below the depth to which Nix itself would follow them.
 const DEEPEST: usize = 100;
 
-/// One of them.
+/// An input as it is written.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Input {
-    /// `url = "..."`, or the name of one that says nothing of itself.
+    /// `url = "..."`, or the name of an input about which nothing is written.
     Reference(String),
     /// `{ type = "..."; ... }`
     Attributes(Value),
 }
 
-/// All that stand in the text, those of other flakes' inputs with them.
+/// Returns all inputs that the text has, with those that it gives to the inputs of its inputs.
 pub(super) fn inputs(text: &str) -> Vec<Input> {
     nix_text::read(text, inputs_in).unwrap_or_default()
 }
@@ -56,7 +56,7 @@ fn inputs_in(root: &SyntaxNode) -> Vec<Input> {
     found
 }
 
-/// What stands in the text of one of the flake's own inputs.
+/// The text's own words about one of the flake's own inputs.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Named {
     /// `url = "..."`.
@@ -68,8 +68,8 @@ pub(super) enum Named {
 }
 
 impl Named {
-    /// Whether the attributes of a reference can be its. Forges' references and bare names are read here; of others,
-    /// nothing is said.
+    /// Returns whether the attributes `original` of a reference can belong to this input. Only forges' references and
+    /// bare names are read here; nothing is said about others.
     pub(super) fn is_meant_by(&self, original: &Value) -> bool {
         match self {
             Self::Name(name) => original["type"] == "indirect" && original["id"] == name.as_str(),
@@ -92,8 +92,8 @@ fn forge_in(reference: &str) -> Option<[&str; 3]> {
     (["github", "gitlab", "sourcehut"].contains(&scheme) && !path.contains('%')).then_some(found)
 }
 
-/// The flake's own inputs by their names, and those that `outputs` takes besides. Nothing, if the text is no flake of
-/// which that can be read here.
+/// Returns the flake's own inputs by their names, and those that `outputs` takes besides. Returns None if that cannot
+/// be read from the text here, or if the text is no flake.
 pub(super) fn named_inputs(text: &str) -> Option<Vec<(String, Named)>> {
     nix_text::read_sound(text, named_in).flatten()
 }
@@ -128,7 +128,7 @@ fn named_in(root: &SyntaxNode) -> Option<Vec<(String, Named)>> {
     Some(found)
 }
 
-/// Whether anything in the text may be `inputs`.
+/// Returns whether anything in the text may be `inputs`.
 fn says_inputs(flake: &ast::AttrSet) -> bool {
     flake
         .syntax()
@@ -136,7 +136,7 @@ fn says_inputs(flake: &ast::AttrSet) -> bool {
         .any(|child| child.text().to_string().trim_start().starts_with("inputs"))
 }
 
-/// A set's literals, as JSON, no deeper than so many names.
+/// Returns a set's literals as JSON, no deeper than `deepest` names.
 fn value_of(set: &ast::AttrSet, deepest: usize) -> Value {
     let mut value = Value::Object(Map::new());
     for entry in set.entries() {
@@ -160,7 +160,7 @@ fn value_of(set: &ast::AttrSet, deepest: usize) -> Value {
     value
 }
 
-/// `a.b = x` and `a.c = y` are one set.
+/// Puts a value at a path of names: `a.b = x` and `a.c = y` make one set.
 fn put(value: &mut Value, names: &[String], inner: Value) {
     match (names, value) {
         ([], Value::Object(known)) => {
@@ -188,7 +188,7 @@ fn name_of(attr: Attr) -> Option<String> {
     }
 }
 
-/// The names that `outputs` takes: `outputs = { self, nixpkgs }: ...`.
+/// Returns the names that `outputs` takes: `outputs = { self, nixpkgs }: ...`.
 fn arguments(flake: &ast::AttrSet) -> Vec<String> {
     let outputs = flake.entries().find_map(|entry| match entry {
         Entry::AttrpathValue(entry) if entry.attrpath()?.syntax().text() == "outputs" => entry.value(),

@@ -1,8 +1,8 @@
-//! git's configuration files: what stands in one, and the same without secrets.
+//! git's configuration files: how to read one, and how to take the secrets out of it.
 
 use std::ops::Range;
 
-/// One thing in such a file, with the bytes that it takes.
+/// One piece of such a file, with the range of its bytes.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Piece {
     pub span: Range<usize>,
@@ -11,18 +11,18 @@ pub(super) struct Piece {
 
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum PieceKind {
-    /// `[section "subsection"]`, in small letters but for the subsection.
+    /// `[section "subsection"]`, in small letters except for the subsection.
     Section(Vec<u8>),
     Comment,
     Variable {
-        /// `section.subsection.name`, in small letters but for the subsection.
+        /// `section.subsection.name`, in small letters except for the subsection.
         name: Vec<u8>,
-        /// Nothing if there is no `=`, which means "true".
+        /// None if there is no `=`, which means "true".
         value: Option<Vec<u8>>,
     },
 }
 
-/// What stands in a file. Nothing if git itself would not read it.
+/// Returns the pieces of a file, or None if git itself would not read it.
 pub(super) fn pieces(bytes: &[u8]) -> Option<Vec<Piece>> {
     let mut reader = Reader { bytes, at: 0 };
     if bytes.starts_with("\u{feff}".as_bytes()) {
@@ -124,7 +124,7 @@ impl Reader<'_> {
         Some(PieceKind::Variable { name, value })
     }
 
-    /// Up to the end of the line; that stays.
+    /// Reads up to the end of the line, and leaves the end itself.
     fn value(&mut self) -> Option<Vec<u8>> {
         self.skip_while(|byte| b" \t".contains(&byte));
         let mut value = Vec::new();
@@ -136,7 +136,7 @@ impl Reader<'_> {
             match byte {
                 b'\r' if self.peek() == Some(b'\n') => continue,
                 b'#' | b';' if !is_quoted => {
-                    // A piece of its own.
+                    // The comment is a piece of its own.
                     self.at -= 1;
                     break;
                 }
@@ -153,7 +153,7 @@ impl Reader<'_> {
     }
 
     fn escaped(&mut self, value: &mut Vec<u8>) -> Option<()> {
-        // The end of the file ends the line.
+        // The end of the file ends the line, too.
         match self.next().unwrap_or(b'\n') {
             b'\n' => {}
             b'\r' if self.peek() == Some(b'\n') => self.at += 1,
@@ -167,8 +167,8 @@ impl Reader<'_> {
     }
 }
 
-/// The same file without what is secret in it, and without variables of such a name and value. Nothing if git itself would
-/// not read it.
+/// Returns the same file without its secrets, and without the variables whose name and value satisfy `or_such`. Returns
+/// None if git itself would not read the file.
 pub(in crate::sources) fn without_secrets(bytes: &[u8], or_such: impl Fn(&[u8], &[u8]) -> bool) -> Option<Vec<u8>> {
     let mut kept = Vec::with_capacity(bytes.len());
     let mut at = 0;
@@ -219,7 +219,8 @@ fn is_secret(kind: &PieceKind, text: &[u8]) -> bool {
     is_such || WORDS.iter().any(|word| text.contains(word))
 }
 
-/// Addresses without the user in them, who may be a token; but `ssh://git@host` has a name.
+/// Returns the text with the user taken out of its addresses, because the user may be a token; `ssh://git@host` keeps
+/// its name.
 fn without_users(bytes: &[u8]) -> Vec<u8> {
     let mut kept = Vec::with_capacity(bytes.len());
     let mut rest = bytes;
@@ -245,7 +246,7 @@ mod tests {
 
     type Pair = (Vec<u8>, Option<Vec<u8>>);
 
-    /// What git says of such a file: names and values, in its own words.
+    /// Returns what git says of such a file: names and values, in git's own words.
     fn of_git(bytes: &[u8]) -> Option<Vec<Pair>> {
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), bytes).unwrap();

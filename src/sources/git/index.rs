@@ -1,4 +1,4 @@
-//! A repository's index: what is tracked, and what of it is as it was committed.
+//! A repository's index: which files git tracks, and which of them are as they were committed.
 
 use std::ffi::OsStr;
 use std::fs::Metadata;
@@ -8,21 +8,23 @@ use std::path::{Component, Path, PathBuf};
 
 use sha1::{Digest, Sha1};
 
-/// The part of an entry that is before its name; it ends with two bytes of flags, and there may be two more.
+/// The length of the part of an entry before its name, in bytes. It ends with two bytes of flags, and two more may
+/// follow.
 const FIXED: usize = 62;
 const FLAGS: usize = 60;
-/// git's "skip worktree", in the second two bytes: who compares the tree with the index takes the file for unchanged, and
-/// what is new or staged still for that. ("Assume unchanged" would be nearer, but libgit2 then overlooks staged new files.)
+/// git's "skip worktree" flag, in the second two bytes of flags: a comparison of the tree with the index takes the file
+/// for unchanged, but still sees what is new or staged. ("Assume unchanged" would be nearer, but with it libgit2
+/// overlooks new files that are staged.)
 const UNCHANGED: [u8; 2] = [0x40, 0];
 const EXTENDED: u8 = 0x40;
 const STAGE: u8 = 0x30;
 const CHECKSUM: usize = 20;
-/// Extensions that say where others are; no index needs them.
+/// Extensions that hold offsets of other parts; no index needs them.
 const OF_OFFSETS: [&[u8]; 2] = [b"EOIE", b"IEOT"];
-/// What an evaluation may write: over there, it has to look for itself.
+/// A file that an evaluation may write: git on the other machine has to look at it for itself.
 const WRITTEN: &str = "flake.lock";
 
-/// What git tracks, by names that are relative to the root.
+/// What git tracks, by names relative to the root.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(in crate::sources) struct Tracked {
     /// Files and symlinks.
@@ -31,11 +33,11 @@ pub(in crate::sources) struct Tracked {
     pub modules: Vec<PathBuf>,
 }
 
-/// An index in its parts.
+/// The parts of an index.
 struct Index<'a> {
     version: u32,
     entries: Vec<Listed<'a>>,
-    /// Each with its signature and length.
+    /// The extensions, each with its signature and length.
     extensions: Vec<&'a [u8]>,
     checksum: &'a [u8],
 }
@@ -70,7 +72,7 @@ impl Listed<'_> {
         self.number(24) & 0o170_000 == 0o160_000
     }
 
-    /// The same entry of an unchanged file.
+    /// Returns the same entry, marked as unchanged.
     fn marked(&self, version: u32) -> Vec<u8> {
         let (fixed, rest) = self.bytes.split_at(FIXED);
         let mut bytes = fixed.to_vec();
@@ -85,14 +87,14 @@ impl Listed<'_> {
         bytes
     }
 
-    /// Whether the file is as the index says by all that the file system says of it: the strictest of the rules by which
-    /// git and libgit2 take it for unchanged without a look.
+    /// Returns whether everything that the file system says of a file is as the index says. This is the strictest of
+    /// the rules by which git and libgit2 take a file for unchanged without reading it.
     fn fits(&self, data: &Metadata, rules: Rules) -> bool {
         let kind = (self.number(24) & 0o170_000) == (data.mode() & 0o170_000);
         let executable = data.is_symlink() || (self.number(24) & 0o100) == (data.mode() & 0o100);
         let changed = (low(data.ctime()), low(data.ctime_nsec()));
         let written = (low(data.mtime()), low(data.mtime_nsec()));
-        // What was written in the moment of the index, or later, may have been written after it.
+        // A file that was written at the moment of the index, or later, may have been written after the index.
         let is_settled = written < rules.made;
         kind && (executable || !rules.modes_count)
             && is_settled
@@ -104,10 +106,10 @@ impl Listed<'_> {
     }
 }
 
-/// By what a file is compared with the index.
+/// The rules by which a file is compared with the index.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::sources) struct Rules {
-    /// When the index itself was written: seconds of the epoch and nanoseconds, as an index has them.
+    /// The time at which the index itself was written: seconds of the epoch and nanoseconds, as an index has them.
     pub made: (u32, u32),
     /// `core.trustctime`.
     pub change_times_count: bool,
@@ -116,7 +118,7 @@ pub(in crate::sources) struct Rules {
 }
 
 impl Rules {
-    /// For the index of which this is the metadata.
+    /// Makes the rules for the index with this metadata.
     pub fn of(index: &Metadata) -> Self {
         Self {
             made: (low(index.mtime()), low(index.mtime_nsec())),
@@ -126,7 +128,7 @@ impl Rules {
     }
 }
 
-/// What an index lists. Nothing if it is of a kind that is not known here.
+/// Returns what an index lists, or None if the index is of a kind that is not known here.
 pub(in crate::sources) fn tracked(bytes: &[u8]) -> Option<Tracked> {
     let mut found = Tracked::default();
     for entry in read(bytes)?.entries.iter().filter(|entry| entry.is_inside()) {
@@ -142,9 +144,10 @@ pub(in crate::sources) fn tracked(bytes: &[u8]) -> Option<Tracked> {
     Some(found)
 }
 
-/// The same index for a machine on which nothing of what the file system says of a file can be the same: what is unchanged
-/// here by that is unchanged there. Else it would be compared by its content, which says something else where a filter
-/// (git-crypt, git-lfs) stands between: NixOS/nix#5260. Nothing if the index is of a kind that is not known here.
+/// Returns the same index for another machine, on which nothing that the file system says of a file can be the same:
+/// files that count as unchanged here by that are marked as unchanged. Otherwise they would be compared by their
+/// content, and a filter between the two (git-crypt, git-lfs) makes the content differ: NixOS/nix#5260. Returns None if
+/// the index is of a kind that is not known here.
 pub(in crate::sources) fn with_unchanged_marked(
     bytes: &[u8],
     rules: Rules,
@@ -156,7 +159,7 @@ pub(in crate::sources) fn with_unchanged_marked(
         extensions,
         checksum,
     } = read(bytes)?;
-    // A bit that version 2 does not have would mean something in version 3.
+    // A bit that version 2 does not have would have a meaning in version 3.
     if version < 3 && entries.iter().any(|entry| entry.flags() & EXTENDED != 0) {
         return None;
     }
@@ -178,15 +181,16 @@ pub(in crate::sources) fn with_unchanged_marked(
         .iter()
         .filter(|bytes| !OF_OFFSETS.iter().any(|known| bytes.starts_with(known)));
     kept.for_each(|extension| made.extend(*extension));
-    // None at all if that is all zeros (index.skipHash).
+    // A checksum of zeros means that there is none (index.skipHash).
     let is_checked = checksum.iter().any(|byte| *byte != 0);
     let digest = Sha1::digest(&made);
     made.extend(if is_checked { digest.as_slice() } else { checksum });
     Some(made)
 }
 
-/// git's `gitformat-index`, versions 2 to 4. An index in two parts ("link"), one with whole directories in it ("sdir") and
-/// one with SHA-256 are not known here; nor to libgit2, with which Nix reads.
+/// Reads an index as git's `gitformat-index` describes it, versions 2 to 4. Three kinds are not known here: an index in
+/// two parts ("link"), one with whole directories in it ("sdir") and one with SHA-256. libgit2, with which Nix reads an
+/// index, does not know them either.
 fn read(bytes: &[u8]) -> Option<Index<'_>> {
     let mut rest = bytes.strip_prefix(b"DIRC")?;
     let version = number(&mut rest)?;
@@ -230,12 +234,13 @@ fn read(bytes: &[u8]) -> Option<Index<'_>> {
     })
 }
 
-/// With one to eight NULs, up to a multiple of eight.
+/// Returns the length with one to eight NULs added, up to a multiple of eight.
 fn padded(length: usize) -> usize {
     (length + 8) / 8 * 8
 }
 
-/// Extensions, and a checksum. Of one with a small letter nobody may say that they have read the index without it.
+/// Reads the extensions, which a checksum follows. An extension whose signature starts with a small letter must be
+/// understood: an index that has one cannot be read here.
 fn extensions(mut rest: &[u8]) -> Option<(Vec<&[u8]>, &[u8])> {
     let mut found = Vec::new();
     while rest.len() > CHECKSUM {
@@ -250,7 +255,7 @@ fn extensions(mut rest: &[u8]) -> Option<(Vec<&[u8]>, &[u8])> {
     (rest.len() == CHECKSUM).then_some((found, rest))
 }
 
-/// What an index has of a wider number: its low 32 bits.
+/// Returns the low 32 bits of a number, which are all that an index keeps of it.
 fn low(number: i64) -> u32 {
     let [_, _, _, _, bytes @ ..] = number.to_be_bytes();
     u32::from_be_bytes(bytes)
@@ -267,7 +272,7 @@ fn number(rest: &mut &[u8]) -> Option<u32> {
     Some(u32::from_be_bytes(bytes.try_into().ok()?))
 }
 
-/// The variable width of pack files' offsets.
+/// Reads a number of variable width, as pack files have it for offsets.
 fn offset(rest: &mut &[u8]) -> Option<usize> {
     let mut value = 0_usize;
     loop {

@@ -1,8 +1,9 @@
-//! The files in which git's settings stand: those of the machine, of the user, of a repository, and what they include.
+//! The files that hold git's settings: those of the machine, of the user and of a repository, and the files that they
+//! include.
 //!
-//! git there reads them by its own rules. So it does no harm to have one more of them, such as what is included on a
-//! condition; to lack one does: libgit2 ends at an included file that it cannot read, and without a setting such as
-//! `core.autocrlf` a clean tree is dirty.
+//! git on the other machine reads them by its own rules. So one file too many does no harm, for example a file that is
+//! included on a condition. A missing file does harm: libgit2 fails at an included file that it cannot read, and
+//! without a setting such as `core.autocrlf` a clean tree is dirty.
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
@@ -14,27 +15,27 @@ use super::config::{PieceKind, pieces, without_secrets};
 use crate::sources::guard;
 use crate::sources::opening;
 
-/// As deep as git itself follows includes.
+/// The depth to which git itself follows includes.
 const DEEPEST: usize = 10;
 
-/// A larger file, in bytes, is none of settings; nor is a pipe.
+/// A larger file, in bytes, holds no settings; nor does a pipe.
 const LARGEST: u64 = 16 << 20;
 
-/// What is in a file of settings.
+/// How a file of settings can go to the other machine.
 #[derive(Debug, PartialEq, Eq)]
 pub(in crate::sources) enum Form {
-    /// Nothing that is secret.
+    /// It holds no secret.
     AsItIs,
-    /// Something secret, and this is the rest.
+    /// It holds a secret; this is the rest.
     Without(Vec<u8>),
-    /// What git would refuse to read.
+    /// git would refuse to read it.
     Broken,
 }
 
-/// What git reads beside a repository's own content.
+/// The files that git reads beside a repository's own content.
 #[derive(Debug, Default)]
 pub(in crate::sources) struct Settings {
-    /// Its configuration files, whether they are there or not; those that come later have the last word.
+    /// Its configuration files, whether they exist or not; later files override earlier ones.
     pub files: Vec<(PathBuf, Option<Form>)>,
     /// Files with patterns (`core.attributesFile`, `core.excludesFile`).
     pub patterns: Vec<PathBuf>,
@@ -43,7 +44,7 @@ pub(in crate::sources) struct Settings {
 }
 
 impl Settings {
-    /// Reads those files and what they include, for a user whose home is `home` and the work tree `root`.
+    /// Reads these files and what they include, for a user whose home is `home` and a work tree at `root`.
     pub fn read(files: impl IntoIterator<Item = PathBuf>, home: &Path, root: &Path) -> Self {
         let mut settings = Self::default();
         for file in files {
@@ -52,7 +53,7 @@ impl Settings {
         settings
     }
 
-    /// Whether a variable is on, as far as the conditions of includes do not matter; `otherwise` if nothing says so.
+    /// Returns whether a variable is on, leaving the conditions of includes aside; `otherwise` if nothing sets it.
     pub fn is_on(&self, name: &str, otherwise: bool) -> bool {
         self.is_on_by_bytes(name.as_bytes(), otherwise)
     }
@@ -66,8 +67,8 @@ impl Settings {
         })
     }
 
-    /// What makes git fail where it cannot run a filter, instead of going on without: as text for a configuration file. Nix
-    /// before 2.20 runs git, and the other machine may not have the filter's program.
+    /// Returns settings, as text for a configuration file, that make git fail where it cannot run a filter, instead of
+    /// going on without it. Nix before 2.20 runs git, and the other machine may not have the filter's program.
     pub fn with_filters_required(&self) -> Vec<u8> {
         let names = self.variables.iter().filter_map(|(name, _)| {
             let inside = name.strip_prefix(b"filter.")?;
@@ -119,7 +120,7 @@ impl Settings {
             let PieceKind::Variable { name, value } = piece.kind else {
                 continue;
             };
-            // Without a value it is "true".
+            // A variable without a value is "true".
             let value = value.unwrap_or_else(|| b"true".to_vec());
             if is_useless(&name, &value) {
                 continue;
@@ -138,14 +139,14 @@ fn is_include(name: &[u8]) -> bool {
     name == b"include.path" || (name.starts_with(b"includeif.") && name.ends_with(b".path"))
 }
 
-/// Whether an included file may leave this machine.
+/// Returns whether an included file may leave this machine.
 fn can_go(file: &Path) -> bool {
     let end = fs::canonicalize(file);
     !guard::is_forbidden(file) && !end.is_ok_and(|end| guard::is_forbidden(&end))
 }
 
-/// Whether a file of settings says anything of how a tree is read, and not only who somebody is. Without the first, git
-/// there would see another tree; of the second it has no need.
+/// Returns whether a file of settings says anything about how a tree is read, and not only who somebody is. Without a
+/// file of the first kind, git on the other machine would see another tree; it does not need a file of the second kind.
 fn bears_on_trees(file: &Path) -> bool {
     const OTHERS: [&[u8]; 9] = [
         b"user.",
@@ -169,7 +170,7 @@ fn bears_on_trees(file: &Path) -> bool {
     })
 }
 
-/// A path as git reads it in a setting.
+/// Returns a path as git reads it in a setting.
 fn expanded(value: &[u8], home: &Path, beside: &Path) -> PathBuf {
     let path = Path::new(OsStr::from_bytes(value));
     let Some(rest) = value.strip_prefix(b"~") else {
@@ -192,7 +193,7 @@ mod tests {
     use super::*;
     use std::process::Command;
 
-    /// Against git's own word of which files it has read.
+    /// Compares with git's own word about which files it has read.
     #[test]
     fn the_files_are_those_that_git_reads() {
         let place = tempfile::tempdir().unwrap();
@@ -256,7 +257,7 @@ mod tests {
                 file.display()
             );
         }
-        // One that is on a condition, and one that is not there.
+        // One file is included on a condition, and one does not exist.
         assert!(settings.files.iter().any(|(file, _)| file.ends_with("not-now")));
         assert!(settings.files.contains(&(home.join("absent"), None)));
         assert_eq!(
@@ -273,7 +274,7 @@ mod tests {
         let file = home.path().join(".gitconfig");
         fs::write(&file, "[core]\nautocrlf = input\n[github]\ntoken = x\n").unwrap();
         let settings = Settings::read([file.clone()], home.path(), home.path());
-        // A circle is an error to git; here it ends.
+        // git reports an error at a circle; here it just ends.
         fs::write(home.path().join("circle"), "[include]\npath = circle\n").unwrap();
         let circle = Settings::read([home.path().join("circle")], home.path(), home.path());
         assert_eq!(circle.files.len(), 1);
@@ -294,7 +295,7 @@ mod tests {
         assert_eq!(read().with_filters_required(), b"");
     }
 
-    /// libgit2 ends at an included file that it may not read.
+    /// libgit2 fails at an included file that it may not read.
     #[test]
     fn an_include_that_cannot_go_is_left_out_if_trees_are_the_same_without() {
         let home = tempfile::tempdir().unwrap();
@@ -318,7 +319,7 @@ mod tests {
         }
     }
 
-    /// Git itself would wait there, or read without an end.
+    /// git itself would wait at such a file, or read it without an end.
     #[test]
     fn an_include_that_is_no_file_is_not_read() {
         let home = tempfile::tempdir().unwrap();

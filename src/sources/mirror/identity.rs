@@ -1,4 +1,4 @@
-//! What tells one content of a file from another.
+//! The identity of a file's content: what tells one content from another.
 
 use std::fs::Metadata;
 use std::io::{self, Read};
@@ -17,9 +17,10 @@ use crate::sources::opening;
 pub enum Identity {
     /// Its SHA-256.
     Digest([u8; 32]),
-    /// What the file system says: for what is too much to be read each time. Size in bytes, times in nanoseconds.
+    /// What the file system says, for files that are too large to be read each time: size in bytes, times in
+    /// nanoseconds.
     Stat(String),
-    /// Other bytes than the file has.
+    /// Bytes that go in the file's place.
     Made(Replacement),
 }
 
@@ -27,12 +28,12 @@ pub enum Identity {
 #[derive(Debug, Clone)]
 pub struct Replacement {
     digest: [u8; 32],
-    /// Nothing if this was read from a record, which has the digest alone.
+    /// None if this was read from a record, which keeps only the digest.
     bytes: Option<Arc<[u8]>>,
 }
 
 impl Replacement {
-    /// Those bytes.
+    /// Makes a replacement of these bytes.
     #[must_use]
     pub fn new(bytes: Vec<u8>) -> Self {
         Self {
@@ -41,16 +42,16 @@ impl Replacement {
         }
     }
 
-    /// Their SHA-256.
+    /// Returns their SHA-256.
     #[must_use]
     pub fn digest(&self) -> &[u8; 32] {
         &self.digest
     }
 
-    /// The bytes, where they are to be sent.
+    /// Returns the bytes, to be sent.
     ///
     /// # Errors
-    /// This comes from a record.
+    /// Returns an error if this was read from a record.
     pub fn bytes(&self) -> io::Result<&[u8]> {
         let bytes = self.bytes.as_deref();
         bytes.ok_or_else(|| io::Error::other("only its digest is known"))
@@ -65,17 +66,17 @@ impl PartialEq for Replacement {
 
 impl Eq for Replacement {}
 
-/// A file up to this size, in bytes, is known by its digest.
+/// A file of up to this size, in bytes, is known by its digest.
 pub const READ_WHOLE: u64 = 1 << 20;
 
 impl Identity {
-    /// By the digest, of bytes that have been read already.
+    /// Identifies bytes that have been read already, by their digest.
     #[cfg(test)]
     pub fn of_bytes(bytes: &[u8]) -> Self {
         Self::Digest(Sha256::digest(bytes).into())
     }
 
-    /// By what the file system says.
+    /// Identifies a file by what the file system says of it.
     #[must_use]
     pub fn of_metadata(data: &Metadata) -> Self {
         Self::Stat(format!(
@@ -89,10 +90,10 @@ impl Identity {
         ))
     }
 
-    /// By the digest if the file, to which no link leads, is small enough to be read for it.
+    /// Identifies a file by its digest if it is small enough to be read for that. No link may lead to the file.
     ///
     /// # Errors
-    /// A file that cannot be read.
+    /// Returns an error if the file cannot be read.
     pub fn of_file(path: &Path, data: &Metadata) -> io::Result<Self> {
         if data.len() > READ_WHOLE {
             return Self::of_settled(path, data);
@@ -100,13 +101,14 @@ impl Identity {
         Self::by_reading(path)
     }
 
-    /// By what the file system says, if the file has not changed just now: as long as its clock has not gone on, another
-    /// change leaves the same times (git calls such a file racily clean). Then by the digest.
+    /// Identifies a file by what the file system says, unless the file has changed just now; then by its digest. As
+    /// long as the file system's clock has not moved on, another change leaves the same times (git calls such a file
+    /// racily clean).
     ///
     /// # Errors
-    /// A file that cannot be read.
+    /// Returns an error if the file cannot be read.
     pub fn of_settled(path: &Path, data: &Metadata) -> io::Result<Self> {
-        // A clock that is not set yet says nothing: all is young.
+        // A clock that is not set yet says nothing: every file counts as young.
         let now = SystemTime::now()
             .duration_since(UNIX_EPOCH)
             .map_or(0, |now| now.as_secs());
@@ -132,7 +134,7 @@ impl Identity {
         }
     }
 
-    /// As one word, without blanks.
+    /// Returns it as one word, without blanks.
     pub(super) fn word(&self) -> String {
         match self {
             Self::Digest(digest) => hexadecimal(digest),
@@ -141,7 +143,7 @@ impl Identity {
         }
     }
 
-    /// What [`Identity::word`] wrote; nothing if it is something else.
+    /// Reads what [`Identity::word`] wrote; None if the word is something else.
     pub(super) fn of_word(word: &str) -> Option<Self> {
         if let Some(stat) = word.strip_prefix('=') {
             return Some(Self::Stat(stat.to_owned()));
@@ -154,7 +156,7 @@ impl Identity {
     }
 }
 
-/// For so long a file is young, in seconds: the coarsest clock of a file system (FAT's) goes on every other second.
+/// A file is young for this many seconds: the coarsest clock of a file system (FAT's) moves on every other second.
 const YOUNG: i64 = 3;
 
 fn digest_of(text: &str) -> Option<[u8; 32]> {
@@ -184,11 +186,11 @@ mod tests {
             let identity = Identity::at(&path, &data, data.ctime() + later).unwrap();
             assert_eq!(matches!(identity, Identity::Stat(_)), is_settled, "{later}");
         }
-        // A clock that has gone wrong.
+        // The clock has gone wrong.
         assert_eq!(Identity::at(&path, &data, 0).unwrap(), by_digest);
     }
 
-    /// The size and the time of the content can be made the same; the time of the change cannot.
+    /// The size and the time of the content can be set to what they were; the time of the change cannot.
     #[test]
     fn a_change_with_the_same_size_and_time_is_another_content() {
         let place = tempfile::tempdir().unwrap();
@@ -196,7 +198,7 @@ mod tests {
         let identity = || Identity::of_metadata(&std::fs::metadata(&path).unwrap());
         std::fs::write(&path, "one").unwrap();
         let (before, time) = (identity(), std::fs::metadata(&path).unwrap().modified().unwrap());
-        // The kernel's clock goes on in steps.
+        // The kernel's clock moves on in steps.
         let ctime = || {
             std::fs::write(&path, "two").unwrap();
             std::fs::File::options()

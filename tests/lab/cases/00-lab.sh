@@ -71,7 +71,7 @@ case_lab_reaches_nothing_else() {
 	done
 }
 
-# As real builders do: what a build has not named it does not see.
+# Real builders do this: a build does not see what it has not named.
 case_lab_builders_build_in_a_sandbox() {
 	write_on builder /tmp/seen.nix <<-'END'
 		derivation {
@@ -95,7 +95,7 @@ case_lab_pi_reaches_builder_as_both_users() {
 	must_on pi ssh plain@builder id -un
 	expect_equal "$output" plain
 	must_on pi ssh builder nix-store --version
-	# Only one of them is trusted by the Nix there.
+	# The Nix there trusts only one of them.
 	must_on pi ssh builder nix --extra-experimental-features nix-command store info --store daemon
 	expect_contains "$output$errors" "Trusted: 1"
 	must_on pi ssh plain@builder nix --extra-experimental-features nix-command store info --store daemon
@@ -159,7 +159,7 @@ case_lab_builder_can_refuse_the_view() {
 	on pi ssh builder unshare --user true
 	expect_failure
 	expect_contains "$errors" "unshare failed: Operation not permitted"
-	# And nothing else: neither mounts' namespaces for root nor what a login may do.
+	# Nothing else is refused: neither mount namespaces for root, nor what a login may do.
 	must_on pi ssh builder NIX_REMOTE=daemon nix-store --query --hash /nix/store/none '||' true
 	must_on builder unshare --mount true
 	fresh builder
@@ -179,7 +179,7 @@ case_lab_builders_users_have_other_shells() {
 	done
 }
 
-# The way `nixos-rebuild --build-host` goes: evaluate here, build there, fetch the result.
+# This is the way of `nixos-rebuild --build-host`: evaluate here, build there, fetch the result.
 build_on_builder() { # [ATTRIBUTE]
 	must_on pi nix-instantiate '<nixpkgs/nixos>' -A "${1:-config.system.build.toplevel}"
 	derivation=$output
@@ -199,7 +199,7 @@ case_lab_builds_under_emulation() {
 	must_on pi "$result/sw/bin/hello"
 	expect_equal "$output" "hello from aarch64"
 
-	# And the whole of it once: profile, activation in a unit of its own, what it leaves behind.
+	# Then everything once: the profile, the activation in a unit of its own, and what it leaves behind.
 	must_on pi nix-env -p /nix/var/nix/profiles/system --set "$result"
 	must_on pi systemd-run -E LOCALE_ARCHIVE -E NIXOS_INSTALL_BOOTLOADER=0 --collect --no-ask-password --pipe --quiet \
 		--service-type=exec --unit=lab-activation "$result/bin/switch-to-configuration" switch
@@ -266,7 +266,7 @@ case_lab_users_become_root_each_in_his_way() {
 	fresh pi target
 	local user
 	local way to
-	# On pi itself, and on the target as the ssh of pi comes there: without a terminal.
+	# The loop runs on pi itself, and on the target as the ssh of pi reaches it: without a terminal.
 	for way in "lab on pi -u" "lab on pi ssh -l"; do
 		to=
 		[[ "$way" != *ssh* ]] || to=target
@@ -292,14 +292,14 @@ case_lab_users_become_root_each_in_his_way() {
 			done
 		}
 	done
-	# The password, on stdin, and what follows it, for the command.
+	# The password comes on stdin, and what follows it is for the command.
 	must_sh_on pi "printf '%s\n' \"correct horse 'quoted'\" more | ssh asker@target sudo --stdin --prompt= cat"
 	expect_equal "$output" more
 	expect_equal "$errors" ""
 	sh_on pi "echo wrong | ssh asker@target sudo --stdin --prompt= id -u"
 	expect_status 1
 	expect_contains "$errors" "incorrect password"
-	# Whoever is nobody here goes on all the same; those who build may not come back.
+	# Users without rights on this machine can go on all the same; the users who build cannot come back.
 	for user in admin asker doer runner guest; do
 		as pi "$user" ssh builder id -un
 		expect_equal "$output" builder
@@ -323,7 +323,7 @@ case_lab_sudo_can_be_the_other_one() {
 	expect_equal "$output" 0
 	as pi asker sh -c "echo \"correct horse 'quoted'\" | sudo --stdin --prompt= id -u"
 	expect_equal "$output" 0
-	# What it swallows is told in README.md.
+	# README.md describes what sudo-rs swallows.
 	as pi asker sh -c "printf '%s\n' \"correct horse 'quoted'\" more | sudo --stdin --prompt= cat"
 	expect_status 0
 	expect_equal "$output" ""
@@ -340,7 +340,7 @@ case_lab_passwords_are_typed_at_terminals() {
 	expect_status 0
 	expect_matches "$output" "Sorry, try again.*it's root's 0.*/dev/pts/"
 	expect_lacks "$output" "correct horse"
-	# For run0 polkit's own agent asks, where there is a session of logind.
+	# For run0, the agent of polkit itself asks, if there is a session of logind.
 	types "Password: " "correct horse 'quoted'"
 	# shellcheck disable=SC2016 # root's shell expands it
 	on_tty pi root ssh -t asker@pi 'run0 sh -c "echo I am \$(id -u)"'

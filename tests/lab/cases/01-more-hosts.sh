@@ -1,7 +1,7 @@
 # shellcheck shell=bash
 # The hosts that are made when asked for: whether they are what the other cases take them for.
 
-# expect_nix HOST VERSION : on its own, and as its clients or users meet it.
+# expect_nix HOST VERSION : checks the version on the host, and as its clients or users meet it.
 expect_nix() {
 	must_on "$1" nix-store --version
 	expect_contains "$output" "(Nix) $2"
@@ -17,7 +17,7 @@ case_lab_clients_with_other_nix() {
 		must_on "$client" readlink -f /nix/var/nix/profiles/per-user/root/channels/nixos
 		expect_matches "$output" '^/nix/store/[a-z0-9]{32}-nixos-25\.05\.'
 		expect_equal "$(system_of "$client")" "$(profile_of "$client")"
-		# What it runs is what its configuration says.
+		# The machine runs what its configuration says.
 		must_on "$client" nix-build --no-out-link '<nixpkgs/nixos>' -A config.system.build.toplevel
 		expect_equal "$output" "$(system_of "$client")"
 		on "$client" nix-build --no-out-link -E \
@@ -44,7 +44,7 @@ case_lab_clients_with_other_nix_become_root() {
 	expect_equal "$output" 0
 	must_on newpi /usr/lib/cargo/bin/sudo --version
 	expect_contains "$output$errors" sudo-rs
-	# Of the time before run0, and before sudo-rs.
+	# The host is older than run0 and sudo-rs.
 	on oldpi sh -c 'command -v run0 sudo-rs'
 	expect_failure
 }

@@ -3,12 +3,12 @@
 # verb does to the profile, the running system, the activation and ./result, and that nothing was
 # evaluated on the Pi.
 
-# A changed configuration, so that there is something new to build. $1: the text of /etc/motd.
+# Changes the configuration, so that there is something new to build. $1: the text of /etc/motd.
 change_configuration() {
 	must_on pi sed -i "s/text = .*/text = \"$1\\\\n\";/" /etc/nixos/configuration.nix
 }
 
-# What the Pi's own Nix makes of the same configuration.
+# Checks that it is what the Pi's own Nix makes of the same configuration.
 expect_own_derivation() { # DERIVATION-OR-RESULT
 	local own
 	own=$(lab on pi nix-instantiate '<nixpkgs/nixos>' -A config.system.build.toplevel 2>/dev/null </dev/null)
@@ -19,7 +19,7 @@ derivation_of() { # RESULT : as the builder knows it
 	lab on builder nix-store --query --deriver "$1" </dev/null
 }
 
-# rebuild VERB... : as root on the Pi, with the evaluation on the builder; sets $result to what it printed,
+# rebuild VERB... : runs it as root on the Pi, with the evaluation on the builder; sets $result to what it printed,
 # $messages to what it said.
 rebuild() {
 	before_profile=$(profile_of pi)
@@ -38,7 +38,7 @@ must_rebuild() {
 	expect_nothing_left
 }
 
-# Nothing of a run stays but the builder's cache.
+# Checks that nothing of a run stays but the builder's cache.
 expect_nothing_left() {
 	local host
 	for host in pi builder; do
@@ -73,11 +73,11 @@ case_switch() {
 	must_on pi hello
 	expect_equal "$output" "hello from aarch64"
 	expect_own_derivation "$(derivation_of "$result")"
-	# The one Nix command of the Pi.
+	# This is the only Nix command of the Pi.
 	expect_equal "$(calls_of pi | grep -v '^nix-instantiate')" \
 		"nix-env -p /nix/var/nix/profiles/system --set $result"
 
-	# Once more, with nothing changed.
+	# It runs once more, with nothing changed.
 	must_rebuild switch
 	expect_equal "$result" "$(system_of pi)"
 }
@@ -176,7 +176,8 @@ case_the_exit_code_of_the_activation_is_ours() {
 	expect_status 4
 }
 
-# nixos-rebuild's --build-host: evaluated here, built there; and the result link that it forgets.
+# This is nixos-rebuild's --build-host: the Pi evaluates, the builder builds; and the result link, which nixos-rebuild
+# forgets, is made.
 case_build_host_alone() {
 	fresh
 	change_configuration "built there"
@@ -193,7 +194,7 @@ case_build_host_alone() {
 
 case_local() {
 	fresh
-	# Nothing to build: the Pi's own system, and it may build nothing.
+	# There is nothing to build: it is the Pi's own system, and the Pi may build nothing.
 	on pi rebuild build
 	expect_status 0
 	expect_equal "$output" "$(system_of pi)"
@@ -203,7 +204,7 @@ case_local() {
 	expect_equal "$output" "$(system_of pi)"
 }
 
-# A builder's user whom Nix there does not trust; the daemon there knows the CPU.
+# The Nix on the builder does not trust this user; the daemon there knows the CPU.
 case_untrusted_user() {
 	fresh
 	must lab nixconf builder 'extra-platforms = aarch64-linux'
@@ -216,7 +217,7 @@ case_untrusted_user() {
 	expect_own_derivation "$(derivation_of "$output")"
 }
 
-# sshd that forwards nothing: the result is fetched, by Nix's own means.
+# If sshd forwards nothing, the result is fetched by Nix's own means.
 case_without_forwarding() {
 	fresh
 	must_sh_on builder 'echo "DisableForwarding yes" >/etc/ssh/sshd_config.d/forward.conf
@@ -252,7 +253,7 @@ case_with_specialisations_and_an_odd_place() {
 	expect_own_derivation "$(derivation_of "$result")"
 }
 
-# What a derivation gives is read while evaluating: built there, by the emulated CPU, and seen in the view at once.
+# The evaluation reads what a derivation gives: the emulated CPU builds it, and the view shows it at once.
 case_import_from_derivation() {
 	fresh
 	write_on pi /etc/nixos/imported.nix <<-'END'
@@ -270,13 +271,13 @@ case_import_from_derivation() {
 	must_rebuild build
 	expect_contains "$(file_on pi "$result/etc/imported")" "made this"
 	expect_contains "$(file_on pi "$result/etc/imported")" "odd name one"
-	# The Pi itself may build nothing: to compare, it is given what was made on the way.
+	# The Pi itself may build nothing: for the comparison, it gets what was made on the way.
 	# shellcheck disable=SC2016 # the Pi's shell's
 	must_sh_on pi 'nix-copy-closure --from builder $(ssh builder "ls -d /nix/store/*-made")'
 	expect_own_derivation "$(derivation_of "$result")"
 }
 
-# What no literal names is missed over there, and sent then.
+# A file that no literal names is missed on the builder, and sent then.
 case_a_path_that_is_a_string() {
 	fresh
 	must_sh_on pi 'echo "named by a string" >/etc/some-text
@@ -287,7 +288,8 @@ case_a_path_that_is_a_string() {
 	expect_own_derivation "$(derivation_of "$result")"
 }
 
-# The builder's daemon has been seen to reset a connection: that it does not say what it lacks is no yes.
+# The builder's daemon has been seen to reset a connection: if it does not say what it lacks, that does not count as a
+# yes.
 case_no_answer_about_store_paths() {
 	fresh
 	write_on builder /usr/local/bin/nix-store <<-'END'

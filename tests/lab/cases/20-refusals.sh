@@ -6,7 +6,7 @@ remember() {
 	forget_calls pi
 }
 
-# The Pi is as it was: the profile, the running system, no activation, no Nix command.
+# Checks that the Pi is as it was: the profile, the running system, no activation, no Nix command.
 expect_nothing_changed() {
 	local after
 	after="$(profile_of pi) $(system_of pi)"
@@ -30,7 +30,7 @@ refused() {
 
 case_refusals_of_the_connection() {
 	fresh
-	# There is no name server in the lab; without one that is asked, the hosts that are known are all that there are.
+	# There is no name server in the lab. If no name server is asked, the known hosts are all that exist.
 	refused 255 nosuchhost "no name server answers this machine, which asks for 'nosuchhost'" ".ssh/config"
 	must_sh_on pi "sed -i 's/^hosts:.*/hosts: files/' /etc/nsswitch.conf"
 	refused 255 nosuchhost "no machine is known by the name 'nosuchhost'" ".ssh/config"
@@ -63,7 +63,7 @@ case_refusal_without_nix() {
 	refused 127 builder "builder has no Nix" "ssh builder nix-store --version"
 }
 
-# Trusted or not, with or without the setting, with or without the emulator.
+# The cases: trusted or not, with or without the setting, with or without the emulator.
 case_refusals_of_the_cpu() {
 	fresh
 	refused 1 plain@builder "Nix on plain@builder does not build for aarch64-linux" \
@@ -79,11 +79,11 @@ case_refusals_of_the_cpu() {
 	expect_nothing_changed
 }
 
-# What is wrong with a file Nix says, with its line, wherever it evaluates; and completion has nothing to say.
+# If a file is wrong, Nix says so, with the line, wherever it evaluates; and completion offers nothing.
 case_refusal_of_a_syntax_error() {
 	fresh
 	must_sh_on pi 'cp -r /etc/nixos /etc/nixos.good'
-	# A missing quote, a string before a path, and one that is nested deeper than the parser of ours can go.
+	# A missing quote, a string before a path, and a text that is nested deeper than the parser of this program can go.
 	for broken in '  networking.hostName = "pi;' '  imports = [ ./a ${x} ];' "  x = $(printf '[%.0s' $(seq 3000)) ;"; do
 		for place in builder ''; do
 			must_sh_on pi "printf '{\n%s\n}\n' '$broken' >/etc/nixos/configuration.nix"
@@ -116,7 +116,7 @@ case_refusal_of_a_build_error() {
 	expect_contains "$errors" "log line one of the build that fails"
 }
 
-# A result that is no NixOS stays out of the profile.
+# A result that is no NixOS system stays out of the profile.
 case_refusal_of_what_is_no_system() {
 	fresh
 	# shellcheck disable=SC2016 # the derivation's own

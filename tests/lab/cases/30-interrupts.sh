@@ -6,8 +6,8 @@ slow_configuration() { # OPTIONS
 	before="$(profile_of pi) $(system_of pi)"
 }
 
-# No file and no process of a run (the names are those of the processes, not of their arguments: this
-# very command would be among those).
+# Succeeds if no file and no process of a run is left. (The names are those of the processes, not of their arguments:
+# otherwise this very command would be among them.)
 builder_is_idle() {
 	local left
 	left=$(lab on builder sh -c 'find /tmp /var/tmp /dev/shm -name "rebuild*"
@@ -28,7 +28,7 @@ expect_unchanged() {
 	expect_equal "$output" ""
 }
 
-# interrupted_while PATTERN : Ctrl-C as soon as such a process runs on the builder.
+# interrupted_while PATTERN : sends Ctrl-C as soon as such a process runs on the builder.
 interrupted_while() {
 	start lab on pi -- rebuild switch --eval-on builder
 	expect_within 30 builder_runs "$1"
@@ -45,7 +45,7 @@ case_ctrl_c_during_a_build() {
 	fresh
 	slow_configuration "lab.slowBuild = 600"
 	interrupted_while "working, second\|slow-build\|sleep 1"
-	# And nothing in the way of the next run.
+	# Nothing is in the way of the next run.
 	must_sh_on pi "sed -i 's/lab.slowBuild = 600;//' /etc/nixos/configuration.nix"
 	must lab on pi rebuild switch --eval-on builder
 }
@@ -75,7 +75,7 @@ case_sigterm_is_as_ctrl_c() {
 	expect_unchanged
 }
 
-# kill -9: nobody says goodbye, but the connection ends.
+# After kill -9 nobody says goodbye, but the connection ends.
 case_a_client_that_vanishes() {
 	fresh
 	slow_configuration "lab.slowBuild = 600"

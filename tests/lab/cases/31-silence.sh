@@ -1,7 +1,7 @@
 # shellcheck shell=bash
 # What a builder says too much or not at all: login files that read, an sshd that stands still, a line without end.
 
-# No process of a run on the Pi.
+# Checks that no process of a run is on the Pi.
 expect_no_run() {
 	run lab on pi sh -c 'ls -d /tmp/rebuild* 2>/dev/null; pgrep -l -x "rebuild|ssh"'
 	expect_equal "$output" ""
@@ -10,14 +10,15 @@ expect_no_run() {
 builder_builds() { lab on builder sh -c 'ps -eo args | grep -v grep | grep -q "sleep 1$"' </dev/null; }
 builder_is_idle() { ! lab on builder pgrep -x "nix-store|dd" </dev/null && ! builder_builds; }
 
-# .bashrc is read for a command that sshd starts (Debian's bash), and its stdin is what is meant for our script.
+# Debian's bash reads .bashrc for a command that sshd starts, and the stdin of .bashrc is what is meant for the script
+# of the run.
 case_a_login_file_that_reads() {
 	fresh
 	must_sh_on builder 'printf "%s\n" "read -r answer; echo \"<\$answer>\"" >~builder/.bashrc'
 	must_on pi rebuild build --eval-on builder
 	expect_matches "$output" '^/nix/store/[a-z0-9]{32}-nixos-system-pi-'
 
-	# One that takes all is waited for with a word, and left at Ctrl-C.
+	# If a login file takes everything, the run waits with a message, and ends at Ctrl-C.
 	must_sh_on builder 'echo "cat >/dev/null" >~builder/.bashrc'
 	start lab on pi -- rebuild build --eval-on builder
 	expect_within 20 printed "waiting for builder: no answer yet"
@@ -38,11 +39,11 @@ case_an_sshd_that_stands_still() {
 	expect_status 130
 	expect_no_run
 	must_on builder pkill -CONT "sshd-session|sshd"
-	# What it was told meanwhile, or that nobody is there any more, ends it.
+	# The builder's side ends by what it was told meanwhile, or because nobody is there any more.
 	expect_within 10 builder_is_idle
 }
 
-# The Pi has not the memory that such a line would take.
+# The Pi does not have the memory that such a line would take.
 case_a_build_that_prints_one_long_line() {
 	fresh
 	# shellcheck disable=SC2016 # Nix's and the build's own
@@ -53,8 +54,8 @@ case_a_build_that_prints_one_long_line() {
 	expect_contains "$errors" "xxxlast"
 }
 
-# An evaluation that says nothing is no link that is gone; one that is says nothing, too, and that is seen long before ssh
-# gives it up. What comes back goes on.
+# A quiet evaluation does not mean that the link is gone. A link that is gone is just as quiet, and the user sees that
+# long before ssh gives up. If the link comes back, the run goes on.
 case_a_link_that_says_nothing_in_a_quiet_evaluation() {
 	fresh
 	must_sh_on pi "sed -i 's/system.stateVersion/lab.evalCost.work = 80; &/' /etc/nixos/configuration.nix"

@@ -4,7 +4,7 @@
 # shellcheck source=/dev/null
 . "$LAB/classic.sh"
 
-# --- files, and what they are named by ------------------------------------------------------------
+# --- files, and the ways in which they are named --------------------------------------------------
 case_classic_imports_that_climb_out_of_the_directory() {
 	given <<-'END'
 		mkdir -p /srv/shared/parts /srv/other deep
@@ -127,7 +127,7 @@ case_classic_directories_that_are_listed() {
 	expect_another_derivation
 }
 
-# It is a name, and nothing that could be read to its end.
+# A pipe is a name, and nothing that could be read to its end.
 case_classic_fifos() {
 	given <<-'END'
 		mkfifo fifo
@@ -151,7 +151,7 @@ case_classic_path_exists() {
 			map builtins.pathExists [
 			  "/etc/nixos/there.txt" "/var/lib/there/file" "/var/lib/there/dir" "/home/admin/there/file" "/root/there/file"
 			  "/etc/nixos/link" "/etc/nixos/link/" "/var/lib/there/dir/" (./. + "/there.txt") /var/lib/there/file
-			  # To Nix 2.26 a link that leads nowhere is there, unless a slash follows.
+			  # To Nix 2.26, a link that leads nowhere exists, unless a slash follows it.
 			  "/etc/nixos/dangling"
 			] ++ map builtins.pathExists [
 			  "/etc/nixos/absent.txt" "/var/lib/absent" "/var/lib/there/absent/deep" "/home/admin/absent" "/root/absent"
@@ -171,7 +171,8 @@ case_classic_path_exists() {
 	done
 }
 
-# Each file is known only when the one before it has been read: as many questions, and the right answer at the end.
+# Each file is known only when the one before it has been read: so there are as many questions as files, and the right
+# answer at the end.
 case_classic_a_long_chain_of_files() {
 	given <<-'END'
 		for number in $(seq 30); do
@@ -188,7 +189,8 @@ case_classic_a_long_chain_of_files() {
 	expect_another_derivation
 }
 
-# What the Pi has not either is an error on both, said of the Pi's path, and soon.
+# If the Pi does not have a file either, it is an error on both machines. The error names the path of the Pi, and comes
+# soon.
 case_classic_what_is_missing_on_the_pi_too() {
 	local expression
 	given <<<'ln -s nowhere dangling; ln -s loop loop'
@@ -258,7 +260,7 @@ case_classic_directories_as_sources() {
 	expect_equal "$own" "$before"
 }
 
-# It is mounted into the view as it is kept (view.sh), and changed where it lies (mirror.sh).
+# The directory is mounted into the view as it is kept (view.sh), and changed in its place (mirror.sh).
 case_classic_a_directory_of_many_files() {
 	given <<-'END'
 		mkdir -p 'a *b/data/few' && cd 'a *b/data'
@@ -274,12 +276,12 @@ case_classic_a_directory_of_many_files() {
 		NIX
 	END
 	expect_same_derivation
-	# With what the first one has found out.
+	# This evaluation has what the first one has found out.
 	expect_same_derivation
 	must_sh_on builder ': >/tmp/before'
 	expect_same_derivation
 	expect_contains "$errors" "builder has the configuration's files already"
-	# No link was made to any: that would be another ctime.
+	# No link was made to any file: that would change its ctime.
 	local kept='find /home/builder/.cache/rebuild/pi*/mirrors -path "*/a ?b/data/*"'
 	sh_on builder "$kept -type f -cnewer /tmp/before | wc -l"
 	expect_equal "$output" 0
@@ -289,19 +291,19 @@ case_classic_a_directory_of_many_files() {
 		after <<<"cd 'a *b/data'; $change"
 		expect_another_derivation
 	done
-	# All of it is kept once.
+	# Every file is kept once.
 	sh_on pi 'find "/etc/nixos/a *b/data" -mindepth 1 | wc -l'
 	local names=$output
 	sh_on builder "$kept | wc -l"
 	expect_equal "$output" "$names"
-	# An error makes none of it be sent anew.
+	# After an error, none of it is sent anew.
 	after <<<'cp configuration.nix /srv/good.nix; echo "{ ... }: throw \"no\"" >configuration.nix; echo 12 >"a *b/data/file-12"'
 	on pi rebuild dry-build --eval-on builder
 	expect_failure
 	after <<<'cp /srv/good.nix configuration.nix; echo more >"a *b/data/file-13"'
 	expect_another_derivation
 	[[ ! "$errors" =~ sent\ [0-9]{3} ]] || fail "much was sent anew: $errors"
-	# Two at once, from the same beginning; then it is there by its names only.
+	# Two runs start at once from the same mirror; then the file is there by its name only.
 	after <<<'echo at once >"a *b/data/file-14"
 		rebuild dry-build --eval-on builder -v >/tmp/one 2>&1 & one=$!
 		rebuild dry-build --eval-on builder -v >/tmp/two 2>&1; wait $one'
@@ -371,7 +373,8 @@ case_classic_odd_names() {
 	expect_another_derivation
 }
 
-# Of a mode Nix keeps whether the owner may execute; root on the Pi reads what has no mode at all.
+# Of a mode, Nix keeps only whether the owner may execute the file. Root on the Pi can read files that nobody has a
+# right to read.
 case_classic_modes() {
 	given <<-'END'
 		mkdir modes bin

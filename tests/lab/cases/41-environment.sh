@@ -5,7 +5,7 @@
 # shellcheck source=/dev/null
 . "$LAB/classic.sh"
 
-# expect_refused TEXT... [-- NAME=VALUE... FLAG...] : nothing is given, and each TEXT is said.
+# expect_refused TEXT... [-- NAME=VALUE... FLAG...] : checks that there is no result, and that each TEXT is said.
 expect_refused() {
 	local texts=() text
 	while [ $# -gt 0 ] && [ "$1" != -- ]; do
@@ -23,8 +23,8 @@ expect_refused() {
 }
 
 # --- variables ------------------------------------------------------------------------------------
-# A module of a channel, one that the evaluation itself has written to the store, one without .nix, one by scopedImport: no
-# literal of the configuration leads there, or none that was read beforehand.
+# These are: a module of a channel, one that the evaluation itself has written to the store, one without .nix, and one
+# by scopedImport. No literal of the configuration leads there, or none that was read beforehand.
 case_environment_of_files_that_nobody_read_beforehand() {
 	given <<-'END'
 		mkdir parts
@@ -38,7 +38,7 @@ case_environment_of_files_that_nobody_read_beforehand() {
 	expect_same_derivation OF_A_PART=1 OF_A_SCOPE=2 OF_THE_STORE=3
 	expect_seen '["3","1","2"]'
 	expect_another_derivation OF_A_PART=1 OF_A_SCOPE=2 OF_THE_STORE=4
-	# As before, but nothing of it is set.
+	# It is as before, but none of the variables is set.
 	expect_another_derivation
 }
 
@@ -59,7 +59,7 @@ case_environment_of_a_module_in_the_store() {
 	expect_own_derivation_there builder
 }
 
-# evaluate gives the flags to the Pi's own Nix as well, which does not know this one.
+# evaluate also passes the flags to the Pi's own Nix, which does not know this one.
 case_environment_names_that_are_computed() {
 	given <<-'END'
 		echo '{ "names": [ "FROM_JSON" ] }' >names.json
@@ -73,7 +73,7 @@ case_environment_names_that_are_computed() {
 	expect_seen '["","1","2","3"]'
 	expect_another_derivation PASTED_NAME=1 PASSED_ON=2 FROM_JSON=3 TMPDIR=/var/tmp
 	expect_seen '["/var/tmp","1","2","3"]'
-	# A secret that a Nix file of theirs does not name itself.
+	# This is a secret that none of the user's Nix files names itself.
 	after <<<'sed -i "s/FROM_JSON/FROM_KEY/" names.json'
 	expect_refused configuration.nix FROM_KEY "--send-env FROM_KEY" -- FROM_KEY=hunter2
 	after <<<'sed -i "s/\"TMP\" + \"DIR\"/\"NIX_\" + \"REMOTE\"/" configuration.nix'
@@ -96,7 +96,7 @@ case_environment_of_the_evaluator() {
 	done
 }
 
-# The log of every Nix names the files, and the oldest leaves links in the names.
+# The log of every Nix names the files, but the oldest leaves links in the names.
 case_environment_with_other_versions_of_nix() {
 	need_hosts oldbuilder newbuilder
 	given <<-'END'
@@ -120,7 +120,7 @@ case_environment_with_other_versions_of_nix() {
 	done
 }
 
-# Where users may make no namespaces, sudo makes the view, and the files there are still the user's.
+# If users may make no namespaces, sudo makes the view, and the files in it still belong to the user.
 case_environment_where_sudo_makes_the_view() {
 	given <<-'END'
 		echo '"of root"' >/root/mine.nix
@@ -137,7 +137,7 @@ case_environment_where_sudo_makes_the_view() {
 }
 
 # --- the home -------------------------------------------------------------------------------------
-# As NixOS/nix#6676 has it: HOME counts only if it is theirs.
+# NixOS/nix#6676: HOME counts only if it is the user's.
 case_environment_of_another_users_home() {
 	given <<-'END'
 		echo '"of root"' >/root/mine.nix
@@ -151,7 +151,7 @@ case_environment_of_another_users_home() {
 	expect_seen '["/home/admin",true]'
 	after <<<'echo "[ (import ~/mine.nix) ]" | reads'
 	expect_refused /etc/nixos/configuration.nix "names a file by ~, which is /root" "HOME=/root" -- HOME=/home/admin
-	# nix.conf is root's, and has no such operator.
+	# nix.conf is root's, and does not enable such an operator.
 	after <<<'echo "[ (\"x\" |> builtins.stringLength) ]" | reads'
 	expect_refused "pipe-operators" -- HOME=/home/admin
 	must_sh_on pi 'rm -r /home/admin/.config'
@@ -201,12 +201,12 @@ case_environment_settings_that_refuse_an_evaluation() {
 	expect_refused "allow-unsafe-native-code-during-evaluation = true" "--eval-on ''" -- \
 		NIX_CONFIG="allow-unsafe-native-code-during-evaluation = true"
 	expect_refused "plugin-files = /x.so" -- --option plugin-files /x.so
-	# A Nix that does not know what decides here does not decide.
+	# If a Nix does not know a setting that decides here, it must not evaluate.
 	need_hosts oldbuilder
 	builder=oldbuilder expect_refused "does not know the setting abort-on-warn" -- NIX_CONFIG="abort-on-warn = true"
 }
 
-# What Nix lists, of all versions of the lab, is decided in src/nix_settings/table.rs.
+# src/nix_settings/table.rs decides about every setting that Nix lists, in all versions of the lab.
 case_environment_settings_every_one_of_nix_is_decided() {
 	need_hosts oldbuilder newbuilder
 	local host words name
@@ -223,7 +223,7 @@ for name, setting in json.load(sys.stdin).items(): print(name, *setting.get("ali
 	done
 }
 
-# Of flakes: what is dirty, what a name means, which settings of a flake are trusted.
+# This is about flakes: what is dirty, what a name means, and which settings of a flake are trusted.
 case_environment_of_flakes() {
 	# shellcheck source=/dev/null
 	. "$LAB/cases/51-flakes-there.sh"
@@ -235,7 +235,7 @@ case_environment_of_flakes() {
 	END
 	expect_same_derivation XDG_CONFIG_HOME=/srv/xdg-of-flakes/config NIX_CONFIG="experimental-features = flakes
 flake-registry =" --flake mine
-	# The same registry is root's, and HOME another user's.
+	# Now the same registry is the one of root, and HOME is another user's.
 	must_sh_on pi 'mkdir -p /root/.config/nix; cp /srv/xdg-of-flakes/config/nix/registry.json /root/.config/nix/
 		chmod 755 /home/admin; mkdir -p /home/admin/.config/nix; echo "{ \"version\": 2, \"flakes\": [] }" >/home/admin/.config/nix/registry.json'
 	expect_same_derivation HOME=/home/admin NIX_CONFIG="experimental-features = flakes
@@ -265,7 +265,7 @@ case_environment_directories_of_xdg() {
 		NIX_CONFIG="use-xdg-base-directories = true" -I nixpkgs=/nix/var/nix/profiles/per-user/root/channels/nixos
 	expect_status 0
 	expect_own_derivation_there builder
-	# Empty or relative is unset, for what is our own.
+	# For this program's own files, an empty or relative value counts as unset.
 	local value
 	for value in "" relative; do
 		must_on pi env -C /srv/empty XDG_CACHE_HOME="$value" NIXOS_CONFIG=/etc/nixos/configuration.nix rebuild dry-build --eval-on builder

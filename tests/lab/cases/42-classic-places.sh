@@ -4,7 +4,7 @@
 # shellcheck source=/dev/null
 . "$LAB/classic.sh"
 
-# Nothing of the builder is there, and of the Pi all is.
+# Nothing of the builder is seen, and everything of the Pi is.
 case_classic_the_builders_own_files_are_not_there() {
 	given <<-'END'
 		reads <<-'NIX'
@@ -24,8 +24,8 @@ case_classic_the_builders_own_files_are_not_there() {
 }
 
 # --- links ----------------------------------------------------------------------------------------
-# Nix (2.26) keeps the names of links on the way to a file that it imports; a link at the end, to a file or to a
-# directory, it resolves; and what it finds on its search path (<nixos-config>) it resolves altogether.
+# Nix (2.26) keeps the names of links on the way to a file that it imports. It resolves a link at the end, to a file or
+# to a directory; and it resolves everything that it finds on its search path (<nixos-config>).
 case_classic_a_configuration_that_is_a_link_into_a_checkout() {
 	given <<-'END'
 		rm -rf /root/checkout && mkdir -p /root/checkout/machines/pi /root/checkout/common /root/checkout/real/inside
@@ -93,7 +93,8 @@ case_classic_a_linked_directory_named_by_nixos_config() {
 	expect_another_derivation -I nixos-config=/etc/nixos/link
 }
 
-# As home-manager and `nixos-rebuild edit` make them: the entry itself a link, one after another, and absolute.
+# home-manager and `nixos-rebuild edit` make such links: the entry itself is a link, one link leads to another, and
+# links are absolute.
 case_classic_an_entry_file_that_is_a_link() {
 	given <<-'END'
 		mkdir -p /srv/entry/first /srv/entry/second
@@ -111,7 +112,7 @@ case_classic_an_entry_file_that_is_a_link() {
 	expect_seen "/etc/nixosof none"
 }
 
-# With what lies there and is read by nobody: a link to a result, a hidden file, the git directory.
+# Other things lie there that nobody reads: a link to a result, a hidden file, the git directory.
 case_classic_the_configuration_in_the_system() {
 	given <<-'END'
 		mkdir -p .git/objects parts
@@ -138,7 +139,8 @@ case_classic_the_configuration_in_the_system() {
 	done
 }
 
-# With a git directory, of which nixpkgs' own lib reads which commit it is, and a part that is a link out of it.
+# The checkout has a git directory, from which the lib of nixpkgs itself reads which commit it is at, and a part that is
+# a link out of it.
 case_classic_a_nixpkgs_checkout() {
 	given <<-'END'
 		cp -RL /nix/var/nix/profiles/per-user/root/channels/nixos /root/nixpkgs
@@ -168,7 +170,7 @@ case_classic_a_nixpkgs_checkout() {
 	done
 }
 
-# What has been built for the Pi, with what it needs: its own running system, and a derivation.
+# This is what has been built for the Pi, with its dependencies: its own running system, and a derivation.
 case_classic_the_running_system() {
 	given <<-'END'
 		system=$(readlink -f /run/current-system)
@@ -187,7 +189,8 @@ case_classic_the_running_system() {
 }
 
 # --- what both machines have ----------------------------------------------------------------------
-# The evaluation's own programs and libraries over there read some of these: then it may refuse; the builder's it never gives.
+# The evaluator's own programs and libraries read some of these files: then the run may be refused, but the evaluation
+# never gets the builder's files.
 case_classic_files_that_both_machines_have() {
 	given <<-'END'
 		mkdir -p /usr/local/share/of-the-pi
@@ -219,8 +222,8 @@ case_classic_files_that_both_machines_have() {
 	END
 }
 
-# What the user names is never passed over for another file, wherever it lies: neither for the next one that the search path
-# has, nor for the builder's at the same place.
+# What the user names is never passed over for another file, wherever it lies: neither for the next one in the search
+# path, nor for the builder's file at the same place.
 case_classic_what_is_named_where_the_builder_has_its_own() {
 	given <<-'END'
 		echo '{ environment.etc.seen.text = "passed over"; }' >configuration.nix
@@ -232,7 +235,7 @@ case_classic_what_is_named_where_the_builder_has_its_own() {
 		done
 		ln -sfn /usr/local/src/conf /srv/conf
 	END
-	# Of another content, and with more in it.
+	# The builder's directories have another content, and more in them.
 	must_sh_on builder 'for place in /dev/shm/conf /usr/local/src/conf /usr/conf; do
 		mkdir -p "$place/parts"
 		echo "{ environment.etc.seen.text = \"of the builder\"; }" >"$place/configuration.nix"
@@ -243,7 +246,7 @@ case_classic_what_is_named_where_the_builder_has_its_own() {
 	expect_seen 'of /dev/shm/conftext'
 	expect_same_derivation -I nixos-config=/usr/local/src/conf/configuration.nix
 	expect_seen 'of /usr/local/src/conftext'
-	# Unchanged, nothing is sent. By a link; and by NIX_PATH, without the builder's having any.
+	# If nothing has changed, nothing is sent. The configuration is named by a link, and by NIX_PATH; the builder has none.
 	expect_same_derivation -I nixos-config=/usr/local/src/conf/configuration.nix
 	expect_contains "$errors" "has the configuration's files already"
 	expect_same_derivation NIXOS_CONFIG=/srv/conf/configuration.nix
@@ -253,13 +256,13 @@ case_classic_what_is_named_where_the_builder_has_its_own() {
 	expect_seen 'of /usr/conftext'
 	must_sh_on builder 'rm -r /dev/shm/conf /usr/local/src/conf'
 
-	# Where there is nothing here, the next entry counts; the builder has something.
+	# If nothing is here, the next entry counts, although the builder has something.
 	must_sh_on builder 'mkdir -p /usr/src/nixpkgs/nixos && echo "throw \"of the builder\"" >/usr/src/nixpkgs/nixos/default.nix'
 	expect_same_derivation "NIX_PATH=nixpkgs=/usr/src/nixpkgs:nixpkgs=/nix/var/nix/profiles/per-user/root/channels/nixos:nixos-config=/etc/nixos/configuration.nix"
 	expect_seen 'passed over'
 	must_on builder rm -r /usr/src/nixpkgs
 
-	# What the configuration names there, too, by a path and by a string; and what is not there.
+	# The configuration names files there, too, by a path and by a string; and one that does not exist.
 	given <<-'END'
 		mkdir -p /usr/local/share/of-the-pi
 		echo '{ environment.etc.more.text = "of the Pi"; }' >/usr/local/share/of-the-pi/module.nix
@@ -278,7 +281,7 @@ case_classic_what_is_named_where_the_builder_has_its_own() {
 	must_sh_on builder 'rm -r /usr/local/share/of-the-pi /usr/local/etc/nixos'
 }
 
-# Links below /run are no secrets; what lies there is.
+# Links below /run are no secrets, but the files there are.
 case_classic_links_below_run() {
 	given <<-'END'
 		ln -sfn "$(readlink -f /nix/var/nix/profiles/per-user/root/channels/nixos)" /run/nixpkgs
@@ -290,7 +293,7 @@ case_classic_links_below_run() {
 	expect_seen '25.05.1234.abcdef0'
 	local place
 	must_sh_on pi 'mkdir -p /usr/lib/conf && cp /etc/nixos/configuration.nix /usr/lib/conf/ && cp /etc/nixos/configuration.nix /run/secrets/'
-	# Before anything is asked of the builder.
+	# The run is refused before the builder is asked anything.
 	for place in /usr/lib/conf /run/secrets; do
 		on pi env NIXOS_CONFIG=$place/configuration.nix rebuild dry-build --eval-on nobody
 		expect_status 1

@@ -5,7 +5,7 @@
 . "$LAB/classic.sh"
 
 # --- the search path ------------------------------------------------------------------------------
-# A second channel, made and brought in by the Pi's own Nix; $1 is what its module says.
+# The second channel is made, and brought in by the Pi's own Nix; $1 is what its module says.
 case_classic_a_second_channel() {
 	given <<-'END'
 		mkdir -p /srv/channel/home-manager/nixos /srv/channel/home-manager/modules
@@ -66,7 +66,7 @@ case_classic_include_flags() {
 	after <<<'echo "\"first\"" >/srv/include/own/y.nix'
 	expect_another_derivation "${flags[@]}"
 	expect_seen '"first"'
-	# The same by NIX_PATH; and from another directory, with the configuration named by it.
+	# The same by NIX_PATH; and from another directory, with the configuration named by NIX_PATH.
 	local path=own=/srv/include/own:/srv/include/bare:relative=relative:file=/srv/include/file.nix
 	path=$path:own=/srv/include/second:nixpkgs=/nix/var/nix/profiles/per-user/root/channels/nixos
 	expect_another_derivation NIX_PATH="$path:nixos-config=/etc/nixos/configuration.nix"
@@ -99,7 +99,7 @@ case_classic_nixos_config() {
 	expect_another_derivation NIXOS_CONFIG=/srv/named/directory
 	expect_seen "a directory /srv/named/directory"
 	expect_same_derivation -I nixos-config=/srv/named/directory
-	# It stands even where <nixos-config> is something else, or nothing; empty, it does not count.
+	# NIXOS_CONFIG counts even if <nixos-config> is something else, or nothing; if it is empty, it does not count.
 	after <<<'echo "{ environment.etc.seen.text = \"the usual\"; }" >configuration.nix'
 	expect_same_derivation NIXOS_CONFIG=/srv/named/directory
 	expect_same_derivation NIXOS_CONFIG=
@@ -125,7 +125,8 @@ case_classic_environment_variables() {
 	expect_another_derivation "${variables[@]}" HOME=/srv
 }
 
-# The evaluator needs its own there; then it may refuse, and not give its own for the Pi's.
+# The evaluator needs its own value there. Then the run may be refused, but the evaluator's value never takes the place
+# of the Pi's.
 case_classic_variables_of_the_evaluator() {
 	local name variables=(XDG_CACHE_HOME=/var/cache TMPDIR=/var/tmp SSH_CONNECTION=here)
 	for name in PATH NIX_CONF_DIR XDG_CACHE_HOME TMPDIR SSH_CONNECTION; do
@@ -190,7 +191,7 @@ case_classic_settings() {
 	expect_same_derivation NIX_CONFIG="$features"
 	expect_seen '[5,{"success":false'
 	expect_same_derivation --option extra-experimental-features pipe-operators
-	# -I and NIX_PATH are there besides; the setting counts where they are not.
+	# -I and NIX_PATH are given besides; the setting counts where they are not.
 	local nixpkgs=nixpkgs=/nix/var/nix/profiles/per-user/root/channels/nixos
 	expect_another_derivation -I settings=/srv/settings --option extra-experimental-features pipe-operators
 	expect_seen '[5,{"success":true,"value":"by a setting"}]'
@@ -225,7 +226,7 @@ case_classic_store_paths_that_only_the_pi_has() {
 	expect_seen '["read by a string\n",true,{"module.nix":"regular","parts":"directory","text":"regular"},false,false,"text of the thing\n","/nix/store/'
 }
 
-# As something that the system is made from.
+# The system is made from such a path.
 case_classic_store_paths_as_sources() {
 	given <<-'END'
 		mkdir -p /srv/valid /srv/coerced

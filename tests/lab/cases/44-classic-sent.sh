@@ -30,7 +30,7 @@ case_classic_what_is_not_read_is_not_sent() {
 		marker-of-what-a-filter-leaves-out marker-of-a-variable marker-of-another-variable
 }
 
-# A clear word, and no system that has been made without them.
+# The error is clear, and no system is made without the secrets.
 case_classic_secrets_that_are_read_are_refused() {
 	local expression marker=marker-of-a-secret
 	given <<-END
@@ -58,13 +58,13 @@ case_classic_secrets_that_are_read_are_refused() {
 		/etc/nixos/config/.ssh/id_x|"${./config}"
 	END
 	expect_kept $marker
-	# That they are there may be known.
+	# It may be known that they exist.
 	given_expression '(toString (map builtins.pathExists [ "/etc/shadow" /root/.ssh/id_x "/root/.gnupg/key" ./looks-harmless ]))'
 	expect_same_or_refusal /etc/shadow
 	after <<<'sed -i /marker/d /etc/shadow'
 }
 
-# A file of root's alone, outside of the configuration, and no literal names it.
+# Only root may read this file, it is outside of the configuration, and no literal names it.
 case_classic_private_files_that_only_strings_name() {
 	given <<-'END'
 		mkdir -p -m 700 /root/vault
@@ -75,7 +75,7 @@ case_classic_private_files_that_only_strings_name() {
 	expect_same_or_refusal /root/vault/text
 	given_expression 'builtins.toJSON [ (builtins.readDir "/root/vault") (builtins.pathExists "/root/vault/text") ]'
 	expect_same_or_refusal /root/vault
-	# In /etc/nixos it is the configuration's own.
+	# In /etc/nixos it belongs to the configuration.
 	after <<-'END'
 		echo 'text beside it' >private
 		chmod 600 private
@@ -126,9 +126,9 @@ case_classic_a_second_run_sends_nothing() {
 	for marker in "${markers[@]}"; do
 		! lab on pi grep -qF "$marker" /srv/tap/sent </dev/null || fail "expected that this is not sent again: $marker"
 	done
-	# The script for the other machine, the names, and no more.
+	# The script for the other machine and the names are sent, and no more.
 	[ "$(sent_bytes)" -lt 100000 ] || fail "expected less to be sent again than $(sent_bytes) bytes"
-	# And of a change, what has changed.
+	# If something changes, only the change is sent.
 	after <<<'echo "\"marker-of-a-change\"" >parts/first.nix'
 	forget_sent
 	expect_another_derivation "$tapped"
@@ -137,7 +137,7 @@ case_classic_a_second_run_sends_nothing() {
 }
 
 # --- between two runs -----------------------------------------------------------------------------
-# Whatever the builder keeps, it never answers with what was.
+# Whatever the builder keeps, it never gives an old answer.
 case_classic_nothing_old_is_seen() {
 	given <<-'END'
 		mkdir -p thing /srv/old
@@ -174,7 +174,7 @@ case_classic_nothing_old_is_seen() {
 	END
 }
 
-# The same names on another Pi, or for another user of this one: whose files they are is not mixed up.
+# Another Pi, or another user of this Pi, has the same names: their files are not mixed up.
 case_classic_another_user() {
 	given <<-'END'
 		chmod 755 /etc/nixos
@@ -198,7 +198,8 @@ case_classic_another_user() {
 	expect_seen '["/home/admin","admin","of admin",true]'
 }
 
-# For whom Nix there does what it does for everybody: what is named by its content may come from anyone, what was built may not.
+# For this user, the Nix there does what it does for everybody: paths that are named by their content may come from
+# anyone, paths that were built may not.
 case_classic_a_user_whom_the_builder_does_not_trust() {
 	must lab nixconf builder 'extra-platforms = aarch64-linux'
 	given <<-'END'
@@ -222,7 +223,8 @@ case_classic_a_user_whom_the_builder_does_not_trust() {
 	expect_same_or_refusal nixos-system-pi
 }
 
-# Where no file says when it was read (noatime), a look tells nothing: then what is missed is sent one by one, and not for long.
+# If no file says when it was read (noatime), a look tells nothing. Then what is missed is sent one file at a time, but
+# not for long.
 case_classic_where_no_access_times_are_kept() {
 	given <<-'END'
 		mkdir modules site

@@ -3,8 +3,8 @@
 
 TOPLEVEL=config.system.build.toplevel
 
-# expect_same [FLAG...] -- WORD... : what `rebuild` with these flags evaluates on the builder is what the Pi's own
-# nix-instantiate makes of WORDS.
+# expect_same [FLAG...] -- WORD... : checks that what `rebuild` with these flags evaluates on the builder is what the
+# Pi's own nix-instantiate makes of WORDS.
 expect_same() {
 	local flags=() own there
 	while [ "$1" != -- ]; do flags+=("$1") && shift; done
@@ -18,7 +18,7 @@ expect_same() {
 	expect_equal "$there" "$own"
 }
 
-# Two configurations in a directory of hosts, in which one is what the whole is as well.
+# Makes two configurations in a directory of hosts; one of them is what the whole directory evaluates to, as well.
 make_hosts() {
 	must_sh_on pi 'mkdir -p /srv/hosts/parts && cp /etc/nixos/*.nix /srv/hosts/ && cd /srv/hosts
 		echo "{ lib, ... }: { environment.etc.motd.text = lib.mkForce \"other\"; }" >parts/other.nix
@@ -34,7 +34,7 @@ case_files_and_what_is_found() {
 	local other='hosts."other.nix"'
 	expect_same --file /srv/hosts -- /srv/hosts --attr $TOPLEVEL
 	expect_same --file ./default.nix --attr "$other" -- ./default.nix --attr "$other.$TOPLEVEL"
-	# nixpkgs#493229: of a directory that is named, and of the current one, a system.nix comes first.
+	# nixpkgs#493229: in a directory that is named, and in the current one, a system.nix comes first.
 	expect_same --attr "$other" -- default.nix --attr "$other.$TOPLEVEL"
 	must_sh_on pi "cd /srv/hosts && echo 'import ./default.nix // { hosts.named = (import ./default.nix).$other; }' >system.nix"
 	expect_same --file /srv/hosts --attr hosts.named -- system.nix --attr "hosts.named.$TOPLEVEL"
@@ -64,7 +64,7 @@ case_verify_eval() {
 	expect_status 0
 	expect_contains "$errors" "evaluating here first, to compare"
 
-	# What is each machine's own.
+	# Each machine has its own file here.
 	must_on pi sed -i '$s|}|  environment.etc.now.text = if builtins.pathExists "/usr/local/bin/rebuild" then "here" else "there";\n}|' /etc/nixos/configuration.nix
 	must_on pi nix-instantiate '<nixpkgs/nixos>' -A $TOPLEVEL
 	local before

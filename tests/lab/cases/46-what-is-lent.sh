@@ -1,11 +1,11 @@
 # shellcheck shell=bash
 # What the builder can do with what it is given: the lent socket, and the lock file.
 
-# socket_there : the path of the forwarded socket on the builder, once there is one.
+# socket_there : prints the path of the forwarded socket on the builder, once there is one.
 socket_there() { lab on builder sh -c 'ls /tmp/rebuild-*.socket' </dev/null 2>/dev/null; }
 
-# holds COUNT PATH : connects to a socket on the builder, so often, and stays; a run that waits for their end would not end.
-# Their process writes what becomes of each: "end" or "open".
+# holds COUNT PATH : connects COUNT times to a socket on the builder, and keeps the connections open; a run that waited
+# for their end would not end. Their process writes what becomes of each: "end" or "open".
 holds() {
 	cat >"$CASE/holds" <<-'END'
 		use Socket;
@@ -22,8 +22,8 @@ holds() {
 	lab on builder -u builder -- perl - "$@" <"$CASE/holds"
 }
 
-# Modes here and there with the most careless umask; and neighbours' connections that wait beside ours, which neither get
-# anything nor keep the run from ending.
+# Checks the modes on both machines with the most careless umask. Connections of other users wait beside the one of the
+# run: they get nothing, and do not keep the run from ending.
 case_lent_to_one_connection_of_one_user() {
 	fresh
 	must_sh_on pi "sed -i 's/system.stateVersion/lab.slowBuild = 3; &/' /etc/nixos/configuration.nix"
@@ -36,8 +36,8 @@ case_lent_to_one_connection_of_one_user() {
 	expect_equal "$output" $'700\n600'
 	as builder plain perl -MSocket -e 'socket(S, PF_UNIX, SOCK_STREAM, 0); exit !connect(S, pack_sockaddr_un(shift))' "$socket"
 	expect_status 1
-	# This machine's user over there is the one who may connect. Their first is the one that is answered, and says nothing;
-	# the others are refused when it is, and so is the run's own.
+	# The login of this user there is the one that may connect. Its first connection is answered, and says nothing; the
+	# others are refused, and so is the one of the run.
 	holds 3 "$socket" >"$CASE/held" &
 	finish 60
 	[ "$status" != 0 ] || fail "the run's own connection was the fourth, and was answered"
@@ -48,7 +48,7 @@ case_lent_to_one_connection_of_one_user() {
 	expect_equal "$output" ""
 }
 
-# A full disk: the lock file that was there is there.
+# On a full disk, the former lock file stays.
 case_lent_lock_file_on_a_full_disk() {
 	fresh
 	must_sh_on pi '
@@ -72,7 +72,7 @@ case_lent_lock_file_on_a_full_disk() {
 	expect_contains "$errors" "cannot write /srv/small/flake.lock: No space left on device"
 	must_sh_on pi 'cmp /srv/small/flake.lock /srv/former; ls -A /srv/small; rm /srv/small/full'
 	expect_equal "$output" $'flake.lock\nflake.nix\nfull'
-	# With room, it is written; and that is said.
+	# If there is room, it is written, and the run says so.
 	must_on pi rebuild dry-build --eval-on builder --flake path:/srv/small
 	expect_contains "$errors" "wrote /srv/small/flake.lock: the inputs as builder locks them"
 	must_sh_on pi 'cat /srv/small/flake.lock; umount /srv/small'

@@ -4,7 +4,7 @@
 # shellcheck source=/dev/null
 . "$LAB/derivations.sh"
 
-# expect_same_derivation BUILDER [FLAG...] : as the client's own Nix makes.
+# expect_same_derivation BUILDER [FLAG...] : checks that it is the one that the client's own Nix makes.
 expect_same_derivation() {
 	local builder=$1
 	shift
@@ -15,15 +15,15 @@ expect_same_derivation() {
 	expect_own_derivation_there "${builder#*@}"
 }
 
-# given : /etc/nixos/configuration.nix, of which the expression on stdin becomes /etc/seen.
+# given : makes an /etc/nixos/configuration.nix in which the value of the expression on stdin becomes /etc/seen.
 given() {
 	{
 		printf '{ config, lib, pkgs, ... }: {\n  environment.etc.seen.text = builtins.toJSON (\n%s\n  );\n}\n' "$(cat)"
 	} | write_on pi /etc/nixos/configuration.nix
 }
 
-# that_gives_up_connections : a chain of derivations. Each builtins.path of the client's channel makes Nix give up its connection to the
-# daemon, and with it what it has written so far.
+# that_gives_up_connections : writes a chain of derivations. Each builtins.path of the client's channel makes Nix give
+# up its connection to the daemon, and with it what it has written so far.
 that_gives_up_connections() {
 	given <<-'END'
 		let
@@ -34,7 +34,7 @@ that_gives_up_connections() {
 	END
 }
 
-# Whatever is added starts a collection, as where the disk is nearly full.
+# Whatever is added to the store starts a collection, as on a disk that is nearly full.
 case_traits_garbage_is_collected_meanwhile() {
 	local host
 	need_hosts newbuilder oldbuilder
@@ -48,8 +48,8 @@ case_traits_garbage_is_collected_meanwhile() {
 	expect_contains "$errors" "collected garbage"
 }
 
-# pure_flake : /srv/pure, a flake that is committed and locked: a chain of derivations, each with sources of the channel's and of its own.
-# Pure, for what it has to know of this machine is in it.
+# pure_flake : makes /srv/pure, a flake that is committed and locked: a chain of derivations, each with sources from the
+# channel and from the flake. It is pure, because it contains whatever it has to know of this machine.
 pure_flake() {
 	cat >"$CASE/script" <<-'END'
 		rm -rf /srv/pure
@@ -84,8 +84,8 @@ pure_flake() {
 	own=$(file_on pi /srv/own)
 }
 
-# collects_before_building HOST : garbage, at the moment when an evaluation has come to its end and its derivation is to be built; what
-# is gone then is in /tmp/gone.
+# collects_before_building HOST : collects garbage at the moment when an evaluation has ended and its derivation is
+# about to be built. What is gone then is listed in /tmp/gone.
 collects_before_building() {
 	must_sh_on "$1" 'cd /usr/local/bin
 		for name in nix nix-build nix-daemon nix-instantiate; do ln -s "$(command -v $name)" .; done
@@ -102,8 +102,8 @@ collects_before_building() {
 		chmod 755 nix-store'
 }
 
-# A pure flake asks no question at which Nix would give up its connection: what it has written is kept as in a plain evaluation there,
-# and so is the derivation after it.
+# A pure flake asks no question at which Nix would give up its connection. What it has written is kept, as in a plain
+# evaluation there, and so is the derivation afterwards.
 case_traits_garbage_is_collected_while_a_pure_flake_is_evaluated() {
 	local host garbage
 	need_hosts newbuilder oldbuilder
@@ -124,7 +124,7 @@ case_traits_garbage_is_collected_while_a_pure_flake_is_evaluated() {
 	done
 }
 
-# Somebody else's, again and again; and what an evaluation builds for itself.
+# Another program collects garbage again and again. The evaluation also builds something for itself.
 case_traits_somebody_collects_garbage() {
 	fresh
 	given <<-'END'
@@ -142,15 +142,16 @@ case_traits_somebody_collects_garbage() {
 	finish
 }
 
-# Downloads that are pinned by a hash, which this machine has, and the builder can fetch from nowhere: unpacked ones, under the name
-# that Nix gives them, that npins gives, that niv gives, and files; with hashes of all kinds, in Nix files and in JSON.
+# These are downloads that are pinned by a hash, which this machine has, and which the builder can fetch from nowhere:
+# unpacked ones under the names that Nix, npins and niv give them, and files; with hashes of all kinds, in Nix files and
+# in JSON.
 case_traits_pinned_downloads_are_here() {
 	fresh
 	{
 		cat <<-'END'
 			cd /etc/nixos
 			mkdir -p /srv/pins
-			# pinned NAME TEXT : in the store under this name; its hash in $hash.
+			# pinned NAME TEXT : puts it into the store under this name, and its hash into $hash.
 			pinned() {
 				mkdir "/srv/pins/$1"
 				echo "$2" >"/srv/pins/$1/default.nix"
@@ -188,7 +189,7 @@ case_traits_pinned_downloads_are_here() {
 	expect_seen 'plain' 'niv' 'given' 'a file'
 }
 
-# Whether a secret is there the configuration may ask, if it has the names of all that lie beside it.
+# The configuration may ask whether a secret exists, if it has the names of everything that lies beside the secret.
 case_traits_whether_a_secret_is_there() {
 	fresh
 	must_sh_on pi 'mkdir -p -m 751 /run/secrets.d/2/db /etc/wireguard; ln -s /run/secrets.d/2 /run/secrets
@@ -204,8 +205,8 @@ case_traits_whether_a_secret_is_there() {
 	expect_same_derivation builder
 	expect_seen '[true,true,true,false,false]' '[true,false]' '[true]'
 	must_sh_on builder '! grep -rqF hidden-content ~builder/.cache/rebuild /dev/shm; ! find ~builder/.cache/rebuild | grep -q not-named'
-	# What is in it, and names that nobody has said.
-	# From a directory that is not sent: no shell of ours says anything of that.
+	# The content of a secret, and names that nobody has said, stay here. The command runs in a directory that is not sent:
+	# no shell of the run complains about that.
 	must lab on pi env -C /run/secrets.d timeout 300 rebuild dry-build --eval-on builder
 	expect_lacks "$errors" "can't cd"
 	given <<<'[ "db" (builtins.readFile "/run/secrets/wifi") ]'
@@ -218,8 +219,8 @@ case_traits_whether_a_secret_is_there() {
 	expect_contains "$errors" "/run/agenix never leaves this machine"
 }
 
-# What the user names is theirs to read, and what a flake's tracked link leads to, and an input that is one file; all of it
-# private.
+# The user may read what they name, what a tracked link of a flake leads to, and an input that is a single file. All of
+# it is private.
 case_traits_what_the_user_names() {
 	fresh
 	cat >"$CASE/script" <<-'END'

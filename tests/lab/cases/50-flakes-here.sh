@@ -6,7 +6,7 @@
 NEW_NIX="nix --extra-experimental-features nix-command flakes"
 TOPLEVEL=config.system.build.toplevel
 
-# A flake with the Pi's configuration in DIRECTORY on the Pi, for the names that follow.
+# Makes a flake with the Pi's configuration in DIRECTORY on the Pi, for the names that follow.
 make_flake() { # DIRECTORY NAME...
 	local directory=$1 name channel
 	shift
@@ -24,12 +24,12 @@ make_flake() { # DIRECTORY NAME...
 	} | write_on pi "$directory/flake.nix"
 }
 
-# rebuild FLAG... : on the Pi; sets $result, and $calls to the Nix commands that it ran.
+# rebuild FLAG... : runs it on the Pi; sets $result, and $calls to the Nix commands that it ran.
 rebuild() {
 	forget_calls pi
 	on pi rebuild "$@"
 	result=$output
-	# The form of the log is the display's affair.
+	# The form of the log belongs to the display.
 	calls=$(calls_of pi | sed 's/ --log-format internal-json//')
 }
 
@@ -53,12 +53,12 @@ case_flake_in_etc_nixos() {
 	expect_equal "$(lab on pi readlink /root/result </dev/null)" "$result"
 	expect_file pi /etc/nixos/flake.lock
 
-	# The classic configuration beside it.
+	# The classic configuration is beside it.
 	must_rebuild build --no-flake
 	expect_contains "$calls" "nix-build <nixpkgs/nixos> "
 }
 
-# Nix takes the flake to be where the file is, not where the link is.
+# To Nix, the flake is where the file is, not where the link is.
 case_flake_by_a_symlink() {
 	fresh pi
 	make_flake "/srv/my config" pi
@@ -96,7 +96,8 @@ case_flake_dry_build() {
 	expect_no_file pi /srv/config/result
 }
 
-# A repository with changes; its files that git does not know are not seen. Of a subdirectory Nix finds the repository.
+# The repository has changes. Files in it that git does not know are not seen. From a subdirectory, Nix finds the
+# repository.
 case_flake_in_a_repository() {
 	fresh pi
 	make_flake /srv/config/nixos pi
@@ -126,14 +127,14 @@ case_flake_flags() {
 	on pi env COLOUR=red rebuild build --flake /srv/config --impure --option max-jobs 2
 	expect_status 0
 	expect_contains "$(file_on pi "$output/etc/motd")" red
-	# Another nixpkgs, with a release of its own.
+	# This is another nixpkgs, with a release of its own.
 	# shellcheck disable=SC2016 # the Pi's shell's
 	must_sh_on pi 'cp -R "$(readlink -f /nix/var/nix/profiles/per-user/root/channels/nixos)" /srv/nixpkgs &&
 		chmod -R u+w /srv/nixpkgs && printf .mine >/srv/nixpkgs/.version-suffix'
 	rebuild dry-build --flake /srv/config --override-input nixpkgs path:/srv/nixpkgs
 	expect_status 0
 	expect_contains "$errors" "25.05.mine"
-	# What Nix makes of the rest is its own affair: here only that it takes them, where we put them.
+	# What Nix makes of the other flags is its own affair: this only checks that Nix accepts them in their places.
 	must_rebuild build --flake /srv/config#pi -v --quiet -j 0 --cores 1 --log-format raw -k -K --fallback -L -I x=/y \
 		--builders '' --accept-flake-config --refresh --no-registries --offline --no-net
 }
@@ -147,7 +148,8 @@ case_flake_build_host() {
 	expect_lacks "$calls" "nix-copy-closure --from"
 	expect_lacks "$calls" "$NEW_NIX build"
 	expect_equal "$(lab on pi readlink /root/result </dev/null)" "$result"
-	# nixos-rebuild leaves one in the login directory there as well. Ours is in the cache, and keeps what was built.
+	# nixos-rebuild leaves a link in the login directory there as well. This program's link is in the cache, and keeps what
+	# was built.
 	expect_matches "$(lab on builder sh -c 'cd ~builder && find . -xdev -name result -type l' </dev/null)" \
 		'^./.cache/rebuild/pi-[0-9a-f]{16}/results/[^/]*.drv/result$'
 	expect_equal "$(file_on pi "$result/etc/motd")" other
@@ -161,7 +163,7 @@ case_flake_build_host() {
 	expect_equal "$output" ""
 }
 
-# A flake's own errors, and its exit status.
+# The run shows the errors of a flake, and ends with its exit status.
 case_flake_that_fails() {
 	fresh pi
 	make_flake /srv/config pi
@@ -199,7 +201,7 @@ case_file_and_attr() {
 	must_rebuild boot -f /srv/hosts -A hosts.other --build-on builder
 	expect_contains "$calls" "nix-instantiate /srv/hosts --attr hosts.other.$TOPLEVEL --add-root /"
 
-	# What is found: /etc/nixos/system.nix, then <nixos-system> before it, then ./system.nix before both, with --attr.
+	# These are found: /etc/nixos/system.nix; <nixos-system> comes before it; with --attr, ./system.nix comes before both.
 	must_on pi ln -s /srv/hosts/default.nix /etc/nixos/system.nix
 	must_rebuild build
 	expect_contains "$calls" "nix-build /etc/nixos/system.nix --attr $TOPLEVEL"
@@ -214,7 +216,7 @@ case_file_and_attr() {
 	must_rebuild build --file '<nixpkgs/nixos>'
 	expect_contains "$calls" "nix-build <nixpkgs/nixos> --attr $TOPLEVEL"
 
-	# A flake comes before all that is found, and --attr and --file before it.
+	# A flake comes before everything that is found, and --attr and --file come before the flake.
 	make_flake /etc/nixos pi
 	must_rebuild build
 	expect_contains "$calls" "$NEW_NIX build --print-out-paths /etc/nixos#"

@@ -2,14 +2,15 @@
 # Flakes that are evaluated on the builder: the derivation, and the lock file that is written, are what the Pi's own Nix
 # makes of them. Nothing is built but in the last case: `dry-build -v` says the derivation.
 #
-# No case counts on what another one has left; all of a run share one pair of hosts.
+# No case relies on what another one has left; all cases of a run share one pair of hosts.
 
 # shellcheck source=/dev/null
 . "$LAB/derivations.sh"
 
-# given <<SCRIPT : a case begins, with an empty $directory (else /srv/config) in which SCRIPT is run on the Pi. It has
-# commands: `flake [NAME] <<EXPRESSION` writes a flake.nix for the host NAME (else pi) with the value of EXPRESSION (as
-# JSON) in /etc/seen; $inputs, if set, stands in it. `lock` makes its lock file, `commit` commits all there is.
+# given <<SCRIPT : begins a case with an empty $directory (default: /srv/config), in which SCRIPT is run on the Pi.
+# SCRIPT has these commands: `flake [NAME] <<EXPRESSION` writes a flake.nix for the host NAME (default: pi) with the
+# value of EXPRESSION (as JSON) in /etc/seen; it contains $inputs, if that is set. `lock` makes its lock file, and
+# `commit` commits everything.
 given() {
 	local script
 	script=$(cat)
@@ -22,7 +23,7 @@ given() {
 	after <<<"$script"
 }
 
-# after <<SCRIPT : a change, made in $directory on the Pi.
+# after <<SCRIPT : makes a change in $directory on the Pi.
 after() {
 	last_script=$(cat)
 	{
@@ -62,10 +63,11 @@ after() {
 	prepare
 }
 
-# evaluate [NAME=VALUE...] [FLAG...] : on the builder first, in a copy of $directory and under its name; then on the Pi, in
-# what was there before. $own is what the Pi's Nix says; $there, $status and $errors are those of `rebuild`. What each has
-# left in $directory is in $kept_own and $kept_there. A case may set $from, the current directory, $builder, and $host, the
-# name of the configuration, and has to say --flake unless it sets $found, the flake that is found of itself.
+# evaluate [NAME=VALUE...] [FLAG...] : evaluates on the builder first, in a copy of $directory and under its name; then
+# on the Pi, in the original. $own is what the Pi's Nix says; $there, $status and $errors are those of `rebuild`.
+# $kept_own and $kept_there say what each has left in $directory. A case may set $from, the current directory, $builder,
+# and $host, the name of the configuration. It has to give --flake unless it sets $found, the flake that is found
+# without it.
 evaluate() {
 	local environment=() reference=${found:-.} flags=()
 	while [[ "${1-}" =~ ^[A-Za-z_]+= ]]; do
@@ -113,7 +115,7 @@ expect_same_derivation() {
 	expect_equal "$kept_there" "$kept_own"
 }
 
-# expect_same_failure TEXT ... : both fail, for the same reason.
+# expect_same_failure TEXT ... : checks that both fail, for the same reason.
 expect_same_failure() {
 	local text=$1
 	shift
@@ -125,7 +127,8 @@ expect_same_failure() {
 	expect_equal "$kept_there" "$kept_own"
 }
 
-# expect_not_there TEXT... : nothing on the builder has it; expect_there TEXT... : its cache of our files has.
+# expect_not_there TEXT... : checks that nothing on the builder has it; expect_there TEXT... : checks that its cache of
+# the client's files has it.
 expect_not_there() {
 	local text
 	for text; do
@@ -160,7 +163,7 @@ case_flake_there_without_git() {
 	expect_same_derivation --flake ../..#pi
 	expect_same_derivation --flake .
 	from=
-	# A link counts as well, and one file alone.
+	# A link counts as well, and so does a single file.
 	after <<<'touch -h -d 2024-05-06T09:00:00Z dangling'
 	expect_another_derivation --flake .
 	expect_seen '"lastModified":1714986000,'
@@ -183,7 +186,7 @@ case_flake_there_found_in_etc_nixos() {
 	END
 	expect_same_derivation
 	expect_seen '"dirtyRev":null'
-	# A symlink into a checkout elsewhere.
+	# This is a symlink into a checkout elsewhere.
 	directory=/srv/checkout found=/srv/checkout/machines
 	given <<-'END'
 		git init -q
@@ -226,7 +229,7 @@ case_flake_there_clean_and_dirty() {
 	expect_same_derivation --flake .
 	from=
 	expect_same_derivation --flake git+file:///srv/config
-	# Without git's word for it: as the files lie there.
+	# Without git's word about it, it is read as the files lie there.
 	after <<<'echo changed >deep/er/one'
 	expect_another_derivation --flake .
 	expect_seen '"dirtyShortRev":"' '"rev":null' '"one":"changed'
@@ -243,7 +246,7 @@ case_flake_there_clean_and_dirty() {
 	expect_not_there marker-of-the-untracked
 	after <<<'git add -A . && git reset -q untracked untracked.nix && git commit -qm third && rm -r ignored'
 	expect_another_derivation --flake .
-	# A file that is executable now, a file that is a link now, a directory that is a file now.
+	# A file becomes executable, a file becomes a link, and a directory becomes a file.
 	after <<<'chmod +x deep/er/one'
 	expect_another_derivation --flake .
 	after <<<'rm way; echo x >way; rm -r "a dir"; ln -s deep "a dir"'
@@ -271,7 +274,7 @@ case_flake_there_as_git_keeps_it() {
 	expect_same_derivation --flake .
 	after <<<'git update-index --index-version 2; git config core.fileMode false; chmod +x sub/one'
 	expect_same_derivation --flake .
-	# What git is told elsewhere of how files are compared.
+	# Files elsewhere tell git how files are compared.
 	after <<<'git config --unset core.fileMode; git config --global core.fileMode false'
 	expect_same_derivation --flake .
 	after <<-'END'
@@ -310,7 +313,7 @@ case_flake_there_other_kinds_of_repository() {
 	expect_same_derivation --flake .
 	after <<<'git commit -qam shallow'
 	expect_another_derivation --flake .
-	# A split index: git's own affair, which libgit2 cannot read.
+	# Only git itself can read a split index, libgit2 cannot.
 	directory=/srv/main
 	after <<<'git update-index --split-index'
 	evaluate --flake .
@@ -334,7 +337,7 @@ case_flake_there_in_a_subdirectory() {
 	after <<<'echo changed >text'
 	expect_another_derivation --flake 'git+file:/srv/config?dir=sub#pi'
 	expect_another_derivation --flake 'path:/srv/config?dir=sub'
-	# A path needs a flake.nix of its own to be more than that.
+	# To be a flake of its own, a path needs a flake.nix.
 	after <<<'cp sub/flake.* .; git add flake.nix'
 	from=
 	evaluate --flake '/srv/config?dir=sub'
@@ -343,7 +346,7 @@ case_flake_there_in_a_subdirectory() {
 	expect_same_failure "flake.nix" --flake '/srv/config?dir=sub'
 }
 
-# What is large is not written to (view.sh), but for the lock file's own directory, and git's.
+# In a large directory nothing is written (view.sh), except in the one of the lock file, and in git's.
 case_flake_there_of_many_files() {
 	given <<-'END'
 		git init -q
@@ -383,7 +386,7 @@ case_flake_there_submodules() {
 	after <<<'echo dirty >>module/file; echo marker-beside-a-module >module/untracked'
 	expect_another_derivation --flake '.?submodules=1'
 	expect_not_there marker-beside-a-module
-	# Not checked out.
+	# The submodule is not checked out.
 	after <<<'git submodule --quiet deinit -f module'
 	expect_another_derivation --flake .
 	evaluate --flake '.?submodules=1'
@@ -425,14 +428,14 @@ case_flake_there_inputs_on_the_pi() {
 	expect_same_derivation --flake .
 	expect_seen private '"plain":{"file":"regular"}' '"archive":{"file":"regular"}'
 	expect_not_there marker-beside-an-input
-	# Without what the Pi's store has of them.
+	# The Pi's store no longer has the inputs.
 	after <<<'rm flake.lock; echo >>flake.nix; echo other >/root/private/deep/text'
 	evaluate --flake .
 	expect_status 0
 	expect_seen other
 	expect_equal "$there" "$own"
 	expect_not_there marker-beside-an-input
-	# What is locked is taken from the store, if it is there, whatever has become of it.
+	# A locked input is taken from the store if it is there, whatever has become of it.
 	after <<<'lock; echo newer >/root/private/deep/text; echo >>/srv/repository/flake.nix'
 	expect_same_derivation --flake .
 	expect_seen other
@@ -441,18 +444,18 @@ case_flake_there_inputs_on_the_pi() {
 	expect_seen newer
 	after <<<'nix store delete --ignore-liveness /nix/store/*-source >/dev/null 2>&1 || :'
 	expect_same_derivation --flake .
-	# What is not committed is locked to nothing.
+	# An input that is not committed is locked to nothing.
 	after <<<'cp flake.lock /srv/lock; git rm -qf --cached flake.lock; rm flake.lock'
 	expect_another_derivation --flake .
 	expect_contains "$(cat "$CASE/own")" "unlocked input"
 	after <<<'git -C /srv/repository checkout -q .; cp /srv/lock flake.lock; git add flake.lock'
-	# For once.
+	# The input is overridden for one run.
 	after <<<'cp -r /root/private /root/other; echo overridden >/root/other/deep/text'
 	expect_another_derivation --flake . --override-input private path:/root/other --no-write-lock-file
 	expect_seen overridden
 	from=/root
 	expect_same_derivation --flake /srv/config --override-input private ./other
-	# A reference in a store, and from the store.
+	# The reference leads into a store, and comes from the store.
 	from=
 	after <<-'END'
 		stored=$(nix store add-path --name source /root/other)
@@ -503,11 +506,11 @@ case_flake_there_lock_files() {
 		inputs='inputs.a.url = "path:/srv/input";'
 		flake <<<"$all // { text = inputs.a.text; }" && git add .
 	END
-	# Before the first commit.
+	# There is no commit yet.
 	expect_same_derivation --flake .
 	expect_same_derivation --flake .
 	after <<<'git rm -q --cached flake.lock; rm flake.lock; commit'
-	# None; then in a tree that does not ignore it, and one that has it, unknown to git.
+	# There is no lock file. Then: in a tree that does not ignore it; and in one that has it, unknown to git.
 	expect_same_failure "requires lock file changes" --flake . --no-update-lock-file
 	expect_same_derivation --flake . --no-write-lock-file
 	expect_lacks "$kept_there" narHash
@@ -520,19 +523,19 @@ case_flake_there_lock_files() {
 	evaluate --flake .
 	expect_equal "$kept_there" "$kept_own"
 	after <<<'rm -f flake.lock .gitignore; git reset -q --hard'
-	# Outdated: another input, and one less.
+	# The lock file is outdated: it has another input, and one too few.
 	after <<<'cp /srv/lock flake.lock; inputs="inputs.b.url = \"path:/srv/input\";"; flake <<<"$all // { text = inputs.b.text; }"; commit'
 	expect_same_failure "requires lock file changes" --flake . --no-update-lock-file
 	expect_same_derivation --flake . --no-write-lock-file
 	expect_same_derivation --flake .
 	expect_contains "$kept_there" '"b": {'
-	# In the words of another version, which says nothing else.
+	# The lock file is in the words of another version, which says nothing else.
 	after <<<'git add . && lock && commit; sed -i "s/^  //" flake.lock; git commit -qam other'
 	expect_same_derivation --flake .
-	# Broken.
+	# The lock file is broken.
 	after <<<'echo "{" >flake.lock'
 	expect_same_failure "parsing" --flake .
-	# An evaluation that fails has locked before.
+	# An evaluation that fails has locked the inputs before it failed.
 	after <<<'git reset -q --hard; git rm -qf flake.lock; git commit -qm none; sed -i "s/inputs.b.text/throw \"no text\"/" flake.nix'
 	expect_same_failure "no text" --flake .
 }
@@ -550,7 +553,7 @@ case_flake_there_lock_files_without_git() {
 	after <<<'rm flake.lock'
 	expect_same_derivation --flake . --no-write-lock-file
 	expect_lacks "$kept_there" narHash
-	# A link to it: what is written is what it leads to.
+	# The lock file is a link: the file that it leads to is written.
 	after <<<'cp flake.nix sub; ln -s ../other/lock sub/flake.lock; echo "{}" >other/lock; touch other/lock'
 	evaluate --flake path:/srv/config/sub
 	expect_equal "$kept_there" "$kept_own"
@@ -613,7 +616,7 @@ case_flake_there_a_second_run_sends_nothing() {
 	END
 	local reference
 	for reference in . path:/srv/again; do
-		# A machine that has just started still makes names that are told, in /var/tmp.
+		# A machine that has just started still makes names in /var/tmp that are told.
 		for _ in 1 2 3 4; do
 			must_sh_on pi "cd /srv/again && rebuild dry-build --eval-on builder -v --flake $reference"
 			[[ "$errors" != *"builder has the configuration's files already"* ]] || break
@@ -622,13 +625,13 @@ case_flake_there_a_second_run_sends_nothing() {
 		expect_lacks "$errors" "sending /"
 		after <<<'echo marker-of-another >deep/one'
 		must_sh_on pi "cd /srv/again && rebuild dry-build --eval-on builder -v --flake $reference"
-		# And git's index, in which it is no longer marked as unchanged.
+		# The index of git is sent, too, because it no longer marks the file as unchanged.
 		expect_equal "$(grep -e '^sending /' "$CASE/errors" | grep -v '/.git/index$')" "sending /srv/again/deep/one"
 		after <<<'git checkout -q .'
 	done
 }
 
-# What only the Pi can have fetched, once: it has it in its store.
+# Only the Pi could fetch this input, once: the Pi has it in its store.
 case_flake_there_an_input_that_is_private() {
 	given <<-'END'
 		mkdir /srv/config/source && echo '{ outputs = _: { text = "of a private repository"; }; }' >source/flake.nix
@@ -648,7 +651,7 @@ case_flake_there_an_input_that_is_private() {
 	expect_same_derivation --flake . --option download-attempts 1
 }
 
-# What cannot be fetched: nothing of the Pi goes for it, and Nix says why.
+# The input cannot be fetched. Nothing of the Pi is sent for it, and Nix says why it fails.
 case_flake_there_that_is_elsewhere() {
 	given <<<'rm -f /root/.config/nix/registry.json; echo marker-of-the-pi >/root/file; echo marker-of-the-pi >file'
 	local reference
@@ -662,7 +665,7 @@ case_flake_there_that_is_elsewhere() {
 	expect_not_there marker-of-the-pi
 }
 
-# What is tracked and secret stays, and so nothing is made of it; and nobody asks for what is not tracked.
+# A tracked secret stays here, so nothing is made from the tree; and nobody asks for a file that is not tracked.
 case_flake_there_secrets() {
 	given <<-'END'
 		mkdir -p .ssh keys
@@ -680,7 +683,7 @@ case_flake_there_secrets() {
 	after <<<'git rm -q --cached .ssh/id_ed25519; git commit -qm without'
 	expect_same_derivation --flake .
 	expect_not_there marker-of-what-is-ignored marker-of-a-diary
-	# By a string, that the flake has from somewhere: not everybody may read it.
+	# A string that the flake has from elsewhere names the file, which not every user may read.
 	after <<<'chmod 700 . && sed -i "s|builtins.attrNames.*|builtins.readFile (\"/srv/config/\" + \"di\" + \"ary\")|" flake.nix'
 	evaluate --flake . --impure
 	expect_failure
@@ -726,7 +729,7 @@ case_flake_there_by_odd_ways() {
 	expect_same_derivation --flake 'path:/srv/odd/a%20dir'
 }
 
-# A user's own checkout; and root's evaluation of that, which git on the Pi forbids, and nothing here has to.
+# The checkout belongs to a user. Then root evaluates it: git on the Pi forbids that, and nothing here has to.
 case_flake_there_of_another_user() {
 	given <<-'END'
 		chmod 711 /home/admin

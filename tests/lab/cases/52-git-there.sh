@@ -5,14 +5,15 @@
 # shellcheck source=/dev/null
 . "$LAB/cases/51-flakes-there.sh"
 
-# What all versions of Nix know of a flake in git, and what is in two files of it.
+# This is what all versions of Nix know of a flake in git, and what two of its files contain.
 facts='all="{ rev = self.rev or null; inherit (self) narHash lastModified; one = builtins.readFile ./deep/one; }"'
 
-# expect_clean, expect_dirty : so the Pi itself has it.
+# expect_clean, expect_dirty : check that the Pi itself takes it for that.
 expect_clean() { expect_lacks "$(seen_in pi "$own")" '"rev":null'; }
 expect_dirty() { expect_seen '"rev":null'; }
 
-# expect_same_in_place : as expect_same_derivation, without a copy: what the index says of its files is of these alone.
+# expect_same_in_place : does the same as expect_same_derivation, but without a copy: what the index says of the files
+# holds for these files only.
 expect_same_in_place() {
 	forget_calls pi
 	must lab on pi env -C "$directory" timeout 120 rebuild dry-build --eval-on "${builder:-builder}" -v --flake .
@@ -26,8 +27,8 @@ expect_same_in_place() {
 	expect_own_derivation_there "${builder:-builder}"
 }
 
-# A filter as git-crypt and git-lfs are (NixOS/nix#5260): git knows by the index alone that the tree is clean, for Nix's
-# own reading of a file never goes through the filter.
+# The filter is like those of git-crypt and git-lfs (NixOS/nix#5260). Only by the index does git know that the tree is
+# clean, because the reading of a file by Nix itself never goes through the filter.
 case_git_there_filters() {
 	need_hosts oldbuilder newbuilder
 	given <<-END
@@ -45,22 +46,22 @@ case_git_there_filters() {
 		expect_same_in_place
 		expect_clean
 	done
-	# Nix 2.8 runs git, and git its filters: where there is no such program, it does not go on without.
+	# Nix 2.8 runs git, and git runs its filters: if there is no such program, git must not go on without it.
 	after <<<'git config filter.turned.smudge /root/turn; git config filter.turned.clean /root/turn
 		printf "#!/bin/sh\nexec tr a-z n-za-m\n" >/root/turn; chmod +x /root/turn; git commit -q --allow-empty -m third'
 	run lab on pi env -C /srv/config timeout 120 rebuild dry-build --eval-on oldbuilder --flake .
 	expect_failure
 	expect_contains "$errors" "filter turned failed"
 	builder=
-	# Touched but equal: to git, but not to libgit2.
+	# The file was touched but is equal: to git, but not to libgit2.
 	after <<<'touch -d 2024-05-06T08:00:00Z deep/one'
 	expect_same_in_place
-	# Times that do not count, in an index of another version.
+	# The index has another version, and times do not count.
 	after <<<'git update-index --index-version 4 --refresh
 		ln deep/one /srv/other-name && rm /srv/other-name; git config core.trustctime false'
 	expect_same_in_place
 	expect_clean
-	# Another file; then this one.
+	# First another file has changed, then this one.
 	after <<<'git config --unset core.trustctime; git update-index --index-version 2 --refresh; echo changed >>other'
 	expect_same_in_place
 	expect_dirty
@@ -68,7 +69,7 @@ case_git_there_filters() {
 	after <<<'git checkout -q other; echo hullo >deep/one'
 	expect_same_in_place
 	expect_dirty
-	# What is staged is no commit's.
+	# What is staged belongs to no commit.
 	after <<<'git checkout -q deep/one; echo new >deep/new; touch -d 2024-05-06T07:08:09Z deep/new; git add .'
 	expect_same_in_place
 	expect_dirty
@@ -79,7 +80,7 @@ case_git_there_filters() {
 	expect_clean
 }
 
-# git's settings are those of the Pi: what they include, where it is private, and not what is secret in them.
+# The settings of git are those of the Pi: with what they include, even if it is private, but without their secrets.
 case_git_there_settings() {
 	given <<-END
 		$facts
@@ -119,7 +120,7 @@ case_git_there_settings() {
 	after <<<'rm /root/.gitconfig; printf "[core]\n\tautocrlf = true\n" >.git/more; git config include.path more; rm -r /root/private'
 	expect_same_in_place
 	expect_clean
-	# One that git itself cannot read.
+	# git itself cannot read this file.
 	after <<<'echo "[core" >.git/more'
 	evaluate --flake .
 	expect_equal "$own" failed
@@ -128,7 +129,7 @@ case_git_there_settings() {
 	must_sh_on pi 'chmod 755 /root'
 }
 
-# What lies in .ssh or .password-store of a repository is the repository's.
+# Files in .ssh or .password-store of a repository belong to the repository.
 case_git_there_names_of_secrets() {
 	given <<-'END'
 		mkdir -p .gnupg .ssh .password-store/web .aws sops
@@ -146,7 +147,7 @@ case_git_there_names_of_secrets() {
 	expect_another_derivation --flake .
 	expect_seen '"rev":null'
 	expect_not_there marker-of-a-key
-	# A classic configuration that fetches it.
+	# A classic configuration fetches it.
 	must_sh_on pi 'rm -rf /etc/nixos; mkdir -p /etc/nixos
 		echo "{ environment.etc.seen.text = builtins.toJSON (let t = builtins.fetchGit /srv/config; in [ (builtins.readDir t) (builtins.readDir (t + \"/.password-store/web\")) ]); }" >/etc/nixos/configuration.nix'
 	must lab on pi env -C /etc/nixos timeout 120 rebuild dry-build --eval-on builder -v
@@ -154,7 +155,7 @@ case_git_there_names_of_secrets() {
 	own=$(lab on pi nix-instantiate '<nixpkgs/nixos>' -A config.system.build.toplevel </dev/null 2>"$CASE/own")
 	expect_own_derivation_there builder
 	must_sh_on pi 'rm -rf /etc/nixos'
-	# A key: before anything is sent, and with a remedy that works.
+	# The file is a key: the run is refused before anything is sent, with a remedy that works.
 	after <<-'END'
 		printf -- '-----BEGIN OPENSSH PRIVATE KEY-----\nmarker-of-a-key\n' >.ssh/id_pi && chmod 600 .ssh/id_pi
 		git add .ssh/id_pi
@@ -169,7 +170,8 @@ case_git_there_names_of_secrets() {
 	expect_not_there marker-of-a-key
 }
 
-# /etc as a repository: of what the evaluator else sees its own, or never, too.
+# /etc is a repository. It tracks files of which the evaluator would otherwise see its own; then a secret, which the
+# evaluator never gets; and then a file in a place that always is the evaluator's.
 case_git_there_etc() {
 	directory=/etc/nixos
 	given <<-'END'

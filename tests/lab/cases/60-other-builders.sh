@@ -23,7 +23,7 @@ given() {
 	prepare "$client"
 }
 
-# expect_same_derivation BUILDER [FLAG...] : as the client's own Nix makes; $own.
+# expect_same_derivation BUILDER [FLAG...] : checks that it is the one that the client's own Nix makes, $own.
 expect_same_derivation() {
 	evaluates_to_something "$@"
 	own_derivation "${@:2}"
@@ -57,7 +57,8 @@ case_other_builders_without_pivot_root() {
 }
 
 # --- where nobody may make user namespaces --------------------------------------------------------
-# Enough that the view has to be right: files that are read by strings (shut at first), of root alone, and absent ones.
+# There is enough for the view to matter: files that strings name (shut at first), files of root alone, and missing
+# files.
 given_for_the_view() {
 	given "$@" <<-'END'
 		rm -rf /srv/view
@@ -76,7 +77,7 @@ given_for_the_view() {
 expect_the_view_is_right() { # BUILDER
 	expect_same_derivation "$1"
 	expect_seen "read by a string" "of root alone" '"/root",false,false,'
-	# And no trouble is left there.
+	# The run leaves no trouble behind there.
 	sh_on "${1#*@}" 'ls -d /var/tmp/rebuild.* /dev/shm/rebuild.* /home/*/.cache/rebuild/*/run.* /root/.cache/rebuild/*/run.*'
 	expect_equal "$output" ""
 }
@@ -97,14 +98,14 @@ case_other_builders_refuse_namespaces_but_have_sudo() {
 	given_for_the_view
 	expect_same_derivation builder
 	expect_contains "$errors" "builder does not let its users make user namespaces: evaluating there by sudo"
-	# Once more, now that it has everything: and another one in its place.
+	# The run repeats, now that the builder has everything; and another one takes its place.
 	expect_the_view_is_right builder
 	must_sh_on pi 'echo other >/srv/view/deep/text'
 	expect_same_derivation builder
 	expect_seen other
 }
 
-# An evaluation that runs as another's child is ended, too.
+# An evaluation that runs as the child of another process is ended, too.
 case_other_builders_sudo_and_an_interrupt() {
 	fresh
 	must_sh_on builder 'echo "builder ALL=(ALL:ALL) NOPASSWD: ALL" >/etc/sudoers.d/builder'
@@ -133,7 +134,7 @@ case_other_builders_refuse_namespaces_and_only_build() {
 	expect_contains "$(calls_of pi)" "nix-instantiate <nixpkgs/nixos>"
 	expect_equal "$output" "$(profile_of pi)"
 	expect_equal "$output" "$(system_of pi)"
-	# The exit code is that of what failed.
+	# The exit code is that of the command that failed.
 	must_sh_on pi 'sed -i "s/system.stateVersion/lab.failBuild = true; &/" /etc/nixos/configuration.nix'
 	on pi rebuild switch --eval-on builder
 	local code=$status
@@ -158,7 +159,7 @@ case_other_builders_with_nix_of_one_user() {
 	expect_contains "$errors" "error: the user of plain@solo may not use the Nix there"
 	expect_contains "$errors" "ssh plain@solo NIX_REMOTE=daemon nix-store"
 }
-# Something is built while evaluating.
+# Something is built during the evaluation.
 after_made_from() {
 	write_on "$client" /etc/nixos/configuration.nix <<-'END'
 		{ pkgs, ... }: {
@@ -214,7 +215,7 @@ case_other_builders_with_an_old_nix_are_traced() {
 	expect_seen '"value":true'
 	must_sh_on pi 'rm /srv/asked/deep/there'
 	expect_same_derivation oldbuilder
-	# What may not be known there is no silent answer, but an error that names it.
+	# If something may not be known there, there is no silent answer, but an error that names it.
 	must_sh_on pi 'mkdir -p -m 700 /root/.ssh && touch /root/.ssh/id_x
 		echo "{ environment.etc.seen.text = toString (builtins.pathExists (\"/root/.ssh\" + \"/id_x\")); }" >/etc/nixos/configuration.nix'
 	forget_calls pi
@@ -250,7 +251,7 @@ case_other_builders_with_an_old_nix_and_an_interrupt() {
 }
 
 # --- builders that are not ours -------------------------------------------------------------------
-# For whom Nix there does no more than for everybody.
+# For this user, the Nix there does no more than for everybody.
 case_other_builders_and_a_user_without_rights() {
 	fresh
 	must lab nixconf builder 'extra-platforms = aarch64-linux'
@@ -264,18 +265,18 @@ case_other_builders_and_a_user_without_rights() {
 	evaluates_to_something plain@builder
 	own_derivation
 	expect_equal "$there" "$own"
-	# A daemon that lets only others in; its socket is there all the same.
+	# The daemon lets only other users in; its socket exists all the same.
 	must lab nixconf builder 'allowed-users = builder'
 	on pi rebuild dry-build --eval-on plain@builder
 	expect_status 1
 	expect_contains "$errors" "the user of plain@builder may not use the Nix there"
 	expect_contains "$errors" "nix.settings.allowed-users"
-	# The remedy, with a group.
+	# The remedy works, with a group.
 	must lab nixconf builder 'allowed-users = builder @plain'
 	must_on pi rebuild dry-build --eval-on plain@builder
 }
 
-# Login shells that know no sh, and that talk.
+# These login shells do not know the language of sh, or print something.
 case_other_builders_with_other_shells() {
 	fresh
 	must_sh_on builder 'mkdir -p /home/fishy/.config/fish
@@ -291,7 +292,7 @@ case_other_builders_with_other_shells() {
 	done
 }
 
-# Nothing of what the builder has for itself is seen, by whatever name it is asked for.
+# Nothing that the builder has for itself is seen, by whatever name it is asked for.
 case_other_builders_own_things_do_not_leak() {
 	fresh
 	must_sh_on builder 'mkdir -p /etc/nix /home/builder/.config/nixpkgs /home/builder/.config/nix /srv/of-the-builder
@@ -317,8 +318,8 @@ case_other_builders_own_things_do_not_leak() {
 	expect_seen "[[false,false,false,false,false],[false,false,true]," '"of":"the Pi"' aarch64-linux
 }
 
-# As NixOS is: nothing in /bin and /usr/bin but sh and env, the programs in the store, /etc full of links into it. For
-# those who come by ssh; the daemons do not notice.
+# as_nixos HOST : makes it look like NixOS: nothing in /bin and /usr/bin but sh and env, the programs in the store, /etc
+# full of links into the store. This holds for users who come by ssh; the daemons do not notice.
 # shellcheck disable=SC2016 # expanded there
 as_nixos() { # HOST
 	must_sh_on "$1" '
@@ -362,7 +363,7 @@ case_other_builders_that_are_nixos() {
 	lab install "$REBUILD_PROGRAM"
 	must_on pi rebuild switch --eval-on builder
 	expect_equal "$output" "$(profile_of pi)"
-	# What the Pi has not got, though the builder has.
+	# The Pi does not have this, though the builder does.
 	given <<-'END'
 		reads <<-'NIX'
 			[ (builtins.pathExists "/etc/static/nsswitch.conf") (builtins.pathExists "/srv/static") ]
@@ -372,14 +373,14 @@ case_other_builders_that_are_nixos() {
 }
 
 # --- Nix of another version than the client's -----------------------------------------------------
-# Old or new, here or there: one configuration with a dozen traits, and a flake, clean and changed.
+# Old or new, on either side: one configuration with a dozen traits, and a flake, clean and changed.
 given_many_traits() { # CLIENT
 	must_sh_on "$1" 'rm -rf /srv/mixed /root/mixed /srv/channel && mkdir -p /srv/mixed /root/mixed /srv/channel/second/deep
 		echo "deep of the second" >/srv/channel/second/deep/text
 		echo "{ environment.etc.second.text = builtins.readFile ./deep/text; environment.etc.second-itself.source = ./deep; }" \
 			>/srv/channel/second/default.nix
 		tar -C /srv/channel -czf /srv/channel/second.tar.gz second
-		# The old one has a stand-in that does not know its own name.
+		# The old Nix has a stand-in that does not know its own name.
 		ln -sf /bin/false /usr/lib/nix-real/build-remote 2>/dev/null || :
 		[ -e /nix/var/nix/profiles/per-user/root/channels/second ] || {
 			export NIX_CONFIG="max-jobs = 1"
@@ -433,13 +434,13 @@ expect_same_of_mixed() {
 	fresh "$1" "$2"
 	given_many_traits "$1"
 	evaluates_to_something "$2"
-	# What is built while evaluating, the client cannot build.
+	# The client cannot build what is built during the evaluation.
 	must_sh_on "$1" "nix-copy-closure --from $2 \$(ssh $2 'ls -d /nix/store/*-made-for-mixed')"
 	own_derivation
 	[ "$there" = "$own" ] || fail "expected: $own: $(seen_in "$1" "$own")
     saw: $there: $(seen_in "$2" "$there")"
 	expect_seen '["private","/root","C.UTF-8","aarch64-linux",[false,true,false,false],' 'made: aarch64'
-	# A second time, with what is there and what has changed.
+	# It is evaluated a second time, with what is there and what has changed.
 	must_sh_on "$1" 'echo changed >/etc/nixos/site/index.html; touch /srv/mixed/none'
 	expect_same_derivation "$2"
 	expect_seen '[true,true,false,false]'
@@ -497,7 +498,7 @@ case_other_builders_of_a_new_client() {
 	expect_same_of_mixed_flakes newpi oldbuilder
 }
 
-# Of flakes an older Nix may know less: then that is named.
+# An older Nix may know less of flakes: then the run names that.
 case_other_builders_with_an_older_nix_and_a_flake() {
 	need_hosts oldbuilder
 	fresh pi oldbuilder

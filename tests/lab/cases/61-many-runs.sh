@@ -8,8 +8,8 @@
 
 TOPLEVEL=config.system.build.toplevel
 
-# given_runs HOST NUMBER... : files there whose systems are small and quickly made; $own_NUMBER is what the host's own Nix
-# says that each becomes.
+# given_runs HOST NUMBER... : makes files there whose systems are small and quickly made; $own_NUMBER is what the host's
+# own Nix says that each becomes.
 given_runs() {
 	local host=$1 number
 	shift
@@ -35,7 +35,8 @@ own_of() {
 	printf '%s' "${!name}"
 }
 
-# runs_at_once HOST USER:NUMBER... : each has the exit status and the result that it should have. NUMBER-b is the same again.
+# runs_at_once HOST USER:NUMBER... : checks that each run has the exit status and the result that it should have.
+# NUMBER-b is the same again.
 runs_at_once() {
 	local host=$1 run user number
 	shift
@@ -61,8 +62,8 @@ runs_at_once() {
 	done
 }
 
-# More than four, so that of what is kept there something is forgotten all the time; two users, some of the same.
-# REBUILD_TURNS says how often.
+# There are more than four runs, so something of what is kept there is forgotten all the time; there are two users, with
+# some of the same files. REBUILD_TURNS says how often they run.
 case_eight_runs_at_once() {
 	fresh
 	given_runs pi 1 2 3 4 5 6
@@ -72,14 +73,15 @@ case_eight_runs_at_once() {
 		# Something of each file changes, so that it is sent again.
 		must_sh_on pi "for file in /srv/?.nix; do echo '# $turn' >>\$file; done"
 	done
-	# They are two clients there, of one host name; nothing of a run is left, and what is kept is bounded by what was in use.
+	# To the builder they are two clients with one host name. Nothing of a run is left, and what is kept is limited by what
+	# was in use.
 	must_sh_on builder 'cd ~builder/.cache/rebuild && ls | wc -l && ls -d */run.* /dev/shm/rebuild.* 2>/dev/null | wc -l
 		for client in *; do ls $client/mirrors | wc -l; done | sort -n | tail -n 1'
 	expect_matches "$output" $'^2\n0\n1?[0-9]$'
 	expect_equal "$(lab on pi stat -c %a /root/.local/state/rebuild/client)" 600
 }
 
-# The builder's `readlink` waits for /tmp/go where it is first asked what a kept result is: between the build and its path.
+# The builder's `readlink` waits for /tmp/go when it is first asked for a kept result: between the build and its path.
 # In that time another run comes to its end.
 given_a_slow_readlink() {
 	write_on builder /usr/local/bin/readlink <<-'END'
@@ -101,7 +103,7 @@ case_a_run_is_never_given_another_ones_system() {
 	given_a_slow_readlink
 	start lab on pi -- env -C /srv/run-1 rebuild build --file /srv/1.nix --eval-on builder
 	expect_within 60 lab on builder -- test -d /tmp/first
-	# The same user again; then one whose machine has the same name, as NixOS's default is.
+	# The same user runs again; then a user whose machine has the same name, which is the default of NixOS.
 	must lab on pi -- env -C /srv/run-2 rebuild build --file /srv/2.nix --eval-on builder
 	expect_equal "$output" "$own_2"
 	must_on builder touch /tmp/go
@@ -115,13 +117,13 @@ case_a_run_is_never_given_another_ones_system() {
 	done
 }
 
-# A neighbour, who logs in there as the same user, changes what is kept.
+# Another person, who logs in there as the same user, changes what is kept.
 case_what_a_neighbour_changes_is_not_used() {
 	fresh
 	must_on pi rebuild dry-build --eval-on builder -v
 	note_derivation
 	local before=$there change
-	# The last time the client's own files have changed, too: it is the base of the new ones that is not what it should be.
+	# The last time, the client's own files have changed, too: the base of the new files is not what it should be.
 	for change in 'sed -i "s/pi/other/" "$kept/etc/nixos/configuration.nix"' \
 		'rm "$kept/etc/nixos/hardware-configuration.nix"; echo "{ networking.hostName = \"x\"; }" >"$kept/etc/nixos/hardware-configuration.nix"' \
 		'echo 1 >"$kept/etc/nixos/new.nix"' 'echo 1 >"$kept/etc/nixos/more.nix"; : changed'; do
@@ -137,7 +139,7 @@ case_what_a_neighbour_changes_is_not_used() {
 	expect_contains "$errors" "builder has the configuration's files already"
 }
 
-# What a run makes for itself over there is in none of the client's directories.
+# The files that a run makes for itself there are in none of the client's directories.
 case_a_run_is_not_seen_by_its_evaluation() {
 	fresh
 	must_sh_on pi 'cat >/etc/nixos/configuration.nix <<-END
@@ -147,7 +149,7 @@ case_a_run_is_not_seen_by_its_evaluation() {
 	note_derivation
 	own=$(lab on pi nix-instantiate '<nixpkgs/nixos>' -A "$TOPLEVEL" 2>/dev/null </dev/null)
 	expect_own_derivation_there builder
-	# Where the power is cut it leaves nothing for long.
+	# If the power is cut, nothing of it stays for long.
 	must_sh_on pi 'sed -i "s/environment/lab.evalCost = { work = 60; }; &/" /etc/nixos/configuration.nix'
 	start lab on pi -- rebuild dry-build --eval-on builder
 	expect_within 30 lab on builder -- pgrep -x nix-instantiate
@@ -163,10 +165,10 @@ case_a_run_is_not_seen_by_its_evaluation() {
 	expect_equal "$output" ""
 }
 
-# Settings of the command line are in force, and in no argument there.
+# Settings of the command line apply, and are in no argument there.
 case_settings_are_in_no_argument_there() {
 	fresh
-	# What stands in arguments there, as every user can read it, all the time.
+	# This records all the time what is in the arguments there, which every user can read.
 	must_sh_on builder 'cat >/tmp/watch <<-"END"
 		until [ -e /tmp/enough ]; do cat /proc/[0-9]*/cmdline 2>/dev/null | tr "\0" " " | grep -o "POISON[0-9]\|nix-instantiate\|--realise" >>/tmp/seen; done
 	END
@@ -185,7 +187,7 @@ case_settings_are_in_no_argument_there() {
 	expect_contains "$output" "nix-instantiate"
 	expect_contains "$output" "--realise"
 	expect_lacks "$output" "POISON"
-	# What no settings file can say is refused before anything is done.
+	# A setting that no settings file can say is refused before anything is done.
 	on pi rebuild build --eval-on builder --option access-tokens 'github.com=a#b'
 	expect_status 2
 	expect_contains "$errors" "--option access-tokens: a value with a '#'"

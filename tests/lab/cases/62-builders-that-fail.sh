@@ -5,9 +5,9 @@
 # shellcheck source=/dev/null
 . "$LAB/derivations.sh"
 
-# Nix outside of what the view has of the builder: its programs in a directory with their libraries, one static program with
-# links to it, both in a home that nobody else looks into, or behind scripts. They are shown to the evaluation, and its derivation
-# is the client's own.
+# Nix is outside of what the view has of the builder: its programs are in a directory with their libraries, or one
+# static program has links to it, both in a home that other users cannot look into, or behind scripts. The evaluation
+# sees them, and its derivation is the client's own.
 case_failing_builders_with_nix_elsewhere() {
 	local own there layout
 	fresh
@@ -19,7 +19,7 @@ case_failing_builders_with_nix_elsewhere() {
 			directory)
 				mkdir -p /opt/nix/bin /opt/nix/lib
 				cp /usr/bin/nix /opt/nix/bin/nix
-				# Not where a loader would look by itself.
+				# A loader would not look here by itself.
 				for library in $(ldd /usr/bin/nix | sed -n "s/.* => \(.*libnix[^ ]*\) .*/\1/p"); do cp "$library" /opt/nix/lib/; done
 				for name in nix-store nix-instantiate nix-build nix-daemon nix-env; do ln -s nix "/opt/nix/bin/$name"; done
 				ln -s /opt/nix/bin/* /usr/local/bin/
@@ -32,7 +32,7 @@ case_failing_builders_with_nix_elsewhere() {
 				done
 				;;
 			home)
-				# Of the ssh user alone.
+				# Only the ssh user may look into it.
 				mkdir -p ~builder/nix/bin && chmod 700 ~builder ~builder/nix
 				cp /usr/bin/nix ~builder/nix/bin/nix
 				for name in nix-store nix-instantiate nix-build nix-daemon nix-env; do ln -s nix ~builder/nix/bin/$name; done
@@ -67,7 +67,7 @@ fails() {
 	expect_lacks "$errors" "binfmt"
 }
 
-# What fails before the first build is no question of emulation.
+# A failure before the first build has nothing to do with emulation.
 case_failing_builders_are_no_question_of_emulation() {
 	fresh
 	must lab nixconf builder 'max-jobs = 0'
@@ -86,7 +86,7 @@ case_failing_builders_are_no_question_of_emulation() {
 	must_sh_on builder 'groupadd nobodies'
 	fails "Nix on builder has no users to build as" "build-users-group" "nobodies"
 
-	# Of systems is only what Nix says of systems.
+	# The error about systems is shown only if Nix speaks of systems.
 	fresh
 	must_sh_on builder 'sed -i "/extra-platforms/d" /etc/nix/nix.conf; systemctl restart nix-daemon.service'
 	on pi rebuild build --eval-on plain@builder
@@ -94,7 +94,7 @@ case_failing_builders_are_no_question_of_emulation() {
 	expect_contains "$errors" "error: Nix on plain@builder does not build for aarch64-linux"
 }
 
-# A killed evaluation is told as what it mostly is, with what the machine has.
+# If an evaluation was killed, the error names the most likely reason, with the memory of the machine.
 case_failing_builders_that_kill_nix() {
 	fresh
 	must_sh_on pi 'sed -i "\$s/}\$/lab.evalCost = { work = 60; memory = 1; }; }/" /etc/nixos/configuration.nix; tail -n 3 /etc/nixos/configuration.nix'
@@ -106,7 +106,7 @@ case_failing_builders_that_kill_nix() {
 	expect_contains "$errors" "error: Nix on builder was killed, which ended the evaluation: probably builder ran out of memory"
 	expect_contains "$errors" "MiB of memory"
 
-	# And what builds, or Nix's daemon for it, of which Nix says only that it is gone.
+	# The build is killed, or the daemon of Nix that builds; then Nix says only that the daemon is gone.
 	fresh
 	must_sh_on pi "sed -i 's/^  system.stateVersion/  lab.slowBuild = 300; &/' /etc/nixos/configuration.nix"
 	start lab on pi -- rebuild build --eval-on builder
@@ -125,8 +125,8 @@ case_failing_builders_that_kill_nix() {
 	expect_contains "$errors" "ssh builder sudo journalctl -u nix-daemon"
 }
 
-# An ssh configuration for a person who types, and a login whose PATH leads nowhere: neither is in our way, nor in that of
-# Nix's own ssh, which fetches where nothing is lent.
+# The ssh configuration is made for a person who types, and the PATH of the login leads nowhere. Neither is in the way
+# of this program, nor of the ssh of Nix itself, which fetches if nothing is lent.
 case_failing_builders_by_an_ssh_for_persons() {
 	fresh
 	must_sh_on pi 'printf "\nHost builder\n  RemoteCommand cat\n  SessionType none\n  StdinNull yes\n  RequestTTY force\n  ForkAfterAuthentication yes\n" >>/root/.ssh/config'
@@ -135,7 +135,7 @@ case_failing_builders_by_an_ssh_for_persons() {
 	expect_failure
 	on pi rebuild dry-build --eval-on builder
 	expect_status 0
-	# With dd, and without what comes after it.
+	# The PATH has dd, but not what comes after it.
 	must_sh_on builder 'mkdir /opt/few; ln -s /usr/bin/dd /opt/few/; echo "PATH=/opt/few" >/home/builder/.bashrc'
 	on pi rebuild build --eval-on builder
 	expect_status 0
@@ -147,7 +147,8 @@ case_failing_builders_by_an_ssh_for_persons() {
 	expect_contains "$errors" "error: NIX_SSHOPTS (-n) has -n or StdinNull, which gives our script no input: nothing runs on builder"
 }
 
-# No room: there is a second place for what is small, and a word where there is none; never half of it.
+# There is no room: small files have a second place, and if there is none, an error says so; nothing is ever done by
+# half.
 case_failing_builders_without_room() {
 	fresh
 	must_on builder mount -o remount,size=64k /dev/shm
@@ -162,7 +163,7 @@ case_failing_builders_without_room() {
 	expect_lacks "$errors" "I/O error"
 }
 
-# A client that vanishes without a word leaves nothing there, where sshd looks after it as with our module.
+# A client that vanishes without a word leaves nothing there, if sshd watches over it as with the NixOS module.
 case_failing_builders_of_a_client_that_vanishes() {
 	fresh
 	must_sh_on builder 'printf "Match User builder\n  ClientAliveInterval 1\n  ClientAliveCountMax 3\n" >>/etc/ssh/sshd_config
@@ -180,8 +181,8 @@ none_left() {
 		lab on builder -- sh -c 'set -- /home/builder/.cache/rebuild/*/run.* /dev/shm/rebuild.*; for left; do [ ! -e "$left" ] || exit 1; done' </dev/null
 }
 
-# Wherever that login keeps what it keeps, whatever the name, and whatever else it tells its programs; and where somebody takes it away in the midst of a run, that
-# is the reason, and nothing of what is left counts.
+# The login may keep its files anywhere, under any name, and give its programs any other variables. If somebody removes
+# the files in the middle of a run, the error gives that as the reason, and nothing of what is left counts.
 case_failing_builders_with_a_home_of_their_own() {
 	local own home
 	fresh
@@ -195,7 +196,7 @@ case_failing_builders_with_a_home_of_their_own() {
 		expect_status 0
 		note_derivation
 		expect_own_derivation_there builder
-		# tar there has no opinion of the client's clock.
+		# tar there does not judge the times by the clock of the client.
 		expect_lacks "$errors" "in the future"
 		expect_lacks "$errors" "mount:"
 	done
@@ -203,7 +204,7 @@ case_failing_builders_with_a_home_of_their_own() {
 	must_sh_on pi "sed -i 's/system.stateVersion/lab.evalCost.work = 10; &/' /etc/nixos/configuration.nix"
 	start lab on pi -- rebuild build --eval-on builder
 	expect_within 30 lab on builder -- pgrep -x nix-instantiate
-	# What is shut there cannot be taken away.
+	# What is shut there cannot be removed.
 	lab on builder -u builder -- rm -rf /home/builder/.cache/rebuild </dev/null 2>/dev/null || :
 	finish
 	expect_status 1

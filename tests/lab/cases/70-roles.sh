@@ -4,7 +4,7 @@
 # one that the Pi itself would make. Builders have no key to any client; the Pi and the target may build nothing unless
 # the command line says so (-j 2).
 
-# A configuration that nothing was built for yet.
+# Makes a configuration that nothing was built for yet.
 change_configuration() { # MOTD
 	must_on pi sed -i "s/text = .*/text = \"$1\\\\n\";/" /etc/nixos/configuration.nix
 }
@@ -79,7 +79,7 @@ case_roles_build_there_and_activate_on_a_third() {
 case_roles_evaluate_there_and_activate_on_a_third() {
 	begin "evaluated there, for another"
 	must_rebuild switch --eval-on builder --target-host target
-	# No Nix program on the Pi at all.
+	# No Nix program ran on the Pi at all.
 	expect_equal "$(calls_of pi)" ""
 	expect_no_evaluation target
 	expect_switched target
@@ -128,7 +128,7 @@ case_roles_evaluate_there_and_build_here() {
 	on pi rebuild build --eval-on builder --build-on localhost
 	expect_status 0
 	expect_equal "$(lab on pi readlink /root/result </dev/null)" "$result"
-	# And for a third one.
+	# This is for a third machine.
 	change_configuration "evaluated there, built here, for another"
 	must_rebuild switch --eval-on builder --build-on pi --target-host target -j 2
 	expect_switched target
@@ -170,12 +170,13 @@ case_roles_this_machine_by_its_names() {
 	expect_lacks_result builder
 }
 
-# A tunnel, or a virtual machine's port: where ssh leads localhost elsewhere, it is not the machine that this is typed on.
+# With a tunnel, or the port of a virtual machine, ssh leads localhost elsewhere: then it is not the machine on which
+# the command is typed.
 case_roles_a_name_of_this_machine_that_leads_elsewhere() {
 	begin "not here"
 	local before
 	before=$(profile_of pi)
-	# The same machine by another address is here; the target by the name of this one is not.
+	# The same machine by another address is this machine; the target under the name of this machine is not.
 	must_sh_on pi 'printf "\nHost pi\n HostName 10.77.0.1\nHost localhost\n HostName 10.77.0.3\n User root\n HostKeyAlias target\n" >>/root/.ssh/config'
 	must_rebuild switch --eval-on builder --target-host localhost
 	expect_contains "$errors" "warning: 'localhost' is another machine here: ssh leads it to 10.77.0.3, port 22; this machine is ''"
@@ -183,13 +184,13 @@ case_roles_a_name_of_this_machine_that_leads_elsewhere() {
 	expect_equal "$(profile_of pi)" "$before"
 	must_rebuild switch --eval-on builder --target-host pi
 	expect_switched pi
-	# Where nobody listens, nothing is changed.
+	# If nobody listens, nothing is changed.
 	on pi env NIX_SSHOPTS='-p 2222' rebuild switch --target-host pi
 	expect_status 255
 	expect_contains "$errors" "pi cannot be reached"
 }
 
-# Nix sees that all is there already: nothing is sent twice.
+# Nix sees that everything is there already: nothing is sent twice.
 case_roles_one_machine_by_two_names() {
 	begin "two names"
 	must_sh_on pi 'printf "\nHost other-name\n HostName 10.77.0.2\n User builder\n HostKeyAlias builder\nHost myself\n HostName 10.77.0.1\n User root\n HostKeyAlias pi\n" >>/root/.ssh/config'
@@ -209,7 +210,7 @@ case_roles_the_builder_does_not_reach_the_target() {
 	expect_lacks_result pi
 }
 
-# The way to the target leads over the builder, which gets no login there all the same.
+# The way to the target leads over the builder, which gets no login on the target all the same.
 case_roles_the_target_behind_the_builder() {
 	begin "only the builder reaches it"
 	jump_through pi root builder target
@@ -229,7 +230,7 @@ case_roles_without_forwarding() {
 	must_rebuild switch --eval-on builder --target-host target --no-lend
 	expect_switched target
 	expect_lacks_result pi
-	# Whom Nix does not trust, here or there, gets it through root's daemon all the same.
+	# A user whom Nix does not trust, here or there, gets it through the daemon of root all the same.
 	change_configuration "nothing is lent, for admin there"
 	must_rebuild switch --eval-on builder --target-host admin@target --sudo --no-lend
 	expect_switched target
@@ -243,7 +244,7 @@ case_roles_without_forwarding() {
 	expect_switched target
 }
 
-# A system for another CPU than the client's needs nothing of the emulation of the client's: the probe is of no interest.
+# A system for another CPU than the client's does not need the emulation of the client's CPU: the probe does not matter.
 case_roles_a_system_for_the_builders_own_cpu() {
 	begin "cross compiled"
 	must_sh_on pi 'cat >/srv/native.nix <<END
@@ -257,7 +258,7 @@ END'
 	expect_matches "$output" '-native$'
 }
 
-# Nix's own ssh has the user's options, quoted ones too, and the port.
+# The ssh of Nix itself gets the options of the user, quoted ones too, and the port.
 case_roles_options_for_ssh() {
 	begin "options with blanks"
 	must_sh_on builder 'printf "Port 22\nPort 2222\n" >/etc/ssh/sshd_config.d/port.conf
@@ -274,8 +275,8 @@ case_roles_options_for_ssh() {
 	expect_contains "$errors" "NIX_SSHOPTS"
 }
 
-# A flake's configuration has the name of the machine that gets it, which is asked; nixos-rebuild takes "default" if
-# that machine does not answer.
+# The configuration of a flake has the name of the machine that gets it. That machine is asked; nixos-rebuild takes
+# "default" if it does not answer.
 case_roles_a_flake_is_named_by_its_target() {
 	begin "named by its target"
 	local channel
@@ -298,7 +299,7 @@ END"
 	expect_no_evaluation pi
 }
 
-# One login for each host, whatever is said to it.
+# There is one login for each host, whatever is said to it.
 case_roles_logins() {
 	begin "counted"
 	must_sh_on target 'journalctl --rotate --vacuum-time=1s >/dev/null 2>&1; true'
@@ -312,7 +313,7 @@ case_roles_logins() {
 	done
 }
 
-# An ssh user there whom Nix does not trust gets the result all the same, by sudo (nixpkgs#299996).
+# An ssh user there whom Nix does not trust gets the result all the same, through sudo (nixpkgs#299996).
 case_roles_an_untrusted_target_user() {
 	begin "not trusted there"
 	must_rebuild switch --eval-on builder --target-host admin@target --sudo

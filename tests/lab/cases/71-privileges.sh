@@ -14,7 +14,7 @@ expect_switched() { # HOST : to what was printed
 	expect_equal "$(profile_of "$1")" "$output"
 	expect_equal "$(system_of "$1")" "$output"
 	expect_contains "$(file_on "$1" /var/log/activation)" "== switch $output/bin/switch-to-configuration"
-	# Nothing of how it came to be root.
+	# The activation sees nothing of how it came to be root.
 	expect_lacks "$(file_on "$1" /var/log/activation)" "env SUDO_"
 	expect_lacks "$(file_on "$1" /var/log/activation)" "env DOAS_"
 	expect_lacks "$(file_on "$1" /var/log/activation)" "env SSH_"
@@ -27,7 +27,7 @@ expect_unchanged() {
 	expect_lacks "$errors" "connecting to builder"
 }
 
-# with_password PASSWORD USER REBUILD-ARGUMENT... : as a user of the Pi, the password on stdin.
+# with_password PASSWORD USER REBUILD-ARGUMENT... : runs it as a user of the Pi, with the password on stdin.
 with_password() {
 	ran="rebuild ${*:3} (as $2)"
 	status=0
@@ -36,7 +36,7 @@ with_password() {
 	errors=$(cat "$CASE/errors")
 }
 
-# The result comes to a user whom Nix does not trust, by a daemon of root's (nixpkgs#299996 on the other side).
+# The result comes to a user whom Nix does not trust, through a daemon of root (nixpkgs#299996 on the other side).
 case_privileges_here() {
 	fresh
 	local line
@@ -53,11 +53,11 @@ case_privileges_here() {
 	change_configuration "as asker"
 	with_password "$PASSWORD" asker switch --eval-on builder -S
 	expect_switched pi
-	# Remembered or not: once more, and the line is nobody's input.
+	# Whether sudo remembers the password or not: once more, and the line becomes the input of no other program.
 	change_configuration "as admin, with a password that nobody asks for"
 	with_password "not asked for" admin switch --eval-on builder --ask-sudo-password
 	expect_switched pi
-	# Built here: evaluation and build are never elevated.
+	# It is built here: evaluation and build are never elevated.
 	change_configuration "as admin, all here"
 	must_sh_on pi 'echo "trusted-users = root admin" >>/etc/nix/nix.conf; systemctl restart nix-daemon.service'
 	as pi admin rebuild switch -j 2 --sudo
@@ -113,7 +113,7 @@ case_privileges_on_a_third_machine() {
 	change_configuration "as asker there"
 	with_password "$PASSWORD" root switch --eval-on builder --target-host asker@target -S
 	expect_switched target
-	# Built here, and rolled back.
+	# It is built here, and rolled back.
 	change_configuration "as asker there, from here"
 	with_password "$PASSWORD" root switch -j 2 --target-host asker@target --sudo --ask-elevate-password
 	expect_switched target
@@ -136,7 +136,7 @@ case_privileges_on_a_third_machine() {
 	expect_failure
 	expect_contains "$errors" "guest is not root on guest@target"
 	expect_unchanged
-	# build needs no root, but a receiver that takes what nobody has signed.
+	# build needs no root, but it needs a receiver that accepts what nobody has signed.
 	on pi rebuild build --eval-on builder --target-host guest@target
 	expect_failure
 	expect_contains "$errors" "builder → guest@target"
@@ -146,7 +146,7 @@ case_privileges_on_a_third_machine() {
 	must_on target nix-store --check-validity "$output"
 }
 
-# sudo-rs swallows what comes together with the password.
+# sudo-rs swallows whatever comes together with the password.
 case_privileges_by_sudo_rs() {
 	need_hosts target
 	fresh pi builder target
@@ -167,7 +167,7 @@ case_privileges_by_sudo_rs() {
 	expect_unchanged
 }
 
-# On a terminal a person may try again; nothing is echoed, and the prompt is not in the result.
+# At a terminal, a person may try again; nothing is echoed, and the prompt is not in the result.
 case_privileges_on_a_terminal() {
 	need_hosts target
 	fresh pi builder target
@@ -179,7 +179,7 @@ case_privileges_on_a_terminal() {
 	expect_contains "$output" "the password is wrong"
 	expect_lacks "$output" "horse"
 	expect_contains "$(file_on target /var/log/activation)" "== switch"
-	# sudo asks by itself, at the beginning.
+	# sudo itself asks, at the beginning.
 	change_configuration "typed to sudo"
 	types "password for asker" "$PASSWORD"
 	on_tty pi asker rebuild switch --eval-on builder --sudo
@@ -212,7 +212,7 @@ case_privileges_keep_the_password() {
 	expect_lacks "$(cat "$CASE/output" "$CASE/errors")" "correct horse"
 }
 
-# NIX_SUDOOPTS, with a quoted word.
+# NIX_SUDOOPTS has a quoted word.
 case_privileges_with_options_for_sudo() {
 	fresh
 	change_configuration "with options"
@@ -227,7 +227,7 @@ END
 		NIX_SUDOOPTS="-H --preserve-env='A B'" rebuild switch --eval-on builder --sudo
 	expect_status 0
 	expect_contains "$(file_on pi /var/log/sudo-words)" "<-H><--preserve-env=A B>"
-	# Somebody else than root, and nothing at all: before the build, be it only to receive.
+	# sudo gives another user than root, or does not exist: refused before the build, even if the target only receives.
 	must_on pi rm /usr/local/bin/sudo
 	change_configuration "never"
 	remember

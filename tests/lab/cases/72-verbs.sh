@@ -6,14 +6,14 @@ change_configuration() { # MOTD
 	must_on pi sed -i "s/text = .*/text = \"$1\\\\n\";/" /etc/nixos/configuration.nix
 }
 
-# must_rebuild ARGUMENT... : evaluated on the builder; sets $result.
+# must_rebuild ARGUMENT... : evaluates on the builder; sets $result.
 must_rebuild() {
 	on pi rebuild --eval-on builder "$@"
 	expect_status 0
 	result=$output
 }
 
-# Generations 1 (as installed), 2 and 3, of which 2 is the current one.
+# Makes generations 1 (as installed), 2 and 3, of which 2 is the current one.
 three_generations() {
 	fresh
 	first=$(profile_of pi)
@@ -46,7 +46,7 @@ case_rollback_is_to_the_previous_generation() {
 	expect_equal "$output" "$first"
 	expect_equal "$(profile_of pi)" "$first"
 	expect_contains "$(file_on pi /var/log/activation)" "== switch $first/bin/switch-to-configuration"
-	# Nothing was evaluated or fetched for it (nix#12724).
+	# For this, nothing was evaluated or fetched (nix#12724).
 	expect_no_evaluation pi
 	expect_contains "$(calls_of pi)" "nix-env --rollback -p /nix/var/nix/profiles/system"
 
@@ -68,7 +68,7 @@ case_rollback_of_another_profile() {
 	expect_status 0
 	expect_equal "$output" "$one"
 	expect_equal "$(lab on pi readlink -f /nix/var/nix/profiles/system-profiles/my-trial </dev/null)" "$one"
-	# A name with a hyphen ends nixos-rebuild with an error of Python's.
+	# At a name with a hyphen, nixos-rebuild ends with an error of Python's.
 	on pi rebuild list-generations -p my-trial
 	expect_status 0
 	expect_matches "$output" '2  .*False'
@@ -87,7 +87,7 @@ case_list_generations() {
 	expect_no_evaluation pi
 	expect_equal "$(calls_of pi)" ""
 
-	# A generation whose system is gone is no reason to say nothing of the others.
+	# A generation whose system is gone is no reason to leave out the others.
 	must_sh_on pi 'ln -s /nix/store/00000000000000000000000000000000-gone /nix/var/nix/profiles/system-9-link'
 	on pi rebuild list-generations --json
 	expect_status 0
@@ -109,7 +109,7 @@ case_specialisations() {
 	with_specialisations
 	local before
 	before=$(profile_of pi)
-	# nixos-rebuild says so after the profile was changed.
+	# nixos-rebuild says so only after it has changed the profile.
 	on pi rebuild switch --eval-on builder -c loud
 	expect_failure
 	expect_contains "$errors" "loud"
@@ -136,7 +136,7 @@ case_a_store_path() {
 	change_configuration "made before"
 	must_rebuild build
 	forget_calls pi
-	# A link to it will do.
+	# A link to it works, too.
 	on pi rebuild switch --store-path ./result --build-host builder
 	expect_status 0
 	expect_equal "$output" "$result"
@@ -150,7 +150,7 @@ case_a_store_path() {
 	done
 	on pi rebuild switch --store-path ./result --rollback
 	expect_status 2
-	# No NixOS (nixpkgs#144811).
+	# This is no NixOS system (nixpkgs#144811).
 	on pi rebuild boot --store-path "$(lab on pi readlink -f "$result/sw" </dev/null)"
 	expect_failure
 	expect_contains "$errors" "nixos-version"
@@ -186,7 +186,7 @@ case_a_virtual_machine() {
 	must_rebuild build-vm -c quiet
 	expect_different "$(lab on pi readlink /root/result </dev/null)" "$plain"
 	expect_equal "$(profile_of pi)" "$(system_of pi)"
-	# Here: the same.
+	# On this machine it is the same.
 	on pi rebuild build-vm -c quiet
 	expect_status 0
 	expect_equal "$output" "$result"
@@ -207,14 +207,14 @@ case_an_image() {
 	expect_file pi "$result"
 	expect_contains "$errors" "The disk image can be found in"
 	expect_no_evaluation pi
-	# Here: the same. nixos-rebuild gives these evaluations no -I.
+	# On this machine it is the same. nixos-rebuild does not pass -I on to these evaluations.
 	on pi env NIX_PATH= rebuild build-image --image-variant iso-image \
 		-I nixpkgs=/nix/var/nix/profiles/per-user/root/channels/nixos -I nixos-config=/etc/nixos/configuration.nix
 	expect_status 0
 	expect_equal "$output" "$result"
 }
 
-# The repl of Nix 2.8 takes neither an expression nor --file.
+# The repl of Nix 2.8 accepts neither an expression nor --file.
 case_repl_of_an_old_nix() {
 	need_hosts oldpi
 	fresh oldpi
@@ -242,13 +242,13 @@ case_upgrade() {
 	must_sh_on pi 'echo "file:///srv/nixos nixos" >/root/.nix-channels'
 	local before channels=/nix/var/nix/profiles/per-user/root/channels
 	before=$(channel_generation)
-	# The Pi may build nothing, and Nix takes the unpacking of a channel for a build; and what it fetched is new to it for
-	# an hour.
+	# The Pi may build nothing, and Nix counts the unpacking of a channel as a build. What Nix has fetched counts as new
+	# for an hour.
 	local settings=$'max-jobs = 2\ntarball-ttl = 0'
 	on pi env NIX_CONFIG="$settings" rebuild boot --eval-on builder --upgrade
 	expect_status 0
 	expect_file pi $channels/nixos/lab-version
-	# Once: nixos-rebuild does it again after its re-exec, which it has for switch, boot and test.
+	# The channels are updated once: nixos-rebuild does it again after its re-exec, which it has for switch, boot and test.
 	expect_equal "$(channel_generation)" "channels-$(($(printf %s "$before" | tr -dc 0-9) + 1))-link"
 
 	must_sh_on pi 'echo "file:///srv/other other" >>/root/.nix-channels'
@@ -261,7 +261,7 @@ case_upgrade() {
 	expect_status 0
 	expect_file_contains pi $channels/other/lab-version 2
 
-	# Of a flake there is nothing to update: said first, and not done.
+	# For a flake there is nothing to update: the run says so first, and does not do it.
 	before=$(channel_generation)
 	must_sh_on pi 'mkdir /srv/flake && echo "{ outputs = _: { }; }" >/srv/flake/flake.nix'
 	on pi rebuild dry-build --flake /srv/flake --upgrade
@@ -283,7 +283,7 @@ case_edit() {
 	on pi env EDITOR=cat NIXOS_CONFIG=/nonexistent rebuild edit
 	expect_failure
 	expect_contains "$errors" "there is no /nonexistent"
-	# nix edit, to which nixos-rebuild leaves it, finds no NixOS configuration's place.
+	# nixos-rebuild leaves this to nix edit, which does not find the place of any NixOS configuration.
 	must_sh_on pi 'mkdir /srv/flake && echo "{ outputs = _: { }; } # a flake" >/srv/flake/flake.nix'
 	on pi env EDITOR=cat rebuild edit --flake /srv/flake
 	expect_contains "$output" "# a flake"
@@ -341,7 +341,8 @@ case_help_and_mistakes() {
 }
 
 # --- with a third machine -------------------------------------------------------------------------
-# nixos-rebuild looks for the specialisation on the machine that it runs on, when the target's profile is changed already.
+# nixos-rebuild looks for the specialisation on the machine that it runs on, when it has changed the profile of the
+# target already.
 case_a_specialisation_of_a_third_machine() {
 	need_hosts target
 	fresh pi builder target
@@ -394,7 +395,7 @@ case_dry_build_there_builds_nothing() {
 	expect_failure
 }
 
-# Whatever collects garbage between the build and the new generation (nixpkgs#118804).
+# Another program collects garbage between the build and the new generation (nixpkgs#118804).
 case_what_was_made_is_held_until_it_is_a_generation() {
 	fresh
 	must_sh_on pi 'cat >/usr/bin/nix-env <<"END"

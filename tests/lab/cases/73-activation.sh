@@ -8,13 +8,13 @@ change_configuration() { # MOTD
 
 slow() { must_sh_on "$1" "echo $2 >/etc/activation-steps"; } # HOST STEPS
 
-# begin_switch ARGUMENT... : from the Pi, until the activation is in its third second.
+# begin_switch ARGUMENT... : switches from the Pi, and waits until the activation is in its third second.
 begin_switch() {
 	start lab on pi -- rebuild switch --eval-on builder "$@"
 	expect_within 60 printed "step 2 of"
 }
 
-# expect_whole HOST MOTD : the activation came to its end, and nobody's silence stopped it.
+# expect_whole HOST MOTD : checks that the activation came to its end, and that no silence stopped it.
 expect_whole() {
 	expect_within 60 came_to_its_end "$1"
 	expect_lacks "$(file_on "$1" /var/log/activation)" "could not write"
@@ -35,7 +35,7 @@ case_activation_survives_a_broken_link() {
 	expect_status 0
 	expect_equal "$(profile_of target)" "$output"
 	expect_contains "$errors" "connecting again"
-	# Every step is seen, those from in between as well, and none twice.
+	# Every step is seen, including those during the break, and none is seen twice.
 	expect_equal "$(grep -c '^step [0-9] of 6' "$CASE/errors")" 6
 	expect_whole target "through a broken link"
 	expect_no_file target /var/lib/rebuild/last
@@ -60,7 +60,7 @@ case_activation_goes_on_without_us() {
 	expect_status 130
 	expect_contains "$errors" "goes on"
 	expect_whole target "left alone"
-	# The next run says so, and once.
+	# The next run reports it, and only once.
 	on pi rebuild test --rollback --target-host target
 	expect_status 0
 	expect_contains "$errors" "switch of $(profile_of target)"
@@ -84,7 +84,7 @@ case_activation_that_goes_on_is_waited_for() {
 	expect_whole target "second"
 }
 
-# From two places at once: one after the other.
+# Two runs from two places start at once: they take turns.
 case_two_activations_at_once() {
 	fresh
 	change_configuration "at once"
@@ -98,7 +98,7 @@ case_two_activations_at_once() {
 	expect_equal "$(grep -c "^finished switch" <<<"$(file_on pi /var/log/activation)")" 2
 }
 
-# One that this program did not start.
+# This program did not start the activation.
 case_activation_of_somebody_else() {
 	fresh
 	change_configuration "not now"
@@ -110,7 +110,7 @@ case_activation_of_somebody_else() {
 	expect_contains "$errors" "an activation is under way on this machine"
 	expect_equal "$(profile_of pi)" "$before"
 	must_on pi systemctl stop nixos-rebuild-switch-to-configuration.service
-	# By hand: only the lock of switch-to-configuration itself tells.
+	# It was started by hand: only the lock of switch-to-configuration itself shows it.
 	must_sh_on pi 'mkdir -p /run/nixos; systemd-run --quiet --unit=by-hand flock /run/nixos/switch-to-configuration.lock sleep 300'
 	expect_within 20 lab on pi sh -c '! flock -n /run/nixos/switch-to-configuration.lock true'
 	on pi rebuild switch --eval-on builder
@@ -173,7 +173,7 @@ case_activation_without_systemd_run() {
 	expect_whole target "by itself"
 }
 
-# A machine that does not come back: that is said, and it is no "no".
+# If a machine does not come back, the run says so; that does not count as a "no".
 case_activation_of_a_machine_that_stays_away() {
 	need_hosts target
 	fresh pi builder target
@@ -193,7 +193,7 @@ case_activation_of_a_machine_that_stays_away() {
 	expect_contains "$errors" "was done after its connection broke"
 }
 
-# What is no NixOS is no generation on a third machine either; and who means it may.
+# What is no NixOS system does not become a generation on a third machine either. A user who means it can still do it.
 case_activation_of_what_is_no_system() {
 	need_hosts target
 	fresh pi builder target

@@ -54,7 +54,7 @@ case_diff_in_groups() {
 	on pi rebuild boot --eval-on builder --diff
 	expect_status 0
 	expect_matches "$errors" $'\nno package changes\nclosure: [0-9.]+ MB, as before\n'
-	# Colours are for terminals, and not for everybody there.
+	# Colours are for terminals only, and not for every terminal.
 	packages cow-3.0
 	on_tty pi root env TERM=xterm rebuild build --eval-on builder --diff
 	expect_status 0
@@ -70,7 +70,7 @@ case_diff_in_groups() {
 	expect_matches "$errors" $'\nclosure: [0-9.]+ MB → [0-9.]+ MB \\(\\+3.1 MB\\)\n'
 }
 
-# Their lines are not the same: the units, and the plus sign.
+# The lines of the versions differ: in the units, and in the plus sign.
 case_diff_by_every_nix() {
 	need_hosts oldpi newpi
 	fresh_with_plain pi builder oldpi newpi
@@ -116,13 +116,13 @@ case_ask() {
 	on_tty pi root rebuild switch --eval-on builder --ask
 	expect_status 1
 	expect_unchanged pi
-	# With the live line in use until then.
+	# The live line is in use until then.
 	types "[y/N]" "y"
 	on_tty pi root env TERM=xterm rebuild switch --eval-on builder --ask
 	expect_status 0
 	expect_contains "$output" "Done. The new configuration is $(profile_of pi)"
 	expect_different "$(profile_of pi) $(system_of pi)" "$remembered"
-	# All of it here, and back again.
+	# Now everything happens here, and then the way back.
 	packages cow-3.0
 	remember pi
 	must_on pi rm /var/log/activation
@@ -154,7 +154,7 @@ case_ask_without_a_terminal() {
 	expect_contains "$errors" "closure: "
 }
 
-# The password at the beginning, the question at the end.
+# The password is asked for at the beginning, the question comes at the end.
 case_ask_on_a_third_machine() {
 	need_hosts target
 	fresh_with_plain pi builder target
@@ -204,7 +204,7 @@ case_a_boot_is_needed() {
 	expect_status 0
 	expect_matches "$output" '^/nix/store/[^[:space:]]*$'
 	expect_contains "$errors" "$NEXT_BOOT"
-	# Back to what was booted.
+	# The system goes back to what was booted.
 	on pi rebuild switch --rollback
 	expect_status 0
 	expect_lacks "$errors" "has changed"
@@ -245,7 +245,7 @@ case_a_boot_is_needed_on_a_third_machine() {
 	on pi rebuild switch --eval-on builder --target-host admin@target --sudo
 	expect_status 0
 	expect_contains "$errors" "$NEXT_BOOT"
-	# Here it is another one.
+	# On this machine it is another one.
 	on pi rebuild switch --eval-on builder
 	expect_contains "$errors" "$NEXT_BOOT"
 	on pi rebuild switch --rollback --target-host admin@target --sudo

@@ -4,12 +4,12 @@
 
 ONCE="evaluates and builds here, this once"
 
-# A configuration that nothing was built for yet.
+# Makes a configuration that nothing was built for yet.
 change_configuration() { # MOTD [LINE-OF-NIX]
 	must_on pi sed -i "s/text = .*/text = \"$1\\\\n\"; ${2:-}/" /etc/nixos/configuration.nix
 }
 
-# settings FILE OWNER JSON : on the Pi.
+# settings FILE OWNER JSON : writes settings on the Pi.
 settings() {
 	# shellcheck disable=SC2016 # the host's shell expands it
 	must_on pi setpriv --reuid="$2" --regid="$2" --init-groups sh -euc 'umask 022
@@ -34,17 +34,17 @@ expect_switched() {
 	expect_equal "$(profile_of pi)" "$output"
 	expect_equal "$(system_of pi)" "$output"
 }
-# expect_made_there LOGIN : evaluated and built by that machine, as that user; since forget_calls.
+# expect_made_there LOGIN : checks that this machine has evaluated and built as this user, since forget_calls.
 expect_made_there() {
 	expect_contains "$errors" "connecting to $1..."
 	expect_no_evaluation pi
 }
 expect_made_here() { expect_contains "$(calls_of pi)" "nix-build <nixpkgs/nixos>"; }
 
-# Or only root could have what is built elsewhere.
+# Without this, only root could get what is built elsewhere.
 admin_receives() { must lab nixconf pi "trusted-users = root admin"; }
 
-# offered : the command that the last error tells one to type.
+# offered : prints the command that the last error says to type.
 offered() { sed -n "s/^  \(rebuild .*\)  $ONCE\$/\1/p" "$CASE/errors"; }
 
 case_settings_of_the_machine() {
@@ -57,7 +57,7 @@ case_settings_of_the_machine() {
 	expect_switched
 	expect_made_there builder
 	expect_equal "$(file_on pi /etc/motd)" "as the machine's file says"
-	# As somebody else, who has none of his own, and by sudo, which forgets the environment.
+	# It runs as another user, who has no settings of their own, and through sudo, which drops the environment.
 	change_configuration "as the machine's file says to admin"
 	forget_calls pi
 	as pi admin rebuild build
@@ -66,7 +66,7 @@ case_settings_of_the_machine() {
 	as pi admin env REBUILD_EVAL_HOST=nobody sudo --preserve-env=NIX_PATH rebuild switch
 	expect_switched
 	expect_made_there builder
-	# What a command names counts before it.
+	# What a command names counts before the settings.
 	forget_calls pi
 	on pi rebuild build --eval-on fishy@builder
 	expect_built
@@ -82,7 +82,7 @@ case_settings_in_their_order() {
 	as pi admin rebuild build
 	expect_built
 	expect_made_there fishy@builder
-	# Of what his file does not say, the machine's counts.
+	# For what the user's file does not say, the machine's file counts.
 	expect_contains "$errors" "closure: "
 	as pi admin env REBUILD_EVAL_HOST=builder REBUILD_DIFF=no rebuild build
 	expect_built
@@ -91,7 +91,7 @@ case_settings_in_their_order() {
 	as pi admin env REBUILD_EVAL_HOST=nobody rebuild build --eval-host builder
 	expect_built
 	expect_made_there builder
-	# sudo has root's settings, and his file is not root's, wherever HOME is.
+	# sudo gives the settings of root; the user's file does not become root's, wherever HOME points.
 	as pi admin sudo --preserve-env=NIX_PATH rebuild build
 	expect_contains "$errors" "no name server answers this machine, which asks for 'nobody'"
 	as pi admin sudo --preserve-env=HOME rebuild --show-settings
@@ -117,7 +117,7 @@ case_settings_local_this_once() {
 	expect_equal "$(file_on pi /etc/motd)" "made here, this once"
 }
 
-# It says what to type; that very line works, and until then nothing has happened.
+# The error says what to type. That very line works, and nothing has happened before it.
 case_settings_a_builder_that_is_off() {
 	fresh
 	remember
@@ -153,7 +153,7 @@ case_settings_a_builder_that_is_off() {
 		expect_built
 		expect_made_here
 	done
-	# Of a host that the command names there is other advice.
+	# For a host that the command names, the advice is another one.
 	on pi rebuild build --eval-on nobody
 	expect_status 255
 	expect_lacks "$errors" "$ONCE"
@@ -172,7 +172,8 @@ case_settings_fallback_to_this_machine() {
 	expect_contains "$errors" "warning: builder cannot be reached (ssh: connect to host builder port 22: Connection refused)
   so this machine evaluates and builds"
 	expect_equal "$(file_on pi /etc/motd)" "without the builder"
-	# For a name that this command says as well; but never if the command itself says "builder".
+	# This also holds for a name that this command gives itself together with the fallback; but not if the command just
+	# names "builder".
 	change_configuration "without a machine of that name"
 	on pi rebuild build -j 2 --eval-on nobody --if-unreachable local
 	expect_built
@@ -180,11 +181,11 @@ case_settings_fallback_to_this_machine() {
 	on pi rebuild build -j 2 --eval-on builder
 	expect_status 255
 	expect_equal "$output" ""
-	# And not if this command says so.
+	# It does not hold if this command says so.
 	on pi rebuild build -j 2 --if-unreachable fail
 	expect_status 255
 	expect_contains "$errors" "$ONCE"
-	# It is there again, and nobody has to do anything.
+	# The builder is there again, and nobody has to do anything.
 	must_on builder systemctl start ssh.service
 	change_configuration "with the builder again"
 	forget_calls pi
@@ -194,7 +195,7 @@ case_settings_fallback_to_this_machine() {
 	expect_lacks "$errors" "warning"
 }
 
-# Whoever answers is on, be it somebody else or one who does not want us.
+# A machine that answers is on, even if it is another machine, or one that refuses the login.
 expect_no_fallback() { # MESSAGE
 	forget_calls pi
 	on pi rebuild switch -j 2
@@ -225,7 +226,7 @@ case_settings_no_fallback_from_a_stranger() {
 	expect_no_fallback "Nix"
 }
 
-# Once it has answered, it is a link that breaks: nobody knows what has happened there.
+# Once it has answered, the link breaks: nobody knows what has happened there.
 case_settings_no_fallback_from_a_broken_link() {
 	fresh
 	remember
@@ -252,7 +253,7 @@ case_settings_no_fallback_from_a_broken_link() {
 }
 on_builder() { lab on builder sh -c "ps -eo args | grep -v grep | grep -q -e '$1'" </dev/null; }
 
-# Evaluator and target are two machines: without the first, this one does its part, and the other is changed.
+# Evaluator and target are two machines: without the evaluator, this machine does its part, and the target is changed.
 case_settings_fallback_for_a_third_machine() {
 	need_hosts target
 	fresh pi builder target
@@ -267,7 +268,7 @@ case_settings_fallback_for_a_third_machine() {
 	expect_contains "$errors" "  so this machine evaluates and builds"
 	expect_equal "$(profile_of target) $(system_of target)" "$output $output"
 	expect_unchanged
-	# The target is what it is all about: without it there is nothing to do, whoever it is besides.
+	# The run is about the target: without it there is nothing to do, even if it is also the evaluator.
 	must_on target systemctl stop ssh.service ssh.socket
 	machine_says '{ "evalHost": "target", "fallback": "local" }'
 	change_configuration "never"
@@ -292,7 +293,7 @@ case_settings_that_are_wrong() {
 		expect_contains "$errors" "to have it obeyed: chmod go-w /etc/rebuild.json"
 		expect_lacks "$output" nobody
 	done
-	# What it says to type.
+	# The error says what to type.
 	sh_on pi 'chmod go-w /etc/rebuild.json'
 	forget_calls pi
 	local json message

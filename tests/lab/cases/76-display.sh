@@ -1,7 +1,7 @@
 # shellcheck shell=bash
 # What a person sees: on a terminal that is really drawn, on simple ones, and where there is none.
 
-# configure MOTD [NIX [PACKAGE...]] : the Pi's configuration and more, of which nothing was built yet.
+# configure MOTD [NIX [PACKAGE...]] : makes the Pi's configuration with more in it, of which nothing was built yet.
 configure() {
 	local name list=
 	for name in "${@:3}"; do list="$list (pkgs.writeProgram \"$name\" \"echo $name\")"; done
@@ -10,12 +10,12 @@ configure() {
 	must_on "${client:-pi}" sed -i "s/text = .*/text = \"$1\\n\"; ${2:-}/" /etc/nixos/configuration.nix
 }
 
-# The lines of all screens seen that were live: from the spinner down.
+# Prints those lines of all screens seen that were live: from the spinner down.
 live_lines() { awk -v mark="$SPINNER" '/^--$/ { live = 0; next } $0 ~ "^" mark " " { live = 1 } live' "$frames"; }
-# expect_seen EXTENDED-REGULAR-EXPRESSION : on some screen, in a live line.
+# expect_seen EXTENDED-REGULAR-EXPRESSION : checks that some screen had it in a live line.
 expect_seen() { live_lines | grep -aE -- "$1" >/dev/null || fail "was never seen live: $1
 $(live_lines | sort -u | head -n 60)"; }
-# None goes on in the next line, and there is one display at a time.
+# Checks that no live line goes on in the next one, and that there is only one display at a time.
 expect_live_lines_fit() { # COLUMNS
 	local widest wrong
 	widest=$(live_lines | LC_ALL=C.UTF-8 wc -L)
@@ -25,7 +25,7 @@ expect_live_lines_fit() { # COLUMNS
 	awk -v mark="$SPINNER" '/^--$/ { if (live > 1) bad = 1; live = 0; next } $0 ~ mark { live++ } END { exit bad }' "$frames" ||
 		fail "more than one display at once: $(cat "$frames")"
 }
-# What a simple terminal or a file can show: text, in lines.
+# Checks that it is what a simple terminal or a file can show: text, in lines.
 expect_plain_text() { # TEXT
 	expect_lacks "$1" $'\033'
 	expect_lacks "$1" $'\r'
@@ -48,7 +48,7 @@ case_display_on_a_terminal() {
 		expect_seen "^  slow-build +emulated  builder  [0-9]+ s$"
 		expect_seen "^$SPINNER receiving [0-9]+ of [0-9]+ paths, [0-9.]+ of [0-9.]+ MB"
 		expect_seen "^$SPINNER activating \(switch\) +[0-9]+ s$"
-		# What stays.
+		# This text stays on the screen.
 		local text
 		text=$(printf %s "$output" | tr -s ' \n' ' ')
 		expect_matches "$text" 'connecting to builder\.\.\. '
@@ -61,7 +61,7 @@ case_display_on_a_terminal() {
 	done
 }
 
-# A link of 16 Mbit/s: how fast it comes, and how long it will be.
+# The link has 16 Mbit/s: the display shows how fast it comes, and how long it will take.
 case_display_of_the_rate() {
 	fresh
 	configure "slow link" "lab.bulkMegabytes = 6;"
@@ -74,7 +74,7 @@ case_display_of_the_rate() {
 	expect_matches "$output" 'received [0-9]+ paths \(6\.[0-9] MB\)'
 }
 
-# Nothing but text where that is asked for, or where nothing else can be shown; and the path is what is on stdout.
+# There is nothing but text if that is asked for, or if nothing else can be shown; and stdout gets the path.
 case_display_without_a_live_line() {
 	fresh
 	local how path number=0
@@ -104,7 +104,7 @@ case_display_without_a_live_line() {
 			;;
 		esac
 	done
-	# No terminal at all, here and there.
+	# There is no terminal at all, with the work here and there.
 	for how in "--eval-on builder" "-j 2" "-j 2 --quiet" "--eval-on builder -L" "--eval-on builder -v"; do
 		number=$((number + 1))
 		configure "no terminal, $number"
@@ -131,13 +131,13 @@ case_display_of_build_logs() {
 	expect_contains "$output" $'\nslow-build> working, second 1 of 2\nslow-build> working, second 2 of 2\n'
 }
 
-# The end of its log, and a command for all of it that works as it stands.
+# Checks that the end of its log is shown, and a command for all of it that works as it stands.
 expect_explained() { # NAME OF-THE-LOG
-	# By Nix itself, or by us where it does not.
+	# Nix itself shows it, or this program where Nix does not.
 	expect_matches "$seen" $'\n(the last [0-9]+ lines? of the log of '"$1"$':\n>|error: [^\n]*'"$1"$'.drv[^\n]*\n *(Reason: [^\n]*\n *Output paths:\n[^>]*\n *)?[Ll]ast [0-9]+ log lines:\n *>) '
 	expect_matches "$seen" $'\n *> '"$2"$'\n'
 	local command
-	# One command, for here.
+	# There is one command, for this machine.
 	command=$(printf '%s\n' "$seen" | sed -n -e "s/^ *the whole log: \(.*-$1\.drv.*\)/\1/p" -e '/For full logs, run:/{n;p}' |
 		grep -e "-$1\.drv" | sed 's/^ *//')
 	expect_different "$command" ""
@@ -188,7 +188,7 @@ case_display_of_two_failures() {
 	expect_live_lines_fit 56
 }
 
-# Nix's own words.
+# The output is Nix's own.
 case_display_left_to_nix() {
 	fresh
 	configure "raw"
@@ -208,7 +208,7 @@ case_display_left_to_nix() {
 	expect_contains "$errors" '@nix {"action":"start"'
 }
 
-# Without a terminal a long silence is broken.
+# Without a terminal, a long silence is broken by a message.
 case_display_of_a_sign_of_life() {
 	fresh
 	configure "slow" "lab.slowBuild = 35;"
@@ -228,7 +228,7 @@ case_display_after_ctrl_c() {
 		# shellcheck disable=SC2086 # words
 		at_screen 80 pi root rebuild switch $where
 		expect_within 60 screen_shows "  slow-build "
-		# What is typed meanwhile does not move the display, and neither does the terminal's own ^C.
+		# What is typed meanwhile does not move the display; neither does the ^C that the terminal itself shows.
 		press Enter x Enter
 		sleep 0.5
 		press C-c
@@ -236,7 +236,7 @@ case_display_after_ctrl_c() {
 		expect_status 130
 		expect_lacks "$output" "slow-build  "
 		expect_lacks "$output" "^C"
-		# Nix here hears it, too.
+		# The Nix on this machine gets the signal, too.
 		expect_lacks "${output/error: interrupted by the user/}" "error"
 		expect_equal "$(profile_of pi) $(system_of pi)" "$before"
 		expect_within 10 nobody_works
@@ -244,14 +244,14 @@ case_display_after_ctrl_c() {
 }
 nobody_works() { ! lab on pi sh -c 'pgrep -x rebuild || pgrep -x ssh || pgrep -x nix-build || ps -eo args | grep -q "[w]orking, second"' </dev/null; }
 
-# How many, by the words of each Nix.
+# Checks the numbers of builds, in the words of each Nix.
 expect_sensible_counts() {
 	expect_status 0
 	expect_live_lines_fit 80
 	local built most
 	built=$(sed -n 's/^built \([0-9]*\)[,;].*/\1/p' "$CASE/output")
 	[ "${built:-0}" -ge 4 ] || fail "expected some builds in the last line"
-	# Nix 2.34 expects one more for a moment.
+	# Nix 2.34 expects one build too many for a moment.
 	live_lines | sed -nE "s/^$SPINNER building ([0-9]+) of ([0-9]+).*/\2 \3/p" | sort -u >"$CASE/counts"
 	[ -s "$CASE/counts" ] || fail "no count was ever seen: $(live_lines | sort -u)"
 	most=$(cut -d' ' -f2 "$CASE/counts" | sort -n | tail -n 1)
@@ -277,7 +277,7 @@ case_display_of_other_clients() {
 	need_hosts oldpi newpi
 	fresh oldpi newpi builder
 	local client
-	# Nix 2.8 asks its own program for a builder under another name, which the lab has put away.
+	# Nix 2.8 asks its own program for a builder under another name, which the lab has removed.
 	must_on oldpi ln -s nix /usr/lib/nix-real/build-remote
 	for client in oldpi newpi; do
 		configure "$client" "lab.slowBuild = 2;" one two three

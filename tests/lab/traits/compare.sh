@@ -19,13 +19,13 @@
 #   as USER                from here on it is they who ask
 #   "$facts"               what Nix knows of a flake's tree, as an EXPRESSION
 #
-# An archive, a bare repository or another thing that Nix fetches needs a name of its own: what Nix has fetched by a name it
-# takes for the same for an hour.
+# An archive, a bare repository or another thing that Nix fetches needs a name of its own: for an hour, Nix takes
+# whatever has the same name for what it has fetched before.
 #
-# TRAITS, an extended regular expression, takes only the traits whose names have it.
+# TRAITS, an extended regular expression, selects the traits whose names match it.
 set -uo pipefail
 
-# Each trait has its own of these, on top of the client's.
+# Each trait has these directories for itself, on top of the client's.
 OWN="/root /etc /srv /home /opt /mnt /var/lib /var/log /usr/local /nix/var/nix/profiles"
 SCRATCH=/run/traits
 
@@ -44,8 +44,8 @@ git() {
 	GIT_AUTHOR_NAME=a GIT_AUTHOR_EMAIL=a@lab GIT_COMMITTER_NAME=a GIT_COMMITTER_EMAIL=a@lab \
 		command git -c init.defaultBranch=main -c protocol.file.allow=always -c advice.detachedHead=false "$@"
 }
-# With the trait's name: two traits that commit the same in one second had one revision, and what Nix on the builder knows of
-# it from the first would be taken for the second.
+# The commit's message has the trait's name. Otherwise two traits that commit the same in one second would have one
+# revision, and the builder's Nix would use for the second what it knows of the revision from the first.
 commit() { git add -A && git commit -qm "${1:-more} of $what"; }
 repo() { git init -q && commit first; }
 lock() { nix flake lock; }
@@ -119,12 +119,12 @@ one() {
 	diff -r "$SCRATCH/own" "$SCRATCH/there" || differ "left behind in $PWD: the Pi's own (<) is not what rebuild leaves (>)"
 }
 
-# What an evaluation may change of a flake.
+# keep : saves what an evaluation may change in a flake.
 keep() {
 	local of
 	mkdir "$1"
 	for of in flake.lock .git/index; do [ ! -f "$of" ] || { cp -p "$of" "$1/${of##*/}"; }; done
-	# The index only as far as git status shows it.
+	# The index counts only as far as git status shows it.
 	[ "$1" = "$SCRATCH/before" ] || [ ! -e "$1/index" ] || command git -c safe.directory='*' status --porcelain=v2 >"$1/index" 2>/dev/null
 }
 bring_back() {
@@ -145,7 +145,7 @@ there() {
 	[ -z "$evaluated" ] || differ "rebuild has evaluated on the Pi: $evaluated"
 }
 
-# own : what the client's own Nix makes of the same words.
+# own : evaluates the same words with the client's own Nix.
 own() {
 	local file='' attribute='' reference='' flags=()
 	set -- "${words[@]}"
@@ -228,7 +228,7 @@ if [ "${1-}" = --one ]; then
 fi
 count=0
 failures=$(mktemp)
-# Whoever this client is to the builder is not new with each trait.
+# This makes sure that the client is not new to the builder at each trait.
 rebuild dry-build --eval-on builder >/dev/null 2>&1 </dev/null || echo "not even the configuration of the lab evaluates there"
 for table; do
 	# shellcheck source=/dev/null

@@ -1,5 +1,5 @@
-//! D14: whatever a builder says that its evaluation misses, it gets nothing that the configuration does not name and not
-//! everybody may read.
+//! D14: whatever a builder claims that its evaluation misses, it gets only what the configuration names or everybody
+//! may read.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -9,14 +9,14 @@ use super::Play;
 const SWITCH: &str = "switch --eval-on builder --no-lend";
 const SECRET: &str = "the-secret-itself";
 
-/// The evaluation fails with one text after the other, and looks around between.
+/// The evaluation fails with one text after the other, and looks around in between.
 fn asks(texts: &[String]) -> Play {
     let mut acts = "hear_script; greet".to_owned();
     for text in texts {
         acts.push_str("\nasks_by_error \"");
         acts.push_str(text);
         acts.push('"');
-        // A look, if one is wanted.
+        // The client is sent a look if it wants one.
         acts += "\n[ \"$answer\" != open ] || { say looked-around; hear_answer; }";
     }
     acts += "\nasks_by_error 'error: no more'; exit 1";
@@ -31,7 +31,7 @@ fn hide_secrets(play: &Play) {
         let shut = fs::Permissions::from_mode(0o600);
         fs::set_permissions(play.stage.path(name), shut).unwrap();
     }
-    // All else may be read by everybody, the way to it as well.
+    // Everybody may read everything else, including the way to it.
     fs::set_permissions(play.stage.path(""), fs::Permissions::from_mode(0o755)).unwrap();
 }
 
@@ -44,7 +44,7 @@ fn gets_nothing(texts: &[String]) -> String {
     let play = asks(texts);
     let run = play.fails(SWITCH, "the evaluation on");
     assert!(!is_sent(&play), "{texts:?}");
-    // That the play was one: the client has answered, be it that it gives up.
+    // This shows that the play took place: the client has answered, even if only that it gives up.
     let answers = play.stage.read("answers");
     assert!(
         answers.starts_with("open") || answers.starts_with("stop"),
@@ -108,7 +108,7 @@ fn by_other_words_for_a_path() {
     }
 }
 
-/// By the events of a look, and of strace; and what is nobody's to wait at.
+/// The builder asks by the events of a look, and of strace; and for files at which a reader would wait.
 #[test]
 fn by_what_was_looked_at() {
     let acts = "hear_script; greet
@@ -128,16 +128,16 @@ fn by_what_was_looked_at() {
     assert!(!is_sent(&play));
 }
 
-/// Of the store, only what the evaluation can know of.
+/// Of the store, the builder gets only what the evaluation can know of.
 #[test]
 fn by_the_name_of_a_store_path() {
-    // That is there, and no link but one of /run leads to it.
+    // This path exists, and no link but one in /run leads to it.
     let other = crate::SYSTEM.replace("00000000000000000000000000000000", "22222222222222222222222222222222");
     let stderr = gets_nothing(&[format!("error: path '{other}' is not valid")]);
     assert!(stderr.contains("which nothing that was sent names"), "{stderr}");
 }
 
-/// What a neighbour's file names, the configuration does not ask of the environment.
+/// A variable that another user's file names is not a variable that the configuration asks for.
 #[test]
 fn for_a_secret_variable_by_an_accomplices_file() {
     let acts = "hear_script; greet
@@ -174,7 +174,7 @@ fn for_a_secret_variable_by_an_accomplices_file() {
     }
 }
 
-/// Neither a device nor a pipe that a neighbour's repository names is read.
+/// Neither a device nor a pipe that another user's repository names is read.
 #[test]
 fn by_the_settings_of_an_accomplices_repository() {
     for named in ["/dev/zero", "$STAGE/pipe", "/proc/kmsg", "/run/x/../../dev/zero"] {

@@ -1,5 +1,5 @@
-//! D16: an end is a success only if what the request asked for was said before. What the other machine says counts only if
-//! it was asked.
+//! D16: an end counts as a success only if the other machine said before it what the request asked for. What the other
+//! machine says counts only if it was asked.
 
 use super::Play;
 
@@ -13,7 +13,7 @@ fn an_end_without_what_was_asked_for_is_no_success() {
         "greet; say finished",
         "greet; evaluated; say finished",
         "greet; evaluated; say building; say finished",
-        // Not delivered, and not said that it cannot be.
+        // It was not delivered, and the builder has not said that it cannot be.
         "greet; evaluated; built; say finished",
     ] {
         Play::new("D16", &format!("hear_script; {acts}")).fails(SWITCH, "says 'finished' out of turn");
@@ -26,14 +26,14 @@ fn the_same_for_what_is_not_activated() {
         ("build --eval-on builder --no-lend", "greet; evaluated"),
         ("dry-build --eval-on builder", "greet; evaluated"),
         ("dry-build --eval-on builder", ":"),
-        // Evaluated there, built here.
+        // The builder evaluates, and this machine builds.
         ("build --eval-on builder --build-on", "greet; evaluated"),
         ("build-image --image-variant x --eval-on builder --no-lend", "greet"),
     ] {
         let play = Play::new("D16", &format!("hear_script; {acts}; say finished"));
         play.fails(line.trim_end_matches(" --build-on"), "says 'finished' out of turn");
     }
-    // Built there, evaluated here.
+    // This machine evaluates, and the builder builds.
     let play = Play::new("D16", "hear_script; say hello /usr/bin x; say building; say finished");
     play.stage.stub("nix-instantiate", &format!("echo {}", crate::DRV));
     play.stage.stub("nix", "");
@@ -91,7 +91,7 @@ fn what_is_no_derivation_is_none() {
     Play::new("D16", acts).fails(SWITCH, "what builder evaluated is no derivation");
 }
 
-/// That an honest one is one is what all the other tests here say; with these stand-ins too.
+/// All the other tests show that an honest builder is believed; this one shows it with these stand-ins, too.
 #[test]
 fn an_honest_builder_is_believed() {
     let acts = "hear_script; greet; evaluated; built; say no-socket; say finished";

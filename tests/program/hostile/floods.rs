@@ -1,10 +1,10 @@
-//! D18: what a builder says costs little memory, however much it is; and an honest build may print what it likes.
+//! D18: whatever a builder says costs little memory, however much it is; and an honest build may print what it likes.
 
 use super::Play;
 
 const BUILD: &str = "build --eval-on builder --no-lend";
 
-/// In bytes: the program without a flood has held 10 to 20 million of them in tests.
+/// The limit in bytes. Without a flood, the program has held 10 to 20 million bytes in tests.
 const MOST: usize = 48 << 20;
 
 const HONEST: &str = "evaluated; built; say no-socket; say finished";
@@ -12,7 +12,7 @@ const HONEST: &str = "evaluated; built; say no-socket; say finished";
 #[test]
 fn a_line_without_end_costs_little_on_either_stream() {
     for acts in [
-        // Before the greeting, as text, as an error of Nix's, and as one of ssh's own lines.
+        // The flood comes before the greeting: as text, as an error of Nix's, and as one of ssh's own lines.
         format!("flood 100000000; echo; weigh; greet; {HONEST}"),
         format!("greet; flood 600000000; echo; weigh; {HONEST}"),
         format!(
@@ -27,7 +27,7 @@ fn a_line_without_end_costs_little_on_either_stream() {
     }
 }
 
-/// What is shown of it is its beginning and its end.
+/// The beginning and the end of the line are shown.
 #[test]
 fn a_long_line_of_an_honest_build_is_shown_cut() {
     let line = "{\\\"action\\\":\\\"start\\\",\\\"fields\\\":[\\\"$DRV\\\",\\\"\\\",1,1],\\\"id\\\":7,\\\"level\\\":3,\\\"text\\\":\\\"\\\",\\\"type\\\":105}";
@@ -51,7 +51,7 @@ fn a_long_line_of_an_honest_build_is_shown_cut() {
     assert!(play.memory() < MOST, "{}", play.memory());
 }
 
-/// An error keeps its beginning, be its line cut wherever.
+/// An error keeps its beginning, wherever its line is cut.
 #[test]
 fn a_long_error_is_shown_cut() {
     let play = Play::new(
@@ -75,7 +75,7 @@ fn a_long_event_is_not_taken() {
     }
 }
 
-/// Errors that are held back, and what was refused: a part is shown, and that there was more.
+/// Of errors that are held back, and of refused paths, only a part is shown, with the remark that there were more.
 #[test]
 fn many_errors_cost_little() {
     let error = "many 8000 10000 '@nix {\"action\":\"msg\",\"level\":0,\"msg\":\"error: no ' '\"}'";
@@ -93,7 +93,7 @@ fn many_errors_cost_little() {
     }
 }
 
-/// What was not read, what was looked at: only what was sent can be.
+/// These are paths that were not read, and paths that were looked at: only paths that were sent can be among them.
 #[test]
 fn many_paths_cost_little() {
     let ending = "weigh; say failed work 1; exit 1";
@@ -107,7 +107,7 @@ fn many_paths_cost_little() {
     }
 }
 
-/// What is shown is not kept.
+/// What has been shown is not kept.
 #[test]
 fn many_messages_cost_little() {
     let warning = "many 8000 10000 '@nix {\"action\":\"msg\",\"level\":1,\"msg\":\"warning: ' '\"}'";

@@ -1,4 +1,4 @@
-//! D17: the lent daemon answers one connection, once, of this user's.
+//! D17: the lent daemon answers a single connection, once, and only one of this user's.
 
 use std::fs;
 use std::io::{Read, Write};
@@ -12,7 +12,7 @@ use super::{LIMIT, Play};
 
 const BUILD: &str = "build --eval-on builder";
 
-/// The other side of the forward: what of `-R` is here.
+/// The other side of the forward: the socket on this machine that `-R` names.
 const FORWARD: &str = "before=''
     for word; do
         [ \"$before\" != -R ] || { echo \"${word#*:}\" >forward.new; mv forward.new forward; }
@@ -32,7 +32,7 @@ fn play(acts: &str) -> (Play, JoinHandle<Vec<String>>) {
     (play, thread::spawn(move || daemon(&listener)))
 }
 
-/// Whoever has connected to this machine's daemon, by what it said; until one says "end".
+/// Returns what the connections to this machine's daemon said, one text for each, until one says "end".
 fn daemon(listener: &UnixListener) -> Vec<String> {
     let mut said = Vec::new();
     while said.last().is_none_or(|last| last != "end") {
@@ -62,7 +62,7 @@ fn connect(socket: &PathBuf) -> Option<UnixStream> {
     Some(peer)
 }
 
-/// Its end, or that it was never answered.
+/// Returns whether the connection was closed, or never answered.
 fn is_refused(peer: Option<UnixStream>) -> bool {
     peer.is_none_or(|mut peer| match peer.read(&mut [0]) {
         Ok(length) => length == 0,
@@ -82,17 +82,17 @@ fn one_connection_and_no_second() {
     for _ in 0..6 {
         assert!(is_refused(connect(&socket)));
     }
-    // It leaves its own open, and all has come: ssh would stay as long as it.
+    // The peer leaves its own end open, and everything has come: ssh would stay as long as the peer does.
     play.stage.write("all", "");
     assert!(is_refused(Some(first)));
     play.stage.write("end", "");
     let run = running.finish_within(LIMIT).unwrap();
     assert_eq!(run.code, 0, "{}", run.stderr);
-    // The first is our own look whether it is there.
+    // The first one is this program's own look whether the daemon is there.
     assert_eq!(end(&play, daemon), ["", "first", "end"]);
 }
 
-/// Six were answered, one for each time that it was said.
+/// Six connections were answered, one for each time that the word was said.
 #[test]
 fn once() {
     let (play, daemon) = play("say copying; say copying; say copying; read -r word");
@@ -107,7 +107,7 @@ fn once() {
     assert_eq!(end(&play, daemon), ["", "end"]);
 }
 
-/// Whoever connects before anything is to come, and afterwards.
+/// One peer connects before anything is to come, and one afterwards.
 #[test]
 fn not_before_and_not_after() {
     let (play, daemon) = play("until_there early; say no-socket; say finished; until_there end");
@@ -117,7 +117,7 @@ fn not_before_and_not_after() {
     let mut early = connect(&socket).unwrap();
     early.write_all(b"early").unwrap();
     play.stage.write("early", "");
-    // At the run's last word at the latest, be the session still there.
+    // The connection is closed at the run's last word at the latest, even if the session is still there.
     assert!(is_refused(Some(early)));
     assert!(is_refused(connect(&socket)));
     play.stage.write("end", "");

@@ -1,10 +1,10 @@
-//! D15: a lock file comes back only where the evaluation may write one, and only one that it can have written.
+//! D15: a lock file is accepted only if the evaluation may write one, and only one that it can have written.
 
 use super::Play;
 
 const EMPTY: &str = "{\n  \"nodes\": {\n    \"root\": {}\n  },\n  \"root\": \"root\",\n  \"version\": 7\n}\n";
 
-/// A builder that says a lock file before it goes on.
+/// Returns a builder that sends a lock file before it goes on.
 fn says(lock: &str, rest: &str) -> Play {
     let acts = format!("hear_script; greet; sed 's/^/@rebuild lock-line /' lock; {rest}");
     let play = Play::new("D15", &acts);
@@ -31,7 +31,7 @@ fn one_that_nobody_asked_for() {
         let run = play.fails(&line(&play, flags), "out of turn");
         assert!(!play.stage.path("flake/flake.lock").exists(), "{flags}: {}", run.stderr);
     }
-    // Nor for a configuration that is no flake.
+    // It is not accepted for a configuration that is no flake either.
     let play = says(EMPTY, "evaluated; exit 255");
     play.fails("switch --eval-on builder --no-lend", "out of turn");
     assert_eq!(play.stage.sh("find . -name flake.lock"), "");
@@ -57,7 +57,7 @@ fn one_that_is_none() {
     }
 }
 
-/// What is written is said, and nothing else is said of it.
+/// The run says that a lock file was written, and nothing else about it.
 #[test]
 fn an_honest_one() {
     let play = says(EMPTY, "evaluated; exit 255");
@@ -68,7 +68,7 @@ fn an_honest_one() {
     );
     assert!(run.stderr.contains(&format!("wrote {path}: ")), "{}", run.stderr);
     assert_eq!(play.stage.read("flake/flake.lock"), EMPTY);
-    // The same once more is no news.
+    // The same lock file once more is no news.
     let run = play.fails(&line(&play, ""), "broke, nothing was changed here");
     assert!(
         !run.stderr.contains("wrote ") && !run.stderr.contains("here but"),

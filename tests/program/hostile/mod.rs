@@ -1,19 +1,21 @@
-//! The hostile builder: a machine that was trusted to evaluate and build, and does all that it can instead. It plays every
-//! line of the parts D and E of issue 11 ("Never another system").
+//! The hostile builder: a machine that was trusted to evaluate and build, and does everything else that it can instead.
+//! It plays every line of the parts D and E of issue 11 ("Never another system").
 //!
-//! To add a play: write a `#[test]` into the file here that fits (or into a new one: `mod NAME;` below), and in it
+//! To add a play, write a `#[test]` into the file here that fits (or into a new one: `mod NAME;` below). In the test,
+//! write
 //!
 //! ```ignore
 //! Play::new("D16", "hear_script; greet; say finished").fails("switch --eval-on builder", "says 'finished'");
 //! ```
 //!
-//! `new` takes the line of the issue that is played and the play: shell text for the stand-in for ssh, with the words of
-//! `tests/program/stubs/hostile-builder.sh` (`greet`, `evaluated`, `asks_by_error`, `flood`, `weigh`, ...). `play.stage` is the
-//! stage (`tests/program/stubs`), for files and further stand-ins before the run and for looking around after it. `fails` runs the
-//! program, and sees what must hold in every play: the run comes to an end, in time and with an exit status that is not 0;
-//! the error has this text, and the builder's name; nothing was printed as a result, nothing was changed on this machine;
-//! and no ssh is left. It gives the run for what must hold besides. `ends` is the same for what comes to a good end all
-//! the same. `memory` is the most that the program held when the play called `weigh`.
+//! `new` takes the line of the issue that is played, and the play: shell text for the stand-in for ssh, with the words
+//! of `tests/program/stubs/hostile-builder.sh` (`greet`, `evaluated`, `asks_by_error`, `flood`, `weigh`, ...).
+//! `play.stage` is the stage (`tests/program/stubs`); it is for files and further stand-ins before the run, and for
+//! looking around after it. `fails` runs the program and checks what must hold in every play: the run comes to an end,
+//! in time and with an exit status that is not 0; the error has this text and the builder's name; nothing was printed
+//! as a result; nothing was changed on this machine; and no ssh is left. It returns the run, for whatever else must
+//! hold. `ends` is the same for a run that comes to a good end all the same. `memory` is the most memory that the
+//! program held when the play called `weigh`.
 
 mod asks;
 mod ends;
@@ -31,10 +33,10 @@ use crate::{DRV, SYSTEM};
 
 const BUILDER: &str = include_str!("../stubs/hostile-builder.sh");
 
-/// No play takes longer, on a busy machine.
+/// No play takes longer, even on a busy machine.
 const LIMIT: Duration = Duration::from_secs(60);
 
-/// Plays that mostly wait.
+/// Plays that mostly wait run at the same time.
 pub fn at_once<T: Send>(plays: impl IntoIterator<Item = T>, each: impl Fn(T) + Sync) {
     let each = &each;
     std::thread::scope(|scope| {
@@ -57,7 +59,7 @@ impl Play {
         Self { line, stage }
     }
 
-    /// The run, whatever comes of it, but it comes to an end and leaves no ssh.
+    /// Runs the program. Whatever the result is, the run must come to an end and leave no ssh.
     pub fn run(&self, arguments: &str) -> Run {
         let run = self.stage.start(arguments).finish_within(LIMIT);
         assert!(run.is_some(), "{}: {arguments} hangs", self.line);
@@ -86,7 +88,7 @@ impl Play {
         run
     }
 
-    /// In bytes.
+    /// Returns the memory in bytes.
     pub fn memory(&self) -> usize {
         self.stage.read("memory").trim().parse::<usize>().unwrap() * 1024
     }

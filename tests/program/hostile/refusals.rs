@@ -1,8 +1,8 @@
-//! What a builder does not get, and what becomes of the run then.
+//! What a builder does not get, and how the run goes on then.
 
 use super::Play;
 
-/// A refusal in the middle of the talk.
+/// A refusal comes in the middle of the talk.
 #[test]
 fn whoever_is_refused_is_left() {
     let play = Play::new(

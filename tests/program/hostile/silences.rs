@@ -6,7 +6,7 @@ use super::{LIMIT, Play, at_once};
 
 const SWITCH: &str = "switch --eval-on builder --no-lend";
 
-/// The other end is closed, and ssh stays: whatever was said before.
+/// The other end is closed, but ssh stays, whatever was said before.
 #[test]
 fn an_ssh_that_stays_is_ended() {
     let plays = [
@@ -20,7 +20,7 @@ fn an_ssh_that_stays_is_ended() {
     ];
     at_once(plays, |(acts, text)| {
         let play = Play::new("E21", &format!("hear_script; {acts}; exec sleep 1000 >&- 2>&-"));
-        // All has been said.
+        // An empty text means that everything has been said.
         if text.is_empty() {
             play.ends("build --eval-on builder --no-lend");
         } else {
@@ -32,7 +32,7 @@ fn an_ssh_that_stays_is_ended() {
 #[test]
 fn a_signal_ends_every_wait() {
     let plays = [
-        // It never answers, it answers no more, it does not take what it asks for, it cannot hear.
+        // The builder never answers; it stops answering; it does not take what it asks for; it cannot hear.
         ": >here; exec sleep 1000",
         "hear_script; : >here; exec sleep 1000 >&- 2>&-",
         "hear_script; say hello /usr/bin x; : >here; exec sleep 1000",
@@ -42,7 +42,7 @@ fn a_signal_ends_every_wait() {
     ];
     at_once(plays, |acts| {
         let play = Play::new("E21", acts);
-        // More than a pipe holds.
+        // The file is larger than a pipe.
         play.stage.write("etc/nixos/big", &"x".repeat(1_000_000));
         play.stage.write("etc/nixos/hardware.nix", "{ big = ./big; }");
         let mut running = play.stage.start(SWITCH);
@@ -55,7 +55,7 @@ fn a_signal_ends_every_wait() {
         };
         running.signal(signal);
         let run = running.finish_within(LIMIT).unwrap();
-        // 5 s are the other side's.
+        // Of these, 5 s are the other side's.
         assert!(begin.elapsed() < Duration::from_secs(20), "{acts}");
         assert_eq!(run.code, code, "{acts}: {}", run.stderr);
         play.nothing_is_changed();
@@ -63,7 +63,7 @@ fn a_signal_ends_every_wait() {
     });
 }
 
-/// Before the greeting and after it.
+/// The builder is silent before the greeting, and after it.
 #[test]
 fn a_silent_builder_is_waited_for_with_a_word() {
     let plays = [
@@ -84,12 +84,13 @@ fn a_silent_builder_is_waited_for_with_a_word() {
     });
 }
 
-/// What has lived and says nothing more is told, and its return; what only lives, or never said that it does, gives no word.
+/// If a builder has shown that it lives and then falls silent, the user is told, and told again when it returns. A
+/// builder that only lives, or that never said that it does, causes no message.
 #[test]
 fn a_builder_that_falls_silent_is_told_before_ssh_gives_up() {
     let alive = "alive() { echo '@rebuild alive' >&2; }; alive; hear_script; greet; alive";
     let plays = [
-        // Until the word is there: the test says so.
+        // The silence lasts until the message is there: the test says when.
         (
             format!("{alive}; until [ -e go ]; do sleep 0.05; done; alive; until [ -e go-on ]; do sleep 0.05; done"),
             true,
@@ -115,7 +116,8 @@ fn a_builder_that_falls_silent_is_told_before_ssh_gives_up() {
     });
 }
 
-/// As its words are no news, they are none to hide behind: a signal is heard among them, and they are kept nowhere.
+/// The words that say that it lives are no news, and nothing can hide behind them: a signal is heard among them, and
+/// they are kept nowhere.
 #[test]
 fn a_builder_that_lives_and_lives_gains_nothing() {
     let play = Play::new(
@@ -132,7 +134,7 @@ fn a_builder_that_lives_and_lives_gains_nothing() {
     play.stage.wait_for("here");
     running.signal("INT");
     assert_eq!(running.finish_within(LIMIT).unwrap().code, 130);
-    // On the stream of the events it is none that is known.
+    // In the stream of events this word is not a known event.
     let acts = "hear_script; greet; say alive; exec sleep 1000";
     Play::new("E21", acts).fails(SWITCH, "says 'alive'");
 }

@@ -1,5 +1,5 @@
-//! D16, D18, E21 on the other channel: the machine that is changed says too much, too little or nothing. It cannot be kept
-//! from lying about itself; but what it says counts only if it was asked, and it costs neither memory nor a hang.
+//! D16, D18, E21 on the other channel: the machine that is changed says too much, too little or nothing. It cannot be
+//! kept from lying about itself. But what it says counts only if it was asked, and costs neither memory nor a hang.
 
 use std::time::{Duration, Instant};
 
@@ -7,16 +7,16 @@ use super::{LIMIT, at_once};
 use crate::SYSTEM;
 use crate::stubs::{Run, Running, Stage};
 
-/// The numbers of the logins of a `switch`.
+/// The numbers of the logins in a `switch`.
 const LOOK: usize = 1;
 const CHANGE: usize = 4;
 
 const SWITCH: &str = "switch --rollback --target-host target";
 
-/// What a first look hears.
+/// What a first look gets for an answer.
 const LOOKED: &str = "say host target; say user root; say nix /bin; say current /x /x; say hello 0";
 
-/// A target that plays this in the login of that number, and says in all others what an honest one says.
+/// Returns a target that plays `acts` in the login with this number, and behaves in all others like an honest one.
 fn target(login: usize, acts: &str) -> Stage {
     let stage = Stage::new();
     stage.host("target", "exit 255");
@@ -97,7 +97,7 @@ fn an_end_of_what_was_not_begun_is_none() {
     );
 }
 
-/// The twin of the builder's.
+/// This is the counterpart of the builder's test.
 #[test]
 fn an_ssh_that_stays_is_ended() {
     at_once([":", "say host target; say user root"], |acts| {
@@ -125,7 +125,7 @@ fn a_signal_ends_every_wait() {
     }
 }
 
-/// sudo may wait for a directory that is not there, after the greeting.
+/// After the greeting, sudo may wait for a network directory that does not answer.
 #[test]
 fn a_silent_target_is_waited_for_with_a_word() {
     for (login, acts, word) in [
@@ -145,7 +145,8 @@ fn a_silent_target_is_waited_for_with_a_word() {
     }
 }
 
-/// An activation may say nothing for long, while its machine says that it lives; and it may be the network that it starts anew.
+/// An activation may say nothing for a long time while its machine says that it lives; it may even be restarting the
+/// network.
 #[test]
 fn a_target_that_falls_silent_while_it_is_changed_is_told() {
     let end = "say ended activation 0; say finished";
@@ -173,7 +174,7 @@ fn a_target_that_falls_silent_while_it_is_changed_is_told() {
     });
 }
 
-/// It is no answer, and no end of a wait.
+/// The word is no answer, and ends no wait.
 #[test]
 fn a_target_that_lives_and_lives_gains_nothing() {
     let acts = "say hello 0; yes '@rebuild alive' | head -n 300000; weigh; say no-such-word";

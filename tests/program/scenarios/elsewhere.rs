@@ -1,14 +1,14 @@
-//! `--eval-on`: what a run makes of a builder that evaluates, command by command. What the builder itself does is in
-//! `tests/program/evaluations`; here it is a stand-in that keeps to its part of the talk.
+//! `--eval-on`: what a run makes of a builder that evaluates, command by command. `tests/program/evaluations` tests
+//! what the builder itself does; here it is a stand-in that keeps to its part of the talk.
 
 use super::hosts::on_target;
 use super::{LOCK, SEND, SET, Scene};
 use crate::{DRV, SYSTEM};
 
-/// What such a builder sends to the daemon that is lent to it: its end of the socket leads there.
+/// Such a builder sends this to the daemon that is lent to it: its end of the socket leads there.
 const COPY: &str = "say copying; connect_to \"unix://${forward#*:}\"; say copied";
 
-/// A scene whose builder evaluates, and then does this.
+/// Returns a scene whose builder evaluates, and then does this.
 fn evaluating(then: &str) -> Scene {
     let scene = Scene::new();
     scene.write(
@@ -21,7 +21,7 @@ fn evaluating(then: &str) -> Scene {
     scene
 }
 
-/// It builds as well, and sends what it has built.
+/// Returns a scene whose builder also builds, and sends what it has built.
 fn building() -> Scene {
     evaluating(&format!(
         "say evaluated {DRV}; say building; say built {SYSTEM}; {COPY}"
@@ -57,7 +57,7 @@ fn every_verb_leaves_the_rest_to_the_builder() {
     }
 }
 
-/// Where nothing is lent, Nix fetches by a connection of its own.
+/// If no daemon is lent, Nix fetches by a connection of its own.
 #[test]
 fn what_cannot_be_sent_is_fetched() {
     for (more, then) in [
@@ -79,7 +79,7 @@ fn what_cannot_be_sent_is_fetched() {
     }
 }
 
-/// The builder evaluates, and this machine builds what comes of it.
+/// The builder evaluates, and this machine builds the result.
 #[test]
 fn a_machine_that_builds_what_was_evaluated_elsewhere() {
     let scene = evaluating(&format!("say evaluated {DRV}; {COPY}"));
@@ -90,7 +90,7 @@ fn a_machine_that_builds_what_was_evaluated_elsewhere() {
     );
 }
 
-/// What was built goes from the builder to the target, whose daemon is lent to it.
+/// The result of the build goes from the builder to the target, whose daemon is lent to the builder.
 #[test]
 fn a_target_that_another_machine_makes_a_system_for() {
     let scene = building();
@@ -101,7 +101,7 @@ fn a_target_that_another_machine_makes_a_system_for() {
     assert!(!scene.seen().iter().any(|call| call == SEND), "{:?}", scene.seen());
 }
 
-/// Each call of sudo: for the first look, for the daemon that takes the system, and for the change.
+/// These are the calls of sudo: for the first look, for the daemon that takes the system, and for the change.
 #[test]
 fn a_user_who_becomes_root() {
     let scene = building();

@@ -1,10 +1,10 @@
-//! Which command gets which flags: section 1.2 of nixos-rebuild's contract, by lines that have them all.
+//! Which command gets which flags: section 1.2 of nixos-rebuild's contract, tested with lines that have all flags.
 
 use super::{Scene, full};
 
-/// Each group, as it is written and as it is passed on.
+/// The groups of flags, as they are typed and as they are passed on.
 const COMMON: &str = "-vv --quiet --quiet --max-jobs 3 --cores 2 --keep-going --keep-failed --fallback --repair --option a b --option c d";
-/// On another machine, whose users can read arguments: settings go there otherwise.
+/// The flags on another machine, whose users can read arguments: settings go there in another way.
 const THERE: &str = "-vv --quiet --quiet --repair";
 const OF_COPYING: &str = "-vv --quiet --quiet --option a b --option c d";
 const LOG: &str = "--log-format raw";
@@ -21,7 +21,7 @@ const GIVEN: &str = "--impure -s -Q -L --builders ssh://m --show-trace -I x=/y -
                      --no-write-lock-file --no-update-lock-file --recreate-lock-file --refresh --accept-flake-config \
                      --no-net --offline";
 
-/// The line without what is for flakes alone.
+/// Returns the line without the flags that only flakes have.
 fn classic() -> String {
     let given: Vec<&str> = GIVEN.split(' ').collect();
     let end = given.iter().position(|word| *word == "--override-input").unwrap();
@@ -50,11 +50,12 @@ fn each_command_of_a_file_gets_its_flags() {
     check(
         &format!("build --build-host builder {all}"),
         &[
-            // nixos-rebuild sends -L and -Q as well, which nix-instantiate rejects; and -L to nix-build, which does.
+            // nixos-rebuild also passes -L and -Q, which nix-instantiate rejects; and it passes -L to nix-build, which
+            // rejects it.
             format!("nix-instantiate {toplevel} --add-root ROOT {COMMON} {LOG} {EVALUATION} {BUILDERS}"),
             // --repair is no flag of copying; nixos-rebuild's nix-copy-closure takes it for the host.
             format!("NIX copy --no-check-sigs --to RELAY -s {OF_COPYING} --derivation DRV"),
-            // No -I there: nixpkgs#381457.
+            // The builder gets no -I: nixpkgs#381457.
             format!("builder: nix-store --log-format internal-json --realise DRV --add-root KEPT {THERE} {BUILDERS}"),
             DELIVER.to_owned(),
             LINK.to_owned(),
@@ -72,7 +73,7 @@ fn each_command_of_a_file_gets_its_flags() {
 #[test]
 fn each_command_of_a_flake_gets_its_flags() {
     let toplevel = ".#nixosConfigurations.\"pi\".config.system.build.toplevel";
-    // Of a flake -Q is --no-link, as the other name of it is: for the build alone.
+    // For a flake, -Q means its other name --no-link, and goes to the build alone.
     check(
         &format!("build --flake .#pi {GIVEN}"),
         &[format!(
@@ -82,10 +83,10 @@ fn each_command_of_a_flake_gets_its_flags() {
     check(
         &format!("build --build-host builder --flake .#pi {GIVEN}"),
         &[
-            // nixos-rebuild sends --no-link, which nix eval rejects.
+            // nixos-rebuild passes --no-link, which nix eval rejects.
             format!("NIX eval --raw {toplevel}.drvPath {COMMON} {LOG} {EVALUATION} {BUILDERS} {LOGS} {FLAKE}"),
             format!("NIX copy --no-check-sigs --to RELAY -s {OF_COPYING} --derivation DRV"),
-            // No --override-input there: nixpkgs#474413.
+            // The builder gets no --override-input: nixpkgs#474413.
             format!("builder: nix-store --log-format internal-json --realise DRV --add-root KEPT {THERE} {BUILDERS}"),
             DELIVER.to_owned(),
             LINK.to_owned(),
@@ -93,7 +94,7 @@ fn each_command_of_a_flake_gets_its_flags() {
     );
 }
 
-/// They are in no argument there, not of ssh either, and count in the order of the command line.
+/// Settings are in no argument on the builder, nor in one of ssh, and count in the order of the command line.
 #[test]
 fn settings_go_to_a_builder_by_the_environment() {
     for flake in ["", "--flake .#pi "] {
@@ -121,7 +122,7 @@ fn settings_go_to_a_builder_by_the_environment() {
     }
 }
 
-/// Where a builder could not be told, nothing is begun.
+/// If a builder could not be told a setting, nothing is begun.
 #[test]
 fn a_setting_that_cannot_go_unseen_is_refused_first() {
     for host in [
@@ -145,7 +146,7 @@ fn a_setting_that_cannot_go_unseen_is_refused_first() {
     );
 }
 
-/// `nix-env`, `nix-channel` and the activation get none, and neither does what only looks or links.
+/// `nix-env`, `nix-channel` and the activation get no flags; neither do commands that only look or make a link.
 #[test]
 fn what_changes_a_system_gets_no_flags() {
     let scene = Scene::new();
@@ -166,7 +167,7 @@ fn what_changes_a_system_gets_no_flags() {
     assert_eq!(seen, expected.map(full));
 }
 
-/// The questions of `build-image` and `repl`, and `nix edit`.
+/// These are the questions of `build-image` and `repl`, and `nix edit`.
 #[test]
 fn each_command_of_the_other_verbs_gets_its_flags() {
     let scene = Scene::new();
@@ -187,7 +188,7 @@ fn each_command_of_the_other_verbs_gets_its_flags() {
     };
     let without_repair = COMMON.replace(" --repair", "");
     for (line, number, ending) in [
-        // nixos-rebuild gives it no -I.
+        // nixos-rebuild does not pass -I on to it.
         (
             format!("build-image --image-variant iso {}", classic()),
             0,

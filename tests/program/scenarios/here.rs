@@ -1,16 +1,16 @@
-//! Of this machine alone: sections 2.1, 2.2, 2.5 to 2.7 and 2.9 of nixos-rebuild's contract.
+//! Runs on this machine alone: sections 2.1, 2.2, 2.5 to 2.7 and 2.9 of nixos-rebuild's contract.
 
 use super::{BUILD, LOCK, SET, Scene, check, full};
 
 const SWITCH: &str = "switch-to-configuration switch";
 
-/// 2.1. Root's part is the change. The evaluation, the build and all looks are the user's (nixpkgs#303190), and root is
-/// asked first of all whether there is a way (nixpkgs#55802).
+/// 2.1. Only the change is root's. The user evaluates, builds and looks (nixpkgs#303190), and the very first step is to
+/// ask root whether there is a way (nixpkgs#55802).
 #[test]
 fn sudo_is_for_the_change_alone() {
     for (options, sudo) in [
         (None, "sudo BECOME"),
-        // Split as a shell splits.
+        // The options are split as a shell splits them.
         (Some("-H --chdir '/'"), "sudo -H --chdir / BECOME"),
     ] {
         let scene = Scene::new();
@@ -36,7 +36,7 @@ fn sudo_is_for_the_change_alone() {
     );
 }
 
-/// What needs no root gets none, whatever is asked for; what needs it is refused before the long work.
+/// A verb that needs no root gets none, whatever is asked for; a verb that needs root is refused before the long work.
 #[test]
 fn who_is_no_root_and_does_not_become_it() {
     for (line, calls) in [
@@ -65,11 +65,11 @@ fn who_is_no_root_and_does_not_become_it() {
         assert_eq!((run.code, scene.calls().len()), (1, 0), "{line}: {}", run.stderr);
         assert!(run.stderr.contains("--sudo"), "{line}: {}", run.stderr);
     }
-    // root is not elevated.
+    // A root user is not elevated.
     check("switch --sudo", &[BUILD, LOCK, "UNIT", SET, SWITCH]);
 }
 
-/// The password comes once from stdin, is tried at once, and goes to sudo by its stdin each time: it is no argument.
+/// The password comes once from stdin, is tried at once, and goes to sudo's stdin each time: it is no argument.
 #[test]
 fn a_password_for_sudo() {
     let scene = Scene::new();
@@ -82,13 +82,13 @@ fn a_password_for_sudo() {
     assert_eq!(scene.checks(), vec![check; 2]);
 }
 
-/// nixos-rebuild has run0 (nixpkgs#512018), doas is ours.
+/// nixos-rebuild has run0, too (nixpkgs#512018); only this program has doas.
 #[test]
 fn other_programs_that_make_root() {
     for (flag, by) in [("run0", "run0 -- BECOME"), ("doas", "doas BECOME")] {
         let scene = Scene::new();
         scene.typed_by(1000);
-        // Not theirs.
+        // These options do not belong to them.
         scene.variable("NIX_SUDOOPTS", "-H");
         scene.makes(
             &format!("switch --elevate {flag}"),
@@ -97,7 +97,7 @@ fn other_programs_that_make_root() {
     }
 }
 
-/// 2.2. What the bootloader's question becomes is in `the_environment_of_an_activation` as well.
+/// 2.2. What the boot loader's question becomes is in `the_environment_of_an_activation` as well.
 #[test]
 fn the_boot_loader_and_other_profiles() {
     for line in ["boot --install-bootloader", "boot --install-grub"] {
@@ -111,8 +111,8 @@ fn the_boot_loader_and_other_profiles() {
     );
 }
 
-/// 2.5. The reference goes to Nix as it is (nixpkgs#422971), a name with a dot is one attribute, and without a name it is
-/// the whole host name.
+/// 2.5. Nix gets the reference as it is (nixpkgs#422971). A name with a dot is one attribute. Without a name, the whole
+/// host name is the name.
 #[test]
 fn a_flake() {
     let own = nix::unistd::gethostname().unwrap().into_string().unwrap();
@@ -133,8 +133,8 @@ fn a_flake() {
     }
 }
 
-/// 2.6. Generations 1 to 3, of which 2 is the current one: back is to 1, where nixos-rebuild's `test` and `build` take 3.
-/// Nothing is evaluated (nix#12724).
+/// 2.6. There are generations 1 to 3, and 2 is the current one: the way back is to 1, where nixos-rebuild's `test` and
+/// `build` take 3. Nothing is evaluated (nix#12724).
 #[test]
 fn roll_backs() {
     let back = "nix-env --rollback -p /nix/var/nix/profiles/system";
@@ -148,7 +148,7 @@ fn roll_backs() {
             &[LOCK, "UNIT", back, "old/switch-to-configuration boot"],
         ),
         ("test --rollback", &[LOCK, "UNIT", "old/switch-to-configuration test"]),
-        // Of this one and of build-vm, nixos-rebuild makes an error of Python's.
+        // With this verb and with build-vm, nixos-rebuild ends with an error of Python's.
         (
             "dry-activate --rollback",
             &[LOCK, "UNIT", "old/switch-to-configuration dry-activate"],
@@ -170,7 +170,7 @@ fn roll_backs() {
     }
 }
 
-/// 2.7. The specialisation's own program, and the system itself in the profile.
+/// 2.7. The specialisation's own program is run, and the profile gets the system itself.
 #[test]
 fn a_specialisation_activates_itself() {
     let quiet = |action| format!("specialisation/quiet/bin/switch-to-configuration {action}");
@@ -178,7 +178,7 @@ fn a_specialisation_activates_itself() {
     check("test --specialisation quiet", &[BUILD, LOCK, "UNIT", &quiet("test")]);
     check("dry-activate -c quiet", &[BUILD, LOCK, "UNIT", &quiet("dry-activate")]);
 
-    // nixpkgs#412749: nixos-rebuild says it when the profile is changed already.
+    // nixpkgs#412749: nixos-rebuild reports it when it has changed the profile already.
     let scene = Scene::new();
     let run = scene.rebuild("switch -c nosuch");
     assert_eq!(run.code, 1, "{}", run.stderr);
@@ -186,7 +186,8 @@ fn a_specialisation_activates_itself() {
     assert_eq!(scene.seen(), [BUILD]);
 }
 
-/// 2.9. Once, before everything else. nixos-rebuild does it twice, before and after its re-exec.
+/// 2.9. The channels are updated once, before everything else. nixos-rebuild does it twice, before and after its
+/// re-exec.
 #[test]
 fn channels_first_and_once() {
     let (marked, nixos) = ("nix-channel --update marked", "nix-channel --update nixos");
@@ -224,7 +225,7 @@ fn channels_first_and_once() {
         ],
     );
 
-    // One that fails is no reason to stop.
+    // A channel that fails is no reason to stop.
     let scene = Scene::new();
     scene.stub("nix-channel", "exit 1");
     let run = scene.makes(
@@ -233,7 +234,7 @@ fn channels_first_and_once() {
     );
     assert!(run.stderr.contains("warning: channel nixos"), "{}", run.stderr);
 
-    // Of a flake nixos-rebuild does it all the same, and warns afterwards.
+    // For a flake, nixos-rebuild updates the channels all the same, and warns afterwards.
     let scene = Scene::new();
     let build = "NIX build --print-out-paths .#nixosConfigurations.\"pi\".config.system.build.toplevel";
     let run = scene.makes("build --flake .#pi --upgrade", &[build]);

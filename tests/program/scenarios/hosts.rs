@@ -1,14 +1,14 @@
 //! Other machines: sections 2.3, 2.4, 2.6 and 2.11 of nixos-rebuild's contract.
 //!
-//! A copy to a machine goes to its daemon, through a relay of ours (`RELAY`); what another machine sends goes to a socket
-//! that is lent to it there (`LENT`) and leads to such a relay.
+//! A copy to a machine goes to that machine's daemon, through a relay on this machine (`RELAY`). What another machine
+//! sends goes to a socket that is lent to it (`LENT`), which leads to such a relay.
 
 use super::{BUILD, EVALUATE, LOCK, SEND, SEND_DRV, SET, Scene, full};
 use crate::DRV;
 
 const SWITCH: &str = "switch-to-configuration switch";
 const EVALUATE_FLAKE: &str = "NIX eval --raw .#nixosConfigurations.\"pi\".config.system.build.toplevel.drvPath";
-/// nixos-rebuild makes a directory there, builds into it and takes it away.
+/// nixos-rebuild makes a directory on the builder, builds into it and removes it.
 const REALISE: &str = "builder: nix-store --log-format internal-json --realise DRV --add-root KEPT";
 const DELIVER: &str = "builder: nix --extra-experimental-features nix-command --log-format internal-json copy \
                        --no-check-sigs --to LENT SYSTEM";
@@ -17,14 +17,15 @@ pub fn on_target(call: &str) -> String {
     format!("target: {call}")
 }
 
-/// What is left on a builder for its user to see.
+/// Returns what is left on a builder for its user to see.
 fn left_on(scene: &Scene, host: &str) -> String {
     scene.sh(&format!(
         "find {host}/home -name .cache -prune -o ! -name .keep ! -type d -print"
     ))
 }
 
-/// By a link that another run has changed, or because it is broken: nothing of it is taken.
+/// The builder may give another system by a link that another run has changed, or because it is broken: nothing is
+/// taken from it.
 #[test]
 fn a_builder_that_gives_another_system_is_refused() {
     let other = "/nix/store/22222222222222222222222222222222-nixos-system-other";
@@ -67,7 +68,7 @@ fn a_builder_that_gives_another_system_is_refused() {
     }
 }
 
-/// 2.3. The derivation goes there, the result comes back; neither needs trust (nixpkgs#299996).
+/// 2.3. The derivation goes to the builder, and the result comes back; neither needs trust (nixpkgs#299996).
 #[test]
 fn a_builder_gets_the_derivation_and_gives_the_result() {
     for (flake, evaluate) in [("", EVALUATE), (" --flake .#pi", EVALUATE_FLAKE)] {
@@ -78,7 +79,7 @@ fn a_builder_gets_the_derivation_and_gives_the_result() {
         );
         assert_eq!(scene.daemons(), ["builder: nix-daemon --stdio"]);
 
-        // nixos-rebuild leaves no link here, and of a flake one there.
+        // nixos-rebuild leaves no link on this machine, and for a flake leaves one on the builder.
         let scene = Scene::new();
         scene.makes(
             &format!("build --build-host builder{flake}"),
@@ -92,7 +93,7 @@ fn a_builder_gets_the_derivation_and_gives_the_result() {
         );
         assert_eq!(left_on(&scene, "builder"), "");
 
-        // nixos-rebuild builds there what is no flake, and copies for both (nixpkgs#444156).
+        // nixos-rebuild builds on the builder unless it is a flake, and copies in both cases (nixpkgs#444156).
         let scene = Scene::new();
         scene.makes(
             &format!("dry-build --build-host builder{flake}"),
@@ -106,7 +107,7 @@ fn a_builder_gets_the_derivation_and_gives_the_result() {
     }
 }
 
-/// What is built there comes to a daemon that believes us: root's, and no signature is asked for.
+/// What the builder builds comes to a daemon that believes this user: it is root's, and no signature is asked for.
 #[test]
 fn a_builder_of_a_user_who_becomes_root() {
     let scene = Scene::new();
@@ -127,8 +128,8 @@ fn a_builder_of_a_user_who_becomes_root() {
             "switch-to-configuration boot",
         ],
     );
-    // What sudo becomes here is in its own line. Whether it has, before all has come, this stand-in for `nix copy` does not
-    // wait for.
+    // What sudo runs here has a line of its own. This stand-in for `nix copy` may end before sudo has started the
+    // daemon, so that line is left out.
     let mut daemons = scene.daemons();
     daemons.retain(|daemon| daemon != "nix-daemon --stdio");
     daemons.sort();
@@ -165,7 +166,7 @@ fn a_target_and_every_call_of_sudo() {
             [&full(&format!("{sudo} SERVE")), "target: nix-daemon --stdio"]
         );
     }
-    // Whoever is root there is not elevated.
+    // A user who is root on the target is not elevated.
     Scene::new().makes(
         "switch --target-host root@target --sudo --install-bootloader",
         &[BUILD, SEND, &lock, "target: UNIT", &set, SWITCH],
@@ -191,7 +192,8 @@ fn a_target_s_boot_loader_profile_and_specialisation() {
     );
 }
 
-/// The password is asked for here, and tried there before the long work; sudo's own prompt is not needed.
+/// The password is asked for on this machine, and tried on the target before the long work; sudo's own prompt is not
+/// needed.
 #[test]
 fn a_password_for_a_target() {
     let scene = Scene::new();
@@ -218,13 +220,13 @@ fn a_password_for_a_target() {
             "target: nix-daemon --stdio"
         ]
     );
-    // At the beginning, for the daemon, and for the change: hours may lie between them.
+    // It is tried at the beginning, for the daemon, and for the change: hours may lie between them.
     let check = full("target: sudo --prompt= --stdin CLEAN NIXOS_INSTALL_BOOTLOADER=0 true");
     assert_eq!(scene.checks(), vec![check; 3]);
 }
 
-/// From the builder to the target through this machine, which keeps nothing; and where both are one, not at all.
-/// nixos-rebuild does the first by `nix copy --from ssh://B --to ssh://T`.
+/// The system goes from the builder to the target through this machine, which keeps nothing. If both are the same
+/// machine, it does not travel at all. nixos-rebuild does the first with `nix copy --from ssh://B --to ssh://T`.
 #[test]
 fn a_builder_and_a_target() {
     let (lock, set) = (on_target(LOCK), on_target(SET));
@@ -246,7 +248,7 @@ fn a_builder_and_a_target() {
                 SWITCH,
             ],
         );
-        // Only what is the target's takes root.
+        // Only what belongs to the target needs root.
         assert_eq!(
             scene.daemons(),
             [
@@ -271,7 +273,7 @@ fn a_builder_and_a_target() {
         );
         assert_eq!(scene.daemons(), ["builder: nix-daemon --stdio"]);
 
-        // nixpkgs#126614: nothing comes here that is not wanted here.
+        // nixpkgs#126614: nothing comes to this machine that is not wanted here.
         let scene = Scene::new();
         scene.makes(
             &format!("build --build-host builder --target-host target{flake}"),
@@ -281,7 +283,7 @@ fn a_builder_and_a_target() {
     }
 }
 
-/// The name is the target's own (`uname -n`), and where one is written, that one.
+/// The name is the target's own (`uname -n`); if a name is written, it is that one.
 #[test]
 fn a_flake_without_a_name_has_the_target_s() {
     for (uri, name) in [(".", "target.lan"), (".#pi", "pi")] {
@@ -302,7 +304,7 @@ fn a_flake_without_a_name_has_the_target_s() {
     }
 }
 
-/// A machine may call itself what it likes.
+/// A machine may give itself any name.
 #[test]
 fn a_host_name_that_is_no_name_of_a_configuration_is_refused() {
     let scene = Scene::new();
@@ -317,7 +319,8 @@ fn a_host_name_that_is_no_name_of_a_configuration_is_refused() {
     assert_eq!(scene.seen(), [""; 0]);
 }
 
-/// 2.6. The profile is the target's. nixos-rebuild wants it here as well, and takes the highest other generation.
+/// 2.6. The profile is the target's. nixos-rebuild wants the profile on this machine as well, and takes the highest
+/// other generation.
 #[test]
 fn a_target_rolls_back_by_its_own_profile() {
     let back = "target: nix-env --rollback -p /nix/var/nix/profiles/system";
@@ -341,7 +344,7 @@ fn a_target_rolls_back_by_its_own_profile() {
         let run = Scene::new().makes(&format!("{line} --target-host target"), calls);
         assert_eq!(run.stdout.trim_end(), full("OLD"), "{line}");
     }
-    // --build-host has no part in it.
+    // --build-host takes no part in it.
     let scene = Scene::new();
     scene.user_on("target", 1000);
     scene.makes(
@@ -362,8 +365,8 @@ const REST: &str = "-T -a -x -o ConnectTimeout=20 -o ServerAliveInterval=30 -o S
                     -o ExitOnForwardFailure=no -o RemoteCommand=none -o SessionType=default -o StdinNull=no -o ForkAfterAuthentication=no";
 const OURS: &str = "-o ControlMaster=auto -o ControlPath=OURS -o ControlPersist=60";
 
-/// 2.11. Each host is logged in to once, by a connection of ours; the user's options come first, and of two ssh takes the
-/// first.
+/// 2.11. Each host is logged in to once, by a connection that this program shares. The user's options come first, and
+/// of two options ssh takes the first.
 #[test]
 fn one_login_for_each_host() {
     let line = "boot --build-host builder --target-host me@target";
@@ -401,8 +404,8 @@ fn one_login_for_each_host() {
     }
 }
 
-/// What the user shares is the user's, by host (nixpkgs#495907, nixpkgs#168322); and who is logged in to but once has
-/// nothing to share.
+/// A connection that the user shares stays the user's, host by host (nixpkgs#495907, nixpkgs#168322); and a host that
+/// is logged in to only once has nothing to share.
 #[test]
 fn no_connection_of_ours_where_none_is_needed() {
     let scene = Scene::new();

@@ -1,16 +1,17 @@
-//! Links that break after the first look has succeeded: never a "no", exit status 255, and nothing is changed.
+//! Links that break after the first look has succeeded: this never counts as a "no", the exit status is 255, and
+//! nothing is changed.
 //!
-//! nixos-rebuild takes ssh's failure for an answer: a system that cannot be looked at is "missing essential files", and a
-//! machine that cannot be asked for systemd has none.
+//! nixos-rebuild takes ssh's failure for an answer: a system that cannot be looked at is "missing essential files", and
+//! a machine that cannot be asked for systemd has none.
 
 use super::{BUILD, SEND, Scene, full};
 
-/// How a link breaks: before the other side has said a word, and after.
+/// The ways in which a link breaks: before the other side has said a word, and after that.
 const REFUSED: &str = "echo 'ssh: connect to host target port 22: Connection refused' >&2; exit 255";
 const CUT: &str = "echo '@rebuild hello 0'; exit 255";
 
-/// A line, the commands that come before the inspection, and the number of the login that inspects. Before it are the first
-/// look and the question to root what the last change came to.
+/// Each line has the commands that come before the inspection, and the number of the login that inspects. Before that
+/// login come the first look, and the question to root how the last change ended.
 const LINES: [(&str, &[&str], usize); 3] = [
     ("switch --target-host target", &[BUILD, SEND], 3),
     ("switch --store-path SYSTEM -c quiet --target-host target", &[SEND], 3),
@@ -40,7 +41,7 @@ fn a_link_that_breaks_at_the_inspection_is_no_answer() {
     }
 }
 
-/// Only a machine that was spoken with may have begun: it is asked, and has not.
+/// Only a machine that was talked to may have begun: it is asked, and it has not begun.
 #[test]
 fn a_link_that_breaks_at_the_change_has_changed_nothing() {
     for (line, before, login) in LINES {
@@ -55,7 +56,8 @@ fn a_link_that_breaks_at_the_change_has_changed_nothing() {
     }
 }
 
-/// At the other looks before the long work: what root says of the last change, and whether the user may become root.
+/// The link breaks at the other looks before the long work: what root says of the last change, and whether the user may
+/// become root.
 #[test]
 fn a_link_that_breaks_before_the_long_work_is_no_refusal() {
     for (how, message) in [

@@ -1,8 +1,8 @@
-//! nixos-rebuild's scenarios: a command line, and then all commands that it makes, in their order. They run on a machine
-//! of their own with stand-ins for ssh, sudo, Nix and systemd.
+//! nixos-rebuild's scenarios: a command line, and all commands that follow from it, in their order. They run on a
+//! machine of their own with stand-ins for ssh, sudo, Nix and systemd.
 //!
-//! Expected calls are written in words that [`full`] writes out, and calls that were seen without what differs from run to
-//! run ([`Scene::seen`]).
+//! Expected calls are written in words that [`full`] expands. Calls that were seen are compared without the parts that
+//! differ from run to run ([`Scene::seen`]).
 
 mod elsewhere;
 mod flags;
@@ -22,15 +22,15 @@ pub const BUILD: &str = "nix-build <nixpkgs/nixos> --attr config.system.build.to
 pub const EVALUATE: &str = "nix-instantiate <nixpkgs/nixos> --attr config.system.build.toplevel --add-root ROOT";
 pub const LOCK: &str = "systemctl is-active --quiet nixos-rebuild-switch-to-configuration.service";
 pub const SET: &str = "nix-env -p /nix/var/nix/profiles/system --set SYSTEM";
-/// Not `nix-copy-closure`, which asks and sends path by path (nixpkgs#499820) and is believed only of trusted users
-/// (nixpkgs#299996).
+/// It is not `nix-copy-closure`, which asks and sends path by path (nixpkgs#499820) and is believed only if a trusted
+/// user sends (nixpkgs#299996).
 pub const SEND: &str = "NIX copy --no-check-sigs --to RELAY SYSTEM";
 pub const SEND_DRV: &str = "NIX copy --no-check-sigs --to RELAY --derivation DRV";
 
 /// What the words of an expected call stand for.
 const WORDS: [(&str, &str); 11] = [
     ("RUNNING", "/nix/store/22222222222222222222222222222222-nixos-system-pi"),
-    // How sudo is called, behind its options: to ask root something or to change the system, and to be Nix's daemon.
+    // These are sudo's calls, after its options: to ask root something or to change the system, and to be Nix's daemon.
     ("BECOME", "CLEAN NIXOS_INSTALL_BOOTLOADER=0 GATE SCRIPT"),
     ("SERVE", "CLEAN NIXOS_INSTALL_BOOTLOADER=0 GATE nix-daemon --stdio"),
     ("SYSTEM", SYSTEM),
@@ -42,21 +42,21 @@ const WORDS: [(&str, &str); 11] = [
         "systemd-run -E LOCALE_ARCHIVE -E NIXOS_INSTALL_BOOTLOADER -E NIXOS_NO_CHECK --collect --no-ask-password --pipe \
          --quiet --service-type=exec --unit=nixos-rebuild-switch-to-configuration --description=Activation of NixOS by rebuild",
     ),
-    // sudo stands outside of env, so that it does not matter what it does to the environment.
+    // sudo stands before env, so it does not matter what sudo does to the environment.
     ("CLEAN", "/usr/bin/env -i PATH=…"),
     (
         "GATE",
         "/bin/sh -c echo \"@rebuild ready\"; while IFS= read -r line && [ \"$line\" != \"@rebuild go\" ]; do :; done; line=; \
          exec \"$@\" rebuild",
     ),
-    // What comes over the pipe is root's script.
+    // Root's script comes over the pipe.
     (
         "SCRIPT",
         "/bin/sh -c eval \"$(dd bs=\"$1\" count=1 iflag=fullblock 2>/dev/null)\" rebuild SIZE",
     ),
 ];
 
-/// An expected call with all its words.
+/// Returns an expected call with all its words.
 pub fn full(call: &str) -> String {
     let words = call.split(' ').map(|word| {
         let of = WORDS.iter().find(|(short, _)| *short == word);
@@ -80,11 +80,12 @@ impl Deref for Scene {
     }
 }
 
-/// `nix-env`, as far as it is looked at afterwards.
+/// A `nix-env` that does as much as the tests look at afterwards.
 const NIX_ENV: &str = r#"[ "$1" != --rollback ] || ln -sfn system-1-link "$3"
 [ "$3" != --set ] || { ln -sfn "$4" "$2-4-link"; ln -sfn "${2##*/}-4-link" "$2"; }"#;
 
-/// A program that makes its user root: behind its own options, and if it is told so after it has read the password.
+/// A program that makes its user root: it runs what follows its own options, after reading the password if it is told
+/// to.
 const BY_ROOT: &str = r#"
 case " $* " in *' --stdin '*) IFS= read -r password; [ "$password" = secret ] || exit 1 ;; esac
 while [ "$1" != /usr/bin/env ] && [ "$1" != nix-channel ]; do shift; done
@@ -150,14 +151,14 @@ impl Scene {
         Self { stage, _daemon: daemon }
     }
 
-    /// Where the user of this host is not root.
+    /// Makes the user of this host another one than root.
     pub fn user_on(&self, host: &str, user: u32) {
         let does = format!("case $1 in -u) echo {user} ;; -un) echo somebody ;; *) exec /usr/bin/id \"$@\" ;; esac");
         self.stub_on(host, "id", &does);
     }
 
-    /// The calls, without what differs from run to run. What goes over ssh is seen by what it does there; what becomes a
-    /// daemon, which is whenever the other side connects, is in [`Scene::daemons`].
+    /// Returns the calls, without the parts that differ from run to run. A call over ssh is seen by what it does on the
+    /// other machine. What becomes a daemon, which happens whenever the other side connects, is in [`Scene::daemons`].
     pub fn seen(&self) -> Vec<String> {
         let calls = self.calls().into_iter();
         let calls =
@@ -165,19 +166,20 @@ impl Scene {
         calls.map(|call| self.shorter(&call)).collect()
     }
 
-    /// What only sees whether a password is taken: before each command of root's.
+    /// Returns the calls that only check whether a password is accepted: before each command of root's.
     pub fn checks(&self) -> Vec<String> {
         let calls = self.calls().into_iter().filter(|call| is_check(call));
         calls.map(|call| self.shorter(&call)).collect()
     }
 
-    /// What became a Nix daemon.
+    /// Returns the calls that became a Nix daemon.
     pub fn daemons(&self) -> Vec<String> {
         let calls = self.calls().into_iter().filter(|call| is_daemon(call));
         calls.map(|call| self.shorter(&call)).collect()
     }
 
-    /// ssh's command lines up to what runs there, each once and in the order of their first time.
+    /// Returns ssh's command lines up to what runs on the other machine, each once and in the order in which they first
+    /// came.
     pub fn logins(&self) -> Vec<String> {
         let mut logins: Vec<String> = Vec::new();
         for call in self.calls().iter().filter(|call| call.starts_with("ssh ")) {
@@ -197,7 +199,7 @@ impl Scene {
 
     fn shorter(&self, call: &str) -> String {
         let call = call.split(" /bin/sh /var/lib/rebuild/").next().unwrap_or_default();
-        // The form of the log is the display's affair, which reads it (src/progress).
+        // The form of the log belongs to the display, which reads it (src/progress).
         let call = match call.split_once(": ") {
             Some(("builder" | "target", _)) => call.to_owned(),
             _ => call.replace(" --log-format internal-json", ""),
@@ -253,7 +255,7 @@ fn is_daemon(call: &str) -> bool {
     call.ends_with("nix-daemon --stdio")
 }
 
-/// Who is asked who they are, or which version they have, is asked in no order.
+/// Returns whether a call asks a user who they are, or a program which version it has: these come in no fixed order.
 fn is_question(call: &str) -> bool {
     let asked = |host: &str| {
         let call = call.strip_prefix(host)?.strip_prefix(": ")?;
@@ -267,7 +269,7 @@ fn is_question(call: &str) -> bool {
     asked("builder").or_else(|| asked("target")).unwrap_or(false)
 }
 
-/// The same on a machine of its own that nothing else is to be said of.
+/// Does the same on a machine of its own about which nothing else is to be said.
 pub fn check(line: &str, expected: &[&str]) {
     Scene::new().makes(line, expected);
 }

@@ -6,7 +6,7 @@ use crate::SYSTEM;
 const CLASSIC: &str = "nix-build <nixpkgs/nixos> --attr config.system.build";
 const FLAKE: &str = "NIX build --print-out-paths .#nixosConfigurations.\"pi\".config.system.build";
 
-/// What is only built, or not even that, and what is left of it.
+/// These verbs only build, or not even that; the test checks what is left of it.
 #[test]
 fn builds() {
     for (verb, what) in [
@@ -34,7 +34,7 @@ fn a_dry_activation_sets_no_profile() {
     check("dry-activate --flake .#pi", &[&build, LOCK, "UNIT", activate]);
 }
 
-/// One evaluation besides the build's, where nixos-rebuild has two, and with the search path, which it does not give them.
+/// There is one evaluation besides the build's. nixos-rebuild makes two, and does not give them the search path.
 #[test]
 fn an_image() {
     let answer = "{\"variants\":[\"iso\",\"raw\"],\"file\":\"iso/x.iso\"}";
@@ -72,14 +72,14 @@ fn an_image() {
     );
     assert_eq!(run.stdout, format!("{SYSTEM}/iso/x.iso\n"));
 
-    // Without a name, or with one that there is not, the list.
+    // Without a name, or with a name that no image has, the images are listed.
     let run = scene.rebuild("build-image --flake .#pi --image-variant is");
     assert_eq!(run.code, 2, "{}", run.stderr);
     assert!(run.stderr.contains("iso\n    raw"), "{}", run.stderr);
     assert_eq!(scene.calls().len(), 3);
 }
 
-/// Nix is asked for its version first, for older ones take other arguments.
+/// Nix is asked for its version first, because older ones take other arguments.
 #[test]
 fn a_read_eval_print_loop() {
     let scene = Scene::new();
@@ -100,7 +100,7 @@ fn a_read_eval_print_loop() {
         &["nix --version", "NIX repl --file hosts.nix pi"],
     );
 
-    // Of a flake the address, for of a mere path Nix copies what git does not know (nixpkgs#545430).
+    // A flake is loaded by its address: from a plain path Nix copies even what git does not know (nixpkgs#545430).
     scene.write("calls", "");
     let run = scene.rebuild("repl --flake .#pi --override-input a b");
     assert_eq!(run.code, 0, "{}", run.stderr);
@@ -131,7 +131,7 @@ fn an_editor() {
     scene.variable("NIXOS_CONFIG", &scene.path("nixpkgs/nixos").display().to_string());
     scene.makes("edit", &[&file("nixpkgs/nixos/default.nix")]);
 
-    // `nix edit` fails for every NixOS configuration, so it is left what is not here.
+    // `nix edit` fails for every NixOS configuration, so it only gets flakes that are not on this machine.
     scene.write("calls", "");
     scene.write("flake/flake.nix", "");
     scene.makes("edit --flake ./flake#pi", &[&file("flake/flake.nix")]);
@@ -142,7 +142,7 @@ fn an_editor() {
     );
 }
 
-/// nixos-rebuild starts `nix-instantiate` first (nixpkgs#302267), and a program for each generation.
+/// nixos-rebuild first starts `nix-instantiate` (nixpkgs#302267), and then a program for each generation.
 #[test]
 fn a_list_of_generations_starts_nothing() {
     let scene = Scene::new();
@@ -158,7 +158,7 @@ fn a_list_of_generations_starts_nothing() {
     scene.makes("list-generations", &[]);
 }
 
-/// What was built before (nixpkgs#464490).
+/// The system was built before (nixpkgs#464490).
 #[test]
 fn a_store_path() {
     check(
@@ -183,7 +183,7 @@ fn a_store_path() {
     assert_eq!(scene.daemons(), ["target: nix-daemon --stdio"]);
 }
 
-/// On the machine that has both; nixos-rebuild looks for `/run/current-system` on this one.
+/// They are shown on the machine that has both systems; nixos-rebuild looks for `/run/current-system` on this machine.
 #[test]
 fn differences_are_shown_where_the_system_goes() {
     let differ = "NIX store diff-closures RUNNING SYSTEM";

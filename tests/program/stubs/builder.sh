@@ -14,8 +14,8 @@ set -e
 stage=$1 kind=$2 command=$3
 place=$stage/builder
 
-# Whoever has a limit of none may make none: the kernel's own refusal, but for this login alone, in a user namespace
-# around all of it, in which every user is who they are outside.
+# A user whose limit is zero can make no namespaces: this is the kernel's own refusal. Here it holds for this login
+# alone, in a user namespace around it in which every user has the same number as outside.
 if [ "$kind" != user ] && [ "${BUILDER_IS_LIMITED:-}" != yes ]; then
 	ready=$place/ready.$$ mapped=$place/mapped.$$
 	mkfifo "$ready" "$mapped"
@@ -48,7 +48,7 @@ for entry in /*; do
 done
 mkdir "$root/nix" "$root/run" "$root/builder" "$root/client"
 mount --bind "$place/nix" "$root/nix"
-# Nix's daemon, as far as it writes what others may not: for the stand-in, it is a door to the store.
+# Nix's daemon can write what other users may not. For the stand-in, this directory is its door to the store.
 mkdir -p "$root/nix/var/nix/daemon-socket/store"
 mount --bind "$root/nix/store" "$root/nix/var/nix/daemon-socket/store"
 mount --bind "$place/run" "$root/run"
@@ -56,10 +56,11 @@ mount --bind "$place/home" "$root/builder"
 mount --bind "$place/shm" "$root/dev/shm"
 mount --bind "$place/same" "$root/client"
 [ ! -d "$root/proc/sys/fs/binfmt_misc" ] || mount --bind "$place/emulators" "$root/proc/sys/fs/binfmt_misc"
-# The stage itself is not for a builder.
+# A builder must not see the stage itself.
 mount -t tmpfs -o mode=1777 none "$root/var/tmp"
-# A sudo that asks nobody: where NixOS has it, with a program of root's that whoever runs it is root in. Like the real one
-# it stays before what it runs, as root, whom its user cannot end, and gives it an environment of its own.
+# A sudo that asks nobody, in the place where NixOS has it. It has a setuid program of root's, so everybody becomes root
+# by it. Like the real sudo, it stays in front of what it runs, as root, so that its user cannot end it, and gives what it
+# runs an environment of its own.
 if [ "$kind" = sudo ]; then
 	wrappers=$root/run/wrappers/bin
 	mkdir -p "$root/run/wrappers"
@@ -76,7 +77,7 @@ if [ "$kind" = sudo ]; then
 	END
 	chmod 755 "$wrappers/sudo"
 fi
-# As in view.sh: what was begun by chroot alone could make no user namespaces.
+# This is as in view.sh: a process that was started by chroot alone could make no user namespaces.
 cd "$root"
 mount -n --move . /
 

@@ -4,7 +4,7 @@
 # (tests/program/stubs/mod.rs) and what is defined here. $DRV and $SYSTEM are an honest derivation and its output.
 echo $$ >"ssh-$$.pid"
 
-# As an honest builder, to the evaluation's beginning.
+# greet: behaves like an honest builder up to the beginning of the evaluation.
 greet() {
 	say hello /usr/bin x86_64-linux
 	say receiving none
@@ -13,25 +13,26 @@ greet() {
 	say evaluating
 }
 
-# On, to the end of an honest run that delivers nothing by a socket.
+# evaluated, built: go on to the end of an honest run that delivers nothing by a socket.
 evaluated() { say evaluated "$DRV"; }
 built() {
 	say building
 	say built "$SYSTEM"
 }
 
-# nix_error TEXT: as Nix writes it into its log. The text has no " and no backslash.
+# nix_error TEXT: writes an error as Nix writes it into its log. The text contains no " and no backslash.
 nix_error() { printf '@nix {"action":"msg","level":0,"msg":"%s"}\n' "$1"; }
 
-# asks_by_error TEXT [MORE...]: the evaluation fails with it; then what the client sends is taken, in files.tar as well.
+# asks_by_error TEXT [MORE...]: the evaluation fails with TEXT; then what the client sends is taken, and put into
+# files.tar as well.
 asks_by_error() {
 	nix_error "$1"
 	say evaluation-failed 1
 	hear_answer
 }
 
-# hear_answer: the client's word after a round, in $answer, and what it sends with that. "stop" ends the play, as an honest
-# builder does.
+# hear_answer: reads the client's word after a round into $answer, and takes what the client sends with it. "stop" ends
+# the play, as with an honest builder.
 hear_answer() {
 	read -r answer rest || exit 1
 	echo "$answer" >>answers
@@ -44,10 +45,10 @@ hear_answer() {
 	say evaluating
 }
 
-# flood BYTES: so many of one line, without its end.
+# flood BYTES: writes that many bytes of a single line, without its end.
 flood() { head -c "$1" /dev/zero | tr '\0' x; }
 
-# many NUMBER BYTES BEGINNING END: so many lines of more than so many bytes, each another one.
+# many NUMBER BYTES BEGINNING END: writes that many lines of more than that many bytes, each of them different.
 many() {
 	pad=$(flood "$2")
 	seq "$1" | sed "s|.*|$3&$pad$4|"

@@ -21,12 +21,12 @@ if [ -e "$stage/etc/rebuild.json" ]; then
 	cp "$stage/etc/rebuild.json" "$root/etc/"
 	chmod 644 "$root/etc/rebuild.json"
 fi
-# Whoever plays root here (sudo) may be somebody else to the kernel.
+# A stand-in (sudo) that plays root here may be another user to the kernel.
 mount -t tmpfs -o mode=777 none "$root/var/lib"
 mount -t tmpfs none "$root/run"
 mkdir -p "$root/run/systemd/system"
 
-# Generation 2 is the current one: neither the highest nor the only other one is the one before it.
+# Generation 2 is the current one, so that the generation before it is neither the highest one nor the only other one.
 profiles=$root/nix/var/nix/profiles
 channels=$profiles/per-user/root/channels
 mkdir -p "$channels/nixos" "$channels/marked" "$channels/other"
@@ -62,7 +62,7 @@ ln -s "$before" "$root/run/booted-system"
 # shellcheck source=/dev/null
 [ ! -e "$stage/prepare" ] || . "$stage/prepare"
 
-# As in src/builder/scripts/view.sh: in a mere chroot nobody could make user namespaces.
+# This is as in src/builder/scripts/view.sh: in a mere chroot nobody could make user namespaces.
 cd "$root"
 mount -n --move . /
 if [ "$user" = 0 ]; then
@@ -70,6 +70,6 @@ if [ "$user" = 0 ]; then
 elif [ "$(tr -s ' ' </proc/self/uid_map)" = ' 0 0 4294967295' ]; then
 	exec /usr/sbin/chroot . setpriv --reuid "$user" --regid "$user" --clear-groups "$@"
 else
-	# root is one user's name for himself, and there is no other.
+	# Here, root is only another name for the same single user.
 	exec unshare --user --map-user "$user" --map-group "$user" --keep-caps /usr/sbin/chroot . "$@"
 fi

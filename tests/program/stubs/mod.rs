@@ -1,5 +1,5 @@
-//! A stage for the program: a directory of stand-ins that are all there is on `PATH` of ssh and Nix, a configuration,
-//! and a record of every call.
+//! A stage for the program: a directory of stand-ins, which are the only ssh and Nix on `PATH`; a configuration; and a
+//! record of every call.
 
 use std::cell::{Cell, RefCell};
 use std::fs;
@@ -15,12 +15,12 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
-/// What every stand-in begins with. `hear_*` and `say` are the other end of `src/builder`. A call is one write, so that two
-/// at a time do not mix; of a specialisation's program, which one it is is part of its name.
+/// The beginning of every stand-in. `hear_*` and `say` are the other end of `src/builder`. A call is written at once,
+/// so that two at the same time do not mix. The name of a specialisation's program includes the specialisation.
 const PRELUDE: &str = r#"#!/bin/sh
 cd "$STAGE"
-# Questions about the configuration, and ends of connections that were never shared: not worth a line. The real ssh
-# answers, with what a test has written into the file ssh-config.
+# Questions about the configuration, and ends of connections that were never shared, are not worth a line. The real ssh
+# answers them, with what a test has written into the file ssh-config.
 case "${0##*/}: $*" in
 ssh:*\ -G\ *) [ -e ssh-config ] || : >ssh-config; exec /usr/bin/ssh -F ssh-config "$@" ;;
 ssh:*\ -O\ *) exit ;;
@@ -51,7 +51,7 @@ hear_script() {
 hear_files() {
 	while read -r size && [ "$size" != 0 ]; do dd bs="$size" count=1 iflag=fullblock 2>/dev/null; done
 }
-# What comes of a change after what has to go: two lists of names, empty where they are few, and the files.
+# A change has, after what has to go: two lists of names, which are empty if the names are few, and the files.
 hear_change() {
 	hear_files >/dev/null
 	hear_files >names
@@ -59,7 +59,7 @@ hear_change() {
 }
 "#;
 
-/// What a copy to a socket comes to: a connection (see [`Partner`]).
+/// A copy to a socket makes a connection to it (see [`Partner`]).
 const CONNECT: &str = r#"
 connect_to() (
 	cd "$STAGE"
@@ -73,17 +73,17 @@ connect_to() (
 )
 "#;
 
-/// See there.
+/// The file says what it does.
 const OWN_MACHINE: &str = include_str!("machine.sh");
 
 pub struct Stage {
     root: TempDir,
     variables: RefCell<Vec<(String, String)>>,
-    /// The system of a machine of its own, if it is one.
+    /// The system of the machine of its own on which the program runs, if it runs on one.
     own: Option<&'static str>,
-    /// Who runs the program there.
+    /// The user who runs the program there.
     user: Cell<u32>,
-    /// What is on its stdin.
+    /// The text on the program's stdin.
     typed: RefCell<Option<String>>,
     /// The current directory on a machine of its own.
     directory: RefCell<PathBuf>,
@@ -97,7 +97,7 @@ pub struct Run {
 
 pub struct Running {
     child: Child,
-    /// As long as it runs.
+    /// It lives as long as the program runs.
     _partner: Option<Partner>,
 }
 
@@ -142,14 +142,14 @@ impl Stage {
         ] {
             stage.variable(name, &value);
         }
-        // Looked for before anything is begun.
+        // The program looks for these before it begins anything.
         stage.stub("ssh", "exit 255");
         stage.stub("nix-env", "");
         stage.stub("nix-store", "");
         stage
     }
 
-    /// A stage on which a machine can be changed that has this system.
+    /// Makes a stage on which a machine with this system can be changed.
     pub fn own_machine(system: &'static str) -> Self {
         let stage = Self {
             own: Some(system),
@@ -157,7 +157,7 @@ impl Stage {
         };
         stage.stub("switch-to-configuration", "");
         stage.stub("systemctl", "exit 3");
-        // What it runs is run.
+        // What it is told to run is really run.
         stage.stub(
             "systemd-run",
             "while [ \"$1\" != /bin/sh ]; do shift; done; exec \"$@\"",
@@ -179,47 +179,47 @@ impl Stage {
         fs::read_to_string(self.path(name)).unwrap_or_default()
     }
 
-    /// What is done to a machine of its own before each run, in words of `machine.sh`.
+    /// Sets what is done to a machine of its own before each run, in words of `machine.sh`.
     pub fn prepare(&self, text: &str) {
         self.write("prepare", text);
     }
 
-    /// Whoever types the command is no root, but this user.
+    /// Makes the user who types the command this one, instead of root.
     pub fn typed_by(&self, user: u32) {
         self.user.set(user);
     }
 
-    /// On a machine of its own, it is typed in this directory of it.
+    /// Makes the command be typed in this directory of a machine of its own.
     pub fn typed_in(&self, directory: &str) {
         *self.directory.borrow_mut() = directory.into();
     }
 
-    /// What comes on the program's stdin, if anything.
+    /// Sets what comes on the program's stdin, if anything does.
     pub fn typed(&self, text: &str) {
         *self.typed.borrow_mut() = Some(text.to_owned());
     }
 
     fn prelude(&self) -> String {
-        // sudo takes the variable away.
+        // The path is written out, because sudo removes the variable.
         format!("{PRELUDE}{CONNECT}").replace("$STAGE", &self.path("").display().to_string())
     }
 
-    /// A program of this name that notes its call and then does this.
+    /// Makes a program of this name that notes its call and then does this.
     pub fn stub(&self, name: &str, does: &str) {
         let does = does.replace("hear_script", "hear_script \"$@\"");
         self.write(&format!("bin/{name}"), &format!("{}{does}\n", self.prelude()));
         fs::set_permissions(self.path(&format!("bin/{name}")), fs::Permissions::from_mode(0o755)).unwrap();
     }
 
-    /// A host of this name, besides what the stand-in for ssh does of others: what is sent there really runs, but with
-    /// these stand-ins alone for what changes a system, whose calls are noted as `NAME: ...`. Its root directory is the
-    /// stage's, its user's home the stage's directory `NAME/home`.
+    /// Makes a host of this name; `others` is what the stand-in for ssh does for other hosts. What is sent to the host
+    /// really runs. Only the programs that change a system are stand-ins, whose calls are noted as `NAME: ...`. The
+    /// host's root directory is the stage's; its user's home is the stage's directory `NAME/home`.
     pub fn host(&self, name: &str, others: &str) {
         self.hosts(&[name], others);
     }
 
-    /// Several of them. Where there is a file `NAME/login-N`, the login of that number does what it says
-    /// instead. One that becomes a Nix daemon does not count, for it comes beside others.
+    /// Makes several of them. If there is a file `NAME/login-N`, the login with that number does what the file says
+    /// instead. A login that becomes a Nix daemon does not count, because it comes beside others.
     pub fn hosts(&self, names: &[&str], others: &str) {
         let place = self.path("").display().to_string();
         let place = place.trim_end_matches('/');
@@ -245,7 +245,7 @@ impl Stage {
                 other=$place/login-$(($(wc -l <\"$place/logins\")))
                 [ ! -e \"$other\" ] || . \"$other\"
              fi
-             # As sshd makes a socket there that leads here.
+             # sshd makes a socket there that leads here.
              [ -z \"$forward\" ] || ln -s \"${{forward#*:}}\" \"${{forward%%:*}}\"
              cd \"$place/home\"
              HOME=$PWD PATH=$place/bin:/usr/bin:/bin exec sh -c 'eval \"$(cat \"$1\")\"' sh {place}/text.$$",
@@ -270,7 +270,7 @@ impl Stage {
         }
     }
 
-    /// A program of a host.
+    /// Makes a program of a host.
     pub fn stub_on(&self, host: &str, name: &str, does: &str) {
         let file = format!("{host}/bin/{name}");
         let stage = self.path("").display().to_string();
@@ -290,12 +290,12 @@ impl Stage {
         self.variables.borrow_mut().retain(|(own, _)| own != name);
     }
 
-    /// Every call of a stand-in so far, its words joined by blanks.
+    /// Returns every call of a stand-in so far, its words joined by blanks.
     pub fn calls(&self) -> Vec<String> {
         self.read("calls").lines().map(str::to_owned).collect()
     }
 
-    /// Those, less the logins that became daemons.
+    /// Returns these calls without the logins that became daemons.
     pub fn calls_but_of_daemons(&self) -> Vec<String> {
         let mut calls = self.calls();
         let size = self.read("daemon-script").len();
@@ -321,7 +321,7 @@ impl Stage {
         }
     }
 
-    /// With a terminal to ask on; the result still goes elsewhere.
+    /// Starts it with a terminal to ask on; the result still goes elsewhere.
     pub fn start_at_terminal(&self, arguments: &str) -> AtTerminal {
         let terminal = nix::pty::openpty(None, None).unwrap();
         let mut command = self.command(arguments);
@@ -340,7 +340,7 @@ impl Stage {
         let mut program = PathBuf::from(env!("CARGO_BIN_EXE_rebuild"));
         let user = self.user.get();
         if user != 0 {
-            // Where the real one is may be no place for others.
+            // Other users may have no way to the place of the real program.
             fs::copy(&program, self.path("rebuild")).unwrap();
             program = self.path("rebuild");
             self.sh("chmod -R a+rwX .");
@@ -349,7 +349,7 @@ impl Stage {
             None => Command::new(program),
             Some(system) => {
                 let mut command = Command::new("/usr/bin/unshare");
-                // Whoever is root already may not be allowed to make users.
+                // A process that is root already may not be allowed to make users.
                 let flags: &[&str] = if nix::unistd::geteuid().is_root() {
                     &[]
                 } else {
@@ -372,7 +372,7 @@ impl Stage {
         command
     }
 
-    /// From a directory that is deleted.
+    /// Runs it from a directory that has been deleted.
     pub fn rebuild_from_nowhere(&self, arguments: &str) -> Run {
         let typed = self.command(arguments);
         let mut command = Command::new("sh");
@@ -385,7 +385,7 @@ impl Stage {
         self.finish(command)
     }
 
-    /// By a user whom modes stop, and to whom all of this belongs.
+    /// Runs it as a user whom modes stop, and to whom everything here belongs.
     pub fn rebuild_by_nobody(&self, preparation: &str, arguments: &str) -> Run {
         let program = self.path("rebuild");
         fs::copy(env!("CARGO_BIN_EXE_rebuild"), &program).unwrap();
@@ -419,7 +419,7 @@ impl Stage {
         self.start(arguments).finish()
     }
 
-    /// On a machine of its own, from another directory of it.
+    /// Runs it on a machine of its own, from another directory of that machine.
     pub fn rebuild_in(&self, directory: &str, arguments: &str) -> Run {
         let typed = self.command(arguments);
         let mut command = Command::new(typed.get_program());
@@ -439,14 +439,14 @@ impl Stage {
         self.run(command).finish()
     }
 
-    /// With its output there.
+    /// Runs it with its output going there.
     pub fn rebuild_into(&self, arguments: &str, stdout: impl Into<Stdio>, stderr: impl Into<Stdio>) -> Run {
         let mut command = self.command(arguments);
         command.stdin(Stdio::null()).stdout(stdout).stderr(stderr);
         self.run(command).finish()
     }
 
-    /// What a shell prints in the stage's directory.
+    /// Returns what a shell prints in the stage's directory.
     pub fn sh(&self, command: &str) -> String {
         let output = Command::new("sh")
             .args(["-c", command])
@@ -467,7 +467,7 @@ impl Stage {
 }
 
 impl AtTerminal {
-    /// Until this is on the screen.
+    /// Waits until this is on the screen.
     pub fn wait_for_text(&mut self, text: &str) {
         while !self.seen.contains(text) {
             assert!(self.read() > 0, "{text} never came: {}", self.seen);
@@ -478,9 +478,9 @@ impl AtTerminal {
         self.screen.write_all(text.as_bytes()).unwrap();
     }
 
-    /// What was on the screen is its stderr.
+    /// Waits for the end. What was on the screen counts as its stderr.
     pub fn finish(mut self) -> Run {
-        // Linux says EIO when nobody has the other end any more.
+        // Linux says EIO when nobody holds the other end any more.
         while self.read() > 0 {}
         let run = self.running.finish();
         Run {
@@ -497,7 +497,7 @@ impl AtTerminal {
     }
 }
 
-/// Connects to the sockets that stand-ins for `nix copy` name, and leaves them: a shell cannot.
+/// Connects to the sockets that stand-ins for `nix copy` name, and leaves the connections open: a shell cannot do that.
 struct Partner(Arc<AtomicBool>, Option<JoinHandle<()>>);
 
 impl Partner {
@@ -527,7 +527,7 @@ impl Drop for Partner {
 }
 
 impl Run {
-    /// It has succeeded, and printed this path alone.
+    /// Checks that it has succeeded, and printed this path alone.
     pub fn gives(&self, path: &str) {
         let expected = format!("{path}\n");
         assert_eq!((self.code, &self.stdout), (0, &expected), "{}", self.stderr);
@@ -535,7 +535,7 @@ impl Run {
 }
 
 impl Running {
-    /// As many bytes it holds in memory.
+    /// Returns how many bytes of memory it holds.
     pub fn memory(&self) -> usize {
         let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
         let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
@@ -550,7 +550,7 @@ impl Running {
         assert!(status.success());
     }
 
-    /// Nothing, if it has not come to its end by then; it is killed.
+    /// Returns None if it has not ended by then; it is killed.
     pub fn finish_within(self, limit: Duration) -> Option<Run> {
         let (over, end) = std::sync::mpsc::channel::<()>();
         let id = self.child.id().to_string();

@@ -1,2 +1,2 @@
-# A package collection, as far as a configuration of the stand-in for Nix needs one.
+# As much of a package collection as a configuration for the stand-in for Nix needs.
 { }

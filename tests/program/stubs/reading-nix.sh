@@ -1,8 +1,9 @@
 #!/bin/sh
-# A stand-in for Nix whose evaluation really reads: what it gives depends on every file that it has seen, and what it may not
-# see is an error in Nix's own words and form. It is all programs of Nix, by the name that it is called by.
+# A stand-in for Nix whose evaluation really reads files: its result depends on every file that it has seen, and a file
+# that it may not see is an error in Nix's own words and form. It stands for all programs of Nix, by the name that it is
+# called by.
 #
-# It understands lines of Nix, one thing a line, with literal paths and texts of one word that are put together by `+`:
+# It understands lines of Nix, one thing a line, with literal paths, and with texts of one word that `+` joins:
 #
 #   imports = [ ./a.nix ./b.nix ];          x = import ./c.nix;
 #   x = builtins.readFile ./text;           x = builtins.readFile (./no + "tes");
@@ -10,30 +11,32 @@
 #   x = builtins.getEnv "NAME";             x = builtins.path ./with-all-in-it;
 #   x = builtins.readFile ~/text;           system = riscv64-linux;
 #
-# A flake's lock file is written if it is not there. Where there is a pipe "hold" in the store, an evaluation says that it is
-# on ("evaluating.PROCESS" there) and goes on when somebody has opened the pipe and closed it again.
-# Without a daemon's socket, its daemon makes a copy of /nix/socket, and writes into /nix/daemon which process it is and where.
-# What its daemon is asked to hold (`nix-store --serve`) is written into the store's file "held". Where there is a file
-# "garbage" in the store, that names a store path, an evaluation fails for want of it until it is held, and where there is
-# "garbage-stays", then as well.
-# It builds for its own system, and for others as the file "builds" beside its programs' directory says: "native", "option"
-# (if it is told so), "no-platform", or any other word for an emulator that fails with that. "nix copy" has no socket of its
-# own, but asks at the pipe /nix/copy, and hears at /nix/copied what came of it.
-# Where there is a file "silent" beside its programs' directory, to ask for what is shut is no error, and the answer no.
+# A flake's lock file is written if it does not exist. If there is a pipe "hold" in the store, an evaluation notes that
+# it has begun (file "evaluating.PROCESS" there), and goes on when somebody has opened the pipe and closed it again. If
+# there is no daemon's socket, its daemon makes a copy of /nix/socket, and writes into /nix/daemon which process it is,
+# and where.
+# What its daemon is asked to hold (`nix-store --serve`) is written into the store's file "held". If there is a file
+# "garbage" in the store, which names a store path, an evaluation fails for want of that path until it is held; and if
+# there is a file "garbage-stays", it fails even then.
+# It builds for its own system. For others it does as the file "builds" beside the directory of its programs says:
+# "native", "option" (if it is told so), "no-platform", or any other word for an emulator that fails with that word.
+# "nix copy" has no socket of its own: it asks at the pipe /nix/copy, and hears at /nix/copied what came of it.
+# If there is a file "silent" beside the directory of its programs, asking for a shut path is no error, and the answer is
+# no.
 #
-# What is new is written through a door to the store, as with Nix's daemon the store that an evaluation sees may be another
-# one. IN_STORE is another directory for it: for evaluations on the client.
+# New files are written through a door to the store, because the store that an evaluation sees may be another one, as
+# with Nix's daemon. IN_STORE names another directory for them: this is for evaluations on the client.
 set -u -f
 export LC_ALL=C
 store=${IN_STORE:-/nix/var/nix/daemon-socket/store}
 own_system=x86_64-linux
 
-# say LEVEL TEXT: a line of Nix's log.
+# say LEVEL TEXT: writes a line of Nix's log.
 say() {
 	printf '@nix {"action":"msg","level":%s,"msg":"%s"}\n' "$1" "$2" >&2
 }
 
-# refuse REASON PATH WORDS: REASON is what a program of this machine has said of it.
+# refuse REASON PATH WORDS: REASON is what a program of this machine has said about the path.
 refuse() {
 	case $1 in
 	*'Permission denied'*) say 0 "error: $3 '$2': Permission denied" ;;
@@ -42,7 +45,7 @@ refuse() {
 	exit 1
 }
 
-# evaluate FILE: prints all that it comes to.
+# evaluate FILE: prints everything that it evaluates to.
 # shellcheck disable=SC2030 # each file has its own $here
 evaluate() (
 	say 4 "evaluating file '$1'"
@@ -69,7 +72,7 @@ evaluate() (
 	done
 )
 
-# path_in EXPRESSION: pieces of one that are put together, from the directory $here on.
+# path_in EXPRESSION: prints the path whose pieces the expression joins, from the directory $here on.
 path_in() {
 	path=$(printf %s "$1" | tr -d '()[]{}";+ ')
 	# shellcheck disable=SC2031,SC2088 # that of the file that asks; as it stands there
@@ -90,7 +93,7 @@ ask_for() {
 		echo "exists $1: yes"
 	else
 		case $answer in *'Permission denied'*)
-			# As before 2.26 (trace.sh).
+			# This is as before 2.26 (trace.sh).
 			[ -e "${0%/*}/../silent" ] || refuse "$answer" "$1" 'getting status of'
 			;;
 		esac
@@ -98,7 +101,7 @@ ask_for() {
 	fi
 }
 
-# copy_path PATH: reads it with all that is in it, as for a copy in the store.
+# copy_path PATH: reads it with everything in it, as for a copy in the store.
 copy_path() {
 	content=$(cd "$1" 2>&1 && {
 		find . -printf '%P %y %l\n' \( ! -type f -o -perm -100 -printf 'runs\n' -o -printf 'rests\n' \) | sort
@@ -117,7 +120,7 @@ read_directory() {
 	printf 'listed %s: %s\n' "$1" "$(printf %s "$names" | tr '\n' ' ')"
 }
 
-# store_name: a store path's name of what is on stdin: a hash in the letters that Nix has.
+# store_name: prints a store path's name for what is on stdin: a hash in the letters that Nix uses.
 store_name() {
 	printf '%s-nixos-system-pi' "$(sha256sum | cut -c 1-32 | tr e z)"
 }
@@ -141,7 +144,7 @@ derive() {
 	say 5 "instantiated 'nixos-system-pi' -> '$drv'"
 }
 
-# hold: and what else comes between an evaluation and its derivation.
+# hold: does whatever else comes between an evaluation and its derivation.
 hold() {
 	if [ -e "$store/garbage" ] && { [ -e "$store/garbage-stays" ] || ! grep -qxF -f "$store/garbage" "$store/held" 2>/dev/null; }; then
 		say 5 "copied source '/x' -> '$(cat "$store/garbage")'"
@@ -149,14 +152,15 @@ hold() {
 		exit 1
 	fi
 	[ -p "$store/hold" ] || return 0
-	# Open before it is said, so that nobody is let go before they wait; for both ways, so that it does not wait for that.
+	# The pipe is opened before the evaluation is announced, so that it cannot be released before it waits. It is opened
+	# both ways, so that the opening itself does not wait.
 	exec 9<>"$store/hold"
 	: >"$store/evaluating.$$"
 	IFS= read -r _ <&9
 	exec 9<&-
 }
 
-# after WORD ARGUMENT...: the argument after that one.
+# after WORD ARGUMENT...: prints the argument after that word.
 after() {
 	wanted=$1
 	shift
@@ -176,7 +180,7 @@ nix_instantiate() {
 		;;
 	esac
 	case " $* " in *' --expr builtins.pathExists '*)
-		# What of before 2.26 says of a shut directory (trace.sh).
+		# Nix before 2.26 says this about a shut directory (trace.sh).
 		echo false
 		return
 		;;
@@ -208,7 +212,7 @@ nix_eval() {
 	printf %s "$drv"
 }
 
-# build_for SYSTEM ARGUMENT...: ends in Nix's words where it does not.
+# build_for SYSTEM ARGUMENT...: builds for it, or ends in Nix's words if it does not build for it.
 build_for() {
 	[ "$1" != "$own_system" ] || return 0
 	how=$(cat "${0%/*}/../builds")
@@ -225,10 +229,10 @@ build_for() {
 	esac
 }
 
-# number: the next one of Nix's protocol on stdin; nothing at its end.
+# number: prints the next number of Nix's protocol on stdin; nothing at its end.
 number() { dd bs=8 count=1 iflag=fullblock 2>/dev/null | od -An -tu8 | tr -d ' '; }
 
-# serve: as `nix-store --serve` does it, for the one question that it is asked, as often as it is.
+# serve: does what `nix-store --serve` does, for the one question that it is asked, as often as it is asked.
 serve() {
 	[ "$(number):$(number)" = 957128171:518 ] || exit 1
 	printf 'a greeting of 16'
@@ -245,7 +249,7 @@ serve() {
 	done
 }
 
-# add_fixed --add-fixed --recursive sha256 DIRECTORY: its name is of all that is in it.
+# add_fixed --add-fixed --recursive sha256 DIRECTORY: makes a name from everything in the directory.
 add_fixed() {
 	for added; do :; done
 	hash=$({
@@ -313,7 +317,7 @@ nix)
 	;;
 nix-store) nix_store "$@" ;;
 nix-daemon)
-	# Only cp makes a socket without a program of its own.
+	# Without a program of its own, only cp makes a socket.
 	cp -a /nix/socket "$NIX_DAEMON_SOCKET_PATH"
 	echo "$$ $NIX_DAEMON_SOCKET_PATH" >/nix/daemon
 	exec sleep 1000

@@ -1,11 +1,11 @@
-//! What another machine's word makes this one read: nothing that the configuration does not name and not everybody may
-//! read, by whatever words.
+//! What another machine's word makes this one read: whatever words it uses, only what the configuration names or every
+//! user may read.
 
 use super::*;
 use crate::store_path::StorePath;
 use nix::sys::stat::Mode;
 
-/// The user's secret, beside a configuration that names two things.
+/// Makes the user's secret beside a configuration that names two things.
 fn stage() -> (TempDir, Collection) {
     let root = tree(&[
         "etc/nixos/configuration.nix: { imports = [ <mine/module.nix> ]; }",
@@ -31,7 +31,7 @@ fn stage() -> (TempDir, Collection) {
     (root, found)
 }
 
-/// What comes of an asking, besides what the configuration names.
+/// Returns what is gained by asking, besides what the configuration names.
 fn gained(ask: impl FnOnce(&TempDir, &mut Collection)) -> Vec<String> {
     let (root, mut found) = stage();
     let before = sent(&found, &root);
@@ -78,14 +78,14 @@ fn a_lookup_that_the_configuration_does_not_have_is_refused_by_name() {
     );
 }
 
-/// Where the configuration names one thing of an entry, it has not named the next, if that is private.
+/// A configuration that names one thing of an entry has not named the next one, if that is private.
 #[test]
 fn what_a_lookup_finds_counts_as_asked_for() {
     let ask = |name: &'static str| gained(move |_, found| _ = found.add_asked_lookup(name));
     assert_eq!(ask("mine/open.txt"), ["mine/open.txt"]);
-    // It is in a directory that a <name> of the configuration names.
+    // It is in a directory that a `<name>` of the configuration names.
     assert_eq!(ask("mine/private.txt"), ["mine/private.txt"]);
-    // What a link leads to is where it leads, and as private.
+    // What a link leads to counts as being where the link leads, and is as private.
     let open = |name: &'static str| {
         gained(move |root, found| {
             let text = format!("open={}", root.path().join("search/open").display());
@@ -101,13 +101,13 @@ fn what_a_lookup_finds_counts_as_asked_for() {
         let text = format!("extra={}", root.path().join("search/extra").display());
         found.search_path = SearchPath::of_variable(&text, root.path());
         found.add_asked_lookup("extra/private.nix");
-        // Nor does the asking make the rest its own.
+        // The asking does not make the rest the configuration's either.
         found.add_asked(&root.path().join("search/extra/private.nix"));
     };
     assert_eq!(gained(given), [""; 0]);
 }
 
-/// A file that everybody may read, and that its writer's accomplice over there asks for.
+/// Everybody may read this file, and an accomplice of its writer asks for it on the other machine.
 #[test]
 fn what_a_file_names_that_was_asked_for_is_not_the_configurations() {
     let plant = |root: &TempDir, found: &mut Collection| {
@@ -144,7 +144,7 @@ fn other_words_for_a_secrets_path() {
     }
 }
 
-/// Of a repository of a neighbour's that says that its own is elsewhere.
+/// A repository of another user says that its own directory is elsewhere.
 #[test]
 fn a_planted_repository_leads_to_nothing_private() {
     for (name, text) in [
@@ -184,7 +184,7 @@ fn a_planted_repository_leads_to_nothing_private() {
     }
 }
 
-/// Whoever opens a pipe waits for somebody to write into it; a device may do something.
+/// Opening a pipe waits for somebody to write into it; opening a device may have an effect.
 #[test]
 fn pipes_and_devices_are_never_opened() {
     let ask = |root: &TempDir, found: &mut Collection| {
@@ -214,7 +214,7 @@ fn pipes_and_devices_are_never_opened() {
     assert_eq!(gained(ask), [""; 0]);
 }
 
-/// A link or a pipe that is put in a file's place when it has been looked at, and before it is sent.
+/// A link or a pipe is put in a file's place after the look at the file and before it is sent.
 #[test]
 fn what_is_swapped_meanwhile_is_not_sent() {
     use crate::progress::Counter;
@@ -227,7 +227,7 @@ fn what_is_swapped_meanwhile_is_not_sent() {
         fs::remove_dir(path.parent().unwrap()).unwrap();
         symlink(secret.parent().unwrap(), path.parent().unwrap()).unwrap();
     };
-    // Large ones are known by what the file system says of them.
+    // Large files are known by what the file system says of them.
     for (swap, size) in [
         (link, 1),
         (pipe, 1),
@@ -253,7 +253,7 @@ fn what_is_swapped_meanwhile_is_not_sent() {
     }
 }
 
-/// The evaluation sees the other machine's, and the names of this one's are many.
+/// The evaluation sees the other machine's store, and the names in this machine's store are many.
 #[test]
 fn the_store_is_not_listed() {
     let (_root, mut found) = stage();

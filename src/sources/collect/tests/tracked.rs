@@ -18,7 +18,8 @@ fn write_index(root: &TempDir, directory: &str, names: &[&str]) {
     fs::write(root.path().join(directory).join(".git/index"), index).unwrap();
 }
 
-/// Names below `.ssh` or `.password-store` say nothing of what is tracked; what is not tracked stays where it is.
+/// A name below `.ssh` or `.password-store` does not matter for what is tracked; what is not tracked stays on this
+/// machine.
 #[test]
 fn what_is_tracked_goes_whatever_it_is_called() {
     let root = tree(&[
@@ -54,7 +55,7 @@ fn what_is_tracked_goes_whatever_it_is_called() {
     assert_eq!(found.expect_whole(), Ok(()));
 }
 
-/// libgit2 would take the tree without it for the tree.
+/// libgit2 would take the tree without that file for the whole tree.
 #[test]
 fn a_repository_that_cannot_go_whole_does_not_go() {
     for (name, text) in [
@@ -74,7 +75,7 @@ fn a_repository_that_cannot_go_whole_does_not_go() {
     }
 }
 
-/// Nobody gets a secret by asking for it, though its directory is a repository.
+/// Nobody gets a secret by asking for it, even if its directory is a repository.
 #[test]
 fn what_is_tracked_is_not_for_whoever_asks() {
     let root = tree(&[
@@ -89,7 +90,7 @@ fn what_is_tracked_is_not_for_whoever_asks() {
     assert_eq!(found.take_refused().len(), 1);
 }
 
-/// A classic configuration's `fetchGit` of a repository of another user, who lets nobody look into a part of it.
+/// A classic configuration uses `fetchGit` on a repository of another user, who lets nobody look into a part of it.
 #[test]
 fn a_tracked_directory_that_may_not_be_looked_into_is_not_deleted() {
     use std::os::unix::fs::PermissionsExt;
@@ -109,7 +110,7 @@ fn a_tracked_directory_that_may_not_be_looked_into_is_not_deleted() {
     assert!(failure.to_string().contains("c/.gnupg/deep,"), "{failure}");
 }
 
-/// Private ones, included ones and ones that are not there, too; but not what is secret in them.
+/// Private settings, included ones and missing ones go, too, but without their secrets.
 #[test]
 fn the_settings_of_git_go_with_a_repository() {
     use std::os::unix::fs::PermissionsExt;
@@ -152,7 +153,7 @@ fn the_settings_of_git_go_with_a_repository() {
     assert_eq!(rest, b"[core]\nattributesFile = ~/private/attributes\n[github]\n\n");
     let rest = bytes_of(&found, &path("c/.git/config"));
     assert_eq!(rest, b"[remote \"origin\"]\n\turl = https://git.lan/c\n");
-    // What was made is no reason to send the file itself another time.
+    // The file that was made is no reason to send the original file another time.
     let mut again = collection(&root, "");
     again.add_entry(&path("c/flake.nix"));
     again.remember(&Kept {
@@ -164,14 +165,14 @@ fn the_settings_of_git_go_with_a_repository() {
         bytes_of(&again, &path("home/private/more")),
         b"[core]\nattributesFile = ~/private/attributes\n[github]\n\n"
     );
-    // In another place than usual.
+    // The settings are in another place than usual.
     fs::create_dir_all(path("config/git")).unwrap();
     fs::write(path("config/git/config"), "[core]\n").unwrap();
     let mut elsewhere = collection(&root, "");
     elsewhere.set_config_home(path("config"));
     elsewhere.add_repository(&path("c"));
     assert!(sent(&elsewhere, &root).contains(&"config/git/config".to_owned()));
-    // Unless the configuration names it.
+    // This does not hold if the configuration names the file.
     found.add_configuration(&path("home/private/more"));
     let entry = found.mirror().entries.get(&path("home/private/more"));
     assert!(

@@ -1,6 +1,6 @@
 use super::*;
 
-/// An index of version 2.
+/// Returns an index of version 2.
 pub(in crate::sources) fn index(entries: &[(&str, u32)]) -> Vec<u8> {
     let mut bytes = [b"DIRC".as_slice(), &2_u32.to_be_bytes()].concat();
     bytes.extend(u32::try_from(entries.len()).unwrap().to_be_bytes());
@@ -16,7 +16,8 @@ pub(in crate::sources) fn index(entries: &[(&str, u32)]) -> Vec<u8> {
     bytes
 }
 
-/// Made by git 2.47: `git update-index --index-version 4`, an intent to add, a submodule, an extension.
+/// Returns an index as git 2.47 makes it with `git update-index --index-version 4`: with an intent to add, a submodule
+/// and an extension.
 fn index_of_version_4() -> Vec<u8> {
     let entry = |flags: [u8; 2], more: &[u8], strip: &[u8], name: &str| {
         let mut bytes = [0; 62];
@@ -28,7 +29,7 @@ fn index_of_version_4() -> Vec<u8> {
         b"DIRC\0\0\0\x04\0\0\0\x03".to_vec(),
         entry([0, 7], &[], &[0], "a/first"),
         entry([0x40, 8], &[0x20, 0], &[5], "second"),
-        // 140 is more than there is to strip with one byte.
+        // 140 is more than one byte can tell to strip.
         entry([0, 1], &[], &[8], "z"),
         b"TREE\0\0\0\x02xy".to_vec(),
         vec![0; 20],
@@ -84,7 +85,8 @@ fn the_width_of_an_offset() {
     }
 }
 
-/// A repository with files of `names`, all committed long after they were written. Gives a way to run git in it.
+/// Makes a repository with files called `names`, all committed long after they were written. Returns a function that
+/// runs git in it.
 fn repository(root: &Path, names: &[&str]) -> impl Fn(&[&str]) -> String {
     let root = root.to_owned();
     let git = move |words: &[&str]| {
@@ -126,7 +128,8 @@ fn write(root: &Path, name: &str, text: &str) {
         .unwrap();
 }
 
-/// What git itself takes for marked, in the index that is made of that of `root`; git checks its digest as well.
+/// Returns the files that git itself takes for marked in the index that is made from the index of `root`; git checks
+/// its digest as well.
 fn marked(root: &Path, git: &impl Fn(&[&str]) -> String, change: impl Fn(&mut Rules)) -> Vec<String> {
     let index = root.join(".git/index");
     let before = std::fs::read(&index).unwrap();
@@ -144,7 +147,7 @@ fn marked(root: &Path, git: &impl Fn(&[&str]) -> String, change: impl Fn(&mut Ru
         .collect()
 }
 
-/// In all versions of an index, with what git notes of single files.
+/// This holds in all versions of an index, with everything that git notes of single files.
 #[test]
 fn what_is_unchanged_by_what_the_file_system_says_is_marked() {
     let root = tempfile::tempdir().unwrap();
@@ -180,7 +183,7 @@ fn what_is_unchanged_by_what_the_file_system_says_is_marked() {
     }
     let without = |rules: &mut Rules| (rules.modes_count, rules.change_times_count) = (false, false);
     assert!(marked(root, &git, without).contains(&"mode".to_owned()));
-    // Before them, nobody can say what came first.
+    // If the index was made before the files, nobody can say which came first.
     let early = |rules: &mut Rules| rules.made = (1_700_000_000, 5);
     assert_eq!(marked(root, &git, early), Vec::<String>::new());
     let late = |rules: &mut Rules| rules.made = (1_700_000_000, 6);
