@@ -168,7 +168,8 @@ impl Conversation<'_> {
             })?;
             self.incoming.look(&mut self.channel, self.context);
             match heard {
-                Heard::Event(line) => self.event(&line)?,
+                // Nothing is counted here, so this is refused as an event that is none.
+                Heard::Event(line) | Heard::Count(line) => self.event(&line)?,
                 Heard::Line(line) => self.line(line)?,
                 Heard::Output(_) => return Err(self.out_of_turn(b"chunk").into()),
                 Heard::Sent(amount) => {
