@@ -36,6 +36,9 @@ use crate::progress::{Event, Work};
 use crate::remote::channel::{Channel, Heard};
 use crate::store_path::StorePath;
 
+/// How long a script may stay after its last word.
+const LEAVING: Duration = Duration::from_secs(10);
+
 /// How often a live display hears of the bytes received.
 const TICK: Duration = Duration::from_millis(200);
 
@@ -155,7 +158,12 @@ impl Conversation<'_> {
     /// Hears everything until the connection ends.
     fn hear_out(&mut self) -> Result<()> {
         let mut told = Instant::now();
+        let mut ended = None;
         loop {
+            // The script takes away what it has made, and ends. One that stays is left: it has said all.
+            if self.ended.is_some() && ended.get_or_insert_with(Instant::now).elapsed() > LEAVING {
+                break;
+            }
             // This is also done while one line follows another, because Nix writes thousands of them during a copy.
             if told.elapsed() >= TICK {
                 self.tell_amounts();
