@@ -66,7 +66,8 @@ pub enum Heard {
     End,
 }
 
-/// A script that runs, and the talk with it.
+/// A script that runs, and the talk with it. Its methods `is_greeted`, `is_at_work`, `is_over` and `is_heard_elsewhere`
+/// note that something is so; they are no questions. How the talk ends is in [`ending`].
 pub struct Channel {
     /// The machine on which it runs; None for this machine.
     host: Option<Host>,
