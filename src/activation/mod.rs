@@ -176,8 +176,8 @@ impl Target {
     #[must_use]
     pub fn has_all_of(&self, system: &StorePath, activation: &Activation, profile: Option<&Path>) -> bool {
         // The second one is the system of the system profile: it runs after the next boot, and need not run now.
-        let [running, booted] = self.current.each_ref().map(|path| path == system.as_str());
-        let is_set = profile.is_none_or(|profile| booted && profile == Path::new("/nix/var/nix/profiles/system"));
+        let [running, of_profile] = self.current.each_ref().map(|path| path == system.as_str());
+        let is_set = profile.is_none_or(|profile| of_profile && profile == Path::new("/nix/var/nix/profiles/system"));
         let is_activated = match activation.action {
             "boot" => true,
             "switch" | "test" => running && activation.specialisation.is_none(),
