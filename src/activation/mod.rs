@@ -1,5 +1,13 @@
 //! The machine whose system is changed: this one or another. The same scripts (`scripts/`) do the work on both, so that
 //! both behave alike.
+//!
+//! - [`opening`]: the first look, and the way to root;
+//! - [`inspection`]: whether the system that is to be activated is one, and what it changes;
+//! - [`changing`]: the change, which is begun, followed, and found again after a broken link;
+//! - [`session`]: one run of a script there, and [`reply`]: what the script says;
+//! - [`text`]: the scripts' texts, with the client's words;
+//! - [`password`] and [`sudo_options`]: what becoming root takes;
+//! - [`here`]: a single command as root on this machine, whatever the target is.
 
 mod changing;
 #[cfg(any(test, fuzzing))]
@@ -167,8 +175,9 @@ impl Target {
     /// profile that the change sets, if it sets one.
     #[must_use]
     pub fn has_all_of(&self, system: &StorePath, activation: &Activation, profile: Option<&Path>) -> bool {
-        let [running, booted] = self.current.each_ref().map(|path| path == system.as_str());
-        let is_set = profile.is_none_or(|profile| booted && profile == Path::new("/nix/var/nix/profiles/system"));
+        // The second one is the system of the system profile: it runs after the next boot, and need not run now.
+        let [running, of_profile] = self.current.each_ref().map(|path| path == system.as_str());
+        let is_set = profile.is_none_or(|profile| of_profile && profile == Path::new("/nix/var/nix/profiles/system"));
         let is_activated = match activation.action {
             "boot" => true,
             "switch" | "test" => running && activation.specialisation.is_none(),

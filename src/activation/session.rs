@@ -114,7 +114,7 @@ impl Session {
                 Heard::Event(line) => return Ok(FromScript::Event(self.event(&line)?)),
                 Heard::Line(line) => self.text(&line.into_text(), context),
                 Heard::Output(bytes) => return Ok(FromScript::Output(bytes)),
-                Heard::Sent(_) | Heard::Nothing => {}
+                Heard::Count(_) | Heard::Sent(_) | Heard::Nothing => {}
                 Heard::End => return Ok(FromScript::End),
             }
         }

@@ -40,6 +40,9 @@ use crate::progress::{Event, Work};
 use crate::remote::channel::{ALIVE, Channel, EVENT, Heard};
 use crate::store_path::StorePath;
 
+/// How long a script may stay after its last word.
+const LEAVING: Duration = Duration::from_secs(10);
+
 /// How often a live display hears of the bytes received.
 const TICK: Duration = Duration::from_millis(200);
 
@@ -168,7 +171,12 @@ impl Conversation<'_> {
     /// Hears everything until this connection ends. Returns the exit status of ssh, if it has ended.
     fn hear_out(&mut self) -> Result<Option<u8>> {
         let mut told = Instant::now();
+        let mut ended = None;
         loop {
+            // The script takes away what it has made, and ends. One that stays is left: it has said all.
+            if self.ended.is_some() && ended.get_or_insert_with(Instant::now).elapsed() > LEAVING {
+                break;
+            }
             // This is also done while one line follows another, because Nix writes thousands of them during a copy.
             if told.elapsed() >= TICK {
                 self.tell_amounts();
@@ -177,9 +185,11 @@ impl Conversation<'_> {
             let heard = self.channel.next(self.context).inspect_err(|error| self.leave(error))?;
             self.incoming.look(&mut self.channel, self.context);
             match heard {
-                // A job that is followed lives.
+                // A job that is followed lives, and its output is counted.
                 Heard::Event(line) if line.bytes == ALIVE.as_bytes() && self.following.is_some() => {}
-                Heard::Event(line) => self.event(&line)?,
+                Heard::Count(_) if self.following.is_some() => {}
+                // Otherwise nothing is counted here, so this is refused as an event that is none.
+                Heard::Event(line) | Heard::Count(line) => self.event(&line)?,
                 Heard::Line(line) => self.line(line)?,
                 Heard::Output(bytes) if self.following.is_some() => self.output(&bytes)?,
                 Heard::Output(_) => return Err(self.out_of_turn(b"chunk").into()),

@@ -9,7 +9,13 @@
 //! - [`reply`]: what comes from there;
 //! - [`course`]: what may be said when, and when everything has been said;
 //! - [`conversation`]: the talk, and what follows from each event in it;
-//! - [`promise`]: whether what was built is what was asked for.
+//! - [`promise`]: whether what was built is what was asked for;
+//! - [`stage`]: the part of a run there that failed, and [`diagnosis`]: what the user reads about it;
+//! - [`missing`] and [`trace`]: which files an evaluation lacks, as its errors and its system calls say;
+//! - [`named`]: how files are named on the screen.
+//!
+//! The room [`crate::sources`] finds out which files an evaluation needs; `sources` here keeps account of those that one
+//! evaluator has.
 
 mod conversation;
 mod course;

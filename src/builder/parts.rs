@@ -1,5 +1,5 @@
 //! The text that runs on the other machine: the client's words, then the parts of `scripts/` that this run takes, and
-//! last what it does, a line for each step. The first file of each part says at its head what the part takes and gives.
+//! last the instructions, a line each. The first file of each part says at its head what the part takes and gives.
 
 use std::collections::BTreeSet;
 
@@ -54,14 +54,14 @@ impl Part {
     }
 }
 
-/// One step of what is done there.
+/// One thing that is done there: a line at the end of the text, which calls a function of a part.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Instruction<'a> {
-    /// Greets the client.
+    /// Greets the client, before anything is made there.
     Begin,
     /// Finds out as whom files that are shut are handled.
     FindWay,
-    /// Makes a directory for this run.
+    /// Makes a directory for this run (`begin`; the greeting is `begin_run`).
     MakePlace,
     /// Evaluates, in rounds, until there is a derivation or a value.
     Evaluate {

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::Work;
 
-/// A part of a run whose time the last line tells.
+/// A part of a run whose time the summary tells.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum TimedPart {
     Sending,

@@ -54,6 +54,8 @@ pub enum Heard {
     Event(Line),
     /// Any other line.
     Line(Line),
+    /// The line that says how many counted bytes follow.
+    Count(Line),
     /// A piece of the bytes that the script has counted.
     Output(Vec<u8>),
     /// A stream has gone to the script, with so much in it.
@@ -64,7 +66,8 @@ pub enum Heard {
     End,
 }
 
-/// A script that runs, and the talk with it.
+/// A script that runs, and the talk with it. Its methods `is_greeted`, `is_at_work`, `is_over` and `is_heard_elsewhere`
+/// note that something is so; they are no questions. How the talk ends is in [`ending`].
 pub struct Channel {
     /// The machine on which it runs; None for this machine.
     host: Option<Host>,
@@ -136,6 +139,7 @@ impl Channel {
         Ok(match news {
             Ok(Arrival::Event(line)) => Heard::Event(line),
             Ok(Arrival::Line(line)) => Heard::Line(line),
+            Ok(Arrival::Count(line)) => Heard::Count(line),
             Ok(Arrival::Output(bytes)) => Heard::Output(bytes),
             Ok(Arrival::Sent(Ok(amount))) => Heard::Sent(amount),
             Ok(Arrival::Sent(Err(error))) => {
@@ -209,7 +213,9 @@ impl Channel {
         let event = match news {
             Ok(Arrival::Alive) => self.silence.lives(now),
             Ok(Arrival::Event(line)) if line.bytes == ALIVE.as_bytes() => self.silence.lives(now),
-            Ok(Arrival::Event(_) | Arrival::Line(_) | Arrival::Output(_)) => self.silence.hears(now),
+            Ok(Arrival::Event(_) | Arrival::Line(_) | Arrival::Count(_) | Arrival::Output(_)) => {
+                self.silence.hears(now)
+            }
             // What ssh says comes from this machine. And while something waits to be shown, nobody waits for the other
             // machine.
             Ok(Arrival::Ssh(_) | Arrival::SshFellSilent | Arrival::Sent(_)) => None,

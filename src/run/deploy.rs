@@ -120,7 +120,8 @@ struct Run<'a> {
     /// The system that was found at its place.
     found: Option<StorePath>,
     next_boot: Option<NextBoot>,
-    /// The outcome of an activation that failed.
+    /// The outcome of an activation that failed. Only `Report` tells the user about it, so no step between `Change` and
+    /// `Report` may end the run.
     incomplete: Option<Incomplete>,
     is_the_same: bool,
 }

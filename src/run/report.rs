@@ -34,7 +34,7 @@ fn starter(result: &Path) -> String {
     path.to_string_lossy().into_owned()
 }
 
-/// Writes the last line; the path alone goes to stdout.
+/// Writes the last line of all, "Done. ...", after the summary; the path alone goes to stdout.
 fn done(text: &str, path: &str) -> Result<()> {
     output::begin(&format!("Done. {text} "));
     output::result(&format!("{path}\n")).map_err(|failure| {

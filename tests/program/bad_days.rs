@@ -134,6 +134,21 @@ fn a_builder_that_does_not_answer_a_ctrl_c_is_left() {
     assert!(begin.elapsed() < Duration::from_secs(10));
 }
 
+/// Only the output of a job is counted, and a builder has no job.
+#[test]
+fn a_builder_that_counts_bytes_is_refused() {
+    for (count, bytes) in [("0", ""), ("5", ""), ("5", "printf hello; ")] {
+        let stage = Stage::new();
+        stage.stub(
+            "ssh",
+            &format!("hear_script; say hello /usr/bin x; say chunk {count}; {bytes}exit 255"),
+        );
+        let run = stage.rebuild("switch --eval-on builder --no-lend");
+        let expected = format!("builder says 'chunk {count}' out of turn");
+        assert!(run.code == 1 && run.stderr.contains(&expected), "{}", run.stderr);
+    }
+}
+
 /// A builder's answer is text from another machine.
 #[test]
 fn a_result_that_is_no_store_path_is_refused() {

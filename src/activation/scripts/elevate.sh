@@ -24,7 +24,11 @@ elevate() {
 	sudo) client_sudo "$@" ;;
 	doas) doas "$@" ;;
 	run0) elevate_by_run0 "$@" ;;
-	*) "$@" ;;
+	none) "$@" ;;
+	*)
+		echo "this script does not know how to become root by $rb_elevation" >&2
+		return 1
+		;;
 	esac
 }
 

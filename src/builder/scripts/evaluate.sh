@@ -1,6 +1,6 @@
 # shellcheck shell=sh
 # From the client's files to a derivation, or to a value. With it go way.sh, incoming.sh, kept-files.sh, proof.sh,
-# mirror.sh, version.sh, trace.sh, variables.sh, roots.sh, and view.sh as a word. `evaluate` talks with the client about
+# mirror.sh, version.sh, trace.sh, variables.sh and roots.sh; view.sh goes as the value of a word. `evaluate` talks with the client about
 # what is missing and receives the files. `evaluate_closed` and `look` evaluate with what has come, and do not listen to
 # the client.
 #
@@ -13,12 +13,12 @@
 #   rb_gives_value           "yes" if the evaluation gives a value, "no" if it gives a derivation
 #   rb_lock                  the lock file that the evaluation may write; empty if there is none
 #   rb_need                  what is needed of the client's files (`receive`)
-#   rb_most_kept             as much is kept here of the client's store paths, in KiB
+#   rb_most_kept             how many KiB of the client's store paths are kept here at most
 #   rb_tell_unread           whether the client is told what was sent and not read
-#   rb_watches               whether the evaluation's reading of variables is looked at: it is not, where it is pure
+#   rb_watches               whether it is looked at which variables the evaluation reads; a pure one reads none
 #   rb_entry                 the file that is evaluated first; empty if it is not known
 #   rb_louder                flags by which Nix says in its log which files it evaluates
-#   rb_hidden                the first level of that log that the client does not want to hear
+#   rb_hidden                messages of this level, and of higher ones, are kept from the client
 #   rb_home                  the client's home, where HOME does not say it; otherwise empty
 #   rb_tilde                 "yes" if ~ cannot be made the client's home here
 #   rb_environment           the client's variables, as text for a shell (src/builder/evaluation.rs)

@@ -2,8 +2,8 @@
 # What every run on this machine has, whatever it is for: its streams, its end, its Nix and its directories. With it go
 # events.sh, channel.sh, attended.sh, nix.sh and kept.sh. The client sends this text with each run: nothing of this
 # project is installed here, and only what is kept ($state) is left when the run ends. The client's words come first,
-# quoted; then the parts that this run takes, which only define functions; and last the steps, a line each
-# (src/builder/parts.rs).
+# quoted; then the parts that this run takes, which only define functions; and last the instructions, each a line that
+# calls one of these functions (src/builder/parts.rs).
 #
 # Takes
 #   rb_client         names what is kept here; a file name
@@ -18,8 +18,8 @@
 #   $share            this run's directory that is at the same place in the view
 #   $way              as whom files are handled that are shut (way.sh); empty is this user
 #   $code             the exit status of what was attended
-#   $listeners        processes that a part has set to read $work/said: `attend` gives them the log of the next command,
-#                     waits for them, and sets this to none
+#   $listeners        processes that read the log of the next command from $work/said. A part starts them and sets this;
+#                     `attend` waits for them, and sets this to none
 #   $helpers          processes that end with the run (`ends_with_run`)
 # Says
 #   hello, alive, finished, failed

@@ -1,4 +1,5 @@
-//! The last line, which says what a run came to.
+//! The summary: one line, which says what a run came to. After it comes only "Done. ..." with the path
+//! (`run::report`).
 
 use std::time::Duration;
 

@@ -31,7 +31,7 @@ pub const TARGETS: &[FuzzTarget] = &[
                         assert!(line.bytes.starts_with(b"@rebuild "));
                         heard += line.bytes.len();
                     }
-                    Ok(Arrival::Line(line)) => heard += line.bytes.len(),
+                    Ok(Arrival::Line(line) | Arrival::Count(line)) => heard += line.bytes.len(),
                     Ok(Arrival::Output(piece)) => heard += piece.len(),
                     Ok(Arrival::Alive) => {}
                     Ok(Arrival::StreamEnded) => break,

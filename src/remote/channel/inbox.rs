@@ -19,6 +19,8 @@ use crate::progress::Amount;
 pub(super) enum Arrival {
     Event(Line),
     Line(Line),
+    /// The line that says how many counted bytes follow.
+    Count(Line),
     Output(Vec<u8>),
     /// The script has said, beside its events, that it lives.
     Alive,
@@ -91,6 +93,7 @@ pub(super) fn hear_script<R: Read>(stdout: R, post: &Post) {
     while let Some(line) = lines.next_line() {
         let size = line.bytes.len();
         if let Some(length) = chunk(&line.bytes) {
+            post.send(Arrival::Count(line), size);
             pass_on(lines.stream(), length, post);
         } else if line.bytes.starts_with(EVENT) {
             post.send(Arrival::Event(line), size);
@@ -156,6 +159,7 @@ mod tests {
             heard.push(match news {
                 Arrival::Event(line) => format!("event {}", line.into_text()),
                 Arrival::Line(line) => format!("line {}", line.into_text()),
+                Arrival::Count(line) => format!("count {}", line.into_text()),
                 Arrival::Output(bytes) => format!("output {}", String::from_utf8_lossy(&bytes)),
                 Arrival::Alive => "alive".to_owned(),
                 Arrival::StreamEnded => "end".to_owned(),
@@ -168,6 +172,7 @@ mod tests {
             "line welcome",
             "event @rebuild hello x",
             "event @rebuild alive",
+            "count @rebuild chunk 3",
             "output @re",
             "event @rebuild chunk x",
             "line end",
@@ -194,6 +199,7 @@ mod tests {
                 output.extend(bytes);
                 true
             }
+            Arrival::Count(_) => true,
             Arrival::Event(line) => {
                 assert_eq!(line.bytes, b"@rebuild finished");
                 false

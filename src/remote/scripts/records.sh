@@ -105,12 +105,16 @@ start_job() {
 # bar_record NAME: sees to it that the job never begins. The words that begin it may still be on their way, but nobody
 # expects it any more; the directory keeps it from beginning.
 bar_record() {
-	! is_recorded "$1" || return
+	! may_have_begun "$1" || return
 	lock_records || :
 	barred=0
-	if is_recorded "$1"; then barred=1; else mkdir -p "$records/$1"; fi
+	if may_have_begun "$1"; then barred=1; else mkdir -p "$records/$1"; fi
 	unlock_records
 	return "$barred"
+}
+# A job that has begun has begun, even if its about is damaged.
+may_have_begun() {
+	[ -e "$records/$1/begun" ] || is_recorded "$1"
 }
 
 # is_recorded NAME: whether there is such a record. Sets $about.

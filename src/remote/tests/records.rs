@@ -334,6 +334,9 @@ fn a_name_is_taken_once() {
         // A job does not begin either if nobody expects it any more.
         let text = "bar_record one || echo begun; bar_record late && begin late '' 2>/dev/null; echo $?";
         assert_eq!(place.says(text), "begun\n1\n");
+        // What has begun has begun, whatever has become of its description.
+        let text = ": >\"$records/one/begun\"; : >\"$records/one/about\"; bar_record one || echo begun";
+        assert_eq!(place.says(text), "begun\n");
     });
 }
 

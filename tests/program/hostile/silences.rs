@@ -17,6 +17,11 @@ fn an_ssh_that_stays_is_ended() {
             "the evaluation on builder failed",
         ),
         ("greet; evaluated; built; say no-socket; say finished", ""),
+        // It stays with its streams, too.
+        (
+            "greet; evaluated; built; say no-socket; say finished; exec sleep 1000",
+            "",
+        ),
     ];
     at_once(plays, |(acts, text)| {
         let play = Play::new("E21", &format!("hear_script; {acts}; exec sleep 1000 >&- 2>&-"));
