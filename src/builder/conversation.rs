@@ -182,7 +182,7 @@ impl Conversation<'_> {
                 self.tell_amounts();
                 told = Instant::now();
             }
-            let heard = self.channel.next(self.context).inspect_err(|error| self.leave(error))?;
+            let heard = self.channel.next(self.context)?;
             self.incoming.look(&mut self.channel, self.context);
             match heard {
                 // A job that is followed lives, and its output is counted.

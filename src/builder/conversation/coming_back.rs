@@ -19,6 +19,9 @@ const LONGEST: Duration = Duration::from_secs(15 * 60);
 const FIRST: Duration = Duration::from_secs(1);
 const LAST: Duration = Duration::from_secs(30);
 
+/// A link that broke again within this time has not come back.
+const HELD: Duration = Duration::from_secs(20);
+
 /// Between two looks for a signal.
 const STEP: Duration = Duration::from_millis(50);
 
@@ -32,11 +35,19 @@ impl Conversation<'_> {
     /// Hears everything, over as many connections as that takes.
     pub(super) fn hear_all(&mut self) -> Result<()> {
         loop {
-            let code = self.hear_out()?;
-            if self.ended.is_some() || self.following.is_none() || !self.channel.may_have_broken(code) {
+            let began = Instant::now();
+            let code = match self.hear_out() {
+                Ok(code) => code,
+                Err(error) => {
+                    self.leave(&error);
+                    return Err(error);
+                }
+            };
+            if self.ended.is_some() || self.following.is_none() {
                 return self.conclude(code);
             }
-            if self.channel.has_greeted() {
+            // A link that held for a while was one.
+            if self.channel.has_greeted() && began.elapsed() > HELD {
                 self.away = None;
             }
             self.come_back(code)?;
@@ -88,13 +99,14 @@ impl Conversation<'_> {
         .with_code(255)
     }
 
-    /// After an error of the talk. Ctrl-C ends the work there; another signal, as of a terminal that is closed, leaves a job
-    /// to itself.
+    /// Leaves after an error. Ctrl-C ends the work there, and so does an error of this side's own, after which nobody wants
+    /// what it makes. Another signal, as of a terminal that is closed, leaves a job to itself.
     pub(super) fn leave(&mut self, error: &anyhow::Error) {
-        let Some(Interrupted { signal }) = error.downcast_ref() else {
-            return;
+        let leaves_job = match error.downcast_ref() {
+            Some(Interrupted { signal }) => *signal != SIGINT && self.following.is_some(),
+            None => self.following.is_none(),
         };
-        if *signal == SIGINT || self.following.is_none() {
+        if !leaves_job {
             self.channel.say_farewell(self.context);
         }
     }

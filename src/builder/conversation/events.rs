@@ -9,6 +9,7 @@ use super::held::Held;
 use super::{BESIDE, Conversation};
 use crate::builder::named::shown;
 use crate::builder::reply::BuilderEvent;
+use crate::builder::stage::Stage;
 use crate::builder::{diagnosis, promise};
 use crate::progress::{Builder, Event, Work};
 
@@ -60,7 +61,14 @@ impl Conversation<'_> {
             BuilderEvent::Variables => self.after_variables()?,
             BuilderEvent::Job(name) => self.following = Some(Following::new(name)),
             BuilderEvent::Ended => self.job_ended()?,
-            BuilderEvent::Lost => self.following = None,
+            BuilderEvent::Lost => {
+                self.following = None;
+                let code = std::num::NonZeroU8::MIN;
+                self.ended.get_or_insert(BuilderEvent::Failed {
+                    stage: Stage::Lost,
+                    code,
+                });
+            }
             BuilderEvent::Unread(path) => self.sources.hear_unread(path),
             BuilderEvent::LockLine(line) => self.sources.hear_lock(&line),
             BuilderEvent::Evaluated(derivation) => self.is_evaluated(&derivation)?,

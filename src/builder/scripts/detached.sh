@@ -50,7 +50,7 @@ detach() {
 follow_own() {
 	(
 		trap : USR1
-		follow_record "${record##*/}" 0
+		send_record "${record##*/}" 0
 	) 3<&- 4<&- &
 	follower=$!
 	watch_client
@@ -58,7 +58,9 @@ follow_own() {
 	kill -USR1 "$follower"
 	wait "$follower" || :
 	follower=''
+	# Before the client hears of the end, for then it may say something that is no word for the job.
 	leave_client
+	tell_end "$record"
 }
 
 # watch_client: a word of the client's ends the run with its job ("cancel" is Ctrl-C over there). The end of the client's
@@ -135,20 +137,28 @@ guard() {
 rejoin() {
 	records=$state/jobs
 	record=$records/$1
-	[ -e "$record/about" ] || fail lost 1
+	[ -e "$record/about" ] || {
+		event lost
+		exit 1
+	}
 	make_file "$record/followed" && exec 8<"$record/followed" && flock -s 8
 	rejoined=$1
 	watch_client
-	follow_record "$1" "$2"
+	send_record "$1" "$2" || {
+		event lost
+		exit 1
+	}
 	leave_client
 	exec 8<&-
+	tell_end "$record"
 	hear_end
 }
 
 # hear_end: sets $came_to, and $drv and $out as the job has left them. One that failed ends the run.
 hear_end() {
 	came_to=''
-	IFS= read -r came_to 2>/dev/null <"$record/status" || fail lost 1
+	# The client knows it: the job has said why, or the record has it that it was cut off.
+	IFS= read -r came_to 2>/dev/null <"$record/status" || exit 1
 	# shellcheck disable=SC2086 # words
 	set -- $came_to
 	case $1 in

@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 use super::super::delivery::Delivery;
 use super::super::parts::{Part, all_scripts, parts};
 use super::super::realisation::{Building, Realisation};
-use super::super::request::{Beginning, Client, Request};
+use super::super::request::{Beginning, Client, Job, Request};
 use super::example::evaluation;
 use crate::remote::script::without_comments;
 use crate::store_path::StorePath;
@@ -21,6 +21,11 @@ type Names = BTreeSet<String>;
 
 fn request(beginning: Beginning, building: Option<Building>, delivers: bool) -> Request {
     Request {
+        job: Job {
+            name: "0123".into(),
+            about: "pi".into(),
+            alone: 720,
+        },
         client: Client {
             name: "pi".into(),
             stays: true,

@@ -67,11 +67,6 @@ impl Channel {
         true
     }
 
-    /// Whether the link is what has ended, and not the script: ssh says so by its exit status (ssh(1)).
-    pub fn may_have_broken(&self, code: Option<u8>) -> bool {
-        code.is_none_or(|code| code == 255)
-    }
-
     /// Returns the failure if nothing more comes, although more was expected. `code` is the exit status of the command
     /// that carried the talk. `more` is what the message says of this machine, and `remedy` what the user can type
     /// next.

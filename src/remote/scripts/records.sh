@@ -29,6 +29,7 @@
 #   is_running RECORD, is_held FILE
 #   tell_record NAME                event record NAME WORD... TIME, and running or its end; status 1: there is none
 #   follow_record NAME OFFSET       events chunk, alive, and its end
+#   send_record NAME OFFSET         events chunk and alive alone; status 1: the output is gone
 #   tell_end RECORD                 event ended STATUS, lost (cut off) or unstarted
 #   mark_heard NAME
 #   forget_records MINUTES DAYS     forgets what was heard so long ago, or what nobody came back for in so long
@@ -152,14 +153,18 @@ tell_end() {
 	fi
 }
 
-# follow_record NAME OFFSET: sends the job's output from there on, to the end, and then says how the job ended. Output
-# goes as counted bytes, so that it is never taken for an event, and the client knows what it has if the connection
-# breaks.
+# follow_record NAME OFFSET: sends the job's output from there on, to the end, and then says how the job ended.
 follow_record() {
+	if send_record "$1" "$2"; then tell_end "$record"; else event lost; fi
+}
+
+# send_record NAME OFFSET: sends the job's output from there on, to the end. Output goes as counted bytes, so that it is
+# never taken for an event, and the client knows what it has if the connection breaks. Status 1: it cannot be had any more.
+send_record() {
 	record=$records/$1
 	seen=$2
 	# The log is open from here on, because counted bytes must come even if somebody removes the record meanwhile.
-	if send_log 2>/dev/null 5<"$record/log"; then tell_end "$record"; else event lost; fi
+	send_log 2>/dev/null 5<"$record/log"
 }
 # Status 1: the record is gone, because its client has heard everything, or because somebody has removed it by hand.
 send_log() {

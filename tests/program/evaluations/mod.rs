@@ -21,6 +21,7 @@
 //! Store paths of the client alone are in `store/`. A number in the file `cut` is a link that breaks after so many bytes of
 //! files. A [`link::Link`] forwards sockets as sshd does, and is the client's daemon.
 
+mod away;
 mod collected;
 mod delivery;
 mod emulation;
@@ -316,6 +317,41 @@ impl Builder {
             nix::sys::stat::Mode::empty(),
         )
         .is_ok()
+    }
+
+    /// From now on builds wait until [`Builder::release_build`].
+    fn hold_build(&self) {
+        self.sh("mkfifo -m 666 builder/nix/store/hold-build");
+    }
+
+    fn wait_for_a_build(&self) {
+        self.wait_until("a build", || {
+            !self.sh("ls builder/nix/store | grep '^building' || :").is_empty()
+        });
+    }
+
+    fn release_build(&self) {
+        self.sh("printf '\\n\\n\\n\\n' >builder/nix/store/hold-build; rm builder/nix/store/hold-build");
+    }
+
+    /// How often something was built.
+    fn builds(&self) -> usize {
+        self.read("builder/nix/store/builds").lines().count()
+    }
+
+    /// Breaks every link that is there, in the midst of it: ssh is gone.
+    fn break_links(&self) {
+        self.sh("for said in builder/said.*; do
+                ssh=${said##*.}
+                ! kill -KILL \"$ssh\" 2>/dev/null || pkill -KILL -f \"^tee $said\\$\" || :
+             done");
+    }
+
+    /// Waits until no job runs there.
+    fn wait_for_jobs(&self) {
+        let running = "for lock in builder/home/.cache/rebuild/*/jobs/*/lock; do
+             [ ! -e \"$lock\" ] || flock -ns \"$lock\" true || echo on; done";
+        self.wait_until("the jobs to end", || self.sh(running).is_empty());
     }
 
     /// Lets those go on that wait, of which there is one at least, by a line for each.
