@@ -89,7 +89,7 @@ run_job() {
 	helpers=''
 	hold_record "$record"
 	exec 8>&-
-	guard 9>&- &
+	guard 4<&- 9>&- &
 	ends_with_run "$!"
 	"$@"
 }
@@ -128,6 +128,7 @@ guard() {
 	alone=0
 	while [ "$alone" -lt "$rb_alone" ]; do
 		sleep 60
+		is_held "$record/lock" || return
 		if is_session_on || is_held "$record/followed"; then alone=0; else alone=$((alone + 1)); fi
 	done
 	kill -TERM "$(cat "$record/process")"
