@@ -86,6 +86,12 @@ pub(super) fn collected(host: &Host) -> String {
     )
 }
 
+/// Returns the message that another run's job is followed.
+#[must_use]
+pub(super) fn joined(host: &Host) -> String {
+    format!("{host} builds this already, since an earlier run: following that")
+}
+
 /// Returns the failure of a copy from one machine's store to another's. Nix's own messages have been shown before it.
 /// `complaint` is what the receiving end said.
 #[must_use]

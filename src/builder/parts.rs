@@ -116,7 +116,7 @@ impl Instruction<'_> {
             Self::FindWay => ("find_way", None),
             Self::MakePlace => ("begin", None),
             Self::Evaluate { builds: true } => ("evaluate start_probe build", None),
-            Self::Evaluate { builds: false } => ("evaluate : made", None),
+            Self::Evaluate { builds: false } => ("evaluate : build_nothing", None),
             Self::Rejoin { name, heard } => {
                 let words = [
                     b"rejoin ".as_slice(),

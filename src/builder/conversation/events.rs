@@ -59,7 +59,13 @@ impl Conversation<'_> {
             }
             BuilderEvent::EvaluationFailed { .. } | BuilderEvent::LookedAround => self.after_round(&reply)?,
             BuilderEvent::Variables => self.after_variables()?,
-            BuilderEvent::Job(name) => self.following = Some(Following::new(name)),
+            BuilderEvent::Job(name) => self.following = Some(Following::new(name, 0)),
+            BuilderEvent::Joined { name, at } => {
+                self.tell(&diagnosis::joined(self.peer.host));
+                self.following = Some(Following::new(name, at));
+            }
+            // Only a run that asks for jobs is told of them (builder/jobs.rs).
+            BuilderEvent::Record(_) | BuilderEvent::Running => {}
             BuilderEvent::Ended => self.job_ended()?,
             BuilderEvent::Lost => {
                 self.following = None;
@@ -93,7 +99,8 @@ impl Conversation<'_> {
             BuilderEvent::NoSocket => {}
             BuilderEvent::Done | BuilderEvent::Failed { .. } => {
                 self.incoming.hang_up();
-                self.ended = Some(reply);
+                // What a job says is the reason.
+                self.ended.get_or_insert(reply);
             }
         }
         Ok(())

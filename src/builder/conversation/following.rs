@@ -11,11 +11,11 @@ pub(super) struct Following {
 }
 
 impl Following {
-    /// A job that has said nothing yet.
-    pub(super) fn new(name: String) -> Self {
+    /// A job of which the first so many bytes are not wanted.
+    pub(super) fn new(name: String, heard: u64) -> Self {
         Self {
             name,
-            heard: 0,
+            heard,
             lines: Splitter::default(),
         }
     }
@@ -54,7 +54,7 @@ mod tests {
 
     #[test]
     fn a_line_may_come_over_two_connections() {
-        let mut following = Following::new("a".to_owned());
+        let mut following = Following::new("a".to_owned(), 0);
         let texts = |lines: Vec<Line>| lines.into_iter().map(Line::into_text).collect::<Vec<_>>();
         assert_eq!(texts(following.take(b"one\ntw")), ["one"]);
         assert_eq!(following.heard(), 6);

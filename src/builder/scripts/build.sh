@@ -30,6 +30,7 @@ realise() {
 # same derivation share it. It stays for a while (forget_results), so that the result can be fetched again.
 # `start_probe` (emulation.sh) comes before this.
 build() {
+	begin_building "$1"
 	end_probe "$1"
 	event building
 	rooted=results/${1##*/}

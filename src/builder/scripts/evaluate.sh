@@ -26,7 +26,7 @@
 #   rb_view_script           view.sh
 #   with_client_evaluation   the words of the evaluation: a program of Nix and its arguments
 #   with_client_look         those of a look, which keeps nothing
-#   $nix_bin, $native_system, $state, $work, $share   (session.sh)
+#   $nix_bin, $native_system, $state, $work, $share, $came_to   (session.sh)
 # Gives
 #   $drv                     the derivation, if it is to give one; a root in $share, or a helper, holds it
 #   $code                    the exit status of the last evaluation
@@ -266,8 +266,8 @@ conclude_evaluation() {
 	fi
 }
 
-# made DERIVATION: an AFTER that does nothing more.
-made() {
+# build_nothing DERIVATION: an AFTER that does nothing more.
+build_nothing() {
 	end_record made "$1"
 }
 

@@ -14,18 +14,18 @@ listen_in() {
 	at_once=--line-buffered
 	echo x | grep -q "$at_once" x 2>/dev/null || at_once=''
 	if [ -z "$holder" ]; then
-		{ log_of_interest >"$work/evaluated" || rm -f "$work/heard"; } 3<&- 4<&- &
+		{ log_of_interest >"$work/evaluated" || rm -f "$work/heard"; } 3<&- 4<&- 8>&- 9>&- &
 	else
-		{ log_of_interest || rm -f "$work/heard"; } 3<&- 4<&- |
-			{ tee "$work/evaluated" || rm -f "$work/heard"; } 3<&- 4<&- | hold_as_it_comes 3<&- 4<&- &
+		{ log_of_interest || rm -f "$work/heard"; } 3<&- 4<&- 8>&- 9>&- |
+			{ tee "$work/evaluated" || rm -f "$work/heard"; } 3<&- 4<&- 8>&- 9>&- | hold_as_it_comes 3<&- 4<&- 8>&- 9>&- &
 	fi
 	listeners=$!
 	# This is no pipeline, so that each process is known by its number and does not wait for a log if the run ends
 	# before there is one.
-	tee "$work/copy" <"$work/said" >"$work/shown" 3<&- 4<&- 6<&- &
+	tee "$work/copy" <"$work/said" >"$work/shown" 3<&- 4<&- 6<&- 8>&- 9>&- &
 	listeners="$listeners $!"
 	# shellcheck disable=SC2086 # a word, or none
-	grep $at_once -a -v -E "^@nix \\{\"action\":\"(msg|start)\",.*\"level\":[$rb_hidden-9],\"" <"$work/shown" 3<&- 4<&- 6<&- &
+	grep $at_once -a -v -E "^@nix \\{\"action\":\"(msg|start)\",.*\"level\":[$rb_hidden-9],\"" <"$work/shown" 3<&- 4<&- 6<&- 8>&- 9>&- &
 	listeners="$listeners $!"
 }
 log_of_interest() {

@@ -33,8 +33,8 @@
 #   tell_end RECORD                 event ended STATUS, lost (cut off) or unstarted
 #   mark_heard NAME
 #   forget_records MINUTES DAYS     forgets what was heard so long ago, or what nobody came back for in so long
-# A NAME is that of a record, a RECORD the path of one. They set $record (a path), $about, $ending, $seen, $size, $idle,
-# $over, $file, $job, $old and $barred.
+# A NAME is that of a record, a RECORD the path of one. They set $record (a path), $about, $ending, $seen, $written, $idle,
+# $over, $needed, $job, $old and $barred.
 
 # may_record: if it fails, the command that failed has said why.
 may_record() {
@@ -82,8 +82,8 @@ begin_record() {
 }
 # Everything that the job writes to later gets its place now. Half a job would be worse than none.
 write_record() {
-	for file in starter log lock; do
-		make_file "$record/$file" || return
+	for needed in starter log lock; do
+		make_file "$record/$needed" || return
 	done
 	# The lock is held from the first moment on, because others see the record as soon as there is an about.
 	exec 8>>"$record/starter"
@@ -172,11 +172,11 @@ send_log() {
 	while :; do
 		# The end is looked for before the size, so that everything that was written before the end is seen.
 		if is_running "$record"; then over=no; else over=yes; fi
-		size=$(($(wc -c </proc/self/fd/5)))
-		if [ "$size" -gt "$seen" ]; then
-			event chunk "$((size - seen))"
-			tail -c "+$((seen + 1))" </proc/self/fd/5 | head -c "$((size - seen))"
-			seen=$size
+		written=$(($(wc -c </proc/self/fd/5)))
+		if [ "$written" -gt "$seen" ]; then
+			event chunk "$((written - seen))"
+			tail -c "+$((seen + 1))" </proc/self/fd/5 | head -c "$((written - seen))"
+			seen=$written
 		elif [ ! -e "$record/log" ]; then
 			return 1
 		elif [ "$over" = yes ]; then
@@ -191,7 +191,7 @@ say_alive() {
 	[ $((idle % 10)) != 0 ] || event alive
 	idle=$((idle + 1))
 	# It is waited for, so that a signal that is trapped ends the nap.
-	sleep 0.2 2>/dev/null &
+	sleep 0.2 2>/dev/null 8>&- &
 	wait "$!"
 	# A sleep that knows whole seconds alone.
 	[ $? != 1 ] || {

@@ -73,7 +73,6 @@ fn a_client_that_goes_away_leaves_the_build() {
         assert_eq!((run.code, run.stdout.as_str()), (code, ""), "{signal}: {}", run.stderr);
         builder.wait_until("the login to end", || builder.logins_are_over());
         builder.release_build();
-        builder.wait_for_jobs();
         builder.nothing_is_left();
         let status = builder.sh("cat builder/home/.cache/rebuild/*/jobs/*/status");
         assert!(status.starts_with("built /nix/store/"), "{signal}: {status}");
@@ -90,8 +89,87 @@ fn a_client_that_cancels_ends_the_build() {
     let run = run.finish();
     assert_eq!((run.code, run.stdout.as_str()), (130, ""), "{}", run.stderr);
     builder.wait_until("the login to end", || builder.logins_are_over());
-    builder.wait_for_jobs();
     builder.nothing_is_left();
     let status = builder.sh("cat builder/home/.cache/rebuild/*/jobs/*/status");
     assert_eq!(status.lines().next(), Some("cancelled"));
+}
+
+/// Whoever comes again while the build of an earlier run goes on follows that one, with its log, and nothing is built twice.
+#[test]
+fn the_same_derivation_is_joined() {
+    let Some((builder, mut first)) = building() else { return };
+    first.signal("HUP");
+    assert_eq!(first.finish().code, 129);
+    builder.wait_until("the login to end", || builder.logins_are_over());
+    let second = builder.start(BUILD);
+    builder.wait_until("the second run", || builder.said().contains("@rebuild joined "));
+    builder.release_build();
+    let second = second.finish();
+    assert_eq!(second.code, 0, "{}{}", second.stderr, builder.said());
+    assert!(
+        second
+            .stderr
+            .contains("builder builds this already, since an earlier run"),
+        "{}",
+        second.stderr
+    );
+    said_once(&second.stderr, "one line of the build");
+    said_once(&second.stderr, "another line of the build");
+    assert_eq!(builder.builds(), 1);
+    builder.nothing_is_left();
+    second.gives(builder.rebuild("build").stdout.trim_end());
+}
+
+/// Ctrl-C of one of two that follow a job does not take it from the other one, whichever began it; the last one's ends it.
+#[test]
+fn a_job_that_others_follow_goes_on() {
+    for ends_first in [true, false] {
+        let Some((builder, first)) = building() else { return };
+        let second = builder.start(BUILD);
+        builder.wait_until("the second run", || builder.said().contains("@rebuild joined "));
+        let (mut leaver, stayer) = if ends_first { (first, second) } else { (second, first) };
+        leaver.signal("INT");
+        assert_eq!(leaver.finish().code, 130);
+        builder.wait_until("one login to end", || builder.ended_logins() == 1);
+        builder.release_build();
+        let stayer = stayer.finish();
+        assert_eq!(stayer.code, 0, "{}{}", stayer.stderr, builder.said());
+        assert_eq!(builder.builds(), 1);
+        builder.nothing_is_left();
+    }
+}
+
+#[test]
+fn the_last_follower_ends_a_job() {
+    let Some((builder, mut first)) = building() else { return };
+    first.signal("TERM");
+    first.finish();
+    let mut second = builder.start(BUILD);
+    builder.wait_until("the second run", || builder.said().contains("@rebuild joined "));
+    second.signal("INT");
+    assert_eq!(second.finish().code, 130);
+    builder.wait_for_jobs();
+    builder.wait_until("the logins to end", || builder.logins_are_over());
+    builder.nothing_is_left();
+    let status = builder.sh("sort -u builder/home/.cache/rebuild/*/jobs/*/status");
+    assert!(status.contains("cancelled\n"), "{status}");
+}
+
+/// Another derivation is another job.
+#[test]
+fn a_different_derivation_does_not_disturb() {
+    let Some((builder, mut first)) = building() else { return };
+    first.signal("HUP");
+    first.finish();
+    builder.write("client/nixos/motd", "good evening");
+    let second = builder.start(BUILD);
+    builder.wait_until("two builds", || {
+        builder.sh("ls builder/nix/store | grep -c '^building' || :").trim() == "2"
+    });
+    builder.release_build();
+    assert_eq!(second.finish().code, 0, "{}", builder.said());
+    builder.wait_for_jobs();
+    assert!(!builder.said().contains("@rebuild joined"));
+    assert_eq!(builder.builds(), 2);
+    builder.nothing_is_left();
 }

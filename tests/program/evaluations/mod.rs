@@ -248,8 +248,9 @@ impl Builder {
         self.read(&format!("builder{path}"))
     }
 
-    /// Neither a run's directory nor one that it shared with the daemon, nor a mount of it.
+    /// Neither a job nor a run's directory, nor one that it shared with the daemon, nor a mount of it.
     fn nothing_is_left(&self) {
+        self.wait_for_jobs();
         let left = self.sh("ls -d builder/shm/* builder/root/* builder/home/.cache/rebuild/*/run.* 2>/dev/null || :");
         assert_eq!(left, "");
         let mounts = fs::read_to_string("/proc/mounts").unwrap();
@@ -299,6 +300,11 @@ impl Builder {
         count("said.") == count("status.")
     }
 
+    /// The number of logins that have ended of their own accord.
+    fn ended_logins(&self) -> usize {
+        self.sh("ls builder | grep -c '^status.' || :").trim().parse().unwrap()
+    }
+
     fn evaluating(&self) -> usize {
         let names = fs::read_dir(self.path("builder/nix/store")).unwrap();
         let is_one = |name: &str| name.starts_with("evaluating.");
@@ -331,7 +337,7 @@ impl Builder {
     }
 
     fn release_build(&self) {
-        self.sh("printf '\\n\\n\\n\\n' >builder/nix/store/hold-build; rm builder/nix/store/hold-build");
+        self.sh("printf '\\n\\n\\n\\n' 1<>builder/nix/store/hold-build; rm builder/nix/store/hold-build");
     }
 
     /// How often something was built.
