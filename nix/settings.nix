@@ -47,6 +47,11 @@ in
     Whether to show what changes between the running system and the new one: `--diff`.
   '';
 
+  rollbackOnFailure = setting types.bool true ''
+    Whether the machine that is changed goes back to what it had before if an activation fails:
+    `--rollback-on-failure`.
+  '';
+
   useSubstitutes = setting types.bool true ''
     Whether the other machines fetch from their own substituters what they can: `--use-substitutes`.
   '';

@@ -120,6 +120,7 @@ let
           elevate = "sudo";
           ask = true;
           diff = false;
+          rollbackOnFailure = true;
           useSubstitutes = true;
           flake = "/etc/nixos#pi";
         };
@@ -133,6 +134,7 @@ let
         elevate = "sudo";
         ask = true;
         diff = false;
+        rollbackOnFailure = true;
         useSubstitutes = true;
         flake = "/etc/nixos#pi";
       };

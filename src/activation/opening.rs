@@ -425,6 +425,8 @@ fn told(what: &str, ending: Ending, waited: bool) -> Option<String> {
             let meaning = meaning(code, &back).map_or(String::new(), |text| format!(": {text}"));
             format!("warning: {what}: it ended with exit status {code}{meaning}")
         }
+        Ending::Back(back) => format!("warning: {what}: {}", back.told()),
+        Ending::NoWayBack => format!("warning: {what}, was not begun: there was no way back"),
         Ending::Unstarted | Ending::Lost if what.starts_with("dry-activate") => return None,
         Ending::Unstarted => format!("warning: {what}, did not come to be"),
         Ending::Lost => format!("warning: {what}, was cut off before its end: this run makes up for it"),

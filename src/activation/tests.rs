@@ -9,6 +9,8 @@ use std::process::{Command, Stdio};
 
 use tempfile::TempDir;
 
+mod back;
+
 use super::text::{RootTask, root};
 use super::{Activation, Change, ProfileChange};
 use crate::store_path::StorePath;
@@ -41,8 +43,15 @@ impl Machine {
 
     fn script(&self, task: &RootTask) -> String {
         let text = String::from_utf8(root(task, false).unwrap()).unwrap();
-        let text = text.replace("/var/lib/rebuild", &self.path("records").to_string_lossy());
-        text.replace(SYSTEM, &self.path("system").to_string_lossy())
+        let own = [
+            ("/var/lib/rebuild", "records"),
+            ("/run/current-system", "current-system"),
+            ("/nix/var/nix/profiles", "profiles"),
+            (SYSTEM, "system"),
+        ];
+        own.iter().fold(text, |text, (path, own)| {
+            text.replace(path, &self.path(own).to_string_lossy())
+        })
     }
 
     /// Runs root's script, which reads `words`. Returns what it says.
@@ -61,7 +70,11 @@ impl Machine {
 
     /// Gives the machine a system whose activation is this shell text.
     fn activates(&self, text: &str) {
-        let place = self.path("system/bin");
+        self.has_system("system", text);
+    }
+
+    fn has_system(&self, name: &str, text: &str) {
+        let place = self.path(name).join("bin");
         fs::create_dir_all(&place).unwrap();
         let program = place.join("switch-to-configuration");
         fs::write(&program, format!("#!/bin/sh\n{text}\n")).unwrap();
@@ -78,6 +91,7 @@ fn with_change(profile: ProfileChange, then: impl FnOnce(&Change)) {
             specialisation: None,
             action: "test",
             install_bootloader: false,
+            goes_back: false,
         }),
     });
 }

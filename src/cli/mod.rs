@@ -224,6 +224,10 @@ pub struct ActivationFlags {
     #[arg(long, short = 'a')]
     pub ask: bool,
 
+    /// If the activation fails, activate the system of before again, and put the profile back: switch, boot and test
+    #[arg(long)]
+    pub rollback_on_failure: bool,
+
     /// Install the boot loader again
     #[arg(long)]
     pub install_bootloader: bool,
@@ -284,6 +288,10 @@ pub struct SettingFlags {
     /// The opposite of --diff
     #[arg(long, hide = true, overrides_with = "diff")]
     pub no_diff: bool,
+
+    /// The opposite of --rollback-on-failure
+    #[arg(long, hide = true, overrides_with = "rollback_on_failure")]
+    pub no_rollback_on_failure: bool,
 
     /// The opposite of --use-substitutes
     #[arg(long, hide = true, overrides_with = "use_substitutes")]

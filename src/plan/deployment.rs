@@ -95,6 +95,8 @@ pub struct ActivationPlan {
     pub specialisation: Option<String>,
     /// Whether the boot loader is installed again.
     pub install_bootloader: bool,
+    /// Whether the target goes back if the activation fails.
+    pub goes_back: bool,
 }
 
 impl Deployment {
@@ -106,7 +108,7 @@ impl Deployment {
     ) -> Result<Self, Failure> {
         let ask = asks(arguments, settings, facts)?;
         let target = place(arguments.roles.target_host.as_deref(), facts)?.unwrap_or(Place::Here);
-        let outcome = outcome(arguments, facts)?;
+        let outcome = outcome(arguments, settings, facts)?;
         let origin = origin(arguments, settings, facts, &target)?;
         let rights = rights(arguments, settings, facts, &target, &outcome)?;
         let profile = profile(&arguments.activation.profile_name)?;
@@ -248,7 +250,24 @@ fn verify_evaluation(settings: &Settings, evaluator: &Place) -> Result<bool, Fai
     Ok(settings.verify_eval() && evaluator.host().is_some())
 }
 
-fn outcome(arguments: &Arguments, facts: &Facts) -> Result<Outcome, Failure> {
+/// Returns whether the target goes back if the activation fails. The setting is for the verbs that change something; the
+/// flag with another verb is a mistake.
+fn goes_back(arguments: &Arguments, settings: &Settings) -> Result<bool, Failure> {
+    if !settings.rollback_on_failure() || changes_the_system(arguments.verb) {
+        return Ok(settings.rollback_on_failure());
+    }
+    if settings.is_typed(Key::RollbackOnFailure) {
+        let verb = verb_name(arguments.verb);
+        return Err(
+            Failure::usage(format!("--rollback-on-failure has no meaning for {verb}: it changes no system"))
+                .with_remedy("it is for switch, boot and test"),
+        );
+    }
+    Ok(false)
+}
+
+fn outcome(arguments: &Arguments, settings: &Settings, facts: &Facts) -> Result<Outcome, Failure> {
+    let goes_back = goes_back(arguments, settings)?;
     let (action, sets_profile) = match arguments.verb {
         Verb::DryBuild => return without_specialisation(arguments, Outcome::DryBuild),
         Verb::Build => return without_specialisation(arguments, Outcome::Link),
@@ -274,6 +293,7 @@ fn outcome(arguments: &Arguments, facts: &Facts) -> Result<Outcome, Failure> {
         action,
         specialisation,
         install_bootloader: arguments.activation.install_bootloader || arguments.other.install_grub,
+        goes_back,
     }))
 }
 

@@ -121,6 +121,7 @@ fn what_becomes_of_the_result() {
             action,
             specialisation: None,
             install_bootloader: false,
+            goes_back: false,
         })
     };
     for (line, expected) in [

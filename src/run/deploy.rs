@@ -345,6 +345,7 @@ impl<'a> Run<'a> {
             specialisation: planned.specialisation.clone(),
             action: planned.action,
             install_bootloader: planned.install_bootloader,
+            goes_back: planned.goes_back,
         };
         let set = (profile != ProfileChange::Keep).then_some(self.plan.profile.as_path());
         let is_the_same = self.target()?.has_all_of(&system, &activation, set);

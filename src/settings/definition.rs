@@ -25,6 +25,8 @@ pub enum Key {
     Ask,
     /// Whether the packages that change are shown.
     Diff,
+    /// Whether the target goes back if the activation fails.
+    RollbackOnFailure,
     /// Whether the receiving machine fetches what it can by itself.
     UseSubstitutes,
     /// The configuration, if it is a flake.
@@ -95,7 +97,7 @@ fn flake(arguments: &Arguments) -> Statement {
 }
 
 /// All settings, in the order in which they are shown.
-pub static ALL: [Definition; 10] = [
+pub static ALL: [Definition; 11] = [
     Definition {
         key: Key::EvalHost,
         name: "evalHost",
@@ -175,6 +177,21 @@ pub static ALL: [Definition; 10] = [
         default: Some(SettingValue::Switch(false)),
         about: "Show which packages change",
         typed: |arguments| pair(arguments.activation.diff, arguments.settings.no_diff),
+    },
+    Definition {
+        key: Key::RollbackOnFailure,
+        name: "rollbackOnFailure",
+        variable: "REBUILD_ROLLBACK_ON_FAILURE",
+        flags: &["--rollback-on-failure", "--no-rollback-on-failure"],
+        kind: SettingKind::Switch,
+        default: Some(SettingValue::Switch(false)),
+        about: "If the activation fails, activate the system of before again, and put the profile back",
+        typed: |arguments| {
+            pair(
+                arguments.activation.rollback_on_failure,
+                arguments.settings.no_rollback_on_failure,
+            )
+        },
     },
     Definition {
         key: Key::UseSubstitutes,

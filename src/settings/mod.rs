@@ -193,6 +193,12 @@ impl Settings {
         self.is_on(Key::Diff)
     }
 
+    /// Returns whether the target goes back if the activation fails.
+    #[must_use]
+    pub fn rollback_on_failure(&self) -> bool {
+        self.is_on(Key::RollbackOnFailure)
+    }
+
     /// Returns whether the receiving machine itself fetches what it can.
     #[must_use]
     pub fn use_substitutes(&self) -> bool {
