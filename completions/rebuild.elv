@@ -79,6 +79,7 @@ var rebuild-flags = [
     [--diff 'Show which packages change']
     [--ask 'Show which packages change, then ask whether to go on: before switch, boot and test']
     [-a 'Show which packages change, then ask whether to go on: before switch, boot and test']
+    [--rollback-on-failure 'If the activation fails, activate the system of before again, and put the profile back: switch, boot and test']
     [--install-bootloader 'Install the boot loader again']
     [--elevate 'Become root by this program where the system is changed']
     [--sudo 'As --elevate sudo']

@@ -71,6 +71,7 @@ module completions {
     --upgrade-all             # Update all of root's channels first
     --diff                    # Show which packages change
     --ask(-a)                 # Show which packages change, then ask whether to go on: before switch, boot and test
+    --rollback-on-failure     # If the activation fails, activate the system of before again, and put the profile back: switch, boot and test
     --install-bootloader      # Install the boot loader again
     --elevate: string@"nu-complete rebuild elevate" # Become root by this program where the system is changed
     --sudo                    # As --elevate sudo
@@ -83,6 +84,7 @@ module completions {
     --no-verify-eval          # The opposite of --verify-eval
     --no-ask                  # The opposite of --ask
     --no-diff                 # The opposite of --diff
+    --no-rollback-on-failure  # The opposite of --rollback-on-failure
     --no-use-substitutes      # The opposite of --use-substitutes
     --verbose(-v)             # Say more; may be given more than once
     --quiet                   # Say less; may be given more than once
@@ -150,6 +152,7 @@ module completions {
     --upgrade-all             # Update all of root's channels first
     --diff                    # Show which packages change
     --ask(-a)                 # Show which packages change, then ask whether to go on: before switch, boot and test
+    --rollback-on-failure     # If the activation fails, activate the system of before again, and put the profile back: switch, boot and test
     --install-bootloader      # Install the boot loader again
     --elevate: string@"nu-complete rebuild elevate" # Become root by this program where the system is changed
     --sudo                    # As --elevate sudo
@@ -162,6 +165,7 @@ module completions {
     --no-verify-eval          # The opposite of --verify-eval
     --no-ask                  # The opposite of --ask
     --no-diff                 # The opposite of --diff
+    --no-rollback-on-failure  # The opposite of --rollback-on-failure
     --no-use-substitutes      # The opposite of --use-substitutes
     --verbose(-v)             # Say more; may be given more than once
     --quiet                   # Say less; may be given more than once

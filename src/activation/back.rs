@@ -47,7 +47,11 @@ impl WayBack {
 
     /// Returns what the user is told whose change it was.
     pub(super) fn failure(self, action: &str, on: &str, profile: &ProfileChange) -> Failure {
-        let what = format!("{action} on {on} failed with exit status {}{}", self.code, self.reason());
+        let what = format!(
+            "{action} on {on} failed with exit status {}{}",
+            self.code,
+            self.reason()
+        );
         let mut lines: Vec<String> = self.of_system(action).into_iter().collect();
         lines.extend(self.of_profile(profile));
         let failure = if self.is_whole() {
@@ -120,5 +124,9 @@ impl WayBack {
 /// Reads an exit status, or None if there is none (`-`). Returns None if it is neither.
 #[allow(clippy::option_option, reason = "the outer one says whether it could be read")]
 fn status(word: &str) -> Option<Option<u8>> {
-    if word == "-" { Some(None) } else { word.parse().ok().map(Some) }
+    if word == "-" {
+        Some(None)
+    } else {
+        word.parse().ok().map(Some)
+    }
 }

@@ -351,8 +351,7 @@ impl Target {
                     has_changed: false,
                 }));
             }
-            Ending::NoWayBack => Failure::new(format!("nothing was changed: {on} would have no way back"))
-                .with_remedy("the reason stands above; to do without: --no-rollback-on-failure"),
+            Ending::NoWayBack => self.no_way_back("of what it says above"),
             Ending::Lost => Failure::new(format!("{action} on {on} was killed before its end"))
                 .with_remedy("run the same command again"),
             Ending::Unstarted => {

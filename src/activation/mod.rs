@@ -50,6 +50,8 @@ pub struct Wants {
     pub rights: Rights,
     /// Whether [`Target::change`] will be called, which takes root.
     pub changes: bool,
+    /// Whether the change is to go back to the system that runs, if it fails.
+    pub goes_back_to_running: bool,
     /// What [`Target::daemon`] will be used for.
     pub receives: Receives,
     /// Whether [`Target::root_here`] will be used.

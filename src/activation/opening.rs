@@ -137,6 +137,9 @@ impl Target {
             return Err(Failure::new(format!("{user} is not root on {}", self.label()))
                 .with_remedy("add --sudo, or log in as root there"));
         }
+        if wants.goes_back_to_running && self.current[0].is_empty() {
+            return Err(self.no_way_back("no system runs there (/run/current-system)"));
+        }
         Ok(())
     }
 
@@ -243,6 +246,16 @@ impl Target {
         Failure::new(format!("{program} on {on} makes this user {name}, and not root: nothing was changed")).with_remedy(
             "is there a -u in NIX_SUDOOPTS? or runas_default in the sudoers file there: NIX_SUDOOPTS='-u root' rebuild ...",
         )
+    }
+
+    /// Returns the failure if the target could not go back from a change that fails. The target itself looks more closely
+    /// right before the change, because somebody may have made another one meanwhile.
+    pub(super) fn no_way_back(&self, reason: &str) -> Failure {
+        Failure::new(format!(
+            "{} would have no way back, because {reason}: nothing was changed",
+            self.label()
+        ))
+        .with_remedy("to do without one: --no-rollback-on-failure")
     }
 
     /// Returns the failure if a change cannot be noted. It is noted so that it outlives the connection.

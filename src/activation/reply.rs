@@ -265,9 +265,15 @@ mod tests {
                 "@rebuild ended no-way-back 1",
                 Some(TargetEvent::Ended(Ending::NoWayBack)),
             ),
-            ("@rebuild ended back 4 0 0 17 17", Some(back([Some(0), Some(0)], Some([17, 17])))),
+            (
+                "@rebuild ended back 4 0 0 17 17",
+                Some(back([Some(0), Some(0)], Some([17, 17]))),
+            ),
             ("@rebuild ended back 4 - 1 - -", Some(back([None, Some(1)], None))),
-            ("@rebuild ended back 4 1 - 17 18", Some(back([Some(1), None], Some([17, 18])))),
+            (
+                "@rebuild ended back 4 1 - 17 18",
+                Some(back([Some(1), None], Some([17, 18]))),
+            ),
             ("@rebuild ended back 0 0 0 17 17", None),
             ("@rebuild ended back 4 0", None),
             ("@rebuild ended back 4 x 0 17 17", None),

@@ -258,10 +258,10 @@ fn goes_back(arguments: &Arguments, settings: &Settings) -> Result<bool, Failure
     }
     if settings.is_typed(Key::RollbackOnFailure) {
         let verb = verb_name(arguments.verb);
-        return Err(
-            Failure::usage(format!("--rollback-on-failure has no meaning for {verb}: it changes no system"))
-                .with_remedy("it is for switch, boot and test"),
-        );
+        return Err(Failure::usage(format!(
+            "--rollback-on-failure has no meaning for {verb}: it changes no system"
+        ))
+        .with_remedy("it is for switch, boot and test"));
     }
     Ok(false)
 }

@@ -77,6 +77,10 @@ fn wants(plan: &Deployment) -> Wants {
     Wants {
         rights: plan.rights,
         changes: plan.outcome.activation().is_some(),
+        goes_back_to_running: plan
+            .outcome
+            .activation()
+            .is_some_and(|activation| activation.goes_back && activation.action != "boot"),
         receives: receives(plan),
         upgrades: plan.upgrade.is_some(),
     }
