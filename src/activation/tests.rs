@@ -5,7 +5,7 @@ use std::fs;
 use std::io::Write;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 
 use tempfile::TempDir;
 
@@ -56,16 +56,20 @@ impl Machine {
 
     /// Runs root's script, which reads `words`. Returns what it says.
     fn runs(&self, task: &RootTask, words: &str) -> String {
+        let mut child = self.start(task);
+        child.stdin.take().unwrap().write_all(words.as_bytes()).unwrap();
+        String::from_utf8(child.wait_with_output().unwrap().stdout).unwrap()
+    }
+
+    fn start(&self, task: &RootTask) -> Child {
         let path = format!("{}:{}", self.path("bin").display(), std::env::var("PATH").unwrap());
-        let mut child = Command::new("sh")
+        Command::new("sh")
             .args(["-c", &self.script(task)])
             .env("PATH", path)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
-            .unwrap();
-        child.stdin.take().unwrap().write_all(words.as_bytes()).unwrap();
-        String::from_utf8(child.wait_with_output().unwrap().stdout).unwrap()
+            .unwrap()
     }
 
     /// Gives the machine a system whose activation is this shell text.

@@ -71,8 +71,16 @@ impl Returning {
 
     /// Runs the action. Returns what root's script says.
     fn does(&self, action: &'static str) -> String {
+        let mut said = String::new();
+        Self::with_change(action, |change| {
+            said = self.machine.runs(&RootTask::Change("one", change), "");
+        });
+        said
+    }
+
+    fn with_change(action: &'static str, then: impl FnOnce(&Change)) {
         let system = StorePath::parse(SYSTEM).unwrap();
-        let change = Change {
+        then(&Change {
             system: &system,
             profile: match action {
                 "test" => ProfileChange::Keep,
@@ -84,8 +92,7 @@ impl Returning {
                 install_bootloader: false,
                 goes_back: true,
             }),
-        };
-        self.machine.runs(&RootTask::Change("one", &change), "")
+        });
     }
 
     /// Returns the activations that were run.
@@ -95,7 +102,7 @@ impl Returning {
     }
 
     fn leads_to(&self, name: &str) -> String {
-        let link = fs::read_link(self.machine.path(name)).map_or_else(|_| PathBuf::new(), |path| path);
+        let link = fs::read_link(self.machine.path(name)).unwrap_or_default();
         link.file_name().unwrap_or_default().to_string_lossy().into_owned()
     }
 
@@ -145,6 +152,27 @@ fn an_activation_that_fails_is_taken_back() {
             assert_eq!(returning.leads_to("current-system"), "old", "{action} {status}");
         }
     }
+}
+
+/// The client, its ssh and root's script are gone while the new system is being activated: its network is broken.
+#[test]
+fn nobody_needs_to_be_there_for_the_way_back() {
+    let returning = Returning::new("echo >begun; read -r line <go; exit 4");
+    let machine = &returning.machine;
+    for name in ["begun", "go"] {
+        nix::unistd::mkfifo(&machine.path(name), nix::sys::stat::Mode::S_IRWXU).unwrap();
+    }
+    let (begun, go) = (machine.path("begun"), machine.path("go"));
+    Returning::with_change("switch", |change| {
+        let mut root = machine.start(&RootTask::Change("one", change));
+        fs::read(&begun).unwrap();
+        root.kill().unwrap();
+        root.wait().unwrap();
+        fs::write(&go, "\n").unwrap();
+    });
+    let said = machine.runs(&RootTask::Follow("one", 0), "");
+    assert!(said.contains("@rebuild ended back 4 0 0 1 1\n"), "{said}");
+    assert_eq!(returning.leads_to("profiles/system"), "system-1-link");
 }
 
 /// A signal that ends the activation (no memory) does not end the job.
@@ -336,10 +364,10 @@ fn without_a_way_back_nothing_is_changed() {
 #[test]
 fn what_is_gone_back_to_is_kept_meanwhile() {
     for (before, action, expected) in [
-        ("old", "switch", "loaded->old\nran->old\n"),
-        ("special", "switch", "loaded->old\nran->special\n"),
-        ("special", "test", "ran->special\n"),
-        ("special", "boot", "loaded->old\n"),
+        ("old", "switch", &[["loaded", "old"], ["ran", "old"]][..]),
+        ("special", "switch", &[["loaded", "old"], ["ran", "special"]]),
+        ("special", "test", &[["ran", "special"]]),
+        ("special", "boot", &[["loaded", "old"]]),
     ] {
         let returning = Returning::new(
             "for link in records/one/*; do
@@ -349,10 +377,9 @@ fn what_is_gone_back_to_is_kept_meanwhile() {
         returning.runs_before(before);
         returning.does(action);
         let kept = fs::read_to_string(returning.machine.path("kept")).unwrap();
-        let kept: String = kept
-            .lines()
-            .filter_map(|line| line.split_once(' '))
-            .map(|(to, link)| format!("{link}->{}\n", to.rsplit('/').next().unwrap_or_default()))
+        let kept = kept.lines().filter_map(|line| line.split_once(' '));
+        let kept: Vec<_> = kept
+            .map(|(to, link)| [link, to.rsplit('/').next().unwrap_or_default()])
             .collect();
         assert_eq!(kept, expected, "{before} {action}");
     }
