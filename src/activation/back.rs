@@ -99,6 +99,10 @@ impl WayBack {
             4 => format!(
                 "{before} is the one of before again, but units failed all the same: see there systemctl --failed"
             ),
+            code @ (2 | 3) => format!(
+                "{before} is the one of before again, but a part of its activation failed (exit status {code}): what it \
+                 says stands above"
+            ),
             code => format!(
                 "the system of before could not be activated (exit status {code}): what it says stands above, after the \
                  command, which is to be run as root there"

@@ -257,17 +257,17 @@ fn the_table_is_aligned_and_says_where_from() {
     .table();
     let lines: Vec<&str> = shown.lines().collect();
     assert_eq!(lines.len(), ALL.len() + 1);
-    assert_eq!(lines[0], "setting         value       from");
-    assert!(lines[1].starts_with("evalHost        me@builder  /"), "{shown}");
+    assert_eq!(lines[0], "setting            value       from");
+    assert!(lines[1].starts_with("evalHost           me@builder  /"), "{shown}");
     assert!(lines[1].ends_with("/user"), "{shown}");
-    assert_eq!(lines[2], "buildHost       me@builder  evalHost");
-    assert_eq!(lines[3], "fallback        fail        default");
-    assert_eq!(lines[4], "lend            false       REBUILD_LEND");
-    assert_eq!(lines[8], "diff            true        command line");
-    assert_eq!(lines[10], "flake           -           default");
+    assert_eq!(lines[2], "buildHost          me@builder  evalHost");
+    assert_eq!(lines[3], "fallback           fail        default");
+    assert_eq!(lines[4], "lend               false       REBUILD_LEND");
+    assert_eq!(lines[8], "diff               true        command line");
+    assert_eq!(lines[11], "flake              -           default");
     let none = settings("", "", "", &[]).table();
     assert!(
-        none.contains("\nevalHost        ''     default\nbuildHost       ''     evalHost\n"),
+        none.contains("\nevalHost           ''     default\nbuildHost          ''     evalHost\n"),
         "{none}"
     );
     // A terminal must not get orders.

@@ -217,6 +217,17 @@ fn a_change_that_went_back_has_a_status_of_its_own() {
         ),
         (
             "switch",
+            4,
+            2,
+            196,
+            &[
+                "it could not go back",
+                "a part of its activation failed (exit status 2)",
+                generation,
+            ],
+        ),
+        (
+            "switch",
             11,
             0,
             195,
