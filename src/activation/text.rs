@@ -185,7 +185,7 @@ pub(super) fn root(task: &RootTask, systemd_run: bool) -> Result<Vec<u8>, Failur
                 "rb_action",
                 change.activation.as_ref().map_or("", |activation| activation.action),
             )?;
-            script.set("rb_goes_back", yes(change.goes_back()))?;
+            script.set_yes("rb_goes_back", change.goes_back())?;
             script.set("rb_job", OsString::from_vec(job(change)?))?;
         }
     }
@@ -212,7 +212,7 @@ fn job(change: &Change) -> Result<Vec<u8>, Failure> {
     }
     script.set("rb_activated", &activated)?;
     script.set("rb_action", change.activation.as_ref().map_or("", |it| it.action))?;
-    script.set("rb_goes_back", yes(change.goes_back()))?;
+    script.set_yes("rb_goes_back", change.goes_back())?;
     let back = if change.goes_back() { BACK } else { "" };
     for part in [HELD, NIX, GENERATIONS, back, include_str!("scripts/job.sh")] {
         script.code(part);
