@@ -55,12 +55,8 @@ fn rebuild(arguments: &Arguments, log: &mut Option<Arc<RunLog>>) -> Result<()> {
         .with_remedy("go to one that exists: cd")
         .into());
     }
-    // A log that cannot be kept is no reason not to run.
-    *log = RunLog::begin(&plan, &settings, &around, &nix).ok().flatten();
-    let reporter = match log {
-        Some(log) => log.beside(reporter),
-        None => reporter,
-    };
+    let (kept, reporter) = RunLog::begin(&plan, &settings, &around, &nix, reporter);
+    *log = kept;
     carry_out(&plan, &around, &nix, reporter, &signals)
 }
 

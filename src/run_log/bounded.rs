@@ -172,9 +172,15 @@ mod tests {
     #[test]
     fn what_fits_stays_whole() {
         let all = |lines| {
-            (1..=lines)
-                .map(|number| format!("line {number}.\n"))
-                .collect::<String>()
+            let lines: Vec<String> = (1..=lines)
+                .map(|number| {
+                    format!(
+                        "line {number}.
+"
+                    )
+                })
+                .collect();
+            lines.concat()
         };
         for (lines, flush) in [(0, 1), (3, 1), (90, 7), (450, 1000)] {
             assert_eq!(after(lines, flush), (all(lines), all(lines)), "{lines}");

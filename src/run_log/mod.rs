@@ -5,6 +5,8 @@
 //! It is written beside the display as things happen. A log that cannot be written is no failure of the run.
 
 mod bounded;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 mod place;
 mod secrets;
 mod words;
@@ -52,23 +54,33 @@ struct State {
 }
 
 impl RunLog {
-    /// Begins the log of a run that makes or changes a system. Other runs have none, so it is None for them.
-    ///
-    /// # Errors
-    /// Fails if the file cannot be made.
+    /// Begins the log of a run that makes or changes a system; other runs have none, nor has one for which the user wants none. Returns it, and a reporter that
+    /// tells it beside the display. If the log cannot be kept, that is no reason not to run.
+    #[must_use]
     pub fn begin(
         plan: &Plan,
         settings: &Settings,
         around: &Surroundings,
         nix: &OwnNix,
-    ) -> io::Result<Option<Arc<Self>>> {
-        let Task::Deploy(deployment) = &plan.task else {
-            return Ok(None);
+        reporter: Reporter,
+    ) -> (Option<Arc<Self>>, Reporter) {
+        let deployment = match &plan.task {
+            Task::Deploy(deployment) if settings.log() => deployment,
+            _ => return (None, reporter),
         };
         let secrets = Secrets::of(around, nix, &deployment.flags.common.option);
-        let log = Self::make(&place::directory(around), secrets, BOUNDS)?;
-        log.head(deployment, plan, settings, around);
-        Ok(Some(Arc::new(log)))
+        match Self::make(&place::directory(around), secrets, BOUNDS) {
+            Ok(log) => {
+                log.head(deployment, plan, settings, around);
+                let log = Arc::new(log);
+                let listener = Arc::clone(&log) as Arc<dyn Listener>;
+                (Some(log), reporter.with(listener))
+            }
+            Err(error) => {
+                reporter.tell(Event::Detail(format!("no log of this run is kept: {error}")));
+                (None, reporter)
+            }
+        }
     }
 
     fn make(directory: &Path, secrets: Secrets, bounds: Bounds) -> io::Result<Self> {
@@ -85,12 +97,6 @@ impl RunLog {
             secrets,
             state: Mutex::new(state),
         })
-    }
-
-    /// Returns a reporter that tells this log, too.
-    #[must_use]
-    pub fn beside(self: &Arc<Self>, reporter: Reporter) -> Reporter {
-        reporter.with(Arc::clone(self) as Arc<dyn Listener>)
     }
 
     /// Writes that all is done.

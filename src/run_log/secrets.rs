@@ -197,7 +197,7 @@ fn without_credentials(text: String) -> String {
             at += pair.len() + 1;
         }
     }
-    without_ranges(&text, &gone, "in an address")
+    without_ranges(&text, gone, "in an address")
 }
 
 /// Takes tokens of the usual kinds out.
@@ -214,19 +214,21 @@ fn without_tokens(text: &str) -> String {
             }
         }
     }
-    gone.sort_by_key(|range| range.start);
-    without_ranges(text, &gone, "a token")
+    without_ranges(text, gone, "a token")
 }
 
-fn without_ranges(text: &str, gone: &[Range<usize>], name: &str) -> String {
+/// Takes these places out of a text. They may overlap.
+fn without_ranges(text: &str, mut gone: Vec<Range<usize>>, name: &str) -> String {
+    gone.retain(|range| !range.is_empty());
+    gone.sort_by_key(|range| range.start);
     let mut kept = String::with_capacity(text.len());
     let mut from = 0;
-    for range in gone.iter().filter(|range| !range.is_empty()) {
+    for range in gone {
         if range.start >= from {
             kept.push_str(&text[from..range.start]);
             kept.push_str(&left_out(name));
-            from = range.end;
         }
+        from = from.max(range.end);
     }
     kept + &text[from..]
 }

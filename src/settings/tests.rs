@@ -51,7 +51,7 @@ fn settings(line: &str, system: &str, user: &str, environment: &[(&str, &str)]) 
 }
 
 /// For each setting: what each place says about it, and how that is shown. No two neighbours are the same.
-const EACH: [(Key, [&str; 4], [&str; 4]); 10] = [
+const EACH: [(Key, [&str; 4], [&str; 4]); 11] = [
     (
         Key::EvalHost,
         ["\"s\"", "\"u\"", "e", "--eval-on t"],
@@ -101,6 +101,11 @@ const EACH: [(Key, [&str; 4], [&str; 4]); 10] = [
         Key::Flake,
         ["\"/s\"", "\"/u#x\"", "/e", "--flake ."],
         ["/s", "/u#x", "/e", "."],
+    ),
+    (
+        Key::Log,
+        ["false", "true", "no", "--log"],
+        ["false", "true", "false", "true"],
     ),
 ];
 
