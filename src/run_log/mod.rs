@@ -150,7 +150,7 @@ impl RunLog {
             ),
             format!("user: {}", nix::unistd::geteuid()),
         ];
-        lines.extend(indented("settings:", &settings.table()));
+        lines.push(indented("settings:", &settings.table()));
         lines.extend(plan_lines(deployment));
         lines.extend(plan.warnings.iter().map(|warning| format!("warning: {warning}")));
         let text = self
@@ -206,13 +206,12 @@ fn plan_lines(deployment: &Deployment) -> Vec<String> {
     }
     lines.push(format!("outcome: {:?}", deployment.outcome));
     let steps: Vec<String> = deployment.steps().iter().map(|step| format!("{step:?}")).collect();
-    lines.extend(indented("steps:", &steps.join("\n")));
+    lines.push(indented("steps:", &steps.join("\n")));
     lines
 }
 
-fn indented(heading: &str, text: &str) -> Vec<String> {
-    let lines = text.lines().map(|line| format!("  {line}"));
-    std::iter::once(heading.to_owned()).chain(lines).collect()
+fn indented(heading: &str, text: &str) -> String {
+    format!("{heading}\n  {}", text.trim_end().replace('\n', "\n  "))
 }
 
 fn now() -> String {

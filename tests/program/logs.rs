@@ -198,3 +198,34 @@ fn runs_at_once_and_a_run_that_is_killed() {
     );
     assert!(!second.contains("ended: "), "{second}");
 }
+
+/// A build that prints without end: what came first and last stays.
+#[test]
+fn a_flood_leaves_the_beginning_and_the_end() {
+    let stage = Stage::new();
+    let line =
+        r#"@nix {"action":"result","id":2,"type":101,"fields":["line % of a build that says much and means little"]}"#;
+    stage.write("line", line);
+    stage.stub(
+        "nix-build",
+        "line=$(cat \"$STAGE/line\"); seq 60000 | sed \"s|.*|${line%\\%*}&${line#*%}|\" >&2; exit 7",
+    );
+    let run = stage.rebuild("build");
+    assert_eq!(run.code, 7, "{}", run.stderr);
+    let log = log(&stage, 1);
+    assert!(
+        log.len() > (2 << 20) - 1000 && log.len() < (2 << 20) + 200,
+        "{}",
+        log.len()
+    );
+    for part in [
+        "\nsteps:\n",
+        " [2] > line 1 of",
+        " bytes are left out here ===\n",
+        " [2] > line 60000 of",
+        " failed: exit status 7\n",
+    ] {
+        assert!(log.contains(part), "{part}");
+    }
+    assert!(!log.contains("line 30000 of"));
+}

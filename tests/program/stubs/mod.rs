@@ -533,7 +533,7 @@ impl Run {
         let (before, last) = lines.rsplit_once('\n').unwrap_or(("", lines));
         let is_log = last.starts_with("log: /");
         if is_log {
-            &self.stderr[..before.len() + 1]
+            &self.stderr[..=before.len()]
         } else {
             &self.stderr
         }
