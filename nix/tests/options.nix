@@ -122,6 +122,7 @@ let
           diff = false;
           useSubstitutes = true;
           flake = "/etc/nixos#pi";
+          log = false;
         };
       });
       expected = {
@@ -135,6 +136,7 @@ let
         diff = false;
         useSubstitutes = true;
         flake = "/etc/nixos#pi";
+        log = false;
       };
     };
 

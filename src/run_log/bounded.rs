@@ -129,9 +129,11 @@ impl<F: Deref<Target = File>> Bounded<F> {
         let line = circle[after..].iter().position(|byte| *byte == b'\n');
         let kept = &circle[line.map_or(circle.len(), |line| after + line + 1)..];
         let lacks = self.written - first - kept.len() as u64;
-        let whole = [format!("\n=== {lacks} bytes are left out here ===\n").as_bytes(), kept].concat();
-        self.file.write_all_at(&whole, first)?;
-        self.file.set_len(first + whole.len() as u64)
+        let gap = format!("\n=== {lacks} bytes are left out here ===\n");
+        let after = first + gap.len() as u64;
+        self.file.write_all_at(gap.as_bytes(), first)?;
+        self.file.write_all_at(kept, after)?;
+        self.file.set_len(after + kept.len() as u64)
     }
 }
 

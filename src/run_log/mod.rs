@@ -1,6 +1,6 @@
-//! The log that each run keeps, for reports of bugs: what was typed, what applied, what was planned, and everything that
-//! happened, with times, whatever of it was shown. It stays within bounds ([`bounded`]), the logs of the last runs are
-//! kept ([`place`]), and secrets are left out ([`secrets`]).
+//! The log that each run keeps for bug reports: what was typed, what applied, what was planned, and everything that
+//! happened, with times, whatever of it was shown. It stays within bounds ([`bounded`]), the logs of the last runs
+//! are kept ([`place`]), and secrets are left out ([`secrets`]).
 //!
 //! It is written beside the display as things happen. A log that cannot be written is no failure of the run.
 
@@ -54,8 +54,8 @@ struct State {
 }
 
 impl RunLog {
-    /// Begins the log of a run that makes or changes a system; other runs have none, nor has one for which the user wants none. Returns it, and a reporter that
-    /// tells it beside the display. If the log cannot be kept, that is no reason not to run.
+    /// Begins the log of a run that makes or changes a system, if the user wants one; other runs have none. Returns it,
+    /// and a reporter that tells it beside the display. If the log cannot be kept, that is no reason not to run.
     #[must_use]
     pub fn begin(
         plan: &Plan,

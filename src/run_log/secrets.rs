@@ -1,8 +1,8 @@
 //! What is never in a log: this is the one rule for it.
 //!
 //! - Known secrets are looked for in every text, whoever says it, and a word with their name stands in their place.
-//!   Known are: the values of Nix's settings that may be secret (`nix_settings::table::may_be_secret`), from the command
-//!   line, `NIX_CONFIG` and the files; and the values of all environment variables but those that everybody may read
+//!   Known are: the values of Nix's settings that may be secret (`nix_settings::table::may_be_secret`), from the
+//!   command line, `NIX_CONFIG` and the files; and the values of all environment variables but those that everybody may read
 //!   (`sources::environment::is_public`) and paths.
 //! - User names and passwords in addresses, values of an address's query that are named like secrets, and tokens of the
 //!   usual kinds are left out wherever they stand.
