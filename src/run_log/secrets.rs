@@ -2,8 +2,8 @@
 //!
 //! - Known secrets are looked for in every text, whoever says it, and a word with their name stands in their place.
 //!   Known are: the values of Nix's settings that may be secret (`nix_settings::table::may_be_secret`), from the
-//!   command line, `NIX_CONFIG` and the files; and the values of all environment variables but those that everybody may read
-//!   (`sources::environment::is_public`) and paths.
+//!   command line, `NIX_CONFIG` and the files; and the values of all environment variables but paths and those that
+//!   everybody may read (`sources::environment::is_public`).
 //! - User names and passwords in addresses, values of an address's query that are named like secrets, and tokens of the
 //!   usual kinds are left out wherever they stand.
 //! - Passwords that are typed, contents of files and what is sent to another machine are no events, so they never come

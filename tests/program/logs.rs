@@ -91,9 +91,11 @@ fn secrets_are_in_no_log() {
     );
     stage.variable("EDITION", "POISON-4");
     stage.variable("API_TOKEN", "'POISON-5'");
-    let echo = "printf '%s\\n' \"$*\" \"$NIX_CONFIG\" \"trace: $EDITION $API_TOKEN\" 'unable to download https://me:POISON-6@host/x' >&2";
+    let echo = "printf '%s\\n' \"$*\" \"$NIX_CONFIG\" \"trace: $EDITION $API_TOKEN\" \\
+                'unable to download https://me:POISON-6@host/x' >&2";
     stage.stub("nix-build", &format!("{echo}; exit 1"));
-    let line = "build --option access-tokens github.com=POISON-1 --option of-a-plugin POISON-7 --option extra-access-tokens x -v -I x=https://h/?token=POISON-8";
+    let line = "build --option access-tokens github.com=POISON-1 --option of-a-plugin POISON-7 \
+                --option extra-access-tokens x -v -I x=https://h/?token=POISON-8";
     let run = stage.rebuild(line);
     assert_eq!(run.code, 1, "{}", run.stderr);
     let log = log(&stage, 1);
