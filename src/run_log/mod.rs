@@ -9,8 +9,10 @@ mod bounded;
 pub mod fuzz;
 mod place;
 mod secrets;
+mod sieve;
 mod words;
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::io;
@@ -153,9 +155,8 @@ impl RunLog {
         lines.push(indented("settings:", &settings.table()));
         lines.extend(plan_lines(deployment));
         lines.extend(plan.warnings.iter().map(|warning| format!("warning: {warning}")));
-        let text = self
-            .secrets
-            .without(&harmless::text(&lines.join("\n"), Colours::Dropped));
+        let text = harmless::text(&lines.join("\n"), Colours::Dropped);
+        let text = self.secrets.without(&text);
         let mut state = self.lock();
         state.file.add(&format!("{text}\n\n"));
         state.file.flush();
@@ -163,15 +164,18 @@ impl RunLog {
 
     /// Writes a text with its time, which is in seconds since the beginning.
     fn write(&self, state: &mut State, machine: Option<&str>, text: &str) {
-        let text = self.secrets.without(&harmless::text(text, Colours::Dropped));
+        let text = harmless::text(text, Colours::Dropped);
+        let text = self.secrets.without(&text);
+        let text = cut(&text);
         let time = self.began.elapsed();
-        let machine = machine.map_or_else(String::new, |name| format!("{name}: "));
-        let text = cut(&text).replace('\n', "\n            ");
-        state.file.add(&format!(
-            "{:>7}.{:03} {machine}{text}\n",
-            time.as_secs(),
-            time.subsec_millis()
-        ));
+        let mut line = format!("{:>7}.{:03} ", time.as_secs(), time.subsec_millis());
+        line.extend(machine.iter().flat_map(|name| [name, ": "]));
+        for (number, part) in text.split('\n').enumerate() {
+            line.push_str(if number > 0 { "\n            " } else { "" });
+            line.push_str(part);
+        }
+        line.push('\n');
+        state.file.add(&line);
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -219,21 +223,21 @@ fn now() -> String {
 }
 
 /// Returns the beginning and the end of a text that is too long.
-fn cut(text: &str) -> String {
+fn cut(text: &str) -> Cow<'_, str> {
     if text.len() <= LONGEST {
-        return text.to_owned();
+        return Cow::Borrowed(text);
     }
     let is_boundary = |index: &usize| text.is_char_boundary(*index);
     let first = (0..=LONGEST / 2).rev().find(is_boundary).unwrap_or_default();
     let last = (text.len() - LONGEST / 2..text.len())
         .find(is_boundary)
         .unwrap_or(text.len());
-    format!(
+    Cow::Owned(format!(
         "{} [{} bytes are left out here] {}",
         &text[..first],
         last - first,
         &text[last..]
-    )
+    ))
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use nix::fcntl::{Flock, FlockArg, OFlag};
 
+use crate::harmless;
 use crate::surroundings::{Directory, Surroundings};
 
 /// The number of runs whose logs are kept.
@@ -27,7 +28,10 @@ pub(super) fn directory(around: &Surroundings) -> PathBuf {
 /// # Errors
 /// Fails if it cannot be made, or if the directory is another user's.
 pub(super) fn new_file(directory: &Path) -> io::Result<(PathBuf, Flock<File>)> {
-    DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
+    if directory.symlink_metadata().is_err() {
+        check_above(directory)?;
+        DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
+    }
     let held = own(directory)?;
     // Whatever becomes of the directory's name from now on, this is the directory.
     let inside = PathBuf::from(format!("/proc/self/fd/{}", held.as_raw_fd()));
@@ -58,6 +62,24 @@ pub(super) fn new_file(directory: &Path) -> io::Result<(PathBuf, Flock<File>)> {
     Ok((directory.join(name), file))
 }
 
+/// Checks that the directory would be made where this user's own files are, or root's: directories of root's in another
+/// user's home would be in that user's way.
+fn check_above(directory: &Path) -> io::Result<()> {
+    let above = directory
+        .ancestors()
+        .skip(1)
+        .find_map(|path| Some((path, fs::metadata(path).ok()?)));
+    match above {
+        Some((path, data)) if ![0, nix::unistd::geteuid().as_raw()].contains(&data.uid()) => Err(is_anothers(path)),
+        _ => Ok(()),
+    }
+}
+
+fn is_anothers(path: &Path) -> io::Error {
+    let message = format!("{} is another user's", harmless::name(&path.to_string_lossy()));
+    io::Error::new(io::ErrorKind::PermissionDenied, message)
+}
+
 /// Opens the directory, if it is this user's own, and shuts it to all others. sudo may leave another user's
 /// `XDG_STATE_HOME` in place, and root must not write where that user may put links.
 fn own(directory: &Path) -> io::Result<File> {
@@ -65,7 +87,7 @@ fn own(directory: &Path) -> io::Result<File> {
     let held = File::options().read(true).custom_flags(flags.bits()).open(directory)?;
     let data = held.metadata()?;
     if data.uid() != nix::unistd::geteuid().as_raw() {
-        return Err(io::Error::new(io::ErrorKind::PermissionDenied, "it is another user's"));
+        return Err(is_anothers(directory));
     }
     if data.mode() & 0o777 != 0o700 {
         held.set_permissions(Permissions::from_mode(0o700))?;
@@ -169,6 +191,12 @@ mod tests {
             fs::create_dir(&logs).unwrap();
             std::os::unix::fs::chown(&logs, Some(12345), None).unwrap();
             assert!(new_file(&logs).is_err());
+            // sudo may leave XDG_STATE_HOME in place.
+            let home = place.path().join("home");
+            fs::create_dir(&home).unwrap();
+            std::os::unix::fs::chown(&home, Some(12345), None).unwrap();
+            assert!(new_file(&home.join(".local/state/rebuild/logs")).is_err());
+            assert_eq!(fs::read_dir(home).unwrap().count(), 0);
         }
         assert_eq!(fs::read_dir(elsewhere).unwrap().count(), 0);
     }

@@ -2,7 +2,7 @@
 //!
 //! - Known secrets are looked for in every text, whoever says it, and a word with their name stands in their place.
 //!   Known are: the values of Nix's settings that may be secret (`nix_settings::table::may_be_secret`), from the
-//!   command line, `NIX_CONFIG` and the files; and the values of all environment variables but paths and those that
+//!   command line, `NIX_CONFIG` and the files; the passwords of Nix's `netrc-file`; and the values of all environment variables but paths and those that
 //!   everybody may read (`sources::environment::is_public`).
 //! - User names and passwords in addresses, values of an address's query that are named like secrets, and tokens of the
 //!   usual kinds are left out wherever they stand.
@@ -11,12 +11,25 @@
 //!
 //! Nobody can know every secret: what a build prints, for example, is in the log. So its head asks the user to read it.
 
+use std::borrow::Cow;
+use std::fs::File;
+use std::io::Read;
 use std::ops::Range;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::PathBuf;
 
+use nix::fcntl::OFlag;
+
+use crate::nix_settings::machines_directory;
 use crate::nix_settings::table::may_be_secret;
 use crate::own_nix::OwnNix;
 use crate::sources::environment::{STARTS, is_public, is_secret_name, is_secret_value};
 use crate::surroundings::Surroundings;
+
+use super::sieve::Sieve;
+
+/// What stands before the user, the password and the host in an address.
+const AUTHORITY: &str = "://";
 
 /// The least bytes of a secret that is looked for: fewer are found in any text.
 const LEAST: usize = 4;
@@ -27,12 +40,17 @@ const LEAST_OF_OTHERS: usize = 6;
 /// The least bytes of a token of a usual kind, with its beginning.
 const LEAST_OF_TOKENS: usize = 20;
 
+/// The most bytes that are read of a file of passwords.
+const LONGEST_NETRC: u64 = 64 << 10;
+
 /// The known secrets of a run.
 pub(super) struct Secrets {
     /// A secret and its name. Of two that begin alike, the longer one comes first.
     known: Vec<(String, String)>,
     /// By the first byte, which of them begin with it.
     beginnings: Vec<Vec<usize>>,
+    /// All that may have to be left out has one of these words in it: known secrets, and signs of others.
+    sieve: Sieve,
 }
 
 impl Secrets {
@@ -53,17 +71,36 @@ impl Secrets {
                 of_variable(&name, &value, &mut known);
             }
         }
+        of_netrc(&netrc(around, nix), &mut known);
         known.sort_by(|(one, _), (other, _)| other.len().cmp(&one.len()).then_with(|| one.cmp(other)));
         known.dedup_by(|one, other| one.0 == other.0);
         let mut beginnings = vec![Vec::new(); 256];
         for (index, (secret, _)) in known.iter().enumerate() {
             beginnings[usize::from(secret.as_bytes()[0])].push(index);
         }
-        Self { known, beginnings }
+        let signs = STARTS.into_iter().chain([AUTHORITY]);
+        let sieve = Sieve::of(known.iter().map(|(secret, _)| secret.as_str()).chain(signs));
+        Self {
+            known,
+            beginnings,
+            sieve,
+        }
     }
 
     /// Returns the text without secrets.
-    pub(super) fn without(&self, text: &str) -> String {
+    pub(super) fn without<'a>(&self, text: &'a str) -> Cow<'a, str> {
+        if !self.sieve.finds(text) {
+            return Cow::Borrowed(text);
+        }
+        Cow::Owned(self.taken_out(text))
+    }
+
+    /// Takes secrets out of a text that may have some.
+    pub(super) fn taken_out(&self, text: &str) -> String {
+        without_tokens(&without_credentials(self.without_known(text)))
+    }
+
+    fn without_known(&self, text: &str) -> String {
         let mut kept = String::with_capacity(text.len());
         let mut from = 0;
         let mut at = 0;
@@ -82,7 +119,7 @@ impl Secrets {
             from = at;
         }
         kept.push_str(&text[from..]);
-        without_tokens(&without_credentials(kept))
+        kept
     }
 
     /// Returns the words of a command line without secrets, even those that are too short to be looked for.
@@ -94,7 +131,7 @@ impl Secrets {
         };
         let words = words.iter().enumerate();
         words
-            .map(|(index, word)| is_value(index).map_or_else(|| self.without(word), |name| left_out(name)))
+            .map(|(index, word)| is_value(index).map_or_else(|| self.without(word).into_owned(), |name| left_out(name)))
             .collect()
     }
 }
@@ -163,13 +200,37 @@ fn of_variable(name: &str, value: &str, known: &mut Vec<(String, String)>) {
     }
 }
 
+/// Returns the file from which Nix takes passwords for addresses; nothing if there is none, or if it is not this user's
+/// to read: then Nix has not read it, either.
+fn netrc(around: &Surroundings, nix: &OwnNix) -> String {
+    let named = nix.settings.get("netrc-file").map(PathBuf::from);
+    let file = named.unwrap_or_else(|| machines_directory(around).join("netrc"));
+    let mut start = Vec::new();
+    let read = File::options()
+        .read(true)
+        .custom_flags(OFlag::O_NONBLOCK.bits())
+        .open(file);
+    let read = read.and_then(|file| file.take(LONGEST_NETRC).read_to_end(&mut start));
+    read.map_or_else(|_| String::new(), |_| String::from_utf8_lossy(&start).into_owned())
+}
+
+/// Adds the passwords of a file of curl's: each word after `password`.
+fn of_netrc(text: &str, known: &mut Vec<(String, String)>) {
+    let words: Vec<&str> = text.split_whitespace().collect();
+    for pair in words.windows(2).filter(|pair| pair[0] == "password") {
+        for part in pair[1].split(['"', '\\']) {
+            add(part, "netrc", LEAST, known);
+        }
+    }
+}
+
 /// Takes user names and passwords out of addresses, and secrets out of their queries.
 fn without_credentials(text: String) -> String {
-    if !text.contains("://") {
+    if !text.contains(AUTHORITY) {
         return text;
     }
     let mut gone: Vec<Range<usize>> = Vec::new();
-    for (colon, mark) in text.match_indices("://") {
+    for (colon, mark) in text.match_indices(AUTHORITY) {
         let scheme = text[..colon]
             .rsplit(|c: char| !c.is_ascii_alphanumeric() && !"+-.".contains(c))
             .next();
@@ -292,6 +353,30 @@ mod tests {
             shown,
             "rebuild --option access-tokens [left out: access-tokens] --option cores 123456"
         );
+    }
+
+    #[test]
+    fn secrets_of_curls_file() {
+        let place = tempfile::tempdir().unwrap();
+        let text =
+            "machine h\n\tlogin me password of-h\nmachine i login you password \"of i\\\"s\"\npassword abc\npassword";
+        for (file, variables) in [("netrc", vec![]), ("mine", vec!["netrc-file"])] {
+            let file = place.path().join(file);
+            std::fs::write(&file, text).unwrap();
+            let options = variables.iter().map(|name| (*name).to_owned());
+            let options: Vec<String> = options.flat_map(|name| [name, file.display().to_string()]).collect();
+            let around = Surroundings::with(&[
+                ("NIX_CONF_DIR", place.path().to_str().unwrap()),
+                ("HOME", "/nonexistent"),
+            ]);
+            let secrets = Secrets::of(&around, &OwnNix::read(&around, &options, &[]), &options);
+            assert_eq!(
+                secrets.without("of-h me you abc"),
+                "[left out: netrc] me you abc",
+                "{options:?}"
+            );
+            std::fs::remove_file(file).unwrap();
+        }
     }
 
     #[test]

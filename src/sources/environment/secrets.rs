@@ -29,7 +29,18 @@ const NO_SECRET: [&str; 8] = [
 ];
 
 /// What tokens of the usual kinds begin with.
-pub const STARTS: [&str; 8] = ["ghp_", "gho_", "ghs_", "github_pat_", "glpat-", "sk-", "xox", "AKIA"];
+pub const STARTS: [&str; 10] = [
+    "ghp_",
+    "gho_",
+    "ghu_",
+    "ghs_",
+    "ghr_",
+    "github_pat_",
+    "glpat-",
+    "sk-",
+    "xox",
+    "AKIA",
+];
 
 /// Returns whether a value is known to be a secret, whatever the variable's name: a key, a token of the usual kinds, an
 /// address with a password in it.
