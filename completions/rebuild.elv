@@ -89,6 +89,7 @@ var rebuild-flags = [
     [--image-variant 'build-image: which image; without it, the images are listed']
     [--json 'list-generations, --show-settings: as JSON']
     [--show-settings 'Show what applies and where it came from, and do nothing else']
+    [--no-log 'Keep no log of this run for bug reports']
     [--verbose 'Say more; may be given more than once']
     [-v 'Say more; may be given more than once']
     [--quiet 'Say less; may be given more than once']

@@ -80,6 +80,8 @@ module completions {
     --image-variant: string   # build-image: which image; without it, the images are listed
     --json                    # list-generations, --show-settings: as JSON
     --show-settings           # Show what applies and where it came from, and do nothing else
+    --no-log                  # Keep no log of this run for bug reports
+    --log                     # The opposite of --no-log
     --lend                    # The opposite of --no-lend
     --no-verify-eval          # The opposite of --verify-eval
     --no-ask                  # The opposite of --ask
@@ -161,6 +163,8 @@ module completions {
     --image-variant: string   # build-image: which image; without it, the images are listed
     --json                    # list-generations, --show-settings: as JSON
     --show-settings           # Show what applies and where it came from, and do nothing else
+    --no-log                  # Keep no log of this run for bug reports
+    --log                     # The opposite of --no-log
     --lend                    # The opposite of --no-lend
     --no-verify-eval          # The opposite of --verify-eval
     --no-ask                  # The opposite of --ask

@@ -59,4 +59,8 @@ in
   flake = setting types.str "/etc/nixos#pi" ''
     The flake that holds this machine's configuration: `--flake`.
   '';
+
+  log = setting types.bool false ''
+    Whether each run keeps a log for bug reports. `false` is `--no-log`.
+  '';
 }

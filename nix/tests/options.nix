@@ -123,6 +123,7 @@ let
           rollbackOnFailure = true;
           useSubstitutes = true;
           flake = "/etc/nixos#pi";
+          log = false;
         };
       });
       expected = {
@@ -137,6 +138,7 @@ let
         rollbackOnFailure = true;
         useSubstitutes = true;
         flake = "/etc/nixos#pi";
+        log = false;
       };
     };
 

@@ -273,6 +273,14 @@ pub struct SettingFlags {
     #[arg(long)]
     pub show_settings: bool,
 
+    /// Keep no log of this run for bug reports
+    #[arg(long, hide_short_help = true, overrides_with = "log")]
+    pub no_log: bool,
+
+    /// The opposite of --no-log
+    #[arg(long, hide = true, overrides_with = "no_log")]
+    pub log: bool,
+
     /// The opposite of --no-lend
     #[arg(long, hide = true, overrides_with = "no_lend")]
     pub lend: bool,

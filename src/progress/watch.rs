@@ -108,6 +108,7 @@ impl Watch {
             Event::Silent { host, takes, since } => self.falls_silent(host, takes, since, now),
             Event::SilenceOver { takes, is_heard } => self.ends_silence(takes, is_heard, now),
             Event::Detail(line) => self.said(1, line),
+            Event::Trace(_) => Vec::new(),
             Event::Nix(line) => self.nix(line, now),
             Event::Finished { .. } if self.verbosity.level < 0 => Vec::new(),
             Event::Finished { is_the_same } => vec![PrintedLine::Summary(self.summary(is_the_same))],

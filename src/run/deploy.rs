@@ -334,6 +334,7 @@ impl<'a> Run<'a> {
         }
         let link = self.context.around.directory.join("result");
         let command = argv::link_result(self.system()?, &link);
+        self.context.tell(Event::Trace(format!("$ {command}")));
         command.capture(self.context.signals).map(|_| ())
     }
 

@@ -31,6 +31,8 @@ pub enum Key {
     UseSubstitutes,
     /// The configuration, if it is a flake.
     Flake,
+    /// Whether a log of the run is kept.
+    Log,
 }
 
 /// Everything that there is to know of a setting.
@@ -97,7 +99,7 @@ fn flake(arguments: &Arguments) -> Statement {
 }
 
 /// All settings, in the order in which they are shown.
-pub static ALL: [Definition; 11] = [
+pub static ALL: [Definition; 12] = [
     Definition {
         key: Key::EvalHost,
         name: "evalHost",
@@ -212,6 +214,16 @@ pub static ALL: [Definition; 11] = [
         default: None,
         about: "The flake that is the configuration; without it, it is looked for as nixos-rebuild does",
         typed: flake,
+    },
+    Definition {
+        key: Key::Log,
+        name: "log",
+        variable: "REBUILD_LOG",
+        flags: &["--log", "--no-log"],
+        kind: SettingKind::Switch,
+        default: Some(SettingValue::Switch(true)),
+        about: "Keep a log of the run for bug reports",
+        typed: |arguments| pair(arguments.settings.log, arguments.settings.no_log),
     },
 ];
 

@@ -211,6 +211,12 @@ impl Settings {
         self.text(Key::Flake)
     }
 
+    /// Returns whether a log of the run is kept.
+    #[must_use]
+    pub fn log(&self) -> bool {
+        self.is_on(Key::Log)
+    }
+
     fn held(&self, key: Key) -> SourcedValue {
         let said = self.said.get(&key);
         let (value, source) = said.map_or((None, Source::Default), |held| {

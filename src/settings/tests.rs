@@ -107,6 +107,11 @@ const EACH: [(Key, [&str; 4], [&str; 4]); 11] = [
         ["\"/s\"", "\"/u#x\"", "/e", "--flake ."],
         ["/s", "/u#x", "/e", "."],
     ),
+    (
+        Key::Log,
+        ["false", "true", "no", "--log"],
+        ["false", "true", "false", "true"],
+    ),
 ];
 
 /// For every setting, the command line counts before the environment, the environment before the user's file, that
