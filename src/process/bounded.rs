@@ -1,10 +1,13 @@
 //! Commands that get no longer than a limit.
 
 use std::os::fd::AsFd;
+use std::os::unix::process::CommandExt;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
+use nix::sys::signal::{Signal, killpg};
+use nix::unistd::Pid;
 
 use super::Invocation;
 use super::companion::Companion;
@@ -13,9 +16,12 @@ use super::signals::Signals;
 /// The time between two looks whether a signal has come, or the limit.
 const LOOK: Duration = Duration::from_millis(50);
 
+/// How long processes that are told to end may take for it.
+const GRACE: Duration = Duration::from_secs(1);
+
 impl Invocation {
     /// Runs the command to its end, without input; what it prints goes to this program's stderr. Returns its exit status,
-    /// or None if it had not ended within `limit`; it is ended then.
+    /// or None if it had not ended within `limit`: it is ended then, with all that it has started.
     ///
     /// # Errors
     /// Fails if the command cannot be started, or if a signal has come.
@@ -23,20 +29,33 @@ impl Invocation {
         let mut command = self.command();
         command.stdin(Stdio::null());
         command.stdout(Stdio::from(std::io::stderr().as_fd().try_clone_to_owned()?));
+        // A shell that is ended leaves what it waits for, so all of them are ended.
+        command.process_group(0);
         let deadline = Instant::now() + limit;
         let child = command.spawn().map_err(|error| self.not_started(&error))?;
         let guard = signals.pass_on_to(child.id());
+        let group = i32::try_from(child.id()).ok().map(Pid::from_raw);
         let mut companion = Companion::new(child);
         while !companion.ends_within(LOOK) {
-            signals.check()?;
-            if Instant::now() >= deadline {
-                return Ok(None);
+            let interrupted = signals.check();
+            if interrupted.is_ok() && Instant::now() < deadline {
+                continue;
             }
+            end(group, &mut companion);
+            return Ok(interrupted.map(|()| None)?);
         }
         drop(guard);
         signals.check()?;
         companion.ended()
     }
+}
+
+/// Ends a group of processes, of which the companion is the first: they are asked to, and a second later made to.
+fn end(group: Option<Pid>, first: &mut Companion) {
+    let tell = |signal| group.map(|group| killpg(group, signal));
+    let _ = tell(Signal::SIGTERM);
+    first.ends_within(GRACE);
+    let _ = tell(Signal::SIGKILL);
 }
 
 #[cfg(test)]
@@ -79,6 +98,29 @@ mod tests {
         assert_eq!(shell(&text).run_within(LONG, &signals).unwrap(), Some(4));
         // What waits there ends.
         drop(std::fs::OpenOptions::new().write(true).open(&fifo));
+    }
+
+    /// Nobody holds the other end of the pipe after the shell's child, which it waits for, has ended.
+    #[test]
+    fn what_a_shell_waits_for_ends_with_it() {
+        let signals = Signals::listen().unwrap();
+        let place = tempfile::tempdir().unwrap();
+        let fifo = place.path().join("fifo");
+        assert_eq!(
+            shell(&format!("mkfifo {}", fifo.display()))
+                .run_within(LONG, &signals)
+                .unwrap(),
+            Some(0)
+        );
+        thread::scope(|scope| {
+            let reader = scope.spawn(|| std::fs::read_to_string(&fifo).unwrap());
+            let text = format!("(trap '' TERM; sleep 1000; :) >{}; :", fifo.display());
+            assert_eq!(
+                shell(&text).run_within(Duration::from_millis(300), &signals).unwrap(),
+                None
+            );
+            assert_eq!(reader.join().unwrap(), "");
+        });
     }
 
     #[test]

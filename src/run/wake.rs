@@ -74,7 +74,7 @@ pub(super) fn wait(hosts: &[Host], deadline: Instant, context: &Context) -> Resu
     context.tell(Event::Idle);
     hosts.iter().for_each(|host| context.ssh.may_ask(host, true));
     let answer = answer?;
-    let seconds = began.elapsed().as_secs();
+    let seconds = began.elapsed().as_secs_f64().round();
     context.tell(Event::Text(match &answer {
         Some((host, _)) => format!("{host} answers, after {seconds} s"),
         None => format!("warning: no answer from {names} after {seconds} s"),

@@ -22,8 +22,13 @@ fn stage(absent: &[(&str, &str)]) -> Stage {
     let session = good_session("say no-socket; say finished");
     let session = session.replacen(
         "hear_script",
-        "hear_script
-         if grep -q 'event current' script; then say host desktop; say user me; say hello 1000; read -r x; exit; fi",
+        &format!(
+            "hear_script
+             if grep -q 'event current' script; then say host desktop; say user me; say hello 1000; read -r x; exit; fi
+             if ! grep -q 'event evaluating' script; then
+                say hello /usr/bin x; say building; say built {SYSTEM}; say no-socket; say finished; exit
+             fi"
+        ),
         1,
     );
     stage.stub("ssh", &format!("case \"$*\" in {cases} esac\n{session}"));
@@ -84,7 +89,7 @@ fn the_first_of_a_list_that_answers_does_the_work() {
         assert!(
             stage
                 .calls()
-                .contains(&format!("nix-copy-closure -s --from laptop {SYSTEM}"))
+                .contains(&format!("nix-copy-closure --from laptop {SYSTEM}"))
         );
     }
 }
@@ -98,7 +103,6 @@ fn a_list_whose_first_answers_costs_nothing() {
     );
     stage.rebuild("build").gives(SYSTEM);
     assert_eq!(logins(&stage), ["desktop"]);
-    assert!(!stage.calls()[0].contains("Control"), "{:?}", stage.calls());
 }
 
 /// If a refused key were passed over, the wrong machine would work for months.
@@ -268,7 +272,7 @@ fn a_machine_that_never_comes_is_given_up_after_the_limit() {
     let run = stage.rebuild("build --eval-on desktop --wake cat<fifo --wake-timeout 1");
     assert_eq!(run.code, 255);
     stage.sh("mkfifo fifo");
-    let run = stage.rebuild("build --eval-on desktop --wake exec>woken;read<>fifo --wake-timeout 1");
+    let run = stage.rebuild("build --eval-on desktop --wake cat<>fifo --wake-timeout 1");
     assert_eq!(run.code, 255);
     has_lines(
         &run,
@@ -304,10 +308,7 @@ fn a_woken_machine_that_refuses_is_an_error() {
 
 #[test]
 fn ctrl_c_ends_the_waiting() {
-    for (wake, sign) in [
-        (":", "tried-again"),
-        (":>tried-again;exec>woken;read<>fifo", "tried-again"),
-    ] {
+    for (wake, sign) in [(":", "tried-again"), (":>tried-again;cat<>fifo", "tried-again")] {
         let stage = stage(&[("desktop", NO_ROUTE)]);
         stage.sh("mkfifo fifo");
         let stub = stage.read("bin/ssh").replace(
@@ -339,7 +340,8 @@ fn the_waiting_is_seen_live() {
     );
     stage.write("bin/ssh", &stub);
     let mut run = stage.start_at_terminal(line);
-    run.wait_for_text("waiting for desktop or 1 other to wake (1 s)");
+    run.wait_for_text("for desktop or 1 other to wake");
+    run.wait_for_text(" 1 s ");
     run.running.signal("INT");
     let run = run.finish();
     assert_eq!(run.code, 130, "{}", run.stderr);

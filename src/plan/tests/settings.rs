@@ -221,7 +221,7 @@ fn which_hosts_are_doubtful_and_which_are_woken() {
         ("switch --eval-on a,b", "", &["a", "b"], None),
         ("switch --eval-on a", wake, &[], None),
         ("switch --eval-on a --wake x", wake, &["a"], Some(("x", 9, &["a"][..]))),
-        ("switch --eval-on a --wake= ", wake, &[], None),
+        ("switch --eval-on a --wake=", wake, &[], None),
         ("switch --wake x", "", &[], None),
         ("switch --rollback --eval-on a --wake x", "", &[], None),
         ("switch --eval-on a --wake x --target-host a", "", &[], None),
