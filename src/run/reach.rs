@@ -150,16 +150,15 @@ impl<'a> Reach<'a> {
         };
         let beside = self.rule.candidates.beside(making, host).iter();
         let hosts: Vec<Host> = beside.filter_map(Place::host).cloned().collect();
-        let deadline = match self.wakes_until {
-            Some(deadline) => deadline,
-            None => {
-                context.tell(Event::Text(failure.to_string()));
-                let mut deadline = Instant::now();
-                if wake::run(wake, context)? {
-                    deadline += wake.patience;
-                }
-                *self.wakes_until.insert(deadline)
+        let deadline = if let Some(deadline) = self.wakes_until {
+            deadline
+        } else {
+            context.tell(Event::Text(failure.to_string()));
+            let mut deadline = Instant::now();
+            if wake::run(wake, context)? {
+                deadline += wake.patience;
             }
+            *self.wakes_until.insert(deadline)
         };
         if deadline <= Instant::now() {
             return Ok(None);

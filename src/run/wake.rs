@@ -16,7 +16,7 @@ use crate::progress::{Event, Work};
 const PAUSE: Duration = Duration::from_secs(3);
 
 /// So many answers in a row other than a session are an answer for good. A machine that is about to start refuses its
-/// users for a while (pam_nologin).
+/// users for a while (`pam_nologin`).
 const REFUSALS: usize = 3;
 
 /// Runs the command. Returns whether it has worked, after a warning if it has not.
@@ -72,7 +72,9 @@ pub(super) fn wait(hosts: &[Host], deadline: Instant, context: &Context) -> Resu
     };
     let answer = waiting.wait();
     context.tell(Event::Idle);
-    hosts.iter().for_each(|host| context.ssh.may_ask(host, true));
+    for host in hosts {
+        context.ssh.may_ask(host, true);
+    }
     let answer = answer?;
     let seconds = began.elapsed().as_secs_f64().round();
     context.tell(Event::Text(match &answer {
