@@ -14,11 +14,11 @@ const NO_KEY: &str = "HOST: Permission denied (publickey).";
 /// here, as soon as there is a file `HOST-is-awake`. The others behave as they should.
 fn stage(absent: &[(&str, &str)]) -> Stage {
     let stage = Stage::new();
-    let mut cases = String::new();
-    for (host, text) in absent {
+    let cases = absent.iter().map(|(host, text)| {
         let text = text.replace("HOST", host);
-        cases += &format!("*\" -- {host} \"*) [ -e {host}-is-awake ] || {{ echo '{text}' >&2; exit 255; }} ;;\n");
-    }
+        format!("*\" -- {host} \"*) [ -e {host}-is-awake ] || {{ echo '{text}' >&2; exit 255; }} ;;\n")
+    });
+    let cases: String = cases.collect();
     let session = good_session("say no-socket; say finished");
     let session = session.replacen(
         "hear_script",
@@ -52,9 +52,9 @@ fn logins(stage: &Stage) -> Vec<String> {
 fn has_lines(run: &Run, lines: &[&str]) {
     let mut rest = run.stderr.as_str();
     for line in lines {
-        let place = rest
-            .find(&format!("\n{line}"))
-            .unwrap_or_else(|| panic!("{line}: {}", run.stderr));
+        let place = rest.find(&format!("\n{line}"));
+        assert!(place.is_some(), "{line}: {}", run.stderr);
+        let place = place.unwrap();
         rest = &rest[place + 1..];
     }
 }
