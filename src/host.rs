@@ -224,11 +224,11 @@ fn is_user(text: &str) -> bool {
 mod tests {
     use super::*;
 
-    fn parse(text: &str) -> Result<Place, NoHost> {
+    pub(super) fn parse(text: &str) -> Result<Place, NoHost> {
         Place::parse(text, "pi.lan")
     }
 
-    fn host(text: &str) -> Host {
+    pub(super) fn host(text: &str) -> Host {
         parse(text).unwrap().host().unwrap().clone()
     }
 

@@ -54,8 +54,6 @@ pub(super) struct Session {
     after_go: Option<Vec<u8>>,
     /// The last lines that were no events.
     said: VecDeque<String>,
-    /// Whether such lines are kept back from the user.
-    is_quiet: bool,
 }
 
 /// The command that runs a script of this length, which it reads from its stdin.
@@ -82,7 +80,6 @@ impl Session {
             channel: Channel::open(child, place.host(), &text.script)?,
             after_go: Some([GO.as_bytes(), b"\n", &text.after_go].concat()),
             said: VecDeque::new(),
-            is_quiet: false,
         };
         session.say(&text.input);
         Ok(session)
@@ -95,7 +92,6 @@ impl Session {
 
     /// Sets whether the script's lines are kept back from the user.
     pub(super) fn be_quiet(&mut self, is_quiet: bool) {
-        self.is_quiet = is_quiet;
         self.channel.is_quiet = is_quiet;
     }
 
@@ -150,7 +146,7 @@ impl Session {
             self.said.pop_front();
         }
         self.said.push_back(line.chars().take(LONGEST).collect());
-        if !self.is_quiet {
+        if !self.channel.is_quiet {
             context.tell(Event::Text(line.to_owned()));
         }
     }

@@ -70,9 +70,9 @@ pub(super) fn inspection(of: &Inspected) -> Result<Text, Failure> {
     script.set("rb_system", of.system)?;
     script.set("rb_profile", of.profile)?;
     script.set("rb_specialisation", of.specialisation)?;
-    script.set("rb_diff", yes(of.diff))?;
-    script.set("rb_next_boot", yes(of.next_boot))?;
-    script.set("rb_careless", yes(of.careless))?;
+    script.set_yes("rb_diff", of.diff)?;
+    script.set_yes("rb_next_boot", of.next_boot)?;
+    script.set_yes("rb_careless", of.careless)?;
     for part in [EVENTS, COMMON, NIX, GENERATIONS, include_str!("scripts/inspect.sh")] {
         script.code(part);
     }
@@ -99,7 +99,7 @@ impl Elevating<'_> {
         };
         script.set("rb_system", system)?;
         script.set("rb_install_bootloader", if install { "1" } else { "0" })?;
-        script.set("rb_check", yes(self.password.is_some()))?;
+        script.set_yes("rb_check", self.password.is_some())?;
         script.set("rb_root_size", root.len().to_string())?;
         for part in [EVENTS, ELEVATE, include_str!("scripts/as-root.sh")] {
             script.code(part);
@@ -140,8 +140,8 @@ impl Elevating<'_> {
     fn begin(&self) -> Result<Script, Failure> {
         let mut script = Script::default();
         script.set("rb_elevation", program(self.rights.elevation))?;
-        script.set("rb_password", yes(self.password.is_some()))?;
-        script.set("rb_terminal", yes(self.has_terminal))?;
+        script.set_yes("rb_password", self.password.is_some())?;
+        script.set_yes("rb_terminal", self.has_terminal)?;
         let mut sudo = vec!["sudo".to_owned()];
         if self.password.is_some() {
             sudo.extend(["--prompt=".to_owned(), "--stdin".to_owned()]);
@@ -168,7 +168,7 @@ impl Elevating<'_> {
 /// Returns root's script.
 pub(super) fn root(task: &RootTask, systemd_run: bool) -> Result<Vec<u8>, Failure> {
     let mut script = Script::default();
-    script.set("rb_systemd_run", yes(systemd_run))?;
+    script.set_yes("rb_systemd_run", systemd_run)?;
     match task {
         RootTask::Tell => script.set("rb_task", "tell")?,
         RootTask::Follow(name, offset) => {
@@ -224,8 +224,4 @@ pub(super) fn program(elevation: Elevation) -> &'static str {
         Elevation::Run0 => "run0",
         Elevation::Doas => "doas",
     }
-}
-
-fn yes(is_so: bool) -> &'static str {
-    if is_so { "yes" } else { "no" }
 }

@@ -160,7 +160,7 @@ impl Conversation<'_> {
         let mut told = Instant::now();
         let mut ended = None;
         loop {
-            // The script takes away what it has made, and ends. One that stays is left: it has said all.
+            // The script removes what it has made, and ends. If it stays, it is left, because it has said everything.
             if self.ended.is_some() && ended.get_or_insert_with(Instant::now).elapsed() > LEAVING {
                 break;
             }

@@ -115,32 +115,27 @@ impl Evaluation {
     pub(super) fn describe(&self, script: &mut Script) -> Result<(), Failure> {
         script.wrapper("with_client_evaluation", &self.command)?;
         script.wrapper("with_client_look", &self.look)?;
-        script.set("rb_gives_value", yes_or_no(self.gives_value))?;
+        script.set_yes("rb_gives_value", self.gives_value)?;
         script.set("rb_evaluated_system", &self.system)?;
         script.set("rb_lock", self.lock.clone().unwrap_or_default())?;
         script.set("rb_registry", &self.registry)?;
         script.set("rb_need", self.need.words())?;
         script.set("rb_most_kept", MOST_KEPT.to_string())?;
-        script.set("rb_tell_unread", yes_or_no(!self.is_large))?;
+        script.set_yes("rb_tell_unread", !self.is_large)?;
         let watch = self.watch.clone().unwrap_or_default();
         let louder = NAMES_FILES.saturating_sub(watch.verbosity);
-        script.set("rb_watches", yes_or_no(self.watch.is_some()))?;
+        script.set_yes("rb_watches", self.watch.is_some())?;
         script.set("rb_entry", &watch.entry)?;
         script.set("rb_louder", vec!["-v"; louder.into()].join(" "))?;
         script.set("rb_hidden", (watch.verbosity + 1).to_string())?;
         script.set("rb_home", self.home.clone().unwrap_or_default())?;
-        script.set("rb_tilde", yes_or_no(self.home_is_unsure))?;
+        script.set_yes("rb_tilde", self.home_is_unsure)?;
         script.set("rb_nix_conf", &self.settings)?;
         script.set("rb_view_script", without_comments(VIEW))?;
         // These become text for a second shell, inside the view.
         script.set("rb_directory", OsStr::from_bytes(&shell_word(&self.directory)?))?;
         script.set("rb_environment", OsStr::from_bytes(&exports(&self.environment)?))
     }
-}
-
-/// Returns the scripts' word for it.
-pub(super) fn yes_or_no(is: bool) -> &'static str {
-    if is { "yes" } else { "no" }
 }
 
 /// Returns shell text that exports variables. Its first line names those that are not sent.

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::delivery::Delivery;
-use super::evaluation::{Evaluation, yes_or_no};
+use super::evaluation::Evaluation;
 use super::parts::{Given, Instruction, Part, compose, parts};
 use super::realisation::{Building, Realisation};
 use crate::failure::Failure;
@@ -119,7 +119,7 @@ impl Request {
     pub(super) fn words(&self, instructions: &[Instruction]) -> Result<Script, Failure> {
         let mut script = Script::default();
         script.set("rb_client", &self.client.name)?;
-        script.set("rb_client_stays", yes_or_no(self.client.stays))?;
+        script.set_yes("rb_client_stays", self.client.stays)?;
         script.set("rb_socket", self.socket().unwrap_or(Path::new("")))?;
         let parts = parts(instructions);
         if parts.contains(&Part::Evaluate) || parts.contains(&Part::Build) {

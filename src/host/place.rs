@@ -110,14 +110,7 @@ impl OwnNames {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn parse(text: &str) -> Result<Place, NoHost> {
-        Place::parse(text, "pi.lan")
-    }
-
-    fn host(text: &str) -> Host {
-        parse(text).unwrap().host().unwrap().clone()
-    }
+    use crate::host::tests::{host, parse};
 
     #[test]
     fn this_machine_by_any_of_its_names() {

@@ -25,12 +25,7 @@ impl Script {
     /// # Errors
     /// A word has a NUL byte in it.
     pub fn command(&mut self, name: &str, words: &[String]) -> Result<(), Failure> {
-        self.0.extend([name.as_bytes(), b"() {"].concat());
-        for word in words {
-            self.0.push(b' ');
-            self.0.extend(shell_word(word)?);
-        }
-        self.0.extend(b" \"$@\"; }\n");
+        self.function(name, &[quoted(words)?, b" \"$@\"".to_vec()].concat());
         Ok(())
     }
 
@@ -40,13 +35,20 @@ impl Script {
     /// # Errors
     /// A word has a NUL byte in it.
     pub fn wrapper(&mut self, name: &str, words: &[String]) -> Result<(), Failure> {
-        self.0.extend([name.as_bytes(), b"() { \"$@\""].concat());
-        for word in words {
-            self.0.push(b' ');
-            self.0.extend(shell_word(word)?);
-        }
-        self.0.extend(b"; }\n");
+        self.function(name, &[b" \"$@\"".to_vec(), quoted(words)?].concat());
         Ok(())
+    }
+
+    fn function(&mut self, name: &str, body: &[u8]) {
+        self.0.extend([name.as_bytes(), b"() {", body, b"; }\n"].concat());
+    }
+
+    /// Adds a variable that is "yes" or "no".
+    ///
+    /// # Errors
+    /// Fails as [`Self::set`] does.
+    pub fn set_yes(&mut self, name: &str, is_so: bool) -> Result<(), Failure> {
+        self.set(name, if is_so { "yes" } else { "no" })
     }
 
     /// Adds shell text, unchanged.
@@ -64,6 +66,16 @@ impl Script {
     pub fn into_bytes(self) -> Vec<u8> {
         self.0
     }
+}
+
+/// Returns words for a shell, each with a blank before it.
+fn quoted(words: &[String]) -> Result<Vec<u8>, Failure> {
+    let mut text = Vec::new();
+    for word in words {
+        text.push(b' ');
+        text.extend(shell_word(word)?);
+    }
+    Ok(text)
 }
 
 /// Returns a script without its empty lines and comments: these are for people who read it here, and would be half of

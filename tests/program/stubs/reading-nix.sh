@@ -254,7 +254,8 @@ add_fixed() {
 	for added; do :; done
 	hash=$({
 		cd "$added" || exit 1
-		find . -name . -o -type l -printf '%P %l\n' -o -type f -printf '%P ' -exec sha256sum {} + | sort
+		# In an order that no directory's own order changes.
+		{ find . -type l -printf '%P -> %l\n' && find . -type f -exec sha256sum {} +; } | LC_ALL=C sort
 	} | sha256sum | cut -c 1-32 | tr e z)
 	cp -r -P "$added" "$store/.$hash" && mv -T "$store/.$hash" "$store/$hash-${added##*/}"
 	echo "/nix/store/$hash-${added##*/}"
