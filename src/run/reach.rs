@@ -155,7 +155,7 @@ impl<'a> Reach<'a> {
         } else {
             context.tell(Event::Text(failure.to_string()));
             let mut deadline = Instant::now();
-            if wake::run(wake, context)? {
+            if wake::run(wake, &hosts, context)? {
                 deadline += wake.patience;
             }
             *self.wakes_until.insert(deadline)

@@ -190,7 +190,7 @@ fn a_machine_that_is_woken_does_the_work() {
         &[
             "desktop cannot be reached (ssh: connect to host desktop port 22: No route to host): laptop evaluates and builds\n",
             "laptop cannot be reached (",
-            "waking it: echo up >>woken; ",
+            "waking desktop or laptop: the command of 'wake' runs...\n",
             "to stdout\nto stderr\n",
             "waiting for desktop or laptop to wake, for at most ",
             "desktop answers, after ",
@@ -225,6 +225,20 @@ fn a_builder_is_woken_before_the_evaluation() {
     let place = |part: &str| calls.iter().position(|call| call.contains(part)).unwrap();
     assert!(place("nix-instantiate ") > place("BatchMode=yes"), "{calls:?}");
     assert_eq!(stage.read("woken").lines().count(), 1);
+}
+
+/// Everybody may read arguments, and what is printed may be kept.
+#[test]
+fn a_secret_in_the_command_is_neither_an_argument_nor_shown() {
+    let stage = stage(&[("desktop", NO_ROUTE)]);
+    stage.variable("REBUILD_EVAL_HOST", "desktop");
+    let command = ": token=of-a-sleeper; cat /proc/[0-9]*/cmdline 2>/dev/null | tr '\\0' ' ' >arguments; exit 3";
+    stage.variable("REBUILD_WAKE", command);
+    let run = stage.rebuild("build");
+    assert_eq!((run.code, run.stdout.as_str()), (255, ""), "{}", run.stderr);
+    assert!(!run.stderr.contains("of-a-sleeper"), "{}", run.stderr);
+    assert!(stage.read("arguments").contains("rebuild"));
+    assert!(!stage.read("arguments").contains("of-a-sleeper"));
 }
 
 #[test]
@@ -283,9 +297,14 @@ fn a_machine_that_never_comes_is_given_up_after_the_limit() {
     );
 }
 
-/// A machine that has woken and refuses the key is an error of that machine.
+/// A machine that has woken and refuses the key is an error of that machine, also if the time is over meanwhile.
 #[test]
 fn a_woken_machine_that_refuses_is_an_error() {
+    refuses_after_waking("");
+    refuses_after_waking("--wake-timeout 1");
+}
+
+fn refuses_after_waking(flags: &str) {
     let stage = stage(&[("desktop", NO_ROUTE), ("laptop", REFUSED)]);
     let stub = stage.read("bin/ssh").replace(
         "case \"$*\" in *\" -- desktop",
@@ -295,8 +314,8 @@ fn a_woken_machine_that_refuses_is_an_error() {
         ),
     );
     stage.write("bin/ssh", &stub);
-    let line = "build --eval-on desktop,laptop --wake :>woken --if-unreachable local";
-    let run = stage.rebuild(line);
+    let line = format!("build --eval-on desktop,laptop --wake :>woken --if-unreachable local {flags}");
+    let run = stage.rebuild(&line);
     assert_eq!((run.code, run.stdout.as_str()), (255, ""), "{}", run.stderr);
     assert!(
         run.stderr.contains("\nerror: desktop refuses this user's keys"),
