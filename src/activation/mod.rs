@@ -38,7 +38,7 @@ use crate::vocabulary::{Elevation, Rights};
 pub use changing::Incomplete;
 pub use here::RootHere;
 pub use inspection::Inquiry;
-pub use opening::{Connection, reach};
+pub use opening::{Connection, reach, try_to_reach};
 use password::Password;
 use session::Session;
 use text::Elevating;

@@ -54,12 +54,21 @@ pub struct Connection(#[allow(dead_code, reason = "it is kept, not used")] Sessi
 /// There is no way in, or a signal has come.
 pub fn reach(host: &Host, context: &Context) -> Result<Connection> {
     context.tell(Event::phase(Work::Connecting, Some(host)));
+    let connection = try_to_reach(host, context)?;
+    context.tell(Event::Idle);
+    Ok(connection)
+}
+
+/// Does the same and says nothing about it.
+///
+/// # Errors
+/// Fails as [`reach`] does.
+pub fn try_to_reach(host: &Host, context: &Context) -> Result<Connection> {
     let mut session = Session::start(&Place::There(host.clone()), &text::look(), context)?;
     if look(&mut session, context)?.is_none() {
         return Err(session.broken(context)?.into());
     }
     session.is_over();
-    context.tell(Event::Idle);
     Ok(Connection(session))
 }
 

@@ -15,6 +15,10 @@ pub enum Key {
     BuildHost,
     /// What becomes of a run whose evaluator or builder cannot be reached.
     Fallback,
+    /// What wakes the evaluator or builder.
+    Wake,
+    /// How long a machine may take to wake.
+    WakeTimeout,
     /// Whether this machine's Nix daemon is lent to the builder.
     Lend,
     /// Whether evaluations are compared.
@@ -65,6 +69,14 @@ fn text(given: Option<&String>) -> Statement {
     })
 }
 
+/// Returns the hosts of a flag: one, or several with commas between.
+fn hosts(given: Option<&String>) -> Statement {
+    match given.filter(|text| text.contains(',')) {
+        Some(list) => Statement::This(SettingValue::List(list.split(',').map(str::to_owned).collect())),
+        None => text(given),
+    }
+}
+
 fn pair(yes: bool, no: bool) -> Statement {
     match (yes, no) {
         (true, _) => Statement::This(SettingValue::Switch(true)),
@@ -99,26 +111,26 @@ fn flake(arguments: &Arguments) -> Statement {
 }
 
 /// All settings, in the order in which they are shown.
-pub static ALL: [Definition; 12] = [
+pub static ALL: [Definition; 14] = [
     Definition {
         key: Key::EvalHost,
         name: "evalHost",
         variable: "REBUILD_EVAL_HOST",
         flags: &["--eval-host"],
-        kind: SettingKind::Host,
+        kind: SettingKind::Hosts,
         default: Some(word("")),
-        about: "The machine that evaluates, and builds too unless buildHost says otherwise",
-        typed: |arguments| text(arguments.roles.eval_host.as_ref()),
+        about: "The machine that evaluates, and builds too unless buildHost says otherwise; of several, the first that answers",
+        typed: |arguments| hosts(arguments.roles.eval_host.as_ref()),
     },
     Definition {
         key: Key::BuildHost,
         name: "buildHost",
         variable: "REBUILD_BUILD_HOST",
         flags: &["--build-host"],
-        kind: SettingKind::Host,
+        kind: SettingKind::Hosts,
         default: None,
-        about: "The machine that builds, if it is not the one that evaluates",
-        typed: |arguments| text(arguments.roles.build_host.as_ref()),
+        about: "The machine that builds, if it is not the one that evaluates; of several, the first that answers",
+        typed: |arguments| hosts(arguments.roles.build_host.as_ref()),
     },
     Definition {
         key: Key::Fallback,
@@ -129,6 +141,34 @@ pub static ALL: [Definition; 12] = [
         default: Some(word("fail")),
         about: "If those cannot be reached: end, or evaluate and build on this machine",
         typed: |arguments| arguments.roles.if_unreachable.as_ref().map_or(Statement::Nothing, name),
+    },
+    Definition {
+        key: Key::Wake,
+        name: "wake",
+        variable: "REBUILD_WAKE",
+        flags: &["--wake"],
+        kind: SettingKind::Command,
+        default: None,
+        about: "If none of those answers: the command by which one of them wakes",
+        typed: |arguments| match arguments.roles.wake.as_deref() {
+            Some(command) if command.trim().is_empty() => Statement::TheDefault,
+            _ => text(arguments.roles.wake.as_ref()),
+        },
+    },
+    Definition {
+        key: Key::WakeTimeout,
+        name: "wakeTimeout",
+        variable: "REBUILD_WAKE_TIMEOUT",
+        flags: &["--wake-timeout"],
+        kind: SettingKind::Seconds,
+        default: Some(SettingValue::Number(120)),
+        about: "How many seconds that may take",
+        typed: |arguments| {
+            let seconds = arguments.roles.wake_timeout;
+            seconds.map_or(Statement::Nothing, |seconds| {
+                Statement::This(SettingValue::Number(seconds))
+            })
+        },
     },
     Definition {
         key: Key::Lend,
