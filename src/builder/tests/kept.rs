@@ -74,7 +74,9 @@ fn a_client_is_told_apart_by_its_random_number_alone() {
     let of = |client: &str, stays: &str| {
         said(
             place.path(),
-            &format!("cache=$PWD/cache rb_client={client} rb_client_stays={stays}\nfind_state\necho \"${{state##*/}}\""),
+            &format!(
+                "cache=$PWD/cache rb_client={client} rb_client_stays={stays}\nfind_state\necho \"${{state##*/}}\""
+            ),
         )
     };
     let [first, second] = ["pi-0123456789abcdef", "pi-1123456789abcdef"];
