@@ -159,8 +159,10 @@ in
         }
       '';
       description = ''
-        Clients that need not trust each other. Each has a user of its own, `rebuild-NAME`, with a home that nobody else may
-        read: a client cannot take another one's socket, and neither reads nor changes what is kept for it.
+        Clients that need not trust each other. Each logs in as a user of its own, `rebuild-NAME` (the client's
+        `programs.rebuild.sshUser`), with a home that nobody else may read: a client cannot take another one's socket, and
+        neither reads nor changes what is kept for it. One that came as `rebuild-builder` before sends everything once more;
+        what was kept for it in /var/lib/rebuild-builder is taken away when others come there, or by hand.
 
         They still share the store, where everybody reads everything (the files of configurations that were evaluated, what
         was built, logs of builds), and this machine's CPU, memory and disk. A trusted user of Nix is trusted by all.
