@@ -4,6 +4,7 @@
 //! The evaluator itself fetches what Nix can fetch from elsewhere: the lock file says what that has to be.
 
 pub mod lock_file;
+mod meant;
 mod written;
 
 use std::collections::{BTreeMap, BTreeSet};
