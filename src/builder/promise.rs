@@ -68,6 +68,29 @@ fn outputs(text: &str) -> Option<Vec<String>> {
     Some(outputs)
 }
 
+/// Fuzzing: reads any text as a derivation's file, and as what a builder gives for one.
+#[cfg(any(test, fuzzing))]
+pub(super) fn look_at(text: &str) {
+    for path in outputs(text).into_iter().flatten() {
+        assert!(
+            !path.is_empty() && !path.contains('"') && text.contains(&path),
+            "{path}"
+        );
+    }
+    let Ok(crate::host::Place::There(host)) = crate::host::Place::parse("builder", "own") else {
+        return;
+    };
+    let (first, rest) = text.split_once('\n').unwrap_or((text, ""));
+    if let Ok(derivation) = derivation(&host, first) {
+        let name = derivation.name().strip_suffix(".drv").unwrap_or_default();
+        if let Ok(built) = kept(&host, Some(&derivation), rest) {
+            assert!(built.name().starts_with(name), "{built} {derivation}");
+            assert!(built.as_path().starts_with("/nix/store"), "{built}");
+        }
+    }
+    assert!(kept(&host, None, rest).is_err());
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

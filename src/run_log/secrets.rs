@@ -215,7 +215,7 @@ fn netrc(around: &Surroundings, nix: &OwnNix) -> String {
 }
 
 /// Adds the passwords of a file of curl's: each word after `password`.
-fn of_netrc(text: &str, known: &mut Vec<(String, String)>) {
+pub(super) fn of_netrc(text: &str, known: &mut Vec<(String, String)>) {
     let words: Vec<&str> = text.split_whitespace().collect();
     for pair in words.windows(2).filter(|pair| pair[0] == "password") {
         for part in pair[1].split(['"', '\\']) {
