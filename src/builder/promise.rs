@@ -11,11 +11,9 @@ use crate::store_path::StorePath;
 /// # Errors
 /// The text is no derivation's path.
 pub(super) fn derivation(host: &Host, text: &str) -> Result<StorePath, Failure> {
-    let path = StorePath::parse(text)?;
-    match path.name().strip_suffix(".drv") {
-        Some(_) => Ok(path),
-        None => Err(Failure::new(format!("what {host} evaluated is no derivation: {path}"))),
-    }
+    let path = StorePath::parse(text).ok();
+    let derivation = path.filter(|path| path.name().ends_with(".drv"));
+    derivation.ok_or_else(|| Failure::new(format!("what {host} evaluated is no derivation: {text}")))
 }
 
 /// Reads what came as the output of `derivation`. If the store here has the derivation, its outputs are known.
@@ -24,7 +22,8 @@ pub(super) fn derivation(host: &Host, text: &str) -> Result<StorePath, Failure> 
 /// # Errors
 /// The path is no output of this derivation.
 pub(super) fn kept(host: &Host, derivation: Option<&StorePath>, text: &str) -> Result<StorePath, Failure> {
-    let built = StorePath::parse(text)?;
+    let built = StorePath::parse(text)
+        .map_err(|_| Failure::new(format!("what {host} gives as the result is no store path: {text}")))?;
     let Some(derivation) = derivation else {
         return Err(Failure::new(format!(
             "{host} has built {built} without having been asked to"
