@@ -12,7 +12,7 @@ use crate::store_path::StorePath;
 /// The text is no derivation's path.
 pub(super) fn derivation(host: &Host, text: &str) -> Result<StorePath, Failure> {
     let path = StorePath::parse(text).ok();
-    let derivation = path.filter(|path| path.name().ends_with(".drv"));
+    let derivation = path.filter(|path| path.name().strip_suffix(".drv").is_some());
     derivation.ok_or_else(|| Failure::new(format!("what {host} evaluated is no derivation: {text}")))
 }
 
