@@ -285,6 +285,14 @@ impl Watch {
         let on = host.as_ref().map_or(String::new(), |host| format!(" on {host}"));
         match work {
             Work::Connecting | Work::Asking | Work::Fetching => String::new(),
+            Work::Waking(others) => {
+                let host = host.as_ref().map_or_else(String::new, ToString::to_string);
+                let others = match others {
+                    0 => String::new(),
+                    others => format!(" or {}", count(u64::try_from(*others).unwrap_or(u64::MAX), "other")),
+                };
+                format!("waiting for {host}{others} to wake")
+            }
             Work::Sending => self.status_of_sending(),
             Work::Evaluating => format!("evaluating{on}{}", self.status_of_fetching(now)),
             Work::Building => {

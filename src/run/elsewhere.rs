@@ -10,7 +10,7 @@ use super::identity;
 use crate::builder::delivery::Delivery;
 use crate::builder::evaluation::{Evaluation, VariableWatch};
 use crate::builder::realisation::{Building, Realisation};
-use crate::builder::request::{Beginning, Request};
+use crate::builder::request::{Beginning, Job, Request};
 use crate::builder::sources::Sources;
 use crate::builder::{Answer, Peer, converse};
 use crate::context::Context;
@@ -25,6 +25,9 @@ use crate::sources::record::RecordFile;
 use crate::ssh;
 use crate::store_path::StorePath;
 use crate::surroundings::{Directory, HomeVariable};
+
+/// A job on another machine that nobody follows ends after so many minutes: 12 hours.
+const ALONE: u32 = 12 * 60;
 
 /// The work that another machine has to do for a making.
 pub(super) struct Errand<'a> {
@@ -184,6 +187,11 @@ impl<'a> Errand<'a> {
             beginning,
             realisation: building.map(|building| self.realisation(building)),
             delivery: recipient.map(|recipient| self.delivery(recipient)).transpose()?,
+            job: Job {
+                name: ssh::new_name()?,
+                about: self.making.configuration.to_string(),
+                alone: ALONE,
+            },
         };
         let import = |path: &StorePath| {
             let command = self

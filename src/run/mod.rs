@@ -22,6 +22,7 @@ mod result_link;
 mod settings;
 mod upgrade;
 mod verbosity;
+mod wake;
 
 use anyhow::Result;
 

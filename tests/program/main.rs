@@ -17,6 +17,7 @@ mod remedies;
 mod scenarios;
 mod sequences;
 mod settings;
+mod sleepers;
 mod stubs;
 mod targets;
 mod this_machine;

@@ -20,7 +20,7 @@ build_probe() {
 		  name = \"rebuild-emulation-probe\";
 		  system = \"$rb_system\";
 		  builder = $share/emulation-probe;
-		  salt = \"$share\";
+		  salt = \"${record##*/}\";
 		}"
 }
 
@@ -61,7 +61,7 @@ start_probe() {
 		echo native >"$work/probe"
 		return
 	fi
-	probe 3<&- 4<&- &
+	probe 3<&- 4<&- 8>&- 9>&- &
 	prober=$!
 	ends_with_run "$prober"
 }
