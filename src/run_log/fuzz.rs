@@ -12,6 +12,7 @@ pub const TARGETS: &[FuzzTarget] = &[FuzzTarget {
         b"abcd\nab abcdabcdefgh --option x 'abcd'",
         "p\u{e4}ss\nget https://u:p\u{e4}ss@h/?token=p\u{e4}ss&x=1#y ssh://me:pw@h".as_bytes(),
         b"machine h login me password abcd\nget password \"ab\\\"cdef\" abcd",
+        "abcd\nhttps://h/?a=1#\u{fc}x&token=T#&b=2&c#=&pass=\u{e9}".as_bytes(),
         b"x:y@z\nhttps://x:p@h?u=https://y:q@z&token=t ghp_0123456789abcdefABCDEF",
     ],
     read: |bytes| {
