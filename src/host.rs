@@ -155,7 +155,11 @@ impl fmt::Display for Host {
     /// Writes it in the shortest form that [`Host::parse`] reads.
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Some(port) = self.port else {
-            return formatter.write_str(&self.destination());
+            // A zone that begins like a coded % is written with one before it.
+            return formatter.write_str(&match ipv6(&self.name) {
+                Some((address, Some(zone))) if zone.starts_with("25") => self.with_user(&format!("{address}%25{zone}")),
+                _ => self.destination(),
+            });
         };
         let name = match ipv6(&self.name) {
             Some((address, Some(zone))) => format!("[{address}%25{zone}]"),
@@ -233,7 +237,7 @@ mod tests {
     }
 
     /// For each host: what is typed, the user, the name and the port.
-    const HOSTS: [(&str, Option<&str>, &str, Option<u16>); 19] = [
+    const HOSTS: [(&str, Option<&str>, &str, Option<u16>); 21] = [
         ("builder", None, "builder", None),
         ("me@builder", Some("me"), "builder", None),
         ("me@lab@builder", Some("me@lab"), "builder", None),
@@ -250,6 +254,8 @@ mod tests {
         ("fe80::1%25eth0", None, "fe80::1%eth0", None),
         // This is the interface with this number.
         ("[fe80::1%25]", None, "fe80::1%25", None),
+        ("me@[fe80::1%25252]", Some("me"), "fe80::1%252", None),
+        ("[fe80::1%2525]", None, "fe80::1%25", None),
         ("ssh://[::1]", None, "::1", None),
         ("ssh://[::1]:22", None, "::1", Some(22)),
         (

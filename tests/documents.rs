@@ -77,3 +77,58 @@ fn every_event_of_a_target_is_in_the_table() {
     }
     assert_eq!(said, listed("docs/talk.md", "What a target says"));
 }
+
+/// The texts in backquotes in the last column of the table of a hostile builder.
+fn plays() -> Vec<String> {
+    let text = fs::read_to_string(path("docs/hostile.md")).unwrap();
+    let rows = text.lines().filter(|line| line.starts_with("| "));
+    let columns = rows.filter_map(|row| row.trim_end_matches('|').rsplit('|').next());
+    let quoted = columns.flat_map(|column| column.split('`').skip(1).step_by(2).map(str::to_owned));
+    quoted.collect()
+}
+
+/// The tests of a file, by their names.
+fn tests_in(text: &str) -> Vec<String> {
+    let after = text.split("#[test]\n").skip(1);
+    after
+        .filter_map(|rest| rest.split("fn ").nth(1)?.split('(').next().map(str::to_owned))
+        .collect()
+}
+
+/// Each play of a hostile builder is in the table, and each row names a test that there is.
+#[test]
+fn every_play_of_a_hostile_builder_is_in_the_table() {
+    let mut there = BTreeSet::new();
+    for entry in fs::read_dir(path("tests/program/hostile")).unwrap() {
+        let file = entry.unwrap().path();
+        let name = file.file_stem().unwrap().to_str().unwrap().to_owned();
+        let tests = tests_in(&fs::read_to_string(&file).unwrap());
+        there.extend(tests.into_iter().map(|test| format!("{name}::{test}")));
+    }
+    there.retain(|test| !test.starts_with("targets::"));
+    let plays = plays();
+    let of_tests = plays.iter().filter(|play| play.contains("::")).cloned();
+    assert_eq!(of_tests.collect::<BTreeSet<_>>(), there);
+    // The others are targets of src/fuzz and cases of the lab.
+    let mut sources = String::new();
+    for directory in ["src", "tests/lab/cases"] {
+        read_below(&path(directory), &mut sources);
+    }
+    for play in plays.iter().filter(|play| !play.contains("::")) {
+        let is_there = sources.contains(&format!("name: \"{play}\"")) || sources.contains(&format!("\ncase_{play}()"));
+        assert!(is_there, "{play} is no fuzz target and no case of the lab");
+    }
+}
+
+fn read_below(directory: &Path, sources: &mut String) {
+    for entry in fs::read_dir(directory).unwrap() {
+        let file = entry.unwrap().path();
+        let is_read =
+            file.ends_with("fuzz.rs") || file.ends_with("fuzz/mod.rs") || file.extension().is_some_and(|e| e == "sh");
+        if file.is_dir() {
+            read_below(&file, sources);
+        } else if is_read {
+            sources.push_str(&fs::read_to_string(&file).unwrap());
+        }
+    }
+}

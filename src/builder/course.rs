@@ -253,6 +253,78 @@ impl Course {
     }
 }
 
+/// Fuzzing: a talk about some request, in lines. A line is one of the client's words (`[good]`, `[look]`, `[again]`,
+/// `[stop]`) or an event. Whatever is said: a success is one only after everything that was asked for, and nothing comes
+/// twice or after the end.
+#[cfg(any(test, fuzzing))]
+pub(super) fn look_at(bytes: &[u8]) {
+    let (kind, rest) = bytes.split_first().unwrap_or((&0, &[]));
+    let demand = Demand {
+        evaluates: kind & 1 == 0,
+        locks: kind & 2 == 0,
+        gives_value: kind & 1 == 0 && kind & 64 != 0,
+        building: [Some(Building::Real), Some(Building::Dry), None, Some(Building::Real)][usize::from(kind >> 2 & 3)]
+            .filter(|_| kind & 1 != 0 || kind & 64 == 0),
+        handover: [Handover::Stays, Handover::Sent, Handover::Fetched, Handover::Sent][usize::from(kind >> 4 & 3)],
+    };
+    let (mut course, mut heard) = (Course::of(demand), Vec::new());
+    for line in rest.split(|byte| *byte == b'\n') {
+        match line {
+            b"[good]" if course.at == At::Asking => course.goes_on(),
+            b"[look]" if course.at == At::Asking => course.answered(NextRound::Look),
+            b"[again]" if course.at == At::Asking => course.answered(NextRound::Evaluate),
+            b"[stop]" if course.at == At::Asking => course.answered(NextRound::GiveUp),
+            _ => heard.extend(BuilderEvent::parse(&[b"@rebuild ", line].concat()).filter(|event| course.hears(event))),
+        }
+    }
+    let count = |is: fn(&BuilderEvent) -> bool| heard.iter().filter(|event| is(event)).count();
+    let once = |is: fn(&BuilderEvent) -> bool, is_asked_for: bool| {
+        assert!(count(is) <= usize::from(is_asked_for), "{demand:?} {heard:?}");
+        count(is) == 1
+    };
+    let value = once(|event| matches!(event, BuilderEvent::Value(_)), demand.gives_value);
+    let derivation = once(
+        |event| matches!(event, BuilderEvent::Evaluated(_)),
+        demand.evaluates && !demand.gives_value,
+    );
+    let begun = once(
+        |event| matches!(event, BuilderEvent::Building),
+        demand.building.is_some(),
+    );
+    let built = once(
+        |event| matches!(event, BuilderEvent::Built(_)),
+        demand.building == Some(Building::Real),
+    );
+    let copied = once(
+        |event| matches!(event, BuilderEvent::Copied),
+        demand.handover == Handover::Sent,
+    );
+    let none = once(
+        |event| matches!(event, BuilderEvent::NoSocket),
+        demand.handover != Handover::Stays,
+    );
+    once(|event| matches!(event, BuilderEvent::Hello { .. }), true);
+    assert!(
+        demand.locks || count(|event| matches!(event, BuilderEvent::LockLine(_))) == 0,
+        "{heard:?}"
+    );
+    let is_end = |event: &BuilderEvent| matches!(event, BuilderEvent::Done | BuilderEvent::Failed { .. });
+    if let Some(end) = heard.iter().position(is_end) {
+        assert_eq!(end, heard.len() - 1, "{heard:?}");
+        let is_made = !demand.evaluates || value || derivation;
+        let is_built = match demand.building {
+            Some(Building::Real) => built,
+            Some(Building::Dry) => begun,
+            None => true,
+        };
+        let is_delivered = demand.handover == Handover::Stays || copied || none;
+        assert!(
+            heard[end] != BuilderEvent::Done || (is_made && is_built && is_delivered),
+            "{demand:?} {heard:?}"
+        );
+    }
+}
+
 impl Demand {
     /// Returns the step at which everything that was asked for has been made.
     fn made(self) -> At {

@@ -3,9 +3,36 @@
 use super::missing::{self, Missing};
 use super::reply::BuilderEvent;
 use super::trace;
+use super::{course, promise};
 use crate::fuzz::{FuzzTarget, text};
 
 pub const TARGETS: &[FuzzTarget] = &[
+    FuzzTarget {
+        name: "a builder's course",
+        files: &["builder/course.rs"],
+        examples: &[
+            b"\x10hello /bin x\nway user\nreceiving none\nneed\nnix 2.26\nevaluating\nlock-line {\nevaluated x\n\
+              platform a b\nbuilding\nbuilt y\ncopying\ncopied\nfinished",
+            b"\0hello /bin x\nreceiving base\nneed\nevaluating\nrefused x\nevaluation-failed 1\n[look]\nreceiving base\n\
+              need\nevaluating\nlooked /x\nlooked-around\n[again]\ndamaged\nreceiving none\nneed a\nevaluating\nasked-for X\n\
+              variables\n[good]\nevaluated x\nbuilding\nbuilt y\nfinished",
+            b"\x21hello /bin x\nbuilding\nbuilt y\nno-socket\nfinished",
+            b"\x40hello /bin x\nreceiving have\nneed\nevaluating\nvalue {}\nfinished\nfinished\nfailed build 1",
+            b"\x04hello a b\nreceiving none\nneed\nevaluating\nevaluation-failed 1\n[stop]\nlock-line {\nfailed evaluate 1",
+        ],
+        read: course::look_at,
+    },
+    FuzzTarget {
+        name: "derivations and what is built of them",
+        files: &["builder/promise.rs"],
+        examples: &[
+            b"Derive([(\"out\",\"/nix/store/00000000000000000000000000000000-x\",\"\",\"\"),(\"dev\",\"/nix/store/y\",\"\",\"\")],[],[]",
+            b"/nix/store/00000000000000000000000000000000-x-1.drv\n/nix/store/11111111111111111111111111111111-x-1-dev",
+            b"/nix/store/00000000000000000000000000000000-x.drv\n/nix/store/11111111111111111111111111111111-xy",
+            b"Derive([(\"out\",\"\",\"r:sha256\",\"\")])",
+        ],
+        read: |bytes| promise::look_at(&text(bytes)),
+    },
     FuzzTarget {
         name: "a builder's events",
         files: &["builder/reply.rs"],

@@ -78,9 +78,10 @@ impl Lock {
         if self.is_taken || (self.heard.is_empty() && !self.is_too_large) {
             return Ok(None);
         }
-        let text = self
-            .text()
-            .map_err(|reason| failure(&format!("what came as {} cannot be it: {reason}", self.path.display())))?;
+        let text = self.text().map_err(|reason| {
+            failure(&format!("what came as {} cannot be it: {reason}", self.path.display()))
+                .with_remedy("if flake.nix wants it so: nix flake lock  here, and the same command again")
+        })?;
         let now = fs::read(&self.path).ok();
         if now != self.former {
             return Err(

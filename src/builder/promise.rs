@@ -11,11 +11,9 @@ use crate::store_path::StorePath;
 /// # Errors
 /// The text is no derivation's path.
 pub(super) fn derivation(host: &Host, text: &str) -> Result<StorePath, Failure> {
-    let path = StorePath::parse(text)?;
-    match path.name().strip_suffix(".drv") {
-        Some(_) => Ok(path),
-        None => Err(Failure::new(format!("what {host} evaluated is no derivation: {path}"))),
-    }
+    let path = StorePath::parse(text).ok();
+    let derivation = path.filter(|path| path.name().strip_suffix(".drv").is_some());
+    derivation.ok_or_else(|| Failure::new(format!("what {host} evaluated is no derivation: {text}")))
 }
 
 /// Reads what came as the output of `derivation`. If the store here has the derivation, its outputs are known.
@@ -24,7 +22,8 @@ pub(super) fn derivation(host: &Host, text: &str) -> Result<StorePath, Failure> 
 /// # Errors
 /// The path is no output of this derivation.
 pub(super) fn kept(host: &Host, derivation: Option<&StorePath>, text: &str) -> Result<StorePath, Failure> {
-    let built = StorePath::parse(text)?;
+    let built = StorePath::parse(text)
+        .map_err(|_| Failure::new(format!("what {host} gives as the result is no store path: {text}")))?;
     let Some(derivation) = derivation else {
         return Err(Failure::new(format!(
             "{host} has built {built} without having been asked to"
@@ -66,6 +65,29 @@ fn outputs(text: &str) -> Option<Vec<String>> {
         outputs.push(path.to_owned());
     }
     Some(outputs)
+}
+
+/// Fuzzing: reads any text as a derivation's file, and as what a builder gives for one.
+#[cfg(any(test, fuzzing))]
+pub(super) fn look_at(text: &str) {
+    for path in outputs(text).into_iter().flatten() {
+        assert!(
+            !path.is_empty() && !path.contains('"') && text.contains(&path),
+            "{path}"
+        );
+    }
+    let Ok(crate::host::Place::There(host)) = crate::host::Place::parse("builder", "own") else {
+        return;
+    };
+    let (first, rest) = text.split_once('\n').unwrap_or((text, ""));
+    if let Ok(derivation) = derivation(&host, first) {
+        let name = derivation.name().strip_suffix(".drv").unwrap_or_default();
+        if let Ok(built) = kept(&host, Some(&derivation), rest) {
+            assert!(built.name().starts_with(name), "{built} {derivation}");
+            assert!(built.as_path().starts_with("/nix/store"), "{built}");
+        }
+    }
+    assert!(kept(&host, None, rest).is_err());
 }
 
 #[cfg(test)]

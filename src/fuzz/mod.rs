@@ -5,17 +5,22 @@
 //! The package in `fuzz/` gives the same list to a fuzzer that looks for new ways through the code. CONTRIBUTING.md
 //! says how.
 
+use rnix::ast::{Expr, Root};
+use rowan::ast::AstNode;
+
 use crate::harmless::{self, Colours};
 use crate::host::Place;
 use crate::nix_settings::NixSettings;
+use crate::nix_version::NixVersion;
 use crate::own_nix::search_path::SearchPath;
+use crate::plan::expression::string;
 use crate::process::quote::shell_word;
 use crate::sources::literals::Literals;
 use crate::store_path::StorePath;
 use crate::surroundings::Surroundings;
 use crate::{
-    activation, builder, candidates, difference, generations, process, progress, remote, run_log, settings, sources,
-    ssh,
+    activation, builder, candidates, difference, generations, nix_text, process, progress, remote, repl, run, run_log,
+    settings, sources, ssh,
 };
 
 #[cfg(test)]
@@ -45,6 +50,7 @@ pub fn targets() -> Vec<FuzzTarget> {
         process::fuzz::TARGETS,
         progress::fuzz::TARGETS,
         builder::fuzz::TARGETS,
+        run::fuzz::TARGETS,
         run_log::fuzz::TARGETS,
         settings::fuzz::TARGETS,
         sources::fuzz::TARGETS,
@@ -75,7 +81,41 @@ const HOSTS: &[&[u8]] = &[
     b"a b",
 ];
 
-const OPEN: [FuzzTarget; 7] = [
+const OPEN: [FuzzTarget; 9] = [
+    FuzzTarget {
+        name: "versions of Nix",
+        files: &["nix_version.rs"],
+        examples: &[b"nix (Nix) 2.26.3", b"nix (Lix, like Nix) 2.93.0-pre\n", b"99999999999999999999.1"],
+        read: |bytes| {
+            let whole = text(bytes);
+            let version = NixVersion::read(&whole);
+            let last = whole.split_whitespace().next_back().unwrap_or_default();
+            assert_eq!(version, NixVersion::read(last));
+            assert!(version.is_none() || last.contains(|c: char| c.is_ascii_digit()));
+        },
+    },
+    FuzzTarget {
+        name: "texts in the Nix language",
+        files: &["plan/expression.rs", "repl/mod.rs", "repl/expression.rs"],
+        examples: &[
+            br#"{"resolvedUrl":"git+file:///f?dir=\"x${y}\""}"#,
+            br#"{"url":"path:/x\\'' \n\r\t$${z}"}"#,
+            b"a\\${b}\"c''",
+        ],
+        read: |bytes| {
+            let address = repl::address(bytes).unwrap_or_else(|_| text(bytes));
+            // No text of Nix has one.
+            let address = address.replace('\0', "");
+            let read = |code: &str| nix_text::read_sound(code, |root| {
+                Root::cast(root.clone()).and_then(|root| root.expr()).and_then(|expression| match expression {
+                    Expr::Str(literal) => nix_text::whole(&literal),
+                    _ => None,
+                })
+            });
+            assert_eq!(read(&string(&address)), Some(Some(address.clone())), "{address:?}");
+            assert!(read(&repl::expression::of_flake(&address, &address)).is_some(), "{address:?}");
+        },
+    },
     FuzzTarget {
         name: "store paths",
         files: &["store_path.rs"],

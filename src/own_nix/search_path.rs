@@ -65,7 +65,7 @@ impl SearchPath {
     }
 
     /// Returns the search path of a test's `NIX_PATH`.
-    #[cfg(test)]
+    #[cfg(any(test, fuzzing))]
     pub fn of_variable(nix_path: &str, directory: &Path) -> Self {
         Self::in_directory(&split(nix_path), directory)
     }

@@ -258,7 +258,12 @@ impl<'a> Run<'a> {
                     .with_context(|| format!("{evaluator} printed something else than the images"))?
             }
         };
-        self.file = choose(variant, images)?;
+        let evaluator = maker.making.evaluator.host();
+        self.file = choose(
+            variant,
+            images,
+            &evaluator.map_or_else(|| "Nix".to_owned(), ToString::to_string),
+        )?;
         self.reach.has_begun();
         Ok(())
     }

@@ -138,7 +138,7 @@ pub(super) fn through(command: &Invocation, relay: &Relay, receiver: Option<&Hos
 }
 
 /// Returns the one store path that a command printed; a `result` link stands for the path that it leads to.
-fn store_path(output: &[u8]) -> Result<StorePath> {
+pub(super) fn store_path(output: &[u8]) -> Result<StorePath> {
     let text = String::from_utf8_lossy(output);
     let printed = text.lines().last().unwrap_or_default();
     let path =

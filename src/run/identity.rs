@@ -69,7 +69,7 @@ fn read(file: &Path) -> io::Result<Option<String>> {
     }
 }
 
-fn number_of(text: &str) -> Option<String> {
+pub(super) fn number_of(text: &str) -> Option<String> {
     let number = text.strip_suffix('\n')?;
     let is_digit = |c: char| c.is_ascii_digit() || ('a'..='f').contains(&c);
     (number.len() == 2 * LENGTH && number.chars().all(is_digit)).then(|| number.to_owned())

@@ -3,6 +3,8 @@
 mod deploy;
 mod elsewhere;
 mod facts;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 mod gather;
 mod here;
 mod identity;

@@ -58,7 +58,10 @@ pub(super) fn run(command: Invocation, first: Work, context: &Context) -> Result
 /// Returns the system that a derivation is for: in the derivation's file, it is the first text of its own after the
 /// three lists.
 fn system_of(derivation: &Path) -> Option<String> {
-    let text = std::fs::read(derivation).ok()?;
+    system_in(&std::fs::read(derivation).ok()?)
+}
+
+pub(super) fn system_in(text: &[u8]) -> Option<String> {
     let start = text.windows(3).position(|bytes| bytes == b"],\"")? + 3;
     let length = text[start..].iter().position(|byte| *byte == b'"')?;
     String::from_utf8(text[start..start + length].to_owned()).ok()

@@ -164,7 +164,7 @@ impl RunLog {
 
     /// Writes a text with its time, which is in seconds since the beginning.
     fn write(&self, state: &mut State, machine: Option<&str>, text: &str) {
-        let text = harmless::text(text, Colours::Dropped);
+        let text = harmless::text(&with_ends(text), Colours::Dropped);
         let text = self.secrets.without(&text);
         let text = cut(&text);
         let time = self.began.elapsed();
@@ -220,6 +220,15 @@ fn indented(heading: &str, text: &str) -> String {
 
 fn now() -> String {
     Local::now().format("%Y-%m-%d %H:%M:%S %z").to_string()
+}
+
+/// Returns the text with an end of a line where it would be written over: in a log nothing is hidden behind other text.
+fn with_ends(text: &str) -> Cow<'_, str> {
+    if text.contains('\r') {
+        Cow::Owned(text.trim_end_matches('\r').replace("\r\n", "\n").replace('\r', "\n"))
+    } else {
+        Cow::Borrowed(text)
+    }
 }
 
 /// Returns the beginning and the end of a text that is too long.

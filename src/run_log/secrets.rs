@@ -215,7 +215,7 @@ fn netrc(around: &Surroundings, nix: &OwnNix) -> String {
 }
 
 /// Adds the passwords of a file of curl's: each word after `password`.
-fn of_netrc(text: &str, known: &mut Vec<(String, String)>) {
+pub(super) fn of_netrc(text: &str, known: &mut Vec<(String, String)>) {
     let words: Vec<&str> = text.split_whitespace().collect();
     for pair in words.windows(2).filter(|pair| pair[0] == "password") {
         for part in pair[1].split(['"', '\\']) {
@@ -249,13 +249,13 @@ fn without_credentials(text: String) -> String {
             }
         }
         let mut at = start + address.find('?').map_or(address.len(), |mark| mark + 1);
-        for pair in text[at..end].split('&') {
-            let pair = pair.split('#').next().unwrap_or_default();
+        for whole in text[at..end].split('&') {
+            let pair = whole.split('#').next().unwrap_or_default();
             if let Some((name, value)) = pair.split_once('=').filter(|(name, _)| is_secret_name(name)) {
                 let from = at + name.len() + 1;
                 gone.push(from..from + value.len());
             }
-            at += pair.len() + 1;
+            at += whole.len() + 1;
         }
     }
     without_ranges(&text, gone, "in an address")
@@ -433,6 +433,10 @@ mod tests {
             (
                 "https://h/?a=1&access_token=T&b=2#k=v",
                 format!("https://h/?a=1&access_token={address}&b=2#k=v"),
+            ),
+            (
+                "https://h/?a=1#üx&token=T#&b=2&c#=&pass=é",
+                format!("https://h/?a=1#üx&token={address}#&b=2&c#=&pass={address}"),
             ),
             (
                 "with ghp_0123456789abcdefABCDEF, no",

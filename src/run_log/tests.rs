@@ -42,6 +42,8 @@ fn what_happened_is_there_in_order() {
         Event::Received(3),
         Event::Text("two\nlines".to_owned()),
         Event::Trace("builder says: evaluating".to_owned()),
+        nix(r#"{"action":"result","id":7,"type":101,"fields":["10%\r20%\r"]}"#),
+        Event::Trace("builder says: word x\rforged\r".to_owned()),
     ] {
         log.hear(None, &event);
     }
@@ -59,6 +61,10 @@ fn what_happened_is_there_in_order() {
             "two",
             "lines",
             "builder says: evaluating",
+            "[7] > 10%",
+            "20%",
+            "builder says: word x",
+            "forged",
             "pi: phase: none",
             "done: exit status 0",
         ]

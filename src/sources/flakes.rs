@@ -4,6 +4,7 @@
 //! The evaluator itself fetches what Nix can fetch from elsewhere: the lock file says what that has to be.
 
 pub mod lock_file;
+mod meant;
 mod written;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -268,6 +269,33 @@ pub fn look_at(text: &str) {
             Input::Reference(text) => Whereabouts::of_input(&text, flake, &registry),
             Input::Attributes(attributes) => Whereabouts::of_attributes(&attributes, flake, &registry),
         };
+    }
+}
+
+/// Fuzzing: reads any text as a reference of a flake.
+#[cfg(any(test, fuzzing))]
+pub(super) fn look_at_reference(text: &str) {
+    let reference = FlakeReference::read(text);
+    let is_path = reference.is_path();
+    assert!(!(is_path && reference.is_elsewhere()), "{text}");
+    let forms = [
+        is_path,
+        matches!(reference.form, Form::Address { .. }),
+        matches!(reference.form, Form::Name(_)),
+    ];
+    assert_eq!(forms.iter().filter(|form| **form).count(), 1, "{text}");
+    if let Ok((address, name)) = crate::vocabulary::split_name("--flake", text) {
+        assert!(
+            !address.starts_with('-') && !name.unwrap_or_default().contains(['"', '#']),
+            "{text}"
+        );
+    }
+    for (key, value) in meant::of_reference(text) {
+        let is_its = |value: &str| text.contains(value) || (key, value) == ("type", "indirect");
+        assert!(
+            value.is_null() || value.as_str().is_some_and(is_its),
+            "{text}: {key} {value}"
+        );
     }
 }
 

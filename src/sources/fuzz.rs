@@ -3,13 +3,21 @@
 use std::fs;
 use std::path::Path;
 
-use super::flakes::lock_file::LockFile;
-use super::flakes::look_at_lock;
+use std::collections::{BTreeMap, BTreeSet};
+use std::os::unix::fs::{PermissionsExt, symlink};
+
+use serde_json::Value;
+
+use super::collect::Collection;
+use super::flakes::lock_file::{LockFile, Renewed};
+use super::flakes::{look_at_lock, look_at_reference};
 use super::git;
-use super::mirror::Mirror;
+use super::mirror::{Entry, Mirror};
 use super::pins;
 use super::record;
-use crate::fuzz::FuzzTarget;
+use crate::fuzz::{FuzzTarget, text};
+use crate::own_nix::search_path::SearchPath;
+use crate::store_path::StorePath;
 
 const INDEX: &[u8] = b"DIRC\0\0\0\x02\0\0\0\x01\
     \0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x81\xa4\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\
@@ -69,6 +77,44 @@ pub const TARGETS: &[FuzzTarget] = &[
                 assert_eq!(LockFile::parse(text.as_bytes()).map(|lock| lock.text()), Ok(text));
             }
         },
+    },
+    FuzzTarget {
+        name: "lock files that follow on another",
+        files: &["sources/flakes/lock_file.rs", "sources/flakes/written.rs"],
+        examples: &[LOCK, LOCK_MORE],
+        read: |bytes| {
+            let Ok(former) = LockFile::parse(LOCK) else { unreachable!("the former lock file is one") };
+            let Ok(lock) = LockFile::parse(bytes) else { return };
+            if lock.follows_on(Some(&former), FLAKE, &Renewed::These(BTreeSet::new())).is_ok() {
+                let (before, now) = (locked_inputs(LOCK), locked_inputs(lock.text().as_bytes()));
+                for (way, input) in before {
+                    assert_eq!(now.get(&way), Some(&input), "{way}: {}", lock.text());
+                }
+            }
+        },
+    },
+    FuzzTarget {
+        name: "references of flakes",
+        files: &["vocabulary/flake_reference.rs", "sources/flakes/meant.rs"],
+        examples: &[
+            b"github:NixOS/nixpkgs/nixos-26.05?dir=x%2Fy&host=h",
+            b"git+https://me@h:1/x.git?ref=y&rev=0123456789012345678901234567890123456789",
+            b"flake:nixpkgs/x/0123456789012345678901234567890123456789",
+            b"path:../x?dir=..#pi",
+            b"./x%20y",
+        ],
+        read: |bytes| look_at_reference(&text(bytes)),
+    },
+    FuzzTarget {
+        name: "what a builder asks for",
+        files: &["sources/collect.rs", "sources/collect/lookups.rs", "sources/collect/places.rs", "sources/guard.rs"],
+        examples: &[
+            b"ROOT/root/secret\nROOT/etc/nixos/../../root/secret\nROOT/open/link\n<mine/../root/secret>",
+            b"<mine/module.nix>\n<mine//etc/shadow>\n<nixpkgs>\nROOT/open/planted.nix\nROOT/root/private.nix",
+            b"ROOT/open/way/secret\nROOT/root\n<open/way/secret>\n<open/link>\n/etc/shadow\n/proc/self/environ",
+            b"ROOT/etc/nixos\nROOT/repository/.git/config\nROOT/repository/x\n/nix/store/00000000000000000000000000000000-x",
+        ],
+        read: |bytes| asks(&text(bytes)),
     },
     FuzzTarget {
         name: "git's pointers",
@@ -134,5 +180,110 @@ fn marks_change_no_name(file: &Path, bytes: &[u8], found: &git::Tracked) {
     let marked = git::index::with_unchanged_marked(bytes, git::index::Rules::of(&data), |_| fs::metadata(file).ok());
     if let Some(marked) = marked {
         assert_eq!(git::index::tracked(&marked).as_ref(), Some(found));
+    }
+}
+
+const FLAKE: &str = r#"{ inputs.a.url = "github:o/a"; inputs.b.url = "git+https://h/b"; inputs.f.follows = "b";
+    outputs = { self, a, b, f, registered }: { }; }"#;
+
+const LOCK: &[u8] = br#"{"nodes":{"a":{"inputs":{"deep":"deep","b":["b"]},"locked":{"type":"github","owner":"o","repo":"a","rev":"1","narHash":"h"},"original":{"type":"github","owner":"o","repo":"a"}},"deep":{"locked":{"type":"tarball","url":"https://h/1","narHash":"i"},"original":{"type":"tarball","url":"https://h/x"}},"b":{"locked":{"type":"git","url":"https://h/b","rev":"3","narHash":"j"},"original":{"type":"git","url":"https://h/b"}},"registered":{"flake":false,"locked":{"type":"github","owner":"x","repo":"r","rev":"4","narHash":"k"},"original":{"type":"indirect","id":"registered"}},"root":{"inputs":{"a":"a","b":"b","f":["b"],"registered":"registered"}}},"root":"root","version":7}"#;
+
+const LOCK_MORE: &[u8] = br#"{"nodes":{"a":{"inputs":{"deep":"deep_2","b":"own"},"locked":{"type":"github","owner":"o","repo":"a","rev":"1","narHash":"h","dir":"x","lastModified":9},"original":{"type":"github","owner":"o","repo":"a","ref":"y"}},"deep_2":{"inputs":{"x":"own"},"locked":{"type":"tarball","url":"https://h/1","narHash":"i"},"original":{"type":"tarball","url":"https://h/x"}},"own":{"locked":{"type":"path","path":"/x"},"original":{"type":"path","path":"/x"}},"root":{"inputs":{"a":"a","b":["a","b"],"f":["a","deep"]}}},"root":"root","version":7}"#;
+
+/// Returns what each input is locked to that is an input of its own, by the way to it. Written without the code that is
+/// tested.
+fn locked_inputs(bytes: &[u8]) -> BTreeMap<String, Vec<Value>> {
+    let lock: Value = serde_json::from_slice(bytes).unwrap_or_default();
+    let mut found = BTreeMap::new();
+    let mut waiting = vec![(String::new(), &lock["root"], 0)];
+    while let Some((way, name, depth)) = waiting.pop() {
+        let node = &lock["nodes"][name.as_str().unwrap_or_default()];
+        if depth > 0 {
+            let locked = ["type", "owner", "repo", "url", "rev", "narHash", "dir", "host"]
+                .map(|key| node["locked"][key].clone());
+            found.insert(
+                way.clone(),
+                [&locked[..], &[node["original"].clone(), node["flake"].clone()]].concat(),
+            );
+        }
+        let inputs = node["inputs"]
+            .as_object()
+            .into_iter()
+            .flatten()
+            .filter(|(_, input)| input.is_string());
+        // The former lock file is no deeper.
+        waiting.extend(
+            inputs
+                .filter(|_| depth < 3)
+                .map(|(name, input)| (format!("{way}/{name}"), input, depth + 1)),
+        );
+    }
+    found
+}
+
+/// Makes a configuration with secrets beside it.
+fn configuration(root: &Path) -> std::io::Result<()> {
+    for (file, text, mode) in [
+        (
+            "etc/nixos/configuration.nix",
+            "{ imports = [ <mine/module.nix> ../../repository/x.nix ]; }",
+            0o644,
+        ),
+        ("mine/module.nix", "{ }", 0o644),
+        ("open/other", "1", 0o644),
+        (
+            "open/planted.nix",
+            "[ ../root/secret ../root/private.nix <mine/../root/secret> ]",
+            0o644,
+        ),
+        ("repository/x.nix", "{ }", 0o644),
+        (
+            "repository/.git/config",
+            "[url \"https://token@h/\"]\n\tinsteadOf = h:\n",
+            0o600,
+        ),
+        ("root/secret", "2", 0o600),
+        ("root/private.nix", "{ }", 0o600),
+        ("home/.ssh/id_ed25519", "3", 0o600),
+    ] {
+        let file = root.join(file);
+        fs::create_dir_all(file.parent().unwrap_or(root))?;
+        fs::write(&file, text)?;
+        fs::set_permissions(&file, fs::Permissions::from_mode(mode))?;
+    }
+    symlink("../root/secret", root.join("open/link"))?;
+    symlink("../root", root.join("open/way"))?;
+    fs::set_permissions(root, fs::Permissions::from_mode(0o755))
+}
+
+/// Asks for paths and for names in the search path, as another machine may: it gets the content of no file that not
+/// every user may read, unless the configuration names it.
+fn asks(text: &str) {
+    let Ok(place) = tempfile::Builder::new().prefix("asks").tempdir_in("/var/tmp") else {
+        return;
+    };
+    let root = place.path();
+    if configuration(root).is_err() {
+        return;
+    }
+    let shown = root.display().to_string();
+    let search = SearchPath::of_variable(&format!("mine={shown}/mine:open={shown}/open"), root);
+    let mut found = Collection::new(search, root.join("home"));
+    found.add_entry(&root.join("etc/nixos/configuration.nix"));
+    for line in text.replace("ROOT", &shown).lines().take(20) {
+        if let Some(name) = line.strip_prefix('<').and_then(|line| line.strip_suffix('>')) {
+            found.add_asked_lookup(name);
+        } else if let Ok(path) = StorePath::parse(line) {
+            assert!(!found.may_ask_for(&path, &[]), "{line}");
+        } else if line.starts_with('/') {
+            found.add_asked(Path::new(line));
+            found.add_missed(Path::new(line));
+        }
+    }
+    for (path, entry) in &found.mirror().entries {
+        if matches!(entry, Entry::Content { .. }) && !path.starts_with(root.join("etc/nixos")) {
+            let mode = fs::symlink_metadata(path).map_or(0, |data| data.permissions().mode());
+            assert!(mode & 0o004 != 0, "{} is sent after {text:?}", path.display());
+        }
     }
 }

@@ -1,6 +1,8 @@
 //! ssh's own output, for `crate::fuzz`.
 
+use super::is_shared;
 use super::led::Led;
+use super::needs::in_the_way;
 use super::reasons::no_session;
 use crate::fuzz::{FuzzTarget, text};
 use crate::host::{OwnNames, Place};
@@ -29,14 +31,18 @@ pub const TARGETS: &[FuzzTarget] = &[
     },
     FuzzTarget {
         name: "where ssh would go",
-        files: &["ssh/led.rs"],
+        files: &["ssh/led.rs", "ssh/mod.rs", "ssh/needs.rs"],
         examples: &[
             b"user me\nhostname 10.0.0.1\nport 2222\nproxyjump none\n",
             b"hostname localhost\nport 22\nproxycommand nc %h %p\n",
+            b"controlpath none\nstdinnull yes\nSessionType none\ncontrolpath /x\n",
         ],
         read: |bytes| {
             let own = OwnNames::new("pi");
-            if let Some(away) = Led::parse(&text(bytes)).and_then(|led| led.away_from(&own)) {
+            let whole = text(bytes);
+            assert!(!is_shared(&whole) || whole.contains("controlpath "));
+            assert!(in_the_way(&whole).is_none() || whole.to_lowercase().contains(['y', 'n']));
+            if let Some(away) = Led::parse(&whole).and_then(|led| led.away_from(&own)) {
                 assert!(away.len() <= bytes.len() * 3 + 30, "{away}");
             }
         },

@@ -136,9 +136,7 @@ impl Ssh {
             signals.check()?;
             return Ok(false);
         };
-        let answer = String::from_utf8_lossy(&answer);
-        let path = answer.lines().find_map(|line| line.strip_prefix("controlpath "));
-        Ok(path.is_some_and(|path| path != "none"))
+        Ok(is_shared(&String::from_utf8_lossy(&answer)))
     }
 
     /// Returns where the user's options and configuration lead a host that has this machine's name, if they lead
@@ -286,6 +284,12 @@ impl Drop for Ssh {
             let _ = end.silently();
         }
     }
+}
+
+/// Returns whether the user shares connections, by the configuration that ssh says.
+fn is_shared(answer: &str) -> bool {
+    let path = answer.lines().find_map(|line| line.strip_prefix("controlpath "));
+    path.is_some_and(|path| path != "none")
 }
 
 fn locked(hosts: &Mutex<Vec<Host>>) -> MutexGuard<'_, Vec<Host>> {

@@ -50,11 +50,9 @@ impl Ssh {
         signals.check()?;
         // ssh reports what it does not understand when it connects.
         let Ok(answer) = answer else { return Ok(()) };
-        let answer = String::from_utf8_lossy(&answer).to_lowercase();
-        let found = IN_THE_WAY
-            .iter()
-            .find(|(line, _)| answer.lines().any(|own| own == *line));
-        let Some((_, what)) = found else { return Ok(()) };
+        let Some(what) = in_the_way(&String::from_utf8_lossy(&answer)) else {
+            return Ok(());
+        };
         let words: Vec<&str> = words.map(String::as_str).collect();
         Err(Failure::usage(format!(
             "NIX_SSHOPTS ({}) has {what}: nothing runs on {host} in this way",
@@ -63,6 +61,14 @@ impl Ssh {
         .with_remedy("leave it out of NIX_SSHOPTS, or of NIXOS_REBUILD_SSH_DEFAULT_OPTS")
         .into())
     }
+}
+
+/// Returns what is in the way by the configuration that ssh says.
+pub(super) fn in_the_way(answer: &str) -> Option<&'static str> {
+    let answer = answer.to_lowercase();
+    let is_said = |line: &str| answer.lines().any(|own| own == line);
+    let found = IN_THE_WAY.iter().find(|(line, _)| is_said(line));
+    found.map(|(_, what)| *what)
 }
 
 /// Returns whether a word may be in the way: letters without a value, several of which may stand in a word, or options

@@ -160,7 +160,11 @@ fn a_result_that_is_no_store_path_is_refused() {
         );
         let run = stage.rebuild("switch --eval-on builder --no-lend");
         assert_eq!(run.code, 1, "{path}: {}", run.stderr);
-        assert!(run.stderr.contains("is not a store path"), "{}", run.stderr);
+        assert!(
+            run.stderr.contains("builder gives as the result is no store path"),
+            "{}",
+            run.stderr
+        );
         assert_eq!(stage.calls().len(), 1);
     }
 }

@@ -74,14 +74,21 @@ impl Conversation<'_> {
 
     fn name_sent(&mut self, added: &Added) {
         let files = added.iter().filter(|(_, entry)| matches!(entry, Entry::Content { .. }));
+        let mut more: usize = 0;
         for (number, (path, _)) in files.enumerate() {
             let line = format!("sending {}", shown(path));
             // A file that no literal names is sent because the other machine asks for it. The user has to see that.
             self.context.tell(if self.rounds.has_begun() && number < MOST_NAMED {
                 Event::Text(line)
             } else {
+                more += 1;
                 Event::Detail(line)
             });
+        }
+        if self.rounds.has_begun() && more > 0 {
+            let host = self.peer.host;
+            let text = format!("sending {more} more files that {host} asks for; -v names each");
+            self.context.tell(Event::Text(text));
         }
     }
 

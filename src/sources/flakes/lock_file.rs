@@ -9,10 +9,13 @@ use std::collections::BTreeSet;
 
 use serde_json::{Map, Value};
 
-use super::written::{Named, named_inputs};
+use super::written::{Written, written};
 
 /// A larger file, in bytes, is no lock file.
 pub const LARGEST: usize = 8 << 20;
+
+/// Inputs of inputs are not followed further. A circle in the former file could lead without end.
+const DEEPEST: usize = 200;
 
 /// The versions of lock files that have these fields.
 const VERSIONS: std::ops::RangeInclusive<u64> = 5..=7;
@@ -80,8 +83,9 @@ impl LockFile {
     /// # Errors
     /// Returns why it cannot, as the end of a sentence.
     pub fn follows_on(&self, former: Option<&Self>, flake: &str, renewed: &Renewed) -> Result<(), String> {
-        if let Some(inputs) = named_inputs(flake) {
-            self.has_the_inputs(&inputs)?;
+        let written = written(flake);
+        if let Some(written) = &written {
+            self.has_the_inputs(written)?;
         }
         match (former, renewed) {
             (Some(former), Renewed::These(names)) => {
@@ -89,6 +93,7 @@ impl LockFile {
                     new: self,
                     former,
                     renewed: names,
+                    written: written.as_ref(),
                     way: Vec::new(),
                     seen: BTreeSet::new(),
                 };
@@ -106,17 +111,19 @@ impl LockFile {
         &self.0["nodes"][name]
     }
 
-    fn has_the_inputs(&self, inputs: &[(String, Named)]) -> Result<(), String> {
-        let expected: BTreeSet<&str> = inputs.iter().map(|(name, _)| name.as_str()).collect();
+    fn has_the_inputs(&self, written: &Written) -> Result<(), String> {
+        let expected: BTreeSet<&str> = written.inputs.iter().map(|(name, _)| name.as_str()).collect();
         let found: BTreeSet<&str> = inputs_of(self.root()).map(|(name, _)| name.as_str()).collect();
         if let Some(name) = expected.symmetric_difference(&found).next() {
             return Err(format!("flake.nix and it do not have the same inputs: '{name}'"));
         }
-        for (name, named) in inputs {
-            let Some(node) = self.root()["inputs"][name].as_str() else {
-                continue;
+        for (name, named) in &written.inputs {
+            let node = self.root()["inputs"][name].as_str();
+            let is_its = match node {
+                Some(node) => named.is_meant_by(&self.node(node)["original"]),
+                None => !named.is_own(),
             };
-            if !named.is_meant_by(&self.node(node)["original"]) {
+            if !is_its {
                 return Err(format!("its '{name}' is not the one of flake.nix"));
             }
         }
@@ -179,6 +186,8 @@ struct Comparison<'a> {
     new: &'a LockFile,
     former: &'a LockFile,
     renewed: &'a BTreeSet<String>,
+    /// What the flake's text says, if it can be read here.
+    written: Option<&'a Written>,
     /// The names of the inputs on the way.
     way: Vec<String>,
     /// The pairs of nodes that have been compared: many ways lead to the same node, and in a bad file ways go in
@@ -188,15 +197,17 @@ struct Comparison<'a> {
 
 impl<'a> Comparison<'a> {
     /// Checks that what was locked has stayed as it was. Nothing can be said about what is below a renewed or a new
-    /// input.
+    /// input, and of what was no input of its own before.
     fn keeps(&mut self, node: &'a Value, former: &'a Value) -> Result<(), String> {
-        for (name, input) in inputs_of(node) {
-            let (Some(input), Some(before)) = (input.as_str(), former["inputs"][name].as_str()) else {
-                continue;
-            };
+        for (name, before) in inputs_of(former) {
+            let Some(before) = before.as_str() else { continue };
             self.way.push(name.clone());
-            if !self.renewed.contains(&self.way.join("/")) && self.seen.insert((input, before)) {
-                self.keeps_one(self.new.node(input), self.former.node(before))?;
+            if !self.renewed.contains(&self.way.join("/")) {
+                match node["inputs"][name].as_str() {
+                    Some(input) if !self.seen.insert((input, before)) => {}
+                    Some(input) => self.keeps_one(self.new.node(input), self.former.node(before))?,
+                    None => self.is_exchanged(self.former.node(before))?,
+                }
             }
             self.way.pop();
         }
@@ -205,19 +216,36 @@ impl<'a> Comparison<'a> {
 
     fn keeps_one(&mut self, input: &'a Value, before: &'a Value) -> Result<(), String> {
         if input["original"] != before["original"] || input["flake"] != before["flake"] {
-            return Ok(());
+            return self.is_exchanged(before);
         }
-        let differs = |key: &&str| {
-            let (new, former) = (&input["locked"][*key], &before["locked"][*key]);
-            !new.is_null() && !former.is_null() && new != former
-        };
-        if IDENTITY.iter().any(differs) {
-            let path = self.way.join("/");
-            return Err(format!(
-                "its '{path}' was locked to something else before, and was not to be renewed"
-            ));
+        if self.way.len() > DEEPEST {
+            return Err("it is too deep".to_owned());
+        }
+        if IDENTITY.iter().any(|key| input["locked"][key] != before["locked"][key]) {
+            return Err(self.is_another());
         }
         self.keeps(input, before)
+    }
+
+    /// Checks that the input at the end of the way may be another one than before. One of the flake's own may if
+    /// flake.nix does not say the former one now. One of an input's may only if flake.nix says something of it; otherwise
+    /// that input says it, and that one has stayed as it was.
+    fn is_exchanged(&self, before: &Value) -> Result<(), String> {
+        let Some(written) = self.written else { return Ok(()) };
+        let may_be = match &self.way[..] {
+            [name] => written
+                .inputs
+                .iter()
+                .find(|(own, _)| own == name)
+                .is_none_or(|(_, named)| named.may_not_be(&before["original"])),
+            way => written.given.contains(&way.join("/")),
+        };
+        if may_be { Ok(()) } else { Err(self.is_another()) }
+    }
+
+    fn is_another(&self) -> String {
+        let path = self.way.join("/");
+        format!("its '{path}' was locked to something else before, and was not to be renewed")
     }
 }
 
@@ -356,5 +384,80 @@ mod tests {
         assert_eq!(verdict(&more, Some(&lock()), &[]), Ok(()));
         let circle = changed(|lock| lock["nodes"]["deep"]["inputs"] = json!({ "deep": "deep" }));
         assert_eq!(verdict(&circle, Some(&circle), &[]), Ok(()));
+    }
+
+    /// An input that is not to be renewed stays, whatever else is said about it.
+    #[test]
+    fn what_was_locked_is_not_exchanged_by_other_words() {
+        let exchanged = |change: fn(&mut Value)| verdict(&changed(change), Some(&lock()), &[]).is_err();
+        let changes: [fn(&mut Value); 11] = [
+            // What flake.nix says is another branch, another input, nothing.
+            |lock| {
+                lock["nodes"]["nixpkgs"] = github("NixOS", "z");
+                lock["nodes"]["nixpkgs"]["original"]["ref"] = json!("evil");
+            },
+            |lock| lock["nodes"]["root"]["inputs"]["nixpkgs"] = json!(["other", "nixpkgs"]),
+            |lock| lock["nodes"]["registered"]["original"]["ref"] = json!("evil"),
+            |lock| lock["nodes"]["other"]["original"]["url"] = json!("https://evil"),
+            // It is said in other words what flake.nix says as before.
+            |lock| {
+                lock["nodes"]["nixpkgs"] = github("NixOS", "z");
+                lock["nodes"]["nixpkgs"]["original"]["dir"] = json!("evil");
+            },
+            |lock| lock["nodes"]["registered"]["original"]["dir"] = json!("evil"),
+            // An input of an input.
+            |lock| {
+                lock["nodes"]["deep"]["original"]["url"] = json!("https://evil");
+                lock["nodes"]["deep"]["locked"]["url"] = json!("https://evil");
+            },
+            |lock| lock["nodes"]["other"]["inputs"] = json!({ "nixpkgs": ["nixpkgs"] }),
+            |lock| lock["nodes"]["other"]["inputs"]["deep"] = json!(["nixpkgs"]),
+            // A part of what identifies it.
+            |lock| lock["nodes"]["deep"]["locked"]["narHash"] = json!(null),
+            |lock| lock["nodes"]["nixpkgs"]["locked"]["dir"] = json!("evil"),
+        ];
+        for (number, change) in changes.into_iter().enumerate() {
+            assert!(exchanged(change), "{number}: {}", changed(change));
+        }
+    }
+
+    #[test]
+    fn what_the_flake_itself_exchanges_is_exchanged() {
+        let given = |lines: &str| FLAKE.replace("outputs =", &format!("{lines} outputs ="));
+        let of = |flake: &str, change: fn(&mut Value)| {
+            let parse = |lock: &Value| LockFile::parse(lock.to_string().as_bytes()).unwrap();
+            let renewed = Renewed::These(BTreeSet::new());
+            parse(&changed(change)).follows_on(Some(&parse(&lock())), flake, &renewed)
+        };
+        let moved = |lock: &mut Value| {
+            lock["nodes"]["deep"]["original"]["url"] = json!("https://lan/new");
+            lock["nodes"]["deep"]["locked"]["url"] = json!("https://lan/1");
+        };
+        let follows = |lock: &mut Value| lock["nodes"]["other"]["inputs"]["deep"] = json!(["nixpkgs"]);
+        assert_eq!(
+            of(&given("inputs.other.inputs.deep.url = \"https://lan/new\";"), moved),
+            Ok(())
+        );
+        assert_eq!(
+            of(&given("inputs.other.inputs.deep.follows = \"nixpkgs\";"), follows),
+            Ok(())
+        );
+        assert_eq!(of("{ inputs = f x; }", moved), Ok(()));
+        // What followed another one is an input of its own now, and a new one.
+        let own = |lock: &mut Value| {
+            lock["nodes"]["other"]["inputs"]["nixpkgs"] = json!("own");
+            lock["nodes"]["own"] = github("NixOS", "y");
+        };
+        assert_eq!(of(FLAKE, own), Ok(()));
+        // An own input is given other words, or follows another one.
+        let other = |lock: &mut Value| lock["nodes"]["nixpkgs"] = github("me", "z");
+        assert_eq!(of(&FLAKE.replace("NixOS", "me"), other), Ok(()));
+        let given_up = |lock: &mut Value| lock["nodes"]["root"]["inputs"]["other"] = json!(["nixpkgs"]);
+        let text = FLAKE.replace(
+            "inputs.other = { url = \"git+https://git.lan/other\";",
+            "inputs.other = { follows = \"nixpkgs\";",
+        );
+        assert_eq!(of(&text, given_up), Ok(()));
+        assert!(of(FLAKE, given_up).is_err());
     }
 }

@@ -1,12 +1,14 @@
 //! The inputs that are written in a `flake.nix`. Nix demands that they are plain literals.
 
+use std::collections::BTreeSet;
+
 use rnix::SyntaxNode;
 use rnix::ast::{self, Attr, Entry, Expr, HasEntry, Root};
 use rowan::ast::AstNode;
 use serde_json::{Map, Value};
 
+use super::meant;
 use crate::nix_text;
-use crate::vocabulary::{FlakeReference, Form};
 
 /// Inputs of inputs are not looked for below the depth to which Nix itself would follow them.
 const DEEPEST: usize = 100;
@@ -61,44 +63,66 @@ fn inputs_in(root: &SyntaxNode) -> Vec<Input> {
 pub(super) enum Named {
     /// `url = "..."`.
     Reference(String),
+    /// `type = "..."` and the like.
+    Attributes(Value),
     /// Nothing: the registries know the name.
     Name(String),
-    /// Something else.
+    /// `follows = "..."`, perhaps with something else, or what cannot be read here.
     Other,
 }
 
 impl Named {
-    /// Returns whether the attributes `original` of a reference can belong to this input. Only forges' references and
-    /// bare names are read here; nothing is said about others.
+    /// Returns whether the attributes `original` of a reference can belong to this input. Nothing is said about what is
+    /// not sure here ([`meant`]).
     pub(super) fn is_meant_by(&self, original: &Value) -> bool {
+        self.sure().iter().all(|(key, value)| original[key] == *value)
+    }
+
+    /// Returns whether this may be another input than the one of these attributes.
+    pub(super) fn may_not_be(&self, original: &Value) -> bool {
+        let is_whole = match self {
+            Self::Name(_) => true,
+            Self::Reference(text) => !text.contains('?') && !self.sure().is_empty(),
+            Self::Attributes(_) | Self::Other => false,
+        };
+        !is_whole || !self.is_meant_by(original)
+    }
+
+    /// Returns the attributes that are sure.
+    fn sure(&self) -> meant::Attributes {
         match self {
-            Self::Name(name) => original["type"] == "indirect" && original["id"] == name.as_str(),
-            Self::Reference(text) => forge_in(text).is_none_or(|[forge, owner, repo]| {
-                original["type"] == forge && original["owner"] == owner && original["repo"] == repo
-            }),
-            Self::Other => true,
+            Self::Name(name) => meant::of_name(name),
+            Self::Reference(text) => meant::of_reference(text),
+            Self::Attributes(attributes) => ["type", "owner", "repo", "id", "ref", "rev"]
+                .into_iter()
+                .filter_map(|key| Some((key, attributes.get(key)?.clone())))
+                .filter(|(_, value)| value.is_string())
+                .collect(),
+            Self::Other => Vec::new(),
         }
+    }
+
+    /// Returns whether it can only be an input of its own, which follows no other.
+    pub(super) fn is_own(&self) -> bool {
+        !matches!(self, Self::Other)
     }
 }
 
-/// `github:OWNER/REPO...`
-fn forge_in(reference: &str) -> Option<[&str; 3]> {
-    let Form::Address { scheme, rest } = FlakeReference::read(reference).form else {
-        return None;
-    };
-    let path = rest.split('#').next()?;
-    let mut parts = path.split('/');
-    let found = [scheme, parts.next()?, parts.next()?];
-    (["github", "gitlab", "sourcehut"].contains(&scheme) && !path.contains('%')).then_some(found)
+/// The text's own words about inputs.
+#[derive(Debug, Default)]
+pub(super) struct Written {
+    /// The flake's own inputs by their names, and those that `outputs` takes besides.
+    pub(super) inputs: Vec<(String, Named)>,
+    /// The inputs of inputs about which the text says anything: `a/b`.
+    pub(super) given: BTreeSet<String>,
 }
 
-/// Returns the flake's own inputs by their names, and those that `outputs` takes besides. Returns None if that cannot
-/// be read from the text here, or if the text is no flake.
-pub(super) fn named_inputs(text: &str) -> Option<Vec<(String, Named)>> {
+/// Returns what the text says about inputs. Returns None if that cannot be read here, or if the text is no flake.
+pub(super) fn written(text: &str) -> Option<Written> {
     nix_text::read_sound(text, named_in).flatten()
 }
 
-fn named_in(root: &SyntaxNode) -> Option<Vec<(String, Named)>> {
+fn named_in(root: &SyntaxNode) -> Option<Written> {
     let Some(Expr::AttrSet(flake)) = Root::cast(root.clone()).and_then(|root| root.expr()) else {
         return None;
     };
@@ -110,22 +134,41 @@ fn named_in(root: &SyntaxNode) -> Option<Vec<(String, Named)>> {
     };
     let mut found: Vec<(String, Named)> = Vec::new();
     for (name, input) in inputs.iter().filter(|(name, _)| *name != "self") {
-        let is_bare = ["url", "type", "follows"].iter().all(|key| input.get(key).is_none());
-        found.push((
-            name.clone(),
-            match input["url"].as_str() {
-                Some(url) => Named::Reference(url.to_owned()),
-                None if is_bare && input.is_object() => Named::Name(name.clone()),
-                None => Named::Other,
-            },
-        ));
+        let says = |key: &str| input.get(key).is_some();
+        let named = match (input["url"].as_str(), input["type"].as_str()) {
+            _ if says("follows") || !input.is_object() => Named::Other,
+            (Some(url), None) if !says("type") => Named::Reference(url.to_owned()),
+            (None, Some(_)) if !says("url") => Named::Attributes(input.clone()),
+            (None, None) if !says("url") && !says("type") => Named::Name(name.clone()),
+            _ => Named::Other,
+        };
+        found.push((name.clone(), named));
     }
     for name in arguments(&flake) {
         if name != "self" && !inputs.contains_key(&name) {
             found.push((name.clone(), Named::Name(name)));
         }
     }
-    Some(found)
+    Some(Written {
+        given: given_below(&inputs),
+        inputs: found,
+    })
+}
+
+/// Returns the inputs of inputs that a text has something about.
+fn given_below(inputs: &Map<String, Value>) -> BTreeSet<String> {
+    let mut given = BTreeSet::new();
+    let below = |way: &str, input: &Value| {
+        let inner = input["inputs"].as_object().into_iter().flat_map(Map::iter);
+        let inner = inner.map(|(name, input)| (format!("{way}/{name}"), input.clone()));
+        inner.collect::<Vec<_>>()
+    };
+    let mut waiting: Vec<(String, Value)> = inputs.iter().flat_map(|(name, input)| below(name, input)).collect();
+    while let Some((way, input)) = waiting.pop() {
+        waiting.extend(below(&way, &input));
+        given.insert(way);
+    }
+    given
 }
 
 /// Returns whether anything in the text may be `inputs`.

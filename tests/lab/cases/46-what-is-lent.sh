@@ -48,6 +48,25 @@ case_lent_to_one_connection_of_one_user() {
 	expect_equal "$output" ""
 }
 
+# Neither the ssh agent nor the display goes along, whatever the configuration of ssh says: sshd there starts ~/.ssh/rc
+# with what is forwarded.
+case_lent_neither_agent_nor_display() {
+	fresh
+	must_sh_on builder '
+		mkdir -p ~builder/.ssh
+		echo "echo \"\${SSH_AUTH_SOCK:-no agent} \${DISPLAY:-no display}\" >>/tmp/forwarded; cat >/dev/null" >~builder/.ssh/rc
+		chown -R builder: ~builder/.ssh'
+	must_sh_on pi '
+		printf "Host builder\n  ForwardAgent yes\n  ForwardX11 yes\n" >/tmp/forwards
+		[ ! -e ~/.ssh/config ] || cat ~/.ssh/config >>/tmp/forwards
+		mkdir -p ~/.ssh && mv /tmp/forwards ~/.ssh/config && chmod 600 ~/.ssh/config'
+	must_sh_on pi 'eval "$(ssh-agent)" >/dev/null; ssh builder true; rebuild dry-build --eval-on builder; code=$?; kill "$SSH_AGENT_PID"; exit $code'
+	# The first line is of the plain ssh, and shows that there was something to forward.
+	seen=$(file_on builder /tmp/forwarded)
+	expect_lacks "$(head -n 1 <<<"$seen")" "no agent"
+	expect_equal "$(tail -n +2 <<<"$seen" | sort -u)" "no agent no display"
+}
+
 # On a full disk, the former lock file stays.
 case_lent_lock_file_on_a_full_disk() {
 	fresh

@@ -128,6 +128,54 @@ fn by_what_was_looked_at() {
     assert!(!is_sent(&play));
 }
 
+/// Whatever it asks for is named; of many files at once, how many more there are. The log of the run names each.
+#[test]
+fn nothing_is_sent_without_a_word() {
+    for (number, more) in [
+        (9, ""),
+        (10, ""),
+        (25, "sending 15 more files that builder asks for; -v names each\n"),
+    ] {
+        let acts = format!(
+            "hear_script; greet
+            asks_by_error \"error: opening file '$STAGE/public/f00': Permission denied\"
+            for number in $(seq -w 01 {number}); do say \"looked $STAGE/public/f$number\"; done
+            say looked-around; hear_answer
+            asks_by_error 'error: no more'"
+        );
+        let play = Play::new("D14", &acts);
+        play.stage
+            .sh("mkdir public; for number in $(seq -w 01 25); do echo >public/f$number; done");
+        let run = play.fails(SWITCH, "the evaluation on");
+        let named = |text: &str| text.matches("/public/f").count();
+        let shown = run.stderr.lines().filter(|line| line.starts_with("sending /"));
+        assert_eq!(shown.map(named).sum::<usize>(), number.min(10), "{}", run.stderr);
+        assert_eq!(
+            run.stderr.contains(" more files that"),
+            !more.is_empty(),
+            "{}",
+            run.stderr
+        );
+        assert!(run.stderr.contains(more), "{}", run.stderr);
+        let log = play.stage.read("home/.local/state/rebuild/logs/1.log");
+        let logged = log.lines().filter(|line| line.contains(" sending /"));
+        assert_eq!(logged.map(named).sum::<usize>(), number, "{log}");
+    }
+}
+
+/// Neither the ssh agent nor the display is lent to it, and it gets no terminal.
+#[test]
+fn by_what_ssh_could_forward() {
+    let acts = "printf '%s\\n' \"$@\" >>arguments; hear_script; greet; evaluated; built; say no-socket; say finished";
+    let play = Play::new("D14", acts);
+    play.stage.variable("NIX_SSHOPTS", "-v");
+    play.ends("build --eval-on builder --no-lend");
+    let arguments = play.stage.read("arguments");
+    for option in ["-a", "-x", "-T"] {
+        assert!(arguments.lines().any(|word| word == option), "{option}: {arguments}");
+    }
+}
+
 /// Of the store, the builder gets only what the evaluation can know of.
 #[test]
 fn by_the_name_of_a_store_path() {

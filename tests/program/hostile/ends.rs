@@ -98,3 +98,18 @@ fn an_honest_builder_is_believed() {
     let run = Play::new("D16", acts).ends("build --eval-on builder --no-lend");
     assert_eq!(run.stdout, format!("{}\n", crate::SYSTEM));
 }
+
+/// The path of an image is printed for the user, and for scripts that write it to a card.
+#[test]
+fn an_image_is_nothing_outside_of_what_was_built() {
+    for file in ["/dev/sda", "../../../etc/passwd", "x\\u001b[2J"] {
+        let acts = format!(
+            "hear_script; greet; say 'value {{\"variants\":[\"x\"],\"file\":\"{file}\"}}'; say finished; exit 0"
+        );
+        let play = Play::new("image", &acts);
+        play.fails(
+            "build-image --image-variant x --eval-on builder --no-lend",
+            "lies outside of it",
+        );
+    }
+}

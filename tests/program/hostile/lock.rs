@@ -76,3 +76,46 @@ fn an_honest_one() {
         run.stderr
     );
 }
+
+/// What was locked and is not to be renewed stays: its revision, what is said of it, and that it is an input of its own.
+#[test]
+fn one_that_exchanges_what_was_locked() {
+    const LOCK: &str = r#"{"nodes":{
+        "a":{"inputs":{"deep":"deep"},"locked":{"type":"github","owner":"o","repo":"a","rev":"1","narHash":"h"},
+             "original":{"type":"github","owner":"o","repo":"a"}},
+        "deep":{"locked":{"type":"github","owner":"o","repo":"deep","rev":"2","narHash":"i"},
+                "original":{"type":"github","owner":"o","repo":"deep"}},
+        "b":{"locked":{"type":"github","owner":"o","repo":"b","rev":"3","narHash":"j"},
+             "original":{"type":"github","owner":"o","repo":"b"}},
+        "root":{"inputs":{"a":"a","b":"b"}}},"root":"root","version":7}"#;
+    const FLAKE: &str =
+        r#"{ inputs.a.url = "github:o/a"; inputs.b.url = "github:o/b"; outputs = { self, a, b }: { }; }"#;
+    for (from, to) in [
+        (r#""rev":"1""#, r#""rev":"evil""#),
+        (r#""repo":"a"}},"#, r#""repo":"a","ref":"evil"}},"#),
+        (r#""inputs":{"a":"a","b":"b"}"#, r#""inputs":{"a":["b"],"b":"b"}"#),
+        (r#""owner":"o","repo":"deep""#, r#""owner":"evil","repo":"deep""#),
+        (r#""inputs":{"deep":"deep"},"#, ""),
+        (r#","narHash":"j""#, ""),
+    ] {
+        let evil = LOCK.replace(from, to);
+        assert_ne!(evil, LOCK, "{from}");
+        let play = says(&format!("{evil}\n"), "evaluated; exit 255");
+        play.stage.write("flake/flake.nix", FLAKE);
+        play.stage.write("flake/flake.lock", LOCK);
+        let run = play.stage.rebuild(&line(&play, ""));
+        assert!(
+            run.code > 0 && run.stderr.contains("cannot be it"),
+            "{to}: {}",
+            run.stderr
+        );
+        assert_eq!(play.stage.read("flake/flake.lock"), LOCK, "{to}");
+        play.nothing_is_changed();
+    }
+    // An honest one is taken.
+    let play = says(&format!("{LOCK}\n"), "evaluated; exit 255");
+    play.stage.write("flake/flake.nix", FLAKE);
+    play.stage.write("flake/flake.lock", LOCK);
+    let run = play.stage.rebuild(&line(&play, ""));
+    assert!(run.stderr.contains("wrote "), "{}", run.stderr);
+}

@@ -25,6 +25,7 @@ mod lock;
 mod refusals;
 mod silences;
 mod targets;
+mod words;
 
 use std::time::Duration;
 
