@@ -122,6 +122,7 @@ fn what_becomes_of_the_result() {
             specialisation: None,
             install_bootloader: false,
             goes_back: false,
+            confirmation: None,
         })
     };
     for (line, expected) in [

@@ -199,6 +199,22 @@ impl Settings {
         self.is_on(Key::RollbackOnFailure)
     }
 
+    /// Returns how many seconds a change waits to be confirmed; 0 if it need not be confirmed.
+    #[must_use]
+    pub fn confirm(&self) -> u32 {
+        let said = self.said.get(&Key::Confirm).and_then(|held| held.value.as_ref());
+        match said.or(default(Key::Confirm)) {
+            Some(SettingValue::Seconds(seconds)) => *seconds,
+            _ => 0,
+        }
+    }
+
+    /// Returns the machine that confirms a change of this machine by being reached, if any place names one.
+    #[must_use]
+    pub fn confirm_by(&self) -> Option<&str> {
+        self.text(Key::ConfirmBy)
+    }
+
     /// Returns whether the receiving machine itself fetches what it can.
     #[must_use]
     pub fn use_substitutes(&self) -> bool {

@@ -51,7 +51,7 @@ fn settings(line: &str, system: &str, user: &str, environment: &[(&str, &str)]) 
 }
 
 /// For each setting: what each place says about it, and how that is shown. No two neighbours are the same.
-const EACH: [(Key, [&str; 4], [&str; 4]); 11] = [
+const EACH: [(Key, [&str; 4], [&str; 4]); 13] = [
     (
         Key::EvalHost,
         ["\"s\"", "\"u\"", "e", "--eval-on t"],
@@ -98,6 +98,16 @@ const EACH: [(Key, [&str; 4], [&str; 4]); 11] = [
         ["true", "false", "true", "false"],
     ),
     (
+        Key::Confirm,
+        ["10", "20", "30", "--confirm=40"],
+        ["10", "20", "30", "40"],
+    ),
+    (
+        Key::ConfirmBy,
+        ["\"s\"", "\"u\"", "", "--confirm-by t"],
+        ["s", "u", "", "t"],
+    ),
+    (
         Key::UseSubstitutes,
         ["true", "false", "yes", "--no-use-substitutes"],
         ["true", "false", "true", "false"],
@@ -123,6 +133,7 @@ fn the_stronger_place_counts() {
             let value = match held.value {
                 Some(SettingValue::Text(text)) => text.into_owned(),
                 Some(SettingValue::Switch(value)) => value.to_string(),
+                Some(SettingValue::Seconds(number)) => number.to_string(),
                 None => String::new(),
             };
             (value, held.source)
@@ -264,7 +275,8 @@ fn the_table_is_aligned_and_says_where_from() {
     assert_eq!(lines[3], "fallback           fail        default");
     assert_eq!(lines[4], "lend               false       REBUILD_LEND");
     assert_eq!(lines[8], "diff               true        command line");
-    assert_eq!(lines[11], "flake              -           default");
+    assert_eq!(lines[10], "confirm            0           default");
+    assert_eq!(lines[13], "flake              -           default");
     let none = settings("", "", "", &[]).table();
     assert!(
         none.contains("\nevalHost           ''     default\nbuildHost          ''     evalHost\n"),

@@ -4,7 +4,8 @@
 #
 # There is one change at a time. $records/last names the latest one, until the run that made it has heard how it ended.
 # In its record, "about" has the action and the system; "status" has the part at which it ended (no-way-back, profile,
-# activation, back, finished), the exit status, and the generations of the profile before and after it (job.sh).
+# activation, back, unconfirmed, finished), the exit status, and the generations of the profile before and after it
+# (job.sh). confirm.sh says what else is in the record of a change that is to be confirmed.
 set -u
 umask 077
 exec 3<&0 </dev/null 2>&1
@@ -71,6 +72,31 @@ follow_again() {
 	forget_when_heard "$1"
 }
 
+# confirm NAME: the change stays, if it waits for that.
+confirm() {
+	mv "$records/$1/awaits" "$records/$1/confirmed" 2>/dev/null || :
+	if [ -e "$records/$1/confirmed" ]; then event confirmed; else event not-awaited; fi
+}
+
+# tell_stage: for records.sh. Tells once that the change waits to be confirmed.
+told=no
+tell_stage() {
+	[ "$told" = no ] && [ -e "$record/awaits" ] || return 0
+	event awaits
+	told=yes
+}
+
+# tell_lost RECORD: for records.sh. A change that was not confirmed yet is undone by a boot, whatever has become of its job.
+tell_lost() {
+	if [ -e "$1/confirmed" ] || ! booted=$(cat "$1/tried" 2>/dev/null || cat "$1/awaits" 2>/dev/null || cat "$1/late" 2>/dev/null); then
+		event lost
+	elif [ "$booted" = "$(cat /proc/sys/kernel/random/boot_id)" ]; then
+		event lost unconfirmed
+	else
+		event lost rebooted
+	fi
+}
+
 # find_foreign: whether an activation runs that this program did not begin: by hand, or by nixos-rebuild. Our change
 # would not wait for the end of the first kind, and would change the profile before it. Sets $by_systemd.
 find_foreign() {
@@ -118,7 +144,7 @@ change() {
 
 start() {
 	# If memory runs out, systemd would end the whole unit, and nobody would be there to go back.
-	[ "$by_systemd$rb_goes_back" != yesyes ] || set -- --property=OOMPolicy=continue "$@"
+	[ "$by_systemd$rb_may_go_back" != yesyes ] || set -- --property=OOMPolicy=continue "$@"
 	[ "$by_systemd" = no ] ||
 		set -- systemd-run -E LOCALE_ARCHIVE -E NIXOS_INSTALL_BOOTLOADER -E NIXOS_NO_CHECK --collect --no-ask-password \
 			--pipe --quiet --service-type=exec --unit="$unit" --description="Activation of NixOS by rebuild" "$@"
@@ -130,5 +156,6 @@ case $rb_task in
 tell) tell_last ;;
 change) change "$rb_name" ;;
 follow) follow_again "$rb_name" "$rb_offset" ;;
+confirm) confirm "$rb_name" ;;
 esac
 event finished

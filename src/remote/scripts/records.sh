@@ -146,11 +146,18 @@ tell_end() {
 	if has_status "$1"; then
 		event ended "$ending"
 	elif [ -e "$1/begun" ]; then
-		event lost
+		tell_lost "$1"
 	else
 		event unstarted
 	fi
 }
+
+# Two words that a script may say in its own way, by a function of the same name after these: that a job was cut off, and
+# what a job that is followed has come to while it says nothing.
+tell_lost() { # RECORD
+	event lost
+}
+tell_stage() { :; } # $record is the job's
 
 # follow_record NAME OFFSET: sends the job's output from there on, to the end, and then says how the job ended. Output
 # goes as counted bytes, so that it is never taken for an event, and the client knows what it has if the connection
@@ -177,6 +184,7 @@ send_log() {
 		elif [ "$over" = yes ]; then
 			return
 		else
+			tell_stage
 			say_alive
 		fi
 	done
