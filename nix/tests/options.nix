@@ -121,6 +121,8 @@ let
           ask = true;
           diff = false;
           rollbackOnFailure = true;
+          confirm = 90;
+          confirmBy = "";
           useSubstitutes = true;
           flake = "/etc/nixos#pi";
         };
@@ -135,6 +137,8 @@ let
         ask = true;
         diff = false;
         rollbackOnFailure = true;
+        confirm = 90;
+        confirmBy = "";
         useSubstitutes = true;
         flake = "/etc/nixos#pi";
       };

@@ -148,8 +148,10 @@ pub(super) fn rebooted(action: &str, on: &str) -> Failure {
 pub(super) fn cut_off(action: &str, on: &str) -> Failure {
     Failure::new(format!("{action} on {on} was killed before it was confirmed"))
         .with_code(COULD_NOT_GO_BACK)
-        .with_remedy("reboot it: it boots what it booted before
-or run the same command again")
+        .with_remedy(
+            "reboot it: it boots what it booted before
+or run the same command again",
+        )
 }
 
 /// Reads an exit status, or None if there is none (`-`). Returns None if it is neither.

@@ -75,26 +75,36 @@ fn running(session: &mut Session, context: &Context) -> Result<Option<Record>> {
 /// # Errors
 /// The host cannot be reached.
 pub(super) fn can_be_proved(confirmation: &Confirmation, context: &Context) -> Result<()> {
-    let Proof::Reaching(host) = &confirmation.by else {
+    let Proof::Reaching(hosts) = &confirmation.by else {
         return Ok(());
     };
-    reach_anew(host, context).map_err(|error| {
+    reach_one(hosts, context).map(|_| ()).map_err(|error| {
         if error.is::<Interrupted>() {
             return error;
         }
         Failure::new(format!(
-            "{host} is to confirm the change by being reached, and is not now ({error}): nothing was changed"
+            "the change is to be confirmed by reaching another machine, and that is not possible now ({error}): nothing was \
+             changed"
         ))
         .with_remedy("another host: --confirm-by HOST\na person, by rebuild confirm: --confirm-by ''\nwithout it: --no-confirm")
         .into()
     })
 }
 
-fn reach_anew(host: &Host, context: &Context) -> Result<()> {
-    let place = Place::There(host.clone());
-    let mut session = Session::start_anew(&place, &text::look(), context)?;
-    session.be_quiet(true);
-    greeted(session, context).map(|_| ())
+/// Logs in anew to the first of these hosts that lets us in, and returns it.
+fn reach_one<'a>(hosts: &'a [Host], context: &Context) -> Result<&'a Host> {
+    let mut failed = None;
+    for host in hosts {
+        let place = Place::There(host.clone());
+        let mut session = Session::start_anew(&place, &text::look(), context)?;
+        session.be_quiet(true);
+        match greeted(session, context) {
+            Ok(_) => return Ok(host),
+            Err(error) if error.is::<Interrupted>() => return Err(error),
+            Err(error) => failed = Some(error),
+        }
+    }
+    Err(failed.unwrap_or_else(|| Failure::new("no machine is named that could be reached").into()))
 }
 
 impl Target {
@@ -117,14 +127,18 @@ impl Target {
         let mut is_told = false;
         while Instant::now() < end {
             match self.try_to_prove(name, &confirmation.by, context) {
-                Ok(true) => {
-                    context.tell(Event::Text(self.proved(&confirmation.by)));
+                Ok(proof) => {
+                    if let Some(proof) = proof {
+                        context.tell(Event::Text(proof));
+                    }
                     return Ok(());
                 }
-                Ok(false) => return Ok(()),
                 Err(error) if error.is::<Interrupted>() => return Err(error),
                 Err(error) if !is_told => {
-                    let text = format!("not confirmed yet: {error}; trying again for {} seconds", confirmation.seconds);
+                    let text = format!(
+                        "not confirmed yet: {error}; trying again for {} seconds",
+                        confirmation.seconds
+                    );
                     context.tell(Event::Text(text));
                     is_told = true;
                 }
@@ -135,18 +149,14 @@ impl Target {
         Ok(())
     }
 
-    fn try_to_prove(&self, name: &str, by: &Proof, context: &Context) -> Result<bool> {
-        if let Proof::Reaching(host) = by {
-            reach_anew(host, context)?;
-        }
-        self.say_confirmed(name, context)
-    }
-
-    fn proved(&self, by: &Proof) -> String {
-        match by {
-            Proof::Reaching(host) => format!("confirmed: {host} can be reached from {}", self.label()),
-            Proof::Login | Proof::Person => format!("confirmed by a new login to {}", self.label()),
-        }
+    /// Returns what has confirmed the change, in words. None if it does not wait any more.
+    fn try_to_prove(&self, name: &str, by: &Proof, context: &Context) -> Result<Option<String>> {
+        let on = self.label();
+        let proof = match by {
+            Proof::Reaching(hosts) => format!("confirmed: {} can be reached from {on}", reach_one(hosts, context)?),
+            Proof::Login | Proof::Person => format!("confirmed by a new login to {on}"),
+        };
+        Ok(self.say_confirmed(name, context)?.then_some(proof))
     }
 
     /// Has root there confirm the change, over a new login. Returns false if it does not wait for that any more, or yet.
@@ -165,9 +175,7 @@ impl Target {
                 TargetEvent::Asks(modules) => asks = Some(modules),
                 TargetEvent::Missing(program) => return Err(self.missing(&program).into()),
                 TargetEvent::Refused | TargetEvent::Left => {
-                    return Err(self
-                        .refused("this user", session.last_words(), asks.as_deref())
-                        .into());
+                    return Err(self.refused("this user", session.last_words(), asks.as_deref()).into());
                 }
                 TargetEvent::Confirmed | TargetEvent::NotAwaited if !is_root => {
                     return Err(session.out_of_turn("speaks of the change before root does").into());

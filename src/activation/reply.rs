@@ -312,7 +312,10 @@ mod tests {
             ("@rebuild awaits", Some(TargetEvent::Awaits)),
             ("@rebuild lost", Some(TargetEvent::Ended(Ending::Lost))),
             ("@rebuild lost rebooted", Some(TargetEvent::Ended(Ending::Rebooted))),
-            ("@rebuild lost unconfirmed", Some(TargetEvent::Ended(Ending::LostUnconfirmed))),
+            (
+                "@rebuild lost unconfirmed",
+                Some(TargetEvent::Ended(Ending::LostUnconfirmed)),
+            ),
             ("@rebuild ended back 4 0", None),
             ("@rebuild ended back 4 x 0 17 17", None),
             (

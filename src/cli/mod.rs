@@ -93,7 +93,7 @@ pub enum Verb {
     Boot,
     /// Build and activate it now, until the next boot
     Test,
-    /// Let a change stay that waits to be confirmed (switch --confirm)
+    /// Keep a change that waits to be confirmed
     Confirm,
     /// Build and leave a link named 'result' here
     Build,

@@ -32,10 +32,7 @@ pub(super) fn confirmation(
         _ => "it changes no system",
     };
     let verb = verb_name(arguments.verb);
-    Err(
-        Failure::usage(format!("--confirm has no meaning for {verb}: {why}"))
-            .with_remedy("it is for switch and test"),
-    )
+    Err(Failure::usage(format!("--confirm has no meaning for {verb}: {why}")).with_remedy("it is for switch and test"))
 }
 
 /// A login from another machine shows that it can be reached. A login of this machine to itself shows nothing, so
@@ -44,9 +41,20 @@ fn proof(settings: &Settings, facts: &Facts, target: &Place) -> Result<Proof, Fa
     let is_typed = settings.is_typed(Key::ConfirmBy);
     let by = settings.confirm_by();
     if *target == Place::Here {
-        let by = by.or(builder(settings));
-        let by = place(by, facts)?.unwrap_or(Place::Here);
-        return Ok(by.host().cloned().map_or(Proof::Person, Proof::Reaching));
+        let named = match by {
+            Some(by) => vec![by],
+            None => settings.eval_host().into_iter().chain(settings.build_host()).collect(),
+        };
+        let mut hosts: Vec<Host> = Vec::new();
+        for name in named {
+            hosts.extend(place(Some(name), facts)?.and_then(|place| place.host().cloned()));
+        }
+        hosts.dedup();
+        return Ok(if hosts.is_empty() {
+            Proof::Person
+        } else {
+            Proof::Reaching(hosts)
+        });
     }
     match by.filter(|_| is_typed) {
         None => Ok(Proof::Login),
@@ -58,20 +66,13 @@ fn proof(settings: &Settings, facts: &Facts, target: &Place) -> Result<Proof, Fa
     }
 }
 
-/// Returns the machine that evaluates, or else the one that builds.
-fn builder(settings: &Settings) -> Option<&str> {
-    let named = |text: Option<&'_ str>| text.is_some_and(|text| !text.is_empty());
-    let evaluator = settings.eval_host();
-    if named(evaluator) { evaluator } else { settings.build_host() }
-}
-
 impl Confirmation {
-    /// Returns the host that is to be reached.
+    /// Returns the hosts of which one is to be reached.
     #[must_use]
-    pub fn host(&self) -> Option<&Host> {
+    pub fn hosts(&self) -> &[Host] {
         match &self.by {
-            Proof::Reaching(host) => Some(host),
-            Proof::Login | Proof::Person => None,
+            Proof::Reaching(hosts) => hosts,
+            Proof::Login | Proof::Person => &[],
         }
     }
 }

@@ -144,8 +144,9 @@ impl Deployment {
             _ => [None, None],
         };
         let confirmation = self.outcome.activation().and_then(|it| it.confirmation.as_ref());
-        let confirms = confirmation.and_then(Confirmation::host);
-        for host in making.into_iter().chain([self.target.host(), confirms]).flatten() {
+        let confirms = confirmation.map_or(&[][..], Confirmation::hosts);
+        let making = making.into_iter().chain([self.target.host()]).flatten();
+        for host in making.chain(confirms) {
             if !hosts.contains(&host) {
                 hosts.push(host);
             }
@@ -277,12 +278,7 @@ fn goes_back(arguments: &Arguments, settings: &Settings) -> Result<bool, Failure
     Ok(false)
 }
 
-fn outcome(
-    arguments: &Arguments,
-    settings: &Settings,
-    facts: &Facts,
-    target: &Place,
-) -> Result<Outcome, Failure> {
+fn outcome(arguments: &Arguments, settings: &Settings, facts: &Facts, target: &Place) -> Result<Outcome, Failure> {
     let goes_back = goes_back(arguments, settings)?;
     let confirmation = confirmation(arguments, settings, facts, target)?;
     let (action, sets_profile) = match arguments.verb {

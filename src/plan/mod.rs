@@ -22,8 +22,8 @@ use crate::settings::Settings;
 use crate::vocabulary::Rights;
 
 pub use configuration::{Configuration, FILE, Flake, Found, Installable};
-use deployment::{place, rights};
 pub use deployment::{ActivationPlan, Channels, Deployment, Making, Origin, Outcome};
+use deployment::{place, rights};
 pub use product::{Product, ProductKind};
 pub use steps::{Deed, Leg, Step};
 pub use unreachable::IfUnreachable;

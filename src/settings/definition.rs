@@ -84,8 +84,8 @@ fn name<T: clap::ValueEnum>(value: &T) -> Statement {
 
 fn confirm(arguments: &Arguments) -> Statement {
     match arguments.activation.confirm {
-        Some(seconds) => Statement::This(SettingValue::Seconds(seconds)),
-        None if arguments.settings.no_confirm => Statement::This(SettingValue::Seconds(0)),
+        Some(seconds) => Statement::This(SettingValue::Number(seconds)),
+        None if arguments.settings.no_confirm => Statement::This(SettingValue::Number(0)),
         None => Statement::Nothing,
     }
 }
@@ -210,8 +210,8 @@ pub static ALL: [Definition; 13] = [
         name: "confirm",
         variable: "REBUILD_CONFIRM",
         flags: &["--confirm", "--no-confirm"],
-        kind: SettingKind::Seconds,
-        default: Some(SettingValue::Seconds(0)),
+        kind: SettingKind::SecondsOrOff,
+        default: Some(SettingValue::Number(0)),
         about: "How many seconds a switch or test waits to be confirmed before it goes back; 0: it needs no confirmation",
         typed: confirm,
     },

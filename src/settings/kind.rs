@@ -16,8 +16,8 @@ pub enum SettingKind {
     Switch,
     /// One of these words.
     Choice(&'static [&'static str]),
-    /// A number of seconds, or 0 for "not at all".
-    Seconds,
+    /// A number of seconds, or 0: not at all.
+    SecondsOrOff,
 }
 
 /// A day. Whoever wants to wait for longer has meant something else.
@@ -30,8 +30,8 @@ pub enum SettingValue {
     Text(Cow<'static, str>),
     /// Yes or no.
     Switch(bool),
-    /// A number of seconds.
-    Seconds(u32),
+    /// A number.
+    Number(u32),
 }
 
 /// What one place says about a setting.
@@ -54,8 +54,8 @@ impl SettingKind {
         let shown = value.to_string();
         let said = match (self, value) {
             (Self::Switch, serde_json::Value::Bool(value)) => Some(Statement::This(SettingValue::Switch(value))),
-            (Self::Seconds, serde_json::Value::Number(number)) => number.as_u64().and_then(Self::seconds),
-            (Self::Switch | Self::Seconds, _) => None,
+            (Self::SecondsOrOff, serde_json::Value::Number(number)) => number.as_u64().and_then(Self::seconds_or_off),
+            (Self::Switch | Self::SecondsOrOff, _) => None,
             (_, serde_json::Value::String(text)) => self.of_word(text),
             _ => None,
         };
@@ -68,8 +68,8 @@ impl SettingKind {
     /// Fails with the values that are allowed.
     pub(super) fn of_variable(self, text: &str) -> Result<Statement, String> {
         let said = match (self, text.to_ascii_lowercase().as_str()) {
-            (Self::Switch | Self::Choice(_) | Self::Seconds, "") => Some(Statement::TheDefault),
-            (Self::Seconds, number) => number.parse().ok().and_then(Self::seconds),
+            (Self::Switch | Self::Choice(_) | Self::SecondsOrOff, "") => Some(Statement::TheDefault),
+            (Self::SecondsOrOff, number) => number.parse().ok().and_then(Self::seconds_or_off),
             (Self::Switch, "1" | "true" | "yes") => Some(Statement::This(SettingValue::Switch(true))),
             (Self::Switch, "0" | "false" | "no") => Some(Statement::This(SettingValue::Switch(false))),
             (Self::Switch, _) => None,
@@ -82,14 +82,14 @@ impl SettingKind {
         said.ok_or_else(|| format!("{allowed}, not '{}'", text.escape_debug()))
     }
 
-    fn seconds(number: u64) -> Option<Statement> {
+    fn seconds_or_off(number: u64) -> Option<Statement> {
         let number = u32::try_from(number).ok().filter(|number| *number <= MOST_SECONDS)?;
-        Some(Statement::This(SettingValue::Seconds(number)))
+        Some(Statement::This(SettingValue::Number(number)))
     }
 
     fn of_word(self, text: String) -> Option<Statement> {
         match self {
-            Self::Switch | Self::Seconds => return None,
+            Self::Switch | Self::SecondsOrOff => return None,
             // It is not known yet which host is this machine; but what can be a name is the same on every machine.
             Self::Host if text.is_empty() => {}
             Self::Host => _ = Host::parse(&text).ok()?,
@@ -105,7 +105,7 @@ impl SettingKind {
     pub fn in_json(self) -> String {
         match self {
             Self::Switch => "true or false".to_owned(),
-            Self::Seconds => format!("a number of seconds up to {MOST_SECONDS}, or 0: not at all"),
+            Self::SecondsOrOff => format!("a number of seconds up to {MOST_SECONDS}, or 0: not at all"),
             Self::Host => {
                 "a string, [user@]host or ssh://[user@]host[:port], or the empty one: this machine".to_owned()
             }
@@ -124,7 +124,7 @@ impl From<&SettingValue> for serde_json::Value {
         match value {
             SettingValue::Text(text) => Self::from(text.as_ref()),
             SettingValue::Switch(value) => Self::from(*value),
-            SettingValue::Seconds(number) => Self::from(*number),
+            SettingValue::Number(number) => Self::from(*number),
         }
     }
 }
@@ -141,7 +141,7 @@ mod tests {
     }
 
     fn seconds(number: u32) -> Statement {
-        Statement::This(SettingValue::Seconds(number))
+        Statement::This(SettingValue::Number(number))
     }
 
     #[test]
@@ -167,8 +167,8 @@ mod tests {
             (SettingKind::Flake, json!("/etc/nixos#pi"), text("/etc/nixos#pi")),
             (SettingKind::Flake, json!(""), Statement::TheDefault),
             (CHOICE, json!("local"), text("local")),
-            (SettingKind::Seconds, json!(60), seconds(60)),
-            (SettingKind::Seconds, json!(0), seconds(0)),
+            (SettingKind::SecondsOrOff, json!(60), seconds(60)),
+            (SettingKind::SecondsOrOff, json!(0), seconds(0)),
         ] {
             assert_eq!(kind.of_json(value.clone()), Ok(expected), "{kind:?} {value}");
         }
@@ -184,11 +184,11 @@ mod tests {
             (SettingKind::Flake, json!(".#\"x\""), "as for --flake, not"),
             (CHOICE, json!("Local"), "\"fail\", \"local\" or \"x\", not \"Local\""),
             (CHOICE, json!(""), "not \"\""),
-            (SettingKind::Seconds, json!("60"), "or 0: not at all, not \"60\""),
-            (SettingKind::Seconds, json!(-1), "not -1"),
-            (SettingKind::Seconds, json!(1.5), "not 1.5"),
-            (SettingKind::Seconds, json!(86401), "not 86401"),
-            (SettingKind::Seconds, json!(true), "not true"),
+            (SettingKind::SecondsOrOff, json!("60"), "or 0: not at all, not \"60\""),
+            (SettingKind::SecondsOrOff, json!(-1), "not -1"),
+            (SettingKind::SecondsOrOff, json!(1.5), "not 1.5"),
+            (SettingKind::SecondsOrOff, json!(86401), "not 86401"),
+            (SettingKind::SecondsOrOff, json!(true), "not true"),
             (CHOICE, json!(true), "or \"x\", not true"),
         ] {
             let error = kind.of_json(value.clone()).unwrap_err();
@@ -211,8 +211,13 @@ mod tests {
             );
         }
         assert_eq!(CHOICE.of_variable("fail"), Ok(text("fail")));
-        assert_eq!(SettingKind::Seconds.of_variable("86400"), Ok(seconds(86_400)));
-        for kind in [SettingKind::Switch, SettingKind::Flake, CHOICE, SettingKind::Seconds] {
+        assert_eq!(SettingKind::SecondsOrOff.of_variable("86400"), Ok(seconds(86_400)));
+        for kind in [
+            SettingKind::Switch,
+            SettingKind::Flake,
+            CHOICE,
+            SettingKind::SecondsOrOff,
+        ] {
             assert_eq!(kind.of_variable(""), Ok(Statement::TheDefault), "{kind:?}");
         }
         // As on the command line, the empty string means this machine.
@@ -221,8 +226,8 @@ mod tests {
             (SettingKind::Switch, "on"),
             (SettingKind::Host, "a b"),
             (CHOICE, "never"),
-            (SettingKind::Seconds, "1m"),
-            (SettingKind::Seconds, "-1"),
+            (SettingKind::SecondsOrOff, "1m"),
+            (SettingKind::SecondsOrOff, "-1"),
         ] {
             let error = kind.of_variable(word).unwrap_err();
             assert!(error.ends_with(&format!(", not '{word}'")), "{error}");

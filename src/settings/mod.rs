@@ -204,7 +204,7 @@ impl Settings {
     pub fn confirm(&self) -> u32 {
         let said = self.said.get(&Key::Confirm).and_then(|held| held.value.as_ref());
         match said.or(default(Key::Confirm)) {
-            Some(SettingValue::Seconds(seconds)) => *seconds,
+            Some(SettingValue::Number(seconds)) => *seconds,
             _ => 0,
         }
     }

@@ -49,6 +49,6 @@ fn plain(value: &SettingValue) -> String {
         SettingValue::Text(text) if text.is_empty() => "''".to_owned(),
         SettingValue::Text(text) => harmless::name(text),
         SettingValue::Switch(value) => value.to_string(),
-        SettingValue::Seconds(number) => number.to_string(),
+        SettingValue::Number(number) => number.to_string(),
     }
 }

@@ -133,7 +133,7 @@ fn the_stronger_place_counts() {
             let value = match held.value {
                 Some(SettingValue::Text(text)) => text.into_owned(),
                 Some(SettingValue::Switch(value)) => value.to_string(),
-                Some(SettingValue::Seconds(number)) => number.to_string(),
+                Some(SettingValue::Number(number)) => number.to_string(),
                 None => String::new(),
             };
             (value, held.source)

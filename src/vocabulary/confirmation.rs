@@ -14,8 +14,8 @@ pub struct Confirmation {
 pub enum Proof {
     /// A new login to the target.
     Login,
-    /// This host can be reached from here: the target is this machine, and a login to itself would show nothing.
-    Reaching(Host),
+    /// One of these hosts can be reached from here: the target is this machine, and a login to itself would show nothing.
+    Reaching(Vec<Host>),
     /// A person says so (`rebuild confirm`).
     Person,
 }

@@ -86,15 +86,12 @@ tell_stage() {
 	told=yes
 }
 
-# tell_lost RECORD: for records.sh. A change that was not confirmed yet is undone by a boot, whatever has become of its job.
-tell_lost() {
-	if [ -e "$1/confirmed" ] || ! booted=$(cat "$1/tried" 2>/dev/null || cat "$1/awaits" 2>/dev/null || cat "$1/late" 2>/dev/null); then
-		event lost
-	elif [ "$booted" = "$(cat /proc/sys/kernel/random/boot_id)" ]; then
-		event lost unconfirmed
-	else
-		event lost rebooted
-	fi
+# lost_how RECORD: for records.sh. A change that was not confirmed yet is undone by a boot, whatever has become of its job.
+lost_how() {
+	for stage in tried awaits late; do
+		[ -e "$1/$stage" ] || continue
+		if [ "$(cat "$1/$stage")" = "$(cat /proc/sys/kernel/random/boot_id)" ]; then echo unconfirmed; else echo rebooted; fi
+	done
 }
 
 # find_foreign: whether an activation runs that this program did not begin: by hand, or by nixos-rebuild. Our change

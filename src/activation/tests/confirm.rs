@@ -68,12 +68,7 @@ impl Returning {
 #[test]
 fn what_is_confirmed_stays() {
     for (action, ends, calls, ending) in [
-        (
-            "switch",
-            "",
-            &["system test", "system boot"][..],
-            "activation 0 1 8",
-        ),
+        ("switch", "", &["system test", "system boot"][..], "activation 0 1 8"),
         // Failed units are no reason to go back, unless somebody asks for that.
         (
             "switch",
@@ -96,7 +91,11 @@ fn what_is_confirmed_stays() {
         assert!(said.contains(&format!("@rebuild ended {ending}\n")), "{action}: {said}");
         assert_eq!(before, "system test");
         assert_eq!(returning.calls(), calls, "{action}: {said}");
-        let now = if action == "test" { "system-1-link" } else { "system-8-link" };
+        let now = if action == "test" {
+            "system-1-link"
+        } else {
+            "system-8-link"
+        };
         assert_eq!(returning.leads_to("profiles/system"), now);
         assert_eq!(returning.leads_to("current-system"), "system");
         assert!(!returning.keeps(), "{action}");
@@ -106,19 +105,46 @@ fn what_is_confirmed_stays() {
 #[test]
 fn what_nobody_confirms_goes_back() {
     for (before, action, old, calls, ending) in [
-        ("old", "switch", "", &["system test", "old test"][..], "unconfirmed 0 - 0 1 1"),
+        (
+            "old",
+            "switch",
+            "",
+            &["system test", "old test"][..],
+            "unconfirmed 0 - 0 1 1",
+        ),
         ("old", "test", "", &["system test", "old test"], "unconfirmed 0 - 0 - -"),
-        ("special", "switch", "", &["system test", "special test"], "unconfirmed 0 - 0 1 1"),
+        (
+            "special",
+            "switch",
+            "",
+            &["system test", "special test"],
+            "unconfirmed 0 - 0 1 1",
+        ),
         // It ran before: only the profile would have been changed.
         ("system", "switch", "", &["system test"], "unconfirmed 0 - - 1 1"),
-        ("old", "switch", "exit 4", &["system test", "old test"], "unconfirmed 0 - 4 1 1"),
-        ("old", "switch", "exit 1", &["system test", "old test"], "unconfirmed 0 - 1 1 1"),
+        (
+            "old",
+            "switch",
+            "exit 4",
+            &["system test", "old test"],
+            "unconfirmed 0 - 4 1 1",
+        ),
+        (
+            "old",
+            "switch",
+            "exit 1",
+            &["system test", "old test"],
+            "unconfirmed 0 - 1 1 1",
+        ),
     ] {
         let returning = machine("");
         returning.system_ends("old", old);
         returning.runs_before(before);
         let said = returning.tries(action, 5, false, || {});
-        assert!(said.contains(&format!("@rebuild ended {ending}\n")), "{before} {action}: {said}");
+        assert!(
+            said.contains(&format!("@rebuild ended {ending}\n")),
+            "{before} {action}: {said}"
+        );
         assert!(said.contains("nobody has confirmed it within 5 seconds"), "{said}");
         assert_eq!(returning.calls(), calls, "{before} {action}: {said}");
         assert_eq!(returning.leads_to("profiles/system"), "system-1-link");

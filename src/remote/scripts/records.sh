@@ -146,18 +146,18 @@ tell_end() {
 	if has_status "$1"; then
 		event ended "$ending"
 	elif [ -e "$1/begun" ]; then
-		tell_lost "$1"
+		# shellcheck disable=SC2046 # a word, or none
+		event lost $(lost_how "$1")
 	else
 		event unstarted
 	fi
 }
 
-# Two words that a script may say in its own way, by a function of the same name after these: that a job was cut off, and
-# what a job that is followed has come to while it says nothing.
-tell_lost() { # RECORD
-	event lost
-}
-tell_stage() { :; } # $record is the job's
+# A script may have functions of its own in place of these two, after them.
+# lost_how RECORD: prints a word on how a job was cut off, or none.
+lost_how() { :; }
+# tell_stage: tells what the job of $record, which says nothing at this moment, has come to.
+tell_stage() { :; }
 
 # follow_record NAME OFFSET: sends the job's output from there on, to the end, and then says how the job ended. Output
 # goes as counted bytes, so that it is never taken for an event, and the client knows what it has if the connection
