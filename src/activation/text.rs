@@ -193,6 +193,7 @@ pub(super) fn root(task: &RootTask, systemd_run: bool) -> Result<Vec<u8>, Failur
                 change.activation.as_ref().map_or("", |activation| activation.action),
             )?;
             script.set_yes("rb_may_go_back", change.may_go_back())?;
+            script.set_yes("rb_tries", change.confirmation().is_some())?;
             script.set("rb_job", OsString::from_vec(job(change)?))?;
         }
     }

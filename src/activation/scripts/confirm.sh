@@ -15,7 +15,8 @@
 
 # note_trial: status 1: it could not be noted, or the new system could not be kept from being collected.
 note_trial() {
-	without_record root_at new "$rb_system" && cat /proc/sys/kernel/random/boot_id >"$record/tried"
+	without_record root_at new "$rb_system" && printf '%s\n' "$PATH" >"$record/path" &&
+		cat /proc/sys/kernel/random/boot_id >"$record/tried"
 }
 
 # try_out: makes the change and ends the job.
@@ -78,4 +79,18 @@ undo() {
 		ended back "$code" "$of_profile" "$of_system" "$before" "$(generation)"
 	fi
 	ended activation "$code" "$before" "$(generation)"
+}
+
+# rescue: after the end of the job, which may have been killed: goes back if nobody has confirmed the change and the machine
+# is not being shut down. (Then it boots what it booted before.)
+rescue() {
+	[ ! -e "$record/status" ] && [ ! -e "$record/confirmed" ] && ran=$(readlink -e "$record/ran") || exit 0
+	[ "$(systemctl is-system-running)" != stopping ] || exit 0
+	echo "this was killed before it was confirmed"
+	mv "$record/awaits" "$record/late" 2>/dev/null || :
+	rb_action='test'
+	link=$(readlink "$rb_profile")
+	note_new_profile
+	go_back 0 || forget_way_back
+	ended unconfirmed 0 "$of_profile" "$of_system" "$(generation)" "$(generation)"
 }

@@ -1,9 +1,10 @@
 # shellcheck shell=sh
 # Makes the change: first the profile, then the activation. If that fails and $rb_goes_back is yes, it goes back
-# (back.sh). If $rb_confirm is not 0, it is tried out first, and goes back unless it is confirmed (confirm.sh). $1 is its record. $2 is the PATH for the commands of this script; the activation keeps the PATH with which
-# this script was started.
+# (back.sh). If $rb_confirm is not 0, it is tried out first, and goes back unless it is confirmed (confirm.sh). $1 is its
+# record. $2 is the PATH for the commands of this script; the activation keeps the PATH with which this script was started.
 theirs=$PATH
-PATH=$2
+PATH=${2-$(read -r path <"$1/path" && echo "$path")}
+[ -n "$PATH" ] || exit 0
 export PATH
 umask 022
 hold_record "$1"
@@ -59,6 +60,9 @@ activate() {
 generation() { current_generation 2>/dev/null || echo -; }
 
 may_go_back() { [ "$rb_goes_back/$rb_confirm" != no/0 ]; }
+
+# Without $2 it is systemd that calls, after the job has ended.
+[ $# = 2 ] || rescue
 
 before=$(generation)
 ! may_go_back || note_way_back || ended no-way-back 1

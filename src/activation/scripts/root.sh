@@ -86,6 +86,19 @@ tell_stage() {
 	told=yes
 }
 
+# is_ended_by_others RECORD: for records.sh. systemd sees to it that a change goes back whose job was killed before it was
+# confirmed (`start`).
+is_ended_by_others() {
+	[ -d /run/systemd/system ] && is_tried "$1" || return
+	case $(systemctl show --property=ActiveState --value "$unit.service") in
+	active | activating | deactivating) ;;
+	*) return 1 ;;
+	esac
+}
+is_tried() {
+	[ -e "$1/tried" ] || [ -e "$1/awaits" ] || [ -e "$1/late" ]
+}
+
 # lost_how RECORD: for records.sh. A change that was not confirmed yet is undone by a boot, whatever has become of its job.
 lost_how() {
 	for stage in tried awaits late; do
@@ -101,7 +114,13 @@ find_foreign() {
 	[ -z "$rb_action" ] || ! is_held /run/nixos/switch-to-configuration.lock || return 0
 	[ "$rb_systemd_run" = yes ] && [ -d /run/systemd/system ] || return
 	by_systemd=yes
-	systemctl is-active --quiet "$unit.service"
+	# A unit that is only just coming to its end would keep its name from the next one.
+	tries=100
+	while ! state=$(systemctl is-active "$unit.service"); do
+		[ "$state" = deactivating ] && [ "$tries" -gt 0 ] || return
+		tries=$((tries - 1))
+		sleep 0.2 || sleep 1
+	done
 }
 
 # note NAME: makes NAME the latest change.
@@ -141,6 +160,8 @@ change() {
 
 start() {
 	# If memory runs out, systemd would end the whole unit, and nobody would be there to go back.
+	# If the job of a change is killed before the change is confirmed, systemd calls it once more, to go back.
+	[ "$by_systemd$rb_tries" != yesyes ] || set -- --property=ExecStopPost="/bin/sh $record/job $record" "$@"
 	[ "$by_systemd$rb_may_go_back" != yesyes ] || set -- --property=OOMPolicy=continue "$@"
 	[ "$by_systemd" = no ] ||
 		set -- systemd-run -E LOCALE_ARCHIVE -E NIXOS_INSTALL_BOOTLOADER -E NIXOS_NO_CHECK --collect --no-ask-password \

@@ -254,6 +254,69 @@ fn a_trial_that_is_cut_off_is_told_from_one_that_was_made_to_stay() {
     }
 }
 
+/// What systemd calls when the job has ended, however it has: it goes back if nobody has confirmed the change.
+#[test]
+fn a_trial_whose_job_was_killed_goes_back_all_the_same() {
+    for (is_stopping, name, status, calls, ending) in [
+        (
+            "running",
+            "awaits",
+            "",
+            &["system test", "old test"][..],
+            "ended unconfirmed 0 - 0 1 1",
+        ),
+        (
+            "degraded",
+            "tried",
+            "",
+            &["system test", "old test"],
+            "ended unconfirmed 0 - 0 1 1",
+        ),
+        // It boots what it booted before.
+        ("stopping", "awaits", "", &["system test"], "lost unconfirmed"),
+        ("running", "confirmed", "", &["system test"], "lost"),
+        (
+            "running",
+            "late",
+            "unconfirmed 0 - 0 1 1\n",
+            &["system test"],
+            "ended unconfirmed 0 - 0 1 1",
+        ),
+    ] {
+        let returning = machine("");
+        let machine = &returning.machine;
+        machine.program("systemctl", &format!("echo {is_stopping}"));
+        let job = || fs::read_to_string(machine.path("job")).unwrap();
+        returning.tries("switch", FOR_EVER, false, || {
+            kill(Pid::from_raw(job().trim().parse().unwrap()), Signal::SIGKILL).unwrap();
+        });
+        let record = machine.path("records/one");
+        fs::rename(record.join("awaits"), record.join(name)).unwrap();
+        if !status.is_empty() {
+            fs::write(record.join("status"), status).unwrap();
+        }
+        // systemd's own PATH has none of these programs.
+        let rescue = Command::new("/bin/sh")
+            .arg(record.join("job"))
+            .arg(&record)
+            .env("PATH", "/nowhere")
+            .output();
+        let said = String::from_utf8(rescue.unwrap().stdout).unwrap();
+        assert_eq!(
+            said.contains("going back: "),
+            calls.len() > 1,
+            "{is_stopping} {name}: {said}"
+        );
+        assert_eq!(returning.calls(), calls, "{is_stopping} {name}");
+        let said = machine.runs(&RootTask::Tell, "");
+        assert!(
+            said.contains(&format!("@rebuild {ending}\n")),
+            "{is_stopping} {name}: {said}"
+        );
+        assert_eq!(returning.keeps(), calls.len() == 1, "{is_stopping} {name}");
+    }
+}
+
 /// What is promised is looked at before anything is changed.
 #[test]
 fn without_a_way_back_nothing_is_tried() {

@@ -128,7 +128,7 @@ is_held() {
 }
 
 is_running() {
-	! has_status "$1" && { is_held "$1/starter" || is_held "$1/lock"; }
+	! has_status "$1" && { is_held "$1/starter" || is_held "$1/lock" || is_ended_by_others "$1"; }
 }
 
 # has_status RECORD: sets $ending.
@@ -153,7 +153,9 @@ tell_end() {
 	fi
 }
 
-# A script may have functions of its own in place of these two, after them.
+# A script may have functions of its own in place of these, after them.
+# is_ended_by_others RECORD: whether something else will end the job, which was cut off.
+is_ended_by_others() { return 1; }
 # lost_how RECORD: prints a word on how a job was cut off, or none.
 lost_how() { :; }
 # tell_stage: tells what the job of $record, which says nothing at this moment, has come to.

@@ -161,6 +161,11 @@ case_confirmed_by_nobody() {
 	drop_connections target
 	finish 20
 	expect_within 60 is_back target
+	# Its job is killed. systemd sees to it that it goes back, and whoever follows hears it.
+	begin_trial 3600
+	must_sh_on target 'kill -KILL "$(systemctl show --property MainPID --value nixos-rebuild-switch-to-configuration.service)"'
+	finish 60
+	expect_gone_back target
 	# A boot within the time: nothing needs to run for it.
 	begin_trial 3600
 	interrupt
