@@ -15,6 +15,7 @@ pub struct Failure {
     remedy: Option<String>,
     code: u8,
     unreachable: Option<Host>,
+    is_refusal: bool,
 }
 
 impl Failure {
@@ -25,6 +26,7 @@ impl Failure {
             remedy: None,
             code: 1,
             unreachable: None,
+            is_refusal: false,
         }
     }
 
@@ -55,6 +57,14 @@ impl Failure {
         self
     }
 
+    /// Says that the machine is there and will not do it, however often it is asked: it refuses this user's keys, or it
+    /// is another one.
+    #[must_use]
+    pub fn of_refusal(mut self) -> Self {
+        self.is_refusal = true;
+        self
+    }
+
     /// Says that the machine had been reached before: if it cannot be reached now, the link broke.
     #[must_use]
     pub fn after_being_reached(mut self) -> Self {
@@ -66,6 +76,12 @@ impl Failure {
     #[must_use]
     pub fn unreachable(&self) -> Option<&Host> {
         self.unreachable.as_ref()
+    }
+
+    /// Returns whether the machine refuses this, and waiting would be in vain.
+    #[must_use]
+    pub fn is_refusal(&self) -> bool {
+        self.is_refusal
     }
 
     /// Returns the process's exit status.

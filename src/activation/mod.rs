@@ -41,7 +41,7 @@ pub use changing::Incomplete;
 pub use confirming::confirm;
 pub use here::RootHere;
 pub use inspection::Inquiry;
-pub use opening::{Connection, reach};
+pub use opening::{Connection, reach, try_to_reach};
 use password::Password;
 use session::Session;
 use text::Elevating;

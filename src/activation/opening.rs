@@ -54,10 +54,18 @@ pub struct Connection(#[allow(dead_code, reason = "it is kept, not used")] Sessi
 /// There is no way in, or a signal has come.
 pub fn reach(host: &Host, context: &Context) -> Result<Connection> {
     context.tell(Event::phase(Work::Connecting, Some(host)));
-    let session = Session::start(&Place::There(host.clone()), &text::look(), context)?;
-    let session = greeted(session, context)?;
+    let connection = try_to_reach(host, context)?;
     context.tell(Event::Idle);
-    Ok(Connection(session))
+    Ok(connection)
+}
+
+/// Does the same and says nothing about it.
+///
+/// # Errors
+/// Fails as [`reach`] does.
+pub fn try_to_reach(host: &Host, context: &Context) -> Result<Connection> {
+    let session = Session::start(&Place::There(host.clone()), &text::look(), context)?;
+    greeted(session, context).map(Connection)
 }
 
 /// Waits until the first look is over.

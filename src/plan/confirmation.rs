@@ -41,26 +41,27 @@ fn proof(settings: &Settings, facts: &Facts, target: &Place) -> Result<Proof, Fa
     let is_typed = settings.is_typed(Key::ConfirmBy);
     let by = settings.confirm_by();
     if *target == Place::Here {
-        let named = match by {
-            Some(by) => vec![by],
-            None => settings.eval_host().into_iter().chain(settings.build_host()).collect(),
-        };
+        let named = by.unwrap_or_else(|| {
+            let builders = [settings.eval_hosts(), settings.build_hosts()];
+            builders.into_iter().flatten().flatten().collect()
+        });
         let mut hosts: Vec<Host> = Vec::new();
         for name in named {
-            hosts.extend(place(Some(name), facts)?.and_then(|place| place.host().cloned()));
+            let host = place(Some(name), facts)?.and_then(|place| place.host().cloned());
+            hosts.extend(host.filter(|host| !hosts.contains(host)));
         }
-        hosts.dedup();
         return Ok(if hosts.is_empty() {
             Proof::Person
         } else {
             Proof::Reaching(hosts)
         });
     }
-    match by.filter(|_| is_typed) {
+    match by.filter(|_| is_typed).as_deref() {
         None => Ok(Proof::Login),
-        Some("") => Ok(Proof::Person),
-        Some(host) => Err(Failure::usage(format!(
-            "--confirm-by {host}: a change of another machine is confirmed by a new login to it"
+        Some([""]) => Ok(Proof::Person),
+        Some(hosts) => Err(Failure::usage(format!(
+            "--confirm-by {}: a change of another machine is confirmed by a new login to it",
+            hosts.join(",")
         ))
         .with_remedy("leave it out; or for a person who says so, by rebuild confirm: --confirm-by ''")),
     }

@@ -4,7 +4,9 @@ use std::path::PathBuf;
 
 use super::confirmation::confirmation;
 use super::product::check_name;
-use super::{Configuration, Facts, IfUnreachable, Installable, NixFlags, Product, ProductKind, named, profile};
+use super::{
+    Candidates, Configuration, Facts, IfUnreachable, Installable, NixFlags, Product, ProductKind, named, profile,
+};
 use crate::cli::{Arguments, Verb};
 use crate::failure::Failure;
 use crate::host::{Host, Place};
@@ -112,18 +114,14 @@ impl Deployment {
         let ask = asks(arguments, settings, facts)?;
         let target = place(arguments.roles.target_host.as_deref(), facts)?.unwrap_or(Place::Here);
         let outcome = outcome(arguments, settings, facts, &target)?;
-        let origin = origin(arguments, settings, facts, &target)?;
-        let rights = rights(
-            arguments,
-            settings,
-            facts,
-            &target,
-            matches!(outcome, Outcome::Activate(_)),
-        )?;
+        let candidates = Candidates::new(settings, facts)?;
+        let origin = origin(arguments, settings, facts, &target, &candidates)?;
+        let activates = matches!(outcome, Outcome::Activate(_));
+        let rights = rights(arguments, settings, facts, &target, activates)?;
         let profile = profile(&arguments.activation.profile_name)?;
         Ok(Self {
             upgrade: upgrade(arguments, facts, rights, &origin, warnings)?,
-            if_unreachable: IfUnreachable::new(settings, &origin, &target),
+            if_unreachable: IfUnreachable::new(settings, &origin, candidates, &target),
             origin,
             target,
             rights,
@@ -135,18 +133,14 @@ impl Deployment {
         })
     }
 
-    /// Returns the hosts that the run logs in to, each once.
+    /// Returns the hosts that the run may log in to, each once.
     #[must_use]
     pub fn hosts(&self) -> Vec<&Host> {
         let mut hosts: Vec<&Host> = Vec::new();
-        let making = match &self.origin {
-            Origin::Made(making) => [making.evaluator.host(), making.builder.host()],
-            _ => [None, None],
-        };
         let confirmation = self.outcome.activation().and_then(|it| it.confirmation.as_ref());
         let confirms = confirmation.map_or(&[][..], Confirmation::hosts);
-        let making = making.into_iter().chain([self.target.host()]).flatten();
-        for host in making.chain(confirms) {
+        let works = self.if_unreachable.candidates.hosts().chain(self.target.host());
+        for host in works.chain(confirms) {
             if !hosts.contains(&host) {
                 hosts.push(host);
             }
@@ -181,7 +175,13 @@ pub(super) fn verb_name(verb: Verb) -> String {
     value.map_or_else(String::new, |value| value.get_name().to_owned())
 }
 
-fn origin(arguments: &Arguments, settings: &Settings, facts: &Facts, target: &Place) -> Result<Origin, Failure> {
+fn origin(
+    arguments: &Arguments,
+    settings: &Settings,
+    facts: &Facts,
+    target: &Place,
+    candidates: &Candidates,
+) -> Result<Origin, Failure> {
     let (given, verb) = (&arguments.activation, arguments.verb);
     let meaningless = |flag: &str| Err(Failure::usage(format!("{flag} has no meaning for {}", verb_name(verb))));
     let activates = matches!(verb, Verb::Switch | Verb::Boot | Verb::Test | Verb::DryActivate);
@@ -197,10 +197,8 @@ fn origin(arguments: &Arguments, settings: &Settings, facts: &Facts, target: &Pl
         }
         return Ok(Origin::Path(path.clone()));
     }
-    let evaluator = place(settings.eval_host(), facts)?.unwrap_or(Place::Here);
-    // A machine that is named as the evaluator builds, too.
-    let builder = place(settings.build_host(), facts)?.unwrap_or_else(|| evaluator.clone());
-    if evaluator.host().or(builder.host()).is_some() {
+    let (evaluator, builder) = candidates.first();
+    if candidates.hosts().next().is_some() {
         // The settings are checked before an evaluation on this machine, which may be long.
         arguments.common.settings()?;
     }
@@ -253,7 +251,7 @@ fn specialisation(arguments: &Arguments) -> Option<&String> {
 /// evaluation is the one on this machine.
 fn verify_evaluation(settings: &Settings, evaluator: &Place) -> Result<bool, Failure> {
     let is_typed = settings.is_typed(Key::VerifyEval);
-    if is_typed && settings.verify_eval() && settings.eval_host().is_none() {
+    if is_typed && settings.verify_eval() && settings.eval_hosts().is_none() {
         return Err(
             Failure::usage("--verify-eval compares with the evaluation on another machine, and none is named")
                 .with_remedy("name it: --eval-on HOST"),

@@ -18,6 +18,7 @@ use crate::host::Host;
 use crate::own_nix::search_path::own_search_path;
 use crate::plan::{Configuration, Making, NixFlags, argv};
 use crate::process::signals::Signals;
+use crate::progress::Event;
 use crate::remote::relay::Relay;
 use crate::sources::environment::Environment;
 use crate::sources::record::RecordFile;
@@ -189,6 +190,7 @@ impl<'a> Errand<'a> {
                 .context
                 .ssh
                 .for_nix(argv::bring(path, self.host, self.flags), self.host)?;
+            self.context.tell(Event::Trace(format!("$ {command}")));
             command.run(self.context.signals)
         };
         let peer = Peer {

@@ -269,7 +269,7 @@ fn the_default_builder_that_is_off_ends_the_run_with_the_command_to_type() {
         assert_eq!((run.code, run.stdout.as_str()), (255, ""), "{}", run.stderr);
         assert!(run.stderr.contains(&format!("error: {message}")), "{}", run.stderr);
         assert!(
-            run.stderr.ends_with(
+            run.said().ends_with(
                 "\n  rebuild build '--profile-name=my$profile' -v --eval-host ''  evaluates and builds here, this once\n"
             ),
             "{}",
@@ -333,7 +333,7 @@ fn what_is_no_absence_is_an_error_as_ever() {
     let run = stage.rebuild("build --eval-on builder");
     assert_eq!(run.code, 255, "{}", run.stderr);
     assert!(
-        run.stderr.ends_with("\n  or evaluate here, this once: --eval-on ''\n"),
+        run.said().ends_with("\n  or evaluate here, this once: --eval-on ''\n"),
         "{}",
         run.stderr
     );
@@ -351,7 +351,7 @@ fn a_default_builder_that_is_off_is_known_before_the_evaluation() {
     let run = stage.rebuild("build");
     assert_eq!((run.code, run.stdout.as_str()), (255, ""), "{}", run.stderr);
     assert!(
-        run.stderr
+        run.said()
             .ends_with("\n  rebuild build --build-host ''  builds here, this once\n"),
         "{}",
         run.stderr
@@ -374,7 +374,7 @@ fn who_can_be_reached_does_its_part() {
     let run = stage.rebuild("build --build-on other");
     assert_eq!(run.code, 255, "{}", run.stderr);
     assert!(
-        run.stderr.ends_with(
+        run.said().ends_with(
             "\n  rebuild build --build-on other --eval-host '' --build-host other  evaluates here, this once\n"
         ),
         "{}",
