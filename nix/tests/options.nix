@@ -153,6 +153,8 @@ let
           ask = true;
           diff = false;
           rollbackOnFailure = true;
+          confirm = 90;
+          confirmBy = "";
           useSubstitutes = true;
           flake = "/etc/nixos#pi";
           log = false;
@@ -170,6 +172,8 @@ let
         ask = true;
         diff = false;
         rollbackOnFailure = true;
+        confirm = 90;
+        confirmBy = "";
         useSubstitutes = true;
         flake = "/etc/nixos#pi";
         log = false;

@@ -25,6 +25,7 @@ let
     str = type "string" isString;
     lines = str // { join = "\n"; };
     int = type "signed integer" builtins.isInt;
+    ints.unsigned = type "unsigned integer" (value: builtins.isInt value && value >= 0);
     ints.positive = type "positive integer" (value: builtins.isInt value && value > 0);
     port = type "16 bit unsigned integer" (value: builtins.isInt value && value >= 0 && value < 65536);
     bool = type "boolean" builtins.isBool;
