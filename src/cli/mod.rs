@@ -112,6 +112,8 @@ pub enum Verb {
     Repl,
     /// List the generations of the profile
     ListGenerations,
+    /// Look at what a run needs, here and on the hosts, and say what to do
+    Doctor,
     /// Open the manual
     Help,
 }
@@ -254,7 +256,7 @@ pub struct VerbFlags {
     #[arg(long, value_name = "VARIANT")]
     pub image_variant: Option<String>,
 
-    /// list-generations, --show-settings: as JSON
+    /// list-generations, doctor, --show-settings: as JSON
     #[arg(long)]
     pub json: bool,
 }

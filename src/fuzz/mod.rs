@@ -14,7 +14,7 @@ use crate::sources::literals::Literals;
 use crate::store_path::StorePath;
 use crate::surroundings::Surroundings;
 use crate::{
-    activation, builder, candidates, difference, generations, process, progress, remote, settings, sources, ssh,
+    activation, builder, candidates, difference, doctor, generations, process, progress, remote, settings, sources, ssh,
 };
 
 #[cfg(test)]
@@ -40,6 +40,7 @@ pub fn targets() -> Vec<FuzzTarget> {
         &OPEN[..],
         candidates::fuzz::TARGETS,
         difference::fuzz::TARGETS,
+        doctor::fuzz::TARGETS,
         generations::fuzz::TARGETS,
         process::fuzz::TARGETS,
         progress::fuzz::TARGETS,

@@ -2,6 +2,7 @@
 //! processes. `run` carries it out.
 
 pub mod argv;
+mod checkup;
 mod configuration;
 mod deployment;
 pub mod expression;
@@ -19,6 +20,7 @@ use crate::failure::Failure;
 use crate::host::{OwnNames, Place};
 use crate::settings::Settings;
 
+pub use checkup::Checkup;
 pub use configuration::{Configuration, FILE, Flake, Found, Installable};
 pub use deployment::{ActivationPlan, Channels, Deployment, Making, Origin, Outcome};
 pub use product::{Product, ProductKind};
@@ -70,6 +72,8 @@ pub enum Task {
         /// Whether they are shown as JSON instead of a table.
         json: bool,
     },
+    /// Looks at what a run needs.
+    Examine(Box<Checkup>),
     /// Opens the manual.
     Manual,
 }
@@ -80,7 +84,7 @@ impl Task {
         match self {
             Self::Deploy(deployment) => Some(&deployment.origin.making()?.configuration),
             Self::Edit(reading) | Self::Repl(reading) => Some(&reading.configuration),
-            Self::ListGenerations { .. } | Self::ShowSettings { .. } | Self::Manual => None,
+            Self::ListGenerations { .. } | Self::ShowSettings { .. } | Self::Examine(_) | Self::Manual => None,
         }
     }
 }
@@ -152,6 +156,7 @@ impl Task {
                 json: arguments.verbs.json,
             },
             Verb::Help => Self::Manual,
+            Verb::Doctor => Self::Examine(Box::new(Checkup::new(arguments, settings, facts)?)),
             Verb::ListGenerations => {
                 stays_here(arguments, facts, "on it: ssh HOST rebuild list-generations")?;
                 Self::ListGenerations {
@@ -225,7 +230,7 @@ fn deprecated(arguments: &Arguments) -> Vec<String> {
 fn useless(arguments: &Arguments) -> Vec<String> {
     let shows_nothing = matches!(
         arguments.verb,
-        Verb::DryBuild | Verb::Edit | Verb::ListGenerations | Verb::Repl
+        Verb::DryBuild | Verb::Edit | Verb::ListGenerations | Verb::Repl | Verb::Doctor
     );
     let no_system = matches!(
         arguments.verb,

@@ -5,7 +5,7 @@
 # program of this machine's own system.
 
 # attempt LOG [OPTION...]: makes one build, with the flags of the real one, and never of the same derivation twice. It
-# runs in the background and is waited for, so that it can be ended with the run.
+# requires $probe_features, as quoted words, if a doctor sets them. It runs in the background and is waited for, so that it can be ended with the run.
 attempt() {
 	log=$1
 	shift
@@ -21,6 +21,7 @@ build_probe() {
 		  system = \"$rb_system\";
 		  builder = $share/emulation-probe;
 		  salt = \"$share\";
+		  requiredSystemFeatures = [ ${probe_features:-} ];
 		}"
 }
 
