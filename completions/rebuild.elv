@@ -49,7 +49,7 @@ var rebuild-verbs = [
     [edit 'Open the configuration in an editor']
     [repl 'Open the configuration in ''nix repl''']
     [list-generations 'List the generations of the profile']
-    [doctor 'Look at what a run needs, here and on the hosts, and say what to do']
+    [doctor 'Look at what a run needs, and say what to do']
     [help 'Open the manual']
 ]
 

@@ -102,7 +102,7 @@ complete -c rebuild -n 'not __fish_seen_subcommand_from switch boot test build d
 complete -c rebuild -n 'not __fish_seen_subcommand_from switch boot test build dry-build dry-activate build-vm build-vm-with-bootloader build-image edit repl list-generations doctor help' -a edit -d 'Open the configuration in an editor'
 complete -c rebuild -n 'not __fish_seen_subcommand_from switch boot test build dry-build dry-activate build-vm build-vm-with-bootloader build-image edit repl list-generations doctor help' -a repl -d 'Open the configuration in \'nix repl\''
 complete -c rebuild -n 'not __fish_seen_subcommand_from switch boot test build dry-build dry-activate build-vm build-vm-with-bootloader build-image edit repl list-generations doctor help' -a list-generations -d 'List the generations of the profile'
-complete -c rebuild -n 'not __fish_seen_subcommand_from switch boot test build dry-build dry-activate build-vm build-vm-with-bootloader build-image edit repl list-generations doctor help' -a doctor -d 'Look at what a run needs, here and on the hosts, and say what to do'
+complete -c rebuild -n 'not __fish_seen_subcommand_from switch boot test build dry-build dry-activate build-vm build-vm-with-bootloader build-image edit repl list-generations doctor help' -a doctor -d 'Look at what a run needs, and say what to do'
 complete -c rebuild -n 'not __fish_seen_subcommand_from switch boot test build dry-build dry-activate build-vm build-vm-with-bootloader build-image edit repl list-generations doctor help' -a help -d 'Open the manual'
 
 # For an alias or a link of this name.

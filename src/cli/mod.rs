@@ -112,7 +112,7 @@ pub enum Verb {
     Repl,
     /// List the generations of the profile
     ListGenerations,
-    /// Look at what a run needs, here and on the hosts, and say what to do
+    /// Look at what a run needs, and say what to do
     Doctor,
     /// Open the manual
     Help,

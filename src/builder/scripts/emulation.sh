@@ -21,7 +21,7 @@ build_probe() {
 		  system = \"$rb_system\";
 		  builder = $share/emulation-probe;
 		  salt = \"$share\";
-		  requiredSystemFeatures = [ ${probe_features:-} ];
+		  requiredSystemFeatures = [ $probe_features ];
 		}"
 }
 
@@ -35,7 +35,7 @@ is_of_systems() {
 # extra-platforms, which Nix accepts from trusted users), "no-platform", "room" (the disk is full), or "no" with the
 # reason in $work/probe-log.
 probe() {
-	building=''
+	building='' probe_features=''
 	trap '[ -z "$building" ] || kill -TERM "$building" 2>/dev/null; exit 1' TERM
 	printf '%b' "$rb_probe" 2>/dev/null >"$share/emulation-probe" || {
 		echo room >"$work/probe"
