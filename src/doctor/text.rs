@@ -9,9 +9,9 @@ use crate::failure::Failure;
 use crate::remote::script::{Script, without_comments};
 use crate::vocabulary::Elevation;
 
-/// How much goes there and comes back, in bytes, to see whether large packets come through: some dozens of the largest
-/// that Ethernet has.
-pub(super) const ECHO: usize = 48 << 10;
+/// How much goes there and comes back, in bytes, to see whether large packets come through: about ten of the largest that
+/// Ethernet has.
+pub(super) const ECHO: usize = 16 << 10;
 
 const PARTS: [&str; 8] = [
     include_str!("../remote/scripts/events.sh"),

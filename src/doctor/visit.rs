@@ -16,8 +16,8 @@ use crate::remote::channel::{Channel, Heard, Speech};
 use crate::ssh;
 
 /// How long the next word may take while only bytes have to come through. A link that is merely slow needs less: what is
-/// sent at once is some dozens of kilobytes.
-const PASSING: Duration = Duration::from_secs(20);
+/// sent at once is some 30 kB.
+const PASSING: Duration = Duration::from_secs(10);
 
 /// How long the next word may take while something is looked at there. The script gives up sooner (`timeout` in
 /// `scripts/builder.sh`).

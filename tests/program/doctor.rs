@@ -147,7 +147,7 @@ fn one_visit_tells_everything() {
     ] {
         assert!(said(&run, title).starts_with("  ok"), "{}", run.stdout);
     }
-    assert!(said(&run, "large packets").contains("48 KiB there and back"));
+    assert!(said(&run, "large packets").contains("16 KiB there and back"));
     assert!(said(&run, "forwards a socket").len() > 10);
     assert_eq!(stage.read("builder/logins").lines().count(), 1);
     assert_eq!(stage.sh("ls -A builder/home/.cache"), "");
@@ -228,7 +228,7 @@ fn a_link_that_loses_large_packets_is_told() {
         ),
         // It comes, and nothing comes back.
         (
-            "hear_script; say hello; say looks large-packets; say is heard 49152; exec sleep 300",
+            "hear_script; say hello; say looks large-packets; say is heard 16384; exec sleep 300",
             "back",
         ),
     ];

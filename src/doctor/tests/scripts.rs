@@ -25,7 +25,7 @@ nix-build:*)
 	for feature in $(cat lacks); do
 		case $* in *"\"$feature\""*)
 			if [ -e new ]; then
-				printf "error: Cannot build 'x.drv'.\n  Reason: required system or feature not available\n  Required system: 'x86_64-linux' with features {%s}\n" "$feature" >&2
+				printf "error: Cannot build 'x.drv'.\n       Reason: missing system features\n       Required features: {%s}\n       Available features: {}\n" "$feature" >&2
 			else
 				echo "error: a 'x86_64-linux' with features {$feature} is required to build 'x.drv', but I am a 'x86_64-linux' with features {}" >&2
 			fi
@@ -139,7 +139,7 @@ fn every_shell_tells_the_same_of_a_good_machine() {
         let place = place();
         let (facts, said) = told(place.path(), &shell, "x86_64-linux");
         for (name, value) in [
-            ("heard", "49152"),
+            ("heard", "16384"),
             ("version", "2.26.3"),
             ("daemon", "yes"),
             ("trusted", "yes"),
