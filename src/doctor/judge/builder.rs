@@ -164,7 +164,16 @@ impl Case<'_> {
                 format!("{host} cannot build: a file system that Nix writes to is read-only there"),
             ),
             "probe-users" => bad(Condition::BuildUsers, format!("Nix on {host} has no users to build as")),
-            _ => bad(Condition::Builds, format!("{host} failed to build a test program")),
+            _ => {
+                let said = self
+                    .facts
+                    .word("said")
+                    .map_or_else(String::new, |said| format!(": {said}"));
+                bad(
+                    Condition::Builds,
+                    format!("{host} failed to build a test program{said}"),
+                )
+            }
         }
     }
 

@@ -173,7 +173,10 @@ look_at_builds() {
 	fact builds "$emulation" "$rb_system"
 	case $emulation in
 	native | option) ;;
-	*) return 0 ;;
+	*)
+		fact said "$(tr '\n' ' ' <"$work/probe-log" | cut -c 1-300)"
+		return 0
+		;;
 	esac
 	looks features
 	options=''

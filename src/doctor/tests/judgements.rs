@@ -232,10 +232,10 @@ const OF_BUILDERS: &[Case] = &[
         "build-users-group",
     ),
     (
-        "builds probe aarch64-linux",
+        "builds probe aarch64-linux\nsaid error: no such luck",
         Condition::Builds,
         Verdict::Bad,
-        "failed to build a test program",
+        "failed to build a test program: error: no such luck",
         "nix-build --check",
     ),
     (
