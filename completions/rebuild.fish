@@ -13,11 +13,13 @@ function __rebuild_candidates --argument-names kind
     command $program --candidates $kind "$typed" 2>/dev/null
 end
 
-complete -c rebuild -l eval-host -l eval-on -d 'Evaluate there, and build there too unless --build-host says otherwise' -r -f -k -a "(__rebuild_candidates hosts)"
-complete -c rebuild -l build-host -l build-on -d 'Build there; evaluate here unless --eval-host says otherwise' -r -f -k -a "(__rebuild_candidates hosts)"
+complete -c rebuild -l eval-host -l eval-on -d 'Evaluate there, and build there too unless --build-host says otherwise; of several, the first that answers' -r -f -k -a "(__rebuild_candidates hosts)"
+complete -c rebuild -l build-host -l build-on -d 'Build there; evaluate here unless --eval-host says otherwise; of several, the first that answers' -r -f -k -a "(__rebuild_candidates hosts)"
 complete -c rebuild -l target-host -d 'Activate there; evaluate and build here unless the other two say otherwise' -r -f -k -a "(__rebuild_candidates hosts)"
 complete -c rebuild -l if-unreachable -d 'What to do if the evaluator or builder cannot be reached' -r -f -a "fail\t'End, and say what to type (default)'
 local\t'Evaluate and build here'"
+complete -c rebuild -l wake -d 'If none of them answers: run this command here, once, and wait for the first that wakes' -r -f
+complete -c rebuild -l wake-timeout -d 'How long to wait for that (default: 120)' -r -f
 complete -c rebuild -s F -l flake -d 'A flake (default: the current directory) and one of its nixosConfigurations (default: the target\'s name)' -r -F -k -a "(__rebuild_candidates configurations)"
 complete -c rebuild -s f -l file -d 'A Nix file, or a directory with a system.nix or default.nix, that evaluates to a configuration or a set of them' -r -F
 complete -c rebuild -s A -l attr -d 'Where in the file the configuration is; without --file in ./system.nix, ./default.nix, <nixos-system> or /etc/nixos/system.nix' -r -f
@@ -50,15 +52,19 @@ complete -c rebuild -l upgrade -d 'Update root\'s channel \'nixos\' first, and t
 complete -c rebuild -l upgrade-all -d 'Update all of root\'s channels first'
 complete -c rebuild -l diff -d 'Show which packages change'
 complete -c rebuild -s a -l ask -d 'Show which packages change, then ask whether to go on: before switch, boot and test'
+complete -c rebuild -l rollback-on-failure -d 'If the activation fails, activate the system of before again, and put the profile back: switch, boot and test'
 complete -c rebuild -l install-bootloader -d 'Install the boot loader again'
 complete -c rebuild -l sudo -d 'As --elevate sudo'
 complete -c rebuild -s S -l ask-elevate-password -l ask-sudo-password -d 'Ask for the password here, once, before the long work; as --elevate sudo if that is not given'
 complete -c rebuild -l json -d 'list-generations, doctor, --show-settings: as JSON'
 complete -c rebuild -l show-settings -d 'Show what applies and where it came from, and do nothing else'
+complete -c rebuild -l no-log -d 'Keep no log of this run for bug reports'
+complete -c rebuild -l log -d 'The opposite of --no-log'
 complete -c rebuild -l lend -d 'The opposite of --no-lend'
 complete -c rebuild -l no-verify-eval -d 'The opposite of --verify-eval'
 complete -c rebuild -l no-ask -d 'The opposite of --ask'
 complete -c rebuild -l no-diff -d 'The opposite of --diff'
+complete -c rebuild -l no-rollback-on-failure -d 'The opposite of --rollback-on-failure'
 complete -c rebuild -l no-use-substitutes -d 'The opposite of --use-substitutes'
 complete -c rebuild -s v -l verbose -d 'Say more; may be given more than once'
 complete -c rebuild -l quiet -d 'Say less; may be given more than once'

@@ -51,12 +51,14 @@ module completions {
 
   # nixos-rebuild for small machines: evaluate and build on a stronger host, switch here
   export extern rebuild [
-    --eval-host: string@"nu-complete rebuild hosts"       # Evaluate there, and build there too unless --build-host says otherwise
-    --eval-on: string@"nu-complete rebuild hosts"         # Evaluate there, and build there too unless --build-host says otherwise
-    --build-host: string@"nu-complete rebuild hosts"      # Build there; evaluate here unless --eval-host says otherwise
-    --build-on: string@"nu-complete rebuild hosts"        # Build there; evaluate here unless --eval-host says otherwise
+    --eval-host: string@"nu-complete rebuild hosts"       # Evaluate there, and build there too unless --build-host says otherwise; of several, the first that answers
+    --eval-on: string@"nu-complete rebuild hosts"         # Evaluate there, and build there too unless --build-host says otherwise; of several, the first that answers
+    --build-host: string@"nu-complete rebuild hosts"      # Build there; evaluate here unless --eval-host says otherwise; of several, the first that answers
+    --build-on: string@"nu-complete rebuild hosts"        # Build there; evaluate here unless --eval-host says otherwise; of several, the first that answers
     --target-host: string@"nu-complete rebuild hosts"     # Activate there; evaluate and build here unless the other two say otherwise
     --if-unreachable: string@"nu-complete rebuild if_unreachable" # What to do if the evaluator or builder cannot be reached
+    --wake: string            # If none of them answers: run this command here, once, and wait for the first that wakes
+    --wake-timeout: string    # How long to wait for that (default: 120)
     --no-lend                 # Lend no Nix daemon to the builder: the result is fetched by a second connection
     --verify-eval             # With --eval-host: evaluate here as well, and go on only if both give the same derivation
     --flake(-F): path@"nu-complete rebuild configurations"         # A flake (default: the current directory) and one of its nixosConfigurations (default: the target's name)
@@ -71,6 +73,7 @@ module completions {
     --upgrade-all             # Update all of root's channels first
     --diff                    # Show which packages change
     --ask(-a)                 # Show which packages change, then ask whether to go on: before switch, boot and test
+    --rollback-on-failure     # If the activation fails, activate the system of before again, and put the profile back: switch, boot and test
     --install-bootloader      # Install the boot loader again
     --elevate: string@"nu-complete rebuild elevate" # Become root by this program where the system is changed
     --sudo                    # As --elevate sudo
@@ -79,10 +82,13 @@ module completions {
     --image-variant: string   # build-image: which image; without it, the images are listed
     --json                    # list-generations, doctor, --show-settings: as JSON
     --show-settings           # Show what applies and where it came from, and do nothing else
+    --no-log                  # Keep no log of this run for bug reports
+    --log                     # The opposite of --no-log
     --lend                    # The opposite of --no-lend
     --no-verify-eval          # The opposite of --verify-eval
     --no-ask                  # The opposite of --ask
     --no-diff                 # The opposite of --diff
+    --no-rollback-on-failure  # The opposite of --rollback-on-failure
     --no-use-substitutes      # The opposite of --use-substitutes
     --verbose(-v)             # Say more; may be given more than once
     --quiet                   # Say less; may be given more than once
@@ -130,12 +136,14 @@ module completions {
   # For a link of this name.
   # nixos-rebuild for small machines: evaluate and build on a stronger host, switch here
   export extern nixos-rebuild [
-    --eval-host: string@"nu-complete rebuild hosts"       # Evaluate there, and build there too unless --build-host says otherwise
-    --eval-on: string@"nu-complete rebuild hosts"         # Evaluate there, and build there too unless --build-host says otherwise
-    --build-host: string@"nu-complete rebuild hosts"      # Build there; evaluate here unless --eval-host says otherwise
-    --build-on: string@"nu-complete rebuild hosts"        # Build there; evaluate here unless --eval-host says otherwise
+    --eval-host: string@"nu-complete rebuild hosts"       # Evaluate there, and build there too unless --build-host says otherwise; of several, the first that answers
+    --eval-on: string@"nu-complete rebuild hosts"         # Evaluate there, and build there too unless --build-host says otherwise; of several, the first that answers
+    --build-host: string@"nu-complete rebuild hosts"      # Build there; evaluate here unless --eval-host says otherwise; of several, the first that answers
+    --build-on: string@"nu-complete rebuild hosts"        # Build there; evaluate here unless --eval-host says otherwise; of several, the first that answers
     --target-host: string@"nu-complete rebuild hosts"     # Activate there; evaluate and build here unless the other two say otherwise
     --if-unreachable: string@"nu-complete rebuild if_unreachable" # What to do if the evaluator or builder cannot be reached
+    --wake: string            # If none of them answers: run this command here, once, and wait for the first that wakes
+    --wake-timeout: string    # How long to wait for that (default: 120)
     --no-lend                 # Lend no Nix daemon to the builder: the result is fetched by a second connection
     --verify-eval             # With --eval-host: evaluate here as well, and go on only if both give the same derivation
     --flake(-F): path@"nu-complete rebuild configurations"         # A flake (default: the current directory) and one of its nixosConfigurations (default: the target's name)
@@ -150,6 +158,7 @@ module completions {
     --upgrade-all             # Update all of root's channels first
     --diff                    # Show which packages change
     --ask(-a)                 # Show which packages change, then ask whether to go on: before switch, boot and test
+    --rollback-on-failure     # If the activation fails, activate the system of before again, and put the profile back: switch, boot and test
     --install-bootloader      # Install the boot loader again
     --elevate: string@"nu-complete rebuild elevate" # Become root by this program where the system is changed
     --sudo                    # As --elevate sudo
@@ -158,10 +167,13 @@ module completions {
     --image-variant: string   # build-image: which image; without it, the images are listed
     --json                    # list-generations, doctor, --show-settings: as JSON
     --show-settings           # Show what applies and where it came from, and do nothing else
+    --no-log                  # Keep no log of this run for bug reports
+    --log                     # The opposite of --no-log
     --lend                    # The opposite of --no-lend
     --no-verify-eval          # The opposite of --verify-eval
     --no-ask                  # The opposite of --ask
     --no-diff                 # The opposite of --diff
+    --no-rollback-on-failure  # The opposite of --rollback-on-failure
     --no-use-substitutes      # The opposite of --use-substitutes
     --verbose(-v)             # Say more; may be given more than once
     --quiet                   # Say less; may be given more than once

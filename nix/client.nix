@@ -20,7 +20,9 @@ let
   settings = lib.filterAttrs (_: value: value != null) cfg.settings;
 
   # The host that the ssh entry is for. If another machine builds, that machine needs an entry of its own.
-  host = if cfg.settings.evalHost != null then cfg.settings.evalHost else cfg.settings.buildHost;
+  hosts = if cfg.settings.evalHost != null then cfg.settings.evalHost else cfg.settings.buildHost;
+  # Of a list, it is for the first.
+  host = if builtins.isList hosts then builtins.head hosts else hosts;
   isPlainName = host != null && builtins.match "[A-Za-z0-9_.-]+" host != null;
 
   sshOptions = {
@@ -89,19 +91,20 @@ in
     };
 
     evalHost = mkOption {
-      type = types.nullOr types.str;
+      type = types.nullOr (types.either types.str (types.nonEmptyListOf types.str));
       default = null;
       example = "builder";
       description = ''
-        The machine that evaluates and, unless `buildHost` names another, builds. The same as `settings.evalHost`.
+        The machine that evaluates and, unless `buildHost` names another, builds. Of a list, it is the first that answers.
+        The same as `settings.evalHost`.
       '';
     };
 
     buildHost = mkOption {
-      type = types.nullOr types.str;
+      type = types.nullOr (types.either types.str (types.nonEmptyListOf types.str));
       default = null;
       example = "builder";
-      description = "The machine that builds. The same as `settings.buildHost`.";
+      description = "The machine that builds; of a list, the first that answers. The same as `settings.buildHost`.";
     };
 
     sshKey = mkOption {
@@ -111,7 +114,8 @@ in
       default = null;
       example = "/root/.ssh/id_ed25519";
       description = ''
-        The file of the private key for the connection to `evalHost` (or to `buildHost`, if that alone is set). It must be
+        The file of the private key for the connection to `evalHost`, or its first (or to `buildHost`, if that alone is
+        set; other machines need an entry of their own in `programs.ssh.extraConfig`). It must be
         there already, outside the store, readable by whoever calls the program and without a passphrase.
       '';
     };

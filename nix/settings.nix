@@ -13,18 +13,29 @@ let
       default = null;
       inherit example description;
     };
+  hosts = types.either types.str (types.nonEmptyListOf types.str);
 in
 {
-  evalHost = setting types.str "builder" ''
-    The machine that evaluates, and that builds too unless `buildHost` names another: `--eval-host`.
+  evalHost = setting hosts "builder" ''
+    The machine that evaluates, and that builds too unless `buildHost` names another: `--eval-host`. Of a list, it is the
+    first that answers.
   '';
 
-  buildHost = setting types.str "builder" ''
-    The machine that builds: `--build-host`.
+  buildHost = setting hosts "builder" ''
+    The machine that builds: `--build-host`. Of a list, it is the first that answers.
   '';
 
   fallback = setting (types.enum [ "fail" "local" ]) "local" ''
     What to do when the machine that evaluates or builds cannot be reached: fail, or do it here.
+  '';
+
+  wake = setting types.str "wakeonlan 52:54:00:12:34:56" ''
+    A shell command that is run on this machine, once, when none of those machines answers; the first that wakes is used.
+    Everybody can read it in the store: `--wake`.
+  '';
+
+  wakeTimeout = setting types.ints.positive 120 ''
+    How many seconds a machine may take to wake: `--wake-timeout`.
   '';
 
   lend = setting types.bool false ''
@@ -47,11 +58,20 @@ in
     Whether to show what changes between the running system and the new one: `--diff`.
   '';
 
+  rollbackOnFailure = setting types.bool true ''
+    Whether the machine that is changed goes back to what it had before if an activation fails:
+    `--rollback-on-failure`.
+  '';
+
   useSubstitutes = setting types.bool true ''
     Whether the other machines fetch from their own substituters what they can: `--use-substitutes`.
   '';
 
   flake = setting types.str "/etc/nixos#pi" ''
     The flake that holds this machine's configuration: `--flake`.
+  '';
+
+  log = setting types.bool false ''
+    Whether each run keeps a log for bug reports. `false` is `--no-log`.
   '';
 }

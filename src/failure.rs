@@ -17,6 +17,7 @@ pub struct Failure {
     code: u8,
     unreachable: Option<Host>,
     condition: Option<Condition>,
+    is_refusal: bool,
 }
 
 impl Failure {
@@ -27,6 +28,7 @@ impl Failure {
             remedy: None,
             code: 1,
             unreachable: None,
+            is_refusal: false,
             condition: None,
         }
     }
@@ -67,6 +69,14 @@ impl Failure {
         self
     }
 
+    /// Says that the machine is there and will not do it, however often it is asked: it refuses this user's keys, or it
+    /// is another one.
+    #[must_use]
+    pub fn of_refusal(mut self) -> Self {
+        self.is_refusal = true;
+        self
+    }
+
     /// Says that the machine had been reached before: if it cannot be reached now, the link broke.
     #[must_use]
     pub fn after_being_reached(mut self) -> Self {
@@ -84,6 +94,12 @@ impl Failure {
     #[must_use]
     pub fn condition(&self) -> Option<Condition> {
         self.condition
+    }
+
+    /// Returns whether the machine refuses this, and waiting would be in vain.
+    #[must_use]
+    pub fn is_refusal(&self) -> bool {
+        self.is_refusal
     }
 
     /// Returns the process's exit status.

@@ -33,6 +33,7 @@ mod progress;
 mod remote;
 mod repl;
 mod run;
+mod run_log;
 mod settings;
 mod sources;
 mod ssh;
@@ -57,5 +58,6 @@ pub use plan::{Channels, Deployment, Facts, Making, Origin, Outcome, Plan, Task}
 pub use process::signals::Signals;
 pub use progress::reporter;
 pub use run::{carry_out, facts, verbosity};
+pub use run_log::RunLog;
 pub use settings::{ALL as SETTINGS, SettingKind, Settings};
 pub use surroundings::Surroundings;

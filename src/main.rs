@@ -1,13 +1,14 @@
 //! The program: arguments, settings, plan, carrying out, exit status.
 
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use anyhow::Result;
 use clap::Parser;
 
 use rebuild::{
-    Arguments, Failure, OwnNix, Places, Plan, QUESTION, Settings, Signals, Surroundings, abort_at_other_panics, answer,
-    carry_out, describe, exit_code, facts, reporter, result, say, verbosity,
+    Arguments, Failure, OwnNix, Places, Plan, QUESTION, RunLog, Settings, Signals, Surroundings, abort_at_other_panics,
+    answer, carry_out, describe, exit_code, facts, reporter, result, say, verbosity,
 };
 
 fn main() -> ExitCode {
@@ -18,19 +19,28 @@ fn main() -> ExitCode {
         let _ = result(&answer(words, &Places::here()));
         return ExitCode::SUCCESS;
     }
-    match rebuild(&Arguments::parse()) {
-        Ok(()) => ExitCode::SUCCESS,
+    let mut log = None;
+    match rebuild(&Arguments::parse(), &mut log) {
+        Ok(()) => {
+            if let Some(log) = log {
+                log.succeeds();
+            }
+            ExitCode::SUCCESS
+        }
         Err(error) => {
             if let Some(text) = describe(&error) {
                 say(&text);
+            }
+            if let Some(line) = log.and_then(|log| log.fails(&error)) {
+                say(&line);
             }
             ExitCode::from(exit_code(&error))
         }
     }
 }
 
-/// Runs the program from its arguments to the last word.
-fn rebuild(arguments: &Arguments) -> Result<()> {
+/// Runs the program from its arguments to the last word. `log` gets the log of the run, if the run keeps one.
+fn rebuild(arguments: &Arguments, log: &mut Option<Arc<RunLog>>) -> Result<()> {
     let signals = Signals::listen()?;
     let around = surroundings()?;
     let settings = Settings::gather(arguments, &around)?;
@@ -45,6 +55,8 @@ fn rebuild(arguments: &Arguments) -> Result<()> {
         .with_remedy("go to one that exists: cd")
         .into());
     }
+    let (kept, reporter) = RunLog::begin(&plan, &settings, &around, &nix, reporter);
+    *log = kept;
     carry_out(&plan, &around, &nix, reporter, &signals)
 }
 

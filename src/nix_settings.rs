@@ -70,6 +70,14 @@ impl NixSettings {
         self.values.get(name)?.set.as_deref()
     }
 
+    /// Returns the names of the settings that were set or added to, with their values.
+    pub fn all(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.values.iter().flat_map(|(name, value)| {
+            let values = [&value.set, &value.added].into_iter().flatten();
+            values.map(move |value| (name.as_str(), value.as_str()))
+        })
+    }
+
     /// Returns whether the command line has set it (and not only added to it).
     #[must_use]
     pub fn is_typed(&self, name: &str) -> bool {

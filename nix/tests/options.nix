@@ -104,6 +104,36 @@ let
       expected.evalHost = "builder";
     };
 
+    "several hosts are a list, and the ssh entry is for the first" =
+      let
+        config = client {
+          evalHost = [
+            "desktop"
+            "laptop"
+          ];
+          sshUser = "me";
+          settings.wake = "wakeonlan x";
+          settings.wakeTimeout = 90;
+        };
+      in
+      {
+        actual = {
+          json = json config;
+          entry = config.programs.ssh.extraConfig;
+        };
+        expected = {
+          json = {
+            evalHost = [
+              "desktop"
+              "laptop"
+            ];
+            wake = "wakeonlan x";
+            wakeTimeout = 90;
+          };
+          entry = "Host desktop\n  User me\nHost *";
+        };
+      };
+
     "without settings there is no file" = {
       actual = (client { }).environment.etc;
       expected = { };
@@ -115,26 +145,34 @@ let
         settings = {
           evalHost = "builder";
           fallback = "local";
+          wake = "wakeonlan x";
+          wakeTimeout = 90;
           lend = false;
           verifyEval = true;
           elevate = "sudo";
           ask = true;
           diff = false;
+          rollbackOnFailure = true;
           useSubstitutes = true;
           flake = "/etc/nixos#pi";
+          log = false;
         };
       });
       expected = {
         evalHost = "builder";
         buildHost = "strong";
         fallback = "local";
+        wake = "wakeonlan x";
+        wakeTimeout = 90;
         lend = false;
         verifyEval = true;
         elevate = "sudo";
         ask = true;
         diff = false;
+        rollbackOnFailure = true;
         useSubstitutes = true;
         flake = "/etc/nixos#pi";
+        log = false;
       };
     };
 

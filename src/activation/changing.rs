@@ -345,6 +345,13 @@ impl Target {
                     has_changed: matches!(code, 2..=4),
                 }));
             }
+            Ending::Back(back) => {
+                return Ok(Some(Incomplete {
+                    failure: back.failure(action, &on, profile),
+                    has_changed: false,
+                }));
+            }
+            Ending::NoWayBack => self.no_way_back("of what it says above"),
             Ending::Lost => Failure::new(format!("{action} on {on} was killed before its end"))
                 .with_remedy("run the same command again"),
             Ending::Unstarted => {
@@ -388,7 +395,7 @@ pub(super) fn meaning(code: u8, back: &str) -> Option<String> {
 /// change has made it. The command has the former generation's number, because the change may itself have been a
 /// rollback.
 fn way_back(profile: &ProfileChange, generations: Option<[u64; 2]>) -> String {
-    let (ProfileChange::Set(path) | ProfileChange::Rollback(path)) = profile else {
+    let Some(path) = profile.path() else {
         return String::new();
     };
     let path = path.display();

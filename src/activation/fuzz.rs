@@ -13,6 +13,7 @@ pub const TARGETS: &[FuzzTarget] = &[FuzzTarget {
         b"@rebuild next-boot 6.1 6.6 kernel initrd",
         b"@rebuild record rebuild-1 switch /nix/store/x 1700000000",
         b"@rebuild ended activation 4",
+        b"@rebuild ended back 4 0 - 17 18",
         "@rebuild difference a: 1 → 2".as_bytes(),
         b"@rebuild nix /nix/bin",
     ],

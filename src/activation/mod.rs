@@ -4,11 +4,13 @@
 //! - [`opening`]: the first look, and the way to root;
 //! - [`inspection`]: whether the system that is to be activated is one, and what it changes;
 //! - [`changing`]: the change, which is begun, followed, and found again after a broken link;
+//! - [`back`]: what is said of a change that failed and went back;
 //! - [`session`]: one run of a script there, and [`reply`]: what the script says;
 //! - [`text`]: the scripts' texts, with the client's words;
 //! - [`password`] and [`sudo_options`]: what becoming root takes;
 //! - [`here`]: a single command as root on this machine, whatever the target is.
 
+mod back;
 mod changing;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
@@ -36,7 +38,7 @@ use crate::vocabulary::{Elevation, Rights};
 pub use changing::Incomplete;
 pub use here::RootHere;
 pub use inspection::Inquiry;
-pub use opening::{Connection, reach};
+pub use opening::{Connection, reach, try_to_reach};
 use password::Password;
 use session::Session;
 use text::Elevating;
@@ -48,6 +50,8 @@ pub struct Wants {
     pub rights: Rights,
     /// Whether [`Target::change`] will be called, which takes root.
     pub changes: bool,
+    /// Whether the change is to go back to the system that runs, if it fails.
+    pub goes_back_to_running: bool,
     /// What [`Target::daemon`] will be used for.
     pub receives: Receives,
     /// Whether [`Target::root_here`] will be used.
@@ -97,6 +101,16 @@ pub enum ProfileChange {
     Rollback(PathBuf),
 }
 
+impl ProfileChange {
+    /// Returns the profile that is changed.
+    fn path(&self) -> Option<&Path> {
+        match self {
+            Self::Keep => None,
+            Self::Set(path) | Self::Rollback(path) => Some(path),
+        }
+    }
+}
+
 /// A call of the system's `switch-to-configuration`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Activation {
@@ -106,6 +120,14 @@ pub struct Activation {
     pub action: &'static str,
     /// Whether the boot loader is installed again.
     pub install_bootloader: bool,
+    /// Whether the target goes back if the activation fails.
+    pub goes_back: bool,
+}
+
+impl Change<'_> {
+    fn goes_back(&self) -> bool {
+        self.activation.as_ref().is_some_and(|activation| activation.goes_back)
+    }
 }
 
 /// The machine whose system is changed.

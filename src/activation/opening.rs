@@ -54,12 +54,21 @@ pub struct Connection(#[allow(dead_code, reason = "it is kept, not used")] Sessi
 /// There is no way in, or a signal has come.
 pub fn reach(host: &Host, context: &Context) -> Result<Connection> {
     context.tell(Event::phase(Work::Connecting, Some(host)));
+    let connection = try_to_reach(host, context)?;
+    context.tell(Event::Idle);
+    Ok(connection)
+}
+
+/// Does the same and says nothing about it.
+///
+/// # Errors
+/// Fails as [`reach`] does.
+pub fn try_to_reach(host: &Host, context: &Context) -> Result<Connection> {
     let mut session = Session::start(&Place::There(host.clone()), &text::look(), context)?;
     if look(&mut session, context)?.is_none() {
         return Err(session.broken(context)?.into());
     }
     session.is_over();
-    context.tell(Event::Idle);
     Ok(Connection(session))
 }
 
@@ -136,6 +145,9 @@ impl Target {
         if wants.changes && self.uid != 0 && self.rights.elevation == Elevation::None {
             return Err(Failure::new(format!("{user} is not root on {}", self.label()))
                 .with_remedy("add --sudo, or log in as root there"));
+        }
+        if wants.goes_back_to_running && self.current[0].is_empty() {
+            return Err(self.no_way_back("no system runs there (/run/current-system)"));
         }
         Ok(())
     }
@@ -243,6 +255,16 @@ impl Target {
         Failure::new(format!("{program} on {on} makes this user {name}, and not root: nothing was changed")).with_remedy(
             "is there a -u in NIX_SUDOOPTS? or runas_default in the sudoers file there: NIX_SUDOOPTS='-u root' rebuild ...",
         )
+    }
+
+    /// Returns the failure if the target could not go back from a change that fails. The target itself looks more closely
+    /// right before the change, because somebody may have made another one meanwhile.
+    pub(super) fn no_way_back(&self, reason: &str) -> Failure {
+        Failure::new(format!(
+            "{} would have no way back, because {reason}: nothing was changed",
+            self.label()
+        ))
+        .with_remedy("to do without one: --no-rollback-on-failure")
     }
 
     /// Returns the failure if a change cannot be noted. It is noted so that it outlives the connection.
@@ -425,6 +447,8 @@ fn told(what: &str, ending: Ending, waited: bool) -> Option<String> {
             let meaning = meaning(code, &back).map_or(String::new(), |text| format!(": {text}"));
             format!("warning: {what}: it ended with exit status {code}{meaning}")
         }
+        Ending::Back(back) => format!("warning: {what}: {}", back.told()),
+        Ending::NoWayBack => format!("warning: {what}, was not begun: there was no way back"),
         Ending::Unstarted | Ending::Lost if what.starts_with("dry-activate") => return None,
         Ending::Unstarted => format!("warning: {what}, did not come to be"),
         Ending::Lost => format!("warning: {what}, was cut off before its end: this run makes up for it"),

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use super::back::WayBack;
 use crate::difference::NextBoot;
 
 /// One event of a script on the target.
@@ -104,6 +105,10 @@ pub(super) enum Ending {
         /// The profile's generation before the change and after it, where there are both.
         generations: Option<[u64; 2]>,
     },
+    /// `switch-to-configuration` failed, and the target has gone back, or has tried to.
+    Back(WayBack),
+    /// There would have been no way back, so nothing was begun.
+    NoWayBack,
     /// It was cut off: a power cut, or somebody killed it.
     Lost,
     /// It could not be started.
@@ -168,8 +173,8 @@ impl TargetEvent {
             "ended" => {
                 let part = word()?;
                 let code = word()?.parse().ok()?;
-                let generations = [word(), word()].map(|word| word?.parse().ok());
-                Self::Ended(Ending::of(&part, code, generations)?)
+                let words: Vec<String> = words.map(str::to_owned).collect();
+                Self::Ended(Ending::of(&part, code, &words)?)
             }
             "lost" => Self::Ended(Ending::Lost),
             "unstarted" => Self::Ended(Ending::Unstarted),
@@ -189,17 +194,25 @@ impl TargetEvent {
 }
 
 impl Ending {
-    fn of(part: &str, code: u8, generations: [Option<u64>; 2]) -> Option<Self> {
+    fn of(part: &str, code: u8, words: &[String]) -> Option<Self> {
         match (part, code) {
+            ("no-way-back", 1..) => Some(Self::NoWayBack),
+            ("back", code @ 1..) => WayBack::of(code, words).map(Self::Back),
             ("profile", code @ 1..) => Some(Self::Profile(code)),
             ("activation" | "finished", 0) => Some(Self::Done),
             ("activation", code) => Some(Self::Activation {
                 code,
-                generations: generations[0].zip(generations[1]).map(Into::into),
+                generations: two(words),
             }),
             _ => None,
         }
     }
+}
+
+/// Returns the two generations with which these words begin. None if the profile had none, or stays.
+pub(super) fn two(words: &[String]) -> Option<[u64; 2]> {
+    let [before, now, ..] = words else { return None };
+    Some([before.parse().ok()?, now.parse().ok()?])
 }
 
 #[cfg(test)]
@@ -213,6 +226,14 @@ mod tests {
             action: "switch".into(),
             system: "/nix/store/x".into(),
             began: 12,
+        };
+        let back = |[profile, system]: [Option<u8>; 2], generations| {
+            TargetEvent::Ended(Ending::Back(WayBack {
+                code: 4,
+                profile,
+                system,
+                generations,
+            }))
         };
         let activation = |generations| TargetEvent::Ended(Ending::Activation { code: 4, generations });
         for (line, reply) in [
@@ -240,6 +261,22 @@ mod tests {
                 Some(TargetEvent::Ended(Ending::Done)),
             ),
             ("@rebuild ended finished 0", Some(TargetEvent::Ended(Ending::Done))),
+            (
+                "@rebuild ended no-way-back 1",
+                Some(TargetEvent::Ended(Ending::NoWayBack)),
+            ),
+            (
+                "@rebuild ended back 4 0 0 17 17",
+                Some(back([Some(0), Some(0)], Some([17, 17]))),
+            ),
+            ("@rebuild ended back 4 - 1 - -", Some(back([None, Some(1)], None))),
+            (
+                "@rebuild ended back 4 1 - 17 18",
+                Some(back([Some(1), None], Some([17, 18]))),
+            ),
+            ("@rebuild ended back 0 0 0 17 17", None),
+            ("@rebuild ended back 4 0", None),
+            ("@rebuild ended back 4 x 0 17 17", None),
             (
                 "@rebuild has-specialisation on the go",
                 Some(TargetEvent::HasSpecialisation("on the go".into())),

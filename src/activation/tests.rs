@@ -5,9 +5,11 @@ use std::fs;
 use std::io::Write;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 
 use tempfile::TempDir;
+
+mod back;
 
 use super::text::{RootTask, root};
 use super::{Activation, Change, ProfileChange};
@@ -41,27 +43,42 @@ impl Machine {
 
     fn script(&self, task: &RootTask) -> String {
         let text = String::from_utf8(root(task, false).unwrap()).unwrap();
-        let text = text.replace("/var/lib/rebuild", &self.path("records").to_string_lossy());
-        text.replace(SYSTEM, &self.path("system").to_string_lossy())
+        let own = [
+            ("/var/lib/rebuild", "records"),
+            ("/run/current-system", "current-system"),
+            ("/nix/var/nix/profiles", "profiles"),
+            (SYSTEM, "system"),
+        ];
+        own.iter().fold(text, |text, (path, own)| {
+            text.replace(path, &self.path(own).to_string_lossy())
+        })
     }
 
     /// Runs root's script, which reads `words`. Returns what it says.
     fn runs(&self, task: &RootTask, words: &str) -> String {
+        let mut child = self.start(task);
+        child.stdin.take().unwrap().write_all(words.as_bytes()).unwrap();
+        String::from_utf8(child.wait_with_output().unwrap().stdout).unwrap()
+    }
+
+    fn start(&self, task: &RootTask) -> Child {
         let path = format!("{}:{}", self.path("bin").display(), std::env::var("PATH").unwrap());
-        let mut child = Command::new("sh")
+        Command::new("sh")
             .args(["-c", &self.script(task)])
             .env("PATH", path)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
-            .unwrap();
-        child.stdin.take().unwrap().write_all(words.as_bytes()).unwrap();
-        String::from_utf8(child.wait_with_output().unwrap().stdout).unwrap()
+            .unwrap()
     }
 
     /// Gives the machine a system whose activation is this shell text.
     fn activates(&self, text: &str) {
-        let place = self.path("system/bin");
+        self.has_system("system", text);
+    }
+
+    fn has_system(&self, name: &str, text: &str) {
+        let place = self.path(name).join("bin");
         fs::create_dir_all(&place).unwrap();
         let program = place.join("switch-to-configuration");
         fs::write(&program, format!("#!/bin/sh\n{text}\n")).unwrap();
@@ -78,6 +95,7 @@ fn with_change(profile: ProfileChange, then: impl FnOnce(&Change)) {
             specialisation: None,
             action: "test",
             install_bootloader: false,
+            goes_back: false,
         }),
     });
 }

@@ -18,6 +18,7 @@ const NIX: &str = include_str!("../remote/scripts/nix.sh");
 const COMMON: &str = include_str!("scripts/common.sh");
 const ELEVATE: &str = include_str!("scripts/elevate.sh");
 const GENERATIONS: &str = include_str!("scripts/generations.sh");
+const BACK: &str = include_str!("scripts/back.sh");
 
 /// How this user becomes root.
 pub(super) struct Elevating<'a> {
@@ -184,6 +185,7 @@ pub(super) fn root(task: &RootTask, systemd_run: bool) -> Result<Vec<u8>, Failur
                 "rb_action",
                 change.activation.as_ref().map_or("", |activation| activation.action),
             )?;
+            script.set_yes("rb_goes_back", change.goes_back())?;
             script.set("rb_job", OsString::from_vec(job(change)?))?;
         }
     }
@@ -210,7 +212,9 @@ fn job(change: &Change) -> Result<Vec<u8>, Failure> {
     }
     script.set("rb_activated", &activated)?;
     script.set("rb_action", change.activation.as_ref().map_or("", |it| it.action))?;
-    for part in [HELD, NIX, GENERATIONS, include_str!("scripts/job.sh")] {
+    script.set_yes("rb_goes_back", change.goes_back())?;
+    let back = if change.goes_back() { BACK } else { "" };
+    for part in [HELD, NIX, GENERATIONS, back, include_str!("scripts/job.sh")] {
         script.code(part);
     }
     Ok(script.into_bytes())

@@ -1,8 +1,10 @@
 //! The talk itself: says what has to be said, hears what comes, and knows at each point what it means.
 
 mod again;
+mod coming_back;
 mod ending;
 mod events;
+mod following;
 mod held;
 mod incoming;
 mod outgoing;
@@ -23,17 +25,19 @@ use super::request::Request;
 use super::rounds::Rounds;
 use super::sources::Sources;
 use crate::remote::relay::Relay;
+use coming_back::Away;
+use following::Following;
 use held::Held;
 use incoming::Incoming;
 use outgoing::Sending;
 
 use crate::context::Context;
-use crate::failure::{Failure, Interrupted};
+use crate::failure::Failure;
 use crate::host::Host;
 use crate::process::lines::Line;
 use crate::progress::nix_log::LogLine;
 use crate::progress::{Event, Work};
-use crate::remote::channel::{Channel, Heard};
+use crate::remote::channel::{ALIVE, Channel, EVENT, Heard};
 use crate::store_path::StorePath;
 
 /// How long a script may stay after its last word.
@@ -102,9 +106,12 @@ pub fn converse(peer: &Peer, request: &Request, sources: &mut Sources, context: 
         nix: TheirNix::default(),
         sending: Sending::Nothing,
         incoming: Incoming::new(peer),
+        following: None,
+        away: None,
+        asked: None,
         ended: None,
     };
-    let result = talk.hear_out();
+    let result = talk.hear_all();
     talk.context.tell(Event::Idle);
     result.map(|()| talk.answer)
 }
@@ -150,13 +157,19 @@ struct Conversation<'a> {
     nix: TheirNix,
     sending: Sending,
     incoming: Incoming<'a>,
+    /// The job that is on, as far as it has been heard.
+    following: Option<Following>,
+    /// Since when the link has been broken, and how often a new one has been tried.
+    away: Option<Away>,
+    /// What it asks, until it has ended.
+    asked: Option<BuilderEvent>,
     /// The script's last word, once it has come.
     ended: Option<BuilderEvent>,
 }
 
 impl Conversation<'_> {
-    /// Hears everything until the connection ends.
-    fn hear_out(&mut self) -> Result<()> {
+    /// Hears everything until this connection ends. Returns the exit status of ssh, if it has ended.
+    fn hear_out(&mut self) -> Result<Option<u8>> {
         let mut told = Instant::now();
         let mut ended = None;
         loop {
@@ -169,16 +182,16 @@ impl Conversation<'_> {
                 self.tell_amounts();
                 told = Instant::now();
             }
-            let heard = self.channel.next(self.context).inspect_err(|error| {
-                if error.is::<Interrupted>() {
-                    self.channel.say_farewell(self.context);
-                }
-            })?;
+            let heard = self.channel.next(self.context)?;
             self.incoming.look(&mut self.channel, self.context);
             match heard {
-                // Nothing is counted here, so this is refused as an event that is none.
+                // A job that is followed lives, and its output is counted.
+                Heard::Event(line) if line.bytes == ALIVE.as_bytes() && self.following.is_some() => {}
+                Heard::Count(_) if self.following.is_some() => {}
+                // Otherwise nothing is counted here, so this is refused as an event that is none.
                 Heard::Event(line) | Heard::Count(line) => self.event(&line)?,
                 Heard::Line(line) => self.line(line)?,
+                Heard::Output(bytes) if self.following.is_some() => self.output(&bytes)?,
                 Heard::Output(_) => return Err(self.out_of_turn(b"chunk").into()),
                 Heard::Sent(amount) => {
                     self.sending = Sending::Nothing;
@@ -190,8 +203,7 @@ impl Conversation<'_> {
         }
         // What ssh says now is the reason for a failure, which the user will read in our words.
         self.channel.is_quiet = true;
-        let code = self.channel.last_words(self.context)?;
-        self.conclude(code)
+        self.channel.last_words(self.context)
     }
 
     /// Tells how much has gone and come so far, if something is under way.
@@ -204,6 +216,20 @@ impl Conversation<'_> {
         };
         if let Some(amount) = self.channel.sent() {
             self.context.tell(Event::Sending(amount, whole));
+        }
+    }
+
+    /// Takes bytes of a job's output, which has the lines that a script without a job would say itself.
+    fn output(&mut self, bytes: &[u8]) -> Result<()> {
+        let lines = self.following.as_mut().map(|following| following.take(bytes));
+        lines.into_iter().flatten().try_for_each(|line| self.said(line))
+    }
+
+    fn said(&mut self, line: Line) -> Result<()> {
+        if line.bytes.starts_with(EVENT) {
+            self.event(&line)
+        } else {
+            self.line(line)
         }
     }
 

@@ -77,6 +77,10 @@ pub(super) struct Course {
     aside: usize,
     /// Whether the machine was told that no variable is missing. It does not ask twice.
     has_variables: bool,
+    /// Whether a job is on.
+    job: bool,
+    /// Whether a new connection goes on with it, which has not been greeted yet.
+    comes_back: bool,
 }
 
 impl Course {
@@ -102,6 +106,8 @@ impl Course {
             at: At::Start,
             aside: MOST_ASIDE,
             has_variables: false,
+            job: false,
+            comes_back: false,
         }
     }
 
@@ -109,11 +115,16 @@ impl Course {
     #[must_use]
     pub(super) fn hears(&mut self, reply: &BuilderEvent) -> bool {
         let next = match reply {
-            // A failure may come at any step.
-            BuilderEvent::Failed { .. } => Some(At::Over).filter(|_| !matches!(self.at, At::Over | At::GivenUp)),
+            // A failure may come at any step, and after that of a job its run may fail as well.
+            BuilderEvent::Failed { .. } if self.at == At::Over => Some(At::Over).filter(|_| self.job),
+            BuilderEvent::Failed { .. } => Some(At::Over).filter(|_| self.at != At::GivenUp),
             BuilderEvent::AskedFor(text) | BuilderEvent::Word(text) => self.says_aside(text.len()),
             BuilderEvent::Computes(path) => self.says_aside(path.as_os_str().len()),
             BuilderEvent::Collected => self.says_aside(MOST_ASIDE / 50),
+            BuilderEvent::Job(_) => self.begins_job(),
+            BuilderEvent::Joined { .. } => self.joins(),
+            BuilderEvent::Ended | BuilderEvent::Lost => std::mem::take(&mut self.job).then_some(self.at),
+            BuilderEvent::Hello { .. } if std::mem::take(&mut self.comes_back) => Some(self.at),
             _ if self.is_aside(reply) => Some(self.at),
             _ => self.step(reply),
         };
@@ -134,6 +145,25 @@ impl Course {
     pub(super) fn goes_on(&mut self) {
         self.at = At::Evaluating(Round::Closed);
         self.has_variables = true;
+    }
+
+    /// The connection has broken, and another one goes on with the job.
+    pub(super) fn comes_back(&mut self) {
+        self.comes_back = true;
+    }
+
+    /// One job at a time, for what takes long: a closed evaluation, or a build of a derivation that is there.
+    fn begins_job(&mut self) -> Option<At> {
+        let may_begin = matches!(self.at, At::Evaluating(Round::Closed) | At::Made) && !self.job;
+        self.job |= may_begin;
+        may_begin.then_some(self.at)
+    }
+
+    /// The build of a derivation may be another job's already.
+    fn joins(&mut self) -> Option<At> {
+        let may_join = self.at == At::Made && !self.job && self.demand.building == Some(Building::Real);
+        self.job |= may_join;
+        may_join.then_some(self.at)
     }
 
     /// Takes `length` bytes that are told aside, which may come during a closed evaluation.
@@ -252,6 +282,10 @@ mod tests {
             let answer = match word {
                 "[good]" => {
                     course.goes_on();
+                    continue;
+                }
+                "[back]" => {
+                    course.comes_back();
                     continue;
                 }
                 "[open]" => NextRound::Look,
@@ -461,6 +495,52 @@ mod tests {
         let mut without = course(Goal::Result, true, false);
         without.demand.locks = false;
         assert!(talk(&mut without, &format!("{FILES}, lock-line x")).is_some());
+    }
+
+    /// A job comes where there is long work, one at a time, and ends; a new connection greets once more in the midst of it.
+    #[test]
+    fn jobs_come_one_at_a_time() {
+        let built = "evaluated P, building, built P, ended, finished";
+        for (words, out) in [
+            (format!("job a.1, {built}"), None),
+            (format!("job a.1, [back], hello /bin x, {built}"), None),
+            (
+                "job a.1, evaluated P, ended, joined b.1 5, building, built P, ended, finished".to_owned(),
+                None,
+            ),
+            (
+                "job a.1, variables, ended, [good], job a.2, evaluated P, building, built P, ended, finished"
+                    .to_owned(),
+                None,
+            ),
+            ("ended".to_owned(), Some("ended")),
+            ("job a.1, job a.2".to_owned(), Some("job a.2")),
+            ("job a.1, ended, ended".to_owned(), Some("ended")),
+            ("job a.1, hello /bin x".to_owned(), Some("hello /bin x")),
+            (
+                "job a.1, [back], hello /bin x, hello /bin x".to_owned(),
+                Some("hello /bin x"),
+            ),
+            ("joined b.1 5".to_owned(), Some("joined b.1 5")),
+            ("job a.1, evaluated P, joined b.1 5".to_owned(), Some("joined b.1 5")),
+            ("job a.1, record a.1 pi 5".to_owned(), Some("record a.1 pi 5")),
+            ("job a.1, running".to_owned(), Some("running")),
+            ("job a.1, failed build 1, failed gone 1".to_owned(), None),
+            ("job a.1, failed build 1, built P".to_owned(), Some("built P")),
+            (
+                "job a.1, failed build 1, ended, failed gone 1".to_owned(),
+                Some("failed gone 1"),
+            ),
+        ] {
+            let talked = talk(&mut course(Goal::Result, true, false), &format!("{FILES}, {words}"));
+            assert_eq!(talked.as_deref(), out, "{words}");
+        }
+        // What is only evaluated is nobody else's build.
+        let words = format!("{FILES}, job a.1, evaluated P, ended, joined b.1 5");
+        assert_eq!(
+            talk(&mut course(Goal::Derivation, true, false), &words).as_deref(),
+            Some("joined b.1 5")
+        );
     }
 
     /// A failure is never what was asked for, but always an answer.

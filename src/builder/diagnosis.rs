@@ -83,6 +83,12 @@ pub(super) fn collected(host: &Host) -> String {
     )
 }
 
+/// Returns the message that another run's job is followed.
+#[must_use]
+pub(super) fn joined(host: &Host) -> String {
+    format!("{host} builds this already, since an earlier run: following that")
+}
+
 /// Returns the failure of a copy from one machine's store to another's. Nix's own messages have been shown before it.
 /// `complaint` is what the receiving end said.
 #[must_use]
@@ -135,6 +141,14 @@ pub(super) fn failed(host: &Host, system: &str, stage: Stage, code: u8, unchange
         Stage::Evaluation => (format!("the evaluation on {host} failed"), None),
         // The command that shows the build's log has been shown with the error.
         Stage::Build => (format!("the build on {host} failed"), None),
+        Stage::Lost => (
+            format!("the work on {host} was cut off: its processes were killed there, or the machine was restarted"),
+            Some("run the same command again: what was built there is kept".to_owned()),
+        ),
+        Stage::Cancelled => (
+            format!("the work on {host} was ended there, by somebody or because nobody followed it for too long"),
+            Some("run the same command again: what was built there is kept".to_owned()),
+        ),
         Stage::NoNix => (
             format!("{host} has no Nix, or it is not where its users find it"),
             Some(remedy(Condition::Nix, host, system)),

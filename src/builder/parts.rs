@@ -29,6 +29,9 @@ impl Part {
                 include_str!("scripts/session.sh"),
                 include_str!("../remote/scripts/events.sh"),
                 include_str!("../remote/scripts/channel.sh"),
+                include_str!("../remote/scripts/records.sh"),
+                include_str!("../remote/scripts/held.sh"),
+                include_str!("scripts/detached.sh"),
                 include_str!("scripts/attended.sh"),
                 include_str!("../remote/scripts/nix.sh"),
                 include_str!("scripts/kept.sh"),
@@ -60,10 +63,18 @@ pub(super) enum Instruction<'a> {
     FindWay,
     /// Makes a directory for this run (`begin`; the greeting is `begin_run`).
     MakePlace,
-    /// Starts, beside the evaluation, the test whether the machine can build for the client's system.
-    StartProbe,
     /// Evaluates, in rounds, until there is a derivation or a value.
-    Evaluate,
+    Evaluate {
+        /// Whether what comes of it is built in the same job.
+        builds: bool,
+    },
+    /// An earlier job is followed on.
+    Rejoin {
+        /// The name of its record.
+        name: &'a str,
+        /// The number of bytes of its output that have been heard.
+        heard: u64,
+    },
     /// Builds the output.
     Build(Given<'a>),
     /// Says what a build would mean.
@@ -88,13 +99,14 @@ pub(super) enum Given<'a> {
 }
 
 impl Instruction<'_> {
-    /// Returns the part that has its function.
-    pub(super) fn part(&self) -> Part {
+    /// Returns the parts that it takes.
+    pub(super) fn parts(&self) -> &'static [Part] {
         match self {
-            Self::Begin | Self::MakePlace | Self::Finish => Part::Session,
-            Self::FindWay | Self::Evaluate => Part::Evaluate,
-            Self::StartProbe | Self::Build(_) | Self::BuildDry(_) | Self::ForgetResults => Part::Build,
-            Self::DeliverOutput | Self::DeliverDerivation(_) => Part::Deliver,
+            Self::Begin | Self::MakePlace | Self::Finish | Self::Rejoin { .. } => &[Part::Session],
+            Self::Evaluate { builds: true } => &[Part::Evaluate, Part::Build],
+            Self::FindWay | Self::Evaluate { builds: false } => &[Part::Evaluate],
+            Self::Build(_) | Self::BuildDry(_) | Self::ForgetResults => &[Part::Build],
+            Self::DeliverOutput | Self::DeliverDerivation(_) => &[Part::Deliver],
         }
     }
 
@@ -103,9 +115,18 @@ impl Instruction<'_> {
             Self::Begin => ("begin_run", None),
             Self::FindWay => ("find_way", None),
             Self::MakePlace => ("begin", None),
-            Self::StartProbe => ("start_probe", None),
-            Self::Evaluate => ("evaluate", None),
-            Self::Build(given) => ("build", Some(given)),
+            Self::Evaluate { builds: true } => ("evaluate start_probe build", None),
+            Self::Evaluate { builds: false } => ("evaluate : build_nothing", None),
+            Self::Rejoin { name, heard } => {
+                let words = [
+                    b"rejoin ".as_slice(),
+                    &shell_word(name)?,
+                    format!(" {heard}\n").as_bytes(),
+                ]
+                .concat();
+                return Ok(words);
+            }
+            Self::Build(given) => ("detach probe_and_build", Some(given)),
             Self::BuildDry(given) => ("build_dry", Some(given)),
             Self::DeliverOutput => ("deliver \"$rb_socket\" \"$out\"", None),
             Self::DeliverDerivation(given) => ("deliver \"$rb_socket\" --derivation", Some(given)),
@@ -133,7 +154,7 @@ impl Given<'_> {
 
 /// Returns the parts that these instructions need, and the session's.
 pub(super) fn parts(instructions: &[Instruction]) -> BTreeSet<Part> {
-    instructions.iter().map(Instruction::part).collect()
+    instructions.iter().flat_map(Instruction::parts).copied().collect()
 }
 
 /// Adds to the client's words the parts and the instructions that run with them.

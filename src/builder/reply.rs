@@ -82,6 +82,23 @@ pub enum BuilderEvent {
     },
     /// The machine has no socket of a lent daemon, so the client has to fetch the result.
     NoSocket,
+    /// What follows is a job, of which there is a record of this name: it goes on if the connection breaks.
+    Job(String),
+    /// What follows is another job, which builds the same derivation already.
+    Joined {
+        /// The name of its record.
+        name: String,
+        /// The byte of its output from which on it builds.
+        at: u64,
+    },
+    /// There is a record of a job. What it is doing comes next.
+    Record(JobRecord),
+    /// The job that was told is still running.
+    Running,
+    /// The job has ended. What it came to is known from what it has said.
+    Ended,
+    /// The job was cut off.
+    Lost,
     /// Everything is done.
     Done,
     /// The run has failed and ends here.
@@ -91,6 +108,30 @@ pub enum BuilderEvent {
         /// The exit status of the command that failed.
         code: NonZeroU8,
     },
+}
+
+/// What is known of a job on another machine (`remote/scripts/records.sh`).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct JobRecord {
+    /// The name of the record.
+    pub name: String,
+    /// What its client called it.
+    pub about: String,
+    /// When it began, in seconds since 1970, by that machine's clock.
+    pub began: u64,
+}
+
+impl JobRecord {
+    /// Reads `NAME ABOUT... TIME`.
+    fn parse(text: &str) -> Option<Self> {
+        let (name, rest) = text.split_once(' ')?;
+        let (about, began) = rest.rsplit_once(' ')?;
+        Some(Self {
+            name: name.to_owned(),
+            about: about.to_owned(),
+            began: began.parse().ok()?,
+        })
+    }
 }
 
 /// As whom the other machine handles files that are shut, in words of `scripts/way.sh`.
@@ -184,6 +225,15 @@ impl BuilderEvent {
             "copying" => Self::Copying,
             "copied" => Self::Copied,
             "no-socket" => Self::NoSocket,
+            "job" => Self::Job(word()?),
+            "joined" => Self::Joined {
+                name: word()?,
+                at: word()?.parse().ok()?,
+            },
+            "record" => Self::Record(JobRecord::parse(text.strip_prefix("record ")?)?),
+            "running" => Self::Running,
+            "ended" => Self::Ended,
+            "lost" | "unstarted" => Self::Lost,
             "finished" => Self::Done,
             "failed" => Self::Failed {
                 stage: Stage::of_word(&word()?)?,
@@ -267,15 +317,19 @@ mod tests {
         for script in all_scripts() {
             let lines = script.lines().filter(|line| !line.trim().starts_with('#'));
             let calls = lines.flat_map(|line| line.split("event ").skip(1));
+            // These two are the channel's (remote/channel).
+            let calls = calls.filter(|call| !call.starts_with("chunk ") && *call != "alive");
             for line in calls.filter(|call| call.starts_with(|letter: char| letter.is_ascii_lowercase())) {
                 let mut words = line.split(' ');
-                let (word, second) = (words.next().unwrap(), words.next().unwrap_or("/nix/store/x"));
-                let second = match second {
-                    "\"$way\"" => "user",
-                    "\"$1\"" => "build",
-                    word => word,
+                let word = words.next().unwrap().trim_end_matches(';');
+                let rest = match (word, words.next().unwrap_or("/nix/store/x")) {
+                    ("joined", _) => "ab.1 1",
+                    ("record", _) => "ab.1 pi 1",
+                    (_, "\"$way\"") => "user x",
+                    (_, "\"$1\"") => "build x",
+                    (_, second) => &format!("{second} x"),
                 };
-                let text = format!("@rebuild {word} {second} x");
+                let text = format!("@rebuild {word} {rest}");
                 assert!(BuilderEvent::parse(text.as_bytes()).is_some(), "{line}");
             }
         }

@@ -25,6 +25,19 @@ pub struct Request {
     pub realisation: Option<Realisation>,
     /// How the output, or else the derivation, goes elsewhere, if it does.
     pub delivery: Option<Delivery>,
+    /// The part of it that goes on if the connection breaks.
+    pub job: Job,
+}
+
+/// What is said of the jobs of a run: work that outlives the connection (`scripts/detached.sh`).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Job {
+    /// A name that no other run has.
+    pub name: String,
+    /// What the user would call it.
+    pub about: String,
+    /// The number of minutes after which a job ends that nobody follows.
+    pub alone: u32,
 }
 
 /// This machine's user, as the other machine knows them.
@@ -87,6 +100,27 @@ impl Request {
         compose(self.words(&instructions)?, &instructions)
     }
 
+    /// Returns the text that goes on with a job of an earlier connection, after so many bytes of its output.
+    ///
+    /// # Errors
+    /// A word has a NUL byte in it.
+    pub(super) fn rejoining(&self, name: &str, heard: u64) -> Result<Vec<u8>, Failure> {
+        let delivered = match self.realisation.as_ref().map(|realisation| realisation.building) {
+            Some(Building::Real) => Some(Instruction::DeliverOutput),
+            Some(Building::Dry) => None,
+            None => Some(Instruction::DeliverDerivation(Given::Evaluated)),
+        };
+        let all = [
+            Some(Instruction::Begin),
+            Some(Instruction::MakePlace),
+            Some(Instruction::Rejoin { name, heard }),
+            delivered.filter(|_| self.delivery.is_some()),
+            Some(Instruction::Finish),
+        ];
+        let instructions: Vec<_> = all.into_iter().flatten().collect();
+        compose(self.words(&instructions)?, &instructions)
+    }
+
     /// Returns what is done there, step by step.
     pub(super) fn instructions(&self) -> Vec<Instruction<'_>> {
         let given = self.derivation().map_or(Given::Evaluated, Given::Named);
@@ -102,12 +136,12 @@ impl Request {
             Some(Instruction::Begin),
             evaluates.then_some(Instruction::FindWay),
             Some(Instruction::MakePlace),
-            is_built.then_some(Instruction::StartProbe),
-            evaluates.then_some(Instruction::Evaluate),
-            building.map(|building| match building {
-                Building::Real => Instruction::Build(given),
-                Building::Dry => Instruction::BuildDry(given),
-            }),
+            evaluates.then_some(Instruction::Evaluate { builds: is_built }),
+            match building {
+                Some(Building::Real) if !evaluates => Some(Instruction::Build(given)),
+                Some(Building::Dry) => Some(Instruction::BuildDry(given)),
+                _ => None,
+            },
             delivered.filter(|_| self.delivery.is_some()),
             is_built.then_some(Instruction::ForgetResults),
             Some(Instruction::Finish),
@@ -121,15 +155,18 @@ impl Request {
         script.set("rb_client", &self.client.name)?;
         script.set_yes("rb_client_stays", self.client.stays)?;
         script.set("rb_socket", self.socket().unwrap_or(Path::new("")))?;
+        script.set("rb_job", &self.job.name)?;
+        script.set("rb_about", &self.job.about)?;
+        script.set("rb_alone", self.job.alone.to_string())?;
         let parts = parts(instructions);
         if parts.contains(&Part::Evaluate) || parts.contains(&Part::Build) {
             script.set("rb_settings", &self.settings)?;
             script.set("rb_system", &self.system)?;
         }
-        if let Some(evaluation) = self.evaluation() {
+        if let Some(evaluation) = self.evaluation().filter(|_| parts.contains(&Part::Evaluate)) {
             evaluation.describe(&mut script)?;
         }
-        if let Some(realisation) = &self.realisation {
+        if let Some(realisation) = self.realisation.as_ref().filter(|_| parts.contains(&Part::Build)) {
             realisation.describe(&self.system, &mut script)?;
         }
         if let Some(delivery) = self.delivery.as_ref().filter(|_| parts.contains(&Part::Deliver)) {

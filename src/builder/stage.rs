@@ -47,11 +47,15 @@ pub enum Stage {
     Result,
     /// The result could not be copied to where it is needed.
     Copy,
+    /// The job was cut off: its processes were killed, or the machine has restarted.
+    Lost,
+    /// The job was ended, by the user or because nobody followed it.
+    Cancelled,
 }
 
 impl Stage {
     /// All of them, with the scripts' words.
-    pub const ALL: [(Self, &'static str); 22] = [
+    pub const ALL: [(Self, &'static str); 24] = [
         (Self::Work, "work"),
         (Self::Cache, "cache"),
         (Self::Gone, "gone"),
@@ -74,6 +78,8 @@ impl Stage {
         (Self::Build, "build"),
         (Self::Result, "result"),
         (Self::Copy, "copy"),
+        (Self::Lost, "lost"),
+        (Self::Cancelled, "cancelled"),
     ];
 
     /// Returns the part that the scripts call by this word, if there is one.
@@ -94,7 +100,7 @@ mod tests {
     /// `evaluation`: the client itself does, when an evaluation is given up.)
     #[test]
     fn the_scripts_know_these_words_and_no_others() {
-        let mut said = BTreeSet::from(["evaluation"]);
+        let mut said = BTreeSet::from(["evaluation", "lost"]);
         for script in all_scripts() {
             for line in script.lines().filter(|line| !line.trim_start().starts_with('#')) {
                 let calls = line.split("fail ").skip(1);

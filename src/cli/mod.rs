@@ -133,12 +133,12 @@ fn template() -> String {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Hosts")]
 pub struct RoleFlags {
-    /// Evaluate there, and build there too unless --build-host says otherwise
-    #[arg(long, visible_alias = "eval-on", value_name = "HOST", value_hint = ValueHint::Hostname)]
+    /// Evaluate there, and build there too unless --build-host says otherwise; of several, the first that answers
+    #[arg(long, visible_alias = "eval-on", value_name = "HOST[,HOST...]", value_hint = ValueHint::Hostname)]
     pub eval_host: Option<String>,
 
-    /// Build there; evaluate here unless --eval-host says otherwise
-    #[arg(long, visible_alias = "build-on", value_name = "HOST", value_hint = ValueHint::Hostname)]
+    /// Build there; evaluate here unless --eval-host says otherwise; of several, the first that answers
+    #[arg(long, visible_alias = "build-on", value_name = "HOST[,HOST...]", value_hint = ValueHint::Hostname)]
     pub build_host: Option<String>,
 
     /// Activate there; evaluate and build here unless the other two say otherwise
@@ -148,6 +148,14 @@ pub struct RoleFlags {
     /// What to do if the evaluator or builder cannot be reached
     #[arg(long, value_enum, value_name = "HOW")]
     pub if_unreachable: Option<Fallback>,
+
+    /// If none of them answers: run this command here, once, and wait for the first that wakes
+    #[arg(long, value_name = "COMMAND")]
+    pub wake: Option<String>,
+
+    /// How long to wait for that (default: 120)
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(1..))]
+    pub wake_timeout: Option<u32>,
 
     /// Lend no Nix daemon to the builder: the result is fetched by a second connection
     #[arg(long)]
@@ -226,6 +234,10 @@ pub struct ActivationFlags {
     #[arg(long, short = 'a')]
     pub ask: bool,
 
+    /// If the activation fails, activate the system of before again, and put the profile back: switch, boot and test
+    #[arg(long)]
+    pub rollback_on_failure: bool,
+
     /// Install the boot loader again
     #[arg(long)]
     pub install_bootloader: bool,
@@ -271,6 +283,14 @@ pub struct SettingFlags {
     #[arg(long)]
     pub show_settings: bool,
 
+    /// Keep no log of this run for bug reports
+    #[arg(long, hide_short_help = true, overrides_with = "log")]
+    pub no_log: bool,
+
+    /// The opposite of --no-log
+    #[arg(long, hide = true, overrides_with = "no_log")]
+    pub log: bool,
+
     /// The opposite of --no-lend
     #[arg(long, hide = true, overrides_with = "no_lend")]
     pub lend: bool,
@@ -286,6 +306,10 @@ pub struct SettingFlags {
     /// The opposite of --diff
     #[arg(long, hide = true, overrides_with = "diff")]
     pub no_diff: bool,
+
+    /// The opposite of --rollback-on-failure
+    #[arg(long, hide = true, overrides_with = "rollback_on_failure")]
+    pub no_rollback_on_failure: bool,
 
     /// The opposite of --use-substitutes
     #[arg(long, hide = true, overrides_with = "use_substitutes")]

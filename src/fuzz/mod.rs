@@ -14,7 +14,8 @@ use crate::sources::literals::Literals;
 use crate::store_path::StorePath;
 use crate::surroundings::Surroundings;
 use crate::{
-    activation, builder, candidates, difference, doctor, generations, process, progress, remote, settings, sources, ssh,
+    activation, builder, candidates, difference, doctor, generations, process, progress, remote, run_log, settings,
+    sources, ssh,
 };
 
 #[cfg(test)]
@@ -45,6 +46,7 @@ pub fn targets() -> Vec<FuzzTarget> {
         process::fuzz::TARGETS,
         progress::fuzz::TARGETS,
         builder::fuzz::TARGETS,
+        run_log::fuzz::TARGETS,
         settings::fuzz::TARGETS,
         sources::fuzz::TARGETS,
         remote::channel::fuzz::TARGETS,

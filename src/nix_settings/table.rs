@@ -246,6 +246,16 @@ pub fn decision(name: &str) -> Decision {
     group.map_or(Decision::Carried, |group| group.decision)
 }
 
+/// The settings whose values are secrets, or have secrets in them. Others only name files of secrets.
+const SECRET: [&str; 2] = ["access-tokens", "impure-env"];
+
+/// Returns whether the value of a setting may be a secret. It may be if nobody knows the setting.
+#[must_use]
+pub fn may_be_secret(name: &str) -> bool {
+    let name = name.strip_prefix("extra-").filter(|_| !is_known(name)).unwrap_or(name);
+    !is_known(name) || SECRET.contains(&name)
+}
+
 /// Returns whether the setting is in the table.
 #[must_use]
 pub fn is_known(name: &str) -> bool {
@@ -258,6 +268,22 @@ mod tests {
     use std::collections::BTreeSet;
 
     #[test]
+    fn which_values_nobody_else_may_read() {
+        for name in ["access-tokens", "extra-access-tokens", "impure-env", "of-a-plugin"] {
+            assert!(may_be_secret(name), "{name}");
+        }
+        for name in [
+            "cores",
+            "build-cores",
+            "extra-platforms",
+            "extra-substituters",
+            "netrc-file",
+        ] {
+            assert!(!may_be_secret(name), "{name}");
+        }
+    }
+
+    #[test]
     fn each_stands_there_once() {
         let names: Vec<&str> = TABLE.iter().flat_map(|group| group.names.iter().copied()).collect();
         assert_eq!(names.iter().collect::<BTreeSet<_>>().len(), names.len());
@@ -265,5 +291,6 @@ mod tests {
             assert!(names.contains(name) && !names.contains(alias), "{alias}");
         }
         assert!(TABLE.iter().all(|group| !group.reason.is_empty()));
+        assert!(SECRET.iter().all(|name| names.contains(name)));
     }
 }

@@ -1,6 +1,6 @@
 //! `rebuild doctor`: which machines are looked at, and as what.
 
-use super::{Configuration, Facts, named};
+use super::{Candidates, Configuration, Facts, named};
 use crate::cli::Arguments;
 use crate::failure::Failure;
 use crate::host::{Host, Place};
@@ -10,10 +10,8 @@ use crate::vocabulary::Elevation;
 /// The run that `rebuild switch` would be with the same words, as far as the machines go.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Checkup {
-    /// Who evaluates.
-    pub evaluator: Place,
-    /// Who builds.
-    pub builder: Place,
+    /// Who may evaluate and build: all of them are looked at.
+    pub candidates: Candidates,
     /// Whose system is changed.
     pub target: Place,
     /// Whether anybody has said who evaluates or builds, even if it is this machine.
@@ -32,15 +30,14 @@ pub struct Checkup {
 
 impl Checkup {
     pub(super) fn new(arguments: &Arguments, settings: &Settings, facts: &Facts) -> Result<Self, Failure> {
-        let place = |text: Option<&str>| text.map(|text| Place::read(text, &facts.own)).transpose();
-        let evaluator = place(settings.eval_host())?.unwrap_or(Place::Here);
-        let builder = place(settings.build_host())?.unwrap_or_else(|| evaluator.clone());
-        let target = place(arguments.roles.target_host.as_deref())?.unwrap_or(Place::Here);
+        let target = arguments.roles.target_host.as_deref();
+        let target = target.map(|text| Place::read(text, &facts.own)).transpose()?;
+        let target = target.unwrap_or(Place::Here);
         let name = (target == Place::Here).then(|| facts.own.host_name());
         let given = named(arguments, settings);
         let rights = &arguments.rights;
         Ok(Self {
-            is_named: settings.eval_host().is_some() || settings.build_host().is_some(),
+            is_named: settings.eval_hosts().is_some() || settings.build_hosts().is_some(),
             configuration: Configuration::choose(&given, arguments.flake.clone(), &facts.found, name),
             elevation: match settings.elevate() {
                 Elevation::None if rights.ask_elevate_password && rights.elevate.is_none() => Elevation::Sudo,
@@ -49,8 +46,7 @@ impl Checkup {
             lends: settings.lend(),
             json: arguments.verbs.json,
             flags: flags(arguments, settings),
-            evaluator,
-            builder,
+            candidates: Candidates::new(settings, facts)?,
             target,
         })
     }
@@ -60,10 +56,7 @@ impl Checkup {
     #[must_use]
     pub fn hosts(&self) -> Vec<&Host> {
         let mut hosts: Vec<&Host> = Vec::new();
-        for host in [&self.target, &self.evaluator, &self.builder]
-            .into_iter()
-            .filter_map(Place::host)
-        {
+        for host in self.target.host().into_iter().chain(self.candidates.hosts()) {
             if !hosts.contains(&host) {
                 hosts.push(host);
             }
@@ -73,18 +66,15 @@ impl Checkup {
 }
 
 fn flags(arguments: &Arguments, settings: &Settings) -> Vec<String> {
-    let typed = |key, flag: &str, host: Option<&str>| {
-        host.filter(|_| settings.is_typed(key))
-            .map(|host| [flag.to_owned(), host.to_owned()])
+    let typed = |key, flag: &str, hosts: Option<Vec<&str>>| {
+        let hosts = hosts.filter(|_| settings.is_typed(key))?;
+        Some([flag.to_owned(), hosts.join(",")])
     };
+    let target = arguments.roles.target_host.clone();
     let roles = [
-        typed(Key::EvalHost, "--eval-on", settings.eval_host()),
-        typed(Key::BuildHost, "--build-on", settings.build_host()),
-        arguments
-            .roles
-            .target_host
-            .clone()
-            .map(|host| ["--target-host".to_owned(), host]),
+        typed(Key::EvalHost, "--eval-on", settings.eval_hosts()),
+        typed(Key::BuildHost, "--build-on", settings.build_hosts()),
+        target.map(|host| ["--target-host".to_owned(), host]),
     ];
     roles.into_iter().flatten().flatten().collect()
 }

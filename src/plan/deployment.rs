@@ -3,7 +3,9 @@
 use std::path::PathBuf;
 
 use super::product::check_name;
-use super::{Configuration, Facts, IfUnreachable, Installable, NixFlags, Product, ProductKind, named, profile};
+use super::{
+    Candidates, Configuration, Facts, IfUnreachable, Installable, NixFlags, Product, ProductKind, named, profile,
+};
 use crate::cli::{Arguments, Verb};
 use crate::failure::Failure;
 use crate::host::{Host, Place};
@@ -95,6 +97,8 @@ pub struct ActivationPlan {
     pub specialisation: Option<String>,
     /// Whether the boot loader is installed again.
     pub install_bootloader: bool,
+    /// Whether the target goes back if the activation fails.
+    pub goes_back: bool,
 }
 
 impl Deployment {
@@ -106,13 +110,14 @@ impl Deployment {
     ) -> Result<Self, Failure> {
         let ask = asks(arguments, settings, facts)?;
         let target = place(arguments.roles.target_host.as_deref(), facts)?.unwrap_or(Place::Here);
-        let outcome = outcome(arguments, facts)?;
-        let origin = origin(arguments, settings, facts, &target)?;
+        let outcome = outcome(arguments, settings, facts)?;
+        let candidates = Candidates::new(settings, facts)?;
+        let origin = origin(arguments, settings, facts, &target, &candidates)?;
         let rights = rights(arguments, settings, facts, &target, &outcome)?;
         let profile = profile(&arguments.activation.profile_name)?;
         Ok(Self {
             upgrade: upgrade(arguments, facts, rights, &origin, warnings)?,
-            if_unreachable: IfUnreachable::new(settings, &origin, &target),
+            if_unreachable: IfUnreachable::new(settings, &origin, candidates, &target),
             origin,
             target,
             rights,
@@ -124,15 +129,11 @@ impl Deployment {
         })
     }
 
-    /// Returns the hosts that the run logs in to, each once.
+    /// Returns the hosts that the run may log in to, each once.
     #[must_use]
     pub fn hosts(&self) -> Vec<&Host> {
         let mut hosts: Vec<&Host> = Vec::new();
-        let making = match &self.origin {
-            Origin::Made(making) => [making.evaluator.host(), making.builder.host()],
-            _ => [None, None],
-        };
-        for host in making.into_iter().chain([self.target.host()]).flatten() {
+        for host in self.if_unreachable.candidates.hosts().chain(self.target.host()) {
             if !hosts.contains(&host) {
                 hosts.push(host);
             }
@@ -167,7 +168,13 @@ fn verb_name(verb: Verb) -> String {
     value.map_or_else(String::new, |value| value.get_name().to_owned())
 }
 
-fn origin(arguments: &Arguments, settings: &Settings, facts: &Facts, target: &Place) -> Result<Origin, Failure> {
+fn origin(
+    arguments: &Arguments,
+    settings: &Settings,
+    facts: &Facts,
+    target: &Place,
+    candidates: &Candidates,
+) -> Result<Origin, Failure> {
     let (given, verb) = (&arguments.activation, arguments.verb);
     let meaningless = |flag: &str| Err(Failure::usage(format!("{flag} has no meaning for {}", verb_name(verb))));
     let activates = matches!(verb, Verb::Switch | Verb::Boot | Verb::Test | Verb::DryActivate);
@@ -183,10 +190,8 @@ fn origin(arguments: &Arguments, settings: &Settings, facts: &Facts, target: &Pl
         }
         return Ok(Origin::Path(path.clone()));
     }
-    let evaluator = place(settings.eval_host(), facts)?.unwrap_or(Place::Here);
-    // A machine that is named as the evaluator builds, too.
-    let builder = place(settings.build_host(), facts)?.unwrap_or_else(|| evaluator.clone());
-    if evaluator.host().or(builder.host()).is_some() {
+    let (evaluator, builder) = candidates.first();
+    if candidates.hosts().next().is_some() {
         // The settings are checked before an evaluation on this machine, which may be long.
         arguments.common.settings()?;
     }
@@ -239,7 +244,7 @@ fn specialisation(arguments: &Arguments) -> Option<&String> {
 /// evaluation is the one on this machine.
 fn verify_evaluation(settings: &Settings, evaluator: &Place) -> Result<bool, Failure> {
     let is_typed = settings.is_typed(Key::VerifyEval);
-    if is_typed && settings.verify_eval() && settings.eval_host().is_none() {
+    if is_typed && settings.verify_eval() && settings.eval_hosts().is_none() {
         return Err(
             Failure::usage("--verify-eval compares with the evaluation on another machine, and none is named")
                 .with_remedy("name it: --eval-on HOST"),
@@ -248,7 +253,24 @@ fn verify_evaluation(settings: &Settings, evaluator: &Place) -> Result<bool, Fai
     Ok(settings.verify_eval() && evaluator.host().is_some())
 }
 
-fn outcome(arguments: &Arguments, facts: &Facts) -> Result<Outcome, Failure> {
+/// Returns whether the target goes back if the activation fails. The setting is for the verbs that change something; the
+/// flag with another verb is a mistake.
+fn goes_back(arguments: &Arguments, settings: &Settings) -> Result<bool, Failure> {
+    if !settings.rollback_on_failure() || changes_the_system(arguments.verb) {
+        return Ok(settings.rollback_on_failure());
+    }
+    if settings.is_typed(Key::RollbackOnFailure) {
+        let verb = verb_name(arguments.verb);
+        return Err(Failure::usage(format!(
+            "--rollback-on-failure has no meaning for {verb}: it changes no system"
+        ))
+        .with_remedy("it is for switch, boot and test"));
+    }
+    Ok(false)
+}
+
+fn outcome(arguments: &Arguments, settings: &Settings, facts: &Facts) -> Result<Outcome, Failure> {
+    let goes_back = goes_back(arguments, settings)?;
     let (action, sets_profile) = match arguments.verb {
         Verb::DryBuild => return without_specialisation(arguments, Outcome::DryBuild),
         Verb::Build => return without_specialisation(arguments, Outcome::Link),
@@ -274,6 +296,7 @@ fn outcome(arguments: &Arguments, facts: &Facts) -> Result<Outcome, Failure> {
         action,
         specialisation,
         install_bootloader: arguments.activation.install_bootloader || arguments.other.install_grub,
+        goes_back,
     }))
 }
 

@@ -25,7 +25,7 @@ pub use configuration::{Configuration, FILE, Flake, Found, Installable};
 pub use deployment::{ActivationPlan, Channels, Deployment, Making, Origin, Outcome};
 pub use product::{Product, ProductKind};
 pub use steps::{Deed, Leg, Step};
-pub use unreachable::IfUnreachable;
+pub use unreachable::{Candidates, IfUnreachable, Wake};
 
 /// The facts of this machine and its user that decide over the plan.
 #[derive(Debug, Clone)]
@@ -172,7 +172,7 @@ impl Task {
             Verb::Repl => {
                 stays_here(arguments, facts, "leave it out: 'nix repl' evaluates here")?;
                 let evaluator = arguments.roles.eval_host.as_deref().unwrap_or_default();
-                if Place::read(evaluator, &facts.own)?.host().is_some() {
+                if leaves(evaluator, facts)? {
                     warnings.push(format!("'nix repl' evaluates on this machine, not on {evaluator}"));
                 }
                 Self::Repl(reading(arguments, settings, facts)?)
@@ -273,11 +273,21 @@ fn stays_here(arguments: &Arguments, facts: &Facts, remedy: &str) -> Result<(), 
     ];
     for (flag, host) in roles {
         let text = host.as_deref().unwrap_or_default();
-        if Place::read(text, &facts.own)?.host().is_some() {
+        if leaves(text, facts)? {
             return Err(Failure::usage(format!("{flag}: this verb is of this machine alone")).with_remedy(remedy));
         }
     }
     Ok(())
+}
+
+/// Returns whether one of the hosts of a flag is another machine.
+fn leaves(hosts: &str, facts: &Facts) -> Result<bool, Failure> {
+    for host in hosts.split(',') {
+        if Place::read(host, &facts.own)?.host().is_some() {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 fn reading(arguments: &Arguments, settings: &Settings, facts: &Facts) -> Result<Reading, Failure> {

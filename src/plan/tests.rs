@@ -121,6 +121,7 @@ fn what_becomes_of_the_result() {
             action,
             specialisation: None,
             install_bootloader: false,
+            goes_back: false,
         })
     };
     for (line, expected) in [
@@ -137,6 +138,37 @@ fn what_becomes_of_the_result() {
         ("dry-run", Outcome::DryBuild),
     ] {
         assert_eq!(deployment(line).unwrap().outcome, expected, "{line}");
+    }
+}
+
+/// The flag is for what changes a system. A setting is no mistake with other verbs.
+#[test]
+fn who_goes_back() {
+    for (line, expected) in [
+        ("switch", Some(true)),
+        ("boot", Some(true)),
+        ("test -c x", Some(true)),
+        ("switch --rollback", Some(true)),
+        ("dry-activate", None),
+        ("build", None),
+        ("dry-build", None),
+        ("build-vm", None),
+        ("build-image --image-variant raw", None),
+    ] {
+        let typed = deployment(&format!("{line} --rollback-on-failure"));
+        match (expected, &typed) {
+            (Some(_), Ok(typed)) => assert!(typed.outcome.activation().unwrap().goes_back, "{line}"),
+            (None, Err(failure)) => {
+                assert_eq!(failure.code(), 2, "{line}");
+                assert!(
+                    failure.to_string().contains("--rollback-on-failure has no meaning for"),
+                    "{line}"
+                );
+            }
+            _ => panic!("{line}: {typed:?}"),
+        }
+        let off = deployment(&format!("{line} --rollback-on-failure --no-rollback-on-failure")).unwrap();
+        assert!(off.outcome.activation().is_none_or(|it| !it.goes_back), "{line}");
     }
 }
 

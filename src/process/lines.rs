@@ -1,6 +1,6 @@
 //! Lines that another process writes. The other process may write a line that never ends.
 
-use std::io::{self, BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, ErrorKind, Read};
 use std::mem;
 
 /// This many bytes are kept of a line's beginning, and [`END`] bytes of its end. Every honest line that matters is
@@ -44,6 +44,74 @@ impl Line {
     }
 }
 
+/// Makes lines of bytes that come in pieces.
+#[derive(Debug, Default)]
+pub struct Splitter {
+    /// As much of the line as is kept of its beginning.
+    beginning: Vec<u8>,
+    /// Its last bytes beyond that: of the two, the second is being filled, and is no longer than [`END`].
+    before: Vec<u8>,
+    end: Vec<u8>,
+    /// All of its bytes so far.
+    length: u64,
+}
+
+impl Splitter {
+    /// Takes bytes up to the end of a line. Returns how many it has taken, and the line, if that is its end. The middle of a
+    /// line that is too long is missing.
+    pub fn take(&mut self, bytes: &[u8]) -> (usize, Option<Line>) {
+        let newline = bytes.iter().position(|byte| *byte == b'\n');
+        let taken = newline.map_or(bytes.len(), |place| place + 1);
+        self.keep(&bytes[..taken]);
+        (taken, newline.and_then(|_| self.rest()))
+    }
+
+    /// What there is of a line that has no end.
+    pub fn rest(&mut self) -> Option<Line> {
+        if self.length == 0 {
+            return None;
+        }
+        let Self {
+            beginning,
+            mut before,
+            mut end,
+            length,
+        } = mem::take(self);
+        let mut line = Line {
+            bytes: beginning,
+            gap: None,
+        };
+        // Of the last two pieces, as much as one is.
+        before.drain(..end.len().min(before.len()));
+        before.append(&mut end);
+        // What fits is no gap.
+        if length > (line.bytes.len() + before.len()) as u64 {
+            cut(&mut line.bytes, &mut before);
+            let kept = line.bytes.len() + before.len();
+            line.gap = Some((line.bytes.len(), length - kept as u64));
+        }
+        line.bytes.append(&mut before);
+        let end = line.bytes.iter().rposition(|byte| !b"\n\r".contains(byte));
+        line.bytes.truncate(end.map_or(0, |last| last + 1));
+        Some(line)
+    }
+
+    fn keep(&mut self, bytes: &[u8]) {
+        self.length += bytes.len() as u64;
+        let (first, mut rest) = bytes.split_at(bytes.len().min(BEGINNING - self.beginning.len()));
+        self.beginning.extend_from_slice(first);
+        while !rest.is_empty() {
+            if self.end.len() == END {
+                mem::swap(&mut self.before, &mut self.end);
+                self.end.clear();
+            }
+            let (piece, more) = rest.split_at(rest.len().min(END - self.end.len()));
+            self.end.extend_from_slice(piece);
+            rest = more;
+        }
+    }
+}
+
 /// The lines of a stream.
 pub struct Lines<R: Read> {
     reader: BufReader<R>,
@@ -59,54 +127,24 @@ impl<R: Read> Lines<R> {
 
     /// Returns the next line. The middle is missing if the line is too long. An error of the stream counts as its end.
     pub fn next_line(&mut self) -> Option<Line> {
-        let mut beginning = Vec::new();
-        let is_whole = self.read(BEGINNING, &mut beginning).ok()?;
-        if beginning.is_empty() {
-            return None;
+        let mut splitter = Splitter::default();
+        loop {
+            let piece = match self.reader.fill_buf() {
+                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+                Ok([]) | Err(_) => return splitter.rest(),
+                Ok(piece) => piece,
+            };
+            let (taken, line) = splitter.take(piece);
+            self.reader.consume(taken);
+            if line.is_some() {
+                return line;
+            }
         }
-        let mut line = Line {
-            bytes: beginning,
-            gap: None,
-        };
-        if !is_whole {
-            self.read_long(&mut line);
-        }
-        let end = line.bytes.iter().rposition(|byte| !b"\n\r".contains(byte));
-        line.bytes.truncate(end.map_or(0, |last| last + 1));
-        Some(line)
     }
 
     /// Returns the stream, to read other things than lines.
     pub fn stream(&mut self) -> &mut BufReader<R> {
         &mut self.reader
-    }
-
-    /// Reads at most this many bytes; returns whether the line, or the stream, has ended.
-    fn read(&mut self, most: usize, into: &mut Vec<u8>) -> io::Result<bool> {
-        let length = self.reader.by_ref().take(most as u64).read_until(b'\n', into)?;
-        Ok(length < most || into.last() == Some(&b'\n'))
-    }
-
-    /// Reads the rest of a line that is too long.
-    fn read_long(&mut self, line: &mut Line) {
-        let (mut before, mut end, mut read) = (Vec::new(), Vec::new(), line.bytes.len() as u64);
-        let mut is_over = false;
-        while !is_over {
-            mem::swap(&mut before, &mut end);
-            end.clear();
-            is_over = self.read(END, &mut end).unwrap_or(true);
-            read += end.len() as u64;
-        }
-        // Of the last two pieces together, only as much is kept as one piece holds.
-        before.drain(..end.len().min(before.len()));
-        before.append(&mut end);
-        // If everything fits, there is no gap.
-        if read > (line.bytes.len() + before.len()) as u64 {
-            cut(&mut line.bytes, &mut before);
-            let kept = line.bytes.len() + before.len();
-            line.gap = Some((line.bytes.len(), read - kept as u64));
-        }
-        line.bytes.append(&mut before);
     }
 }
 
@@ -137,6 +175,29 @@ mod tests {
     fn lines(bytes: &[u8]) -> Vec<Line> {
         let mut lines = Lines::new(bytes);
         std::iter::from_fn(|| lines.next_line()).collect()
+    }
+
+    /// However the bytes come, the lines are the same.
+    #[test]
+    fn pieces_make_the_same_lines() {
+        let text = [
+            b"a\r\n\nb\xff".as_slice(),
+            &vec![b'x'; BEGINNING + 3 * END + 5],
+            b"\nend",
+        ]
+        .concat();
+        for size in [1 << 10, 4096, END - 1, END, END + 1, text.len()] {
+            let (mut splitter, mut found) = (Splitter::default(), Vec::new());
+            for mut piece in text.chunks(size) {
+                while !piece.is_empty() {
+                    let (taken, line) = splitter.take(piece);
+                    piece = &piece[taken..];
+                    found.extend(line);
+                }
+            }
+            found.extend(splitter.rest());
+            assert_eq!(found, lines(&text), "{size}");
+        }
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //!
 //! Elsewhere a command is an [`Invocation`]: a plain value that can be compared and shown.
 
+mod bounded;
 pub mod companion;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use nix::sys::signal::{Signal, kill};
@@ -124,6 +125,19 @@ impl Signals {
         }
     }
 
+    /// Waits for so long, unless a signal comes or has come.
+    ///
+    /// # Errors
+    /// Fails with [`Interrupted`] as soon as a signal has come.
+    pub fn pause(&self, time: Duration) -> Result<(), Interrupted> {
+        let (sender, receiver) = std::sync::mpsc::channel();
+        let _guard = self.forward(sender, |_| ());
+        // One that came before is not sent.
+        self.check()?;
+        let _ = receiver.recv_timeout(time);
+        self.check()
+    }
+
     fn locked(&self) -> std::sync::MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -203,6 +217,18 @@ mod tests {
         drop(signals.forward(short.0, |number| number));
         signals.hear(SIGINT);
         assert_eq!((long.1.try_recv(), short.1.try_recv().ok()), (Ok(SIGINT), None));
+    }
+
+    #[test]
+    fn a_pause_ends_at_a_signal() {
+        let signals = signals();
+        assert!(signals.pause(Duration::ZERO).is_ok());
+        thread::scope(|scope| {
+            let pause = scope.spawn(|| signals.pause(Duration::from_secs(1000)));
+            signals.hear(SIGTERM);
+            assert_eq!(pause.join().unwrap().unwrap_err().signal, SIGTERM);
+        });
+        assert!(signals.pause(Duration::from_secs(1000)).is_err());
     }
 
     #[test]

@@ -70,6 +70,8 @@ pub enum Event {
     },
     /// A detail, shown only to users who ask for more (`-v`).
     Detail(String),
+    /// What was said between this program and another machine. It is never shown: it is for the log of the run.
+    Trace(String),
     /// The run has come to its end, and all is well.
     Finished {
         /// Whether the system is the one that the machine already had.
@@ -105,10 +107,17 @@ pub trait Observer: Send + Sync {
     fn see(&self, machine: Option<&str>, event: Event);
 }
 
+/// Hears every event beside the observer, and shows nothing.
+pub trait Listener: Send + Sync {
+    /// Hears one event, before the observer takes it.
+    fn hear(&self, machine: Option<&str>, event: &Event);
+}
+
 /// Tells an observer what happens. All clones tell the same observer.
 #[derive(Clone)]
 pub struct Reporter {
     observer: Arc<dyn Observer>,
+    listener: Option<Arc<dyn Listener>>,
     machine: Option<Arc<str>>,
 }
 
@@ -117,7 +126,17 @@ impl Reporter {
     pub fn new(observer: impl Observer + 'static) -> Self {
         Self {
             observer: Arc::new(observer),
+            listener: None,
             machine: None,
+        }
+    }
+
+    /// Returns a reporter that tells this listener, too.
+    #[must_use]
+    pub fn with(self, listener: Arc<dyn Listener>) -> Self {
+        Self {
+            listener: Some(listener),
+            ..self
         }
     }
 
@@ -126,12 +145,16 @@ impl Reporter {
     pub fn of_machine(&self, name: &str) -> Self {
         Self {
             observer: Arc::clone(&self.observer),
+            listener: self.listener.clone(),
             machine: Some(name.into()),
         }
     }
 
     /// Tells that something has happened.
     pub fn tell(&self, event: Event) {
+        if let Some(listener) = &self.listener {
+            listener.hear(self.machine.as_deref(), &event);
+        }
         self.observer.see(self.machine.as_deref(), event);
     }
 }

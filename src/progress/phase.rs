@@ -35,6 +35,8 @@ impl Phase {
 pub enum Work {
     /// This machine connects to the host. ssh may ask for a password.
     Connecting,
+    /// The host is waited for, which was woken; or one of so many others.
+    Waking(usize),
     /// A command for the host may ask the user something on the terminal.
     Asking,
     /// This machine sends files to the host.

@@ -108,6 +108,7 @@ impl Watch {
             Event::Silent { host, takes, since } => self.falls_silent(host, takes, since, now),
             Event::SilenceOver { takes, is_heard } => self.ends_silence(takes, is_heard, now),
             Event::Detail(line) => self.said(1, line),
+            Event::Trace(_) => Vec::new(),
             Event::Nix(line) => self.nix(line, now),
             Event::Finished { .. } if self.verbosity.level < 0 => Vec::new(),
             Event::Finished { is_the_same } => vec![PrintedLine::Summary(self.summary(is_the_same))],
@@ -284,6 +285,14 @@ impl Watch {
         let on = host.as_ref().map_or(String::new(), |host| format!(" on {host}"));
         match work {
             Work::Connecting | Work::Asking | Work::Fetching => String::new(),
+            Work::Waking(others) => {
+                let host = host.as_ref().map_or_else(String::new, ToString::to_string);
+                let others = match others {
+                    0 => String::new(),
+                    others => format!(" or {}", count(u64::try_from(*others).unwrap_or(u64::MAX), "other")),
+                };
+                format!("waiting for {host}{others} to wake")
+            }
             Work::Sending => self.status_of_sending(),
             Work::Evaluating => format!("evaluating{on}{}", self.status_of_fetching(now)),
             Work::Building => {

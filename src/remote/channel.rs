@@ -137,7 +137,10 @@ impl Channel {
         let news = self.inbox.next(PULSE);
         self.mind_silence(&news, context);
         Ok(match news {
-            Ok(Arrival::Event(line)) => Heard::Event(line),
+            Ok(Arrival::Event(line)) => {
+                self.trace(&line, context);
+                Heard::Event(line)
+            }
             Ok(Arrival::Line(line)) => Heard::Line(line),
             Ok(Arrival::Count(line)) => Heard::Count(line),
             Ok(Arrival::Output(bytes)) => Heard::Output(bytes),
@@ -235,6 +238,17 @@ impl Channel {
         self.ssh_said.hear(&line);
         if self.greeted && !self.is_quiet {
             context.tell(Event::Text(line));
+        } else {
+            context.tell(Event::Trace(format!("ssh to {}: {line}", self.label())));
+        }
+    }
+
+    /// Tells the log of the run what the script has said, but not that it still lives.
+    fn trace(&self, line: &Line, context: &Context) {
+        if line.bytes != ALIVE.as_bytes() {
+            let said = String::from_utf8_lossy(&line.bytes);
+            let said = said.strip_prefix("@rebuild ").unwrap_or(&said);
+            context.tell(Event::Trace(format!("{} says: {said}", self.label())));
         }
     }
 

@@ -41,28 +41,27 @@ pub(super) fn deploy(plan: &Deployment, context: &Context) -> Result<()> {
 
 /// Prepares the connections to the hosts of the run.
 fn prepare(plan: &Deployment, context: &Context) -> Result<()> {
-    for host in &plan.if_unreachable.hosts {
+    for host in plan.if_unreachable.doubtful() {
         context.ssh.hurry(host);
     }
     for host in plan.hosts() {
         context.ssh.check(host, context.signals)?;
     }
-    share(plan, context)
+    plan.origin
+        .making()
+        .map_or(Ok(()), |making| share(plan, making, context))
 }
 
 /// Shares the connections to hosts that are logged in to more than once. These are: a builder that is not the
 /// evaluator, for the derivation and for the build; an evaluator that is first asked for its images; and a host that
 /// sends by a connection of Nix's own. (The target shares its connection itself.)
-fn share(plan: &Deployment, context: &Context) -> Result<()> {
-    let Origin::Made(Making {
+fn share(plan: &Deployment, making: &Making, context: &Context) -> Result<()> {
+    let Making {
         evaluator,
         builder,
         product,
         ..
-    }) = &plan.origin
-    else {
-        return Ok(());
-    };
+    } = making;
     let asked_twice = matches!(product.kind, ProductKind::Image(_)) || !plan.flags.lend;
     if let Some(host) = evaluator.host().filter(|_| asked_twice) {
         context.ssh.share(host, context.signals)?;
@@ -77,6 +76,10 @@ fn wants(plan: &Deployment) -> Wants {
     Wants {
         rights: plan.rights,
         changes: plan.outcome.activation().is_some(),
+        goes_back_to_running: plan
+            .outcome
+            .activation()
+            .is_some_and(|activation| activation.goes_back && activation.action != "boot"),
         receives: receives(plan),
         upgrades: plan.upgrade.is_some(),
     }
@@ -86,7 +89,12 @@ fn wants(plan: &Deployment) -> Wants {
 fn receives(plan: &Deployment) -> Receives {
     let is_its_own = match &plan.origin {
         Origin::PreviousGeneration => return Receives::Nothing,
-        Origin::Made(making) => making.builder == plan.target,
+        Origin::Made(_) => plan
+            .if_unreachable
+            .candidates
+            .builders()
+            .iter()
+            .all(|place| *place == plan.target),
         Origin::Path(_) => plan.target == Place::Here,
     };
     match (plan.outcome.builds(), is_its_own) {
@@ -186,11 +194,12 @@ impl<'a> Run<'a> {
         let Some(making) = self.making.clone().filter(|_| is_of_making) else {
             return Err(error);
         };
-        let other = if let Some(reason) = error.downcast_ref::<CannotEvaluate>() {
+        let mut other = if let Some(reason) = error.downcast_ref::<CannotEvaluate>() {
             for line in reason.warning(&making.builder).lines() {
                 self.context.tell(Event::Text(line.to_owned()));
             }
             self.reached = Some(reason.host.clone());
+            self.reach.settle(&reason.host);
             self.expected = None;
             Making {
                 evaluator: Place::Here,
@@ -199,8 +208,13 @@ impl<'a> Run<'a> {
             }
         } else {
             let error = link_broke(error, self.reached.as_ref());
-            self.reach.without(&making, error, self.context)?
+            let other = self.reach.without(&making, error, self.context)?;
+            self.connections.extend(other.connection);
+            share(self.plan, &other.making, self.context)?;
+            other.making
         };
+        // Another machine may take part late now.
+        self.connections.extend(self.reach.try_out(&mut other, self.context)?);
         self.steps = match step {
             Step::ChooseImage => self.plan.steps_of(&other),
             _ => self.plan.steps_of_work(&other),
@@ -223,6 +237,7 @@ impl<'a> Run<'a> {
         let (plan, context) = (self.plan, self.context);
         if let Some(making) = &mut self.making {
             self.connections = self.reach.try_out(making, context)?;
+            share(plan, making, context)?;
             self.steps = plan.steps_of(making).into();
         }
         Ok(())
@@ -330,6 +345,7 @@ impl<'a> Run<'a> {
         }
         let link = self.context.around.directory.join("result");
         let command = argv::link_result(self.system()?, &link);
+        self.context.tell(Event::Trace(format!("$ {command}")));
         command.capture(self.context.signals).map(|_| ())
     }
 
@@ -345,6 +361,7 @@ impl<'a> Run<'a> {
             specialisation: planned.specialisation.clone(),
             action: planned.action,
             install_bootloader: planned.install_bootloader,
+            goes_back: planned.goes_back,
         };
         let set = (profile != ProfileChange::Keep).then_some(self.plan.profile.as_path());
         let is_the_same = self.target()?.has_all_of(&system, &activation, set);

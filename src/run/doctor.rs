@@ -42,22 +42,13 @@ fn report(checkup: &Checkup, context: &Context) -> Result<Report> {
     let mut report = Report::default();
     let mut own = of_this_machine(checkup, context);
     let own_system = context.nix.settings.system();
-    let here = Roles {
-        evaluates: checkup.evaluator == Place::Here,
-        builds: checkup.builder == Place::Here,
-        is_changed: checkup.target == Place::Here,
-    };
+    let here = roles(checkup, &Place::Here);
     let patient = patient(None, here, Some(&own_system), checkup);
     own.extend(doctor::examine(&patient, context)?.findings);
     report.machines.push(examined(None, here, own));
     let mut system = (checkup.target == Place::Here).then(|| own_system.clone());
     for host in checkup.hosts() {
-        let is = |place: &Place| place.host() == Some(host);
-        let roles = Roles {
-            evaluates: is(&checkup.evaluator),
-            builds: is(&checkup.builder),
-            is_changed: is(&checkup.target),
-        };
+        let roles = roles(checkup, &Place::There(host.clone()));
         // Nobody knows the target's system before it has been visited; what it says of itself then counts.
         let known = if roles.is_changed {
             None
@@ -73,6 +64,14 @@ fn report(checkup: &Checkup, context: &Context) -> Result<Report> {
     }
     report.next = next(checkup, context.around)?;
     Ok(report)
+}
+
+fn roles(checkup: &Checkup, place: &Place) -> Roles {
+    Roles {
+        evaluates: checkup.candidates.evaluators.contains(place),
+        builds: checkup.candidates.builders().contains(place),
+        is_changed: checkup.target == *place,
+    }
 }
 
 fn patient<'a>(host: Option<&'a Host>, roles: Roles, system: Option<&'a str>, checkup: &Checkup) -> Patient<'a> {
@@ -123,15 +122,12 @@ fn of_this_machine(checkup: &Checkup, context: &Context) -> Vec<Finding> {
 }
 
 fn named(checkup: &Checkup) -> Finding {
-    let names: Vec<String> = [&checkup.evaluator, &checkup.builder]
-        .into_iter()
-        .filter_map(Place::host)
-        .map(Host::to_string)
-        .collect();
-    match (names.first(), checkup.is_named) {
-        (Some(first), _) => Finding::good(Condition::Named, first),
-        (None, true) => Finding::good(Condition::Named, "this one, as was said"),
-        (None, false) => Finding::amiss(
+    let mut names: Vec<String> = checkup.candidates.hosts().map(Host::to_string).collect();
+    names.dedup();
+    match (names.is_empty(), checkup.is_named) {
+        (false, _) => Finding::good(Condition::Named, names.join(", ")),
+        (true, true) => Finding::good(Condition::Named, "this one, as was said"),
+        (true, false) => Finding::amiss(
             Condition::Named,
             Verdict::Bad,
             "no machine is named that evaluates or builds: this one does it all",
@@ -146,7 +142,7 @@ fn configuration(checkup: &Checkup, context: &Context) -> Finding {
         .clone()
         .map_err(anyhow::Error::from)
         .and_then(|configuration| {
-            if checkup.evaluator.host().is_some() {
+            if checkup.candidates.evaluators.iter().any(|place| place.host().is_some()) {
                 context.nix.settings.may_go()?;
                 gather(&configuration, context.around, context.nix)?;
             } else if configuration == Configuration::Classic {

@@ -10,7 +10,7 @@ use super::identity;
 use crate::builder::delivery::Delivery;
 use crate::builder::evaluation::{Evaluation, VariableWatch};
 use crate::builder::realisation::{Building, Realisation};
-use crate::builder::request::{Beginning, Request};
+use crate::builder::request::{Beginning, Job, Request};
 use crate::builder::sources::Sources;
 use crate::builder::{Answer, Peer, converse};
 use crate::context::Context;
@@ -18,12 +18,16 @@ use crate::host::Host;
 use crate::own_nix::search_path::own_search_path;
 use crate::plan::{Configuration, Making, NixFlags, argv};
 use crate::process::signals::Signals;
+use crate::progress::Event;
 use crate::remote::relay::Relay;
 use crate::sources::environment::Environment;
 use crate::sources::record::RecordFile;
 use crate::ssh;
 use crate::store_path::StorePath;
 use crate::surroundings::{Directory, HomeVariable};
+
+/// A job on another machine that nobody follows ends after so many minutes: 12 hours.
+const ALONE: u32 = 12 * 60;
 
 /// The work that another machine has to do for a making.
 pub(super) struct Errand<'a> {
@@ -183,12 +187,18 @@ impl<'a> Errand<'a> {
             beginning,
             realisation: building.map(|building| self.realisation(building)),
             delivery: recipient.map(|recipient| self.delivery(recipient)).transpose()?,
+            job: Job {
+                name: ssh::new_name()?,
+                about: self.making.configuration.to_string(),
+                alone: ALONE,
+            },
         };
         let import = |path: &StorePath| {
             let command = self
                 .context
                 .ssh
                 .for_nix(argv::bring(path, self.host, self.flags), self.host)?;
+            self.context.tell(Event::Trace(format!("$ {command}")));
             command.run(self.context.signals)
         };
         let peer = Peer {

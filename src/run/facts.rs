@@ -59,7 +59,9 @@ fn own_names(arguments: &Arguments, settings: &Settings, around: &Surroundings, 
     let roles = &arguments.roles;
     let typed = [&roles.target_host, &roles.eval_host, &roles.build_host];
     let texts = typed.into_iter().filter_map(Option::as_deref);
-    let texts = texts.chain([settings.eval_host(), settings.build_host()].into_iter().flatten());
+    let texts = texts.flat_map(|text| text.split(','));
+    let set = [settings.eval_hosts(), settings.build_hosts()];
+    let texts = texts.chain(set.into_iter().flatten().flatten());
     // A text that is no host is refused where it is read.
     let mut hosts: Vec<Host> = texts.filter_map(|text| Host::parse(text).ok()).collect();
     hosts.retain(|host| own.claims(host));

@@ -84,6 +84,7 @@ impl<'a> Here<'a> {
         if self.reads_log {
             nix_here::run(command, first, self.context)
         } else {
+            self.context.tell(Event::Trace(format!("$ {command}")));
             command.capture(self.context.signals)
         }
     }

@@ -185,6 +185,7 @@ impl Maker<'_> {
             (None, None) => {
                 self.context.tell(Event::phase(Work::Fetching, Some(from)));
                 let command = ssh.for_nix(argv::fetch(cargo.path(), from, flags), from)?;
+                self.context.tell(Event::Trace(format!("$ {command}")));
                 let fetched = command.run(self.context.signals);
                 self.context.tell(Event::Idle);
                 fetched.with_context(|| format!("{from} → {hop}: nothing was changed"))

@@ -21,6 +21,7 @@ mod result_link;
 mod settings;
 mod upgrade;
 mod verbosity;
+mod wake;
 
 use anyhow::Result;
 

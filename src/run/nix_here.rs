@@ -21,6 +21,7 @@ const LOG_FORMAT: [&str; 2] = ["--log-format", "internal-json"];
 /// # Errors
 /// Fails as [`Invocation::run`] does.
 pub(super) fn run(command: Invocation, first: Work, context: &Context) -> Result<Vec<u8>> {
+    context.tell(Event::Trace(format!("$ {command}")));
     let command = command.own_args(LOG_FORMAT);
     context.tell(Event::Builder(Builder::default()));
     context.tell(Event::phase(first, None));

@@ -1,9 +1,11 @@
 //! How a run goes on if its evaluator or builder cannot be reached.
 
 use std::ffi::OsString;
+use std::time::Instant;
 
 use anyhow::Result;
 
+use super::wake;
 use crate::activation::{self, Connection};
 use crate::context::Context;
 use crate::failure::Failure;
@@ -15,8 +17,14 @@ use crate::vocabulary::Fallback;
 
 /// The machines of which nobody knows yet whether they can be reached.
 pub(super) struct Reach<'a> {
-    /// These machines, and how the run goes on without them. A machine that was tried out is no longer among them.
-    untried: IfUnreachable,
+    /// These machines, and how the run goes on without them. A machine that was tried out is no longer among its hosts.
+    rule: IfUnreachable,
+    /// The machines that were tried out.
+    settled: Vec<Host>,
+    /// The machines that have not answered.
+    absent: Vec<Host>,
+    /// How long a machine may take to wake. None before the command was run.
+    wakes_until: Option<Instant>,
     /// The command line as it was typed.
     words: &'a [OsString],
     /// Whether the run has done something already. From then on, a machine that cannot be reached means that the link
@@ -24,10 +32,20 @@ pub(super) struct Reach<'a> {
     has_begun: bool,
 }
 
+/// Another way to make the system.
+pub(super) struct Other {
+    pub(super) making: Making,
+    /// A connection to the machine that has woken, for its work.
+    pub(super) connection: Option<Connection>,
+}
+
 impl<'a> Reach<'a> {
     pub(super) fn new(rule: &IfUnreachable, words: &'a [OsString]) -> Self {
         Self {
-            untried: rule.clone(),
+            rule: rule.clone(),
+            settled: Vec::new(),
+            absent: Vec::new(),
+            wakes_until: None,
             words,
             has_begun: false,
         }
@@ -37,13 +55,21 @@ impl<'a> Reach<'a> {
     /// first session of the others shows early enough whether they can be reached.)
     pub(super) fn try_out(&mut self, making: &mut Making, context: &Context) -> Result<Vec<Connection>> {
         let mut connections = Vec::new();
-        for host in late(making, &self.untried) {
+        while let Some(host) = self.late(making) {
             match activation::reach(&host, context) {
                 Ok(connection) => {
-                    self.untried.hosts.retain(|untried| *untried != host);
+                    self.settle(&host);
                     connections.push(connection);
                 }
-                Err(error) => *making = self.less(making, error, context)?,
+                Err(error) => {
+                    let other = self.other(making, error, context)?;
+                    *making = other.making;
+                    connections.extend(other.connection);
+                    // Until now the work of another machine was planned.
+                    if let Some(host) = making.builder.host().filter(|_| making.builder != making.evaluator) {
+                        context.ssh.share(host, context.signals)?;
+                    }
+                }
             }
         }
         Ok(connections)
@@ -54,29 +80,107 @@ impl<'a> Reach<'a> {
         self.has_begun = true;
     }
 
-    /// Returns the making without the machine that cannot be reached. This works once.
+    /// Returns the making without the machine that cannot be reached: by the next candidate, by one that has woken, or
+    /// here. The last of these works once.
     ///
     /// # Errors
     /// Returns the same error, with the command to type, if it is another kind of error or if the plan has no other
     /// way.
-    pub(super) fn without(&mut self, making: &Making, error: anyhow::Error, context: &Context) -> Result<Making> {
+    pub(super) fn without(&mut self, making: &Making, error: anyhow::Error, context: &Context) -> Result<Other> {
         if self.has_begun {
             return Err(error);
         }
-        self.has_begun = true;
-        self.less(making, error, context)
+        self.other(making, error, context)
     }
 
-    fn less(&self, making: &Making, error: anyhow::Error, context: &Context) -> Result<Making> {
+    /// Notes that this machine answers: from now on, that it cannot be reached means that the link broke.
+    pub(super) fn settle(&mut self, host: &Host) {
+        self.rule.hosts.retain(|other| other != host);
+        self.settled.push(host.clone());
+    }
+
+    /// Returns a machine that takes part late and was not tried out yet: a builder that follows the evaluation, or an
+    /// evaluator that follows the evaluation with which it is compared.
+    fn late(&self, making: &Making) -> Option<Host> {
+        let Making { evaluator, builder, .. } = making;
+        let evaluator_is_late = making.verify_evaluation;
+        let late = [
+            evaluator.host().filter(|_| evaluator_is_late),
+            builder.host().filter(|_| builder != evaluator),
+        ];
+        let doubtful = self.rule.doubtful();
+        let mut late = late.into_iter().flatten();
+        let found = late.find(|host| doubtful.contains(host) && !self.settled.contains(host));
+        found.cloned()
+    }
+
+    fn other(&mut self, making: &Making, error: anyhow::Error, context: &Context) -> Result<Other> {
         let found = error
             .downcast_ref::<Failure>()
             .and_then(|failure| Some((failure, missing(making, failure)?)));
         let Some((failure, host)) = found else {
             return Err(error);
         };
-        let less = making.without(&host);
-        let is_expected = self.untried.hosts.contains(&host);
-        if is_expected && self.untried.then == Fallback::Local {
+        let mut next = making.clone();
+        if !self.settled.contains(&host) {
+            self.absent.push(host.clone());
+            next = self.rule.candidates.next(making, &self.absent);
+            if !next.needs_any(&self.absent) {
+                context.tell(Event::Text(format!("{failure}: {}", deeds_of(making, &next))));
+                return Ok(Other {
+                    making: next,
+                    connection: None,
+                });
+            }
+            if let Some(other) = self.wake(&next, failure, &host, context)? {
+                return Ok(other);
+            }
+        }
+        let making = self.here(&next, failure, &host, context)?;
+        Ok(Other {
+            making,
+            connection: None,
+        })
+    }
+
+    /// Wakes the machine, or another candidate for its work, if the plan has a way.
+    fn wake(&mut self, making: &Making, failure: &Failure, host: &Host, context: &Context) -> Result<Option<Other>> {
+        let Some(wake) = self.rule.wake.as_ref().filter(|wake| wake.hosts.contains(host)) else {
+            return Ok(None);
+        };
+        let beside = self.rule.candidates.beside(making, host).iter();
+        let hosts: Vec<Host> = beside.filter_map(Place::host).cloned().collect();
+        let deadline = if let Some(deadline) = self.wakes_until {
+            deadline
+        } else {
+            context.tell(Event::Text(failure.to_string()));
+            let mut deadline = Instant::now();
+            if wake::run(wake, &hosts, context)? {
+                deadline += wake.patience;
+            }
+            *self.wakes_until.insert(deadline)
+        };
+        if deadline <= Instant::now() {
+            return Ok(None);
+        }
+        let Some((woken, connection)) = wake::wait(&hosts, deadline, context)? else {
+            return Ok(None);
+        };
+        let making = self.rule.candidates.woken(making, host, &woken);
+        self.absent.clear();
+        self.settle(&woken);
+        Ok(Some(Other {
+            making,
+            connection: Some(connection),
+        }))
+    }
+
+    /// Returns the making with this machine in place of the one that cannot be reached, if the plan allows that.
+    fn here(&mut self, making: &Making, failure: &Failure, host: &Host, context: &Context) -> Result<Making> {
+        let less = making.without(host);
+        let is_expected = self.rule.hosts.contains(host);
+        if is_expected && self.rule.then == Fallback::Local {
+            self.has_begun = true;
             let deeds = deeds(making, &less);
             for line in format!("warning: {failure}\n  so this machine {deeds}").lines() {
                 context.tell(Event::Text(line.to_owned()));
@@ -116,19 +220,6 @@ impl<'a> Reach<'a> {
     }
 }
 
-/// Returns the machines that take part late: a builder that follows the evaluation, and an evaluator that follows the
-/// evaluation with which it is compared.
-fn late(making: &Making, untried: &IfUnreachable) -> Vec<Host> {
-    let Making { evaluator, builder, .. } = making;
-    let evaluator_is_late = making.verify_evaluation;
-    let late = [
-        evaluator.host().filter(|_| evaluator_is_late),
-        builder.host().filter(|_| builder != evaluator),
-    ];
-    let late = late.into_iter().flatten();
-    late.filter(|host| untried.hosts.contains(host)).cloned().collect()
-}
-
 /// Returns the evaluator or builder that cannot be reached, as the failure says.
 fn missing(making: &Making, failure: &Failure) -> Option<Host> {
     let host = failure.unreachable()?;
@@ -142,6 +233,17 @@ fn deeds(making: &Making, less: &Making) -> &'static str {
         (true, true) => "evaluates and builds",
         (true, false) => "evaluates",
         _ => "builds",
+    }
+}
+
+/// Returns which machines do it now, as the end of a sentence.
+fn deeds_of(making: &Making, next: &Making) -> String {
+    let name = |place: &Place| place.host().map_or_else(|| "this machine".to_owned(), Host::to_string);
+    let (evaluator, builder) = (name(&next.evaluator), name(&next.builder));
+    match deeds(making, next) {
+        "evaluates and builds" if evaluator != builder => format!("{evaluator} evaluates, {builder} builds"),
+        "builds" => format!("{builder} builds"),
+        deeds => format!("{evaluator} {deeds}"),
     }
 }
 

@@ -15,6 +15,10 @@ pub enum Key {
     BuildHost,
     /// What becomes of a run whose evaluator or builder cannot be reached.
     Fallback,
+    /// What wakes the evaluator or builder.
+    Wake,
+    /// How long a machine may take to wake.
+    WakeTimeout,
     /// Whether this machine's Nix daemon is lent to the builder.
     Lend,
     /// Whether evaluations are compared.
@@ -25,10 +29,14 @@ pub enum Key {
     Ask,
     /// Whether the packages that change are shown.
     Diff,
+    /// Whether the target goes back if the activation fails.
+    RollbackOnFailure,
     /// Whether the receiving machine fetches what it can by itself.
     UseSubstitutes,
     /// The configuration, if it is a flake.
     Flake,
+    /// Whether a log of the run is kept.
+    Log,
 }
 
 /// Everything that there is to know of a setting.
@@ -59,6 +67,14 @@ fn text(given: Option<&String>) -> Statement {
     given.map_or(Statement::Nothing, |text| {
         Statement::This(SettingValue::Text(text.clone().into()))
     })
+}
+
+/// Returns the hosts of a flag: one, or several with commas between.
+fn hosts(given: Option<&String>) -> Statement {
+    match given.filter(|text| text.contains(',')) {
+        Some(list) => Statement::This(SettingValue::List(list.split(',').map(str::to_owned).collect())),
+        None => text(given),
+    }
 }
 
 fn pair(yes: bool, no: bool) -> Statement {
@@ -95,26 +111,26 @@ fn flake(arguments: &Arguments) -> Statement {
 }
 
 /// All settings, in the order in which they are shown.
-pub static ALL: [Definition; 10] = [
+pub static ALL: [Definition; 14] = [
     Definition {
         key: Key::EvalHost,
         name: "evalHost",
         variable: "REBUILD_EVAL_HOST",
         flags: &["--eval-host"],
-        kind: SettingKind::Host,
+        kind: SettingKind::Hosts,
         default: Some(word("")),
-        about: "The machine that evaluates, and builds too unless buildHost says otherwise",
-        typed: |arguments| text(arguments.roles.eval_host.as_ref()),
+        about: "The machine that evaluates, and builds too unless buildHost says otherwise; of several, the first that answers",
+        typed: |arguments| hosts(arguments.roles.eval_host.as_ref()),
     },
     Definition {
         key: Key::BuildHost,
         name: "buildHost",
         variable: "REBUILD_BUILD_HOST",
         flags: &["--build-host"],
-        kind: SettingKind::Host,
+        kind: SettingKind::Hosts,
         default: None,
-        about: "The machine that builds, if it is not the one that evaluates",
-        typed: |arguments| text(arguments.roles.build_host.as_ref()),
+        about: "The machine that builds, if it is not the one that evaluates; of several, the first that answers",
+        typed: |arguments| hosts(arguments.roles.build_host.as_ref()),
     },
     Definition {
         key: Key::Fallback,
@@ -125,6 +141,34 @@ pub static ALL: [Definition; 10] = [
         default: Some(word("fail")),
         about: "If those cannot be reached: end, or evaluate and build on this machine",
         typed: |arguments| arguments.roles.if_unreachable.as_ref().map_or(Statement::Nothing, name),
+    },
+    Definition {
+        key: Key::Wake,
+        name: "wake",
+        variable: "REBUILD_WAKE",
+        flags: &["--wake"],
+        kind: SettingKind::Command,
+        default: None,
+        about: "If none of those answers: the command by which one of them wakes",
+        typed: |arguments| match arguments.roles.wake.as_deref() {
+            Some(command) if command.trim().is_empty() => Statement::TheDefault,
+            _ => text(arguments.roles.wake.as_ref()),
+        },
+    },
+    Definition {
+        key: Key::WakeTimeout,
+        name: "wakeTimeout",
+        variable: "REBUILD_WAKE_TIMEOUT",
+        flags: &["--wake-timeout"],
+        kind: SettingKind::Seconds,
+        default: Some(SettingValue::Number(120)),
+        about: "How many seconds that may take",
+        typed: |arguments| {
+            let seconds = arguments.roles.wake_timeout;
+            seconds.map_or(Statement::Nothing, |seconds| {
+                Statement::This(SettingValue::Number(seconds))
+            })
+        },
     },
     Definition {
         key: Key::Lend,
@@ -177,6 +221,21 @@ pub static ALL: [Definition; 10] = [
         typed: |arguments| pair(arguments.activation.diff, arguments.settings.no_diff),
     },
     Definition {
+        key: Key::RollbackOnFailure,
+        name: "rollbackOnFailure",
+        variable: "REBUILD_ROLLBACK_ON_FAILURE",
+        flags: &["--rollback-on-failure", "--no-rollback-on-failure"],
+        kind: SettingKind::Switch,
+        default: Some(SettingValue::Switch(false)),
+        about: "If the activation fails, activate the system of before again, and put the profile back",
+        typed: |arguments| {
+            pair(
+                arguments.activation.rollback_on_failure,
+                arguments.settings.no_rollback_on_failure,
+            )
+        },
+    },
+    Definition {
         key: Key::UseSubstitutes,
         name: "useSubstitutes",
         variable: "REBUILD_USE_SUBSTITUTES",
@@ -195,6 +254,16 @@ pub static ALL: [Definition; 10] = [
         default: None,
         about: "The flake that is the configuration; without it, it is looked for as nixos-rebuild does",
         typed: flake,
+    },
+    Definition {
+        key: Key::Log,
+        name: "log",
+        variable: "REBUILD_LOG",
+        flags: &["--log", "--no-log"],
+        kind: SettingKind::Switch,
+        default: Some(SettingValue::Switch(true)),
+        about: "Keep a log of the run for bug reports",
+        typed: |arguments| pair(arguments.settings.log, arguments.settings.no_log),
     },
 ];
 

@@ -32,6 +32,7 @@ pub(crate) mod tests;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use clap::ValueEnum;
 
@@ -145,16 +146,32 @@ impl Settings {
             .is_some_and(|held| held.source == Source::CommandLine)
     }
 
-    /// Returns who evaluates, in the words of `--eval-host`, if any place says so.
+    /// Returns who evaluates, if any place says so: the first of these machines that answers. The empty text is this
+    /// machine.
     #[must_use]
-    pub fn eval_host(&self) -> Option<&str> {
-        self.text(Key::EvalHost)
+    pub fn eval_hosts(&self) -> Option<Vec<&str>> {
+        self.texts(Key::EvalHost)
     }
 
-    /// Returns who builds, in the words of `--build-host`, if any place says so; otherwise the evaluator builds.
+    /// Returns who builds, in the same way, if any place says so; otherwise the evaluator builds.
     #[must_use]
-    pub fn build_host(&self) -> Option<&str> {
-        self.text(Key::BuildHost)
+    pub fn build_hosts(&self) -> Option<Vec<&str>> {
+        self.texts(Key::BuildHost)
+    }
+
+    /// Returns the command that wakes the evaluator or builder, if there is one.
+    #[must_use]
+    pub fn wake(&self) -> Option<&str> {
+        self.text(Key::Wake)
+    }
+
+    /// Returns how long that may take.
+    #[must_use]
+    pub fn wake_timeout(&self) -> Duration {
+        match self.held(Key::WakeTimeout).value {
+            Some(SettingValue::Number(seconds)) => Duration::from_secs(seconds.into()),
+            _ => Duration::ZERO,
+        }
     }
 
     /// Returns how a run goes on if its evaluator or builder cannot be reached.
@@ -193,6 +210,12 @@ impl Settings {
         self.is_on(Key::Diff)
     }
 
+    /// Returns whether the target goes back if the activation fails.
+    #[must_use]
+    pub fn rollback_on_failure(&self) -> bool {
+        self.is_on(Key::RollbackOnFailure)
+    }
+
     /// Returns whether the receiving machine itself fetches what it can.
     #[must_use]
     pub fn use_substitutes(&self) -> bool {
@@ -203,6 +226,12 @@ impl Settings {
     #[must_use]
     pub fn flake(&self) -> Option<&str> {
         self.text(Key::Flake)
+    }
+
+    /// Returns whether a log of the run is kept.
+    #[must_use]
+    pub fn log(&self) -> bool {
+        self.is_on(Key::Log)
     }
 
     fn held(&self, key: Key) -> SourcedValue {
@@ -221,6 +250,14 @@ impl Settings {
         match &self.said.get(&key)?.value {
             Some(SettingValue::Text(text)) => Some(text),
             _ => None,
+        }
+    }
+
+    /// Returns the texts that a place says: one, or a list.
+    fn texts(&self, key: Key) -> Option<Vec<&str>> {
+        match &self.said.get(&key)?.value {
+            Some(SettingValue::List(texts)) => Some(texts.iter().map(String::as_str).collect()),
+            _ => self.text(key).map(|text| vec![text]),
         }
     }
 

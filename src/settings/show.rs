@@ -48,6 +48,8 @@ fn plain(value: &SettingValue) -> String {
     match value {
         SettingValue::Text(text) if text.is_empty() => "''".to_owned(),
         SettingValue::Text(text) => harmless::name(text),
+        SettingValue::List(texts) => harmless::name(&texts.join(",")),
         SettingValue::Switch(value) => value.to_string(),
+        SettingValue::Number(number) => number.to_string(),
     }
 }

@@ -51,11 +51,11 @@ fn settings(line: &str, system: &str, user: &str, environment: &[(&str, &str)]) 
 }
 
 /// For each setting: what each place says about it, and how that is shown. No two neighbours are the same.
-const EACH: [(Key, [&str; 4], [&str; 4]); 10] = [
+const EACH: [(Key, [&str; 4], [&str; 4]); 14] = [
     (
         Key::EvalHost,
-        ["\"s\"", "\"u\"", "e", "--eval-on t"],
-        ["s", "u", "e", "t"],
+        ["\"s\"", "[\"u\", \"v\"]", "e,f", "--eval-on t,x"],
+        ["s", "u,v", "e,f", "t,x"],
     ),
     (
         Key::BuildHost,
@@ -66,6 +66,12 @@ const EACH: [(Key, [&str; 4], [&str; 4]); 10] = [
         Key::Fallback,
         ["\"local\"", "\"fail\"", "local", "--if-unreachable fail"],
         ["local", "fail", "local", "fail"],
+    ),
+    (Key::Wake, ["\"s\"", "\"u\"", "e", "--wake t"], ["s", "u", "e", "t"]),
+    (
+        Key::WakeTimeout,
+        ["1", "2", "3", "--wake-timeout 4"],
+        ["1", "2", "3", "4"],
     ),
     (
         Key::Lend,
@@ -93,6 +99,11 @@ const EACH: [(Key, [&str; 4], [&str; 4]); 10] = [
         ["true", "false", "true", "false"],
     ),
     (
+        Key::RollbackOnFailure,
+        ["true", "false", "yes", "--no-rollback-on-failure"],
+        ["true", "false", "true", "false"],
+    ),
+    (
         Key::UseSubstitutes,
         ["true", "false", "yes", "--no-use-substitutes"],
         ["true", "false", "true", "false"],
@@ -101,6 +112,11 @@ const EACH: [(Key, [&str; 4], [&str; 4]); 10] = [
         Key::Flake,
         ["\"/s\"", "\"/u#x\"", "/e", "--flake ."],
         ["/s", "/u#x", "/e", "."],
+    ),
+    (
+        Key::Log,
+        ["false", "true", "no", "--log"],
+        ["false", "true", "false", "true"],
     ),
 ];
 
@@ -117,7 +133,9 @@ fn the_stronger_place_counts() {
             let held = settings.held(key);
             let value = match held.value {
                 Some(SettingValue::Text(text)) => text.into_owned(),
+                Some(SettingValue::List(texts)) => texts.join(","),
                 Some(SettingValue::Switch(value)) => value.to_string(),
+                Some(SettingValue::Number(number)) => number.to_string(),
                 None => String::new(),
             };
             (value, held.source)
@@ -163,7 +181,8 @@ fn every_setting_is_in_the_table_of_this_test() {
 #[test]
 fn the_defaults_are_those_of_the_table() {
     let settings = settings("build", "", "", &[]);
-    assert_eq!((settings.eval_host(), settings.build_host()), (None, None));
+    assert_eq!((settings.eval_hosts(), settings.build_hosts()), (None, None));
+    assert_eq!((settings.wake(), settings.wake_timeout().as_secs()), (None, 120));
     assert_eq!(
         (settings.fallback(), settings.elevate()),
         (Fallback::Fail, Elevation::None)
@@ -193,7 +212,7 @@ fn an_empty_variable_takes_back_what_files_say() {
         ("REBUILD_FLAKE", ""),
     ];
     let settings = settings("build", system, "", &empty);
-    assert_eq!(settings.eval_host(), Some(""));
+    assert_eq!(settings.eval_hosts(), Some(vec![""]));
     assert_eq!(
         (settings.lend(), settings.elevate(), settings.flake()),
         (true, Elevation::None, None)
@@ -223,7 +242,9 @@ fn an_evaluator_of_a_stronger_place_builds_too() {
         ("build", "{ \"evalHost\": \"s\" }", builder, &[], (Some("s"), Some("b"))),
     ] {
         let settings = settings(line, system, user, environment);
-        assert_eq!((settings.eval_host(), settings.build_host()), expected, "{line}");
+        let one = |host: Option<&'static str>| host.map(|host| vec![host]);
+        let expected = (one(expected.0), one(expected.1));
+        assert_eq!((settings.eval_hosts(), settings.build_hosts()), expected, "{line}");
     }
 }
 
@@ -252,17 +273,19 @@ fn the_table_is_aligned_and_says_where_from() {
     .table();
     let lines: Vec<&str> = shown.lines().collect();
     assert_eq!(lines.len(), ALL.len() + 1);
-    assert_eq!(lines[0], "setting         value       from");
-    assert!(lines[1].starts_with("evalHost        me@builder  /"), "{shown}");
+    assert_eq!(lines[0], "setting            value       from");
+    assert!(lines[1].starts_with("evalHost           me@builder  /"), "{shown}");
     assert!(lines[1].ends_with("/user"), "{shown}");
-    assert_eq!(lines[2], "buildHost       me@builder  evalHost");
-    assert_eq!(lines[3], "fallback        fail        default");
-    assert_eq!(lines[4], "lend            false       REBUILD_LEND");
-    assert_eq!(lines[8], "diff            true        command line");
-    assert_eq!(lines[10], "flake           -           default");
+    assert_eq!(lines[2], "buildHost          me@builder  evalHost");
+    assert_eq!(lines[3], "fallback           fail        default");
+    assert_eq!(lines[4], "wake               -           default");
+    assert_eq!(lines[5], "wakeTimeout        120         default");
+    assert_eq!(lines[6], "lend               false       REBUILD_LEND");
+    assert_eq!(lines[10], "diff               true        command line");
+    assert_eq!(lines[13], "flake              -           default");
     let none = settings("", "", "", &[]).table();
     assert!(
-        none.contains("\nevalHost        ''     default\nbuildHost       ''     evalHost\n"),
+        none.contains("\nevalHost           ''     default\nbuildHost          ''     evalHost\n"),
         "{none}"
     );
     // A terminal must not get orders.
@@ -272,14 +295,15 @@ fn the_table_is_aligned_and_says_where_from() {
 
 #[test]
 fn as_json_each_has_a_value_and_a_source() {
-    let json = settings("switch --diff", "", "", &[("REBUILD_BUILD_HOST", "b")]).json();
+    let json = settings("switch --diff", "", "", &[("REBUILD_BUILD_HOST", "b,c")]).json();
     let names: Vec<&str> = ALL.iter().map(|definition| definition.name).collect();
     let mut keys: Vec<&str> = json.as_object().unwrap().keys().map(String::as_str).collect();
     keys.sort_by_key(|key| names.iter().position(|name| name == key));
     assert_eq!(keys, names);
     for (name, value, source) in [
         ("evalHost", serde_json::json!(""), "default"),
-        ("buildHost", serde_json::json!("b"), "REBUILD_BUILD_HOST"),
+        ("buildHost", serde_json::json!(["b", "c"]), "REBUILD_BUILD_HOST"),
+        ("wakeTimeout", serde_json::json!(120), "default"),
         ("diff", serde_json::json!(true), "command line"),
         ("flake", serde_json::Value::Null, "default"),
     ] {

@@ -11,7 +11,7 @@ use std::collections::BTreeSet;
 use std::ffi::OsString;
 
 use crate::failure::Failure;
-use secrets::{is_secret_name, is_secret_value};
+pub use secrets::{STARTS, is_secret_name, is_secret_value};
 
 /// The variables that NixOS and nixpkgs read on their own, with `NIXPKGS_*` and `NIXOS_*`; those that say where a
 /// user's files are; and those that a shell or a login sets for everybody.
@@ -238,6 +238,18 @@ impl Environment {
     fn is_set(&self, name: &str) -> bool {
         self.variables.iter().any(|(own, _)| own == name)
     }
+}
+
+/// Returns whether everybody may read this variable: a login, Nix or this program sets it for everybody, and its value
+/// does not look like a secret.
+#[must_use]
+pub fn is_public(name: &str, value: &str) -> bool {
+    let is_everybodys = [&KNOWN[..], &LENT, &NEEDED, &HARMLESS_OF_NIX]
+        .iter()
+        .any(|names| names.contains(&name))
+        || is_another_machines(name)
+        || ["REBUILD_", "XDG_"].iter().any(|start| name.starts_with(start));
+    is_everybodys && !is_secret_value(value)
 }
 
 /// Returns whether the variable is not sent to a configuration that may ask for anything.

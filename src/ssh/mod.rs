@@ -53,6 +53,8 @@ pub struct Ssh {
     shared: Mutex<Vec<Host>>,
     /// The hosts that may well be off: ssh waits less long for them.
     hasty: Mutex<Vec<Host>>,
+    /// The hosts for which ssh must not ask the user anything now.
+    unattended: Mutex<Vec<Host>>,
 }
 
 impl Ssh {
@@ -70,6 +72,7 @@ impl Ssh {
             has_agent: around.is_set("SSH_AUTH_SOCK"),
             shared: Mutex::default(),
             hasty: Mutex::default(),
+            unattended: Mutex::default(),
         })
     }
 
@@ -92,6 +95,16 @@ impl Ssh {
     /// Gives this host up sooner from now on if it does not answer, because nobody has said just now that it is there.
     pub fn hurry(&self, host: &Host) {
         locked(&self.hasty).push(host.clone());
+    }
+
+    /// Sets whether ssh may ask the user something when it connects to this host, such as a password. (It may, unless
+    /// this is said.)
+    pub fn may_ask(&self, host: &Host, may_ask: bool) {
+        let mut unattended = locked(&self.unattended);
+        unattended.retain(|other| other != host);
+        if !may_ask {
+            unattended.push(host.clone());
+        }
     }
 
     /// Returns how long ssh may try to connect, in ssh's own words; this counts if the user does not say.
@@ -262,6 +275,9 @@ impl Ssh {
             "ExitOnForwardFailure=no",
         ]);
         command = command.args(needs::OPTIONS);
+        if locked(&self.unattended).contains(host) {
+            command = command.args(["-o", "BatchMode=yes"]);
+        }
         if let Some((there, here)) = forward {
             let mut sockets = OsString::from(there);
             sockets.push(":");

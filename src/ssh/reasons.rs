@@ -20,10 +20,10 @@ pub fn no_session(host: &Host, code: u8, text: &str) -> Failure {
     let detail = no_connection.or_else(last).map(str::trim);
     let message = detail.map_or(what.clone(), |detail| format!("{what} ({detail})"));
     let failure = reason.failure(message, host).with_code(code);
-    if no_connection.is_some() {
-        failure.of_unreachable(host)
-    } else {
-        failure
+    match reason {
+        _ if no_connection.is_some() => failure.of_unreachable(host),
+        Reason::UnknownKey | Reason::KeysRefused | Reason::NoScript => failure.of_refusal(),
+        _ => failure,
     }
 }
 
@@ -250,6 +250,37 @@ mod tests {
             let failure = no_session(&host(), 255, &text);
             assert!(failure.to_string().starts_with(expected), "{failure}");
             assert_eq!(failure.unreachable(), Some(&host()));
+        }
+    }
+
+    /// A machine that is about to start, or that stands behind one which forwards a port to it, closes connections: who
+    /// waits for it goes on waiting.
+    #[test]
+    fn a_refusal_is_what_will_be_the_same_the_next_time() {
+        for (code, text, expected) in [
+            (255, "me@builder: Permission denied (publickey).", true),
+            (255, "Host key verification failed.", true),
+            (1, "This account is not available.", true),
+            (
+                255,
+                "System is booting up.\n\nConnection closed by 192.0.2.1 port 22",
+                false,
+            ),
+            (
+                255,
+                "kex_exchange_identification: read: Connection reset by peer",
+                false,
+            ),
+            (255, "ssh: connect to host builder port 22: Connection refused", false),
+            (255, "ssh: connect to host builder port 22: Permission denied", false),
+            (
+                255,
+                "nc: connect to builder port 22 (tcp) failed: Connection refused",
+                false,
+            ),
+            (255, "", false),
+        ] {
+            assert_eq!(no_session(&host(), code, text).is_refusal(), expected, "{text}");
         }
     }
 

@@ -45,7 +45,9 @@ fn the_nixos_module_has_no_other_settings_and_their_words() {
             .unwrap_or_else(|| panic!("the program has no setting {name}"))
             .kind
         {
-            SettingKind::Host | SettingKind::Flake => "types.str ".to_owned(),
+            SettingKind::Hosts => "hosts ".to_owned(),
+            SettingKind::Command | SettingKind::Flake => "types.str ".to_owned(),
+            SettingKind::Seconds => "types.ints.positive ".to_owned(),
             SettingKind::Switch => "types.bool ".to_owned(),
             SettingKind::Choice(words) => format!("(types.enum [ \"{}\" ]) ", words.join("\" \"")),
         };

@@ -126,6 +126,16 @@ fn the_next_run_says_what_an_activation_came_to() {
             true,
         ),
         ("test", "activation 11 - -", "nothing was activated", true),
+        (
+            "switch",
+            "back 4 0 0 1 1",
+            "it failed with exit status 4 (units failed), and it went back to what it had before",
+            true,
+        ),
+        ("switch", "back 1 0 4 1 1", "systemctl --failed", true),
+        ("test", "back 4 - 1 - -", "could not go back: reboot it into", true),
+        ("boot", "back 1 7 0 1 2", "could not go back: reboot it into", true),
+        ("switch", "no-way-back 1", "was not begun: there was no way back", true),
         ("switch", "activation 101 1 2", "it ended with exit status 101", true),
         (
             "switch",
@@ -151,6 +161,167 @@ fn the_next_run_says_what_an_activation_came_to() {
             assert!(line.contains(text), "{status}: {line}");
             assert_eq!(line.starts_with("warning: "), is_warning, "{status}: {line}");
         }
+    }
+}
+
+/// What runs before a change in these tests.
+const BEFORE: &str = "22222222222222222222222222222222-nixos-system-pi";
+
+/// The stand-in ends in one way as the new system's and in another way as that of before.
+fn switching(status: u8, back: u8) -> String {
+    format!("case $0 in *{BEFORE}*) exit {back} ;; *) exit {status} ;; esac")
+}
+
+/// The exit status says whether the machine is as it was, and the text what is to be looked at.
+#[test]
+fn a_change_that_went_back_has_a_status_of_its_own() {
+    let generation = "/nix/var/nix/profiles/system is at generation 2 again";
+    let kernel = "the kernel has changed";
+    for (line, status, back, code, texts) in [
+        ("switch", 0, 0, 0, &[kernel][..]),
+        ("switch", 100, 0, 0, &["takes effect at its next boot"]),
+        (
+            "switch",
+            4,
+            0,
+            195,
+            &[
+                "failed with exit status 4 (units failed): it went back",
+                "the system that runs is the one of before again",
+                generation,
+            ],
+        ),
+        ("switch", 1, 0, 195, &["status 1: it went back", generation]),
+        (
+            "switch",
+            2,
+            4,
+            195,
+            &[
+                "(a part of the activation failed): it went back",
+                "systemctl --failed",
+                generation,
+            ],
+        ),
+        (
+            "switch",
+            4,
+            1,
+            196,
+            &[
+                "(units failed), and it could not go back",
+                "could not be activated (exit status 1)",
+                generation,
+                "boot loader's menu",
+            ],
+        ),
+        (
+            "switch",
+            4,
+            2,
+            196,
+            &[
+                "it could not go back",
+                "a part of its activation failed (exit status 2)",
+                generation,
+            ],
+        ),
+        (
+            "switch",
+            11,
+            0,
+            195,
+            &["(another activation was under way): it went back", generation],
+        ),
+        ("boot", 1, 0, 195, &["status 1: it went back", generation]),
+        (
+            "test",
+            4,
+            0,
+            195,
+            &[
+                "(units failed): it went back",
+                "the system that runs is the one of before again",
+            ],
+        ),
+        ("test", 4, 101, 196, &["could not be activated (exit status 101)"]),
+        ("test", 11, 0, 11, &["another activation was under way there"]),
+        ("switch --rollback", 4, 0, 195, &["it went back", generation]),
+    ] {
+        for on in ["", " --target-host target"] {
+            let scene = Scene::new();
+            scene.stub("switch-to-configuration", &switching(status, back));
+            let run = scene.rebuild(&format!("{line} --rollback-on-failure{on}"));
+            assert_eq!(run.code, code, "{line} {status}: {}", run.stderr);
+            assert_eq!(run.stdout.is_empty(), code != 0, "{line} {status}: {}", run.stdout);
+            for text in texts {
+                assert!(run.stderr.contains(text), "{line} {status} {text}: {}", run.stderr);
+            }
+            for text in [generation, kernel] {
+                let is_expected = texts.contains(&text) || (text == kernel && code == 0);
+                assert_eq!(
+                    run.stderr.contains(text),
+                    is_expected,
+                    "{line} {status} {text}: {}",
+                    run.stderr
+                );
+            }
+        }
+    }
+}
+
+/// Files and variables may ask for it, and one run may do without.
+#[test]
+fn going_back_is_a_setting() {
+    for (variable, line, code) in [
+        ("1", "switch", 195),
+        ("1", "switch --no-rollback-on-failure", 4),
+        ("0", "switch", 4),
+        ("0", "switch --rollback-on-failure", 195),
+        ("1", "dry-activate", 4),
+    ] {
+        let scene = Scene::new();
+        scene.variable("REBUILD_ROLLBACK_ON_FAILURE", variable);
+        scene.stub("switch-to-configuration", &switching(4, 0));
+        let run = scene.rebuild(line);
+        assert_eq!(run.code, code, "{variable} {line}: {}", run.stderr);
+    }
+}
+
+/// A machine without a running system is refused before the build, and one whose running system cannot be activated
+/// before the change.
+#[test]
+fn without_a_way_back_nothing_is_changed() {
+    let unusable = format!("rm \"$root/nix/store/{BEFORE}/bin/switch-to-configuration\"");
+    for (preparation, line, builds) in [
+        ("rm \"$root/run/current-system\"", "switch", false),
+        ("rm \"$root/run/current-system\"", "test --target-host target", false),
+        (&unusable, "switch", true),
+        (&unusable, "test --target-host target", true),
+    ] {
+        let scene = Scene::new();
+        scene.prepare(preparation);
+        let run = scene.rebuild(&format!("{line} --rollback-on-failure"));
+        assert_eq!(run.code, 1, "{line}: {}", run.stderr);
+        assert!(
+            run.stderr.contains("would have no way back") && run.stderr.contains("--no-rollback-on-failure"),
+            "{line}: {}",
+            run.stderr
+        );
+        assert_eq!(
+            run.stderr.contains("has no bin/switch-to-configuration"),
+            builds,
+            "{line}: {}",
+            run.stderr
+        );
+        let calls = scene.calls();
+        let has = |program: &str| {
+            calls
+                .iter()
+                .any(|call| call.trim_start_matches("target: ").starts_with(program))
+        };
+        assert_eq!(has("nix-build"), builds, "{line}: {calls:?}");
+        assert!(!has("nix-env") && !has("switch-to-configuration"), "{line}: {calls:?}");
     }
 }
 

@@ -12,11 +12,13 @@ mod doctor;
 mod ended;
 mod evaluations;
 mod hostile;
+mod logs;
 mod output;
 mod remedies;
 mod scenarios;
 mod sequences;
 mod settings;
+mod sleepers;
 mod stubs;
 mod targets;
 mod this_machine;
@@ -364,7 +366,7 @@ fn an_evaluation_error_is_nix_own_text_and_code() {
     assert!(
         // The message about what was sent may come in between.
         run.stderr.contains("error: undefined variable\n")
-            && run.stderr.ends_with("error: the evaluation on builder failed\n"),
+            && run.said().ends_with("error: the evaluation on builder failed\n"),
         "{}",
         run.stderr
     );

@@ -59,7 +59,7 @@ fn a_result_that_cannot_be_printed_is_said() {
         "Done. The new configuration is \nerror: the result could not be printed: No space left on device (os error 28)\n  \
          all else was done. The new configuration is {SYSTEM}\n"
     );
-    assert!(run.stderr.ends_with(&expected), "{}", run.stderr);
+    assert!(run.said().ends_with(&expected), "{}", run.stderr);
     for line in ["list-generations", "list-generations --json", "--show-settings"] {
         let run = stage.rebuild_into(line, full(), Stdio::piped());
         assert_eq!(run.code, 1, "{line}: {}", run.stderr);
@@ -124,7 +124,7 @@ fn an_error_gives_the_terminal_no_orders() {
     let run = stage.rebuild("build --eval-on builder --no-lend");
     assert_eq!(run.code, 1);
     assert!(
-        run.stderr
+        run.said()
             .ends_with("error: builder asks for x, which it was not offered\n"),
         "{:?}",
         run.stderr

@@ -75,7 +75,7 @@ fn a_user_without_settings_has_the_defaults() {
     let run = stage.rebuild("--show-settings");
     assert_eq!((run.code, run.stderr.as_str()), (0, ""));
     assert!(
-        run.stdout.starts_with("setting         value  from\n"),
+        run.stdout.starts_with("setting            value  from\n"),
         "{}",
         run.stdout
     );
@@ -83,7 +83,7 @@ fn a_user_without_settings_has_the_defaults() {
         run.stdout
             .lines()
             .skip(1)
-            .all(|line| line.ends_with(" default") || line == "buildHost       ''     evalHost"),
+            .all(|line| line.ends_with(" default") || line == "buildHost          ''     evalHost"),
         "{}",
         run.stdout
     );
@@ -100,12 +100,12 @@ fn what_applies_is_shown_and_where_it_came_from() {
         let run = stage.rebuild(&format!("{line} --diff"));
         assert_eq!((run.code, run.stderr.as_str()), (0, ""));
         let expected = [
-            format!("evalHost        me@builder  {file}"),
-            "buildHost       me@builder  evalHost".to_owned(),
-            "lend            true        REBUILD_LEND".to_owned(),
-            "verifyEval      true        REBUILD_VERIFY_EVAL".to_owned(),
-            "diff            true        command line".to_owned(),
-            "fallback        fail        default".to_owned(),
+            format!("evalHost           me@builder  {file}"),
+            "buildHost          me@builder  evalHost".to_owned(),
+            "lend               true        REBUILD_LEND".to_owned(),
+            "verifyEval         true        REBUILD_VERIFY_EVAL".to_owned(),
+            "diff               true        command line".to_owned(),
+            "fallback           fail        default".to_owned(),
         ];
         let lines: Vec<&str> = run.stdout.lines().collect();
         for line in &expected {
@@ -132,9 +132,9 @@ fn the_machines_file_is_read_and_the_users_counts_before_it() {
     let run = stage.rebuild("--show-settings --no-diff");
     assert_eq!(run.code, 0, "{}", run.stderr);
     for line in [
-        format!("evalHost        of-the-user  {}", stage.path(FILE).display()),
-        "lend            false        /etc/rebuild.json".to_owned(),
-        "diff            false        command line".to_owned(),
+        format!("evalHost           of-the-user  {}", stage.path(FILE).display()),
+        "lend               false        /etc/rebuild.json".to_owned(),
+        "diff               false        command line".to_owned(),
     ] {
         assert!(run.stdout.lines().any(|shown| shown == line), "{line}: {}", run.stdout);
     }
@@ -269,7 +269,7 @@ fn the_default_builder_that_is_off_ends_the_run_with_the_command_to_type() {
         assert_eq!((run.code, run.stdout.as_str()), (255, ""), "{}", run.stderr);
         assert!(run.stderr.contains(&format!("error: {message}")), "{}", run.stderr);
         assert!(
-            run.stderr.ends_with(
+            run.said().ends_with(
                 "\n  rebuild build '--profile-name=my$profile' -v --eval-host ''  evaluates and builds here, this once\n"
             ),
             "{}",
@@ -333,7 +333,7 @@ fn what_is_no_absence_is_an_error_as_ever() {
     let run = stage.rebuild("build --eval-on builder");
     assert_eq!(run.code, 255, "{}", run.stderr);
     assert!(
-        run.stderr.ends_with("\n  or evaluate here, this once: --eval-on ''\n"),
+        run.said().ends_with("\n  or evaluate here, this once: --eval-on ''\n"),
         "{}",
         run.stderr
     );
@@ -351,7 +351,7 @@ fn a_default_builder_that_is_off_is_known_before_the_evaluation() {
     let run = stage.rebuild("build");
     assert_eq!((run.code, run.stdout.as_str()), (255, ""), "{}", run.stderr);
     assert!(
-        run.stderr
+        run.said()
             .ends_with("\n  rebuild build --build-host ''  builds here, this once\n"),
         "{}",
         run.stderr
@@ -374,7 +374,7 @@ fn who_can_be_reached_does_its_part() {
     let run = stage.rebuild("build --build-on other");
     assert_eq!(run.code, 255, "{}", run.stderr);
     assert!(
-        run.stderr.ends_with(
+        run.said().ends_with(
             "\n  rebuild build --build-on other --eval-host '' --build-host other  evaluates here, this once\n"
         ),
         "{}",

@@ -1,6 +1,7 @@
 # shellcheck shell=sh
-# Makes the change: first the profile, then the activation. $1 is its record. $2 is the PATH for the commands of this
-# script; the activation keeps the PATH with which this script was started.
+# Makes the change: first the profile, then the activation. If that fails and $rb_goes_back is yes, it goes back
+# (back.sh). $1 is its record. $2 is the PATH for the commands of this script; the activation keeps the PATH with which
+# this script was started.
 theirs=$PATH
 PATH=$2
 export PATH
@@ -13,9 +14,15 @@ fail() {
 	exit "$2"
 }
 
-# ended PART CODE [GENERATION GENERATION]: ends the job. The generations are the profile's, before the change and now; -
-# if there is none, or if the profile stays.
+# ended PART CODE [WORD...]: ends the job. After "activation" come two generations of the profile, before the change and
+# now; - if there is none, or if the profile stays. After "back" come two exit statuses before them, of the profile's and
+# of the system's way back; - if it had to go no way.
 ended() {
+	case $rb_goes_back/$1 in
+	# Where the way back failed, what it needs stays.
+	no/* | yes/back) ;;
+	*) forget_way_back ;;
+	esac
 	end_record "$@"
 	exit "$2"
 }
@@ -43,16 +50,28 @@ change_profile() {
 	esac
 }
 
+# activate SYSTEM ACTION
 activate() {
 	PATH=$theirs
-	exec "$rb_activated/bin/switch-to-configuration" "$rb_action"
+	exec "$1/bin/switch-to-configuration" "$2"
 }
 
 generation() { current_generation 2>/dev/null || echo -; }
 
 before=$(generation)
+[ "$rb_goes_back" = no ] || note_way_back || ended no-way-back 1
 without_record change_profile || ended profile "$?"
 [ -n "$rb_action" ] || ended finished 0
+[ "$rb_goes_back" = no ] || note_new_profile
 code=0
-without_record activate || code=$?
+without_record activate "$rb_activated" "$rb_action" || code=$?
+case $rb_goes_back/$code in
+# With 100 the system takes effect at the next boot.
+no/* | yes/0 | yes/100) ;;
+*)
+	if go_back "$code"; then
+		ended back "$code" "$of_profile" "$of_system" "$before" "$(generation)"
+	fi
+	;;
+esac
 ended activation "$code" "$before" "$(generation)"

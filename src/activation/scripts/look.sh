@@ -11,7 +11,11 @@ nix_bin=$(
 	printf %s "$nix_bin"
 ) || nix_bin=''
 event nix "$nix_bin"
-event current "$(readlink -f /run/current-system || :)" "$(readlink -f /nix/var/nix/profiles/system || :)"
+# readlink alone prints the path of a link that is not there.
+system_at() {
+	[ ! -e "$1" ] || readlink -f "$1"
+}
+event current "$(system_at /run/current-system)" "$(system_at /nix/var/nix/profiles/system)"
 event hello "$(id -u)"
 
 # The connection stays as long as the client holds it, for the commands that share it.

@@ -3,8 +3,8 @@
 # is closed, only the following ends, and the job goes on.
 #
 # There is one change at a time. $records/last names the latest one, until the run that made it has heard how it ended.
-# In its record, "about" has the action and the system; "status" has the part at which it ended (profile, activation,
-# finished), the exit status, and the generations of the profile before and after it.
+# In its record, "about" has the action and the system; "status" has the part at which it ended (no-way-back, profile,
+# activation, back, finished), the exit status, and the generations of the profile before and after it (job.sh).
 set -u
 umask 077
 exec 3<&0 </dev/null 2>&1
@@ -117,6 +117,8 @@ change() {
 }
 
 start() {
+	# If memory runs out, systemd would end the whole unit, and nobody would be there to go back.
+	[ "$by_systemd$rb_goes_back" != yesyes ] || set -- --property=OOMPolicy=continue "$@"
 	[ "$by_systemd" = no ] ||
 		set -- systemd-run -E LOCALE_ARCHIVE -E NIXOS_INSTALL_BOOTLOADER -E NIXOS_NO_CHECK --collect --no-ask-password \
 			--pipe --quiet --service-type=exec --unit="$unit" --description="Activation of NixOS by rebuild" "$@"

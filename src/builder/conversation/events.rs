@@ -4,10 +4,12 @@ use std::path::Path;
 
 use anyhow::Result;
 
+use super::following::Following;
 use super::held::Held;
 use super::{BESIDE, Conversation};
 use crate::builder::named::shown;
 use crate::builder::reply::BuilderEvent;
+use crate::builder::stage::Stage;
 use crate::builder::{diagnosis, promise};
 use crate::progress::{Builder, Event, Work};
 
@@ -51,8 +53,28 @@ impl Conversation<'_> {
                 self.errors = Held::default();
                 self.tell(&diagnosis::collected(self.peer.host));
             }
+            // It is answered when the job has ended: until then, a word of the client's would end it.
+            BuilderEvent::EvaluationFailed { .. } | BuilderEvent::Variables if self.following.is_some() => {
+                self.asked = Some(reply);
+            }
             BuilderEvent::EvaluationFailed { .. } | BuilderEvent::LookedAround => self.after_round(&reply)?,
             BuilderEvent::Variables => self.after_variables()?,
+            BuilderEvent::Job(name) => self.following = Some(Following::new(name, 0)),
+            BuilderEvent::Joined { name, at } => {
+                self.tell(&diagnosis::joined(self.peer.host));
+                self.following = Some(Following::new(name, at));
+            }
+            // Only a run that asks for jobs is told of them (builder/jobs.rs).
+            BuilderEvent::Record(_) | BuilderEvent::Running => {}
+            BuilderEvent::Ended => self.job_ended()?,
+            BuilderEvent::Lost => {
+                self.following = None;
+                let code = std::num::NonZeroU8::MIN;
+                self.ended.get_or_insert(BuilderEvent::Failed {
+                    stage: Stage::Lost,
+                    code,
+                });
+            }
             BuilderEvent::Unread(path) => self.sources.hear_unread(path),
             BuilderEvent::LockLine(line) => self.sources.hear_lock(&line),
             BuilderEvent::Evaluated(derivation) => self.is_evaluated(&derivation)?,
@@ -77,10 +99,24 @@ impl Conversation<'_> {
             BuilderEvent::NoSocket => {}
             BuilderEvent::Done | BuilderEvent::Failed { .. } => {
                 self.incoming.hang_up();
-                self.ended = Some(reply);
+                // What a job says is the reason.
+                self.ended.get_or_insert(reply);
             }
         }
         Ok(())
+    }
+
+    /// What a job asks is answered when it has ended.
+    fn job_ended(&mut self) -> Result<()> {
+        let rest = self.following.take().and_then(|mut following| following.rest());
+        if let Some(line) = rest {
+            self.said(line)?;
+        }
+        match self.asked.take() {
+            Some(BuilderEvent::Variables) => self.after_variables(),
+            Some(asked) => self.after_round(&asked),
+            None => Ok(()),
+        }
     }
 
     /// Says a text to the user, line by line.

@@ -7,18 +7,19 @@
 attend() {
 	if [ -n "$listeners" ]; then
 		# The command opens this pipe, and this shell does not: it would keep the log from ending.
-		"$@" 3<&- 4<&- 6<&- 2>"$work/said" &
+		"$@" 3<&- 4<&- 6<&- 8>&- 9>&- 2>"$work/said" &
 	else
-		"$@" 3<&- 4<&- 6<&- &
+		"$@" 3<&- 4<&- 6<&- 8>&- 9>&- &
 	fi
 	child=$!
-	(
+	# A job hears nothing of the client.
+	[ -n "$is_detached" ] || (
 		# "cancel" means Ctrl-C on the client, end of file means a broken link: either way the run is over. This shell
 		# holds no stream of the script's, so that the client hears the end if the script is killed.
 		IFS= read -r _ <&3
 		kill -TERM "$$"
 	) >/dev/null 2>&1 &
-	watcher=$!
+	[ -n "$is_detached" ] || watcher=$!
 	code=0
 	wait "$child" || code=$?
 	child=''
@@ -26,7 +27,7 @@ attend() {
 	# shellcheck disable=SC2086 # words
 	[ -z "$listeners" ] || wait $listeners || :
 	listeners=''
-	{
+	[ -z "$watcher" ] || {
 		kill -KILL "$watcher"
 		wait "$watcher"
 	} 2>/dev/null
@@ -72,7 +73,8 @@ end_all() {
 	for process; do kill -s TERM "$process"; done
 	(
 		naps=0
-		while [ "$naps" -lt 15 ]; do
+		# A job ends what it has started in the same way, and has to come to that.
+		while [ "$naps" -lt "$((${worker:+10} + 15))" ]; do
 			sleep 0.1
 			naps=$((naps + 1))
 		done

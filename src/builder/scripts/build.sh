@@ -30,6 +30,7 @@ realise() {
 # same derivation share it. It stays for a while (forget_results), so that the result can be fetched again.
 # `start_probe` (emulation.sh) comes before this.
 build() {
+	begin_building "$1"
 	end_probe "$1"
 	event building
 	rooted=results/${1##*/}
@@ -44,6 +45,13 @@ build() {
 	out=$(readlink "$root")
 	is_promised "$1" || fail result 1
 	event built "$out"
+	end_record built "$1" "$out"
+}
+
+# probe_and_build DERIVATION: the same of a derivation that was there before.
+probe_and_build() {
+	start_probe
+	build "$1"
 }
 
 # is_promised DERIVATION: whether $out is an output of it. The derivation's file begins with its outputs; if they are

@@ -5,7 +5,8 @@
 # program of this machine's own system.
 
 # attempt LOG [OPTION...]: makes one build, with the flags of the real one, and never of the same derivation twice. It
-# requires $probe_features, as quoted words, if a doctor sets them. It runs in the background and is waited for, so that it can be ended with the run.
+# requires $probe_features, as quoted words, if a doctor sets them. It runs in the background and is waited for, so that
+# it can be ended with the run.
 attempt() {
 	log=$1
 	shift
@@ -20,7 +21,7 @@ build_probe() {
 		  name = \"rebuild-emulation-probe\";
 		  system = \"$rb_system\";
 		  builder = $share/emulation-probe;
-		  salt = \"$share\";
+		  salt = \"${record##*/}\";
 		  requiredSystemFeatures = [ $probe_features ];
 		}"
 }
@@ -62,7 +63,7 @@ start_probe() {
 		echo native >"$work/probe"
 		return
 	fi
-	probe 3<&- 4<&- &
+	probe 3<&- 4<&- 8>&- 9>&- &
 	prober=$!
 	ends_with_run "$prober"
 }

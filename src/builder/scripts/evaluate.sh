@@ -26,7 +26,7 @@
 #   rb_view_script           view.sh
 #   with_client_evaluation   the words of the evaluation: a program of Nix and its arguments
 #   with_client_look         those of a look, which keeps nothing
-#   $nix_bin, $native_system, $state, $work, $share   (session.sh)
+#   $nix_bin, $native_system, $state, $work, $share, $came_to   (session.sh)
 # Gives
 #   $drv                     the derivation, if it is to give one; a root in $share, or a helper, holds it
 #   $code                    the exit status of the last evaluation
@@ -217,12 +217,67 @@ evaluate_closed() {
 	done
 }
 
-# evaluate: sets $drv, or tells the value. The client's files that are not here are shut (view.sh). So an evaluation
-# that comes to its end has seen what it would see on the client, and one that looks at more fails and says at what. The
-# client reads the errors. Then it sends what is missing ("closed", to evaluate again), or first wants to know
-# everything that the evaluation would look at ("open"), or gives up ("stop").
+# closed_round BEFORE AFTER: the job of a closed evaluation (detached.sh). BEFORE begins with it. AFTER is what is done with
+# the derivation.
+closed_round() {
+	holder='' is_let_in=''
+	"$1"
+	evaluate_closed
+	was_heard || fail room 1
+	tell_refused
+	if [ "$code" -eq 0 ] && [ -z "$refused" ]; then
+		tell_variables || fail room 1
+		if [ -n "$told" ]; then
+			event variables
+			end_record asked "$code"
+		else
+			conclude_evaluation "$2"
+		fi
+	else
+		[ "$code" -ne 137 ] || tell_memory
+		[ "$code" -ne 0 ] || code=1
+		be_let_in
+		tell_home || fail room 1
+		event evaluation-failed "$code"
+		end_record asked "$code"
+	fi
+}
+
+# good_round BEFORE AFTER: the job that goes on with an evaluation about which the client was asked.
+good_round() {
+	holder=''
+	"$1"
+	hold_again || fail gone 1
+	conclude_evaluation "$2"
+}
+
+# conclude_evaluation AFTER: the evaluation counts.
+conclude_evaluation() {
+	tell_what_was_not_read
+	tell_lock
+	if [ "$rb_gives_value" = yes ]; then
+		event value "$(head -c 1000000 "$work/instantiate.out")"
+		end_record valued
+	else
+		drv=$(cat "$work/instantiate.out")
+		[ ! -L "$drv" ] || drv=$(readlink "$drv")
+		event evaluated "$drv"
+		"$1" "$drv"
+	fi
+}
+
+# build_nothing DERIVATION: an AFTER that does nothing more.
+build_nothing() {
+	end_record made "$1"
+}
+
+# evaluate BEFORE AFTER: sets $drv, or tells the value; $out too, if AFTER builds. The client's files that are not here are
+# shut (view.sh). So an evaluation that comes to its end has seen what it would see on the client, and one that looks at
+# more fails and says at what. The client reads the errors. Then it sends what is missing ("closed", to evaluate again), or
+# first wants to know everything that the evaluation would look at ("open"), or gives up ("stop"). After a closed
+# evaluation that has asked for variables that were not sent, it may also say that it counts ("good").
 evaluate() {
-	mode=closed holder='' is_let_in=''
+	mode=closed probe_with=$1 then_do=$2
 	ask_version
 	find_daemon
 	write "$rb_environment" "$work/exports"
@@ -243,27 +298,18 @@ evaluate() {
 		event evaluating
 		touch "$work/began"
 		if [ "$mode" = closed ]; then
-			evaluate_closed
-			was_heard || fail room 1
-			tell_refused
-			if [ "$code" -eq 0 ] && [ -z "$refused" ]; then
-				tell_variables || fail room 1
-				[ -n "$told" ] || break
-				event variables
-			else
-				[ "$code" -ne 137 ] || tell_memory
-				[ "$code" -ne 0 ] || code=1
-				be_let_in
-				tell_home || fail room 1
-				event evaluation-failed "$code"
-			fi
+			detach closed_round "$probe_with" "$then_do"
+			case $came_to in asked\ *) ;; *) break ;; esac
 		else
 			attend with_client_look look >/dev/null
 			tell_what_was_read
 			event looked-around
 		fi
 		IFS= read -r answer <&3 || answer=stop
-		[ "$answer" != good ] || break
+		[ "$answer" != good ] || {
+			detach good_round "$probe_with" "$then_do"
+			break
+		}
 		[ "$answer" != stop ] || {
 			tell_lock
 			exit "${code:-1}"
@@ -276,14 +322,5 @@ evaluate() {
 		own rm -rf "$work/mirror"
 		receive "$@"
 	done
-	tell_what_was_not_read
-	tell_lock
-	if [ "$rb_gives_value" = yes ]; then
-		event value "$(head -c 1000000 "$work/instantiate.out")"
-	else
-		drv=$(cat "$work/instantiate.out")
-		[ ! -L "$drv" ] || drv=$(readlink "$drv")
-		event evaluated "$drv"
-	fi
 	forget_daily
 }

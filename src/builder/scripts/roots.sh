@@ -39,6 +39,14 @@ hold_derivation() {
 	[ -e "$derivation" ]
 }
 
+# hold_again: what an earlier job of this run has written is kept by this one, too. Status 1: it is gone.
+hold_again() {
+	[ -s "$work/held" ] || return 0
+	connect_holder
+	attend cat "$work/answered"
+	[ -e "$(cat "$work/instantiate.out")" ]
+}
+
 store_paths() { grep -oE '/nix/store/[0-9a-z]{32}-[0-9A-Za-z+._?=-]+' | LC_ALL=C sort -u; }
 
 # connect_holder: starts $holder, which protects the paths in $work/held. An earlier holder ends, which is safe because
@@ -47,12 +55,12 @@ connect_holder() {
 	exec 6<&-
 	rm -f "$work/to-hold" "$work/answered"
 	mkfifo "$work/to-hold" "$work/answered"
-	NIX_REMOTE=$remote "$nix_bin/nix-store" --serve --write <"$work/to-hold" 3<&- 4<&- 2>/dev/null | {
+	NIX_REMOTE=$remote "$nix_bin/nix-store" --serve --write <"$work/to-hold" 3<&- 4<&- 8>&- 9>&- 2>/dev/null | {
 		# Waits for the greeting and the beginning of the first answer.
 		dd bs=24 count=1 iflag=fullblock of=/dev/null 2>/dev/null
 		: >"$work/answered"
 		cat >/dev/null
-	} 3<&- 4<&- &
+	} 3<&- 4<&- 8>&- 9>&- &
 	holder=$!
 	command exec 6>"$work/to-hold" || fail room 1
 	{

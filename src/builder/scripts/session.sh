@@ -1,6 +1,6 @@
 # shellcheck shell=sh
 # What every run on this machine has, whatever it is for: its streams, its end, its Nix and its directories. With it go
-# events.sh, channel.sh, attended.sh, nix.sh and kept.sh. The client sends this text with each run: nothing of this
+# events.sh, channel.sh, records.sh, held.sh, detached.sh, attended.sh, nix.sh and kept.sh. The client sends this text with each run: nothing of this
 # project is installed here, and only what is kept ($state) is left when the run ends. The client's words come first,
 # quoted; then the parts that this run takes, which only define functions; and last the instructions, each a line that
 # calls one of these functions (src/builder/parts.rs).
@@ -9,6 +9,9 @@
 #   rb_client         names what is kept here; a file name
 #   rb_client_stays   "no" if nobody will come back under that name: then nothing is kept
 #   rb_socket         the socket that ssh makes here for this run, and that ends with it; empty if there is none
+#   rb_job            names the jobs of this run; no other run has it
+#   rb_about          what the client calls them (words)
+#   rb_alone          a job that nobody follows ends after so many minutes
 # Gives
 #   $nix_bin          the directory of Nix's programs
 #   $native_system    the system that this machine is itself
@@ -21,8 +24,11 @@
 #   $listeners        processes that read the log of the next command from $work/said. A part starts them and sets this;
 #                     `attend` waits for them, and sets this to none
 #   $helpers          processes that end with the run (`ends_with_run`)
+#   $record           the record of the job
+#   $came_to          what the last job came to (detached.sh)
+#   $drv, $out        the derivation and the output that it left
 # Says
-#   hello, alive, finished, failed
+#   hello, job, joined, record, running, chunk, alive, ended, lost, unstarted, finished, failed
 
 # begin_run: greets the client, and finds out what this machine is and where things are kept.
 begin_run() {
@@ -55,9 +61,12 @@ take_streams() {
 	}
 	exec 2>&1
 	child='' watcher='' helpers='' listeners='' work='' share='' state='' way=''
+	worker='' follower='' jobs=0 followed='' is_detached='' is_left=''
 	trap clean_up EXIT
-	trap 'exit 130' TERM INT HUP
-	trap 'exit 141' PIPE
+	trap 'exit 130' TERM INT
+	# The link is gone, and with it the client.
+	trap 'is_left=yes; exit 129' HUP
+	trap 'is_left=yes; exit 141' PIPE
 }
 
 # clean_up: ends all processes and removes what the run has made. The holder ends when file descriptor 6 is closed
@@ -65,10 +74,19 @@ take_streams() {
 clean_up() {
 	trap '' TERM INT HUP PIPE
 	[ -z "$pulse" ] || kill "$pulse" 2>/dev/null
+	[ -n "$is_left" ] || end_followed || is_left=yes
+	if [ -n "$worker" ] && [ -n "$is_left" ]; then
+		# From now on the job owns what this run has made (detached.sh).
+		# shellcheck disable=SC2086 # words
+		end_all $watcher $follower
+		[ -z "$rb_socket" ] || rm -f "$rb_socket"
+		return 0
+	fi
 	# shellcheck disable=SC2086 # words
-	end_all $child $watcher $helpers $listeners
+	end_all $worker $child $watcher $follower $helpers $listeners
 	exec 6<&-
 	wait
+	mark_jobs
 	[ -z "$work" ] || own rm -rf "$work" || rm -rf "$work"
 	[ -z "$share" ] || rm -rf "$share"
 	[ -z "$rb_socket" ] || rm -f "$rb_socket"

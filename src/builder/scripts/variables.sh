@@ -14,18 +14,18 @@ listen_in() {
 	at_once=--line-buffered
 	echo x | grep -q "$at_once" x 2>/dev/null || at_once=''
 	if [ -z "$holder" ]; then
-		{ log_of_interest >"$work/evaluated" || rm -f "$work/heard"; } 3<&- 4<&- &
+		{ log_of_interest >"$work/evaluated" || rm -f "$work/heard"; } 3<&- 4<&- 8>&- 9>&- &
 	else
-		{ log_of_interest || rm -f "$work/heard"; } 3<&- 4<&- |
-			{ tee "$work/evaluated" || rm -f "$work/heard"; } 3<&- 4<&- | hold_as_it_comes 3<&- 4<&- &
+		{ log_of_interest || rm -f "$work/heard"; } 3<&- 4<&- 8>&- 9>&- |
+			{ tee "$work/evaluated" || rm -f "$work/heard"; } 3<&- 4<&- 8>&- 9>&- | hold_as_it_comes 3<&- 4<&- 8>&- 9>&- &
 	fi
 	listeners=$!
 	# This is no pipeline, so that each process is known by its number and does not wait for a log if the run ends
 	# before there is one.
-	tee "$work/copy" <"$work/said" >"$work/shown" 3<&- 4<&- 6<&- &
+	tee "$work/copy" <"$work/said" >"$work/shown" 3<&- 4<&- 6<&- 8>&- 9>&- &
 	listeners="$listeners $!"
 	# shellcheck disable=SC2086 # a word, or none
-	grep $at_once -a -v -E "^@nix \\{\"action\":\"(msg|start)\",.*\"level\":[$rb_hidden-9],\"" <"$work/shown" 3<&- 4<&- 6<&- &
+	grep $at_once -a -v -E "^@nix \\{\"action\":\"(msg|start)\",.*\"level\":[$rb_hidden-9],\"" <"$work/shown" 3<&- 4<&- 6<&- 8>&- 9>&- &
 	listeners="$listeners $!"
 }
 log_of_interest() {
@@ -95,6 +95,11 @@ tell_variables() {
 	told=''
 	[ "$rb_watches" = yes ] || return 0
 	tell_home || return 1
+	# The client ends the run.
+	[ ! -s "$work/home-named" ] || {
+		told=yes
+		return 0
+	}
 	files_here >"$work/files" || return 1
 	# The first search is for fixed words, which is faster: there are thousands of files.
 	in_files -lF -e getEnv -e maybeEnv -e from-env.nix <"$work/files" 2>"$work/unseen" |
@@ -172,16 +177,18 @@ own_words() {
 # tell_home: tells the first file in which ~ stands for a home, if that may not be the client's home. Nix itself says
 # whether a file has such a path.
 tell_home() {
+	rm -f "$work/home-named"
 	[ "$tilde" = yes ] && [ "$rb_watches" = yes ] || return 0
 	files_here >"$work/files" || return 1
 	# shellcheck disable=SC2088 # as it stands there
 	in_files -lF '~/' <"$work/files" 2>/dev/null | while IFS= read -r file; do
 		if (cd "$state" && HOME=/nowhere-of-rebuild "$nix_bin/nix-instantiate" --parse "./$file") 2>/dev/null |
 			grep -q '/nowhere-of-rebuild/'; then
-			printf '%s\n' "$file" | names_there | sed 's/^/@rebuild home-named /'
+			printf '%s\n' "$file"
 			break
 		fi
-	done
+	done | names_there >"$work/home-named" || return 1
+	sed 's/^/@rebuild home-named /' "$work/home-named"
 }
 
 # set_home: if HOME is not set for the client's Nix, the user database in the view has to say what the client's says.

@@ -17,6 +17,8 @@ fn script(does: &str) -> String {
         "rb_socket='' rb_client_stays=yes\n",
         include_str!("../../remote/scripts/events.sh"),
         include_str!("../../remote/scripts/channel.sh"),
+        include_str!("../../remote/scripts/records.sh"),
+        include_str!("../scripts/detached.sh"),
         include_str!("../scripts/attended.sh"),
         include_str!("../scripts/session.sh"),
         "take_streams\n",

@@ -8,7 +8,7 @@ use std::process::{Child, Command, Stdio};
 const SCRIPTS: [&str; 6] = [
     "set -u
      umask 077
-     share='' work='' dead='' rb_socket='' proof=none rb_most_kept=1500
+     share='' work='' dead='' rb_socket='' is_detached='' worker='' proof=none rb_most_kept=1500
      own() { \"$@\"; }
      event() { echo \"@rebuild $*\"; }
      fail() { echo \"failed $*\"; exit 1; }

@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 use super::super::delivery::Delivery;
 use super::super::parts::{Part, all_scripts, parts};
 use super::super::realisation::{Building, Realisation};
-use super::super::request::{Beginning, Client, Request};
+use super::super::request::{Beginning, Client, Job, Request};
 use super::example::evaluation;
 use crate::remote::script::without_comments;
 use crate::store_path::StorePath;
@@ -21,6 +21,11 @@ type Names = BTreeSet<String>;
 
 fn request(beginning: Beginning, building: Option<Building>, delivers: bool) -> Request {
     Request {
+        job: Job {
+            name: "0123".into(),
+            about: "pi".into(),
+            alone: 720,
+        },
         client: Client {
             name: "pi".into(),
             stays: true,
@@ -55,28 +60,28 @@ fn runs() -> Vec<(Request, &'static str)> {
     vec![
         (
             request(files(false), real, true),
-            "begin_run, find_way, begin, start_probe, evaluate, build \"$drv\", deliver \"$rb_socket\" \"$out\", \
+            "begin_run, find_way, begin, evaluate start_probe build, deliver \"$rb_socket\" \"$out\", \
              forget_results, finish_run",
         ),
         (
             request(files(false), real, false),
-            "begin_run, find_way, begin, start_probe, evaluate, build \"$drv\", forget_results, finish_run",
+            "begin_run, find_way, begin, evaluate start_probe build, forget_results, finish_run",
         ),
         (
             request(files(false), dry, false),
-            "begin_run, find_way, begin, evaluate, build_dry \"$drv\", finish_run",
+            "begin_run, find_way, begin, evaluate : build_nothing, build_dry \"$drv\", finish_run",
         ),
         (
             request(files(false), None, true),
-            "begin_run, find_way, begin, evaluate, deliver \"$rb_socket\" --derivation \"$drv\", finish_run",
+            "begin_run, find_way, begin, evaluate : build_nothing, deliver \"$rb_socket\" --derivation \"$drv\", finish_run",
         ),
         (
             request(files(true), None, false),
-            "begin_run, find_way, begin, evaluate, finish_run",
+            "begin_run, find_way, begin, evaluate : build_nothing, finish_run",
         ),
         (
             request(derivation(), real, true),
-            "begin_run, begin, start_probe, build /nix/store/00000000000000000000000000000000-x.drv, \
+            "begin_run, begin, detach probe_and_build /nix/store/00000000000000000000000000000000-x.drv, \
              deliver \"$rb_socket\" \"$out\", forget_results, finish_run",
         ),
         (

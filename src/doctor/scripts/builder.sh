@@ -154,7 +154,7 @@ look_at_binfmt() {
 # look_at_builds: whether Nix builds a small program of that system, and then whether it does so for each of the
 # features that nixpkgs' builds ask for. The probe's own words say how (emulation.sh).
 look_at_builds() {
-	prober=''
+	prober='' record=$share
 	: "${rb_system:=$native_system}"
 	[ -n "$rb_probe" ] || return 0
 	looks emulator

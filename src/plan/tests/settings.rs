@@ -115,6 +115,164 @@ fn of_a_host_that_this_command_names_nothing_is_made_up() {
     }
 }
 
+/// Returns the plan, and who does what if these machines do not answer.
+fn candidates(line: &str, user: &str) -> (Deployment, impl Fn(&str) -> String) {
+    let deployment = deployment_among(line, user, &facts());
+    let (making, all) = (
+        deployment.origin.making().unwrap().clone(),
+        deployment.if_unreachable.candidates.clone(),
+    );
+    let who = move |absent: &str| {
+        let absent: Vec<Host> = absent
+            .split_whitespace()
+            .map(|name| Host::parse(name).unwrap())
+            .collect();
+        let next = all.next(&making, &absent);
+        let name = |place: &Place| place.host().map_or_else(|| "here".to_owned(), Host::to_string);
+        let whole = if next.needs_any(&absent) { " in vain" } else { "" };
+        format!("{} {}{whole}", name(&next.evaluator), name(&next.builder))
+    };
+    (deployment, who)
+}
+
+#[test]
+fn of_several_hosts_the_first_that_answers_is_used() {
+    for (line, user, expected) in [
+        (
+            "switch",
+            "{ \"evalHost\": [\"a\", \"b\", \"c\"] }",
+            &[
+                ("", "a a"),
+                ("a", "b b"),
+                ("a b", "c c"),
+                ("b", "a a"),
+                ("a b c", "a a in vain"),
+            ][..],
+        ),
+        // Each role has its own list.
+        (
+            "switch",
+            "{ \"evalHost\": [\"a\", \"b\"], \"buildHost\": [\"b\", \"a\", \"c\"] }",
+            &[("", "a b"), ("a", "b b"), ("b", "a a"), ("a b", "a c in vain")],
+        ),
+        // What is typed counts before what is set, for the builder too.
+        (
+            "switch --eval-on x,me@y",
+            "{ \"evalHost\": [\"a\", \"b\"], \"buildHost\": \"c\" }",
+            &[("", "x x"), ("x", "me@y me@y")],
+        ),
+        (
+            "switch --build-on x,y",
+            "{ }",
+            &[("", "here x"), ("x", "here y"), ("x y", "here x in vain")],
+        ),
+        // One file may be for several machines: this one always answers.
+        (
+            "switch",
+            "{ \"evalHost\": [\"a\", \"pi\", \"b\"] }",
+            &[("", "a a"), ("a", "here here"), ("a b", "here here")],
+        ),
+        ("switch --eval-on a,a", "{ }", &[("", "a a"), ("a", "a a in vain")]),
+    ] {
+        let (_, who) = candidates(line, user);
+        for (absent, expected) in expected {
+            assert_eq!(who(absent), *expected, "{line}, {user}, without {absent}");
+        }
+    }
+}
+
+#[test]
+fn a_machine_that_woke_takes_the_place_of_the_one_that_was_absent() {
+    let host = |name: &str| Host::parse(name).unwrap();
+    for (user, absent, woken, expected) in [
+        ("\"evalHost\": [\"a\", \"b\"]", "b", "a", ["a", "a"]),
+        (
+            "\"evalHost\": [\"a\", \"b\"], \"buildHost\": [\"a\", \"c\"]",
+            "a",
+            "b",
+            ["b", "a"],
+        ),
+        (
+            "\"evalHost\": [\"a\", \"b\"], \"buildHost\": [\"a\", \"b\"]",
+            "a",
+            "b",
+            ["b", "b"],
+        ),
+        ("\"evalHost\": \"a\", \"buildHost\": \"b\"", "b", "b", ["a", "b"]),
+    ] {
+        let deployment = deployment_among("switch", &format!("{{ {user} }}"), &facts());
+        let all = &deployment.if_unreachable.candidates;
+        let mut making = deployment.origin.making().unwrap().clone();
+        if making.evaluator == making.builder && all.builders.is_none() {
+            making = all.next(&making, &[host("a")]);
+        }
+        let made = all.woken(&making, &host(absent), &host(woken));
+        assert_eq!([made.evaluator, made.builder], expected.map(there), "{user}");
+    }
+}
+
+/// A host of a list is waited for less long, and so is one that can be woken. What is set for a file's hosts is not
+/// meant for a host that is typed.
+#[test]
+fn which_hosts_are_doubtful_and_which_are_woken() {
+    let wake = "\"wake\": \"w\", \"wakeTimeout\": 9";
+    for (line, user, doubtful, woken) in [
+        ("switch --eval-on a", "", &[][..], None),
+        ("switch --eval-on a,b", "", &["a", "b"], None),
+        ("switch --eval-on a", wake, &[], None),
+        ("switch --eval-on a --wake x", wake, &["a"], Some(("x", 9, &["a"][..]))),
+        ("switch --eval-on a --wake=", wake, &[], None),
+        ("switch --wake x", "", &[], None),
+        ("switch --rollback --eval-on a --wake x", "", &[], None),
+        ("switch --eval-on a --wake x --target-host a", "", &[], None),
+    ] {
+        let seen = deployment_among(line, &format!("{{ {user} }}"), &facts()).if_unreachable;
+        let names = |hosts: Vec<&Host>| hosts.into_iter().map(Host::to_string).collect::<Vec<_>>();
+        assert_eq!(names(seen.doubtful()), doubtful, "{line}");
+        let woken = woken.map(|(command, seconds, hosts)| (command.to_owned(), seconds, hosts.to_vec()));
+        let is_woken = seen
+            .wake
+            .map(|wake| (wake.command, wake.patience.as_secs(), wake.hosts));
+        let is_woken = is_woken.map(|(command, seconds, hosts)| {
+            let hosts: Vec<String> = hosts.iter().map(Host::to_string).collect();
+            (command, seconds, hosts)
+        });
+        let woken = woken.map(|(command, seconds, hosts)| {
+            let hosts = hosts.into_iter().map(str::to_owned).collect::<Vec<_>>();
+            (command, seconds, hosts)
+        });
+        assert_eq!(is_woken, woken, "{line}");
+    }
+    let user = format!("{{ \"evalHost\": [\"a\", \"b\"], {wake} }}");
+    let seen = deployment_among("switch --build-on b", &user, &facts()).if_unreachable;
+    let wake = seen.wake.clone().unwrap();
+    assert_eq!(wake.hosts, [there("a").host().unwrap().clone()]);
+    assert_eq!((wake.command.as_str(), wake.patience.as_secs()), ("w", 9));
+}
+
+#[test]
+fn a_list_with_a_gap_is_refused() {
+    for line in [
+        "switch --eval-on a,",
+        "switch --build-on ,a",
+        "switch --eval-on ,",
+        "build --eval-on a,,b",
+    ] {
+        let failure = plan_among(line, "{ }", &facts()).unwrap_err();
+        assert!(
+            failure.to_string().contains("a list of hosts has no empty name"),
+            "{failure}"
+        );
+        assert_eq!(failure.code(), 2);
+    }
+    assert!(plan_among("switch --eval-on a,-x", "{ }", &facts()).is_err());
+    for line in ["edit --build-host pi,b", "repl --target-host b"] {
+        assert!(plan_among(line, "{ }", &facts()).is_err(), "{line}");
+    }
+    let plan = plan_among("repl --eval-on pi,b", "{ }", &facts()).unwrap();
+    assert_eq!(plan.warnings, ["'nix repl' evaluates on this machine, not on pi,b"]);
+}
+
 #[test]
 fn what_is_done_without_a_machine_is_done_here() {
     let made = |line: &str| making(line);

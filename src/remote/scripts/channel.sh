@@ -20,5 +20,6 @@ live() {
 fail() {
 	[ -z "$work" ] || [ -e "$work/lock" ] || set -- gone "$2"
 	event failed "$1" "$2"
+	[ -z "$is_detached" ] || end_record failed "$1" "$2"
 	exit "$2"
 }

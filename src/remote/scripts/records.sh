@@ -29,11 +29,12 @@
 #   is_running RECORD, is_held FILE
 #   tell_record NAME                event record NAME WORD... TIME, and running or its end; status 1: there is none
 #   follow_record NAME OFFSET       events chunk, alive, and its end
+#   send_record NAME OFFSET         events chunk and alive alone; status 1: the output is gone
 #   tell_end RECORD                 event ended STATUS, lost (cut off) or unstarted
 #   mark_heard NAME
 #   forget_records MINUTES DAYS     forgets what was heard so long ago, or what nobody came back for in so long
-# A NAME is that of a record, a RECORD the path of one. They set $record (a path), $about, $ending, $seen, $size, $idle,
-# $over, $file, $job, $old and $barred.
+# A NAME is that of a record, a RECORD the path of one. They set $record (a path), $about, $ending, $seen, $written, $idle,
+# $over, $needed, $job, $old and $barred.
 
 # may_record: if it fails, the command that failed has said why.
 may_record() {
@@ -81,8 +82,8 @@ begin_record() {
 }
 # Everything that the job writes to later gets its place now. Half a job would be worse than none.
 write_record() {
-	for file in starter log lock; do
-		make_file "$record/$file" || return
+	for needed in starter log lock; do
+		make_file "$record/$needed" || return
 	done
 	# The lock is held from the first moment on, because others see the record as soon as there is an about.
 	exec 8>>"$record/starter"
@@ -152,14 +153,18 @@ tell_end() {
 	fi
 }
 
-# follow_record NAME OFFSET: sends the job's output from there on, to the end, and then says how the job ended. Output
-# goes as counted bytes, so that it is never taken for an event, and the client knows what it has if the connection
-# breaks.
+# follow_record NAME OFFSET: sends the job's output from there on, to the end, and then says how the job ended.
 follow_record() {
+	if send_record "$1" "$2"; then tell_end "$record"; else event lost; fi
+}
+
+# send_record NAME OFFSET: sends the job's output from there on, to the end. Output goes as counted bytes, so that it is
+# never taken for an event, and the client knows what it has if the connection breaks. Status 1: it cannot be had any more.
+send_record() {
 	record=$records/$1
 	seen=$2
 	# The log is open from here on, because counted bytes must come even if somebody removes the record meanwhile.
-	if send_log 2>/dev/null 5<"$record/log"; then tell_end "$record"; else event lost; fi
+	send_log 2>/dev/null 5<"$record/log"
 }
 # Status 1: the record is gone, because its client has heard everything, or because somebody has removed it by hand.
 send_log() {
@@ -167,11 +172,11 @@ send_log() {
 	while :; do
 		# The end is looked for before the size, so that everything that was written before the end is seen.
 		if is_running "$record"; then over=no; else over=yes; fi
-		size=$(($(wc -c </proc/self/fd/5)))
-		if [ "$size" -gt "$seen" ]; then
-			event chunk "$((size - seen))"
-			tail -c "+$((seen + 1))" </proc/self/fd/5 | head -c "$((size - seen))"
-			seen=$size
+		written=$(($(wc -c </proc/self/fd/5)))
+		if [ "$written" -gt "$seen" ]; then
+			event chunk "$((written - seen))"
+			tail -c "+$((seen + 1))" </proc/self/fd/5 | head -c "$((written - seen))"
+			seen=$written
 		elif [ ! -e "$record/log" ]; then
 			return 1
 		elif [ "$over" = yes ]; then
@@ -185,7 +190,11 @@ send_log() {
 say_alive() {
 	[ $((idle % 10)) != 0 ] || event alive
 	idle=$((idle + 1))
-	sleep 0.2 2>/dev/null || {
+	# It is waited for, so that a signal that is trapped ends the nap.
+	sleep 0.2 2>/dev/null 8>&- &
+	wait "$!"
+	# A sleep that knows whole seconds alone.
+	[ $? != 1 ] || {
 		sleep 1
 		idle=$((idle + 4))
 	}

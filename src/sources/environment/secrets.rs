@@ -28,10 +28,24 @@ const NO_SECRET: [&str; 8] = [
     "DESKTOP_SESSION",
 ];
 
+/// What tokens of the usual kinds begin with.
+pub const STARTS: [&str; 10] = [
+    "ghp_",
+    "gho_",
+    "ghu_",
+    "ghs_",
+    "ghr_",
+    "github_pat_",
+    "glpat-",
+    "sk-",
+    "xox",
+    "AKIA",
+];
+
 /// Returns whether a value is known to be a secret, whatever the variable's name: a key, a token of the usual kinds, an
 /// address with a password in it.
-pub(super) fn is_secret_value(value: &str) -> bool {
-    const STARTS: [&str; 8] = ["ghp_", "gho_", "ghs_", "github_pat_", "glpat-", "sk-", "xox", "AKIA"];
+#[must_use]
+pub fn is_secret_value(value: &str) -> bool {
     let has_password = value.split_once("://").is_some_and(|(_, rest)| {
         let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
         authority.split_once('@').is_some_and(|(user, _)| user.contains(':'))
@@ -55,7 +69,8 @@ fn is_random(value: &str) -> bool {
 }
 
 /// Returns whether a name means a secret.
-pub(super) fn is_secret_name(name: &str) -> bool {
+#[must_use]
+pub fn is_secret_name(name: &str) -> bool {
     // The author of something is no secret, though AUTHOR contains AUTH.
     let capitals = name.to_ascii_uppercase().replace("AUTHOR", "");
     let has = |word: &str| match word {

@@ -337,3 +337,60 @@ case_settings_are_shown() {
 	expect_status 0
 	expect_contains "${output//[[:space:]]/}" '"evalHost":{"source":"/etc/rebuild.json","value":"builder"}'
 }
+
+# sleeps HOST : sshd there is stopped, and answers nobody until somebody connects to port 9.
+sleeps() {
+	must_sh_on "$1" 'systemctl stop ssh magic.socket magic.service 2>/dev/null || systemctl stop ssh
+		systemctl reset-failed
+		systemd-run --quiet --unit=magic --socket-property=ListenStream=9 systemctl start ssh'
+}
+
+case_settings_hosts_that_sleep() {
+	need_hosts newbuilder
+	fresh pi builder newbuilder
+	# The first of the list is off, so the second does it, and it is said why.
+	sleeps builder
+	machine_says '{ "evalHost": [ "builder", "newbuilder" ], "wake": "false" }'
+	change_configuration "by the second of a list"
+	forget_calls pi
+	on pi rebuild switch
+	expect_switched
+	expect_made_there newbuilder
+	expect_matches "$errors" "builder cannot be reached \(ssh: connect to host [^)]* Connection refused\): newbuilder evaluates and builds"
+	# None answers. The command starts one of them, which lets no user in for a while: pam_nologin closes the connection. It
+	# does so here until it has been tried often enough to see that nobody takes it for an answer.
+	sleeps newbuilder
+	must_sh_on builder 'echo "System is booting up." >/run/nologin'
+	write_on pi /root/wake <<-'END'
+		: >/dev/tcp/builder/9 || exit
+		echo "the packet is sent"
+	END
+	machine_says '{ "evalHost": [ "newbuilder", "builder" ], "wake": "token=wake-secret; bash /root/wake", "wakeTimeout": 600 }'
+	change_configuration "by one that has woken"
+	forget_calls pi
+	start lab on pi -- rebuild switch
+	expect_within 60 printed "waiting for newbuilder or builder to wake, for at most"
+	expect_within 60 builder_has_closed 4
+	must_on builder rm /run/nologin
+	finish 120
+	expect_switched
+	expect_made_there builder
+	expect_contains "$errors" "the packet is sent"
+	expect_matches "$errors" "builder answers, after [0-9]+ s"
+	expect_lacks "$errors" wake-secret
+	expect_lacks "$errors" "booting up"
+	expect_equal "$(file_on pi /etc/motd)" "by one that has woken"
+	# One that wakes with another key is not the one that was meant.
+	sleeps builder
+	# shellcheck disable=SC2016 # the host's shell expands it
+	must_sh_on pi 'key=$(grep ^newbuilder, /etc/ssh/ssh_known_hosts)
+		sed -i "s|^\(builder,[^ ]* \).*|\1${key#* }|" /etc/ssh/ssh_known_hosts'
+	machine_says '{ "evalHost": "builder", "fallback": "local", "wake": "bash /root/wake" }'
+	on pi rebuild build
+	expect_status 255
+	expect_contains "$errors" "error: the host key of builder is unknown or has changed"
+}
+builder_has_closed() { # TIMES
+	sh_on builder 'journalctl --quiet --output=cat | grep -c "Access denied for user builder by PAM"'
+	[ "$output" -ge "$1" ]
+}

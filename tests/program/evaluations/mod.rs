@@ -21,6 +21,7 @@
 //! Store paths of the client alone are in `store/`. A number in the file `cut` is a link that breaks after so many bytes of
 //! files. A [`link::Link`] forwards sockets as sshd does, and is the client's daemon.
 
+mod away;
 mod collected;
 mod delivery;
 mod emulation;
@@ -247,8 +248,9 @@ impl Builder {
         self.read(&format!("builder{path}"))
     }
 
-    /// Neither a run's directory nor one that it shared with the daemon, nor a mount of it.
+    /// Neither a job nor a run's directory, nor one that it shared with the daemon, nor a mount of it.
     fn nothing_is_left(&self) {
+        self.wait_for_jobs();
         let left = self.sh("ls -d builder/shm/* builder/root/* builder/home/.cache/rebuild/*/run.* 2>/dev/null || :");
         assert_eq!(left, "");
         let mounts = fs::read_to_string("/proc/mounts").unwrap();
@@ -298,6 +300,11 @@ impl Builder {
         count("said.") == count("status.")
     }
 
+    /// The number of logins that have ended of their own accord.
+    fn ended_logins(&self) -> usize {
+        self.sh("ls builder | grep -c '^status.' || :").trim().parse().unwrap()
+    }
+
     fn evaluating(&self) -> usize {
         let names = fs::read_dir(self.path("builder/nix/store")).unwrap();
         let is_one = |name: &str| name.starts_with("evaluating.");
@@ -316,6 +323,41 @@ impl Builder {
             nix::sys::stat::Mode::empty(),
         )
         .is_ok()
+    }
+
+    /// From now on builds wait until [`Builder::release_build`].
+    fn hold_build(&self) {
+        self.sh("mkfifo -m 666 builder/nix/store/hold-build");
+    }
+
+    fn wait_for_a_build(&self) {
+        self.wait_until("a build", || {
+            !self.sh("ls builder/nix/store | grep '^building' || :").is_empty()
+        });
+    }
+
+    fn release_build(&self) {
+        self.sh("printf '\\n\\n\\n\\n' 1<>builder/nix/store/hold-build; rm builder/nix/store/hold-build");
+    }
+
+    /// How often something was built.
+    fn builds(&self) -> usize {
+        self.read("builder/nix/store/builds").lines().count()
+    }
+
+    /// Breaks every link that is there, in the midst of it: ssh is gone.
+    fn break_links(&self) {
+        self.sh("for said in builder/said.*; do
+                ssh=${said##*.}
+                ! kill -KILL \"$ssh\" 2>/dev/null || pkill -KILL -f \"^tee $said\\$\" || :
+             done");
+    }
+
+    /// Waits until no job runs there.
+    fn wait_for_jobs(&self) {
+        let running = "for lock in builder/home/.cache/rebuild/*/jobs/*/lock; do
+             [ ! -e \"$lock\" ] || flock -ns \"$lock\" true || echo on; done";
+        self.wait_until("the jobs to end", || self.sh(running).is_empty());
     }
 
     /// Lets those go on that wait, of which there is one at least, by a line for each.

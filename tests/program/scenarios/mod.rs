@@ -81,7 +81,8 @@ impl Deref for Scene {
 }
 
 /// A `nix-env` that does as much as the tests look at afterwards.
-const NIX_ENV: &str = r#"[ "$1" != --rollback ] || ln -sfn system-1-link "$3"
+const NIX_ENV: &str = r#"[ "$3" != --switch-generation ] || ln -sfn "${2##*/}-$4-link" "$2"
+[ "$1" != --rollback ] || ln -sfn system-1-link "$3"
 [ "$3" != --set ] || { ln -sfn "$4" "$2-4-link"; ln -sfn "${2##*/}-4-link" "$2"; }"#;
 
 /// A program that makes its user root: it runs what follows its own options, after reading the password if it is told

@@ -34,6 +34,42 @@ fn a_dry_activation_sets_no_profile() {
     check("dry-activate --flake .#pi", &[&build, LOCK, "UNIT", activate]);
 }
 
+/// What is gone back to is kept before anything is changed: what runs, and what is booted. Memory that runs out must not
+/// end the job that goes back. nixos-rebuild has nothing of the kind.
+#[test]
+fn going_back() {
+    let unit = "UNIT --property=OOMPolicy=continue";
+    let [switch, test] = ["switch", "test"].map(|action| format!("switch-to-configuration {action}"));
+    let put_back = "nix-env -p /nix/var/nix/profiles/system --switch-generation 2";
+    let kept = ["RUNNING --add-root ROOT/ran", "SYSTEM --add-root ROOT/loaded"];
+    let [ran, loaded] = kept.map(|kept| format!("nix-store --realise {kept}"));
+    for (line, status, expected) in [
+        ("switch", 0, &[BUILD, LOCK, unit, &ran, &loaded, SET, &switch][..]),
+        (
+            "switch",
+            4,
+            &[BUILD, LOCK, unit, &ran, &loaded, SET, &switch, put_back, &test],
+        ),
+        ("test", 4, &[BUILD, LOCK, unit, &ran, &test, &test]),
+    ] {
+        let scene = Scene::new();
+        scene.stub(
+            "switch-to-configuration",
+            &format!("case $0 in *22222222*) ;; *) exit {status} ;; esac"),
+        );
+        let run = scene.rebuild(&format!("{line} --rollback-on-failure"));
+        let code = if status == 0 { 0 } else { 195 };
+        assert_eq!(run.code, code, "{line}: {}", run.stderr);
+        let record = |call: String| match call.split_once("/var/lib/rebuild/") {
+            Some((before, after)) => format!("{before}ROOT/{}", after.rsplit('/').next().unwrap_or_default()),
+            None => call,
+        };
+        let seen: Vec<String> = scene.seen().into_iter().map(record).collect();
+        let expected: Vec<String> = expected.iter().map(|call| full(call)).collect();
+        assert_eq!(seen, expected, "{line} {status}");
+    }
+}
+
 /// There is one evaluation besides the build's. nixos-rebuild makes two, and does not give them the search path.
 #[test]
 fn an_image() {

@@ -50,7 +50,8 @@ for version in 6.1.2 6.1.5; do
 	mkdir -p "$root/nix/store/linux-$version/lib/modules/$version"
 	: >"$root/nix/store/linux-$version/Image"
 done
-mkdir "$root$before"
+mkdir -p "$root$before/bin"
+cp "$stage/bin/switch-to-configuration" "$root$before/bin/"
 ln -s /nix/store/linux-6.1.2 "$root$before/kernel-modules"
 ln -s /nix/store/linux-6.1.2/Image "$root$before/kernel"
 ln -s /nix/store/linux-6.1.5 "$root$system/kernel-modules"

@@ -527,6 +527,18 @@ impl Drop for Partner {
 }
 
 impl Run {
+    /// Returns its stderr without the last line, if that names the log of a run that failed.
+    pub fn said(&self) -> &str {
+        let lines = self.stderr.strip_suffix('\n').unwrap_or(&self.stderr);
+        let (before, last) = lines.rsplit_once('\n').unwrap_or(("", lines));
+        let is_log = last.starts_with("log: /");
+        if is_log {
+            &self.stderr[..=before.len()]
+        } else {
+            &self.stderr
+        }
+    }
+
     /// Checks that it has succeeded, and printed this path alone.
     pub fn gives(&self, path: &str) {
         let expected = format!("{path}\n");

@@ -160,6 +160,18 @@ hold() {
 	exec 9<&-
 }
 
+# build: says that it builds, and waits where there is a pipe "hold-build" in the store.
+build() {
+	echo >>"$store/builds"
+	say 3 'one line of the build'
+	[ -p "$store/hold-build" ] || return 0
+	exec 9<>"$store/hold-build"
+	: >"$store/building.$$"
+	IFS= read -r _ <&9
+	exec 9<&-
+	say 3 'another line of the build'
+}
+
 # after WORD ARGUMENT...: prints the argument after that word.
 after() {
 	wanted=$1
@@ -286,6 +298,7 @@ nix_store() {
 		out=${out#*'("out","'}
 		out=${out%%\"*}
 		case " $* " in *' --dry-run '*) return ;; esac
+		[ -d "$out" ] || build
 		mkdir -p "$out"
 		cp "$(after --realise "$@")" "$out/made-of"
 		root=$(after --add-root "$@")

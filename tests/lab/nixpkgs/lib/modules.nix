@@ -25,6 +25,7 @@ let
     str = type "string" isString;
     lines = str // { join = "\n"; };
     int = type "signed integer" builtins.isInt;
+    ints.positive = type "positive integer" (value: builtins.isInt value && value > 0);
     port = type "16 bit unsigned integer" (value: builtins.isInt value && value >= 0 && value < 65536);
     bool = type "boolean" builtins.isBool;
     enum = values: type "one of ${toString values}" (value: builtins.elem value values);
@@ -36,6 +37,8 @@ let
     attrs = type "attribute set" isAttrs;
     attrsOf = _: attrs;
     listOf = inner: type "list of ${inner.name}" (value: isList value && builtins.all inner.check value);
+    nonEmptyListOf = inner: type "non-empty list of ${inner.name}" (value: value != [ ] && (listOf inner).check value);
+    either = one: other: type "${one.name} or ${other.name}" (value: one.check value || other.check value);
     nullOr = inner: type "null or ${inner.name}" (value: value == null || inner.check value);
     # Attributes whose values are kept apart, unmerged: each becomes the list of its definitions.
     rawAttrs = attrs // { raw = true; };

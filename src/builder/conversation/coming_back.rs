@@ -1,0 +1,113 @@
+//! A link that breaks while a job is on: the job goes on, and a new connection follows it from the byte where the old one
+//! stopped.
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+use signal_hook::consts::SIGINT;
+
+use super::Conversation;
+use crate::failure::{Failure, Interrupted};
+use crate::progress::Event;
+use crate::remote::channel::Channel;
+
+/// For so long a new connection is tried.
+const LONGEST: Duration = Duration::from_secs(15 * 60);
+
+/// Before the second try, and before all later ones at most.
+const FIRST: Duration = Duration::from_secs(1);
+const LAST: Duration = Duration::from_secs(30);
+
+/// A link that broke again within this time has not come back.
+const HELD: Duration = Duration::from_secs(20);
+
+/// Between two looks for a signal.
+const STEP: Duration = Duration::from_millis(50);
+
+/// A link that is broken.
+pub(super) struct Away {
+    since: Instant,
+    pause: Duration,
+}
+
+impl Conversation<'_> {
+    /// Hears everything, over as many connections as that takes.
+    pub(super) fn hear_all(&mut self) -> Result<()> {
+        loop {
+            let began = Instant::now();
+            let code = match self.hear_out() {
+                Ok(code) => code,
+                Err(error) => {
+                    self.leave(&error);
+                    return Err(error);
+                }
+            };
+            if self.ended.is_some() || self.following.is_none() {
+                return self.conclude(code);
+            }
+            // A link that held for a while was one.
+            if self.channel.has_greeted() && began.elapsed() > HELD {
+                self.away = None;
+            }
+            self.come_back(code)?;
+        }
+    }
+
+    /// Waits, and makes a new connection. Whether it comes to anything is heard on it.
+    fn come_back(&mut self, code: Option<u8>) -> Result<()> {
+        let host = self.peer.host;
+        let away = self.away.get_or_insert_with(|| {
+            let text = format!("the connection to {host} broke: the work goes on there, connecting again");
+            self.context.tell(Event::Text(text));
+            Away {
+                since: Instant::now(),
+                pause: FIRST,
+            }
+        });
+        if away.since.elapsed() > LONGEST {
+            return Err(self.stays_away(code).into());
+        }
+        let end = Instant::now() + away.pause;
+        away.pause = (away.pause * 2).min(LAST);
+        while Instant::now() < end {
+            self.context.signals.check()?;
+            thread::sleep(STEP);
+        }
+        let Some(following) = &self.following else {
+            return Ok(());
+        };
+        let script = self.request.rejoining(following.name(), following.heard())?;
+        let own_socket = self.peer.relay.map(crate::remote::relay::Relay::socket);
+        let forward = self.request.socket().zip(own_socket.as_deref());
+        let command = self.context.ssh.session(host, forward, script.len());
+        self.context.tell(Event::Detail(format!("$ {command}")));
+        self.course.comes_back();
+        self.channel = Channel::open(command.converse()?, Some(host), &script)?;
+        Ok(())
+    }
+
+    fn stays_away(&self, code: Option<u8>) -> Failure {
+        let minutes = LONGEST.as_secs() / 60;
+        let why = self.channel.broke(code, "", "");
+        Failure::new(format!(
+            "{} does not come back in {minutes} minutes ({why}): the work goes on there, {}",
+            self.peer.host,
+            self.unchanged()
+        ))
+        .with_remedy("run the same command again later: it finds what was done there")
+        .with_code(255)
+    }
+
+    /// Leaves after an error. Ctrl-C ends the work there, and so does an error of this side's own, after which nobody wants
+    /// what it makes. Another signal, as of a terminal that is closed, leaves a job to itself.
+    pub(super) fn leave(&mut self, error: &anyhow::Error) {
+        let leaves_job = match error.downcast_ref() {
+            Some(Interrupted { signal }) => *signal != SIGINT && self.following.is_some(),
+            None => self.following.is_none(),
+        };
+        if !leaves_job {
+            self.channel.say_farewell(self.context);
+        }
+    }
+}

@@ -1,0 +1,66 @@
+//! A job on the other machine, as far as it has been heard.
+
+use crate::process::lines::{Line, Splitter};
+
+/// What a job has said so far. It survives the connection: the next one goes on from the same byte.
+#[derive(Debug)]
+pub(super) struct Following {
+    name: String,
+    heard: u64,
+    lines: Splitter,
+}
+
+impl Following {
+    /// A job of which the first so many bytes are not wanted.
+    pub(super) fn new(name: String, heard: u64) -> Self {
+        Self {
+            name,
+            heard,
+            lines: Splitter::default(),
+        }
+    }
+
+    /// The name of its record.
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The number of bytes of its output that have come.
+    pub(super) fn heard(&self) -> u64 {
+        self.heard
+    }
+
+    /// Takes the next bytes of its output. Returns the lines that are whole with them.
+    pub(super) fn take(&mut self, mut bytes: &[u8]) -> Vec<Line> {
+        self.heard += bytes.len() as u64;
+        let mut lines = Vec::new();
+        while !bytes.is_empty() {
+            let (taken, line) = self.lines.take(bytes);
+            bytes = &bytes[taken..];
+            lines.extend(line);
+        }
+        lines
+    }
+
+    /// Returns what it has said of a line that has no end: it says no more.
+    pub(super) fn rest(&mut self) -> Option<Line> {
+        self.lines.rest()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_may_come_over_two_connections() {
+        let mut following = Following::new("a".to_owned(), 0);
+        let texts = |lines: Vec<Line>| lines.into_iter().map(Line::into_text).collect::<Vec<_>>();
+        assert_eq!(texts(following.take(b"one\ntw")), ["one"]);
+        assert_eq!(following.heard(), 6);
+        assert_eq!(texts(following.take(b"o\n\nend")), ["two", ""]);
+        assert_eq!(following.heard(), 12);
+        assert_eq!(following.rest().map(Line::into_text).as_deref(), Some("end"));
+        assert_eq!(following.rest(), None);
+    }
+}

@@ -1,0 +1,175 @@
+//! Links that break, and clients that go away, while work goes on: it goes on, and whoever comes back goes on with it.
+
+use super::{BUILD, Builder};
+use crate::stubs::Running;
+
+/// A run whose build has begun, and goes on until it is let go. Nothing, where no builder can be had.
+fn building() -> Option<(Builder, Running)> {
+    let builder = Builder::new()?;
+    builder.configure("x = builtins.readFile ./motd;");
+    builder.write("client/nixos/motd", "good morning");
+    builder.hold_build();
+    let run = builder.start(BUILD);
+    builder.wait_for_a_build();
+    Some((builder, run))
+}
+
+fn said_once(text: &str, line: &str) {
+    assert_eq!(text.matches(line).count(), 1, "{line}: {text}");
+}
+
+/// The client comes back by itself, to the byte where it was, and nothing is done twice.
+#[test]
+fn a_link_that_breaks_during_the_build() {
+    let Some((builder, run)) = building() else { return };
+    for number in 1..=3 {
+        builder.break_links();
+        // It has come back.
+        builder.wait_until("a new login", || {
+            builder.sh("ls builder/said.*").lines().count() > number
+        });
+    }
+    builder.release_build();
+    let run = run.finish();
+    assert_eq!(run.code, 0, "{}{}", run.stderr, builder.said());
+    said_once(&run.stderr, "one line of the build");
+    said_once(&run.stderr, "another line of the build");
+    assert!(
+        run.stderr
+            .contains("the connection to builder broke: the work goes on there"),
+        "{}",
+        run.stderr
+    );
+    assert_eq!(builder.builds(), 1);
+    builder.nothing_is_left();
+    run.gives(builder.rebuild("build").stdout.trim_end());
+}
+
+#[test]
+fn a_link_that_breaks_during_the_evaluation() {
+    let Some(builder) = Builder::new() else { return };
+    builder.configure("x = builtins.readFile ./motd;");
+    builder.write("client/nixos/motd", "good morning");
+    builder.hold();
+    let run = builder.start(BUILD);
+    builder.wait_for_evaluations(1);
+    builder.break_links();
+    builder.wait_until("a new login", || builder.sh("ls builder/said.*").lines().count() > 1);
+    builder.release();
+    let run = run.finish();
+    assert_eq!(run.code, 0, "{}{}", run.stderr, builder.said());
+    assert_eq!((builder.evaluating(), builder.builds()), (1, 1));
+    builder.nothing_is_left();
+    run.gives(builder.rebuild("build").stdout.trim_end());
+}
+
+/// The terminal is closed, or the client is killed: the build goes on to its end, and what it has made is there for the next.
+#[test]
+fn a_client_that_goes_away_leaves_the_build() {
+    for (signal, code) in [("HUP", 129), ("TERM", 143), ("KILL", -1)] {
+        let Some((builder, mut run)) = building() else { return };
+        run.signal(signal);
+        let run = run.finish();
+        assert_eq!((run.code, run.stdout.as_str()), (code, ""), "{signal}: {}", run.stderr);
+        builder.wait_until("the login to end", || builder.logins_are_over());
+        builder.release_build();
+        builder.nothing_is_left();
+        let status = builder.sh("cat builder/home/.cache/rebuild/*/jobs/*/status");
+        assert!(status.starts_with("built /nix/store/"), "{signal}: {status}");
+        builder.evaluates();
+        assert_eq!(builder.builds(), 1, "{signal}");
+    }
+}
+
+/// Ctrl-C is meant for the work as well.
+#[test]
+fn a_client_that_cancels_ends_the_build() {
+    let Some((builder, mut run)) = building() else { return };
+    run.signal("INT");
+    let run = run.finish();
+    assert_eq!((run.code, run.stdout.as_str()), (130, ""), "{}", run.stderr);
+    builder.wait_until("the login to end", || builder.logins_are_over());
+    builder.nothing_is_left();
+    let status = builder.sh("cat builder/home/.cache/rebuild/*/jobs/*/status");
+    assert_eq!(status.lines().next(), Some("cancelled"));
+}
+
+/// Whoever comes again while the build of an earlier run goes on follows that one, with its log, and nothing is built twice.
+#[test]
+fn the_same_derivation_is_joined() {
+    let Some((builder, mut first)) = building() else { return };
+    first.signal("HUP");
+    assert_eq!(first.finish().code, 129);
+    builder.wait_until("the login to end", || builder.logins_are_over());
+    let second = builder.start(BUILD);
+    builder.wait_until("the second run", || builder.said().contains("@rebuild joined "));
+    builder.release_build();
+    let second = second.finish();
+    assert_eq!(second.code, 0, "{}{}", second.stderr, builder.said());
+    assert!(
+        second
+            .stderr
+            .contains("builder builds this already, since an earlier run"),
+        "{}",
+        second.stderr
+    );
+    said_once(&second.stderr, "one line of the build");
+    said_once(&second.stderr, "another line of the build");
+    assert_eq!(builder.builds(), 1);
+    builder.nothing_is_left();
+    second.gives(builder.rebuild("build").stdout.trim_end());
+}
+
+/// Ctrl-C of one of two that follow a job does not take it from the other one, whichever began it; the last one's ends it.
+#[test]
+fn a_job_that_others_follow_goes_on() {
+    for ends_first in [true, false] {
+        let Some((builder, first)) = building() else { return };
+        let second = builder.start(BUILD);
+        builder.wait_until("the second run", || builder.said().contains("@rebuild joined "));
+        let (mut leaver, stayer) = if ends_first { (first, second) } else { (second, first) };
+        leaver.signal("INT");
+        assert_eq!(leaver.finish().code, 130);
+        builder.wait_until("one login to end", || builder.ended_logins() == 1);
+        builder.release_build();
+        let stayer = stayer.finish();
+        assert_eq!(stayer.code, 0, "{}{}", stayer.stderr, builder.said());
+        assert_eq!(builder.builds(), 1);
+        builder.nothing_is_left();
+    }
+}
+
+#[test]
+fn the_last_follower_ends_a_job() {
+    let Some((builder, mut first)) = building() else { return };
+    first.signal("TERM");
+    first.finish();
+    let mut second = builder.start(BUILD);
+    builder.wait_until("the second run", || builder.said().contains("@rebuild joined "));
+    second.signal("INT");
+    assert_eq!(second.finish().code, 130);
+    builder.wait_for_jobs();
+    builder.wait_until("the logins to end", || builder.logins_are_over());
+    builder.nothing_is_left();
+    let status = builder.sh("sort -u builder/home/.cache/rebuild/*/jobs/*/status");
+    assert!(status.contains("cancelled\n"), "{status}");
+}
+
+/// Another derivation is another job.
+#[test]
+fn a_different_derivation_does_not_disturb() {
+    let Some((builder, mut first)) = building() else { return };
+    first.signal("HUP");
+    first.finish();
+    builder.write("client/nixos/motd", "good evening");
+    let second = builder.start(BUILD);
+    builder.wait_until("two builds", || {
+        builder.sh("ls builder/nix/store | grep -c '^building' || :").trim() == "2"
+    });
+    builder.release_build();
+    assert_eq!(second.finish().code, 0, "{}", builder.said());
+    builder.wait_for_jobs();
+    assert!(!builder.said().contains("@rebuild joined"));
+    assert_eq!(builder.builds(), 2);
+    builder.nothing_is_left();
+}
