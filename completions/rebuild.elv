@@ -54,6 +54,7 @@ var rebuild-verbs = [
     [edit 'Open the configuration in an editor']
     [repl 'Open the configuration in ''nix repl''']
     [list-generations 'List the generations of the profile']
+    [doctor 'Look at what a run needs, and say what to do']
     [help 'Open the manual']
 ]
 
@@ -96,7 +97,7 @@ var rebuild-flags = [
     [--ask-sudo-password 'Ask for the password here, once, before the long work; as --elevate sudo if that is not given']
     [-S 'Ask for the password here, once, before the long work; as --elevate sudo if that is not given']
     [--image-variant 'build-image: which image; without it, the images are listed']
-    [--json 'list-generations, --show-settings: as JSON']
+    [--json 'list-generations, doctor, --show-settings: as JSON']
     [--show-settings 'Show what applies and where it came from, and do nothing else']
     [--no-log 'Keep no log of this run for bug reports']
     [--verbose 'Say more; may be given more than once']

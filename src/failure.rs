@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use crate::conditions::{Condition, Words};
 use crate::harmless::{self, Colours};
 use crate::host::{Host, NoHost};
 
@@ -15,6 +16,7 @@ pub struct Failure {
     remedy: Option<String>,
     code: u8,
     unreachable: Option<Host>,
+    condition: Option<Condition>,
     is_refusal: bool,
 }
 
@@ -27,6 +29,16 @@ impl Failure {
             code: 1,
             unreachable: None,
             is_refusal: false,
+            condition: None,
+        }
+    }
+
+    /// Makes a failure that means that a condition does not hold: its remedy is that of the table
+    /// ([`crate::conditions`]).
+    pub fn of(condition: Condition, message: impl Into<String>, words: &Words) -> Self {
+        Self {
+            condition: Some(condition),
+            ..Self::new(message).with_remedy(condition.remedy(words))
         }
     }
 
@@ -76,6 +88,12 @@ impl Failure {
     #[must_use]
     pub fn unreachable(&self) -> Option<&Host> {
         self.unreachable.as_ref()
+    }
+
+    /// Returns the condition that does not hold, if the failure is of one.
+    #[must_use]
+    pub fn condition(&self) -> Option<Condition> {
+        self.condition
     }
 
     /// Returns whether the machine refuses this, and waiting would be in vain.
@@ -149,9 +167,27 @@ impl fmt::Display for Declined {
 
 impl std::error::Error for Declined {}
 
+/// The result itself has told what is wrong; nothing more is printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Told {
+    /// The exit status.
+    pub code: u8,
+}
+
+impl fmt::Display for Told {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("something is amiss")
+    }
+}
+
+impl std::error::Error for Told {}
+
 /// Returns the exit status for an error that nobody handled.
 #[must_use]
 pub fn exit_code(error: &anyhow::Error) -> u8 {
+    if let Some(told) = error.downcast_ref::<Told>() {
+        return told.code;
+    }
     if let Some(interrupted) = error.downcast_ref::<Interrupted>() {
         return interrupted.code();
     }
@@ -162,7 +198,7 @@ pub fn exit_code(error: &anyhow::Error) -> u8 {
 /// interrupt. Quotes of other machines and files in it are harmless.
 #[must_use]
 pub fn describe(error: &anyhow::Error) -> Option<String> {
-    if error.is::<Interrupted>() {
+    if error.is::<Interrupted>() || error.is::<Told>() {
         return None;
     }
     let harmless = |text: String| harmless::text(&text.replace('\r', " "), Colours::Dropped);

@@ -9,9 +9,11 @@ mod activation;
 mod builder;
 mod candidates;
 mod cli;
+mod conditions;
 mod context;
 mod difference;
 mod directory;
+mod doctor;
 mod edit;
 mod failure;
 #[cfg(any(test, fuzzing))]
@@ -45,6 +47,7 @@ mod written;
 // nobody uses.
 pub use candidates::{CandidateKind, Places, QUESTION, answer};
 pub use cli::{Arguments, Verb};
+pub use conditions::ALL as CONDITIONS;
 pub use failure::{Failure, describe, exit_code};
 pub use host::{OwnNames, Place};
 pub use nix_text::abort_at_other_panics;

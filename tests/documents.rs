@@ -6,6 +6,8 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use rebuild::CONDITIONS;
+
 fn path(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(name)
 }
@@ -57,6 +59,24 @@ fn every_event_of_a_builder_is_in_the_table() {
         &said("src/builder/scripts") | &said("src/remote/scripts"),
         listed("docs/talk.md", "What an evaluator or builder says")
     );
+}
+
+#[test]
+fn every_event_of_a_doctor_is_in_the_table() {
+    let scripts = fs::read_dir(path("src/doctor/scripts")).unwrap();
+    let mut said = BTreeSet::new();
+    for script in scripts
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.extension().is_some())
+    {
+        let script = fs::read_to_string(script).unwrap();
+        for line in script.lines().map(str::trim).filter(|line| !line.starts_with('#')) {
+            let calls = line.split("@rebuild ").skip(1);
+            let end = |c: char| !c.is_ascii_lowercase() && c != '-';
+            said.extend(calls.filter_map(|rest| rest.split(end).next()).map(str::to_owned));
+        }
+    }
+    assert_eq!(said, listed("docs/talk.md", "What a doctor's script says"));
 }
 
 #[test]
@@ -130,5 +150,99 @@ fn read_below(directory: &Path, sources: &mut String) {
         } else if is_read {
             sources.push_str(&fs::read_to_string(&file).unwrap());
         }
+    }
+}
+
+/// README's table of messages, as the table of conditions has it.
+fn messages() -> String {
+    let cell = |text: &str| text.replace('|', "\\|");
+    let rows = CONDITIONS.iter().map(|row| {
+        let messages: Vec<_> = row.messages.iter().map(|text| format!("`{}`", cell(text))).collect();
+        format!("| {} | {} |\n", messages.join(", "), cell(row.advice))
+    });
+    rows.collect()
+}
+
+/// `UPDATE=1` writes the table.
+#[test]
+fn readme_has_the_table_of_conditions() {
+    let file = path("README.md");
+    let readme = fs::read_to_string(&file).unwrap();
+    let heading = "| message | what to do |\n| --- | --- |\n";
+    let (before, rest) = readme.split_once(heading).unwrap();
+    let length: usize = rest
+        .split_inclusive('\n')
+        .take_while(|line| line.starts_with('|'))
+        .map(str::len)
+        .sum();
+    let (table, after) = rest.split_at(length);
+    if std::env::var_os("UPDATE").is_some() {
+        fs::write(&file, [before, heading, &messages(), after].concat()).unwrap();
+        return;
+    }
+    assert_eq!(table, messages(), "UPDATE=1 cargo test --test documents writes it");
+}
+
+fn all_sources(directory: &Path, text: &mut String) {
+    for entry in fs::read_dir(directory).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            all_sources(&path, text);
+        } else if path.extension().is_some_and(|kind| kind == "rs") && !path.starts_with(self::path("src/conditions")) {
+            text.push_str(&fs::read_to_string(path).unwrap());
+        }
+    }
+}
+
+/// Of each message, the longest piece in which no name stands is said somewhere in the program.
+#[test]
+fn every_message_of_the_table_is_said() {
+    let mut text = String::new();
+    all_sources(&path("src"), &mut text);
+    // Texts over several lines.
+    let text = text.split("\\\n").map(str::trim_start).collect::<String>();
+    let names = [
+        "builder",
+        "target",
+        "localhost",
+        "aarch64-linux",
+        "me",
+        "X",
+        "sudo",
+        "2.8.0",
+        "/usr/lib/x",
+        "…",
+        "4",
+        "2",
+        "12",
+        "nix-build",
+        "switch",
+        "→",
+        "this",
+        "machine",
+    ];
+    for message in CONDITIONS.iter().flat_map(|row| row.messages) {
+        let mut pieces = vec![String::new()];
+        for word in message.split_inclusive(' ') {
+            let bare = word.trim_matches([' ', '\'', ':', ',', '…']);
+            if names.contains(&bare) || word.contains(['…', '\'']) || bare.is_empty() {
+                pieces.push(String::new());
+            } else if let Some(piece) = pieces.last_mut() {
+                piece.push_str(word.trim_end_matches([' ', ',']));
+                piece.push(' ');
+                if word.ends_with(", ") {
+                    pieces.push(String::new());
+                }
+            }
+        }
+        let longest = pieces
+            .iter()
+            .map(|piece| piece.trim())
+            .max_by_key(|piece| piece.len())
+            .unwrap();
+        assert!(
+            longest.len() > 5 && text.contains(longest),
+            "{message}: nothing says '{longest}'"
+        );
     }
 }

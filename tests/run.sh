@@ -99,6 +99,7 @@ if [ "$part" != lab ]; then
 	step "shell scripts" check_scripts
 	step "Nix files" "$toolchain" --nix tests/nix-files.sh
 	step "emulation probes" "$toolchain" sh tests/probes.sh
+	step "emulation probes, run" sh tests/probes.sh --run
 fi
 [ "$part" != unit ] || exit 0
 step "build" "$toolchain" cargo build --release --locked

@@ -7,6 +7,7 @@ use std::path::Path;
 use super::named::shown;
 use super::reply::Way;
 use super::stage::Stage;
+use crate::conditions::{Condition, Words};
 use crate::failure::Failure;
 use crate::host::{Host, Place};
 use crate::nix_version::NixVersion;
@@ -35,12 +36,8 @@ impl CannotEvaluate {
             Place::There(builder) => format!("this machine evaluates, and {builder} builds, as with --build-on"),
             Place::Here => "this machine evaluates, and builds".to_owned(),
         };
-        format!(
-            "warning: {self}\n  so {instead}\n  \
-             to change it, as root on {host}: sysctl kernel.unprivileged_userns_clone=1 \
-             kernel.apparmor_restrict_unprivileged_userns=0 user.max_user_namespaces=10000\n  \
-             (those that it has; or let its user run sudo without a password)"
-        )
+        let remedy = remedy(Condition::Namespaces, host, "").replace('\n', "\n  ");
+        format!("warning: {self}\n  so {instead}\n  {remedy}")
     }
 }
 
@@ -67,8 +64,8 @@ pub(super) fn unusual(host: &Host, way: Way) -> Option<String> {
 pub(super) fn untraced(host: &Host, version: &str) -> String {
     format!(
         "warning: Nix {version} on {host} does not notice when it asks for a file that was not sent (builtins.pathExists), \
-         and there is no strace to see it: what is built may differ from what this machine would build\n  \
-         install strace there, or Nix 2.26 or newer; or compare: --verify-eval"
+         and there is no strace to see it: what is built may differ from what this machine would build\n  {}",
+        remedy(Condition::Noticed, host, "")
     )
 }
 
@@ -147,8 +144,8 @@ pub(super) fn failed(host: &Host, system: &str, stage: Stage, code: u8, unchange
                 if stage == Stage::Build { "build" } else { "evaluation" }
             ),
             Some(format!(
-                "what the kernel says there: ssh {ssh} sudo dmesg\n\
-                 more memory or swap for it, fewer builds at once (--max-jobs 1), or another machine: --eval-on HOST"
+                "what the kernel says there: ssh {ssh} sudo dmesg\n{}",
+                remedy(Condition::Memory, host, system)
             )),
         ),
         Stage::Evaluation => (format!("the evaluation on {host} failed"), None),
@@ -164,29 +161,21 @@ pub(super) fn failed(host: &Host, system: &str, stage: Stage, code: u8, unchange
         ),
         Stage::NoNix => (
             format!("{host} has no Nix, or it is not where its users find it"),
-            Some(format!(
-                "install it there (nixos.org/download), then try: ssh {ssh} nix-store --version"
-            )),
+            Some(remedy(Condition::Nix, host, system)),
         ),
         Stage::NoDaemon => (
             format!(
                 "the user of {host} may not use the Nix there: no daemon lets it in, and it does not own the store"
             ),
-            Some(format!(
-                "see what Nix says there: ssh {ssh} NIX_REMOTE=daemon nix-store --check-validity --print-invalid \
-                 /nix/store/00000000000000000000000000000000-x\n\
-                 its allowed-users must have the user or a group of it (on NixOS nix.settings.allowed-users); on Debian only \
-                 members of nix-users may: adduser USER nix-users\n\
-                 if Nix is another user's alone, log in as that one, or install it for all users (with the daemon)"
-            )),
+            Some(remedy(Condition::Daemon, host, system)),
         ),
         Stage::NoEmulator => (
             format!("{host} has no emulator for {system}; nothing was built"),
-            Some(emulation_remedy(system)),
+            Some(remedy(Condition::Emulator, host, system)),
         ),
         Stage::NoPlatform => (
             format!("Nix on {host} does not build for {system}; nothing was built"),
-            Some(emulation_remedy(system)),
+            Some(remedy(Condition::Platform, host, system)),
         ),
         Stage::ProbeJobs
         | Stage::ProbeHook
@@ -200,7 +189,7 @@ pub(super) fn failed(host: &Host, system: &str, stage: Stage, code: u8, unchange
         ),
         Stage::Unpack if code == 127 => (
             format!("{host} has no tar, or its users do not find it: nothing can be sent there"),
-            Some(format!("install it there, or see to the PATH of its logins: ssh {ssh} command -v tar")),
+            Some(remedy(Condition::Tar, host, system)),
         ),
         Stage::Mirror => (
             format!("what arrived on {host} is not what was sent, nothing was built"),
@@ -233,49 +222,41 @@ pub(super) fn daemon_fell(host: &Host) -> String {
 
 /// Returns the message and the remedy if the test program could not be built. What Nix says stands above it.
 fn of_a_test_program(host: &Host, stage: Stage) -> (String, Option<String>) {
-    let ssh = host.words_for_ssh();
-    match stage {
+    let (message, condition) = match stage {
         Stage::ProbeJobs => (
             format!("Nix on {host} builds nothing: it may start no job"),
-            Some(format!(
-                "for this once: --max-jobs auto\nfor good, in its /etc/nix/nix.conf: max-jobs = auto\n\
-                 or let {host} send builds on: /etc/nix/machines there"
-            )),
+            Condition::Jobs,
         ),
         Stage::ProbeHook => (
             format!("the post-build-hook of Nix on {host} fails, and with it each build there"),
-            Some(format!(
-                "see to that program; it is named by: ssh {ssh} nix show-config"
-            )),
+            Condition::Hook,
         ),
-        Stage::ProbeSpace => (
-            format!("{host} has no room to build in"),
-            Some(format!("is its disk full? see: ssh {ssh} df -h /nix /tmp /var/tmp")),
-        ),
+        Stage::ProbeSpace => (format!("{host} has no room to build in"), Condition::BuildRoom),
         Stage::ProbeReadOnly => (
             format!("{host} cannot build: a file system that Nix writes to is read-only there"),
-            Some(format!("see which: ssh {ssh} mount")),
+            Condition::Writable,
         ),
-        Stage::ProbeUsers => (
-            format!("Nix on {host} has no users to build as"),
-            Some(
-                "the group that build-users-group names in its /etc/nix/nix.conf needs members: nixos.org/manual/nix, \
-                  \"Multi-User Mode\""
-                    .to_owned(),
-            ),
-        ),
+        Stage::ProbeUsers => (format!("Nix on {host} has no users to build as"), Condition::BuildUsers),
         _ => (
             format!("{host} failed to build a test program; what Nix says stands above"),
-            Some(format!(
-                "try a build there: ssh {ssh} nix-build --check '<nixpkgs>' -A hello"
-            )),
+            Condition::Builds,
         ),
-    }
+    };
+    (message, Some(remedy(condition, host, "")))
+}
+
+/// Returns the remedy of the table of conditions, for this host.
+fn remedy(condition: Condition, host: &Host, system: &str) -> String {
+    condition.remedy(&Words {
+        host: &host.to_string(),
+        ssh: &host.words_for_ssh(),
+        system,
+        it: "",
+    })
 }
 
 /// Returns the message and the remedy if something is wrong with the directories in which the script keeps things.
 fn of_what_is_kept(host: &Host, stage: Stage, unchanged: &str) -> (String, Option<String>) {
-    let ssh = host.words_for_ssh();
     match stage {
         // The run's own directory was removed during the run: `rm -rf ~/.cache`, or a program that cleans up.
         Stage::Gone => (
@@ -290,16 +271,11 @@ fn of_what_is_kept(host: &Host, stage: Stage, unchanged: &str) -> (String, Optio
         ),
         Stage::Room => (
             format!("{host} has no room for what an evaluation there reads and writes: nothing was built"),
-            Some(format!(
-                "is its disk full? see: ssh {ssh} df -h /dev/shm /var/tmp .cache"
-            )),
+            Some(remedy(Condition::Room, host, "")),
         ),
         _ => (
             format!("{host} cannot make its working directory"),
-            Some(format!(
-                "what stands above says why: files go to ~/.cache/rebuild there, so its user must have a home that may be \
-                 written to, or XDG_CACHE_HOME\nis its disk full? see: ssh {ssh} df -h .cache"
-            )),
+            Some(remedy(Condition::Cache, host, "")),
         ),
     }
 }
@@ -356,15 +332,6 @@ pub(super) fn differs(host: &Host, own: &StorePath, theirs: &StorePath, unchange
          what differs by its nature (the time, unpinned downloads) does so here, too: evaluate here twice\n\
          if it is none of that, it is a fault of rebuild: please report it"
     ))
-}
-
-fn emulation_remedy(system: &str) -> String {
-    format!(
-        "there, if it is NixOS:  boot.binfmt.emulatedSystems = [ \"{system}\" ];\n\
-         elsewhere:  apt install qemu-user-static   (or your distribution's qemu-user with binfmt)\n\
-         and in its /etc/nix/nix.conf:  extra-platforms = {system}\n\
-         and then:  systemctl restart nix-daemon"
-    )
 }
 
 #[cfg(test)]

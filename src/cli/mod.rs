@@ -114,6 +114,8 @@ pub enum Verb {
     Repl,
     /// List the generations of the profile
     ListGenerations,
+    /// Look at what a run needs, and say what to do
+    Doctor,
     /// Open the manual
     Help,
 }
@@ -276,7 +278,7 @@ pub struct VerbFlags {
     #[arg(long, value_name = "VARIANT")]
     pub image_variant: Option<String>,
 
-    /// list-generations, --show-settings: as JSON
+    /// list-generations, doctor, --show-settings: as JSON
     #[arg(long)]
     pub json: bool,
 }

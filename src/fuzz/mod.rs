@@ -19,8 +19,8 @@ use crate::sources::literals::Literals;
 use crate::store_path::StorePath;
 use crate::surroundings::Surroundings;
 use crate::{
-    activation, builder, candidates, difference, generations, nix_text, process, progress, remote, repl, run, run_log,
-    settings, sources, ssh,
+    activation, builder, candidates, difference, doctor, generations, nix_text, process, progress, remote, repl, run,
+    run_log, settings, sources, ssh,
 };
 
 #[cfg(test)]
@@ -46,6 +46,7 @@ pub fn targets() -> Vec<FuzzTarget> {
         &OPEN[..],
         candidates::fuzz::TARGETS,
         difference::fuzz::TARGETS,
+        doctor::fuzz::TARGETS,
         generations::fuzz::TARGETS,
         process::fuzz::TARGETS,
         progress::fuzz::TARGETS,

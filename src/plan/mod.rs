@@ -2,6 +2,7 @@
 //! processes. `run` carries it out.
 
 pub mod argv;
+mod checkup;
 mod configuration;
 mod confirmation;
 mod deployment;
@@ -21,6 +22,7 @@ use crate::host::{OwnNames, Place};
 use crate::settings::Settings;
 use crate::vocabulary::Rights;
 
+pub use checkup::Checkup;
 pub use configuration::{Configuration, FILE, Flake, Found, Installable};
 pub use deployment::{ActivationPlan, Channels, Deployment, Making, Origin, Outcome};
 use deployment::{place, rights};
@@ -80,6 +82,8 @@ pub enum Task {
         /// Whether they are shown as JSON instead of a table.
         json: bool,
     },
+    /// Looks at what a run needs.
+    Examine(Box<Checkup>),
     /// Opens the manual.
     Manual,
 }
@@ -90,7 +94,11 @@ impl Task {
         match self {
             Self::Deploy(deployment) => Some(&deployment.origin.making()?.configuration),
             Self::Edit(reading) | Self::Repl(reading) => Some(&reading.configuration),
-            Self::Confirm { .. } | Self::ListGenerations { .. } | Self::ShowSettings { .. } | Self::Manual => None,
+            Self::Confirm { .. }
+            | Self::ListGenerations { .. }
+            | Self::ShowSettings { .. }
+            | Self::Examine(_)
+            | Self::Manual => None,
         }
     }
 }
@@ -169,6 +177,7 @@ impl Task {
                     target,
                 }
             }
+            Verb::Doctor => Self::Examine(Box::new(Checkup::new(arguments, settings, facts)?)),
             Verb::ListGenerations => {
                 stays_here(arguments, facts, "on it: ssh HOST rebuild list-generations")?;
                 Self::ListGenerations {
@@ -242,7 +251,7 @@ fn deprecated(arguments: &Arguments) -> Vec<String> {
 fn useless(arguments: &Arguments) -> Vec<String> {
     let shows_nothing = matches!(
         arguments.verb,
-        Verb::Confirm | Verb::DryBuild | Verb::Edit | Verb::ListGenerations | Verb::Repl
+        Verb::Confirm | Verb::Doctor | Verb::DryBuild | Verb::Edit | Verb::ListGenerations | Verb::Repl
     );
     let no_system = matches!(
         arguments.verb,

@@ -49,6 +49,8 @@ pub enum Work {
     Receiving,
     /// Nix fetches what was made from the host, over a connection of its own. ssh may ask for a password.
     Fetching,
+    /// The doctor looks at this condition of the host.
+    Looking(&'static str),
     /// The host activates its system. The word is that of `switch-to-configuration`.
     Activating(&'static str),
 }

@@ -309,6 +309,7 @@ impl Watch {
                     Some(host) => format!("copying to {host}: {what}"),
                 }
             }
+            Work::Looking(what) => format!("looking{on}: {what}"),
             Work::Activating(action) => format!("activating{on} ({action})"),
         }
     }

@@ -2,6 +2,7 @@
 
 mod confirm;
 mod deploy;
+mod doctor;
 mod elsewhere;
 mod facts;
 #[cfg(any(test, fuzzing))]
@@ -65,6 +66,7 @@ pub fn carry_out(
         Task::Repl(reading) => open::in_repl(reading, around, signals),
         Task::ListGenerations { profile, json } => list::generations(profile, *json, signals),
         Task::ShowSettings { settings, json } => settings::show(settings, *json),
+        Task::Examine(checkup) => doctor::examine(checkup, &Context::new(around, nix, signals, reporter)?),
         Task::Manual => manual::show(signals),
     }
 }

@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 use std::path::Path;
 
+use crate::conditions::{Condition, Words};
 use crate::failure::Failure;
 use crate::host::Place;
 use crate::plan::{Configuration, Deployment, Making, Origin, Outcome};
@@ -12,14 +13,16 @@ use crate::plan::{Configuration, Deployment, Making, Origin, Outcome};
 /// # Errors
 /// Fails with the name of the first program that is missing.
 pub(super) fn require(plan: &Deployment, path: Option<&OsString>, directory: &Path) -> Result<(), Failure> {
-    for program in needed(plan) {
-        if which::which_in(program, path, directory).is_err() {
-            return Err(Failure::new(format!("{program}: command not found"))
-                .with_code(127)
-                .with_remedy("this machine needs Nix and ssh; is PATH set? with sudo: sudo -i"));
-        }
-    }
-    Ok(())
+    missing(&needed(plan), path, directory).map_or(Ok(()), Err)
+}
+
+/// Returns the failure for the first of these programs that is missing.
+pub(super) fn missing(programs: &[&str], path: Option<&OsString>, directory: &Path) -> Option<Failure> {
+    let program = programs
+        .iter()
+        .find(|program| which::which_in(program, path, directory).is_err())?;
+    let message = format!("{program}: command not found");
+    Some(Failure::of(Condition::Programs, message, &Words::default()).with_code(127))
 }
 
 fn needed(plan: &Deployment) -> Vec<&'static str> {

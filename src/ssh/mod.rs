@@ -47,6 +47,8 @@ pub struct Ssh {
     place: OnceLock<TempDir>,
     /// The user's `PATH`.
     path: Option<OsString>,
+    /// Whether an agent may have keys of the user.
+    has_agent: bool,
     /// The hosts whose connections are shared.
     shared: Mutex<Vec<Host>>,
     /// The hosts that may well be off: ssh waits less long for them.
@@ -67,6 +69,7 @@ impl Ssh {
             defaults: words(DEFAULTS)?,
             place: OnceLock::new(),
             path: around.variable("PATH"),
+            has_agent: around.is_set("SSH_AUTH_SOCK"),
             shared: Mutex::default(),
             hasty: Mutex::default(),
             unattended: Mutex::default(),
@@ -137,6 +140,28 @@ impl Ssh {
             return Ok(false);
         };
         Ok(is_shared(&String::from_utf8_lossy(&answer)))
+    }
+
+    /// Returns whether this user has something to log in with at this host without a password: an agent, or a key in one
+    /// of the files that ssh would look at. If ssh does not say, that counts as yes.
+    ///
+    /// # Errors
+    /// Fails if a signal has come.
+    pub fn has_key(&self, host: &Host, home: &Path, signals: &Signals) -> Result<bool> {
+        let Ok(answer) = self.configuration(host).quietly(signals) else {
+            signals.check()?;
+            return Ok(true);
+        };
+        let answer = String::from_utf8_lossy(&answer).into_owned();
+        let files: Vec<&str> = answer
+            .lines()
+            .filter_map(|line| line.strip_prefix("identityfile "))
+            .collect();
+        let exists = |file: &str| {
+            file.strip_prefix("~/")
+                .map_or(Path::new(file).exists(), |rest| home.join(rest).exists())
+        };
+        Ok(self.has_agent || files.is_empty() || files.into_iter().any(exists))
     }
 
     /// Returns where the user's options and configuration lead a host that has this machine's name, if they lead

@@ -1,5 +1,6 @@
 //! Why a connection never came to be, and what to do about it.
 
+use crate::conditions::{Condition, Words};
 use crate::failure::Failure;
 use crate::host::Host;
 
@@ -14,11 +15,11 @@ pub fn no_session(host: &Host, code: u8, text: &str) -> Failure {
         .find(|line| UNREACHABLE.iter().any(|part| line.contains(part)))
         .filter(|_| code == 255);
     let reason = Reason::of(code, text, no_connection);
-    let (what, remedy) = reason.words(host);
+    let what = reason.message(host);
     let last = || text.lines().rfind(|line| !line.trim().is_empty());
     let detail = no_connection.or_else(last).map(str::trim);
     let message = detail.map_or(what.clone(), |detail| format!("{what} ({detail})"));
-    let failure = Failure::new(message).with_remedy(remedy).with_code(code);
+    let failure = reason.failure(message, host).with_code(code);
     match reason {
         _ if no_connection.is_some() => failure.of_unreachable(host),
         Reason::UnknownKey | Reason::KeysRefused | Reason::NoScript => failure.of_refusal(),
@@ -78,44 +79,43 @@ impl<'a> Reason<'a> {
         }
     }
 
-    /// Returns what it is, and what to do about it.
-    fn words(&self, host: &Host) -> (String, String) {
-        let ssh = host.words_for_ssh();
+    /// Returns what it is.
+    fn message(&self, host: &Host) -> String {
         match self {
-            Self::NoNameServer(name) => (
-                format!("no name server answers this machine, which asks for '{name}'"),
-                format!(
-                    "has it a network? try: getent hosts {name}\nor name the address itself in ~/.ssh/config:\n  Host {name}\n    HostName ADDRESS"
-                ),
-            ),
-            Self::NoInterface { address, interface } => (
-                format!("this machine has no network interface '{interface}', by which {address} is to be reached"),
-                "see which there are: ip link".to_owned(),
-            ),
-            Self::UnknownName(name) => (
-                format!("no machine is known by the name '{name}'"),
-                format!(
-                    "check the spelling, or name its address in ~/.ssh/config:\n  Host {name}\n    HostName ADDRESS"
-                ),
-            ),
-            Self::NotReached => (
-                format!("{host} cannot be reached"),
-                format!("is it on, and does sshd run there? try: ssh {ssh} true"),
-            ),
-            Self::UnknownKey => (
-                format!("the host key of {host} is unknown or has changed"),
-                format!("look at it once, as the user that runs rebuild: ssh {ssh}"),
-            ),
-            Self::KeysRefused => (
-                format!("{host} refuses this user's keys"),
-                format!("as the user that runs rebuild: ssh-copy-id {ssh}\nand then try: ssh {ssh} true"),
-            ),
-            Self::NoConnection => (format!("ssh cannot connect to {host}"), format!("try: ssh {ssh} true")),
-            Self::NoScript => (
-                format!("{host} does not run our script"),
-                format!("its login shell may not start commands; try: ssh {ssh} /bin/sh -c true"),
-            ),
+            Self::NoNameServer(name) => format!("no name server answers this machine, which asks for '{name}'"),
+            Self::NoInterface { address, interface } => {
+                format!("this machine has no network interface '{interface}', by which {address} is to be reached")
+            }
+            Self::UnknownName(name) => format!("no machine is known by the name '{name}'"),
+            Self::NotReached => format!("{host} cannot be reached"),
+            Self::UnknownKey => format!("the host key of {host} is unknown or has changed"),
+            Self::KeysRefused => format!("{host} refuses this user's keys"),
+            Self::NoConnection => format!("ssh cannot connect to {host}"),
+            Self::NoScript => format!("{host} does not run our script"),
         }
+    }
+
+    /// Returns the failure with this message, and what to do about it.
+    fn failure(&self, message: String, host: &Host) -> Failure {
+        let (condition, it) = match self {
+            Self::NoNameServer(name) => (Condition::NameServer, *name),
+            Self::NoInterface { .. } => (Condition::Interface, ""),
+            Self::UnknownName(name) => (Condition::Name, *name),
+            Self::NotReached => (Condition::Reached, ""),
+            Self::UnknownKey => (Condition::HostKey, ""),
+            Self::KeysRefused => (Condition::Keys, ""),
+            Self::NoConnection => {
+                return Failure::new(message).with_remedy(format!("try: ssh {} true", host.words_for_ssh()));
+            }
+            Self::NoScript => (Condition::Script, ""),
+        };
+        let ssh = host.words_for_ssh();
+        let words = Words {
+            ssh: &ssh,
+            it,
+            ..Words::default()
+        };
+        Failure::of(condition, message, &words)
     }
 }
 

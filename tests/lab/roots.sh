@@ -14,7 +14,7 @@ set -euo pipefail
 
 rust=trixie # what is "stable" for the program: Rust 1.85
 
-toolchain_packages=cargo,rustc,rust-clippy,rustfmt,gcc,libc6-dev,ca-certificates,shellcheck,git,procps,openssh-client,mount,iproute2,fish,tcsh,zsh,elvish,bash-completion,binutils-aarch64-linux-gnu
+toolchain_packages=cargo,rustc,rust-clippy,rustfmt,gcc,libc6-dev,ca-certificates,shellcheck,git,procps,openssh-client,mount,iproute2,fish,tcsh,zsh,elvish,bash-completion,binutils-aarch64-linux-gnu,binutils-arm-linux-gnueabihf,binutils-riscv64-linux-gnu,binutils-powerpc64-linux-gnu,binutils-s390x-linux-gnu,binutils-sparc64-linux-gnu,binutils-alpha-linux-gnu,binutils-loongarch64-linux-gnu
 # iproute2 and strace are for the tests; libpam-systemd makes an ssh login a session, as on NixOS.
 host_packages=nix-bin,nix-setup-systemd,openssh-server,openssh-client,iproute2,procps,git,strace,systemd,systemd-sysv,dbus,libpam-systemd,sudo,opendoas,util-linux,mount,ca-certificates
 # These are for users of the builders, but not for a host where everything is emulated.

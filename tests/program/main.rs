@@ -9,6 +9,7 @@ mod changes;
 mod configurations;
 mod confirm;
 mod display;
+mod doctor;
 mod ended;
 mod evaluations;
 mod hostile;

@@ -1,6 +1,6 @@
 // The emulation probe: makes the directory that the environment variable "out" names, and exits with mkdir's error.
-// No libraries, so that nothing but the CPU (or its emulator) is needed. Assembled by tests/probes.sh; aarch64.elf is
-// what it made, and tests/run.sh compares.
+// No libraries, so that nothing but the CPU (or its emulator) is needed. Assembled by tests/probes.sh; each .elf is
+// what it made, and tests/run.sh compares and runs them.
 	.text
 	.globl _start
 _start:

@@ -5,7 +5,8 @@
 # program of this machine's own system.
 
 # attempt LOG [OPTION...]: makes one build, with the flags of the real one, and never of the same derivation twice. It
-# runs in the background and is waited for, so that it can be ended with the run.
+# requires $probe_features, as quoted words, if a doctor sets them. It runs in the background and is waited for, so that
+# it can be ended with the run.
 attempt() {
 	log=$1
 	shift
@@ -21,6 +22,7 @@ build_probe() {
 		  system = \"$rb_system\";
 		  builder = $share/emulation-probe;
 		  salt = \"${record##*/}\";
+		  requiredSystemFeatures = [ $probe_features ];
 		}"
 }
 
@@ -34,7 +36,7 @@ is_of_systems() {
 # extra-platforms, which Nix accepts from trusted users), "no-platform", "room" (the disk is full), or "no" with the
 # reason in $work/probe-log.
 probe() {
-	building=''
+	building='' probe_features=''
 	trap '[ -z "$building" ] || kill -TERM "$building" 2>/dev/null; exit 1' TERM
 	printf '%b' "$rb_probe" 2>/dev/null >"$share/emulation-probe" || {
 		echo room >"$work/probe"

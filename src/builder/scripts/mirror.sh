@@ -176,8 +176,9 @@ receive_trees() {
 # tell_what_was_read: tells which shut files were read: their access time is newer than the evaluation's beginning. On a
 # file system that keeps no access times, nothing is told. A newline in a name is sent as a NUL.
 tell_what_was_read() {
-	# A file that is read now shows whether this file system keeps access times.
+	# A file that is read now shows whether this file system keeps access times. (Making it sets them everywhere.)
 	echo >"$work/read"
+	touch -a -t 200001010000 "$work/read"
 	cat "$work/read" >/dev/null
 	[ -n "$(find "$work/read" -anewer "$work/began")" ] || event timeless
 	tell looked \( -type f -o -type d \) -perm 0 -anewer "$work/began"

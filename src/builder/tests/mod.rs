@@ -9,4 +9,5 @@ mod large;
 mod parts;
 mod room;
 mod roots;
+mod times;
 mod variables;
