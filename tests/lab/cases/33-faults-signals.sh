@@ -54,6 +54,7 @@ case_faults_of_signals_at_the_change() {
 		reach activate
 		struck "$sent"
 		[ "$name" = KILL ] || expect_contains "$errors" "the change goes on by itself on this machine: the next run says what it came to"
+		expect_lacks "$errors" "connecting again"
 		let_go
 		expect_within 10 lab on pi grep -q "^finished switch with 0" /var/log/activation
 		if [ "$name" = KILL ]; then nothing_remains builder; else nothing_remains; fi
