@@ -139,6 +139,8 @@ struct TheirNix {
     version: String,
     /// Whether it has said that its daemon ended amid its work.
     daemon_fell: bool,
+    /// Whether it has said that a disk is full: its own, or that of the machine to which it copies.
+    has_no_room: bool,
 }
 
 struct Conversation<'a> {
@@ -259,6 +261,7 @@ impl Conversation<'_> {
             return Err(diagnosis::unknown_setting(self.peer.host, name).into());
         }
         self.nix.daemon_fell |= log.says_that_the_daemon_fell();
+        self.nix.has_no_room |= log.says_that_there_is_no_room();
         if self.answer.derivation.is_none() && log.is_error() {
             self.errors.push(log);
         } else {

@@ -220,6 +220,19 @@ pub(super) fn daemon_fell(host: &Host) -> String {
     )
 }
 
+/// Returns the remedy if Nix says that a disk is full: this machine's, or `host`'s.
+#[must_use]
+pub(super) fn no_room(host: Option<&Host>) -> String {
+    let (disk, ssh) = host.map_or_else(
+        || ("this machine's".to_owned(), String::new()),
+        |host| (format!("{host}'s"), format!("ssh {} ", host.words_for_ssh())),
+    );
+    format!(
+        "is {disk} disk full? see: {ssh}df -h /nix /tmp; what nothing needs there goes by: {ssh}nix-collect-garbage\n\
+         then run the same command again: what was built and what has arrived is kept"
+    )
+}
+
 /// Returns the message and the remedy if the test program could not be built. What Nix says stands above it.
 fn of_a_test_program(host: &Host, stage: Stage) -> (String, Option<String>) {
     let (message, condition) = match stage {
@@ -360,6 +373,13 @@ mod tests {
             "builder → root@target: it did not arrive whole, nothing was changed (sudo: a password is required)"
         );
         assert!(not_copied(from, None, None, 1).remedy().unwrap().contains("--no-lend"));
+    }
+
+    #[test]
+    fn a_full_disk_is_the_one_that_is_written_to() {
+        let place = Place::parse("me@builder", "pi").unwrap();
+        assert!(no_room(place.host()).starts_with("is me@builder's disk full? see: ssh me@builder df -h /nix"));
+        assert!(no_room(None).starts_with("is this machine's disk full? see: df -h /nix"));
     }
 
     #[test]

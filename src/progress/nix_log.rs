@@ -120,6 +120,15 @@ impl LogLine {
         text.contains("Nix daemon disconnected unexpectedly") || text.trim() == "error: unexpected end-of-file"
     }
 
+    /// Returns whether the line says that a disk is full, in the words of the C library and of Nix. The end of a failed
+    /// build's log is part of such a line.
+    #[must_use]
+    pub fn says_that_there_is_no_room(&self) -> bool {
+        self.is_error()
+            && matches!(self, Self::Message { text, .. }
+                if ["No space left on device", "Disk quota exceeded", "lack of free disk space"].iter().any(|words| text.contains(words)))
+    }
+
     /// Returns whether the line says why something failed. The output of `builtins.trace` has the same level.
     #[must_use]
     pub fn is_error(&self) -> bool {

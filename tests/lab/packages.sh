@@ -6,7 +6,7 @@ set -euo pipefail
 need_root
 
 wanted=(mmdebstrap debian-archive-keyring systemd-container util-linux mount iproute2 procps
-	openssh-client xz-utils qemu-user-static arch-test git tmux)
+	openssh-client xz-utils qemu-user-static arch-test git tmux libfaketime)
 
 is_installed() { dpkg-query -W -f '${Status}' "$1" 2>/dev/null | grep -q 'ok installed'; }
 

@@ -52,6 +52,12 @@ impl Conversation<'_> {
             }
             _ => diagnosis::failed(self.peer.host, &self.request.system, stage, code, &self.unchanged()),
         };
+        if self.nix.has_no_room && matches!(stage, Stage::Evaluation | Stage::Build | Stage::Copy) {
+            let full = Some(self.peer.host)
+                .filter(|_| stage != Stage::Copy)
+                .or(self.peer.receiver);
+            return failure.with_remedy(diagnosis::no_room(full));
+        }
         if self.nix.daemon_fell && matches!(stage, Stage::Evaluation | Stage::Build) && code != 137 {
             return failure.with_remedy(diagnosis::daemon_fell(self.peer.host));
         }
