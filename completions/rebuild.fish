@@ -26,6 +26,8 @@ complete -c rebuild -s A -l attr -d 'Where in the file the configuration is; wit
 complete -c rebuild -s p -l profile-name -d 'Use the profile /nix/var/nix/profiles/system-profiles/NAME' -r -f -k -a "(__rebuild_candidates profiles)"
 complete -c rebuild -s c -l specialisation -d 'Activate this specialisation of the configuration, or build its virtual machine or image' -r -f -k -a "(__rebuild_candidates specialisations)"
 complete -c rebuild -l store-path -d 'Take a system that was built before; nothing is built' -r -F -k -a "(__rebuild_candidates generations)"
+complete -c rebuild -l confirm -d 'Go back unless it is confirmed within so many seconds (60) that the machine can be reached: switch and test' -r -f
+complete -c rebuild -l confirm-by -d 'With --confirm, for this machine: confirm it by reaching HOST (default: the builder; \'\': by rebuild confirm)' -r -f -k -a "(__rebuild_candidates hosts)"
 complete -c rebuild -l elevate -d 'Become root by this program where the system is changed' -r -f -a "none\t'None: the user is root, or it is not needed'
 sudo\t'sudo or sudo-rs'
 run0\t'systemd\'s run0'
@@ -65,6 +67,7 @@ complete -c rebuild -l no-verify-eval -d 'The opposite of --verify-eval'
 complete -c rebuild -l no-ask -d 'The opposite of --ask'
 complete -c rebuild -l no-diff -d 'The opposite of --diff'
 complete -c rebuild -l no-rollback-on-failure -d 'The opposite of --rollback-on-failure'
+complete -c rebuild -l no-confirm -d 'The opposite of --confirm'
 complete -c rebuild -l no-use-substitutes -d 'The opposite of --use-substitutes'
 complete -c rebuild -s v -l verbose -d 'Say more; may be given more than once'
 complete -c rebuild -l quiet -d 'Say less; may be given more than once'
@@ -96,19 +99,20 @@ complete -c rebuild -l no-build-nix -d 'Accepted: Nix is never built first'
 complete -c rebuild -s h -l help -d 'Print help'
 complete -c rebuild -s V -l version -d 'Print version'
 complete -c rebuild -f
-complete -c rebuild -n 'not __fish_seen_subcommand_from switch boot test build dry-build dry-activate build-vm build-vm-with-bootloader build-image edit repl list-generations help' -a switch -d 'Build, make it the default at boot, and activate it'
-complete -c rebuild -n 'not __fish_seen_subcommand_from switch boot test build dry-build dry-activate build-vm build-vm-with-bootloader build-image edit repl list-generations help' -a boot -d 'Build and make it the default for booting'
-complete -c rebuild -n 'not __fish_seen_subcommand_from switch boot test build dry-build dry-activate build-vm build-vm-with-bootloader build-image edit repl list-generations help' -a test -d 'Build and activate it now, until the next boot'
-complete -c rebuild -n 'not __fish_seen_subcommand_from switch boot test build dry-build dry-activate build-vm build-vm-with-bootloader build-image edit repl list-generations help' -a build -d 'Build and leave a link named \'result\' here'
-complete -c rebuild -n 'not __fish_seen_subcommand_from switch boot test build dry-build dry-activate build-vm build-vm-with-bootloader build-image edit repl list-generations help' -a dry-build -d 'Show what would be built or fetched'
-complete -c rebuild -n 'not __fish_seen_subcommand_from switch boot test build dry-build dry-activate build-vm build-vm-with-bootloader build-image edit repl list-generations help' -a dry-activate -d 'Build and show what activating it would change'
-complete -c rebuild -n 'not __fish_seen_subcommand_from switch boot test build dry-build dry-activate build-vm build-vm-with-bootloader build-image edit repl list-generations help' -a build-vm -d 'Build a script that runs it in a virtual machine'
-complete -c rebuild -n 'not __fish_seen_subcommand_from switch boot test build dry-build dry-activate build-vm build-vm-with-bootloader build-image edit repl list-generations help' -a build-vm-with-bootloader -d 'The same, with the boot loader'
-complete -c rebuild -n 'not __fish_seen_subcommand_from switch boot test build dry-build dry-activate build-vm build-vm-with-bootloader build-image edit repl list-generations help' -a build-image -d 'Build a disk image'
-complete -c rebuild -n 'not __fish_seen_subcommand_from switch boot test build dry-build dry-activate build-vm build-vm-with-bootloader build-image edit repl list-generations help' -a edit -d 'Open the configuration in an editor'
-complete -c rebuild -n 'not __fish_seen_subcommand_from switch boot test build dry-build dry-activate build-vm build-vm-with-bootloader build-image edit repl list-generations help' -a repl -d 'Open the configuration in \'nix repl\''
-complete -c rebuild -n 'not __fish_seen_subcommand_from switch boot test build dry-build dry-activate build-vm build-vm-with-bootloader build-image edit repl list-generations help' -a list-generations -d 'List the generations of the profile'
-complete -c rebuild -n 'not __fish_seen_subcommand_from switch boot test build dry-build dry-activate build-vm build-vm-with-bootloader build-image edit repl list-generations help' -a help -d 'Open the manual'
+complete -c rebuild -n 'not __fish_seen_subcommand_from switch boot test confirm build dry-build dry-activate build-vm build-vm-with-bootloader build-image edit repl list-generations help' -a switch -d 'Build, make it the default at boot, and activate it'
+complete -c rebuild -n 'not __fish_seen_subcommand_from switch boot test confirm build dry-build dry-activate build-vm build-vm-with-bootloader build-image edit repl list-generations help' -a boot -d 'Build and make it the default for booting'
+complete -c rebuild -n 'not __fish_seen_subcommand_from switch boot test confirm build dry-build dry-activate build-vm build-vm-with-bootloader build-image edit repl list-generations help' -a test -d 'Build and activate it now, until the next boot'
+complete -c rebuild -n 'not __fish_seen_subcommand_from switch boot test confirm build dry-build dry-activate build-vm build-vm-with-bootloader build-image edit repl list-generations help' -a confirm -d 'Keep a change that waits to be confirmed'
+complete -c rebuild -n 'not __fish_seen_subcommand_from switch boot test confirm build dry-build dry-activate build-vm build-vm-with-bootloader build-image edit repl list-generations help' -a build -d 'Build and leave a link named \'result\' here'
+complete -c rebuild -n 'not __fish_seen_subcommand_from switch boot test confirm build dry-build dry-activate build-vm build-vm-with-bootloader build-image edit repl list-generations help' -a dry-build -d 'Show what would be built or fetched'
+complete -c rebuild -n 'not __fish_seen_subcommand_from switch boot test confirm build dry-build dry-activate build-vm build-vm-with-bootloader build-image edit repl list-generations help' -a dry-activate -d 'Build and show what activating it would change'
+complete -c rebuild -n 'not __fish_seen_subcommand_from switch boot test confirm build dry-build dry-activate build-vm build-vm-with-bootloader build-image edit repl list-generations help' -a build-vm -d 'Build a script that runs it in a virtual machine'
+complete -c rebuild -n 'not __fish_seen_subcommand_from switch boot test confirm build dry-build dry-activate build-vm build-vm-with-bootloader build-image edit repl list-generations help' -a build-vm-with-bootloader -d 'The same, with the boot loader'
+complete -c rebuild -n 'not __fish_seen_subcommand_from switch boot test confirm build dry-build dry-activate build-vm build-vm-with-bootloader build-image edit repl list-generations help' -a build-image -d 'Build a disk image'
+complete -c rebuild -n 'not __fish_seen_subcommand_from switch boot test confirm build dry-build dry-activate build-vm build-vm-with-bootloader build-image edit repl list-generations help' -a edit -d 'Open the configuration in an editor'
+complete -c rebuild -n 'not __fish_seen_subcommand_from switch boot test confirm build dry-build dry-activate build-vm build-vm-with-bootloader build-image edit repl list-generations help' -a repl -d 'Open the configuration in \'nix repl\''
+complete -c rebuild -n 'not __fish_seen_subcommand_from switch boot test confirm build dry-build dry-activate build-vm build-vm-with-bootloader build-image edit repl list-generations help' -a list-generations -d 'List the generations of the profile'
+complete -c rebuild -n 'not __fish_seen_subcommand_from switch boot test confirm build dry-build dry-activate build-vm build-vm-with-bootloader build-image edit repl list-generations help' -a help -d 'Open the manual'
 
 # For an alias or a link of this name.
 complete -c nixos-rebuild -w rebuild

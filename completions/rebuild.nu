@@ -34,7 +34,7 @@ module completions {
   }
 
   def "nu-complete rebuild verb" [] {
-    [ "switch" "boot" "test" "build" "dry-build" "dry-activate" "build-vm" "build-vm-with-bootloader" "build-image" "edit" "repl" "list-generations" "help" ]
+    [ "switch" "boot" "test" "confirm" "build" "dry-build" "dry-activate" "build-vm" "build-vm-with-bootloader" "build-image" "edit" "repl" "list-generations" "help" ]
   }
 
   def "nu-complete rebuild if_unreachable" [] {
@@ -74,6 +74,8 @@ module completions {
     --diff                    # Show which packages change
     --ask(-a)                 # Show which packages change, then ask whether to go on: before switch, boot and test
     --rollback-on-failure     # If the activation fails, activate the system of before again, and put the profile back: switch, boot and test
+    --confirm: string         # Go back unless it is confirmed within so many seconds (60) that the machine can be reached: switch and test
+    --confirm-by: string@"nu-complete rebuild hosts"      # With --confirm, for this machine: confirm it by reaching HOST (default: the builder; '': by rebuild confirm)
     --install-bootloader      # Install the boot loader again
     --elevate: string@"nu-complete rebuild elevate" # Become root by this program where the system is changed
     --sudo                    # As --elevate sudo
@@ -89,6 +91,7 @@ module completions {
     --no-ask                  # The opposite of --ask
     --no-diff                 # The opposite of --diff
     --no-rollback-on-failure  # The opposite of --rollback-on-failure
+    --no-confirm              # The opposite of --confirm
     --no-use-substitutes      # The opposite of --use-substitutes
     --verbose(-v)             # Say more; may be given more than once
     --quiet                   # Say less; may be given more than once
@@ -159,6 +162,8 @@ module completions {
     --diff                    # Show which packages change
     --ask(-a)                 # Show which packages change, then ask whether to go on: before switch, boot and test
     --rollback-on-failure     # If the activation fails, activate the system of before again, and put the profile back: switch, boot and test
+    --confirm: string         # Go back unless it is confirmed within so many seconds (60) that the machine can be reached: switch and test
+    --confirm-by: string@"nu-complete rebuild hosts"      # With --confirm, for this machine: confirm it by reaching HOST (default: the builder; '': by rebuild confirm)
     --install-bootloader      # Install the boot loader again
     --elevate: string@"nu-complete rebuild elevate" # Become root by this program where the system is changed
     --sudo                    # As --elevate sudo
@@ -174,6 +179,7 @@ module completions {
     --no-ask                  # The opposite of --ask
     --no-diff                 # The opposite of --diff
     --no-rollback-on-failure  # The opposite of --rollback-on-failure
+    --no-confirm              # The opposite of --confirm
     --no-use-substitutes      # The opposite of --use-substitutes
     --verbose(-v)             # Say more; may be given more than once
     --quiet                   # Say less; may be given more than once

@@ -138,7 +138,7 @@ in
       type = types.nullOr (types.strMatching "[^[:space:]\"@]+");
       default = null;
       example = "rebuild-builder";
-      description = "The user there. `services.rebuild-builder` makes one of the name `rebuild-builder`.";
+      description = "The user there. `services.rebuild-builder` makes `rebuild-builder`, and `rebuild-NAME` for each of its `clients`.";
     };
 
     hostKey = mkOption {

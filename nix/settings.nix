@@ -63,6 +63,16 @@ in
     `--rollback-on-failure`.
   '';
 
+  confirm = setting types.ints.unsigned 60 ''
+    How many seconds a switch or test waits to be confirmed before it goes back by itself, or 0: `--confirm`. Commands
+    that change another machine log in anew, and those that change this one see whether `confirmBy` can be reached.
+  '';
+
+  confirmBy = setting hosts "router" ''
+    The machine that confirms a change of this machine by being reached: `--confirm-by`. Without it, that is the builder;
+    with the empty string, a person has to say `rebuild confirm`.
+  '';
+
   useSubstitutes = setting types.bool true ''
     Whether the other machines fetch from their own substituters what they can: `--use-substitutes`.
   '';

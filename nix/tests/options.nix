@@ -153,6 +153,8 @@ let
           ask = true;
           diff = false;
           rollbackOnFailure = true;
+          confirm = 90;
+          confirmBy = "";
           useSubstitutes = true;
           flake = "/etc/nixos#pi";
           log = false;
@@ -170,6 +172,8 @@ let
         ask = true;
         diff = false;
         rollbackOnFailure = true;
+        confirm = 90;
+        confirmBy = "";
         useSubstitutes = true;
         flake = "/etc/nixos#pi";
         log = false;
@@ -487,8 +491,209 @@ let
         };
       };
 
+    "clients that have users of their own" =
+      let
+        config = builder {
+          clients.pi.authorizedKeys = [ key ];
+          clients.phone_2 = {
+            authorizedKeys = [ "from=\"192.0.2.*\" ${key}" ];
+            maxCacheSize = "5G";
+            trusted = true;
+          };
+          maxCacheSize = "20G";
+        };
+        inherit (config.users) users;
+      in
+      {
+        actual = {
+          users = builtins.attrNames users;
+          inherit (config.users) groups;
+          pi = users.rebuild-pi;
+          keys = users.rebuild-phone_2.openssh.authorizedKeys.keys;
+          nix = config.nix.settings;
+          sshd = config.services.openssh.extraConfig;
+          caches = map (name: {
+            inherit name;
+            user = config.systemd.services.${name}.serviceConfig.User;
+            command = builtins.head (
+              builtins.match ".*forget-cache.sh (.*)" config.systemd.services.${name}.serviceConfig.ExecStart
+            );
+          }) (builtins.attrNames config.systemd.services);
+          login = config.services.rebuild-builder.clients.pi.user;
+          failed = failed config;
+          inherit (config) warnings;
+        };
+        # Nobody needs a user for all of them.
+        expected = {
+          users = [
+            "rebuild-phone_2"
+            "rebuild-pi"
+          ];
+          groups = {
+            rebuild-phone_2 = { };
+            rebuild-pi = { };
+          };
+          pi = {
+            isSystemUser = true;
+            group = "rebuild-pi";
+            description = "Evaluates and builds for clients of rebuild";
+            home = "/var/lib/rebuild-pi";
+            createHome = true;
+            shell = "/bin/sh";
+            openssh.authorizedKeys.keys = [ "restrict,pty,port-forwarding ${key}" ];
+          };
+          keys = [ "restrict,pty,port-forwarding,from=\"192.0.2.*\" ${key}" ];
+          nix.trusted-users = [
+            "root"
+            "rebuild-phone_2"
+          ];
+          sshd = ''
+            Match User rebuild-phone_2,rebuild-pi
+              DisableForwarding no
+              AllowStreamLocalForwarding yes
+              AllowTcpForwarding remote
+              ClientAliveInterval 15
+              ClientAliveCountMax 4
+            Match All
+          '';
+          caches = [
+            {
+              name = "rebuild-phone_2-cache";
+              user = "rebuild-phone_2";
+              command = "/var/lib/rebuild-phone_2/.cache/rebuild 5G";
+            }
+            {
+              name = "rebuild-pi-cache";
+              user = "rebuild-pi";
+              command = "/var/lib/rebuild-pi/.cache/rebuild 20G";
+            }
+          ];
+          login = "rebuild-pi";
+          failed = [ ];
+          warnings = [ ];
+        };
+      };
+
+    "some clients share a user, and others have their own" =
+      let
+        config = builder {
+          authorizedKeys = [ key ];
+          clients.pi = {
+            authorizedKeys = [ "${key} root@pi" ];
+            maxCacheSize = "1G";
+          };
+        };
+      in
+      {
+        actual = {
+          users = builtins.attrNames config.users.users;
+          services = builtins.attrNames config.systemd.services;
+          trusted = config.nix.settings;
+          sshd = contains "Match User rebuild-builder,rebuild-pi\n" config.services.openssh.extraConfig;
+          warnings = config.warnings ++ failed config;
+        };
+        expected = {
+          users = [
+            "rebuild-builder"
+            "rebuild-pi"
+          ];
+          services = [ "rebuild-pi-cache" ];
+          trusted = { };
+          sshd = true;
+          warnings = [ ];
+        };
+      };
+
+    "another user for all, and clients beside it" =
+      let
+        config = builder {
+          user = "me";
+          authorizedKeys = [ key ];
+          clients.pi.authorizedKeys = [ key ];
+        };
+      in
+      {
+        actual = {
+          made = builtins.attrNames config.users.groups;
+          me = config.users.users.me;
+          sshd = contains "Match User rebuild-pi\n" config.services.openssh.extraConfig;
+        };
+        expected = {
+          made = [ "rebuild-pi" ];
+          me.openssh.authorizedKeys.keys = [ "restrict,pty,port-forwarding ${key}" ];
+          sshd = true;
+        };
+      };
+
+    "a client's name is refused if no user of its own can have it" = {
+      actual = map (
+        name:
+        builtins.length (
+          failed (builder {
+            user = "rebuild-all";
+            clients.${name}.authorizedKeys = [ key ];
+          })
+        )
+      ) [
+        "a23456789-123456789-123"
+        "a23456789-123456789-1234"
+        "builder"
+        "all"
+        "Pi"
+        "-x"
+        "a,b"
+        "a b"
+        ""
+      ];
+      expected = [
+        0
+        1
+        1
+        1
+        1
+        1
+        1
+        1
+        1
+      ];
+    };
+
+    "whoever has no key is told, and what is for nobody" =
+      let
+        config = evaluated {
+          services.rebuild-builder = {
+            enable = true;
+            trusted = true;
+            clients.pi = { };
+            clients.phone.authorizedKeys = [ key ];
+          };
+          services.openssh.settings.AllowUsers = [ "me" ];
+          nix.settings.allowed-users = [ "@rebuild-pi" ];
+        };
+      in
+      {
+        actual = {
+          failed = map (contains "set clients.NAME.trusted") (failed config);
+          told = map (part: builtins.any (contains part) config.warnings) [
+            "can log in as \"rebuild-pi\"\\."
+            "AllowUsers in. Add \"rebuild-phone\", \"rebuild-pi\" there"
+            "allowed-users in. Add \"rebuild-phone\" there"
+          ];
+        };
+        expected = {
+          failed = [ true ];
+          told = [
+            true
+            true
+            true
+          ];
+        };
+      };
+
     "a size without a unit is refused" = holds (
       isRefused (builder { maxCacheSize = "20"; }).systemd.services
+      && isRefused (builder { clients.pi.maxCacheSize = "20"; }).systemd.services
+      && isRefused (builder { clients.pi.maxSize = "20G"; }).systemd.services
     );
 
     "an upper limit alone is told" = {

@@ -107,6 +107,10 @@ let
         "aarch64-linux"
         "x86_64-linux"
       ];
+      clients.other = {
+        authorizedKeys = [ "${key} root@other" ];
+        maxCacheSize = "5G";
+      };
       trusted = true;
       maxCacheSize = "20G";
       minFree = "5G";
@@ -145,7 +149,7 @@ let
       there.users.users.rebuild-builder.isSystemUser && there.users.users.rebuild-builder.createHome;
     "sshd is open, and lets the user forward" =
       builtins.elem 22 there.networking.firewall.allowedTCPPorts
-      && lib.hasInfix "Match User rebuild-builder\n" there.services.openssh.extraConfig;
+      && lib.hasInfix "Match User rebuild-builder,rebuild-other\n" there.services.openssh.extraConfig;
     "Nix knows the client's CPU, and the kernel has its emulator" =
       builtins.elem "aarch64-linux" there.nix.settings.extra-platforms
       && builtins.attrNames there.boot.binfmt.registrations == [ "aarch64-linux" ];
@@ -156,6 +160,12 @@ let
         "root"
         "rebuild-builder"
       ];
+    "a client has a user, a home and a bound of its own" =
+      there.users.users.rebuild-other.openssh.authorizedKeys.keys == [ "restrict,pty,port-forwarding ${key} root@other" ]
+      && there.users.users.rebuild-other.group == "rebuild-other"
+      && there.users.users.rebuild-other.homeMode or "700" == "700"
+      && lib.hasInfix "/var/lib/rebuild-other/.cache/rebuild 5G" there.systemd.units."rebuild-other-cache.service".text
+      && there.systemd.units ? "rebuild-other-cache.timer";
     "a timer for the cache" =
       lib.hasInfix "OnCalendar=daily" there.systemd.units."rebuild-builder-cache.timer".text
       && lib.hasInfix "User=rebuild-builder" there.systemd.units."rebuild-builder-cache.service".text;

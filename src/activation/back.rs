@@ -1,10 +1,10 @@
-//! What is said of a change that failed and went back (`scripts/back.sh`).
+//! What is said of a change that failed, or was not confirmed, and went back (`scripts/back.sh`, `scripts/confirm.sh`).
 
 use super::ProfileChange;
 use super::reply::two;
 use crate::failure::Failure;
 
-/// The exit status of a run whose change failed, and whose target is as it was before. No other program has it:
+/// The exit status of a run whose change failed or was not confirmed, and whose target is as it was before. No other program has it:
 /// `switch-to-configuration` ends with an error number of Perl's at most (133), a signal's is at most 192, systemd's own
 /// begin at 200, and ssh's is 255.
 const WENT_BACK: u8 = 195;
@@ -15,8 +15,8 @@ const COULD_NOT_GO_BACK: u8 = 196;
 /// How a target went back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct WayBack {
-    /// The exit status of the `switch-to-configuration` that failed.
-    pub(super) code: u8,
+    /// The exit status of the `switch-to-configuration` that failed. None if the change was not confirmed.
+    pub(super) code: Option<u8>,
     /// The exit status with which the profile went back. None if it had not been changed.
     pub(super) profile: Option<u8>,
     /// The exit status of the `switch-to-configuration` of the system before. None if there was nothing to activate.
@@ -26,13 +26,13 @@ pub(super) struct WayBack {
 }
 
 impl WayBack {
-    /// Reads the words that follow the exit status in the record.
-    pub(super) fn of(code: u8, words: &[String]) -> Option<Self> {
+    /// Reads what the record has: the part at which the change ended, its exit status, and the words after that.
+    pub(super) fn of(part: &str, code: u8, words: &[String]) -> Option<Self> {
         let [profile, system, generations @ ..] = words else {
             return None;
         };
         Some(Self {
-            code,
+            code: (part == "back").then_some(code),
             profile: status(profile)?,
             system: status(system)?,
             generations: two(generations),
@@ -47,17 +47,16 @@ impl WayBack {
 
     /// Returns what the user is told whose change it was.
     pub(super) fn failure(self, action: &str, on: &str, profile: &ProfileChange) -> Failure {
-        let what = format!(
-            "{action} on {on} failed with exit status {}{}",
-            self.code,
-            self.reason()
-        );
+        let what = format!("{action} on {on} {}", self.reason());
         let mut lines: Vec<String> = self.of_system(action).into_iter().collect();
         lines.extend(self.of_profile(profile));
+        if self.code.is_none() && profile.path().is_some() {
+            lines.push("profile and boot default were never changed".to_owned());
+        }
         let failure = if self.is_whole() {
             Failure::new(format!("{what}: it went back")).with_code(WENT_BACK)
         } else {
-            lines.push("or reboot it into the generation before, from the boot loader's menu".to_owned());
+            lines.push(format!("or {}", self.other_way()));
             Failure::new(format!("{what}, and it could not go back")).with_code(COULD_NOT_GO_BACK)
         };
         failure.with_remedy(lines.join("\n"))
@@ -65,11 +64,9 @@ impl WayBack {
 
     /// Returns what the next user is told, after the connection broke.
     pub(super) fn told(self) -> String {
-        let what = format!("it failed with exit status {}{}", self.code, self.reason());
+        let what = format!("it {}", self.reason());
         if !self.is_whole() {
-            return format!(
-                "{what}, and it could not go back: reboot it into the generation before, from the boot loader's menu"
-            );
+            return format!("{what}, and it could not go back: {}", self.other_way());
         }
         let units = match self.system {
             Some(4) => "; units failed there all the same: see there systemctl --failed",
@@ -78,13 +75,25 @@ impl WayBack {
         format!("{what}, and it went back to what it had before{units}")
     }
 
-    fn reason(self) -> &'static str {
-        match self.code {
+    fn reason(self) -> String {
+        let Some(code) = self.code else {
+            return "was not confirmed in time".to_owned();
+        };
+        let meaning = match code {
             2 => " (a part of the activation failed)",
             3 => " (systemd has not taken in all of it)",
             4 => " (units failed)",
             11 => " (another activation was under way)",
             _ => "",
+        };
+        format!("failed with exit status {code}{meaning}")
+    }
+
+    /// What is left to do if the target could not go back. What was not confirmed is not what is booted.
+    fn other_way(self) -> &'static str {
+        match self.code {
+            Some(_) => "reboot it into the generation before, from the boot loader's menu",
+            None => "reboot it: it boots what it booted before",
         }
     }
 
@@ -95,6 +104,7 @@ impl WayBack {
             "the system that runs"
         };
         Some(match self.system? {
+            0 if self.code.is_none() => format!("{before} is the one of before again"),
             0 => format!("{before} is the one of before again; what failed stands above"),
             4 => format!(
                 "{before} is the one of before again, but units failed all the same: see there systemctl --failed"
@@ -123,6 +133,25 @@ impl WayBack {
             (_, None) => format!("{path} is not as it was before"),
         })
     }
+}
+
+/// Returns the failure of a change that a boot has undone before it was confirmed.
+pub(super) fn rebooted(action: &str, on: &str) -> Failure {
+    Failure::new(format!(
+        "{on} was booted anew before {action} was confirmed: it has booted what it booted before"
+    ))
+    .with_code(WENT_BACK)
+    .with_remedy("to see there why: journalctl -b -1")
+}
+
+/// Returns the failure of a change that was cut off before it was confirmed, so that nothing brings it back but a boot.
+pub(super) fn cut_off(action: &str, on: &str) -> Failure {
+    Failure::new(format!("{action} on {on} was killed before it was confirmed"))
+        .with_code(COULD_NOT_GO_BACK)
+        .with_remedy(
+            "reboot it: it boots what it booted before
+or run the same command again",
+        )
 }
 
 /// Reads an exit status, or None if there is none (`-`). Returns None if it is neither.

@@ -6,6 +6,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 
+use super::back;
+use super::confirming::can_be_proved;
 use super::reply::{Ending, TargetEvent};
 use super::session::{FromScript, Session};
 use super::text::RootTask;
@@ -15,6 +17,7 @@ use crate::failure::{Failure, Interrupted};
 use crate::process::signals::Signals;
 use crate::progress::{Event, Phase, Work};
 use crate::ssh;
+use crate::vocabulary::Confirmation;
 
 /// How long a machine may be away while it activates: its network may start anew.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -37,9 +40,24 @@ pub(super) struct ChangeOutput {
     is_anothers: bool,
     /// Whether root's script has been sent: from then on an interrupt may come too late.
     may_have_begun: bool,
+    /// What this run is to do when the change waits to be confirmed, if it is to do something.
+    confirmation: Option<Confirmation>,
 }
 
 impl ChangeOutput {
+    fn of(change: &Change) -> Self {
+        Self {
+            confirmation: change.confirmation().cloned(),
+            ..Self::default()
+        }
+    }
+
+    /// Returns how long the machine may be away.
+    fn patience(&self) -> Duration {
+        let waits = self.confirmation.as_ref().map_or(0, |it| it.seconds);
+        PATIENCE + Duration::from_secs(waits.into())
+    }
+
     pub(super) fn of_another() -> Self {
         Self {
             is_anothers: true,
@@ -120,7 +138,7 @@ impl Far {
 }
 
 /// How the listening on one connection ended.
-enum ChangeOutcome {
+pub(super) enum ChangeOutcome {
     Ended(Ending),
     Busy(String),
     Foreign,
@@ -138,18 +156,21 @@ impl Target {
     /// Nothing was changed, or it is not known how the change ended.
     pub fn change(&self, change: &Change, context: &Context) -> Result<Option<Incomplete>> {
         let action = change.activation.as_ref().map_or("change", |it| it.action);
+        if let Some(confirmation) = change.confirmation() {
+            can_be_proved(confirmation, context)?;
+        }
         context.tell(Event::phase(Work::Asking, self.place.host()));
         loop {
             context.signals.check()?;
             let name = ssh::new_name()?;
-            let mut output = ChangeOutput::default();
+            let mut output = ChangeOutput::of(change);
             match self.see_through(&RootTask::Change(&name, change), &name, &mut output, context)? {
                 ChangeOutcome::Ended(ending) => {
                     context.tell(Event::Idle);
                     if self.waits_for_a_boot(change, ending, context) {
                         return Ok(None);
                     }
-                    return self.conclude(action, ending, &change.profile);
+                    return self.conclude(action, ending, &change.profile, change.confirmation().is_some());
                 }
                 ChangeOutcome::Busy(other) => {
                     let text = format!("another change of {} goes on: waiting for its end", self.label());
@@ -180,7 +201,7 @@ impl Target {
     }
 
     /// Starts a task and hears it to its end, over as many connections as that takes.
-    fn see_through(
+    pub(super) fn see_through(
         &self,
         task: &RootTask,
         name: &str,
@@ -194,7 +215,10 @@ impl Target {
             match heard {
                 Err(error) if !output.is_anothers && error.is::<Interrupted>() => {
                     let on = self.label();
-                    context.tell(Event::Text(if output.may_have_begun {
+                    context.tell(Event::Text(if output.may_have_begun && output.confirmation.is_some() {
+                        let confirm = self.confirm_command();
+                        format!("the change goes on by itself on {on}, and goes back unless it is confirmed: {confirm}")
+                    } else if output.may_have_begun {
                         format!("the change goes on by itself on {on}: the next run says what it came to")
                     } else {
                         format!("nothing was changed on {on}")
@@ -208,10 +232,10 @@ impl Target {
                     if away.is_none_or(|(_, length)| output.length > length) {
                         let text = format!("{failure} while it was being changed: connecting again");
                         context.tell(Event::Text(text));
-                        away = Some((Instant::now() + PATIENCE, output.length));
+                        away = Some((Instant::now() + output.patience(), output.length));
                     }
                     if away.is_some_and(|(end, _)| Instant::now() > end) {
-                        return Err(self.out_of_patience(&failure, output.may_have_begun).into());
+                        return Err(self.out_of_patience(&failure, output).into());
                     }
                 }
                 other => return other,
@@ -243,6 +267,11 @@ impl Target {
             output.may_have_begun |= session.has_gone_on();
             match next? {
                 FromScript::Output(bytes) => output.take(&bytes, context),
+                FromScript::Event(TargetEvent::Awaits) => {
+                    far.may_end(&session)?;
+                    output.end(context);
+                    self.is_awaited(task, output, context)?;
+                }
                 FromScript::Event(TargetEvent::Ended(ending)) => {
                     far.may_end(&session)?;
                     output.end(context);
@@ -302,14 +331,26 @@ impl Target {
         }))
     }
 
-    fn out_of_patience(&self, failure: &Failure, may_have_begun: bool) -> Failure {
-        let label = self.label();
-        let message = if may_have_begun {
-            format!("{label} does not come back ({failure}): the change goes on there by itself")
-        } else {
-            format!("{label} does not come back ({failure}): nothing was changed there")
+    /// Does what confirms a change that waits for that, if this run is to do something.
+    fn is_awaited(&self, task: &RootTask, output: &mut ChangeOutput, context: &Context) -> Result<()> {
+        let (RootTask::Change(name, _) | RootTask::Follow(name, _)) = task else {
+            return Ok(());
         };
-        let remedy = if may_have_begun {
+        match output.confirmation.clone() {
+            Some(confirmation) => self.prove(name, &confirmation, context),
+            None => Ok(()),
+        }
+    }
+
+    fn out_of_patience(&self, failure: &Failure, output: &ChangeOutput) -> Failure {
+        let label = self.label();
+        let what = match (output.may_have_begun, &output.confirmation) {
+            (false, _) => "nothing was changed there",
+            (true, None) => "the change goes on there by itself",
+            (true, Some(_)) => "the change is not confirmed, and goes back there by itself",
+        };
+        let message = format!("{label} does not come back ({failure}): {what}");
+        let remedy = if output.may_have_begun {
             "run the same command again to see what it came to"
         } else {
             "run the same command again"
@@ -320,7 +361,9 @@ impl Target {
     /// Whether the profile has the new system but only a boot makes it run, because its init is another one. If so, the
     /// user is told.
     fn waits_for_a_boot(&self, change: &Change, ending: Ending, context: &Context) -> bool {
-        let waits = matches!(ending, Ending::Activation { code: 100, .. }) && change.profile != ProfileChange::Keep;
+        let waits = matches!(ending, Ending::Activation { code: 100, .. })
+            && change.profile != ProfileChange::Keep
+            && change.confirmation().is_none();
         if waits {
             let text = format!("the new system of {} takes effect at its next boot", self.label());
             context.tell(Event::Text(text));
@@ -328,7 +371,15 @@ impl Target {
         waits
     }
 
-    fn conclude(&self, action: &str, ending: Ending, profile: &ProfileChange) -> Result<Option<Incomplete>> {
+    /// Returns what the user is told in the end. A change that was to be confirmed (`was_tried`) changes the profile
+    /// last of all.
+    pub(super) fn conclude(
+        &self,
+        action: &str,
+        ending: Ending,
+        profile: &ProfileChange,
+        was_tried: bool,
+    ) -> Result<Option<Incomplete>> {
         let on = self.label();
         let failure = match ending {
             Ending::Done => return Ok(None),
@@ -337,8 +388,13 @@ impl Target {
                 .with_code(code),
             Ending::Activation { code, generations } => {
                 let failure = Failure::new(format!("{action} on {on} failed with exit status {code}")).with_code(code);
+                let back = if was_tried {
+                    String::new()
+                } else {
+                    way_back(profile, generations)
+                };
                 return Ok(Some(Incomplete {
-                    failure: match meaning(code, &way_back(profile, generations)) {
+                    failure: match meaning(code, &back) {
                         Some(meaning) => failure.with_remedy(meaning),
                         None => failure,
                     },
@@ -351,6 +407,8 @@ impl Target {
                     has_changed: false,
                 }));
             }
+            Ending::Rebooted => back::rebooted(action, &on),
+            Ending::LostUnconfirmed => back::cut_off(action, &on),
             Ending::NoWayBack => self.no_way_back("of what it says above"),
             Ending::Lost => Failure::new(format!("{action} on {on} was killed before its end"))
                 .with_remedy("run the same command again"),
@@ -409,7 +467,7 @@ fn way_back(profile: &ProfileChange, generations: Option<[u64; 2]>) -> String {
     }
 }
 
-fn pause(signals: &Signals) -> Result<()> {
+pub(super) fn pause(signals: &Signals) -> Result<()> {
     let end = Instant::now() + PAUSE;
     while Instant::now() < end {
         signals.check()?;

@@ -4,7 +4,8 @@
 //! - [`opening`]: the first look, and the way to root;
 //! - [`inspection`]: whether the system that is to be activated is one, and what it changes;
 //! - [`changing`]: the change, which is begun, followed, and found again after a broken link;
-//! - [`back`]: what is said of a change that failed and went back;
+//! - [`back`]: what is said of a change that failed, or was not confirmed, and went back;
+//! - [`confirming`]: showing that the target can still be reached, or saying so;
 //! - [`session`]: one run of a script there, and [`reply`]: what the script says;
 //! - [`text`]: the scripts' texts, with the client's words;
 //! - [`password`] and [`sudo_options`]: what becoming root takes;
@@ -12,6 +13,7 @@
 
 mod back;
 mod changing;
+mod confirming;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
 mod here;
@@ -34,8 +36,9 @@ use crate::remote::daemon::Daemon;
 use crate::ssh::{self, Ssh};
 use crate::store_path::StorePath;
 use crate::surroundings::Surroundings;
-use crate::vocabulary::{Elevation, Rights};
+use crate::vocabulary::{Confirmation, Elevation, Rights};
 pub use changing::Incomplete;
+pub use confirming::confirm;
 pub use here::RootHere;
 pub use inspection::Inquiry;
 pub use opening::{Connection, reach, try_to_reach};
@@ -122,11 +125,22 @@ pub struct Activation {
     pub install_bootloader: bool,
     /// Whether the target goes back if the activation fails.
     pub goes_back: bool,
+    /// What is to confirm the change, if it goes back without that.
+    pub confirmation: Option<Confirmation>,
 }
 
 impl Change<'_> {
     fn goes_back(&self) -> bool {
         self.activation.as_ref().is_some_and(|activation| activation.goes_back)
+    }
+
+    fn confirmation(&self) -> Option<&Confirmation> {
+        self.activation.as_ref()?.confirmation.as_ref()
+    }
+
+    /// Whether there has to be a way back.
+    fn may_go_back(&self) -> bool {
+        self.goes_back() || self.confirmation().is_some()
     }
 }
 

@@ -64,12 +64,17 @@ pub fn reach(host: &Host, context: &Context) -> Result<Connection> {
 /// # Errors
 /// Fails as [`reach`] does.
 pub fn try_to_reach(host: &Host, context: &Context) -> Result<Connection> {
-    let mut session = Session::start(&Place::There(host.clone()), &text::look(), context)?;
+    let session = Session::start(&Place::There(host.clone()), &text::look(), context)?;
+    greeted(session, context).map(Connection)
+}
+
+/// Waits until the first look is over.
+pub(super) fn greeted(mut session: Session, context: &Context) -> Result<Session> {
     if look(&mut session, context)?.is_none() {
         return Err(session.broken(context)?.into());
     }
     session.is_over();
-    Ok(Connection(session))
+    Ok(session)
 }
 
 impl Target {
@@ -82,6 +87,26 @@ impl Target {
         if *place == Place::Here && !wants.changes && wants.rights.elevation == Elevation::None {
             return Ok(Self::untouched(context.around));
         }
+        let (mut target, user) = Self::greet(place, wants, context)?;
+        let receives = wants.receives != Receives::Nothing;
+        let elevates = target.rights.elevation != Elevation::None;
+        if wants.changes || ((receives || wants.upgrades) && elevates) {
+            let needed_now = wants.receives == Receives::FromElsewhere || wants.upgrades;
+            if let Some(mut session) = target.become_root(&user, needed_now, context)? {
+                if wants.changes {
+                    target.hear_of_last(&mut session, context)?;
+                } else {
+                    target.hear_who_answers(&mut session, context)?;
+                }
+                session.is_over();
+            }
+        }
+        context.tell(Event::Idle);
+        Ok(target)
+    }
+
+    /// Logs in and looks. Returns the user's name, too.
+    pub(super) fn greet(place: &Place, wants: Wants, context: &Context) -> Result<(Self, String)> {
         if let Place::There(host) = place {
             context.ssh.share(host, context.signals)?;
             context.tell(Event::phase(Work::Connecting, Some(host)));
@@ -100,21 +125,7 @@ impl Target {
         let mut target = Self::of(place, seen, wants.rights, context)?;
         target.first = place.host().map(|_| first);
         target.suffices(&user, wants)?;
-        let receives = wants.receives != Receives::Nothing;
-        let elevates = target.rights.elevation != Elevation::None;
-        if wants.changes || ((receives || wants.upgrades) && elevates) {
-            let needed_now = wants.receives == Receives::FromElsewhere || wants.upgrades;
-            if let Some(mut session) = target.become_root(&user, needed_now, context)? {
-                if wants.changes {
-                    target.hear_of_last(&mut session, context)?;
-                } else {
-                    target.hear_who_answers(&mut session, context)?;
-                }
-                session.is_over();
-            }
-        }
-        context.tell(Event::Idle);
-        Ok(target)
+        Ok((target, user))
     }
 
     /// Makes the target of what the first look has seen.
@@ -173,7 +184,7 @@ impl Target {
 
     /// Checks that there is a way to root, after asking for the password if one is used. Returns None if root is not
     /// needed before the build (`needed_now` is false) and the check can only be made after it.
-    fn become_root(&mut self, user: &str, needed_now: bool, context: &Context) -> Result<Option<Session>> {
+    pub(super) fn become_root(&mut self, user: &str, needed_now: bool, context: &Context) -> Result<Option<Session>> {
         let mut tries = 0;
         loop {
             if self.rights.ask_password {
@@ -264,7 +275,7 @@ impl Target {
             "{} would have no way back, because {reason}: nothing was changed",
             self.label()
         ))
-        .with_remedy("to do without one: --no-rollback-on-failure")
+        .with_remedy("to do without one: --no-rollback-on-failure --no-confirm")
     }
 
     /// Returns the failure if a change cannot be noted. It is noted so that it outlives the connection.
@@ -386,7 +397,7 @@ impl Target {
         }
     }
 
-    fn described(&self, record: Option<&Record>) -> String {
+    pub(super) fn described(&self, record: Option<&Record>) -> String {
         let on = self.label();
         match record {
             None => format!("a change of {on}"),
@@ -449,6 +460,12 @@ fn told(what: &str, ending: Ending, waited: bool) -> Option<String> {
         }
         Ending::Back(back) => format!("warning: {what}: {}", back.told()),
         Ending::NoWayBack => format!("warning: {what}, was not begun: there was no way back"),
+        Ending::Rebooted => {
+            format!("warning: {what}, was not confirmed before a reboot: the machine has booted what it booted before")
+        }
+        Ending::LostUnconfirmed => {
+            format!("warning: {what}, was cut off before it was confirmed: this run makes up for it")
+        }
         Ending::Unstarted | Ending::Lost if what.starts_with("dry-activate") => return None,
         Ending::Unstarted => format!("warning: {what}, did not come to be"),
         Ending::Lost => format!("warning: {what}, was cut off before its end: this run makes up for it"),

@@ -77,6 +77,12 @@ pub(super) enum TargetEvent {
     Begun,
     /// The change of that name was never begun.
     Unknown,
+    /// The change waits to be confirmed.
+    Awaits,
+    /// The change is confirmed.
+    Confirmed,
+    /// No change waits to be confirmed.
+    NotAwaited,
     /// How the change ended.
     Ended(Ending),
 }
@@ -105,12 +111,16 @@ pub(super) enum Ending {
         /// The profile's generation before the change and after it, where there are both.
         generations: Option<[u64; 2]>,
     },
-    /// `switch-to-configuration` failed, and the target has gone back, or has tried to.
+    /// `switch-to-configuration` failed, or the change was not confirmed, and the target has gone back, or has tried to.
     Back(WayBack),
     /// There would have been no way back, so nothing was begun.
     NoWayBack,
     /// It was cut off: a power cut, or somebody killed it.
     Lost,
+    /// It was cut off before it was confirmed, and a boot has undone it.
+    Rebooted,
+    /// It was cut off before it was confirmed: a boot would undo it.
+    LostUnconfirmed,
     /// It could not be started.
     Unstarted,
 }
@@ -176,7 +186,14 @@ impl TargetEvent {
                 let words: Vec<String> = words.map(str::to_owned).collect();
                 Self::Ended(Ending::of(&part, code, &words)?)
             }
-            "lost" => Self::Ended(Ending::Lost),
+            "awaits" => Self::Awaits,
+            "confirmed" => Self::Confirmed,
+            "not-awaited" => Self::NotAwaited,
+            "lost" => Self::Ended(match rest.as_str() {
+                "rebooted" => Ending::Rebooted,
+                "unconfirmed" => Ending::LostUnconfirmed,
+                _ => Ending::Lost,
+            }),
             "unstarted" => Self::Ended(Ending::Unstarted),
             _ => return None,
         })
@@ -188,7 +205,14 @@ impl TargetEvent {
     pub(super) fn is_of_a_change(&self) -> bool {
         matches!(
             self,
-            Self::Busy(_) | Self::Foreign | Self::Begun | Self::Unknown | Self::Ended(_)
+            Self::Busy(_)
+                | Self::Foreign
+                | Self::Begun
+                | Self::Unknown
+                | Self::Awaits
+                | Self::Confirmed
+                | Self::NotAwaited
+                | Self::Ended(_)
         )
     }
 }
@@ -197,7 +221,7 @@ impl Ending {
     fn of(part: &str, code: u8, words: &[String]) -> Option<Self> {
         match (part, code) {
             ("no-way-back", 1..) => Some(Self::NoWayBack),
-            ("back", code @ 1..) => WayBack::of(code, words).map(Self::Back),
+            ("back", 1..) | ("unconfirmed", _) => WayBack::of(part, code, words).map(Self::Back),
             ("profile", code @ 1..) => Some(Self::Profile(code)),
             ("activation" | "finished", 0) => Some(Self::Done),
             ("activation", code) => Some(Self::Activation {
@@ -229,7 +253,7 @@ mod tests {
         };
         let back = |[profile, system]: [Option<u8>; 2], generations| {
             TargetEvent::Ended(Ending::Back(WayBack {
-                code: 4,
+                code: Some(4),
                 profile,
                 system,
                 generations,
@@ -275,6 +299,23 @@ mod tests {
                 Some(back([Some(1), None], Some([17, 18]))),
             ),
             ("@rebuild ended back 0 0 0 17 17", None),
+            (
+                "@rebuild ended unconfirmed 4 - 0 17 17",
+                Some(TargetEvent::Ended(Ending::Back(WayBack {
+                    code: None,
+                    profile: None,
+                    system: Some(0),
+                    generations: Some([17, 17]),
+                }))),
+            ),
+            ("@rebuild ended unconfirmed 0", None),
+            ("@rebuild awaits", Some(TargetEvent::Awaits)),
+            ("@rebuild lost", Some(TargetEvent::Ended(Ending::Lost))),
+            ("@rebuild lost rebooted", Some(TargetEvent::Ended(Ending::Rebooted))),
+            (
+                "@rebuild lost unconfirmed",
+                Some(TargetEvent::Ended(Ending::LostUnconfirmed)),
+            ),
             ("@rebuild ended back 4 0", None),
             ("@rebuild ended back 4 x 0 17 17", None),
             (

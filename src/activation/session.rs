@@ -67,7 +67,19 @@ pub(super) fn command(place: &Place, ssh: &Ssh, script_length: usize) -> Invocat
 impl Session {
     /// Starts a script.
     pub(super) fn start(place: &Place, text: &Text, context: &Context) -> Result<Self> {
-        let command = command(place, &context.ssh, text.script.len());
+        Self::start_by(&command(place, &context.ssh, text.script.len()), place, text, context)
+    }
+
+    /// Starts a script after a new login, which shows that there is a way in.
+    pub(super) fn start_anew(place: &Place, text: &Text, context: &Context) -> Result<Self> {
+        let command = match place {
+            Place::Here => command(place, &context.ssh, text.script.len()),
+            Place::There(host) => context.ssh.new_session(host, text.script.len()),
+        };
+        Self::start_by(&command, place, text, context)
+    }
+
+    fn start_by(command: &Invocation, place: &Place, text: &Text, context: &Context) -> Result<Self> {
         if place.host().is_some() {
             context.tell(Event::Detail(format!("$ {command}")));
         }

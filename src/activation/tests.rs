@@ -10,6 +10,7 @@ use std::process::{Child, Command, Stdio};
 use tempfile::TempDir;
 
 mod back;
+mod confirm;
 
 use super::text::{RootTask, root};
 use super::{Activation, Change, ProfileChange};
@@ -96,6 +97,7 @@ fn with_change(profile: ProfileChange, then: impl FnOnce(&Change)) {
             action: "test",
             install_bootloader: false,
             goes_back: false,
+            confirmation: None,
         }),
     });
 }

@@ -19,6 +19,7 @@ const COMMON: &str = include_str!("scripts/common.sh");
 const ELEVATE: &str = include_str!("scripts/elevate.sh");
 const GENERATIONS: &str = include_str!("scripts/generations.sh");
 const BACK: &str = include_str!("scripts/back.sh");
+const CONFIRM: &str = include_str!("scripts/confirm.sh");
 
 /// How this user becomes root.
 pub(super) struct Elevating<'a> {
@@ -38,6 +39,8 @@ pub(super) enum RootTask<'a> {
     Change(&'a str, &'a Change<'a>),
     /// Follow the change of this name, from this byte of its output on.
     Follow(&'a str, u64),
+    /// Make the change of this name stay, which waits for that.
+    Confirm(&'a str),
 }
 
 /// Returns the script of the first look.
@@ -96,7 +99,7 @@ impl Elevating<'_> {
                 change.system.as_str(),
                 change.activation.as_ref().is_some_and(|it| it.install_bootloader),
             ),
-            RootTask::Tell | RootTask::Follow(..) => ("/run/current-system", false),
+            RootTask::Tell | RootTask::Follow(..) | RootTask::Confirm(_) => ("/run/current-system", false),
         };
         script.set("rb_system", system)?;
         script.set("rb_install_bootloader", if install { "1" } else { "0" })?;
@@ -177,6 +180,10 @@ pub(super) fn root(task: &RootTask, systemd_run: bool) -> Result<Vec<u8>, Failur
             script.set("rb_name", name)?;
             script.set("rb_offset", offset.to_string())?;
         }
+        RootTask::Confirm(name) => {
+            script.set("rb_task", "confirm")?;
+            script.set("rb_name", name)?;
+        }
         RootTask::Change(name, change) => {
             script.set("rb_task", "change")?;
             script.set("rb_name", name)?;
@@ -185,7 +192,8 @@ pub(super) fn root(task: &RootTask, systemd_run: bool) -> Result<Vec<u8>, Failur
                 "rb_action",
                 change.activation.as_ref().map_or("", |activation| activation.action),
             )?;
-            script.set_yes("rb_goes_back", change.goes_back())?;
+            script.set_yes("rb_may_go_back", change.may_go_back())?;
+            script.set_yes("rb_tries", change.confirmation().is_some())?;
             script.set("rb_job", OsString::from_vec(job(change)?))?;
         }
     }
@@ -213,8 +221,11 @@ fn job(change: &Change) -> Result<Vec<u8>, Failure> {
     script.set("rb_activated", &activated)?;
     script.set("rb_action", change.activation.as_ref().map_or("", |it| it.action))?;
     script.set_yes("rb_goes_back", change.goes_back())?;
-    let back = if change.goes_back() { BACK } else { "" };
-    for part in [HELD, NIX, GENERATIONS, back, include_str!("scripts/job.sh")] {
+    let confirm = change.confirmation();
+    script.set("rb_confirm", confirm.map_or(0, |it| it.seconds).to_string())?;
+    let back = if change.may_go_back() { BACK } else { "" };
+    let confirm = if confirm.is_some() { CONFIRM } else { "" };
+    for part in [HELD, NIX, GENERATIONS, back, confirm, include_str!("scripts/job.sh")] {
         script.code(part);
     }
     Ok(script.into_bytes())

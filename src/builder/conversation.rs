@@ -109,6 +109,7 @@ pub fn converse(peer: &Peer, request: &Request, sources: &mut Sources, context: 
         sending: Sending::Nothing,
         incoming: Incoming::new(peer),
         following: None,
+        is_second: false,
         away: None,
         asked: None,
         ended: None,
@@ -159,8 +160,10 @@ struct Conversation<'a> {
     nix: TheirNix,
     sending: Sending,
     incoming: Incoming<'a>,
-    /// The job that is on, as far as it has been heard.
+    /// The last job, as far as it has been heard.
     following: Option<Following>,
+    /// Whether this connection goes on with a job of an earlier one: it ends with the job, and evaluates nothing more.
+    is_second: bool,
     /// Since when the link has been broken, and how often a new one has been tried.
     away: Option<Away>,
     /// What it asks, until it has ended.
@@ -188,12 +191,12 @@ impl Conversation<'_> {
             self.incoming.look(&mut self.channel, self.context);
             match heard {
                 // A job that is followed lives, and its output is counted.
-                Heard::Event(line) if line.bytes == ALIVE.as_bytes() && self.following.is_some() => {}
-                Heard::Count(_) if self.following.is_some() => {}
+                Heard::Event(line) if line.bytes == ALIVE.as_bytes() && self.is_following() => {}
+                Heard::Count(_) if self.is_following() => {}
                 // Otherwise nothing is counted here, so this is refused as an event that is none.
                 Heard::Event(line) | Heard::Count(line) => self.event(&line)?,
                 Heard::Line(line) => self.line(line)?,
-                Heard::Output(bytes) if self.following.is_some() => self.output(&bytes)?,
+                Heard::Output(bytes) if self.is_following() => self.output(&bytes)?,
                 Heard::Output(_) => return Err(self.out_of_turn(b"chunk").into()),
                 Heard::Sent(amount) => {
                     self.sending = Sending::Nothing;
@@ -219,6 +222,11 @@ impl Conversation<'_> {
         if let Some(amount) = self.channel.sent() {
             self.context.tell(Event::Sending(amount, whole));
         }
+    }
+
+    /// Whether a job is on.
+    fn is_following(&self) -> bool {
+        self.following.as_ref().is_some_and(|following| !following.is_over())
     }
 
     /// Takes bytes of a job's output, which has the lines that a script without a job would say itself.

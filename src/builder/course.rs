@@ -148,8 +148,26 @@ impl Course {
     }
 
     /// The connection has broken, and another one goes on with the job.
+    ///
+    /// If the job had ended, its end is heard again. A copy that was cut off counts as one that is not made there.
     pub(super) fn comes_back(&mut self) {
         self.comes_back = true;
+        self.job = true;
+        if self.is_copying() {
+            self.at = At::Delivered;
+        } else if self.at == At::Building && self.demand.building == Some(Building::Dry) {
+            self.at = At::Made;
+        }
+    }
+
+    /// Whether the result is on its way to the lent daemon, or is there.
+    pub(super) fn is_copying(&self) -> bool {
+        matches!(self.at, At::Copying | At::Delivered)
+    }
+
+    /// Whether the result is delivered, or will not be.
+    pub(super) fn is_delivered(&self) -> bool {
+        self.at == At::Delivered
     }
 
     /// One job at a time, for what takes long: a closed evaluation, or a build of a derivation that is there.

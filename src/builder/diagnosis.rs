@@ -86,6 +86,16 @@ pub(super) fn collected(host: &Host) -> String {
     )
 }
 
+/// Returns the failure of an evaluation that asked for something while the link was broken.
+#[must_use]
+pub(super) fn asked_meanwhile(host: &Host, unchanged: &str) -> Failure {
+    Failure::new(format!(
+        "the connection to {host} broke while it evaluated, and the evaluation asks for something that was not sent: {unchanged}"
+    ))
+    .with_remedy("run the same command again: what was sent is kept")
+    .with_code(255)
+}
+
 /// Returns the message that another run's job is followed.
 #[must_use]
 pub(super) fn joined(host: &Host) -> String {

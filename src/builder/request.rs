@@ -101,20 +101,23 @@ impl Request {
     }
 
     /// Returns the text that goes on with a job of an earlier connection, after so many bytes of its output.
+    /// `delivers` says whether the result still goes to the lent daemon.
     ///
     /// # Errors
     /// A word has a NUL byte in it.
-    pub(super) fn rejoining(&self, name: &str, heard: u64) -> Result<Vec<u8>, Failure> {
+    pub(super) fn rejoining(&self, name: &str, heard: u64, delivers: bool) -> Result<Vec<u8>, Failure> {
         let delivered = match self.realisation.as_ref().map(|realisation| realisation.building) {
             Some(Building::Real) => Some(Instruction::DeliverOutput),
             Some(Building::Dry) => None,
             None => Some(Instruction::DeliverDerivation(Given::Evaluated)),
         };
+        let is_dry = delivered.is_none();
         let all = [
             Some(Instruction::Begin),
             Some(Instruction::MakePlace),
             Some(Instruction::Rejoin { name, heard }),
-            delivered.filter(|_| self.delivery.is_some()),
+            is_dry.then_some(Instruction::BuildDry(Given::Evaluated)),
+            delivered.filter(|_| delivers && self.delivery.is_some()),
             Some(Instruction::Finish),
         ];
         let instructions: Vec<_> = all.into_iter().flatten().collect();

@@ -93,6 +93,8 @@ pub enum Verb {
     Boot,
     /// Build and activate it now, until the next boot
     Test,
+    /// Keep a change that waits to be confirmed
+    Confirm,
     /// Build and leave a link named 'result' here
     Build,
     /// Show what would be built or fetched
@@ -236,6 +238,14 @@ pub struct ActivationFlags {
     #[arg(long)]
     pub rollback_on_failure: bool,
 
+    /// Go back unless it is confirmed within so many seconds (60) that the machine can be reached: switch and test
+    #[arg(long, value_name = "SECONDS", num_args = 0..=1, require_equals = true, default_missing_value = "60", overrides_with = "no_confirm", value_parser = clap::value_parser!(u32).range(1..=86400))]
+    pub confirm: Option<u32>,
+
+    /// With --confirm, for this machine: confirm it by reaching HOST (default: the builder; '': by rebuild confirm)
+    #[arg(long, value_name = "HOST", value_hint = ValueHint::Hostname)]
+    pub confirm_by: Option<String>,
+
     /// Install the boot loader again
     #[arg(long)]
     pub install_bootloader: bool,
@@ -308,6 +318,10 @@ pub struct SettingFlags {
     /// The opposite of --rollback-on-failure
     #[arg(long, hide = true, overrides_with = "rollback_on_failure")]
     pub no_rollback_on_failure: bool,
+
+    /// The opposite of --confirm
+    #[arg(long, hide = true, overrides_with = "confirm")]
+    pub no_confirm: bool,
 
     /// The opposite of --use-substitutes
     #[arg(long, hide = true, overrides_with = "use_substitutes")]

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use super::confirmation::confirmation;
 use super::product::check_name;
 use super::{
     Candidates, Configuration, Facts, IfUnreachable, Installable, NixFlags, Product, ProductKind, named, profile,
@@ -10,7 +11,7 @@ use crate::cli::{Arguments, Verb};
 use crate::failure::Failure;
 use crate::host::{Host, Place};
 use crate::settings::{Key, Settings};
-use crate::vocabulary::{Elevation, Rights};
+use crate::vocabulary::{Confirmation, Elevation, Rights};
 
 /// A run that makes a system and then does something with it.
 #[derive(Debug, PartialEq, Eq)]
@@ -99,6 +100,8 @@ pub struct ActivationPlan {
     pub install_bootloader: bool,
     /// Whether the target goes back if the activation fails.
     pub goes_back: bool,
+    /// What is to confirm the change, if it goes back without that.
+    pub confirmation: Option<Confirmation>,
 }
 
 impl Deployment {
@@ -110,10 +113,11 @@ impl Deployment {
     ) -> Result<Self, Failure> {
         let ask = asks(arguments, settings, facts)?;
         let target = place(arguments.roles.target_host.as_deref(), facts)?.unwrap_or(Place::Here);
-        let outcome = outcome(arguments, settings, facts)?;
+        let outcome = outcome(arguments, settings, facts, &target)?;
         let candidates = Candidates::new(settings, facts)?;
         let origin = origin(arguments, settings, facts, &target, &candidates)?;
-        let rights = rights(arguments, settings, facts, &target, &outcome)?;
+        let activates = matches!(outcome, Outcome::Activate(_));
+        let rights = rights(arguments, settings, facts, &target, activates)?;
         let profile = profile(&arguments.activation.profile_name)?;
         Ok(Self {
             upgrade: upgrade(arguments, facts, rights, &origin, warnings)?,
@@ -133,7 +137,10 @@ impl Deployment {
     #[must_use]
     pub fn hosts(&self) -> Vec<&Host> {
         let mut hosts: Vec<&Host> = Vec::new();
-        for host in self.if_unreachable.candidates.hosts().chain(self.target.host()) {
+        let confirmation = self.outcome.activation().and_then(|it| it.confirmation.as_ref());
+        let confirms = confirmation.map_or(&[][..], Confirmation::hosts);
+        let works = self.if_unreachable.candidates.hosts().chain(self.target.host());
+        for host in works.chain(confirms) {
             if !hosts.contains(&host) {
                 hosts.push(host);
             }
@@ -159,11 +166,11 @@ to see what would change: rebuild build --diff",
     Ok(asks)
 }
 
-fn place(text: Option<&str>, facts: &Facts) -> Result<Option<Place>, Failure> {
+pub(super) fn place(text: Option<&str>, facts: &Facts) -> Result<Option<Place>, Failure> {
     Ok(text.map(|text| Place::read(text, &facts.own)).transpose()?)
 }
 
-fn verb_name(verb: Verb) -> String {
+pub(super) fn verb_name(verb: Verb) -> String {
     let value = clap::ValueEnum::to_possible_value(&verb);
     value.map_or_else(String::new, |value| value.get_name().to_owned())
 }
@@ -269,8 +276,9 @@ fn goes_back(arguments: &Arguments, settings: &Settings) -> Result<bool, Failure
     Ok(false)
 }
 
-fn outcome(arguments: &Arguments, settings: &Settings, facts: &Facts) -> Result<Outcome, Failure> {
+fn outcome(arguments: &Arguments, settings: &Settings, facts: &Facts, target: &Place) -> Result<Outcome, Failure> {
     let goes_back = goes_back(arguments, settings)?;
+    let confirmation = confirmation(arguments, settings, facts, target)?;
     let (action, sets_profile) = match arguments.verb {
         Verb::DryBuild => return without_specialisation(arguments, Outcome::DryBuild),
         Verb::Build => return without_specialisation(arguments, Outcome::Link),
@@ -297,6 +305,7 @@ fn outcome(arguments: &Arguments, settings: &Settings, facts: &Facts) -> Result<
         specialisation,
         install_bootloader: arguments.activation.install_bootloader || arguments.other.install_grub,
         goes_back,
+        confirmation,
     }))
 }
 
@@ -327,12 +336,13 @@ fn image(arguments: &Arguments, facts: &Facts) -> Result<Outcome, Failure> {
     Ok(if chosen { Outcome::Link } else { Outcome::ListImages })
 }
 
-fn rights(
+/// `activates` says whether root is needed in any case.
+pub(super) fn rights(
     arguments: &Arguments,
     settings: &Settings,
     facts: &Facts,
     target: &Place,
-    outcome: &Outcome,
+    activates: bool,
 ) -> Result<Rights, Failure> {
     let given = &arguments.rights;
     let elevation = match settings.elevate() {
@@ -354,7 +364,7 @@ fn rights(
     if is_here && facts.is_root {
         return Ok(Rights::default());
     }
-    if is_here && elevation == Elevation::None && matches!(outcome, Outcome::Activate(_)) {
+    if is_here && elevation == Elevation::None && activates {
         // The run would fail all the same, but after the long work.
         return Err(Failure::new("only root can activate a configuration")
             .with_remedy("sudo rebuild ..., or rebuild --sudo ... if this user's own ssh key is to be used\nto see whether it builds: rebuild build ..."));

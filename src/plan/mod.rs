@@ -3,6 +3,7 @@
 
 pub mod argv;
 mod configuration;
+mod confirmation;
 mod deployment;
 pub mod expression;
 mod product;
@@ -18,9 +19,11 @@ use crate::cli::{Arguments, ConfigurationFlags, Verb};
 use crate::failure::Failure;
 use crate::host::{OwnNames, Place};
 use crate::settings::Settings;
+use crate::vocabulary::Rights;
 
 pub use configuration::{Configuration, FILE, Flake, Found, Installable};
 pub use deployment::{ActivationPlan, Channels, Deployment, Making, Origin, Outcome};
+use deployment::{place, rights};
 pub use product::{Product, ProductKind};
 pub use steps::{Deed, Leg, Step};
 pub use unreachable::{Candidates, IfUnreachable, Wake};
@@ -56,6 +59,13 @@ pub enum Task {
     Edit(Reading),
     /// Opens the configuration in `nix repl`.
     Repl(Reading),
+    /// Confirms the change that waits for it.
+    Confirm {
+        /// The machine that was changed.
+        target: Place,
+        /// The user's rights on that machine.
+        rights: Rights,
+    },
     /// Lists the generations of a profile.
     ListGenerations {
         /// The profile.
@@ -80,7 +90,7 @@ impl Task {
         match self {
             Self::Deploy(deployment) => Some(&deployment.origin.making()?.configuration),
             Self::Edit(reading) | Self::Repl(reading) => Some(&reading.configuration),
-            Self::ListGenerations { .. } | Self::ShowSettings { .. } | Self::Manual => None,
+            Self::Confirm { .. } | Self::ListGenerations { .. } | Self::ShowSettings { .. } | Self::Manual => None,
         }
     }
 }
@@ -152,6 +162,13 @@ impl Task {
                 json: arguments.verbs.json,
             },
             Verb::Help => Self::Manual,
+            Verb::Confirm => {
+                let target = place(arguments.roles.target_host.as_deref(), facts)?.unwrap_or(Place::Here);
+                Self::Confirm {
+                    rights: rights(arguments, settings, facts, &target, true)?,
+                    target,
+                }
+            }
             Verb::ListGenerations => {
                 stays_here(arguments, facts, "on it: ssh HOST rebuild list-generations")?;
                 Self::ListGenerations {
@@ -225,7 +242,7 @@ fn deprecated(arguments: &Arguments) -> Vec<String> {
 fn useless(arguments: &Arguments) -> Vec<String> {
     let shows_nothing = matches!(
         arguments.verb,
-        Verb::DryBuild | Verb::Edit | Verb::ListGenerations | Verb::Repl
+        Verb::Confirm | Verb::DryBuild | Verb::Edit | Verb::ListGenerations | Verb::Repl
     );
     let no_system = matches!(
         arguments.verb,

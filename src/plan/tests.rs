@@ -3,7 +3,7 @@ mod settings;
 use super::*;
 use crate::host::{Host, OwnNames, Place};
 use crate::settings::tests::WrittenPlaces;
-use crate::vocabulary::{Elevation, Fallback, Rights};
+use crate::vocabulary::{Elevation, Fallback, Proof, Rights};
 use clap::Parser;
 
 fn facts() -> Facts {
@@ -122,6 +122,7 @@ fn what_becomes_of_the_result() {
             specialisation: None,
             install_bootloader: false,
             goes_back: false,
+            confirmation: None,
         })
     };
     for (line, expected) in [
@@ -469,4 +470,88 @@ fn the_manual_is_what_there_is_without_a_verb() {
     for line in ["help", "--eval-on b", "-v"] {
         assert_eq!(plan_with(line, &facts()).unwrap().task, Task::Manual, "{line}");
     }
+}
+
+/// The change of another machine is confirmed by a login, that of this machine by another one that is reached.
+#[test]
+fn who_confirms() {
+    let reaching = |names: &[&str]| {
+        let hosts = names.iter().map(|name| there(name).host().unwrap().clone());
+        Proof::Reaching(hosts.collect())
+    };
+    for (line, expected) in [
+        ("switch", None),
+        ("switch --confirm", Some((60, Proof::Person))),
+        ("switch --confirm=5 --eval-on a", Some((5, reaching(&["a"])))),
+        ("test --confirm=5 --build-on b -c x", Some((5, reaching(&["b"])))),
+        (
+            "switch --confirm --eval-on pi --build-on b",
+            Some((60, reaching(&["b"]))),
+        ),
+        (
+            "switch --confirm --eval-on a --confirm-by c",
+            Some((60, reaching(&["c"]))),
+        ),
+        (
+            "switch --confirm --eval-on a --confirm-by ''",
+            Some((60, Proof::Person)),
+        ),
+        (
+            "switch --confirm --eval-on a --confirm-by pi",
+            Some((60, Proof::Person)),
+        ),
+        ("switch --rollback --confirm --eval-on a", Some((60, reaching(&["a"])))),
+        ("switch --confirm --eval-on a --target-host t", Some((60, Proof::Login))),
+        (
+            "test --confirm --target-host t --confirm-by ''",
+            Some((60, Proof::Person)),
+        ),
+        ("switch --confirm --no-confirm", None),
+        ("switch --no-confirm --confirm=7", Some((7, Proof::Person))),
+        ("boot --confirm --no-confirm", None),
+    ] {
+        let deployment = deployment(line).unwrap();
+        let seen = deployment.outcome.activation().unwrap().confirmation.clone();
+        assert_eq!(seen.map(|it| (it.seconds, it.by)), expected, "{line}");
+    }
+    for (line, text) in [
+        (
+            "boot --confirm",
+            "--confirm has no meaning for boot: what it changes shows only after a boot",
+        ),
+        (
+            "build --confirm",
+            "--confirm has no meaning for build: it changes no system",
+        ),
+        ("dry-activate --confirm", "--confirm has no meaning for dry-activate"),
+        (
+            "switch --confirm --target-host t --confirm-by a",
+            "is confirmed by a new login to it",
+        ),
+    ] {
+        let failure = deployment(line).unwrap_err();
+        assert_eq!(failure.code(), 2, "{line}");
+        assert!(failure.to_string().contains(text), "{line}: {failure}");
+    }
+    // The host that is reached is one of those that ssh is asked about beforehand.
+    let confirmed = deployment("switch --confirm --confirm-by c --eval-on a").unwrap();
+    assert_eq!(
+        confirmed.hosts(),
+        [there("a").host().unwrap(), there("c").host().unwrap()]
+    );
+}
+
+#[test]
+fn a_person_confirms_what_root_has_changed() {
+    let confirm = |line: &str, facts: &Facts| plan_with(line, facts).map(|plan| plan.task);
+    let expected = |target, rights| Task::Confirm { target, rights };
+    let task = confirm("confirm", &facts()).unwrap();
+    assert_eq!(task, expected(Place::Here, Rights::default()));
+    let rights = Rights {
+        elevation: Elevation::Sudo,
+        ask_password: false,
+    };
+    let task = confirm("confirm --target-host t --sudo", &user()).unwrap();
+    assert_eq!(task, expected(there("t"), rights));
+    assert!(confirm("confirm", &user()).is_err());
 }

@@ -79,7 +79,7 @@ fn wants(plan: &Deployment) -> Wants {
         goes_back_to_running: plan
             .outcome
             .activation()
-            .is_some_and(|activation| activation.goes_back && activation.action != "boot"),
+            .is_some_and(|it| (it.goes_back && it.action != "boot") || it.confirmation.is_some()),
         receives: receives(plan),
         upgrades: plan.upgrade.is_some(),
     }
@@ -367,6 +367,7 @@ impl<'a> Run<'a> {
             action: planned.action,
             install_bootloader: planned.install_bootloader,
             goes_back: planned.goes_back,
+            confirmation: planned.confirmation.clone(),
         };
         let set = (profile != ProfileChange::Keep).then_some(self.plan.profile.as_path());
         let is_the_same = self.target()?.has_all_of(&system, &activation, set);

@@ -1,5 +1,6 @@
-//! The identity by which a builder knows this machine's user: their host name and a random number, which is made once
-//! and kept. The host name alone could belong to many machines (NixOS gives the same one to all), and to two users.
+//! The identity by which a builder knows this machine's user: a random number, which is made once and kept. A host name
+//! could belong to many machines (NixOS gives the same one to all) and to two users, and may change; it stands before
+//! the number for people who look around on the builder.
 
 use std::fs::{self, DirBuilder};
 use std::io;

@@ -1,5 +1,6 @@
 //! Carrying out a plan.
 
+mod confirm;
 mod deploy;
 mod elsewhere;
 mod facts;
@@ -56,6 +57,9 @@ pub fn carry_out(
             programs::require(deployment, around.variable("PATH").as_ref(), &around.directory)?;
             result_link::require(deployment, &around.directory)?;
             deploy::deploy(deployment, &Context::new(around, nix, signals, reporter)?)
+        }
+        Task::Confirm { target, rights } => {
+            confirm::confirm(target, *rights, &Context::new(around, nix, signals, reporter)?)
         }
         Task::Edit(reading) => open::in_editor(reading, around, nix, signals),
         Task::Repl(reading) => open::in_repl(reading, around, signals),

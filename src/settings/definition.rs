@@ -31,6 +31,10 @@ pub enum Key {
     Diff,
     /// Whether the target goes back if the activation fails.
     RollbackOnFailure,
+    /// How many seconds a change waits to be confirmed, or 0.
+    Confirm,
+    /// The machine that confirms a change of this machine by being reached.
+    ConfirmBy,
     /// Whether the receiving machine fetches what it can by itself.
     UseSubstitutes,
     /// The configuration, if it is a flake.
@@ -92,6 +96,14 @@ fn name<T: clap::ValueEnum>(value: &T) -> Statement {
     })
 }
 
+fn confirm(arguments: &Arguments) -> Statement {
+    match arguments.activation.confirm {
+        Some(seconds) => Statement::This(SettingValue::Number(seconds)),
+        None if arguments.settings.no_confirm => Statement::This(SettingValue::Number(0)),
+        None => Statement::Nothing,
+    }
+}
+
 fn elevate(arguments: &Arguments) -> Statement {
     match &arguments.rights.elevate {
         Some(elevation) => name(elevation),
@@ -111,7 +123,7 @@ fn flake(arguments: &Arguments) -> Statement {
 }
 
 /// All settings, in the order in which they are shown.
-pub static ALL: [Definition; 14] = [
+pub static ALL: [Definition; 16] = [
     Definition {
         key: Key::EvalHost,
         name: "evalHost",
@@ -234,6 +246,26 @@ pub static ALL: [Definition; 14] = [
                 arguments.settings.no_rollback_on_failure,
             )
         },
+    },
+    Definition {
+        key: Key::Confirm,
+        name: "confirm",
+        variable: "REBUILD_CONFIRM",
+        flags: &["--confirm", "--no-confirm"],
+        kind: SettingKind::SecondsOrOff,
+        default: Some(SettingValue::Number(0)),
+        about: "How many seconds a switch or test waits to be confirmed before it goes back; 0: it needs no confirmation",
+        typed: confirm,
+    },
+    Definition {
+        key: Key::ConfirmBy,
+        name: "confirmBy",
+        variable: "REBUILD_CONFIRM_BY",
+        flags: &["--confirm-by"],
+        kind: SettingKind::Hosts,
+        default: None,
+        about: "The machine that confirms a change of this machine by being reached; without it the builder; '': a person does",
+        typed: |arguments| hosts(arguments.activation.confirm_by.as_ref()),
     },
     Definition {
         key: Key::UseSubstitutes,

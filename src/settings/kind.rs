@@ -21,7 +21,12 @@ pub enum SettingKind {
     Command,
     /// A number of seconds, 1 or more.
     Seconds,
+    /// A number of seconds, or 0: not at all.
+    SecondsOrOff,
 }
+
+/// A day. Whoever wants to wait for longer has meant something else.
+const MOST_SECONDS: u32 = 86_400;
 
 /// The value of a setting.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -57,7 +62,8 @@ impl SettingKind {
         let said = match (self, value) {
             (Self::Switch, serde_json::Value::Bool(value)) => Some(Statement::This(SettingValue::Switch(value))),
             (Self::Seconds, serde_json::Value::Number(number)) => seconds(number.as_u64()),
-            (Self::Switch | Self::Seconds, _) => None,
+            (Self::SecondsOrOff, serde_json::Value::Number(number)) => number.as_u64().and_then(Self::seconds_or_off),
+            (Self::Switch | Self::Seconds | Self::SecondsOrOff, _) => None,
             (Self::Hosts, serde_json::Value::Array(values)) => of_array(values),
             (_, serde_json::Value::String(text)) => self.of_word(text),
             _ => None,
@@ -71,7 +77,8 @@ impl SettingKind {
     /// Fails with the values that are allowed.
     pub(super) fn of_variable(self, text: &str) -> Result<Statement, String> {
         let said = match (self, text.to_ascii_lowercase().as_str()) {
-            (Self::Switch | Self::Choice(_) | Self::Seconds, "") => Some(Statement::TheDefault),
+            (Self::Switch | Self::Choice(_) | Self::Seconds | Self::SecondsOrOff, "") => Some(Statement::TheDefault),
+            (Self::SecondsOrOff, number) => number.parse().ok().and_then(Self::seconds_or_off),
             (Self::Switch, "1" | "true" | "yes") => Some(Statement::This(SettingValue::Switch(true))),
             (Self::Switch, "0" | "false" | "no") => Some(Statement::This(SettingValue::Switch(false))),
             (Self::Switch, _) => None,
@@ -87,9 +94,14 @@ impl SettingKind {
         said.ok_or_else(|| format!("{allowed}, not '{}'", text.escape_debug()))
     }
 
+    fn seconds_or_off(number: u64) -> Option<Statement> {
+        let number = u32::try_from(number).ok().filter(|number| *number <= MOST_SECONDS)?;
+        Some(Statement::This(SettingValue::Number(number)))
+    }
+
     fn of_word(self, text: String) -> Option<Statement> {
         match self {
-            Self::Switch | Self::Seconds => return None,
+            Self::Switch | Self::Seconds | Self::SecondsOrOff => return None,
             // It is not known yet which host is this machine; but what can be a name is the same on every machine.
             Self::Hosts if text.is_empty() => {}
             // A comma belongs to the lists of variables and of the command line.
@@ -111,6 +123,7 @@ impl SettingKind {
     pub fn in_json(self) -> String {
         match self {
             Self::Switch => "true or false".to_owned(),
+            Self::SecondsOrOff => format!("a number of seconds up to {MOST_SECONDS}, or 0: not at all"),
             Self::Hosts => format!("{HOST}; or a list of such hosts"),
             Self::Command => "a string, a command for a shell".to_owned(),
             Self::Seconds => "a number of seconds, 1 or more".to_owned(),
@@ -172,6 +185,10 @@ mod tests {
         Statement::This(SettingValue::Text(text.to_owned().into()))
     }
 
+    fn number(number: u32) -> Statement {
+        Statement::This(SettingValue::Number(number))
+    }
+
     fn list(texts: &[&str]) -> Statement {
         let texts = texts.iter().map(|text| (*text).to_owned());
         Statement::This(SettingValue::List(texts.collect()))
@@ -213,6 +230,8 @@ mod tests {
             (SettingKind::Flake, json!("/etc/nixos#pi"), text("/etc/nixos#pi")),
             (SettingKind::Flake, json!(""), Statement::TheDefault),
             (CHOICE, json!("local"), text("local")),
+            (SettingKind::SecondsOrOff, json!(60), number(60)),
+            (SettingKind::SecondsOrOff, json!(0), number(0)),
         ] {
             assert_eq!(kind.of_json(value.clone()), Ok(expected), "{kind:?} {value}");
         }
@@ -245,6 +264,11 @@ mod tests {
             (SettingKind::Flake, json!(".#\"x\""), "as for --flake, not"),
             (CHOICE, json!("Local"), "\"fail\", \"local\" or \"x\", not \"Local\""),
             (CHOICE, json!(""), "not \"\""),
+            (SettingKind::SecondsOrOff, json!("60"), "or 0: not at all, not \"60\""),
+            (SettingKind::SecondsOrOff, json!(-1), "not -1"),
+            (SettingKind::SecondsOrOff, json!(1.5), "not 1.5"),
+            (SettingKind::SecondsOrOff, json!(86401), "not 86401"),
+            (SettingKind::SecondsOrOff, json!(true), "not true"),
             (CHOICE, json!(true), "or \"x\", not true"),
         ] {
             let error = kind.of_json(value.clone()).unwrap_err();
@@ -267,11 +291,13 @@ mod tests {
             );
         }
         assert_eq!(CHOICE.of_variable("fail"), Ok(text("fail")));
+        assert_eq!(SettingKind::SecondsOrOff.of_variable("86400"), Ok(number(86_400)));
         for kind in [
             SettingKind::Switch,
             SettingKind::Flake,
             SettingKind::Command,
             SettingKind::Seconds,
+            SettingKind::SecondsOrOff,
             CHOICE,
         ] {
             assert_eq!(kind.of_variable(""), Ok(Statement::TheDefault), "{kind:?}");
@@ -290,6 +316,8 @@ mod tests {
             (SettingKind::Hosts, "a, b"),
             (SettingKind::Seconds, "soon"),
             (CHOICE, "never"),
+            (SettingKind::SecondsOrOff, "1m"),
+            (SettingKind::SecondsOrOff, "-1"),
         ] {
             let error = kind.of_variable(word).unwrap_err();
             assert!(error.ends_with(&format!(", not '{word}'")), "{error}");

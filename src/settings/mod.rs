@@ -216,6 +216,23 @@ impl Settings {
         self.is_on(Key::RollbackOnFailure)
     }
 
+    /// Returns how many seconds a change waits to be confirmed; 0 if it need not be confirmed.
+    #[must_use]
+    pub fn confirm(&self) -> u32 {
+        let said = self.said.get(&Key::Confirm).and_then(|held| held.value.as_ref());
+        match said.or(default(Key::Confirm)) {
+            Some(SettingValue::Number(seconds)) => *seconds,
+            _ => 0,
+        }
+    }
+
+    /// Returns the machines of which one confirms a change of this machine by being reached, if any place names them. The
+    /// empty text is for a person.
+    #[must_use]
+    pub fn confirm_by(&self) -> Option<Vec<&str>> {
+        self.texts(Key::ConfirmBy)
+    }
+
     /// Returns whether the receiving machine itself fetches what it can.
     #[must_use]
     pub fn use_substitutes(&self) -> bool {

@@ -51,7 +51,7 @@ fn settings(line: &str, system: &str, user: &str, environment: &[(&str, &str)]) 
 }
 
 /// For each setting: what each place says about it, and how that is shown. No two neighbours are the same.
-const EACH: [(Key, [&str; 4], [&str; 4]); 14] = [
+const EACH: [(Key, [&str; 4], [&str; 4]); 16] = [
     (
         Key::EvalHost,
         ["\"s\"", "[\"u\", \"v\"]", "e,f", "--eval-on t,x"],
@@ -102,6 +102,16 @@ const EACH: [(Key, [&str; 4], [&str; 4]); 14] = [
         Key::RollbackOnFailure,
         ["true", "false", "yes", "--no-rollback-on-failure"],
         ["true", "false", "true", "false"],
+    ),
+    (
+        Key::Confirm,
+        ["10", "20", "30", "--confirm=40"],
+        ["10", "20", "30", "40"],
+    ),
+    (
+        Key::ConfirmBy,
+        ["\"s\"", "\"u\"", "", "--confirm-by t"],
+        ["s", "u", "", "t"],
     ),
     (
         Key::UseSubstitutes,
@@ -282,7 +292,8 @@ fn the_table_is_aligned_and_says_where_from() {
     assert_eq!(lines[5], "wakeTimeout        120         default");
     assert_eq!(lines[6], "lend               false       REBUILD_LEND");
     assert_eq!(lines[10], "diff               true        command line");
-    assert_eq!(lines[13], "flake              -           default");
+    assert_eq!(lines[12], "confirm            0           default");
+    assert_eq!(lines[15], "flake              -           default");
     let none = settings("", "", "", &[]).table();
     assert!(
         none.contains("\nevalHost           ''     default\nbuildHost          ''     evalHost\n"),

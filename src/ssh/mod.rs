@@ -231,7 +231,26 @@ impl Ssh {
     /// `forward` is a socket on the other machine and the socket on this machine to which it leads.
     #[must_use]
     pub fn session(&self, host: &Host, forward: Option<(&Path, &Path)>, script_length: usize) -> Invocation {
-        let mut command = Invocation::new("ssh").args(self.options(host)).args([
+        self.session_by(Invocation::new("ssh"), host, forward, script_length)
+    }
+
+    /// Returns the command for one session of a login of its own, even if there is a connection that could be shared: it
+    /// shows that a new login is let in.
+    #[must_use]
+    pub fn new_session(&self, host: &Host, script_length: usize) -> Invocation {
+        // Of two options of a kind, ssh takes the first.
+        let alone = ["-o", "ControlMaster=no", "-o", "ControlPath=none"];
+        self.session_by(Invocation::new("ssh").args(alone), host, None, script_length)
+    }
+
+    fn session_by(
+        &self,
+        command: Invocation,
+        host: &Host,
+        forward: Option<(&Path, &Path)>,
+        script_length: usize,
+    ) -> Invocation {
+        let mut command = command.args(self.options(host)).args([
             // The session has no terminal, and it forwards only what it needs: no agent, no display.
             "-T",
             "-a",

@@ -7,6 +7,7 @@ mod amounts;
 mod bad_days;
 mod changes;
 mod configurations;
+mod confirm;
 mod display;
 mod ended;
 mod evaluations;

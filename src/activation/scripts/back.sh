@@ -2,10 +2,11 @@
 # The way back of a change whose activation fails: the profile as it was, and the system that ran, and for switch and
 # boot what the boot loader starts. All of it is looked up before anything is changed, because the change replaces it.
 #
-# Two links in the record are notes and at the same time roots of the garbage collector: what is noted cannot be
-# collected before it is needed. They stay if the job is cut off, or cannot go back.
+# Links in the record are notes and at the same time roots of the garbage collector: what is noted cannot be collected
+# before it is needed. They stay if the job is cut off, or cannot go back.
 #   ran      the system that ran
 #   loaded   the system that the boot loader starts
+#   new      the new system, until it is confirmed (confirm.sh)
 #
 # Needs $record and without_record (held.sh), find_nix (nix.sh), `activate` and `generation` (job.sh). Sets $ran, $loaded,
 # $former, $link, $made, $failed, $again, $of_profile and $of_system.
@@ -37,6 +38,10 @@ keep() {
 		echo "there would be no way back: what is to be gone back to (${2:-no system}) has no bin/switch-to-configuration"
 		return 1
 	}
+	root_at "$@"
+}
+# root_at NAME PATH
+root_at() {
 	find_nix
 	"$nix_bin/nix-store" --realise "$2" --add-root "$record/$1" >/dev/null
 }
@@ -47,7 +52,7 @@ note_new_profile() {
 }
 
 forget_way_back() {
-	rm -f "$record/ran" "$record/loaded"
+	rm -f "$record/ran" "$record/loaded" "$record/new"
 }
 
 # go_back CODE: goes back after switch-to-configuration has ended with this status. Sets $of_profile and $of_system: an

@@ -1,9 +1,10 @@
 # shellcheck shell=sh
 # Makes the change: first the profile, then the activation. If that fails and $rb_goes_back is yes, it goes back
-# (back.sh). $1 is its record. $2 is the PATH for the commands of this script; the activation keeps the PATH with which
-# this script was started.
+# (back.sh). If $rb_confirm is not 0, it is tried out first, and goes back unless it is confirmed (confirm.sh). $1 is its
+# record. $2 is the PATH for the commands of this script; the activation keeps the PATH with which this script was started.
 theirs=$PATH
-PATH=$2
+PATH=${2-$(read -r path <"$1/path" && echo "$path")}
+[ -n "$PATH" ] || exit 0
 export PATH
 umask 022
 hold_record "$1"
@@ -15,13 +16,13 @@ fail() {
 }
 
 # ended PART CODE [WORD...]: ends the job. After "activation" come two generations of the profile, before the change and
-# now; - if there is none, or if the profile stays. After "back" come two exit statuses before them, of the profile's and
-# of the system's way back; - if it had to go no way.
+# now; - if there is none, or if the profile stays. After "back" and "unconfirmed" come two exit statuses before them, of
+# the profile's and of the system's way back; - if it had to go no way.
 ended() {
-	case $rb_goes_back/$1 in
+	case $1 in
 	# Where the way back failed, what it needs stays.
-	no/* | yes/back) ;;
-	*) forget_way_back ;;
+	back | unconfirmed) ;;
+	*) ! may_go_back || forget_way_back ;;
 	esac
 	end_record "$@"
 	exit "$2"
@@ -58,8 +59,15 @@ activate() {
 
 generation() { current_generation 2>/dev/null || echo -; }
 
+may_go_back() { [ "$rb_goes_back/$rb_confirm" != no/0 ]; }
+
+# Without $2 it is systemd that calls, after the job has ended.
+[ $# = 2 ] || rescue
+
 before=$(generation)
-[ "$rb_goes_back" = no ] || note_way_back || ended no-way-back 1
+! may_go_back || note_way_back || ended no-way-back 1
+[ "$rb_confirm" = 0 ] || note_trial || ended no-way-back 1
+[ "$rb_confirm" = 0 ] || try_out
 without_record change_profile || ended profile "$?"
 [ -n "$rb_action" ] || ended finished 0
 [ "$rb_goes_back" = no ] || note_new_profile

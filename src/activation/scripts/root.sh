@@ -4,7 +4,8 @@
 #
 # There is one change at a time. $records/last names the latest one, until the run that made it has heard how it ended.
 # In its record, "about" has the action and the system; "status" has the part at which it ended (no-way-back, profile,
-# activation, back, finished), the exit status, and the generations of the profile before and after it (job.sh).
+# activation, back, unconfirmed, finished), the exit status, and the generations of the profile before and after it
+# (job.sh). confirm.sh says what else is in the record of a change that is to be confirmed.
 set -u
 umask 077
 exec 3<&0 </dev/null 2>&1
@@ -71,6 +72,41 @@ follow_again() {
 	forget_when_heard "$1"
 }
 
+# confirm NAME: the change stays, if it waits for that.
+confirm() {
+	mv "$records/$1/awaits" "$records/$1/confirmed" 2>/dev/null || :
+	if [ -e "$records/$1/confirmed" ]; then event confirmed; else event not-awaited; fi
+}
+
+# tell_stage: for records.sh. Tells once that the change waits to be confirmed.
+told=no
+tell_stage() {
+	[ "$told" = no ] && [ -e "$record/awaits" ] || return 0
+	event awaits
+	told=yes
+}
+
+# is_ended_by_others RECORD: for records.sh. systemd sees to it that a change goes back whose job was killed before it was
+# confirmed (`start`).
+is_ended_by_others() {
+	[ -d /run/systemd/system ] && is_tried "$1" || return
+	case $(systemctl show --property=ActiveState --value "$unit.service") in
+	active | activating | deactivating) ;;
+	*) return 1 ;;
+	esac
+}
+is_tried() {
+	[ -e "$1/tried" ] || [ -e "$1/awaits" ] || [ -e "$1/late" ]
+}
+
+# lost_how RECORD: for records.sh. A change that was not confirmed yet is undone by a boot, whatever has become of its job.
+lost_how() {
+	for stage in tried awaits late; do
+		[ -e "$1/$stage" ] || continue
+		if [ "$(cat "$1/$stage")" = "$(cat /proc/sys/kernel/random/boot_id)" ]; then echo unconfirmed; else echo rebooted; fi
+	done
+}
+
 # find_foreign: whether an activation runs that this program did not begin: by hand, or by nixos-rebuild. Our change
 # would not wait for the end of the first kind, and would change the profile before it. Sets $by_systemd.
 find_foreign() {
@@ -78,7 +114,13 @@ find_foreign() {
 	[ -z "$rb_action" ] || ! is_held /run/nixos/switch-to-configuration.lock || return 0
 	[ "$rb_systemd_run" = yes ] && [ -d /run/systemd/system ] || return
 	by_systemd=yes
-	systemctl is-active --quiet "$unit.service"
+	# A unit that is only just coming to its end would keep its name from the next one.
+	tries=100
+	while ! state=$(systemctl is-active "$unit.service"); do
+		[ "$state" = deactivating ] && [ "$tries" -gt 0 ] || return
+		tries=$((tries - 1))
+		sleep 0.2 || sleep 1
+	done
 }
 
 # note NAME: makes NAME the latest change.
@@ -118,7 +160,9 @@ change() {
 
 start() {
 	# If memory runs out, systemd would end the whole unit, and nobody would be there to go back.
-	[ "$by_systemd$rb_goes_back" != yesyes ] || set -- --property=OOMPolicy=continue "$@"
+	# If the job of a change is killed before the change is confirmed, systemd calls it once more, to go back.
+	[ "$by_systemd$rb_tries" != yesyes ] || set -- --property=ExecStopPost="/bin/sh $record/job $record" "$@"
+	[ "$by_systemd$rb_may_go_back" != yesyes ] || set -- --property=OOMPolicy=continue "$@"
 	[ "$by_systemd" = no ] ||
 		set -- systemd-run -E LOCALE_ARCHIVE -E NIXOS_INSTALL_BOOTLOADER -E NIXOS_NO_CHECK --collect --no-ask-password \
 			--pipe --quiet --service-type=exec --unit="$unit" --description="Activation of NixOS by rebuild" "$@"
@@ -130,5 +174,6 @@ case $rb_task in
 tell) tell_last ;;
 change) change "$rb_name" ;;
 follow) follow_again "$rb_name" "$rb_offset" ;;
+confirm) confirm "$rb_name" ;;
 esac
 event finished

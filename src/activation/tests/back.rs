@@ -18,13 +18,13 @@ const NIX_STORE: &str = r#"[ "$1 $3" = "--realise --add-root" ] && ln -s "$2" "$
 
 /// A machine with the systems `old` and `special`, which can be activated, and the new one. `old` runs, and the profile
 /// is at its generation 1, which has it.
-struct Returning {
-    machine: Machine,
+pub(super) struct Returning {
+    pub(super) machine: Machine,
 }
 
 impl Returning {
     /// `ends` is what the activation of the new system does at its end.
-    fn new(ends: &str) -> Self {
+    pub(super) fn new(ends: &str) -> Self {
         let returning = Self {
             machine: Machine::new(),
         };
@@ -43,7 +43,7 @@ impl Returning {
     }
 
     /// Makes a system whose activation notes that it is called, makes the system the current one, and then ends so.
-    fn system_ends(&self, name: &str, ends: &str) {
+    pub(super) fn system_ends(&self, name: &str, ends: &str) {
         let [calls, current, system] = ["calls", "current-system", name].map(|name| self.machine.path(name));
         self.machine.has_system(
             name,
@@ -57,7 +57,7 @@ impl Returning {
         );
     }
 
-    fn links(&self, name: &str, to: impl AsRef<Path>) {
+    pub(super) fn links(&self, name: &str, to: impl AsRef<Path>) {
         let link = self.machine.path(name);
         if link.is_symlink() {
             fs::remove_file(&link).unwrap();
@@ -65,7 +65,7 @@ impl Returning {
         symlink(to, link).unwrap();
     }
 
-    fn runs_before(&self, name: &str) {
+    pub(super) fn runs_before(&self, name: &str) {
         self.links("current-system", self.machine.path(name));
     }
 
@@ -91,24 +91,25 @@ impl Returning {
                 action,
                 install_bootloader: false,
                 goes_back: true,
+                confirmation: None,
             }),
         });
     }
 
     /// Returns the activations that were run.
-    fn calls(&self) -> Vec<String> {
+    pub(super) fn calls(&self) -> Vec<String> {
         let calls = fs::read_to_string(self.machine.path("calls")).unwrap_or_default();
         calls.lines().map(str::to_owned).collect()
     }
 
-    fn leads_to(&self, name: &str) -> String {
+    pub(super) fn leads_to(&self, name: &str) -> String {
         let link = fs::read_link(self.machine.path(name)).unwrap_or_default();
         link.file_name().unwrap_or_default().to_string_lossy().into_owned()
     }
 
     /// Returns whether what is needed for the way back is still kept.
-    fn keeps(&self) -> bool {
-        ["ran", "loaded"].iter().any(|name| {
+    pub(super) fn keeps(&self) -> bool {
+        ["ran", "loaded", "new"].iter().any(|name| {
             let root = self.machine.path("records/one").join(name);
             root.is_symlink()
         })

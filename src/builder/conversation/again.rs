@@ -6,6 +6,7 @@ use anyhow::{Context as _, Result};
 
 use super::Conversation;
 use super::held::Held;
+use crate::builder::diagnosis;
 use crate::builder::evaluation::exports;
 use crate::builder::reply::BuilderEvent;
 use crate::builder::rounds::NextRound;
@@ -25,6 +26,7 @@ impl Conversation<'_> {
             self.context.tell(Event::Text(text));
         }
         if new.is_empty() {
+            self.can_go_on()?;
             self.course.goes_on();
             self.channel.say(Speech::Bytes(b"good\n".to_vec()));
             return Ok(());
@@ -33,8 +35,18 @@ impl Conversation<'_> {
         self.say_again(NextRound::Evaluate)
     }
 
+    /// # Errors
+    /// The link broke meanwhile, and nothing more is evaluated on this connection.
+    fn can_go_on(&self) -> Result<()> {
+        if self.is_second {
+            return Err(diagnosis::asked_meanwhile(self.peer.host, &self.unchanged()).into());
+        }
+        Ok(())
+    }
+
     /// Says what has to be done now, and sends what that needs.
     fn say_again(&mut self, next: NextRound) -> Result<()> {
+        self.can_go_on()?;
         let mut line = OsString::from(next.word());
         line.push(" ");
         line.push(self.sources.need().words());

@@ -11,6 +11,7 @@ use super::Conversation;
 use crate::failure::{Failure, Interrupted};
 use crate::progress::Event;
 use crate::remote::channel::Channel;
+use crate::remote::relay::Relay;
 
 /// For so long a new connection is tried.
 const LONGEST: Duration = Duration::from_secs(15 * 60);
@@ -46,6 +47,10 @@ impl Conversation<'_> {
             if self.ended.is_some() || self.following.is_none() {
                 return self.conclude(code);
             }
+            // Only its last word is missing.
+            if self.course.is_delivered() && self.answer.delivered {
+                return Ok(());
+            }
             // A link that held for a while was one.
             if self.channel.has_greeted() && began.elapsed() > HELD {
                 self.away = None;
@@ -74,15 +79,20 @@ impl Conversation<'_> {
             self.context.signals.check()?;
             thread::sleep(STEP);
         }
-        let Some(following) = &self.following else {
+        let Some(following) = &mut self.following else {
             return Ok(());
         };
-        let script = self.request.rejoining(following.name(), following.heard())?;
-        let own_socket = self.peer.relay.map(crate::remote::relay::Relay::socket);
+        following.again();
+        // A daemon is lent for one connection. What has not come by the first one is fetched afterwards.
+        let delivers = !self.course.is_copying();
+        let script = self.request.rejoining(following.name(), following.heard(), delivers)?;
+        let own_socket = self.peer.relay.map(Relay::socket);
         let forward = self.request.socket().zip(own_socket.as_deref());
         let command = self.context.ssh.session(host, forward, script.len());
         self.context.tell(Event::Detail(format!("$ {command}")));
+        self.is_second = true;
         self.course.comes_back();
+        self.incoming.breaks_off();
         self.channel = Channel::open(command.converse()?, Some(host), &script)?;
         Ok(())
     }
@@ -103,8 +113,8 @@ impl Conversation<'_> {
     /// what it makes. Another signal, as of a terminal that is closed, leaves a job to itself.
     pub(super) fn leave(&mut self, error: &anyhow::Error) {
         let leaves_job = match error.downcast_ref() {
-            Some(Interrupted { signal }) => *signal != SIGINT && self.following.is_some(),
-            None => self.following.is_none(),
+            Some(Interrupted { signal }) => *signal != SIGINT && self.is_following(),
+            None => !self.is_following(),
         };
         if !leaves_job {
             self.channel.say_farewell(self.context);

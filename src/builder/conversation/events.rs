@@ -54,7 +54,7 @@ impl Conversation<'_> {
                 self.tell(&diagnosis::collected(self.peer.host));
             }
             // It is answered when the job has ended: until then, a word of the client's would end it.
-            BuilderEvent::EvaluationFailed { .. } | BuilderEvent::Variables if self.following.is_some() => {
+            BuilderEvent::EvaluationFailed { .. } | BuilderEvent::Variables if self.is_following() => {
                 self.asked = Some(reply);
             }
             BuilderEvent::EvaluationFailed { .. } | BuilderEvent::LookedAround => self.after_round(&reply)?,
@@ -108,11 +108,15 @@ impl Conversation<'_> {
 
     /// What a job asks is answered when it has ended.
     fn job_ended(&mut self) -> Result<()> {
-        let rest = self.following.take().and_then(|mut following| following.rest());
-        if let Some(line) = rest {
+        if let Some(line) = self.following.as_mut().and_then(Following::ends) {
             self.said(line)?;
         }
-        match self.asked.take() {
+        let asked = self.asked.take();
+        if asked.is_some() {
+            // What comes next is said and heard on this connection, and the job has nothing more to do with it.
+            self.following = None;
+        }
+        match asked {
             Some(BuilderEvent::Variables) => self.after_variables(),
             Some(asked) => self.after_round(&asked),
             None => Ok(()),

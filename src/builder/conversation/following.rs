@@ -8,6 +8,7 @@ pub(super) struct Following {
     name: String,
     heard: u64,
     lines: Splitter,
+    is_over: bool,
 }
 
 impl Following {
@@ -17,6 +18,7 @@ impl Following {
             name,
             heard,
             lines: Splitter::default(),
+            is_over: false,
         }
     }
 
@@ -42,9 +44,20 @@ impl Following {
         lines
     }
 
-    /// Returns what it has said of a line that has no end: it says no more.
-    pub(super) fn rest(&mut self) -> Option<Line> {
+    /// Notes that the job is over. Returns what it has said of a line that has no end.
+    pub(super) fn ends(&mut self) -> Option<Line> {
+        self.is_over = true;
         self.lines.rest()
+    }
+
+    /// Whether the job is over. Its record is still there, so that a run whose link breaks after it can go on.
+    pub(super) fn is_over(&self) -> bool {
+        self.is_over
+    }
+
+    /// Follows the record once more, of which nothing new comes.
+    pub(super) fn again(&mut self) {
+        self.is_over = false;
     }
 }
 
@@ -81,7 +94,7 @@ mod tests {
         assert_eq!(following.heard(), 6);
         assert_eq!(texts(following.take(b"o\n\nend")), ["two", ""]);
         assert_eq!(following.heard(), 12);
-        assert_eq!(following.rest().map(Line::into_text).as_deref(), Some("end"));
-        assert_eq!(following.rest(), None);
+        assert_eq!(following.ends().map(Line::into_text).as_deref(), Some("end"));
+        assert_eq!(following.ends(), None);
     }
 }

@@ -100,6 +100,11 @@ impl<'a> Incoming<'a> {
         self.hang_up();
     }
 
+    /// Notes that nothing comes any more, because the link broke.
+    pub(super) fn breaks_off(&mut self) {
+        self.copying = Copying::No;
+    }
+
     /// Closes the relay's connection, because nothing more comes.
     pub(super) fn hang_up(&self) {
         if let Some(relay) = self.relay {

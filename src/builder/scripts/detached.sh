@@ -199,6 +199,8 @@ rejoin() {
 	stop_following
 	tell_end "$record"
 	hear_end
+	# A run that has evaluated nothing itself cannot answer it. The client knows that.
+	case $came_to in asked\ *) exit "$code" ;; esac
 }
 
 is_lost() {

@@ -37,6 +37,15 @@ find_home() {
 	esac
 }
 
+# find_state: sets $state. A client is told apart by its random number alone. The rest of the name is for people: it is the
+# host name under which the client came first.
+find_state() {
+	[ "$rb_client_stays" = no ] || for state in "$cache/rebuild/"*"-${rb_client##*-}"; do
+		[ ! -d "$state" ] || return 0
+	done
+	state=$cache/rebuild/$rb_client
+}
+
 # begin: sets $work, this run's directory beside what is kept, so that files can be moved and linked between them, and
 # $share, the one directory that is at the same place in the view.
 begin() {

@@ -6,7 +6,7 @@
 # calls one of these functions (src/builder/parts.rs).
 #
 # Takes
-#   rb_client         names what is kept here; a file name
+#   rb_client         names what is kept here: a host name, "-" and the client's random number; a file name
 #   rb_client_stays   "no" if nobody will come back under that name: then nothing is kept
 #   rb_socket         the socket that ssh makes here for this run, and that ends with it; empty if there is none
 #   rb_job            names the jobs of this run; no other run has it
@@ -36,7 +36,7 @@ begin_run() {
 	find_home
 	find_nix
 	native_system=$(uname -m)-linux
-	state=$cache/rebuild/$rb_client
+	find_state
 	event hello "$nix_bin" "$native_system"
 }
 

@@ -66,6 +66,40 @@ impl Drop for Living {
     }
 }
 
+/// A client may get another host name, and its card may be copied into another machine: what is kept is that of its
+/// random number, whatever name it came under first.
+#[test]
+fn a_client_is_told_apart_by_its_random_number_alone() {
+    let place = tempfile::tempdir().unwrap();
+    let of = |client: &str, stays: &str| {
+        said(
+            place.path(),
+            &format!(
+                "cache=$PWD/cache rb_client={client} rb_client_stays={stays}\nfind_state\necho \"${{state##*/}}\""
+            ),
+        )
+    };
+    let [first, second] = ["pi-0123456789abcdef", "pi-1123456789abcdef"];
+    let renamed = "new-name-0123456789abcdef";
+    assert_eq!(of(first, "yes"), format!("{first}\n"));
+    std::fs::create_dir_all(place.path().join("cache/rebuild").join(first)).unwrap();
+    for (client, stays, expected) in [
+        (first, "yes", first),
+        (renamed, "yes", first),
+        ("0123456789abcdef", "yes", first),
+        (second, "yes", second),
+        // Nobody will come back under this name, and all of it is taken away when the run ends.
+        (renamed, "no", renamed),
+        // The number is all of it, and not the end of another one.
+        ("pi-3456789abcdef", "yes", "pi-3456789abcdef"),
+    ] {
+        assert_eq!(of(client, stays), format!("{expected}\n"), "{client}");
+    }
+    // Two that came first at the same moment, under two names: from then on they agree.
+    std::fs::create_dir_all(place.path().join("cache/rebuild").join(renamed)).unwrap();
+    assert_eq!(of(first, "yes"), of(renamed, "yes"));
+}
+
 /// What is kept is bounded by number, and store paths also by size. What was used last stays, and so does what another
 /// run uses.
 #[test]

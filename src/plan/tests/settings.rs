@@ -311,3 +311,29 @@ fn what_applies_is_shown_with_any_verb_and_without_one() {
     let task = plan_with("--show-settings --json", &facts()).unwrap().task;
     assert!(matches!(task, Task::ShowSettings { json: true, .. }));
 }
+
+/// A confirmation is a setting for those verbs that activate something, and a host that confirms changes of this machine
+/// says nothing of others.
+#[test]
+fn a_confirmation_is_for_what_is_activated() {
+    let user_file = "{ \"evalHost\": \"a\", \"confirm\": 90, \"confirmBy\": \"c\" }";
+    let host = |name| there(name).host().cloned().into_iter().collect();
+    for (line, expected) in [
+        ("switch", Some((90, Proof::Reaching(host("c"))))),
+        ("test --confirm=5", Some((5, Proof::Reaching(host("c"))))),
+        ("switch --target-host t", Some((90, Proof::Login))),
+        ("switch --no-confirm", None),
+        ("boot", None),
+        ("dry-activate", None),
+    ] {
+        let deployment = deployment_among(line, user_file, &facts());
+        let seen = deployment.outcome.activation().unwrap().confirmation.clone();
+        assert_eq!(seen.map(|it| (it.seconds, it.by)), expected, "{line}");
+    }
+    assert!(
+        deployment_among("build", user_file, &facts())
+            .outcome
+            .activation()
+            .is_none()
+    );
+}

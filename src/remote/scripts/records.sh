@@ -129,7 +129,7 @@ is_held() {
 }
 
 is_running() {
-	! has_status "$1" && { is_held "$1/starter" || is_held "$1/lock"; }
+	! has_status "$1" && { is_held "$1/starter" || is_held "$1/lock" || is_ended_by_others "$1"; }
 }
 
 # has_status RECORD: sets $ending.
@@ -147,11 +147,20 @@ tell_end() {
 	if has_status "$1"; then
 		event ended "$ending"
 	elif [ -e "$1/begun" ]; then
-		event lost
+		# shellcheck disable=SC2046 # a word, or none
+		event lost $(lost_how "$1")
 	else
 		event unstarted
 	fi
 }
+
+# A script may have functions of its own in place of these, after them.
+# is_ended_by_others RECORD: whether something else will end the job, which was cut off.
+is_ended_by_others() { return 1; }
+# lost_how RECORD: prints a word on how a job was cut off, or none.
+lost_how() { :; }
+# tell_stage: tells what the job of $record, which says nothing at this moment, has come to.
+tell_stage() { :; }
 
 # follow_record NAME OFFSET: sends the job's output from there on, to the end, and then says how the job ended.
 follow_record() {
@@ -182,6 +191,7 @@ send_log() {
 		elif [ "$over" = yes ]; then
 			return
 		else
+			tell_stage
 			say_alive
 		fi
 	done

@@ -193,3 +193,67 @@ case_settings_are_in_no_argument_there() {
 	expect_contains "$errors" "--option access-tokens: a value with a '#'"
 	expect_lacks "$errors" connecting
 }
+
+# Two machines have one host name; then one of them gets another; then its card is copied into the other one.
+case_a_client_is_told_apart_by_its_random_number_alone() {
+	need_hosts target
+	fresh pi builder target
+	given_runs pi 1
+	given_runs target 2
+	must_on target hostname pi
+	both_at_once() {
+		start lab on target -- env -C /srv/run-2 rebuild build --file /srv/2.nix --eval-on builder -v
+		must lab on pi -- env -C /srv/run-1 rebuild build --file /srv/1.nix --eval-on builder -v
+		expect_equal "$output" "$own_1"
+		expect_lacks "$errors" warning
+		sent=$errors
+		finish
+		expect_status 0
+		expect_equal "$output" "$own_2"
+		expect_lacks "$errors" warning
+	}
+	kept() { lab on builder -u builder sh -c 'cd ~/.cache/rebuild && ls && ls -d */run.* 2>/dev/null' </dev/null; }
+	both_at_once
+	expect_matches "$(kept)" $'^pi-[0-9a-f]{16}\npi-[0-9a-f]{16}$'
+	local before
+	before=$(kept)
+	must_on pi hostname other
+	both_at_once
+	expect_lacks "$sent" "sending "
+	expect_equal "$(kept)" "$before"
+	# From now on both are one client to the builder: that costs time, and nothing else.
+	file_on pi /root/.local/state/rebuild/client | write_on target /root/.local/state/rebuild/client
+	local turn
+	for turn in 1 2; do
+		must_sh_on pi "echo '# $turn' >>/srv/1.nix"
+		must_sh_on target "echo '# $turn' >>/srv/2.nix"
+		both_at_once
+	done
+	expect_equal "$(kept)" "$before"
+}
+
+# Clients that come as users of their own need not trust each other: nothing of a run is for another user to read, to
+# change or to end, while it goes on and afterwards.
+case_a_client_sees_nothing_of_another_ones() {
+	fresh
+	must_sh_on pi 'sed -i "s/system.stateVersion/lab.slowBuild = 8; &/" /etc/nixos/configuration.nix'
+	start lab on pi -- rebuild switch --eval-on builder
+	expect_within 60 lab on builder -- sh -c 'ls -d /nix/store/*-slow-build.lock'
+	# This one is for everybody.
+	must lab on builder -u builder -- sh -c 'umask 022; : >/tmp/seen'
+	local look='find / /dev/shm /tmp /run /var/tmp -xdev -user builder \( -readable -o -writable \) ! -type l 2>/dev/null | sort -u'
+	as builder plain sh -c "$look"'
+		for process in $(pgrep -u builder); do
+			cat /proc/$process/environ 2>/dev/null; ls /proc/$process/fd 2>/dev/null
+			! kill $process 2>/dev/null || echo "it ended $process"
+			echo seen >&2
+		done'
+	expect_equal "$output" /tmp/seen
+	expect_contains "$errors" seen
+	finish
+	expect_status 0
+	as builder plain sh -c "$look"
+	expect_equal "$output" /tmp/seen
+	# The other one's own run is as any other.
+	must_on pi rebuild dry-build --eval-on plain@builder
+}

@@ -82,3 +82,21 @@ fn a_daemon_that_dies_in_the_midst_of_it() {
     assert_eq!(link.arrived().len(), 1);
     builder.nothing_is_left();
 }
+
+/// If the link breaks while the result comes, what was built is not lost: it is fetched by a connection of its own.
+#[test]
+fn a_link_that_breaks_in_the_midst_of_it() {
+    let Some(builder) = builder() else { return };
+    let _link = Link::new(&builder, Forwarding::Private, Daemon::Waits);
+    let run = builder.start(LENT);
+    builder.wait_until("the copy", || builder.said().contains("@rebuild copying"));
+    builder.break_links();
+    let run = run.finish();
+    builder.write("go", "");
+    assert_eq!(run.code, 0, "{}{}", run.stderr, builder.said());
+    assert_eq!(fetches(&builder), 1, "{:?}", builder.calls());
+    assert_eq!(builder.builds(), 1);
+    assert_eq!(events(&builder.said(), "evaluated").len(), 1);
+    builder.wait_until("the logins to end", || builder.logins_are_over());
+    builder.nothing_is_left();
+}

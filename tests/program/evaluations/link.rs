@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Mutex};
 use std::thread;
+use std::time::Duration;
 
 use super::Builder;
 
@@ -36,6 +37,8 @@ pub enum Daemon {
     Takes,
     /// It dies when so many bytes have come.
     Dies(usize),
+    /// It is not even sent before there is a file `go` on the stage.
+    Waits,
 }
 
 /// A builder to which a daemon can be lent.
@@ -56,6 +59,7 @@ impl Link {
         let listener = UnixListener::bind(&socket).unwrap();
         let (heard, connections) = channel();
         let store = builder.path("builder");
+        let go = builder.path("go");
         let made: Arc<Mutex<Vec<PathBuf>>> = Arc::default();
         let sockets = Arc::clone(&made);
         let pipes = [("forward", "forwarded"), ("builder/nix/copy", "builder/nix/copied")];
@@ -79,6 +83,9 @@ impl Link {
             }),
             answer(builder, pipes[1], move |line| {
                 let (socket, path) = line.split_once(' ').unwrap();
+                while matches!(daemon, Daemon::Waits) && !go.exists() {
+                    thread::sleep(Duration::from_millis(10));
+                }
                 let bytes = all_of(&store.join(path.trim_start_matches('/')));
                 copy(socket, path, &bytes).unwrap_or_else(|error| error.to_string())
             }),

@@ -20,7 +20,7 @@ use crate::{DRV, SYSTEM};
 /// The steps that most scenarios have.
 pub const BUILD: &str = "nix-build <nixpkgs/nixos> --attr config.system.build.toplevel --out-link ROOT";
 pub const EVALUATE: &str = "nix-instantiate <nixpkgs/nixos> --attr config.system.build.toplevel --add-root ROOT";
-pub const LOCK: &str = "systemctl is-active --quiet nixos-rebuild-switch-to-configuration.service";
+pub const LOCK: &str = "systemctl is-active nixos-rebuild-switch-to-configuration.service";
 pub const SET: &str = "nix-env -p /nix/var/nix/profiles/system --set SYSTEM";
 /// It is not `nix-copy-closure`, which asks and sends path by path (nixpkgs#499820) and is believed only if a trusted
 /// user sends (nixpkgs#299996).

@@ -10,6 +10,7 @@ let
   attrsets = {
     inherit (builtins) attrNames attrValues mapAttrs listToAttrs isAttrs hasAttr intersectAttrs removeAttrs;
     optionalAttrs = condition: set: if condition then set else { };
+    genAttrs = names: f: builtins.listToAttrs (map (name: { inherit name; value = f name; }) names);
     nameValuePair = name: value: { inherit name value; };
     mapAttrsToList = f: set: map (name: f name set.${name}) (builtins.attrNames set);
     filterAttrs = keep: set: builtins.listToAttrs (builtins.concatMap

@@ -25,6 +25,7 @@ let
     str = type "string" isString;
     lines = str // { join = "\n"; };
     int = type "signed integer" builtins.isInt;
+    ints.unsigned = type "unsigned integer" (value: builtins.isInt value && value >= 0);
     ints.positive = type "positive integer" (value: builtins.isInt value && value > 0);
     port = type "16 bit unsigned integer" (value: builtins.isInt value && value >= 0 && value < 65536);
     bool = type "boolean" builtins.isBool;
@@ -35,7 +36,11 @@ let
     anything = type "anything" (_: true);
     unspecified = anything;
     attrs = type "attribute set" isAttrs;
-    attrsOf = _: attrs;
+    # Of submodules, each value becomes what its module makes of it; all others stay as they are.
+    attrsOf = inner: attrs // { each = mapAttrs (inner.evaluated or (_: value: value)); };
+    submodule = module: attrs // {
+      evaluated = name: value: (evalModules { modules = [ module { config = value; } ]; specialArgs = { inherit name; }; }).config;
+    };
     listOf = inner: type "list of ${inner.name}" (value: isList value && builtins.all inner.check value);
     nonEmptyListOf = inner: type "non-empty list of ${inner.name}" (value: value != [ ] && (listOf inner).check value);
     either = one: other: type "${one.name} or ${other.name}" (value: one.check value || other.check value);
@@ -147,7 +152,7 @@ let
       check = option.type.check or (_: true);
     in
     if live == [ ] then throw "The option `${show path}' was accessed but has no value defined. Try setting the option."
-    else if check value then (option.apply or (x: x)) value
+    else if check value then (option.apply or (x: x)) ((option.type.each or (x: x)) value)
     else throw "A definition for option `${show path}' is not of type `${option.type.name}'.${
       builtins.concatStringsSep "" (map (d: "\n- In `${d.file}'") live)}";
 
