@@ -27,6 +27,8 @@ use super::sources::Sources;
 use crate::remote::relay::Relay;
 use coming_back::Away;
 use following::Following;
+#[cfg(any(test, fuzzing))]
+pub(super) use following::look_at_job;
 use held::Held;
 use incoming::Incoming;
 use outgoing::Sending;

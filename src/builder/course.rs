@@ -254,7 +254,7 @@ impl Course {
 }
 
 /// Fuzzing: a talk about some request, in lines. A line is one of the client's words (`[good]`, `[look]`, `[again]`,
-/// `[stop]`) or an event. Whatever is said: a success is one only after everything that was asked for, and nothing comes
+/// `[stop]`, `[back]`) or an event. Whatever is said: a success is one only after everything that was asked for, and nothing comes
 /// twice or after the end.
 #[cfg(any(test, fuzzing))]
 pub(super) fn look_at(bytes: &[u8]) {
@@ -267,9 +267,13 @@ pub(super) fn look_at(bytes: &[u8]) {
             .filter(|_| kind & 1 != 0 || kind & 64 == 0),
         handover: [Handover::Stays, Handover::Sent, Handover::Fetched, Handover::Sent][usize::from(kind >> 4 & 3)],
     };
-    let (mut course, mut heard) = (Course::of(demand), Vec::new());
+    let (mut course, mut heard, mut backs) = (Course::of(demand), Vec::new(), 0);
     for line in rest.split(|byte| *byte == b'\n') {
         match line {
+            b"[back]" if course.job => {
+                course.comes_back();
+                backs += 1;
+            }
             b"[good]" if course.at == At::Asking => course.goes_on(),
             b"[look]" if course.at == At::Asking => course.answered(NextRound::Look),
             b"[again]" if course.at == At::Asking => course.answered(NextRound::Evaluate),
@@ -303,14 +307,30 @@ pub(super) fn look_at(bytes: &[u8]) {
         |event| matches!(event, BuilderEvent::NoSocket),
         demand.handover != Handover::Stays,
     );
-    once(|event| matches!(event, BuilderEvent::Hello { .. }), true);
+    assert!(
+        count(|event| matches!(event, BuilderEvent::Hello { .. })) <= 1 + backs,
+        "{heard:?}"
+    );
+    let jobs = count(|event| matches!(event, BuilderEvent::Job(_) | BuilderEvent::Joined { .. }));
+    let ended = count(|event| matches!(event, BuilderEvent::Ended | BuilderEvent::Lost));
+    assert_eq!(jobs, ended + usize::from(course.job), "{heard:?}");
     assert!(
         demand.locks || count(|event| matches!(event, BuilderEvent::LockLine(_))) == 0,
         "{heard:?}"
     );
     let is_end = |event: &BuilderEvent| matches!(event, BuilderEvent::Done | BuilderEvent::Failed { .. });
     if let Some(end) = heard.iter().position(is_end) {
-        assert_eq!(end, heard.len() - 1, "{heard:?}");
+        // The first end counts. That of a job, or of its run, may come after it.
+        let is_late = |event: &BuilderEvent| {
+            matches!(
+                event,
+                BuilderEvent::Failed { .. } | BuilderEvent::Ended | BuilderEvent::Lost
+            )
+        };
+        assert!(
+            heard[end + 1..].iter().all(is_late) && (jobs > 0 || end == heard.len() - 1),
+            "{heard:?}"
+        );
         let is_made = !demand.evaluates || value || derivation;
         let is_built = match demand.building {
             Some(Building::Real) => built,

@@ -3,7 +3,7 @@
 use super::missing::{self, Missing};
 use super::reply::BuilderEvent;
 use super::trace;
-use super::{course, promise};
+use super::{conversation, course, promise};
 use crate::fuzz::{FuzzTarget, text};
 
 pub const TARGETS: &[FuzzTarget] = &[
@@ -17,10 +17,19 @@ pub const TARGETS: &[FuzzTarget] = &[
               need\nevaluating\nlooked /x\nlooked-around\n[again]\ndamaged\nreceiving none\nneed a\nevaluating\nasked-for X\n\
               variables\n[good]\nevaluated x\nbuilding\nbuilt y\nfinished",
             b"\x21hello /bin x\nbuilding\nbuilt y\nno-socket\nfinished",
+            b"\0hello /bin x\nreceiving none\nneed\nevaluating\njob a.1\nevaluated x\nended\njoined b.1 5\n[back]\nhello /bin x\n\
+              building\nbuilt y\nended\nfinished",
+            b"\0hello /bin x\nreceiving none\nneed\nevaluating\njob a.1\nfailed build 1\nlost\nfailed gone 1",
             b"\x40hello /bin x\nreceiving have\nneed\nevaluating\nvalue {}\nfinished\nfinished\nfailed build 1",
             b"\x04hello a b\nreceiving none\nneed\nevaluating\nevaluation-failed 1\n[stop]\nlock-line {\nfailed evaluate 1",
         ],
         read: course::look_at,
+    },
+    FuzzTarget {
+        name: "what a job says",
+        files: &["builder/conversation/following.rs"],
+        examples: &[b"\x03one\n@rebuild evaluated x\n\n\r\nno end", b"\x01\xff\0\n@nix {}\n"],
+        read: conversation::look_at_job,
     },
     FuzzTarget {
         name: "derivations and what is built of them",
@@ -50,6 +59,10 @@ pub const TARGETS: &[FuzzTarget] = &[
             b"@rebuild platform aarch64-linux x86_64-linux",
             b"@rebuild failed build 1",
             b"@rebuild way user",
+            b"@rebuild job ab.1",
+            b"@rebuild joined ab.1 17",
+            b"@rebuild record ab.1 pi: x y 1700000000",
+            b"@rebuild lost",
             b"@rebuild finished",
         ],
         read: |bytes| {

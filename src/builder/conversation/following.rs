@@ -61,6 +61,27 @@ impl Following {
     }
 }
 
+/// Fuzzing: what a job says comes in pieces of some length. The lines are those of the whole, wherever it is cut.
+#[cfg(any(test, fuzzing))]
+pub(in crate::builder) fn look_at_job(bytes: &[u8]) {
+    let (length, said) = bytes.split_first().unwrap_or((&1, &[]));
+    let lines = |length: usize| {
+        let mut following = Following::new(String::new(), 7);
+        let mut lines: Vec<Line> = said
+            .chunks(length.max(1))
+            .flat_map(|piece| following.take(piece))
+            .collect();
+        lines.extend(following.rest());
+        assert_eq!(following.heard(), 7 + said.len() as u64);
+        assert_eq!(following.rest(), None);
+        lines
+    };
+    let whole = lines(said.len());
+    assert_eq!(lines(usize::from(*length)), whole);
+    let kept: usize = whole.iter().map(|line| line.bytes.len()).sum();
+    assert!(kept <= said.len() && whole.iter().all(|line| !line.bytes.contains(&b'\n')));
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

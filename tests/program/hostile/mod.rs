@@ -20,6 +20,7 @@
 mod asks;
 mod ends;
 mod floods;
+mod jobs;
 mod lent;
 mod lock;
 mod refusals;
