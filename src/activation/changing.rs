@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 
 use super::back;
-use super::confirming::can_be_proved;
+use super::confirming::can_be_confirmed;
 use super::reply::{Ending, TargetEvent};
 use super::session::{FromScript, Session};
 use super::text::RootTask;
@@ -157,7 +157,7 @@ impl Target {
     pub fn change(&self, change: &Change, context: &Context) -> Result<Option<Incomplete>> {
         let action = change.activation.as_ref().map_or("change", |it| it.action);
         if let Some(confirmation) = change.confirmation() {
-            can_be_proved(confirmation, context)?;
+            can_be_confirmed(confirmation, context)?;
         }
         context.tell(Event::phase(Work::Asking, self.place.host()));
         loop {

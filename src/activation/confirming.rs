@@ -74,7 +74,7 @@ fn running(session: &mut Session, context: &Context) -> Result<Option<Record>> {
 ///
 /// # Errors
 /// The host cannot be reached.
-pub(super) fn can_be_proved(confirmation: &Confirmation, context: &Context) -> Result<()> {
+pub fn can_be_confirmed(confirmation: &Confirmation, context: &Context) -> Result<()> {
     let Proof::Reaching(hosts) = &confirmation.by else {
         return Ok(());
     };

@@ -38,7 +38,7 @@ use crate::store_path::StorePath;
 use crate::surroundings::Surroundings;
 use crate::vocabulary::{Confirmation, Elevation, Rights};
 pub use changing::Incomplete;
-pub use confirming::confirm;
+pub use confirming::{can_be_confirmed, confirm};
 pub use here::RootHere;
 pub use inspection::Inquiry;
 pub use opening::{Connection, reach, try_to_reach};

@@ -221,7 +221,7 @@ impl<'a> Run<'a> {
         }
         .into();
         self.making = Some(other);
-        Ok(())
+        self.can_be_confirmed()
     }
 
     fn log_in(&mut self) -> Result<()> {
@@ -230,7 +230,30 @@ impl<'a> Run<'a> {
             making.configuration = making.configuration.clone().named(target.name(), &target.label())?;
         }
         self.target = Some(target);
-        Ok(())
+        match &self.making {
+            Some(_) => Ok(()),
+            None => self.can_be_confirmed(),
+        }
+    }
+
+    /// Checks that the change can be confirmed, before the long work. A host that does this work is reached for it.
+    fn can_be_confirmed(&self) -> Result<()> {
+        let activation = self.plan.outcome.activation();
+        let Some(confirmation) = activation.and_then(|it| it.confirmation.as_ref()) else {
+            return Ok(());
+        };
+        let works = |host: &Host| {
+            let making = self.making.as_ref();
+            making.is_some_and(|it| {
+                [&it.evaluator, &it.builder]
+                    .iter()
+                    .any(|place| place.host() == Some(host))
+            })
+        };
+        if confirmation.hosts().iter().any(works) {
+            return Ok(());
+        }
+        activation::can_be_confirmed(confirmation, self.context)
     }
 
     fn try_out(&mut self) -> Result<()> {
@@ -240,7 +263,7 @@ impl<'a> Run<'a> {
             share(plan, making, context)?;
             self.steps = plan.steps_of(making).into();
         }
-        Ok(())
+        self.can_be_confirmed()
     }
 
     fn choose_image(&mut self) -> Result<()> {

@@ -85,9 +85,9 @@ fn this_machine_is_confirmed_by_another_one_or_by_a_person() {
     assert!(run.stderr.contains(text), "{}", run.stderr);
     expect_changes(&scene, &GOES_BACK);
 
-    // It is reached before the change, and not after it.
+    // It is reached before the work and before the change, and not after it.
     let scene = Scene::new();
-    for login in 2..20 {
+    for login in 3..40 {
         scene.write(&format!("builder/login-{login}"), "exit 255");
     }
     let run = scene.rebuild("switch --confirm=2 --confirm-by builder");
@@ -98,18 +98,27 @@ fn this_machine_is_confirmed_by_another_one_or_by_a_person() {
 /// What could confirm nothing is refused before anything is changed.
 #[test]
 fn a_host_that_cannot_be_reached_is_refused_beforehand() {
-    let scene = Scene::new();
-    let run = scene.rebuild("switch --confirm --confirm-by nowhere");
-    assert_ne!(run.code, 0, "{}", run.stderr);
-    for text in [
-        "nothing was changed",
-        "--confirm-by HOST",
-        "--confirm-by ''",
-        "--no-confirm",
+    for (line, evaluator) in [
+        ("switch --confirm --confirm-by nowhere", ""),
+        ("switch --rollback --confirm --confirm-by nowhere", ""),
+        // It would have confirmed the change. Now this machine does its work, and nobody is left.
+        ("test --confirm", "nowhere"),
     ] {
-        assert!(run.stderr.contains(text), "{text}: {}", run.stderr);
+        let scene = Scene::new();
+        let no_route = "echo 'ssh: connect to host nowhere port 22: No route to host' >&2; exit 255";
+        scene.hosts(&["builder"], no_route);
+        scene.variable("REBUILD_EVAL_HOST", evaluator);
+        scene.variable("REBUILD_FALLBACK", "local");
+        let run = scene.rebuild(line);
+        assert_ne!(run.code, 0, "{line}: {}", run.stderr);
+        for text in ["nothing was changed", "by HOST", "by ''", "--no-confirm"] {
+            assert!(run.stderr.contains(text), "{line} {text}: {}", run.stderr);
+        }
+        expect_changes(&scene, &[]);
+        // Not even the long work was begun.
+        let calls = scene.calls();
+        assert!(!calls.iter().any(|call| call.starts_with("nix-build")), "{line}");
     }
-    expect_changes(&scene, &[]);
 }
 
 /// Both nets together: what fails is not waited for.
