@@ -20,6 +20,7 @@ use anyhow::Result;
 
 use super::course::Course;
 use super::diagnosis;
+use super::preflight::Lack;
 use super::reply::BuilderEvent;
 use super::request::Request;
 use super::rounds::Rounds;
@@ -138,6 +139,8 @@ struct TheirNix {
     version: String,
     /// Whether it has said that its daemon ended amid its work.
     daemon_fell: bool,
+    /// What a build could not have there.
+    lack: Option<Lack>,
 }
 
 struct Conversation<'a> {
@@ -251,6 +254,7 @@ impl Conversation<'_> {
             return Err(diagnosis::unknown_setting(self.peer.host, name).into());
         }
         self.nix.daemon_fell |= log.says_that_the_daemon_fell();
+        self.nix.lack = self.nix.lack.take().or_else(|| Lack::read(log.error()?));
         if self.answer.derivation.is_none() && log.is_error() {
             self.errors.push(log);
         } else {

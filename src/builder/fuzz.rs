@@ -1,6 +1,7 @@
 //! What a builder says, for `crate::fuzz`.
 
 use super::missing::{self, Missing};
+use super::preflight::Lack;
 use super::reply::BuilderEvent;
 use super::trace;
 use crate::fuzz::{FuzzTarget, text};
@@ -23,6 +24,7 @@ pub const TARGETS: &[FuzzTarget] = &[
             b"@rebuild platform aarch64-linux x86_64-linux",
             b"@rebuild failed build 1",
             b"@rebuild way user",
+            b"@rebuild room 123456 7890123",
             b"@rebuild finished",
         ],
         read: |bytes| {
@@ -67,6 +69,21 @@ pub const TARGETS: &[FuzzTarget] = &[
                     }
                     Missing::Fetched | Missing::Unnamed => {}
                 }
+            }
+        },
+    },
+    FuzzTarget {
+        name: "what a build lacks",
+        files: &["builder/preflight.rs"],
+        examples: &[
+            b"error: a 'x86_64-linux' with features {big-parallel} is required to build 'x', but I am a 'y' with features {}",
+            b"error: Cannot build 'x'. Reason: missing system features Required features: {a, b} Available features: {a}",
+            b"Reason: platform mismatch Required system: 'riscv64-linux' Current system: 'x86_64-linux'",
+        ],
+        read: |bytes| {
+            let said = text(bytes);
+            if let Some(Lack::Features(words) | Lack::System(words)) = Lack::read(&said) {
+                assert!(words.len() <= said.len(), "{words}");
             }
         },
     },

@@ -120,6 +120,15 @@ impl LogLine {
         text.contains("Nix daemon disconnected unexpectedly") || text.trim() == "error: unexpected end-of-file"
     }
 
+    /// Returns the text of an error.
+    #[must_use]
+    pub fn error(&self) -> Option<&str> {
+        match self {
+            Self::Message { level: 0, text } => Some(text),
+            _ => None,
+        }
+    }
+
     /// Returns whether the line says why something failed. The output of `builtins.trace` has the same level.
     #[must_use]
     pub fn is_error(&self) -> bool {
