@@ -63,7 +63,7 @@ impl Lack {
                 "'",
                 "'",
             )?;
-            let features = |text: &str| between(text, "{", "}").map(words);
+            let features = |text: &str| Some(words(&between(text, "{", "}")?));
             let missing = missing(
                 &features(wanted).unwrap_or_default(),
                 &features(own).unwrap_or_default(),
@@ -81,7 +81,7 @@ impl Lack {
         if let Some(system) = between(&text, "Required system: '", "'") {
             return Some(Self::System(system));
         }
-        let required = words(between(&text, "Required features: {", "}")?);
+        let required = words(&between(&text, "Required features: {", "}")?);
         let available = between(&text, "Available features: {", "}")
             .map(words)
             .unwrap_or_default();
@@ -110,7 +110,7 @@ impl Lack {
     }
 }
 
-fn words(text: String) -> Vec<String> {
+fn words(text: &str) -> Vec<String> {
     let all = text.split([',', ' ', '\'', '"']).filter(|word| !word.is_empty());
     all.map(str::to_owned).collect()
 }
