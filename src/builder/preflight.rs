@@ -82,9 +82,8 @@ impl Lack {
             return Some(Self::System(system));
         }
         let required = words(&between(&text, "Required features: {", "}")?);
-        let available = between(&text, "Available features: {", "}")
-            .map(words)
-            .unwrap_or_default();
+        let available = between(&text, "Available features: {", "}").unwrap_or_default();
+        let available = words(&available);
         let missing = missing(&required, &available);
         (!missing.is_empty()).then(|| Self::Features(missing.join(" ")))
     }
