@@ -38,7 +38,7 @@ fn told(option: &str) -> Option<String> {
         .unwrap();
     let errors = String::from_utf8_lossy(&output.stderr);
     if errors.contains("unshare failed") {
-        eprintln!("not tested: no user namespaces here");
+        crate::output::say("not tested: no user namespaces here");
         return None;
     }
     assert!(output.status.success(), "{errors}");
