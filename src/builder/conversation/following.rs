@@ -71,9 +71,9 @@ pub(in crate::builder) fn look_at_job(bytes: &[u8]) {
             .chunks(length.max(1))
             .flat_map(|piece| following.take(piece))
             .collect();
-        lines.extend(following.rest());
+        lines.extend(following.ends());
         assert_eq!(following.heard(), 7 + said.len() as u64);
-        assert_eq!(following.rest(), None);
+        assert_eq!(following.ends(), None);
         lines
     };
     let whole = lines(said.len());
