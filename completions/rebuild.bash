@@ -80,7 +80,7 @@ _rebuild() {
 
     case $value in
         '')
-            local offered='switch boot test confirm build dry-build dry-activate build-vm build-vm-with-bootloader build-image edit repl list-generations help'
+            local offered='switch boot test confirm build dry-build dry-activate build-vm build-vm-with-bootloader build-image edit repl list-generations doctor help'
             for word in "${words[@]:1:${#words[@]}-2}"; do
                 [[ " $offered " != *" $word "* ]] || offered=
             done

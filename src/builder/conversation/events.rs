@@ -64,8 +64,6 @@ impl Conversation<'_> {
                 self.tell(&diagnosis::joined(self.peer.host));
                 self.following = Some(Following::new(name, at));
             }
-            // Only a run that asks for jobs is told of them (builder/jobs.rs).
-            BuilderEvent::Record(_) | BuilderEvent::Running => {}
             BuilderEvent::Ended => self.job_ended()?,
             BuilderEvent::Lost => {
                 self.following = None;
@@ -96,7 +94,8 @@ impl Conversation<'_> {
                     self.peer.host
                 ));
             }
-            BuilderEvent::NoSocket => {}
+            // Only a run that asks for jobs is told of these two; here they are out of turn.
+            BuilderEvent::Record(_) | BuilderEvent::Running | BuilderEvent::NoSocket => {}
             BuilderEvent::Done | BuilderEvent::Failed { .. } => {
                 self.incoming.hang_up();
                 // What a job says is the reason.

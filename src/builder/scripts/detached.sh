@@ -60,10 +60,10 @@ stop_following() {
 # is_followed: one asks at a time, because to ask means to take the lock for a moment.
 is_followed() {
 	lock_records || :
-	asked=0
-	if [ ! -e "$record/followed" ] || flock -n "$record/followed" true 7>&-; then asked=1; fi
+	unfollowed=0
+	if [ ! -e "$record/followed" ] || flock -n "$record/followed" true 7>&-; then unfollowed=1; fi
 	unlock_records
-	return "$asked"
+	return "$unfollowed"
 }
 
 # follow_own: follows this run's job, which is its child: so it is known at once that the job is over.
@@ -204,7 +204,7 @@ rejoin() {
 }
 
 is_lost() {
-	event lost
+	tell_lost
 	exit 1
 }
 

@@ -164,7 +164,10 @@ tell_stage() { :; }
 
 # follow_record NAME OFFSET: sends the job's output from there on, to the end, and then says how the job ended.
 follow_record() {
-	if send_record "$1" "$2"; then tell_end "$record"; else event lost; fi
+	if send_record "$1" "$2"; then tell_end "$record"; else tell_lost; fi
+}
+tell_lost() {
+	event lost
 }
 
 # send_record NAME OFFSET: sends the job's output from there on, to the end. Output goes as counted bytes, so that it is
