@@ -1,5 +1,6 @@
 //! What a script of the doctor's tells: facts, a line each, before anybody judges them.
 
+use crate::harmless;
 use std::collections::BTreeMap;
 
 /// How many facts are kept, and how many values of one; a machine tells some dozens.
@@ -30,7 +31,8 @@ impl Told {
             ("looks", what) if is_name(what) => Self::Looks(what.to_owned()),
             ("is", fact) => {
                 let (name, value) = fact.split_once(' ').unwrap_or((fact, ""));
-                is_name(name).then(|| Self::Fact(name.to_owned(), value.trim().to_owned()))?
+                // It is shown to people, in the result as well.
+                is_name(name).then(|| Self::Fact(name.to_owned(), harmless::name(value.trim())))?
             }
             _ => return None,
         })

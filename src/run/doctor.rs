@@ -10,6 +10,7 @@ use crate::conditions::{Condition, Words};
 use crate::context::Context;
 use crate::doctor::{self, Examined, Finding, Looks, Outcome, Patient, Report, Roles, Verdict};
 use crate::failure::{Failure, Told};
+use crate::harmless::{self, Colours};
 use crate::host::{Host, Place};
 use crate::output;
 use crate::own_nix::named_configuration;
@@ -29,7 +30,8 @@ pub(super) fn examine(checkup: &Checkup, context: &Context) -> Result<()> {
     let text = if checkup.json {
         serde_json::to_string_pretty(&doctor::json(&report))? + "\n"
     } else {
-        doctor::shown(&report, looks(context.around))
+        // Some of it are the words of other machines, and of ssh.
+        harmless::text(&doctor::shown(&report, looks(context.around)), Colours::Kept)
     };
     output::result(&text)?;
     if report.count(Verdict::Bad) > 0 {

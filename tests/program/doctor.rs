@@ -300,3 +300,24 @@ fn a_signal_ends_it() {
     let run = running.finish();
     assert_eq!((run.code, run.stdout.as_str()), (130, ""));
 }
+
+/// The report is a result, and a terminal shows it.
+#[test]
+fn a_machine_gives_the_terminal_no_orders() {
+    let orders = "$(printf 'MARK\\033]0;t\\007\\033[2J\\302\\2332J')";
+    let stage = with_builder("");
+    stage.stub_on(
+        "builder",
+        "nix-store",
+        &format!("echo \"nix-store (Nix) 2.26.3{orders}\""),
+    );
+    let shut = self::stage();
+    shut.stub("ssh", &format!("echo \"{orders}\" >&2; exit 255"));
+    for stage in [stage, shut] {
+        let run = stage.rebuild("doctor --eval-on builder");
+        assert!(run.stdout.contains("MARK"), "{}{}", run.stdout, run.stderr);
+        let orders = run.stdout.chars().chain(run.stderr.chars());
+        let orders: String = orders.filter(|c| c.is_control() && *c != '\n').collect();
+        assert_eq!(orders, "", "{:?}", run.stdout);
+    }
+}
