@@ -127,7 +127,7 @@ pub struct JobRecord {
 impl JobRecord {
     /// Reads `NAME ABOUT... TIME`.
     fn parse(text: &str) -> Option<Self> {
-        let (name, rest) = text.split_once(' ')?;
+        let (name, rest) = text.trim_end().split_once(' ')?;
         let (about, began) = rest.rsplit_once(' ')?;
         Some(Self {
             name: name.to_owned(),
