@@ -83,6 +83,17 @@ pub(super) fn collected(host: &Host) -> String {
     )
 }
 
+/// Returns the warning that the machine has not heard, as far as is known, that the user wants the work to end. `alone` is the
+/// number of minutes after which it ends by itself.
+#[must_use]
+pub(super) fn unanswered(host: &Host, alone: u32) -> String {
+    let hours = alone / 60;
+    format!(
+        "warning: {host} does not answer, so its work may go on there until nobody has followed it for {hours} hours\n  to end it \
+         when {host} answers again: the same command finds it, and Ctrl-C then ends it"
+    )
+}
+
 /// Returns the failure of an evaluation that asked for something while the link was broken.
 #[must_use]
 pub(super) fn asked_meanwhile(host: &Host, unchanged: &str) -> Failure {

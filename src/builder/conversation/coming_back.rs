@@ -8,6 +8,7 @@ use anyhow::Result;
 use signal_hook::consts::SIGINT;
 
 use super::Conversation;
+use crate::builder::diagnosis;
 use crate::failure::{Failure, Interrupted};
 use crate::progress::Event;
 use crate::remote::channel::Channel;
@@ -116,8 +117,10 @@ impl Conversation<'_> {
             Some(Interrupted { signal }) => *signal != SIGINT && self.is_following(),
             None => !self.is_following(),
         };
-        if !leaves_job {
-            self.channel.say_farewell(self.context);
+        if !leaves_job && !self.channel.say_farewell(self.context) && self.is_following() {
+            for line in diagnosis::unanswered(self.peer.host, self.request.job.alone).lines() {
+                self.context.tell(Event::Text(line.to_owned()));
+            }
         }
     }
 }

@@ -94,8 +94,9 @@ impl Channel {
         self.sending_error.take().filter(|_| self.greeted)
     }
 
-    /// Tells the other side that a signal has come, and gives it a moment to end what it does.
-    pub fn say_farewell(&mut self, context: &Context) {
+    /// Tells the other side that a signal has come, and gives it a moment to end what it does. Returns whether it has
+    /// ended.
+    pub fn say_farewell(&mut self, context: &Context) -> bool {
         if let Some(speaker) = self.speaker.take() {
             speaker.cancel();
         }
@@ -104,10 +105,11 @@ impl Channel {
         // Nobody needs what it still says, but that must not keep it from ending. A second signal means impatience.
         while Instant::now() < deadline && !context.signals.have_come_again() {
             match self.inbox.next(PULSE) {
-                Ok(Arrival::StreamEnded) | Err(RecvTimeoutError::Disconnected) => break,
+                Ok(Arrival::StreamEnded) | Err(RecvTimeoutError::Disconnected) => return true,
                 Ok(_) | Err(RecvTimeoutError::Timeout) => {}
             }
         }
+        !self.greeted
     }
 
     /// Notes that everything that was expected has been heard. Nobody needs what is still said, but that must not

@@ -39,7 +39,13 @@ case_an_sshd_that_stands_still() {
 	expect_status 130
 	expect_no_run
 	must_on builder pkill -CONT "sshd-session|sshd"
-	# The builder's side ends by what it was told meanwhile, or because nobody is there any more.
+	# It may not have heard that, and is found again.
+	expect_contains "$errors" "warning: builder does not answer, so its work may go on there"
+	start lab on pi -- rebuild build --eval-on builder
+	sleep 3
+	interrupt
+	finish 15
+	expect_status 130
 	expect_within 10 builder_is_idle
 }
 
