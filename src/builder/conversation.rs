@@ -20,6 +20,7 @@ use anyhow::Result;
 
 use super::course::Course;
 use super::diagnosis;
+use super::preflight::Lack;
 use super::reply::BuilderEvent;
 use super::request::Request;
 use super::rounds::Rounds;
@@ -143,6 +144,8 @@ struct TheirNix {
     daemon_fell: bool,
     /// Whether it has said that a disk is full: its own, or that of the machine to which it copies.
     has_no_room: bool,
+    /// What a build could not have there.
+    lack: Option<Lack>,
 }
 
 struct Conversation<'a> {
@@ -239,6 +242,7 @@ impl Conversation<'_> {
 
     fn said(&mut self, line: Line) -> Result<()> {
         if line.bytes.starts_with(EVENT) {
+            self.channel.trace(&line, self.context);
             self.event(&line)
         } else {
             self.line(line)
@@ -264,6 +268,7 @@ impl Conversation<'_> {
         }
         self.nix.daemon_fell |= log.says_that_the_daemon_fell();
         self.nix.has_no_room |= log.says_that_there_is_no_room();
+        self.nix.lack = self.nix.lack.take().or_else(|| Lack::read(log.error()?));
         if self.answer.derivation.is_none() && log.is_error() {
             self.errors.push(log);
         } else {

@@ -194,6 +194,7 @@ impl Course {
     fn is_aside(&self, reply: &BuilderEvent) -> bool {
         match reply {
             BuilderEvent::Way(_) => self.at == At::Files(Round::Closed),
+            BuilderEvent::Room(_) => self.at == self.begun(),
             BuilderEvent::Nix(_) | BuilderEvent::Untraced(_) => matches!(self.at, At::Ready(_)),
             BuilderEvent::Refused(_) | BuilderEvent::Unread(_) | BuilderEvent::HomeNamed(_) => {
                 self.at == At::Evaluating(Round::Closed)
@@ -207,6 +208,15 @@ impl Course {
         }
     }
 
+    /// Returns the step to which the greeting leads.
+    fn begun(&self) -> At {
+        if self.demand.evaluates {
+            At::Files(Round::Closed)
+        } else {
+            At::Made
+        }
+    }
+
     /// Returns the step to which this event leads. None if it is out of turn.
     fn step(&self, reply: &BuilderEvent) -> Option<At> {
         let Demand {
@@ -216,8 +226,7 @@ impl Course {
             ..
         } = self.demand;
         Some(match (self.at, reply) {
-            (At::Start, BuilderEvent::Hello { .. }) if self.demand.evaluates => At::Files(Round::Closed),
-            (At::Start, BuilderEvent::Hello { .. }) => At::Made,
+            (At::Start, BuilderEvent::Hello { .. }) => self.begun(),
             // The files that were kept are damaged, or those that have come: then they are sent anew.
             (At::Files(round) | At::Trees(round), BuilderEvent::Damaged) => At::Files(round),
             (At::Files(round), BuilderEvent::Receiving(_)) => At::Trees(round),

@@ -1,6 +1,7 @@
 //! What a builder says, for `crate::fuzz`.
 
 use super::missing::{self, Missing};
+use super::preflight::Lack;
 use super::reply::BuilderEvent;
 use super::trace;
 use super::{conversation, course, promise};
@@ -63,6 +64,7 @@ pub const TARGETS: &[FuzzTarget] = &[
             b"@rebuild joined ab.1 17",
             b"@rebuild record ab.1 pi: x y 1700000000",
             b"@rebuild lost",
+            b"@rebuild room 123456 7890123",
             b"@rebuild finished",
         ],
         read: |bytes| {
@@ -107,6 +109,21 @@ pub const TARGETS: &[FuzzTarget] = &[
                     }
                     Missing::Fetched | Missing::Unnamed => {}
                 }
+            }
+        },
+    },
+    FuzzTarget {
+        name: "what a build lacks",
+        files: &["builder/preflight.rs"],
+        examples: &[
+            b"error: a 'x86_64-linux' with features {big-parallel} is required to build 'x', but I am a 'y' with features {}",
+            b"error: Cannot build 'x'. Reason: missing system features Required features: {a, b} Available features: {a}",
+            b"Reason: platform mismatch Required system: 'riscv64-linux' Current system: 'x86_64-linux'",
+        ],
+        read: |bytes| {
+            let said = text(bytes);
+            if let Some(Lack::Features(words) | Lack::System(words)) = Lack::read(&said) {
+                assert!(words.len() <= said.len(), "{words}");
             }
         },
     },

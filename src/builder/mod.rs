@@ -28,6 +28,7 @@ pub mod lock;
 mod missing;
 mod named;
 mod parts;
+mod preflight;
 mod promise;
 pub mod realisation;
 mod reply;

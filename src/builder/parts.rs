@@ -34,7 +34,9 @@ impl Part {
                 include_str!("scripts/detached.sh"),
                 include_str!("scripts/attended.sh"),
                 include_str!("../remote/scripts/nix.sh"),
+                include_str!("../remote/scripts/emulators.sh"),
                 include_str!("scripts/kept.sh"),
+                include_str!("scripts/preflight.sh"),
             ],
             Self::Evaluate => &[
                 include_str!("scripts/evaluate.sh"),
@@ -63,6 +65,8 @@ pub(super) enum Instruction<'a> {
     FindWay,
     /// Makes a directory for this run (`begin`; the greeting is `begin_run`).
     MakePlace,
+    /// Looks at what may be in the way of the long work.
+    Preflight,
     /// Evaluates, in rounds, until there is a derivation or a value.
     Evaluate {
         /// Whether what comes of it is built in the same job.
@@ -102,7 +106,7 @@ impl Instruction<'_> {
     /// Returns the parts that it takes.
     pub(super) fn parts(&self) -> &'static [Part] {
         match self {
-            Self::Begin | Self::MakePlace | Self::Finish | Self::Rejoin { .. } => &[Part::Session],
+            Self::Begin | Self::MakePlace | Self::Preflight | Self::Finish | Self::Rejoin { .. } => &[Part::Session],
             Self::Evaluate { builds: true } => &[Part::Evaluate, Part::Build],
             Self::FindWay | Self::Evaluate { builds: false } => &[Part::Evaluate],
             Self::Build(_) | Self::BuildDry(_) | Self::ForgetResults => &[Part::Build],
@@ -115,6 +119,7 @@ impl Instruction<'_> {
             Self::Begin => ("begin_run", None),
             Self::FindWay => ("find_way", None),
             Self::MakePlace => ("begin", None),
+            Self::Preflight => ("preflight", None),
             Self::Evaluate { builds: true } => ("evaluate start_probe build", None),
             Self::Evaluate { builds: false } => ("evaluate : build_nothing", None),
             Self::Rejoin { name, heard } => {

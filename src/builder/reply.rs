@@ -1,5 +1,6 @@
 //! What comes from the other machine: events of the script among the lines of Nix's log.
 
+use super::preflight::FreeRoom;
 use std::ffi::OsString;
 use std::num::NonZeroU8;
 use std::os::unix::ffi::OsStringExt;
@@ -80,6 +81,8 @@ pub enum BuilderEvent {
         /// The other machine's own system.
         own: String,
     },
+    /// So much is free there.
+    Room(FreeRoom),
     /// The machine has no socket of a lent daemon, so the client has to fetch the result.
     NoSocket,
     /// What follows is a job, of which there is a record of this name: it goes on if the connection breaks.
@@ -124,7 +127,7 @@ pub struct JobRecord {
 impl JobRecord {
     /// Reads `NAME ABOUT... TIME`.
     fn parse(text: &str) -> Option<Self> {
-        let (name, rest) = text.split_once(' ')?;
+        let (name, rest) = text.trim_end().split_once(' ')?;
         let (about, began) = rest.rsplit_once(' ')?;
         Some(Self {
             name: name.to_owned(),
@@ -215,6 +218,10 @@ impl BuilderEvent {
                 wanted: word()?,
                 own: word()?,
             },
+            "room" => Self::Room(FreeRoom {
+                cache: word()?.parse().ok()?,
+                store: word()?.parse().ok()?,
+            }),
             "need" => Self::Need(words.map(str::to_owned).collect()),
             "evaluating" => Self::Evaluating,
             "collected" => Self::Collected,
@@ -325,6 +332,7 @@ mod tests {
                 let rest = match (word, words.next().unwrap_or("/nix/store/x")) {
                     ("joined", _) => "ab.1 1",
                     ("record", _) => "ab.1 pi 1",
+                    ("room", _) => "1 2",
                     (_, "\"$way\"") => "user x",
                     (_, "\"$1\"") => "build x",
                     (_, second) => &format!("{second} x"),

@@ -139,6 +139,7 @@ impl Request {
             Some(Instruction::Begin),
             evaluates.then_some(Instruction::FindWay),
             Some(Instruction::MakePlace),
+            (evaluates || is_built).then_some(Instruction::Preflight),
             evaluates.then_some(Instruction::Evaluate { builds: is_built }),
             match building {
                 Some(Building::Real) if !evaluates => Some(Instruction::Build(given)),

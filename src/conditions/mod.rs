@@ -4,6 +4,7 @@
 //! A condition is a value here. Who looks at it, and how, is said elsewhere: a run meets it and fails with its remedy
 //! (`Failure::of`), and the room `doctor` looks at all of them beforehand.
 
+pub mod room;
 mod rows;
 
 pub use rows::ALL;

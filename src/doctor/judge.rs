@@ -8,14 +8,9 @@ mod target;
 use super::Patient;
 use super::facts::Facts;
 use super::finding::{Finding, Verdict};
+use crate::conditions::room::{Bounds, size};
 use crate::conditions::{Condition, Words};
 use crate::host::Host;
-
-/// How much room is too little, and how much is little, in KiB.
-struct Bounds {
-    bad: u64,
-    weak: u64,
-}
 
 /// The facts of a machine, and what is expected of it.
 struct Case<'a> {
@@ -83,7 +78,7 @@ impl Case<'_> {
     }
 
     /// Judges the room of a place that the script has looked at; None if it has not.
-    fn room(&self, condition: Condition, fact: &str, bounds: &Bounds, message: &str) -> Option<Finding> {
+    fn room(&self, condition: Condition, fact: &str, bounds: Bounds, message: &str) -> Option<Finding> {
         let told = self.facts.word(fact)?;
         let (free, place) = told.split_once(' ')?;
         let free: u64 = free.parse().ok()?;
@@ -113,36 +108,5 @@ impl Case<'_> {
         } else {
             Finding::good(Condition::Memory, seen)
         })
-    }
-}
-
-/// Returns an amount of KiB in words.
-fn size(kib: u64) -> String {
-    match kib {
-        kib if kib >= 10 << 20 => format!("{} GiB", kib >> 20),
-        // A tenth of a GiB, rounded down.
-        kib if kib >= 1 << 20 => format!("{}.{} GiB", kib >> 20, ((kib % (1 << 20)) * 10) >> 20),
-        kib if kib >= 1 << 10 => format!("{} MiB", kib >> 10),
-        kib => format!("{kib} KiB"),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn amounts_are_short() {
-        for (kib, words) in [
-            (0, "0 KiB"),
-            (1023, "1023 KiB"),
-            (1024, "1 MiB"),
-            (1_048_575, "1023 MiB"),
-            (1_048_576, "1.0 GiB"),
-            (1_600_000, "1.5 GiB"),
-            (20 << 20, "20 GiB"),
-        ] {
-            assert_eq!(size(kib), words);
-        }
     }
 }

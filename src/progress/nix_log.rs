@@ -129,6 +129,15 @@ impl LogLine {
                 if ["No space left on device", "Disk quota exceeded", "lack of free disk space"].iter().any(|words| text.contains(words)))
     }
 
+    /// Returns the text of an error.
+    #[must_use]
+    pub fn error(&self) -> Option<&str> {
+        match self {
+            Self::Message { level: 0, text } => Some(text),
+            _ => None,
+        }
+    }
+
     /// Returns whether the line says why something failed. The output of `builtins.trace` has the same level.
     #[must_use]
     pub fn is_error(&self) -> bool {

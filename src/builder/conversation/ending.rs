@@ -61,6 +61,10 @@ impl Conversation<'_> {
         if self.nix.daemon_fell && matches!(stage, Stage::Evaluation | Stage::Build) && code != 137 {
             return failure.with_remedy(diagnosis::daemon_fell(self.peer.host));
         }
+        if let (Stage::Build, Some(lack)) = (stage, &self.nix.lack) {
+            let (message, remedy) = lack.words(self.peer.host);
+            return Failure::new(message).with_remedy(remedy).with_code(code);
+        }
         let own = (stage == Stage::Evaluation).then(self.peer.own_nix).flatten();
         match own.and_then(|own| diagnosis::older(self.peer.host, &self.nix.version, &own)) {
             Some(remedy) => failure.with_remedy(remedy),

@@ -8,6 +8,7 @@ use super::following::Following;
 use super::held::Held;
 use super::{BESIDE, Conversation};
 use crate::builder::named::shown;
+use crate::builder::preflight::FreeRoom;
 use crate::builder::reply::BuilderEvent;
 use crate::builder::stage::Stage;
 use crate::builder::{diagnosis, promise};
@@ -22,6 +23,7 @@ impl Conversation<'_> {
         match reply {
             BuilderEvent::Hello { nix, system } => self.is_greeted(&nix, &system),
             BuilderEvent::Way(way) => self.tell(&diagnosis::unusual(self.peer.host, way).unwrap_or_default()),
+            BuilderEvent::Room(free) => self.warn_of_room(free),
             BuilderEvent::Receiving(has) => {
                 self.goes_to(Work::Sending);
                 self.send_files(has);
@@ -126,6 +128,13 @@ impl Conversation<'_> {
     fn tell(&mut self, text: &str) {
         for line in text.lines() {
             self.context.tell(Event::Text(line.to_owned()));
+        }
+    }
+
+    fn warn_of_room(&mut self, free: FreeRoom) {
+        let (evaluates, builds) = (self.request.evaluation().is_some(), self.request.realisation.is_some());
+        for warning in free.warnings(self.peer.host, evaluates, builds) {
+            self.tell(&warning);
         }
     }
 

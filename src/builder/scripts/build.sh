@@ -6,7 +6,7 @@
 #   rb_settings               Nix settings of the client's command line, as lines of a nix.conf
 #   rb_probe                  a program of that system, in octal escapes (emulation.sh); empty if there is none to try
 #   with_client_build_flags   flags of `nix-store --realise`
-#   $nix_bin, $native_system, $state, $work, $share, $code   (session.sh)
+#   $nix_bin, $native_system, $state, $work, $share, $record, $code   (session.sh)
 # Gives
 #   $out                      the output, after `build`; it is rooted below $state/results
 # Says

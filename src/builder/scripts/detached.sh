@@ -150,7 +150,7 @@ began_at() {
 # guard: ends the job when nobody has followed it for $rb_alone minutes.
 guard() {
 	# As in `live` (channel.sh).
-	trap 'kill -KILL "$!"; exit' TERM
+	trap 'kill -KILL "$!" 2>/dev/null; exit' TERM
 	alone=0
 	while [ "$alone" -lt "$rb_alone" ]; do
 		sleep 60 &

@@ -157,7 +157,12 @@ receive_trees() {
 	[ -z "$kept" ] || (cd "$state/trees" && touch -c -- $kept)
 	# If Nix gives no answer, the client sends them all.
 	# shellcheck disable=SC2086 # words
-	[ -z "$asked" ] || missing=$("$nix_bin/nix-store" --check-validity --print-invalid $asked) || missing=$asked
+	[ -z "$asked" ] || missing=$("$nix_bin/nix-store" --check-validity --print-invalid $asked) || {
+		# A daemon that does not let this user in is told before hundreds of megabytes are sent.
+		is_let_in=''
+		be_let_in
+		missing=$asked
+	}
 	names=''
 	for path in $missing; do names="$names ${path##*/}"; done
 	missing=$names

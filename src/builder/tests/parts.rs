@@ -60,28 +60,28 @@ fn runs() -> Vec<(Request, &'static str)> {
     vec![
         (
             request(files(false), real, true),
-            "begin_run, find_way, begin, evaluate start_probe build, deliver \"$rb_socket\" \"$out\", \
+            "begin_run, find_way, begin, preflight, evaluate start_probe build, deliver \"$rb_socket\" \"$out\", \
              forget_results, finish_run",
         ),
         (
             request(files(false), real, false),
-            "begin_run, find_way, begin, evaluate start_probe build, forget_results, finish_run",
+            "begin_run, find_way, begin, preflight, evaluate start_probe build, forget_results, finish_run",
         ),
         (
             request(files(false), dry, false),
-            "begin_run, find_way, begin, evaluate : build_nothing, build_dry \"$drv\", finish_run",
+            "begin_run, find_way, begin, preflight, evaluate : build_nothing, build_dry \"$drv\", finish_run",
         ),
         (
             request(files(false), None, true),
-            "begin_run, find_way, begin, evaluate : build_nothing, deliver \"$rb_socket\" --derivation \"$drv\", finish_run",
+            "begin_run, find_way, begin, preflight, evaluate : build_nothing, deliver \"$rb_socket\" --derivation \"$drv\", finish_run",
         ),
         (
             request(files(true), None, false),
-            "begin_run, find_way, begin, evaluate : build_nothing, finish_run",
+            "begin_run, find_way, begin, preflight, evaluate : build_nothing, finish_run",
         ),
         (
             request(derivation(), real, true),
-            "begin_run, begin, detach probe_and_build /nix/store/00000000000000000000000000000000-x.drv, \
+            "begin_run, begin, preflight, detach probe_and_build /nix/store/00000000000000000000000000000000-x.drv, \
              deliver \"$rb_socket\" \"$out\", forget_results, finish_run",
         ),
         (

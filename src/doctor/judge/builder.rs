@@ -1,7 +1,8 @@
 //! What an evaluator or a builder must have.
 
-use super::{Bounds, Case};
+use super::Case;
 use crate::conditions::Condition;
+use crate::conditions::room::{OF_BUILDS, OF_CACHE, OF_STORE};
 use crate::doctor::Patient;
 use crate::doctor::finding::{Finding, Verdict};
 use crate::nix_version::NixVersion;
@@ -83,29 +84,19 @@ impl Case<'_> {
             );
             findings.push(self.amiss(Condition::Room, Verdict::Bad, seen));
         } else {
-            // nixpkgs alone has some 300 MB as files.
-            let bounds = Bounds {
-                bad: 50 << 10,
-                weak: 600 << 10,
-            };
+            if self.facts.has("way") {
+                findings.push(Finding::good(Condition::Cache, "can be made"));
+            }
             let message = format!("{host} has no room for what an evaluation there reads and writes");
-            findings.extend(self.room(Condition::Cache, "room-cache", &bounds, &message));
+            findings.extend(self.room(Condition::Room, "room-cache", OF_CACHE, &message));
         }
         findings
     }
 
     fn build_room(&self) -> Option<Finding> {
         let message = format!("{} has no room to build in", self.words.host);
-        let of_store = Bounds {
-            bad: 300 << 10,
-            weak: 5 << 20,
-        };
-        let of_tmp = Bounds {
-            bad: 50 << 10,
-            weak: 1 << 20,
-        };
-        let all = [("room-store", of_store), ("room-tmp", of_tmp)];
-        let all = all.map(|(fact, bounds)| self.room(Condition::BuildRoom, fact, &bounds, &message));
+        let all = [("room-store", OF_STORE), ("room-tmp", OF_BUILDS)];
+        let all = all.map(|(fact, bounds)| self.room(Condition::BuildRoom, fact, bounds, &message));
         // The place that has less to spare is the one that counts.
         all.into_iter().flatten().min_by_key(|finding| match finding.verdict {
             Verdict::Bad => 0,

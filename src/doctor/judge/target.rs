@@ -1,7 +1,8 @@
 //! What a machine must have whose system is changed.
 
-use super::{Bounds, Case};
+use super::Case;
 use crate::conditions::Condition;
+use crate::conditions::room::Bounds;
 use crate::doctor::Patient;
 use crate::doctor::finding::{Finding, Verdict};
 use crate::vocabulary::Elevation;
@@ -26,7 +27,7 @@ impl Case<'_> {
             weak: 2 << 20,
         };
         let message = format!("{host} has no room for a new system in /nix/store");
-        findings.extend(self.room(Condition::StoreRoom, "room-store", &system, &message));
+        findings.extend(self.room(Condition::StoreRoom, "room-store", system, &message));
         findings.extend(self.boot());
         if !patient.roles.evaluates {
             findings.extend(self.memory(0));
@@ -53,7 +54,7 @@ impl Case<'_> {
             facts: &facts,
             words: self.words,
         };
-        case.room(Condition::BootRoom, "room-boot", &bounds, &message)
+        case.room(Condition::BootRoom, "room-boot", bounds, &message)
             .into_iter()
             .collect()
     }
@@ -109,12 +110,12 @@ impl Case<'_> {
         match self.facts.word("state")? {
             "no" => Some(self.amiss(Condition::State, Verdict::Bad, message)),
             "unknown" => self
-                .room(Condition::State, "room-state", &bounds, &message)
+                .room(Condition::State, "room-state", bounds, &message)
                 .map(|finding| match finding.verdict {
                     Verdict::Good => Finding::unknown(Condition::State, "only root can tell"),
                     _ => finding,
                 }),
-            _ => self.room(Condition::State, "room-state", &bounds, &message),
+            _ => self.room(Condition::State, "room-state", bounds, &message),
         }
     }
 }

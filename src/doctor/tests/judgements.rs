@@ -121,14 +121,14 @@ const OF_BUILDERS: &[Case] = &[
     ("no-share", Condition::Room, Verdict::Bad, "/dev/shm", "df -h /dev/shm"),
     (
         "room-cache 100 /home",
-        Condition::Cache,
+        Condition::Room,
         Verdict::Bad,
         "100 KiB free in /home",
         "df",
     ),
     (
         "room-cache 500000 /home",
-        Condition::Cache,
+        Condition::Room,
         Verdict::Weak,
         "488 MiB free in /home",
         "df",

@@ -20,7 +20,7 @@ case_doctor_of_a_good_builder() {
 	expect_lacks "$found" ' bad'
 	expect_lacks "$found" ' unknown'
 	for condition in named programs configuration reached host-key keys script large-packets clock nix daemon platform \
-		emulator features cache tar namespaces access-times noticed forwarding memory nixos root state store-room; do
+		emulator features cache room tar namespaces access-times noticed forwarding memory nixos root state store-room; do
 		finds "$condition" good
 	done
 	# Nothing of it stays there, nor does a process.
@@ -69,7 +69,7 @@ case_doctor_of_a_bad_builder() {
 	refuse_namespaces builder
 	doctor builder
 	expect_status 1
-	finds cache bad 'has no room for what an evaluation there reads and writes'
+	finds room bad 'has no room for what an evaluation there reads and writes'
 	finds access-times weak noatime
 	finds namespaces bad kernel.unprivileged_userns_clone
 	finds forwarding weak AllowTcpForwarding
@@ -89,6 +89,10 @@ case_doctor_of_a_bad_builder() {
 case_doctor_tells_features_from_cpus() {
 	need_hosts oldbuilder newbuilder
 	fresh pi builder oldbuilder newbuilder
+	# What a build requires is found out by the build itself, and then told apart, too.
+	write_on pi /root/parallel.nix <<<'{ config.system.build.toplevel = derivation {
+		name = "nixos-system-pi"; system = "aarch64-linux"; builder = "/bin/sh"; requiredSystemFeatures = [ "big-parallel" ];
+	}; }'
 	for host in oldbuilder builder newbuilder; do
 		must_sh_on "$host" 'echo "system-features = benchmark" >>/etc/nix/nix.conf; systemctl restart nix-daemon'
 		doctor "$host"
@@ -97,6 +101,10 @@ case_doctor_tells_features_from_cpus() {
 		finds features bad 'lacks the feature big-parallel'
 		finds features weak 'kvm, nixos-test'
 		finds features good
+		on pi rebuild build --eval-on "$host" --file /root/parallel.nix
+		expect_failure
+		expect_contains "$errors" "error: Nix on $host lacks the feature big-parallel, which a build requires"
+		expect_contains "$errors" 'extra-system-features = big-parallel'
 		doctor "plain@$host"
 		finds platform bad 'extra-platforms = aarch64-linux'
 		expect_lacks "$found" features
@@ -123,4 +131,21 @@ case_doctor_of_a_link_that_loses_large_packets() {
 	done
 	doctor builder
 	finds large-packets good
+}
+
+# What is cheap to see is said before anything slow, at each run, and it ends none: what is too little for one build may
+# do for another. A daemon that lets nobody in is an end, and nothing has been sent by then.
+case_preflight_of_a_run() {
+	fresh
+	must_sh_on builder 'mkdir -p ~builder/.cache && mount -t tmpfs -o size=40m,mode=777 none ~builder/.cache'
+	on pi rebuild build --eval-on builder
+	expect_contains "$errors" 'warning: builder has little room in ~/.cache, 3'
+	expect_status 0
+	fresh
+	must_sh_on builder 'systemctl stop nix-daemon.socket nix-daemon.service'
+	on pi rebuild build --eval-on builder
+	expect_failure
+	expect_contains "$errors" 'may not use the Nix there'
+	# The configuration's own files have gone, and nothing of its channel.
+	expect_lacks "$errors" MB
 }
