@@ -150,7 +150,7 @@ began_at() {
 # guard: ends the job when nobody has followed it for $rb_alone minutes.
 guard() {
 	# As in `live` (channel.sh).
-	trap 'kill -KILL "$!" 2>/dev/null; exit' TERM
+	trap 'kill -KILL "$!"; exit' TERM
 	alone=0
 	while [ "$alone" -lt "$rb_alone" ]; do
 		sleep 60 &
@@ -161,9 +161,9 @@ guard() {
 	end_job_of "$record"
 }
 
-# end_job_of RECORD: ends a job from outside; what it came to is "cancelled".
+# end_job_of RECORD: ends a job from outside; what it came to is "cancelled". It may be ending by itself just now.
 end_job_of() {
-	! is_held "$1/lock" || kill -s TERM "$(cat "$1/process")"
+	! is_held "$1/lock" || kill -s TERM "$(cat "$1/process")" 2>/dev/null || :
 }
 
 # begin_building DERIVATION: notes that this job builds it now. If another one does, this job ends here, and its run

@@ -8,7 +8,7 @@
 # killed, this ends by itself.
 live() {
 	# KILL, because a sleep that was only just forked still has this trap and would lose a TERM.
-	trap 'kill -KILL "$!" 2>/dev/null; exit' TERM
+	trap 'kill -KILL "$!"; exit' TERM
 	while kill -0 "$$" && printf '@rebuild alive\n'; do
 		sleep 3 >/dev/null &
 		wait "$!"
