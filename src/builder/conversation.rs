@@ -242,6 +242,7 @@ impl Conversation<'_> {
 
     fn said(&mut self, line: Line) -> Result<()> {
         if line.bytes.starts_with(EVENT) {
+            self.channel.trace(&line, self.context);
             self.event(&line)
         } else {
             self.line(line)

@@ -244,7 +244,7 @@ impl Channel {
     }
 
     /// Tells the log of the run what the script has said, but not that it still lives.
-    fn trace(&self, line: &Line, context: &Context) {
+    pub fn trace(&self, line: &Line, context: &Context) {
         if line.bytes != ALIVE.as_bytes() {
             let said = String::from_utf8_lossy(&line.bytes);
             let said = said.strip_prefix("@rebuild ").unwrap_or(&said);

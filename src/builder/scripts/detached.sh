@@ -161,9 +161,9 @@ guard() {
 	end_job_of "$record"
 }
 
-# end_job_of RECORD: ends a job from outside; what it came to is "cancelled".
+# end_job_of RECORD: ends a job from outside; what it came to is "cancelled". It may be ending by itself just now.
 end_job_of() {
-	! is_held "$1/lock" || kill -s TERM "$(cat "$1/process")"
+	! is_held "$1/lock" || kill -s TERM "$(cat "$1/process")" 2>/dev/null || :
 }
 
 # begin_building DERIVATION: notes that this job builds it now. If another one does, this job ends here, and its run

@@ -26,6 +26,7 @@ case_log_of_a_failing_switch_tells_hop_and_cause_and_no_secret() {
 	expect_failure
 	# The terminal has it, so what follows shows something.
 	expect_contains "$errors" "of-the-variable"
+	expect_lacks "$errors" "No such process"
 	expect_log $logs/1.log "command: rebuild switch --eval-on builder" "evaluator: There" " phase: Building (builder)" \
 		" builder says: evaluated /nix/store/" "[left out: FORGE_TOKEN]" \
 		"> lab: this build fails on purpose" "error: the build on builder failed
