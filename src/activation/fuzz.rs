@@ -16,6 +16,7 @@ pub const TARGETS: &[FuzzTarget] = &[FuzzTarget {
         b"@rebuild ended back 4 0 - 17 18",
         "@rebuild difference a: 1 → 2".as_bytes(),
         b"@rebuild nix /nix/bin",
+        b"@rebuild room 12345 /boot",
     ],
     read: |bytes| {
         let event = TargetEvent::parse(bytes);

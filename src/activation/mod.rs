@@ -20,6 +20,7 @@ mod here;
 mod inspection;
 mod opening;
 mod password;
+mod preflight;
 mod reply;
 mod session;
 mod sudo_options;

@@ -4,6 +4,7 @@ use anyhow::Result;
 
 use super::changing::{ChangeOutput, meaning};
 use super::password::{Password, is_on_terminal};
+use super::preflight::{self, Free};
 use super::reply::{Ending, Record, TargetEvent};
 use super::session::{FromScript, Session};
 use super::text::{self, RootTask, program};
@@ -15,6 +16,9 @@ use crate::progress::{Event, Work};
 use crate::remote::daemon::Daemon;
 use crate::surroundings::Surroundings;
 use crate::vocabulary::{Elevation, Rights};
+
+/// How many places are looked at for room: the store's and that of the kernels.
+const PLACES: usize = 2;
 
 /// How often a person may type the password.
 const TRIES: usize = 3;
@@ -33,6 +37,7 @@ struct Seen {
     uid: u32,
     nix: Option<std::path::PathBuf>,
     current: [String; 2],
+    room: Vec<Free>,
 }
 
 /// How an attempt to become root ended.
@@ -121,10 +126,15 @@ impl Target {
             return Err(first.out_of_turn("says 'hello' before its name").into());
         }
         first.is_over();
-        let user = seen.user.clone();
+        let (user, room) = (seen.user.clone(), seen.room.clone());
         let mut target = Self::of(place, seen, wants.rights, context)?;
         target.first = place.host().map(|_| first);
         target.suffices(&user, wants)?;
+        if wants.changes {
+            let warnings = preflight::warnings(&room, &target.label());
+            let lines = warnings.iter().flat_map(|warning| warning.split('\n'));
+            lines.for_each(|line| context.tell(Event::Text(line.to_owned())));
+        }
         Ok((target, user))
     }
 
@@ -429,6 +439,7 @@ fn look(session: &mut Session, context: &Context) -> Result<Option<Seen>> {
             FromScript::Event(TargetEvent::User(name)) => seen.user = name,
             FromScript::Event(TargetEvent::Nix(directory)) => seen.nix = directory,
             FromScript::Event(TargetEvent::Current(current)) => seen.current = current,
+            FromScript::Event(TargetEvent::Room(free)) if seen.room.len() < PLACES => seen.room.push(free),
             FromScript::Event(TargetEvent::Hello { uid }) => {
                 seen.uid = uid;
                 return Ok(Some(seen));

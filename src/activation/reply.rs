@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use super::back::WayBack;
+use super::preflight::Free;
 use crate::difference::NextBoot;
 
 /// One event of a script on the target.
@@ -16,6 +17,8 @@ pub(super) enum TargetEvent {
     Nix(Option<PathBuf>),
     /// The system that runs, and the system of the system profile; each is empty if there is none.
     Current([String; 2]),
+    /// So much is free at this place.
+    Room(Free),
     /// The script runs, as this user.
     Hello { uid: u32 },
     /// The script has said everything.
@@ -140,6 +143,13 @@ impl TargetEvent {
             "current" => {
                 let (running, booted) = rest.split_once(' ').unwrap_or((&rest, ""));
                 Self::Current([running.to_owned(), booted.to_owned()])
+            }
+            "room" => {
+                let (kib, place) = rest.split_once(' ')?;
+                Self::Room(Free {
+                    kib: kib.parse().ok()?,
+                    place: place.trim().to_owned(),
+                })
             }
             "hello" => Self::Hello {
                 uid: rest.parse().ok()?,

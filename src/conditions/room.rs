@@ -27,6 +27,18 @@ pub const OF_BUILDS: Bounds = Bounds {
     weak: 1 << 20,
 };
 
+/// The store of a machine that gets a new system.
+pub const OF_SYSTEM: Bounds = Bounds {
+    bad: 200 << 10,
+    weak: 2 << 20,
+};
+
+/// The file system of kernels: one with its initrd takes some 30 to 60 MiB.
+pub const OF_BOOT: Bounds = Bounds {
+    bad: 35 << 10,
+    weak: 100 << 10,
+};
+
 /// Returns an amount of KiB in words.
 #[must_use]
 pub fn size(kib: u64) -> String {

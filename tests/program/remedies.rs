@@ -115,6 +115,27 @@ fn a_target_that_can_note_no_change_is_refused_before_the_build() {
     }
 }
 
+/// A kernel that does not fit is found out by the boot loader, after the build; so little room is said before it. It
+/// refuses nothing, because the new system may have the kernel that is there already.
+#[test]
+fn little_room_for_kernels_is_said_before_the_build() {
+    for line in ["switch", "switch --target-host target"] {
+        let scene = Scene::new();
+        scene.prepare("mkdir -p \"$root/boot\"; mount -t tmpfs -o size=1m none \"$root/boot\"");
+        let run = scene.rebuild(line);
+        let warning = run
+            .stderr
+            .find("only 1 MiB free in /boot: there may be no room for another kernel");
+        let end = run.stderr.find("Done. ");
+        assert!(
+            warning.is_some() && end.is_some() && warning < end,
+            "{line}: {}",
+            run.stderr
+        );
+        assert_eq!(run.code, 0, "{line}: {}", run.stderr);
+    }
+}
+
 /// However little room there is, either the change is made and its end is heard, or nothing has begun. (A shell whose
 /// `exec` or `:` cannot open its file ends at once.)
 #[test]

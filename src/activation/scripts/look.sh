@@ -16,6 +16,10 @@ system_at() {
 	[ ! -e "$1" ] || readlink -f "$1"
 }
 event current "$(system_at /run/current-system)" "$(system_at /nix/var/nix/profiles/system)"
+# How much is free, in KiB, where a system and its kernels go.
+df -Pk /nix/store /boot 2>/dev/null | while read -r _ _ _ kib _ place; do
+	case $kib in '' | *[!0-9]*) ;; *) event room "$kib" "$place" ;; esac
+done
 event hello "$(id -u)"
 
 # The connection stays as long as the client holds it, for the commands that share it.

@@ -2,7 +2,7 @@
 
 use super::Case;
 use crate::conditions::Condition;
-use crate::conditions::room::Bounds;
+use crate::conditions::room::{Bounds, OF_BOOT, OF_SYSTEM};
 use crate::doctor::Patient;
 use crate::doctor::finding::{Finding, Verdict};
 use crate::vocabulary::Elevation;
@@ -22,12 +22,8 @@ impl Case<'_> {
         }
         findings.extend(self.root(patient));
         findings.extend(self.state());
-        let system = Bounds {
-            bad: 200 << 10,
-            weak: 2 << 20,
-        };
         let message = format!("{host} has no room for a new system in /nix/store");
-        findings.extend(self.room(Condition::StoreRoom, "room-store", system, &message));
+        findings.extend(self.room(Condition::StoreRoom, "room-store", OF_SYSTEM, &message));
         findings.extend(self.boot());
         if !patient.roles.evaluates {
             findings.extend(self.memory(0));
@@ -35,12 +31,7 @@ impl Case<'_> {
         findings
     }
 
-    /// A kernel with its initrd takes some 30 to 60 MiB.
     fn boot(&self) -> Vec<Finding> {
-        let bounds = Bounds {
-            bad: 35 << 10,
-            weak: 100 << 10,
-        };
         let message = format!("{} has no room for another kernel in /boot", self.words.host);
         let told: Vec<&str> = self.facts.all("room-boot").collect();
         let least = told.into_iter().min_by_key(|fact| {
@@ -54,7 +45,7 @@ impl Case<'_> {
             facts: &facts,
             words: self.words,
         };
-        case.room(Condition::BootRoom, "room-boot", bounds, &message)
+        case.room(Condition::BootRoom, "room-boot", OF_BOOT, &message)
             .into_iter()
             .collect()
     }
