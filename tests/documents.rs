@@ -246,3 +246,48 @@ fn every_message_of_the_table_is_said() {
         );
     }
 }
+
+/// The names of functions that begin so, in all files of a directory and below it that end so.
+fn functions(directory: &str, before: &str, ending: &str) -> BTreeSet<String> {
+    let mut found = BTreeSet::new();
+    for entry in fs::read_dir(path(directory)).unwrap() {
+        let entry = entry.unwrap().path();
+        if entry.is_dir() {
+            found.extend(functions(entry.to_str().unwrap(), before, ending));
+        } else if entry.to_str().unwrap().ends_with(ending) {
+            let text = fs::read_to_string(&entry).unwrap();
+            let names = text.lines().filter_map(|line| line.trim().strip_prefix(before));
+            found.extend(
+                names
+                    .filter_map(|name| name.split_once('('))
+                    .map(|(name, _)| name.to_owned()),
+            );
+        }
+    }
+    found
+}
+
+#[test]
+fn every_fault_has_a_row_and_every_row_a_test() {
+    let text = fs::read_to_string(path("docs/faults.md")).unwrap();
+    let shown: BTreeSet<String> = text
+        .lines()
+        .filter(|line| line.starts_with("| ") && !line.starts_with("| fault ") && !line.starts_with("| ---"))
+        .flat_map(|row| {
+            let names = row.rsplit('|').nth(1).unwrap().split('`').skip(1).step_by(2);
+            let names: Vec<_> = names.map(str::to_owned).collect();
+            assert!(!names.is_empty(), "nothing shows: {row}");
+            names
+        })
+        .collect();
+    let cases = functions("tests/lab/cases", "case_", ".sh");
+    let tests = &functions("tests/program", "fn ", ".rs") | &functions("src", "fn ", ".rs");
+    let missing: Vec<_> = shown
+        .iter()
+        .filter(|name| !cases.contains(*name) && !tests.contains(*name))
+        .collect();
+    assert!(missing.is_empty(), "no such test: {missing:?}");
+    let faults: BTreeSet<String> = cases.into_iter().filter(|name| name.starts_with("faults_")).collect();
+    let without: Vec<_> = faults.difference(&shown).collect();
+    assert!(without.is_empty(), "no row names: {without:?}");
+}
