@@ -115,7 +115,9 @@ impl Maker<'_> {
         let relay = if is_there {
             relay
         } else {
-            // If the session could not bring the result, it is fetched.
+            // If the session could not bring the result, it is fetched. The daemon that was lent goes first: if the
+            // link broke in the midst of a path, that daemon still waits for the rest, and has the path locked.
+            drop(relay);
             let cargo = match leg.deed {
                 Deed::Evaluate => Cargo::Derivation(&path),
                 _ => Cargo::Path(&path),

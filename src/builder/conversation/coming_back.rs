@@ -45,6 +45,10 @@ impl Conversation<'_> {
                     return Err(error);
                 }
             };
+            // A signal to the whole group, as of a terminal that is closed, ends ssh as well.
+            if self.ended.is_none() {
+                self.context.signals.check()?;
+            }
             if self.ended.is_some() || self.following.is_none() {
                 return self.conclude(code);
             }
@@ -77,7 +81,11 @@ impl Conversation<'_> {
         let end = Instant::now() + away.pause;
         away.pause = (away.pause * 2).min(LAST);
         while Instant::now() < end {
-            self.context.signals.check()?;
+            self.context.signals.check().inspect_err(|interrupted| {
+                if interrupted.signal == SIGINT {
+                    self.is_unanswered();
+                }
+            })?;
             thread::sleep(STEP);
         }
         let Some(following) = &mut self.following else {
@@ -110,6 +118,15 @@ impl Conversation<'_> {
         .with_code(255)
     }
 
+    /// Tells the user that the machine may not know that its work is to end.
+    fn is_unanswered(&self) {
+        if self.is_following() {
+            for line in diagnosis::unanswered(self.peer.host, self.request.job.alone).lines() {
+                self.context.tell(Event::Text(line.to_owned()));
+            }
+        }
+    }
+
     /// Leaves after an error. Ctrl-C ends the work there, and so does an error of this side's own, after which nobody wants
     /// what it makes. Another signal, as of a terminal that is closed, leaves a job to itself.
     pub(super) fn leave(&mut self, error: &anyhow::Error) {
@@ -117,10 +134,8 @@ impl Conversation<'_> {
             Some(Interrupted { signal }) => *signal != SIGINT && self.is_following(),
             None => !self.is_following(),
         };
-        if !leaves_job && !self.channel.say_farewell(self.context) && self.is_following() {
-            for line in diagnosis::unanswered(self.peer.host, self.request.job.alone).lines() {
-                self.context.tell(Event::Text(line.to_owned()));
-            }
+        if !leaves_job && !self.channel.say_farewell(self.context) {
+            self.is_unanswered();
         }
     }
 }

@@ -37,10 +37,10 @@ case_an_sshd_that_stands_still() {
 	interrupt
 	finish 15
 	expect_status 130
+	expect_contains "$errors" "warning: builder does not answer, so its work may go on there"
 	expect_no_run
 	must_on builder pkill -CONT "sshd-session|sshd"
 	# It may not have heard that, and is found again.
-	expect_contains "$errors" "warning: builder does not answer, so its work may go on there"
 	start lab on pi -- rebuild build --eval-on builder
 	sleep 3
 	interrupt

@@ -21,6 +21,19 @@ case_faults_of_a_link_that_breaks() {
 	expect_equal "$(grep '^sent ' "$CASE/errors")" "sent 1 file, 12.0 MB"
 	expect_switched
 	nothing_remains
+	# What was built is there, so the run itself comes back for it.
+	local end
+	for end in pi builder; do
+		reach receive
+		if [ "$end" = pi ]; then must_on pi pkill -KILL -x ssh; else drop_connections builder; fi
+		let_go
+		finish 60
+		expect_status 0
+		expect_contains "$errors" "the connection to builder broke"
+		expect_equal "$(grep -c "building large" "$CASE/errors")" 2
+		expect_switched
+		nothing_remains
+	done
 }
 expect_broken_link() {
 	expect_status 255
@@ -63,6 +76,17 @@ case_faults_of_a_link_that_stays_away() {
 		for way in given_up interrupted; do
 			reach "$moment" "NIX_SSHOPTS=-o ServerAliveInterval=2"
 			cut_between pi builder silent
+			if [ "$moment/$way" = receive/given_up ]; then
+				# What was built is there, so the run waits for the link, and comes to its end.
+				expect_within 30 printed "the connection to builder broke"
+				join_again pi builder
+				let_go
+				finish 60
+				expect_status 0
+				expect_switched
+				nothing_remains
+				continue
+			fi
 			[ "$way" = given_up ] || interrupt
 			finish 20
 			if [ "$way" = given_up ]; then expect_status 255; else expect_status 130; fi

@@ -28,6 +28,18 @@ case_faults_of_a_builder_without_power() {
 	expect_switched
 	# What the dead run had left was taken away.
 	nothing_remains
+
+	# What was built is there: the run comes back for it.
+	reach receive "NIX_SSHOPTS=-o ServerAliveInterval=2"
+	cut_power builder
+	expect_within 30 printed "the connection to builder broke"
+	power_again builder
+	let_go
+	finish 120
+	expect_status 0
+	expect_equal "$(grep -c "building large" "$CASE/errors")" 2
+	expect_switched
+	nothing_remains
 }
 
 # The builder learns it from its sshd.

@@ -92,7 +92,6 @@ fn a_link_that_breaks_in_the_midst_of_it() {
     builder.wait_until("the copy", || builder.said().contains("@rebuild copying"));
     builder.break_links();
     let run = run.finish();
-    builder.write("go", "");
     assert_eq!(run.code, 0, "{}{}", run.stderr, builder.said());
     assert_eq!(fetches(&builder), 1, "{:?}", builder.calls());
     assert_eq!(builder.builds(), 1);

@@ -12,7 +12,6 @@ use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Mutex};
 use std::thread;
-use std::time::Duration;
 
 use super::Builder;
 
@@ -37,7 +36,7 @@ pub enum Daemon {
     Takes,
     /// It dies when so many bytes have come.
     Dies(usize),
-    /// It is not even sent before there is a file `go` on the stage.
+    /// Nobody ever hears what became of it.
     Waits,
 }
 
@@ -59,7 +58,6 @@ impl Link {
         let listener = UnixListener::bind(&socket).unwrap();
         let (heard, connections) = channel();
         let store = builder.path("builder");
-        let go = builder.path("go");
         let made: Arc<Mutex<Vec<PathBuf>>> = Arc::default();
         let sockets = Arc::clone(&made);
         let pipes = [("forward", "forwarded"), ("builder/nix/copy", "builder/nix/copied")];
@@ -74,20 +72,20 @@ impl Link {
             }),
             answer(builder, pipes[0], move |line| {
                 if forwarding == Forwarding::Forbidden {
-                    return "no".to_owned();
+                    return Some("no".to_owned());
                 }
                 let (there, here) = line.split_once(':').unwrap();
                 forward(there.as_ref(), here.into(), forwarding);
                 sockets.lock().unwrap().push(PathBuf::from(there));
-                "yes".to_owned()
+                Some("yes".to_owned())
             }),
             answer(builder, pipes[1], move |line| {
                 let (socket, path) = line.split_once(' ').unwrap();
-                while matches!(daemon, Daemon::Waits) && !go.exists() {
-                    thread::sleep(Duration::from_millis(10));
+                if matches!(daemon, Daemon::Waits) {
+                    return None;
                 }
                 let bytes = all_of(&store.join(path.trim_start_matches('/')));
-                copy(socket, path, &bytes).unwrap_or_else(|error| error.to_string())
+                Some(copy(socket, path, &bytes).unwrap_or_else(|error| error.to_string()))
             }),
         ];
         Self {
@@ -126,11 +124,11 @@ impl Drop for Link {
     }
 }
 
-/// Answers each line that comes by the first pipe with one by the second.
+/// Answers each line that comes by the first pipe with one by the second, or not.
 fn answer(
     builder: &Builder,
     pipes: (&str, &str),
-    word: impl Fn(&str) -> String + Send + 'static,
+    word: impl Fn(&str) -> Option<String> + Send + 'static,
 ) -> thread::JoinHandle<()> {
     builder.sh(&format!("mkfifo -m 666 {} {}", pipes.0, pipes.1));
     let (ask, tell) = (builder.path(pipes.0), builder.path(pipes.1));
@@ -142,7 +140,9 @@ fn answer(
             if line == END {
                 return;
             }
-            fs::write(&tell, word(&line) + "\n").unwrap();
+            if let Some(answer) = word(&line) {
+                fs::write(&tell, answer + "\n").unwrap();
+            }
         }
     })
 }
