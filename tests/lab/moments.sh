@@ -167,5 +167,5 @@ ss -Hxl | while read -r _ _ _ _ place _; do echo "$place"; done | grep -v -e "^/
 echo "-- mounts"
 cut -d" " -f2 /proc/mounts | grep -v "^/run/user/" | sort
 echo "-- locks"
-lslocks --noheadings --notruncate --output COMMAND,PATH | grep -v -e ^systemd -e ^.undefined. | sed "s/ \+/ /g" | sort
+lslocks --noheadings --notruncate --output COMMAND,PATH | grep -v -e ^systemd -e ^.undefined. -e "/in-use$" | sed "s/ \+/ /g" | sort
 '
