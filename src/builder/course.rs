@@ -272,9 +272,9 @@ pub(super) fn look_at(bytes: &[u8]) {
         evaluates: kind & 1 == 0,
         locks: kind & 2 == 0,
         gives_value: kind & 1 == 0 && kind & 64 != 0,
-        building: [Some(Building::Real), Some(Building::Dry), None, Some(Building::Real)][usize::from(kind >> 2 & 3)]
+        building: [Some(Building::Real), Some(Building::Dry), None, Some(Building::Real)][usize::from((kind >> 2) & 3)]
             .filter(|_| kind & 1 != 0 || kind & 64 == 0),
-        handover: [Handover::Stays, Handover::Sent, Handover::Fetched, Handover::Sent][usize::from(kind >> 4 & 3)],
+        handover: [Handover::Stays, Handover::Sent, Handover::Fetched, Handover::Sent][usize::from((kind >> 4) & 3)],
     };
     let (mut course, mut heard, mut backs) = (Course::of(demand), Vec::new(), 0);
     for line in rest.split(|byte| *byte == b'\n') {

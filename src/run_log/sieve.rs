@@ -36,7 +36,7 @@ impl Sieve {
 
 /// Returns where the bit of a pair is.
 fn place(one: u8, two: u8) -> (usize, u64) {
-    let pair = usize::from(one) << 8 | usize::from(two);
+    let pair = (usize::from(one) << 8) | usize::from(two);
     (pair / 64, 1 << (pair % 64))
 }
 
