@@ -57,9 +57,9 @@ fn going_back() {
             "switch-to-configuration",
             &format!("case $0 in *22222222*) ;; *) exit {status} ;; esac"),
         );
-        let run = scene.rebuild(&format!("{line} --rollback-on-failure"));
+        let outcome = scene.rebuild(&format!("{line} --rollback-on-failure"));
         let code = if status == 0 { 0 } else { 195 };
-        assert_eq!(run.code, code, "{line}: {}", run.stderr);
+        assert_eq!(outcome.code, code, "{line}: {}", outcome.stderr);
         let record = |call: String| match call.split_once("/var/lib/rebuild/") {
             Some((before, after)) => format!("{before}ROOT/{}", after.rsplit('/').next().unwrap_or_default()),
             None => call,
