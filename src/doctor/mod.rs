@@ -3,7 +3,7 @@
 //! - [`visit`]: one connection to one machine, over which a script of ours ([`text`], `scripts/`) tells facts;
 //! - [`facts`]: what was told;
 //! - [`judge`]: what that means for a run;
-//! - [`finding`]: the outcome, and [`shown`]: how it is shown.
+//! - [`finding`]: the outcome, and [`mod@shown`]: how it is shown.
 //!
 //! What a run meets and what the doctor says come from one table: [`crate::conditions`].
 
