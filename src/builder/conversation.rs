@@ -83,8 +83,8 @@ pub struct Peer<'a> {
 /// Carries out a request on another machine.
 ///
 /// # Errors
-/// Something has failed there, after its log has been shown; or there could be no talk. [`Interrupted`](crate::failure::Interrupted) if a signal has
-/// come, after the other machine has been told.
+/// Something has failed there, after its log has been shown; or there could be no talk.
+/// [`Interrupted`](crate::failure::Interrupted) if a signal has come, after the other machine has been told.
 pub fn converse(peer: &Peer, request: &Request, sources: &mut Sources, context: &Context) -> Result<Answer> {
     let host = peer.host;
     let script = request.script()?;
