@@ -121,9 +121,7 @@ impl Conversation<'_> {
     /// Tells the user that the machine may not know that its work is to end.
     fn is_unanswered(&self) {
         if self.is_following() {
-            for line in diagnosis::unanswered(self.peer.host, self.request.job.alone).lines() {
-                self.context.tell(Event::Text(line.to_owned()));
-            }
+            self.tell(&diagnosis::unanswered(self.peer.host, self.request.job.alone));
         }
     }
 

@@ -125,7 +125,7 @@ impl Conversation<'_> {
     }
 
     /// Says a text to the user, line by line.
-    fn tell(&mut self, text: &str) {
+    pub(super) fn tell(&self, text: &str) {
         for line in text.lines() {
             self.context.tell(Event::Text(line.to_owned()));
         }
