@@ -132,7 +132,11 @@ impl Conversation<'_> {
             Some(Interrupted { signal }) => *signal != SIGINT && self.is_following(),
             None => !self.is_following(),
         };
-        if !leaves_job && !self.channel.say_farewell(self.context) {
+        if leaves_job {
+            return;
+        }
+        // A script that has not greeted has begun nothing; but the job of an earlier connection is on.
+        if !self.channel.say_farewell(self.context) || (self.is_second && !self.channel.has_greeted()) {
             self.is_unanswered();
         }
     }

@@ -163,7 +163,8 @@ case_failing_builders_without_room() {
 	expect_lacks "$errors" "I/O error"
 }
 
-# A client that vanishes without a word leaves nothing there, if sshd watches over it as with the NixOS module.
+# A client that vanishes without a word leaves nothing there but its build, if sshd watches over it as with the NixOS
+# module; and nothing at all when that has ended.
 case_failing_builders_of_a_client_that_vanishes() {
 	fresh
 	must_sh_on builder 'printf "Match User builder\n  ClientAliveInterval 1\n  ClientAliveCountMax 3\n" >>/etc/ssh/sshd_config
@@ -172,10 +173,15 @@ case_failing_builders_of_a_client_that_vanishes() {
 	start lab on pi -- rebuild build --eval-on builder
 	expect_within 60 lab on builder -- pgrep -u builder -f 'nix-store.*--realise'
 	cut_between pi builder silent
-	expect_within 30 none_left
+	expect_within 30 no_login_left
+	lab on builder -- pgrep -u builder -f 'nix-store.*--realise' </dev/null >/dev/null || fail "the build has ended"
+	# shellcheck disable=SC2016 # the host's shell expands it
+	must_sh_on builder 'kill $(cat /home/builder/.cache/rebuild/*/jobs/*/process)'
+	expect_within 10 none_left
 	join_again pi builder
 	kill -KILL -- "-$started"
 }
+no_login_left() { [ -z "$(lab on builder -- pgrep -u builder -f sshd </dev/null)" ]; }
 none_left() {
 	[ -z "$(lab on builder -- pgrep -u builder -f 'nix-store|nix copy|sshd' </dev/null)" ] &&
 		lab on builder -- sh -c 'set -- /home/builder/.cache/rebuild/*/run.* /dev/shm/rebuild.*; for left; do [ ! -e "$left" ] || exit 1; done' </dev/null
