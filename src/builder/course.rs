@@ -151,6 +151,10 @@ impl Course {
     ///
     /// If the job had ended, its end is heard again. A copy that was cut off counts as one that is not made there.
     pub(super) fn comes_back(&mut self) {
+        // After a failure nobody comes back.
+        if self.at == At::Over {
+            return;
+        }
         self.comes_back = true;
         self.job = true;
         if self.is_copying() {
@@ -645,6 +649,10 @@ mod tests {
             ("job a.1, record a.1 pi 5".to_owned(), Some("record a.1 pi 5")),
             ("job a.1, running".to_owned(), Some("running")),
             ("job a.1, failed build 1, failed gone 1".to_owned(), None),
+            (
+                "job a.1, failed build 1, [back], hello /bin x".to_owned(),
+                Some("hello /bin x"),
+            ),
             ("job a.1, failed build 1, built P".to_owned(), Some("built P")),
             (
                 "job a.1, failed build 1, ended, failed gone 1".to_owned(),
