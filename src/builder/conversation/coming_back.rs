@@ -17,7 +17,7 @@ use crate::remote::relay::Relay;
 /// For so long a new connection is tried.
 const LONGEST: Duration = Duration::from_secs(15 * 60);
 
-/// Before the second try, and before all later ones at most.
+/// The pause before the first try, and the longest pause before a later one: each is twice the one before.
 const FIRST: Duration = Duration::from_secs(1);
 const LAST: Duration = Duration::from_secs(30);
 

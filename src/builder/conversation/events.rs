@@ -96,7 +96,8 @@ impl Conversation<'_> {
                     self.peer.host
                 ));
             }
-            // Only a run that asks for jobs is told of these two; here they are out of turn.
+            // The first two are said by records.sh where somebody asks for records, which no run does: the course has
+            // refused them.
             BuilderEvent::Record(_) | BuilderEvent::Running | BuilderEvent::NoSocket => {}
             BuilderEvent::Done | BuilderEvent::Failed { .. } => {
                 self.incoming.hang_up();
