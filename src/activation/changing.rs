@@ -1,7 +1,6 @@
 //! The change itself. It is a job that the target runs by itself. The client starts it, shows what it says, and comes
 //! back to it when the connection breaks.
 
-use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
@@ -14,7 +13,6 @@ use super::text::RootTask;
 use super::{Change, ProfileChange, Target};
 use crate::context::Context;
 use crate::failure::{Failure, Interrupted};
-use crate::process::signals::Signals;
 use crate::progress::{Event, Phase, Work};
 use crate::ssh;
 use crate::vocabulary::Confirmation;
@@ -23,7 +21,7 @@ use crate::vocabulary::Confirmation;
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The time between two attempts to connect again.
-const PAUSE: Duration = Duration::from_secs(2);
+pub(super) const PAUSE: Duration = Duration::from_secs(2);
 
 /// How many bytes of a line are shown.
 const LONGEST: usize = 1 << 20;
@@ -244,7 +242,10 @@ impl Target {
                 }
                 other => return other,
             }
-            heard = pause(context.signals)
+            heard = context
+                .signals
+                .pause(PAUSE)
+                .map_err(Into::into)
                 .and_then(|()| self.hear(&RootTask::Follow(name, output.length), output, context));
         }
     }
@@ -469,13 +470,4 @@ fn way_back(profile: &ProfileChange, generations: Option<[u64; 2]>) -> String {
         ),
         None => format!("\nbut {path} has the system now that was not activated"),
     }
-}
-
-pub(super) fn pause(signals: &Signals) -> Result<()> {
-    let end = Instant::now() + PAUSE;
-    while Instant::now() < end {
-        signals.check()?;
-        thread::sleep(Duration::from_millis(50));
-    }
-    Ok(())
 }

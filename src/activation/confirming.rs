@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 
-use super::changing::{ChangeOutcome, ChangeOutput, Incomplete, pause};
+use super::changing::{ChangeOutcome, ChangeOutput, Incomplete, PAUSE};
 use super::opening::greeted;
 use super::reply::{Record, TargetEvent};
 use super::session::{FromScript, Session};
@@ -144,7 +144,7 @@ impl Target {
                 }
                 Err(_) => {}
             }
-            pause(context.signals)?;
+            context.signals.pause(PAUSE)?;
         }
         Ok(())
     }

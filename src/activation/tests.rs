@@ -15,6 +15,7 @@ mod confirm;
 use super::text::{RootTask, root};
 use super::{Activation, Change, ProfileChange};
 use crate::store_path::StorePath;
+use crate::vocabulary::Confirmation;
 
 const SYSTEM: &str = "/nix/store/00000000000000000000000000000000-nixos-system-pi";
 
@@ -85,6 +86,30 @@ impl Machine {
         fs::write(&program, format!("#!/bin/sh\n{text}\n")).unwrap();
         fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
     }
+}
+
+/// A change of the system profile, or of none for `test`, and then this action of the new system.
+fn with_activation(
+    action: &'static str,
+    goes_back: bool,
+    confirmation: Option<Confirmation>,
+    then: impl FnOnce(&Change),
+) {
+    let system = StorePath::parse(SYSTEM).unwrap();
+    then(&Change {
+        system: &system,
+        profile: match action {
+            "test" => ProfileChange::Keep,
+            _ => ProfileChange::Set("/nix/var/nix/profiles/system".into()),
+        },
+        activation: Some(Activation {
+            specialisation: None,
+            action,
+            install_bootloader: false,
+            goes_back,
+            confirmation,
+        }),
+    });
 }
 
 fn with_change(profile: ProfileChange, then: impl FnOnce(&Change)) {

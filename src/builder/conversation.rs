@@ -88,14 +88,10 @@ pub struct Peer<'a> {
 pub fn converse(peer: &Peer, request: &Request, sources: &mut Sources, context: &Context) -> Result<Answer> {
     let host = peer.host;
     let script = request.script()?;
-    let own_socket = peer.relay.map(Relay::socket);
-    let forward = request.socket().zip(own_socket.as_deref());
-    let command = context.ssh.session(host, forward, script.len());
     context.tell(Event::phase(Work::Connecting, Some(host)));
-    context.tell(Event::Detail(format!("$ {command}")));
     context.signals.check()?;
     let mut talk = Conversation {
-        channel: Channel::open(command.converse()?, Some(host), &script)?,
+        channel: connect(peer, request, &script, context)?,
         peer,
         request,
         sources,
@@ -118,6 +114,15 @@ pub fn converse(peer: &Peer, request: &Request, sources: &mut Sources, context: 
     let result = talk.hear_all();
     talk.context.tell(Event::Idle);
     result.map(|()| talk.answer)
+}
+
+/// Logs in, and hands the script over.
+fn connect(peer: &Peer, request: &Request, script: &[u8], context: &Context) -> Result<Channel> {
+    let own_socket = peer.relay.map(Relay::socket);
+    let forward = request.socket().zip(own_socket.as_deref());
+    let command = context.ssh.session(peer.host, forward, script.len());
+    context.tell(Event::Detail(format!("$ {command}")));
+    Channel::open(command.converse()?, Some(peer.host), script)
 }
 
 /// Reads a line as one of Nix's log, if it is one, and as text. If the line was too long, the beginning of a message

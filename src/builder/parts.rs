@@ -33,6 +33,7 @@ impl Part {
                 include_str!("../remote/scripts/held.sh"),
                 include_str!("scripts/detached.sh"),
                 include_str!("scripts/attended.sh"),
+                include_str!("../remote/scripts/memory.sh"),
                 include_str!("../remote/scripts/nix.sh"),
                 include_str!("../remote/scripts/emulators.sh"),
                 include_str!("scripts/kept.sh"),

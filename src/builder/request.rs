@@ -91,6 +91,20 @@ impl Request {
         self.delivery.as_ref().and_then(|delivery| delivery.socket.as_deref())
     }
 
+    fn building(&self) -> Option<Building> {
+        self.realisation.as_ref().map(|realisation| realisation.building)
+    }
+
+    /// Returns how what was made goes elsewhere, if it does.
+    fn delivered<'a>(&self, given: Given<'a>) -> Option<Instruction<'a>> {
+        self.delivery.as_ref()?;
+        match self.building() {
+            Some(Building::Real) => Some(Instruction::DeliverOutput),
+            Some(Building::Dry) => None,
+            None => Some(Instruction::DeliverDerivation(given)),
+        }
+    }
+
     /// Returns the text for the other machine's shell.
     ///
     /// # Errors
@@ -106,18 +120,13 @@ impl Request {
     /// # Errors
     /// A word has a NUL byte in it.
     pub(super) fn rejoining(&self, name: &str, heard: u64, delivers: bool) -> Result<Vec<u8>, Failure> {
-        let delivered = match self.realisation.as_ref().map(|realisation| realisation.building) {
-            Some(Building::Real) => Some(Instruction::DeliverOutput),
-            Some(Building::Dry) => None,
-            None => Some(Instruction::DeliverDerivation(Given::Evaluated)),
-        };
-        let is_dry = delivered.is_none();
+        let delivered = self.delivered(Given::Evaluated).filter(|_| delivers);
         let all = [
             Some(Instruction::Begin),
             Some(Instruction::MakePlace),
             Some(Instruction::Rejoin { name, heard }),
-            is_dry.then_some(Instruction::BuildDry(Given::Evaluated)),
-            delivered.filter(|_| delivers && self.delivery.is_some()),
+            (self.building() == Some(Building::Dry)).then_some(Instruction::BuildDry(Given::Evaluated)),
+            delivered,
             Some(Instruction::Finish),
         ];
         let instructions: Vec<_> = all.into_iter().flatten().collect();
@@ -128,13 +137,8 @@ impl Request {
     pub(super) fn instructions(&self) -> Vec<Instruction<'_>> {
         let given = self.derivation().map_or(Given::Evaluated, Given::Named);
         let evaluates = self.evaluation().is_some();
-        let building = self.realisation.as_ref().map(|realisation| realisation.building);
+        let building = self.building();
         let is_built = building == Some(Building::Real);
-        let delivered = match building {
-            Some(Building::Real) => Some(Instruction::DeliverOutput),
-            Some(Building::Dry) => None,
-            None => Some(Instruction::DeliverDerivation(given)),
-        };
         let all = [
             Some(Instruction::Begin),
             evaluates.then_some(Instruction::FindWay),
@@ -146,7 +150,7 @@ impl Request {
                 Some(Building::Dry) => Some(Instruction::BuildDry(given)),
                 _ => None,
             },
-            delivered.filter(|_| self.delivery.is_some()),
+            self.delivered(given),
             is_built.then_some(Instruction::ForgetResults),
             Some(Instruction::Finish),
         ];

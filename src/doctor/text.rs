@@ -13,8 +13,9 @@ use crate::vocabulary::Elevation;
 /// Ethernet has.
 pub(super) const ECHO: usize = 16 << 10;
 
-const PARTS: [&str; 8] = [
+const PARTS: [&str; 9] = [
     include_str!("../remote/scripts/events.sh"),
+    include_str!("../remote/scripts/memory.sh"),
     include_str!("../remote/scripts/nix.sh"),
     include_str!("../remote/scripts/emulators.sh"),
     include_str!("../builder/scripts/kept.sh"),

@@ -8,7 +8,7 @@
 //! - [`daemon`]: how that daemon is reached.
 //!
 //! The shell text that they share is in `scripts/`: events (`events.sh`), the builder's talk (`channel.sh`), where Nix
-//! is (`nix.sh`), and work that outlives a connection (`records.sh`, and `held.sh` for the work itself).
+//! is (`nix.sh`), how much memory there is (`memory.sh`), and work that outlives a connection (`records.sh`, and `held.sh` for the work itself).
 
 pub mod channel;
 pub mod daemon;

@@ -5,11 +5,7 @@ exec 2>&1
 event host "$(uname -n)"
 event user "$(id -un)"
 # This machine may have no Nix. That is only noted here; the client complains if the run needs Nix.
-nix_bin=$(
-	fail() { exit "$2"; }
-	find_nix
-	printf %s "$nix_bin"
-) || nix_bin=''
+find_nix_or_none
 event nix "$nix_bin"
 # readlink alone prints the path of a link that is not there.
 system_at() {

@@ -72,28 +72,10 @@ impl Returning {
     /// Runs the action. Returns what root's script says.
     fn does(&self, action: &'static str) -> String {
         let mut said = String::new();
-        Self::with_change(action, |change| {
+        with_activation(action, true, None, |change| {
             said = self.machine.runs(&RootTask::Change("one", change), "");
         });
         said
-    }
-
-    fn with_change(action: &'static str, then: impl FnOnce(&Change)) {
-        let system = StorePath::parse(SYSTEM).unwrap();
-        then(&Change {
-            system: &system,
-            profile: match action {
-                "test" => ProfileChange::Keep,
-                _ => ProfileChange::Set("/nix/var/nix/profiles/system".into()),
-            },
-            activation: Some(Activation {
-                specialisation: None,
-                action,
-                install_bootloader: false,
-                goes_back: true,
-                confirmation: None,
-            }),
-        });
     }
 
     /// Returns the activations that were run.
@@ -164,7 +146,7 @@ fn nobody_needs_to_be_there_for_the_way_back() {
         nix::unistd::mkfifo(&machine.path(name), nix::sys::stat::Mode::S_IRWXU).unwrap();
     }
     let (begun, go) = (machine.path("begun"), machine.path("go"));
-    Returning::with_change("switch", |change| {
+    with_activation("switch", true, None, |change| {
         let mut root = machine.start(&RootTask::Change("one", change));
         fs::read(&begun).unwrap();
         root.kill().unwrap();

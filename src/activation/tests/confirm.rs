@@ -19,25 +19,9 @@ fn machine(ends: &str) -> Returning {
     returning
 }
 
-fn with_change(action: &'static str, seconds: u32, goes_back: bool, then: impl FnOnce(&Change)) {
-    let system = StorePath::parse(SYSTEM).unwrap();
-    then(&Change {
-        system: &system,
-        profile: match action {
-            "test" => ProfileChange::Keep,
-            _ => ProfileChange::Set("/nix/var/nix/profiles/system".into()),
-        },
-        activation: Some(Activation {
-            specialisation: None,
-            action,
-            install_bootloader: false,
-            goes_back,
-            confirmation: Some(Confirmation {
-                seconds,
-                by: Proof::Login,
-            }),
-        }),
-    });
+fn with_trial(action: &'static str, seconds: u32, goes_back: bool, then: impl FnOnce(&Change)) {
+    let by = Proof::Login;
+    with_activation(action, goes_back, Some(Confirmation { seconds, by }), then);
 }
 
 impl Returning {
@@ -49,7 +33,7 @@ impl Returning {
     /// that root's script has said.
     fn tries(&self, action: &'static str, seconds: u32, goes_back: bool, then: impl FnOnce()) -> String {
         let mut said = String::new();
-        with_change(action, seconds, goes_back, |change| {
+        with_trial(action, seconds, goes_back, |change| {
             let mut root = self.machine.start(&RootTask::Change("one", change));
             let mut lines = BufReader::new(root.stdout.take().unwrap());
             let is_over = |said: &str| said.ends_with("@rebuild awaits\n") || said.contains("@rebuild ended ");
@@ -209,7 +193,7 @@ fn what_does_not_wait_cannot_be_confirmed() {
     for name in ["begun", "go"] {
         nix::unistd::mkfifo(&machine.path(name), nix::sys::stat::Mode::S_IRWXU).unwrap();
     }
-    with_change("switch", 5, false, |change| {
+    with_trial("switch", 5, false, |change| {
         let mut root = machine.start(&RootTask::Change("one", change));
         fs::read(machine.path("begun")).unwrap();
         assert!(returning.confirms().contains("@rebuild not-awaited\n"));

@@ -1,18 +1,15 @@
 //! A link that breaks while a job is on: the job goes on, and a new connection follows it from the byte where the old one
 //! stopped.
 
-use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use signal_hook::consts::SIGINT;
 
-use super::Conversation;
+use super::{Conversation, connect};
 use crate::builder::diagnosis;
 use crate::failure::{Failure, Interrupted};
 use crate::progress::Event;
-use crate::remote::channel::Channel;
-use crate::remote::relay::Relay;
 
 /// For so long a new connection is tried.
 const LONGEST: Duration = Duration::from_secs(15 * 60);
@@ -23,9 +20,6 @@ const LAST: Duration = Duration::from_secs(30);
 
 /// A link that broke again within this time has not come back.
 const HELD: Duration = Duration::from_secs(20);
-
-/// Between two looks for a signal.
-const STEP: Duration = Duration::from_millis(50);
 
 /// A link that is broken.
 pub(super) struct Away {
@@ -78,16 +72,13 @@ impl Conversation<'_> {
         if away.since.elapsed() > LONGEST {
             return Err(self.stays_away(code).into());
         }
-        let end = Instant::now() + away.pause;
-        away.pause = (away.pause * 2).min(LAST);
-        while Instant::now() < end {
-            self.context.signals.check().inspect_err(|interrupted| {
-                if interrupted.signal == SIGINT {
-                    self.is_unanswered();
-                }
-            })?;
-            thread::sleep(STEP);
-        }
+        let pause = away.pause;
+        away.pause = (pause * 2).min(LAST);
+        self.context.signals.pause(pause).inspect_err(|interrupted| {
+            if interrupted.signal == SIGINT {
+                self.is_unanswered();
+            }
+        })?;
         let Some(following) = &mut self.following else {
             return Ok(());
         };
@@ -95,14 +86,10 @@ impl Conversation<'_> {
         // A daemon is lent for one connection. What has not come by the first one is fetched afterwards.
         let delivers = !self.course.is_copying();
         let script = self.request.rejoining(following.name(), following.heard(), delivers)?;
-        let own_socket = self.peer.relay.map(Relay::socket);
-        let forward = self.request.socket().zip(own_socket.as_deref());
-        let command = self.context.ssh.session(host, forward, script.len());
-        self.context.tell(Event::Detail(format!("$ {command}")));
         self.is_second = true;
         self.course.comes_back();
         self.incoming.breaks_off();
-        self.channel = Channel::open(command.converse()?, Some(host), &script)?;
+        self.channel = connect(self.peer, self.request, &script, self.context)?;
         Ok(())
     }
 

@@ -13,13 +13,7 @@ attend() {
 	fi
 	child=$!
 	# A job hears nothing of the client.
-	[ -n "$is_detached" ] || (
-		# "cancel" means Ctrl-C on the client, end of file means a broken link: either way the run is over. This shell
-		# holds no stream of the script's, so that the client hears the end if the script is killed.
-		IFS= read -r _ <&3
-		kill -TERM "$$"
-	) >/dev/null 2>&1 &
-	[ -n "$is_detached" ] || watcher=$!
+	[ -n "$is_detached" ] || watch_client TERM
 	code=0
 	wait "$child" || code=$?
 	child=''
@@ -27,7 +21,20 @@ attend() {
 	# shellcheck disable=SC2086 # words
 	[ -z "$listeners" ] || wait $listeners || :
 	listeners=''
-	[ -z "$watcher" ] || {
+	[ -z "$watcher" ] || leave_client
+}
+
+# watch_client SIGNAL: a word of the client's ends the run ("cancel" is Ctrl-C over there). The end of the client's stream
+# is a link that is gone, and gives the run this signal. The shell that watches holds no stream of the script's, so that
+# the client hears the end if the script is killed.
+watch_client() {
+	(
+		if IFS= read -r _ <&3; then kill -TERM "$$"; else kill -s "$1" "$$"; fi
+	) >/dev/null 2>&1 8>&- &
+	watcher=$!
+}
+leave_client() {
+	{
 		kill -KILL "$watcher"
 		wait "$watcher"
 	} 2>/dev/null
@@ -91,23 +98,9 @@ end_all() {
 } 2>/dev/null
 
 # tell_memory: says how much memory there is, after a program was killed: mostly the kernel does that for want of
-# memory. The nearest limit of this login's own groups may be less than what the machine has.
+# memory.
 tell_memory() {
-	memory='' swap='' limit=''
-	while read -r field amount _; do
-		case $field in
-		MemTotal:) memory=$((amount / 1024)) ;;
-		SwapTotal:) swap=$((amount / 1024)) ;;
-		esac
-	done </proc/meminfo
-	group=$(sed -n 's/^0:://p' /proc/self/cgroup)
-	while [ -n "${group#/}" ]; do
-		limit=$(cat "/sys/fs/cgroup$group/memory.max" 2>/dev/null) || limit=''
-		case $limit in
-		'' | *[!0-9]*) limit='' group=${group%/*} ;;
-		*) break ;;
-		esac
-	done
-	[ -z "$limit" ] || limit=", of which its user may take $((limit / 1048576)) MiB"
+	find_memory
+	[ -z "$limit" ] || limit=", of which its user may take $limit MiB"
 	echo "(that machine has $memory MiB of memory and $swap MiB of swap$limit)"
-} 2>/dev/null
+}

@@ -73,7 +73,8 @@ follow_own() {
 		send_record "${record##*/}" 0
 	) 3<&- 4<&- 8>&- &
 	follower=$!
-	watch_client
+	# If the link is gone, the job goes on.
+	watch_client HUP
 	wait "$worker" || :
 	kill -USR1 "$follower" 2>/dev/null
 	wait "$follower" || :
@@ -84,22 +85,6 @@ follow_own() {
 	# If somebody has removed everything that is kept here, that is why the record says nothing.
 	[ -e "$work/lock" ] || fail gone 1
 	tell_end "$record"
-}
-
-# watch_client: a word of the client's ends the run with its job ("cancel" is Ctrl-C over there). The end of the client's
-# stream is a link that is gone: the job goes on.
-watch_client() {
-	(
-		if IFS= read -r _ <&3; then kill -TERM "$$"; else kill -HUP "$$"; fi
-	) >/dev/null 2>&1 8>&- &
-	watcher=$!
-}
-leave_client() {
-	{
-		kill -KILL "$watcher"
-		wait "$watcher"
-	} 2>/dev/null
-	watcher=''
 }
 
 # run_job COMMAND...: in a shell of its own, which is a child of the run's.
@@ -193,7 +178,7 @@ rejoin() {
 	record=$records/$1
 	is_recorded "$1" || is_lost
 	follow || is_lost
-	watch_client
+	watch_client HUP
 	send_record "$1" "$2" || is_lost
 	leave_client
 	stop_following

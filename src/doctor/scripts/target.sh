@@ -36,22 +36,13 @@ look_at_state() {
 look_at_root() {
 	case $(id -u):$rb_elevation in
 	0:*) fact root is ;;
-	*:sudo)
-		if ! command -v sudo >/dev/null; then
-			fact root missing sudo
-		elif timeout 20 sudo -n true 2>/dev/null; then
-			fact root by sudo
+	*:sudo | *:doas)
+		if ! command -v "$rb_elevation" >/dev/null; then
+			fact root missing "$rb_elevation"
+		elif timeout 20 "$rb_elevation" -n true 2>/dev/null; then
+			fact root by "$rb_elevation"
 		else
-			fact root asks sudo
-		fi
-		;;
-	*:doas)
-		if ! command -v doas >/dev/null; then
-			fact root missing doas
-		elif timeout 20 doas -n true 2>/dev/null; then
-			fact root by doas
-		else
-			fact root asks doas
+			fact root asks "$rb_elevation"
 		fi
 		;;
 	*:run0) if command -v run0 >/dev/null; then fact root asks run0; else fact root missing run0; fi ;;

@@ -2,7 +2,7 @@
 # What `rebuild doctor` looks at on a machine, whatever the machine is for. Facts are told here and judged by the client
 # (src/doctor/judge). Nothing is changed, and what is made for a trial is taken away again.
 #
-# With it go parts of the runs' own scripts, so that a doctor looks at what a run will meet: nix.sh, kept.sh (find_home),
+# With it go parts of the runs' own scripts, so that a doctor looks at what a run will meet: memory.sh, nix.sh, kept.sh (find_home),
 # way.sh (find_way), emulation.sh (probe).
 #
 # Takes
@@ -67,34 +67,13 @@ look_at_link() {
 
 # look_at_memory: MiB of memory, of swap, and of what this login may take of it (0 if there is no limit).
 look_at_memory() {
-	memory=0 swap=0 limit=0
-	while read -r field amount _; do
-		case $field in
-		MemTotal:) memory=$((amount / 1024)) ;;
-		SwapTotal:) swap=$((amount / 1024)) ;;
-		esac
-	done </proc/meminfo
-	group=$(sed -n 's/^0:://p' /proc/self/cgroup)
-	while [ -n "${group#/}" ]; do
-		limit=$(cat "/sys/fs/cgroup$group/memory.max" 2>/dev/null) || limit=''
-		case $limit in
-		'' | *[!0-9]*) limit=0 group=${group%/*} ;;
-		*)
-			limit=$((limit / 1048576))
-			break
-			;;
-		esac
-	done
-	fact memory "$memory" "$swap" "$limit"
-} 2>/dev/null
+	find_memory
+	fact memory "$memory" "$swap" "${limit:-0}"
+}
 
 # look_at_nix: sets $nix_bin, empty if there is no Nix.
 look_at_nix() {
-	nix_bin=$(
-		fail() { exit "$2"; }
-		find_nix
-		printf %s "$nix_bin"
-	) || nix_bin=''
+	find_nix_or_none
 	fact nix "$nix_bin"
 	[ -z "$nix_bin" ] || {
 		version=$("$nix_bin/nix-store" --version 2>/dev/null)

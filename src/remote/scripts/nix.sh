@@ -22,3 +22,12 @@ find_nix() {
 	done
 	[ -n "$nix_bin" ] || fail no-nix 127
 }
+
+# find_nix_or_none: sets $nix_bin, empty if there is no Nix.
+find_nix_or_none() {
+	nix_bin=$(
+		fail() { exit "$2"; }
+		find_nix
+		printf %s "$nix_bin"
+	) || nix_bin=''
+}
