@@ -108,6 +108,7 @@ end_job() {
 	trap '' TERM INT HUP
 	# shellcheck disable=SC2086 # words
 	end_all $child $helpers $listeners
+	[ -z "${holder:-}" ] || leave_holder
 	exec 6<&-
 	is_session_on || {
 		# shellcheck disable=SC2086 # words
