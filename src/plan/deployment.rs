@@ -1,6 +1,7 @@
 //! The verbs that make a system: where the system comes from, where it goes, and what happens to it there.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use super::confirmation::confirmation;
 use super::product::check_name;
@@ -36,6 +37,17 @@ pub struct Deployment {
     pub ask: bool,
     /// The flags for Nix.
     pub flags: NixFlags,
+    /// What becomes of work elsewhere while nobody follows it.
+    pub absence: Absence,
+}
+
+/// What becomes of work elsewhere while this machine does not follow it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Absence {
+    /// How long a run tries to come back after its link broke. Zero: it does not try.
+    pub reconnect: Duration,
+    /// How long the work goes on that nobody follows.
+    pub unattended: Duration,
 }
 
 /// Channels of this machine's root.
@@ -130,6 +142,10 @@ impl Deployment {
             diff: (settings.diff() || arguments.activation.ask || ask) && arguments.verb != Verb::DryBuild,
             ask,
             flags: NixFlags::of(arguments, settings),
+            absence: Absence {
+                reconnect: settings.reconnect_timeout(),
+                unattended: settings.unattended_timeout(),
+            },
         })
     }
 

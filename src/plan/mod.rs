@@ -24,7 +24,7 @@ use crate::vocabulary::Rights;
 
 pub use checkup::Checkup;
 pub use configuration::{Configuration, FILE, Flake, Found, Installable};
-pub use deployment::{ActivationPlan, Channels, Deployment, Making, Origin, Outcome};
+pub use deployment::{Absence, ActivationPlan, Channels, Deployment, Making, Origin, Outcome};
 use deployment::{place, rights};
 pub use product::{Product, ProductKind};
 pub use steps::{Deed, Leg, Step};

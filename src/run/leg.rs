@@ -63,7 +63,7 @@ impl Maker<'_> {
 
     /// Returns the work of another machine for this making.
     pub(super) fn errand<'b>(&'b self, host: &'b Host) -> Errand<'b> {
-        Errand::new(host, self.making, &self.plan.flags, self.context)
+        Errand::new(host, self.making, self.plan, self.context)
     }
 
     fn make_here(&self, leg: &Leg, derivation: Option<&StorePath>) -> Result<Option<Made>> {
