@@ -60,6 +60,7 @@ complete -c rebuild -l rollback-on-failure -d 'If the activation fails, activate
 complete -c rebuild -l install-bootloader -d 'Install the boot loader again'
 complete -c rebuild -l sudo -d 'As --elevate sudo'
 complete -c rebuild -s S -l ask-elevate-password -l ask-sudo-password -d 'Ask for the password here, once, before the long work; as --elevate sudo if that is not given'
+complete -c rebuild -l detach -d 'build: leave when the builder builds; switch, boot, test: go on as a unit of systemd'
 complete -c rebuild -l json -d 'list-generations, doctor, --show-settings: as JSON'
 complete -c rebuild -l show-settings -d 'Show what applies and where it came from, and do nothing else'
 complete -c rebuild -l no-log -d 'Keep no log of this run for bug reports'

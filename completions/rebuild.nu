@@ -84,6 +84,7 @@ module completions {
     --ask-elevate-password(-S) # Ask for the password here, once, before the long work; as --elevate sudo if that is not given
     --ask-sudo-password       # Ask for the password here, once, before the long work; as --elevate sudo if that is not given
     --image-variant: string   # build-image: which image; without it, the images are listed
+    --detach                  # build: leave when the builder builds; switch, boot, test: go on as a unit of systemd
     --json                    # list-generations, doctor, --show-settings: as JSON
     --show-settings           # Show what applies and where it came from, and do nothing else
     --no-log                  # Keep no log of this run for bug reports
@@ -174,6 +175,7 @@ module completions {
     --ask-elevate-password(-S) # Ask for the password here, once, before the long work; as --elevate sudo if that is not given
     --ask-sudo-password       # Ask for the password here, once, before the long work; as --elevate sudo if that is not given
     --image-variant: string   # build-image: which image; without it, the images are listed
+    --detach                  # build: leave when the builder builds; switch, boot, test: go on as a unit of systemd
     --json                    # list-generations, doctor, --show-settings: as JSON
     --show-settings           # Show what applies and where it came from, and do nothing else
     --no-log                  # Keep no log of this run for bug reports

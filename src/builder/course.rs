@@ -172,6 +172,11 @@ impl Course {
         matches!(self.at, At::Copying | At::Delivered)
     }
 
+    /// Whether something is being built.
+    pub(super) fn is_building(&self) -> bool {
+        self.at == At::Building
+    }
+
     /// Whether the result is delivered, or will not be.
     pub(super) fn is_delivered(&self) -> bool {
         self.at == At::Delivered

@@ -97,7 +97,7 @@ pub(super) fn unanswered(host: &Host, alone: Duration) -> String {
 
 /// Returns a time in words: in the largest unit of which it is a whole number.
 #[must_use]
-pub(super) fn spoken(time: Duration) -> String {
+pub fn spoken(time: Duration) -> String {
     let seconds = time.as_secs();
     let (number, unit) = match seconds {
         _ if seconds > 0 && seconds % 3600 == 0 => (seconds / 3600, "hour"),

@@ -41,6 +41,8 @@ pub struct Job {
     pub alone: Duration,
     /// How long the client tries to come back to it after the link broke. Zero: it does not try.
     pub reconnect: Duration,
+    /// Whether the client leaves when the job builds, and nothing of the client is needed any more.
+    pub detach: bool,
 }
 
 impl Job {

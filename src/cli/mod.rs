@@ -286,6 +286,10 @@ pub struct VerbFlags {
     #[arg(long, value_name = "VARIANT")]
     pub image_variant: Option<String>,
 
+    /// build: leave when the builder builds; switch, boot, test: go on as a unit of systemd
+    #[arg(long)]
+    pub detach: bool,
+
     /// list-generations, doctor, --show-settings: as JSON
     #[arg(long)]
     pub json: bool,

@@ -32,6 +32,7 @@ pub(super) struct Errand<'a> {
     making: &'a Making,
     flags: &'a NixFlags,
     absence: Absence,
+    detach: bool,
     context: &'a Context<'a>,
 }
 
@@ -51,6 +52,7 @@ impl<'a> Errand<'a> {
             making,
             flags: &plan.flags,
             absence: plan.absence,
+            detach: plan.leaves_builder(),
             context,
         }
     }
@@ -191,6 +193,7 @@ impl<'a> Errand<'a> {
                 about: self.making.configuration.to_string(),
                 alone: self.absence.unattended,
                 reconnect: self.absence.reconnect,
+                detach: self.detach,
             },
         };
         let import = |path: &StorePath| {

@@ -10,6 +10,7 @@ use super::{Conversation, connect};
 use crate::builder::diagnosis;
 use crate::failure::{Failure, Interrupted};
 use crate::progress::Event;
+use crate::progress::nix_log::LogLine;
 
 /// The pause before the first try, and the longest pause before a later one: each is twice the one before.
 const FIRST: Duration = Duration::from_secs(1);
@@ -39,6 +40,9 @@ impl Conversation<'_> {
                     return Err(error);
                 }
             };
+            if self.answer.is_left {
+                return Ok(());
+            }
             // A signal to the whole group, as of a terminal that is closed, ends ssh as well.
             if self.ended.is_none() {
                 self.context.signals.check()?;
@@ -95,6 +99,14 @@ impl Conversation<'_> {
         self.incoming.breaks_off();
         self.channel = connect(self.peer, self.request, &script, self.context)?;
         Ok(())
+    }
+
+    /// Leaves a job that builds, if that is wanted: the job goes on, as it does if the terminal is closed. Nix's first words
+    /// about something that it does show that there is something to build or to fetch; if there is nothing, the job is about
+    /// to end, and its result is taken as in any run.
+    pub(super) fn leave_to_itself(&mut self, log: &LogLine) {
+        let builds = self.request.job.detach && self.course.is_building() && self.is_following();
+        self.answer.is_left |= builds && log.says_that_something_is_done();
     }
 
     fn stays_away(&self, code: Option<u8>) -> Failure {

@@ -27,6 +27,7 @@ fn request(beginning: Beginning, building: Option<Building>, delivers: bool) -> 
             about: "pi".into(),
             alone: Duration::from_secs(12 * 60 * 60),
             reconnect: Duration::ZERO,
+            detach: false,
         },
         client: Client {
             name: "pi".into(),

@@ -155,6 +155,54 @@ fn the_last_follower_ends_a_job() {
     assert!(status.contains("cancelled\n"), "{status}");
 }
 
+/// `--detach`: this machine leaves as soon as there is something to build and nothing of it is needed any more. The next run
+/// brings the result home.
+#[test]
+fn a_client_that_detaches_leaves_the_build() {
+    let Some((builder, first)) = building() else { return };
+    // The second one joins the first one's job, and leaves it as well.
+    let second = builder.rebuild("build --detach --eval-on builder --no-lend");
+    assert_eq!(
+        (second.code, second.stdout.as_str()),
+        (0, ""),
+        "{}{}",
+        second.stderr,
+        builder.said()
+    );
+    for text in [
+        "builder goes on by itself with the build",
+        "to bring the result here: rebuild build --eval-on builder --no-lend\n",
+        "within 12 hours",
+    ] {
+        assert!(second.stderr.contains(text), "{text}: {}", second.stderr);
+    }
+    builder.release_build();
+    assert_eq!(first.finish().code, 0);
+    builder.nothing_is_left();
+
+    builder.write("client/nixos/motd", "good evening");
+    builder.hold_build();
+    let run = builder.rebuild("build --detach --eval-on builder --no-lend");
+    assert_eq!(
+        (run.code, run.stdout.as_str()),
+        (0, ""),
+        "{}{}",
+        run.stderr,
+        builder.said()
+    );
+    builder.wait_until("the login to end", || builder.logins_are_over());
+    builder.release_build();
+    builder.wait_for_jobs();
+    let again = builder.rebuild(BUILD);
+    assert_eq!(again.code, 0, "{}", again.stderr);
+    assert_eq!(builder.builds(), 2);
+    // Nothing is to be built any more: it ends as a run without the flag.
+    let run = builder.rebuild("build --detach --eval-on builder --no-lend");
+    assert_eq!((run.code, &run.stdout), (0, &again.stdout), "{}", run.stderr);
+    assert!(!run.stderr.contains("by itself"), "{}", run.stderr);
+    builder.nothing_is_left();
+}
+
 /// How long a new connection is tried is a setting; 0 is not at all. Whatever it is, the work goes on.
 #[test]
 fn how_long_a_new_connection_is_tried_can_be_set() {
