@@ -95,6 +95,17 @@ pub(super) fn unanswered(host: &Host, alone: Duration) -> String {
     )
 }
 
+/// Returns the failure of work that would not outlive its connection.
+#[must_use]
+pub(super) fn ends_at_logout(host: &Host, user: &str) -> Failure {
+    Failure::new(format!(
+        "{host} ends what {user} leaves running at the logout (KillUserProcesses=yes): its work would end with the connection"
+    ))
+    .with_remedy(format!(
+        "as root there: loginctl enable-linger {user}\nor KillUserProcesses=no in its logind.conf"
+    ))
+}
+
 /// Returns a time in words: in the largest unit of which it is a whole number.
 #[must_use]
 pub fn spoken(time: Duration) -> String {
