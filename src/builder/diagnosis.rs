@@ -102,7 +102,7 @@ pub(super) fn ends_at_logout(host: &Host, user: &str) -> Failure {
         "{host} ends what {user} leaves running at the logout (KillUserProcesses=yes): its work would end with the connection"
     ))
     .with_remedy(format!(
-        "as root there: loginctl enable-linger {user}\nor KillUserProcesses=no in its logind.conf"
+        "as root there: loginctl enable-linger {user} (if users have a D-Bus of their own there, as on NixOS)\nor KillUserProcesses=no in its logind.conf"
     ))
 }
 

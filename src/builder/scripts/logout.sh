@@ -1,7 +1,7 @@
 # shellcheck shell=sh
 # The end of a login. systemd may end what is left of a user's session when its connection ends (KillUserProcesses=yes in
 # logind.conf), and with it the run's job, which is to go on then. A user whose own systemd stays (lingering) may move the
-# run there, out of the session, as everybody does it for tmux.
+# run there, out of the session, as everybody does it for tmux. That systemd is asked over the user's own bus.
 
 # outlive_logout: sees to it that a job of this run outlives the connection, or tells that it will not. It costs nothing
 # where sshd opens no session, and otherwise one question to the logind of this machine.

@@ -97,6 +97,11 @@ case_detached_from_a_builder_that_ends_what_users_leave() {
 	must_on builder touch /srv/gate/open
 	must_on pi rebuild build --eval-on builder
 	expect_contains "$errors" "warning: builder ends what builder leaves running"
+	# The user's own bus, as NixOS has it, and Debian's dbus-user-session.
+	must_sh_on builder 'cd /etc/systemd/user && mkdir -p sockets.target.wants && ln -s ../dbus.socket sockets.target.wants/
+		printf "[Socket]\nListenStream=%%t/bus\n" >dbus.socket
+		printf "[Service]\nExecStart=/usr/bin/dbus-daemon --session --address=systemd: --nofork --nopidfile --systemd-activation --syslog-only\n" >dbus.service
+		systemctl stop user@1000.service'
 	# logind knows nobody who came in without a login.
 	must_on builder systemd-run --quiet --wait loginctl enable-linger builder
 	note_what_is_there
