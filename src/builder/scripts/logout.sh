@@ -41,13 +41,13 @@ leave_session() {
 		org.freedesktop.login1.User Linger)" = 'b true' ] || return 1
 	XDG_RUNTIME_DIR=${XDG_RUNTIME_DIR:-/run/user/$(id -u)} busctl --user --timeout=5 call \
 		org.freedesktop.systemd1 /org/freedesktop/systemd1 org.freedesktop.systemd1.Manager \
-		StartTransientUnit 'ssa(sv)a(sa(sv))' "rebuild-$rb_job.scope" fail \
+		StartTransientUnit 'ssa(sv)a(sa(sv))' "rebuild-$rb_job.scope" replace \
 		2 PIDs au 1 "$$" CollectMode s inactive-or-failed 0 || return 1
 	# It does that after it has answered.
-	tries=50
+	looks=50
 	while is_in_session; do
-		[ "$tries" -gt 0 ] || return 1
-		tries=$((tries - 1))
+		[ "$looks" -gt 0 ] || return 1
+		looks=$((looks - 1))
 		sleep 0.1 || sleep 1
 	done
 }
