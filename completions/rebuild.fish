@@ -20,6 +20,8 @@ complete -c rebuild -l if-unreachable -d 'What to do if the evaluator or builder
 local\t'Evaluate and build here'"
 complete -c rebuild -l wake -d 'If none of them answers: run this command here, once, and wait for the first that wakes' -r -f
 complete -c rebuild -l wake-timeout -d 'How long to wait for that (default: 120)' -r -f
+complete -c rebuild -l reconnect-timeout -d 'If the link breaks while the work goes on there: how long to try to connect again; 0: not at all (default: 900)' -r -f
+complete -c rebuild -l unattended-timeout -d 'How long the work there goes on while nobody follows it (default: 43200)' -r -f
 complete -c rebuild -s F -l flake -d 'A flake (default: the current directory) and one of its nixosConfigurations (default: the target\'s name)' -r -F -k -a "(__rebuild_candidates configurations)"
 complete -c rebuild -s f -l file -d 'A Nix file, or a directory with a system.nix or default.nix, that evaluates to a configuration or a set of them' -r -F
 complete -c rebuild -s A -l attr -d 'Where in the file the configuration is; without --file in ./system.nix, ./default.nix, <nixos-system> or /etc/nixos/system.nix' -r -f
@@ -58,6 +60,7 @@ complete -c rebuild -l rollback-on-failure -d 'If the activation fails, activate
 complete -c rebuild -l install-bootloader -d 'Install the boot loader again'
 complete -c rebuild -l sudo -d 'As --elevate sudo'
 complete -c rebuild -s S -l ask-elevate-password -l ask-sudo-password -d 'Ask for the password here, once, before the long work; as --elevate sudo if that is not given'
+complete -c rebuild -l detach -d 'build: leave when the builder builds; switch, boot, test: go on as a unit of systemd'
 complete -c rebuild -l json -d 'list-generations, doctor, --show-settings: as JSON'
 complete -c rebuild -l show-settings -d 'Show what applies and where it came from, and do nothing else'
 complete -c rebuild -l no-log -d 'Keep no log of this run for bug reports'

@@ -64,6 +64,8 @@ pub struct Answer {
     pub delivered: bool,
     /// The value that was evaluated, if one was.
     pub value: Option<String>,
+    /// Whether the build goes on there, and this machine has left it.
+    pub is_left: bool,
 }
 
 /// The other machine, and the ways to it.
@@ -192,6 +194,9 @@ impl Conversation<'_> {
             if self.ended.is_some() && ended.get_or_insert_with(Instant::now).elapsed() > LEAVING {
                 break;
             }
+            if self.answer.is_left {
+                return Ok(None);
+            }
             // This is also done while one line follows another, because Nix writes thousands of them during a copy.
             if told.elapsed() >= TICK {
                 self.tell_amounts();
@@ -271,6 +276,7 @@ impl Conversation<'_> {
         {
             return Err(diagnosis::unknown_setting(self.peer.host, name).into());
         }
+        self.leave_to_itself(&log);
         self.nix.daemon_fell |= log.says_that_the_daemon_fell();
         self.nix.has_no_room |= log.says_that_there_is_no_room();
         self.nix.lack = self.nix.lack.take().or_else(|| Lack::read(log.error()?));

@@ -172,6 +172,11 @@ impl Course {
         matches!(self.at, At::Copying | At::Delivered)
     }
 
+    /// Whether something is being built.
+    pub(super) fn is_building(&self) -> bool {
+        self.at == At::Building
+    }
+
     /// Whether the result is delivered, or will not be.
     pub(super) fn is_delivered(&self) -> bool {
         self.at == At::Delivered
@@ -201,7 +206,7 @@ impl Course {
     fn is_aside(&self, reply: &BuilderEvent) -> bool {
         match reply {
             BuilderEvent::Way(_) => self.at == At::Files(Round::Closed),
-            BuilderEvent::Room(_) => self.at == self.begun(),
+            BuilderEvent::Room(_) | BuilderEvent::EndsAtLogout(_) => self.at == self.begun(),
             BuilderEvent::Nix(_) | BuilderEvent::Untraced(_) => matches!(self.at, At::Ready(_)),
             BuilderEvent::Refused(_) | BuilderEvent::Unread(_) | BuilderEvent::HomeNamed(_) => {
                 self.at == At::Evaluating(Round::Closed)

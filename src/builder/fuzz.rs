@@ -49,6 +49,7 @@ pub const TARGETS: &[FuzzTarget] = &[
         examples: &[
             b"@rebuild hello /nix/store/x/bin x86_64-linux",
             b"@rebuild receiving base",
+            b"@rebuild logout me",
             b"@rebuild need a b c",
             b"@rebuild evaluation-failed 1",
             b"@rebuild looked /etc/x\0y",

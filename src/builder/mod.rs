@@ -42,3 +42,4 @@ mod trace;
 
 pub use conversation::{Answer, Peer, converse};
 pub use diagnosis::CannotEvaluate;
+pub use diagnosis::spoken;

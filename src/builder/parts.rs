@@ -37,6 +37,7 @@ impl Part {
                 include_str!("../remote/scripts/nix.sh"),
                 include_str!("../remote/scripts/emulators.sh"),
                 include_str!("scripts/kept.sh"),
+                include_str!("scripts/logout.sh"),
                 include_str!("scripts/preflight.sh"),
             ],
             Self::Evaluate => &[

@@ -81,6 +81,8 @@ pub enum BuilderEvent {
         /// The other machine's own system.
         own: String,
     },
+    /// What this user leaves running there ends at the logout.
+    EndsAtLogout(String),
     /// So much is free there.
     Room(FreeRoom),
     /// The machine has no socket of a lent daemon, so the client has to fetch the result.
@@ -218,6 +220,7 @@ impl BuilderEvent {
                 wanted: word()?,
                 own: word()?,
             },
+            "logout" => Self::EndsAtLogout(word().filter(|name| is_user_name(name))?),
             "room" => Self::Room(FreeRoom {
                 cache: word()?.parse().ok()?,
                 store: word()?.parse().ok()?,
@@ -249,6 +252,12 @@ impl BuilderEvent {
             _ => return None,
         })
     }
+}
+
+/// Whether a word can be a user's name, which is shown in a command that the user may type.
+fn is_user_name(word: &str) -> bool {
+    let is_usual = |byte: u8| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte);
+    !word.starts_with('-') && word.bytes().all(is_usual)
 }
 
 /// Reads the exit status of a command that failed. 0 is no such status, so it counts as 1.
@@ -294,6 +303,9 @@ mod tests {
             ("@rebuild way sudo", Some(BuilderEvent::Way(Way::Sudo))),
             ("@rebuild receiving", None),
             ("@rebuild looked /a b\0c", Some(BuilderEvent::Looked("/a b\nc".into()))),
+            ("@rebuild logout me.2", Some(BuilderEvent::EndsAtLogout("me.2".into()))),
+            ("@rebuild logout $(id)", None),
+            ("@rebuild logout -x", None),
             ("@rebuild need ", Some(BuilderEvent::Need(vec![]))),
             (
                 "@rebuild need  a b",
@@ -333,6 +345,7 @@ mod tests {
                     ("joined", _) => "ab.1 1",
                     ("record", _) => "ab.1 pi 1",
                     ("room", _) => "1 2",
+                    ("logout", _) => "me",
                     (_, "\"$way\"") => "user x",
                     (_, "\"$1\"") => "build x",
                     (_, second) => &format!("{second} x"),

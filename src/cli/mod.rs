@@ -159,6 +159,14 @@ pub struct RoleFlags {
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(1..))]
     pub wake_timeout: Option<u32>,
 
+    /// If the link breaks while the work goes on there: how long to try to connect again; 0: not at all (default: 900)
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(0..=86400))]
+    pub reconnect_timeout: Option<u32>,
+
+    /// How long the work there goes on while nobody follows it (default: 43200)
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(1..=604_800))]
+    pub unattended_timeout: Option<u32>,
+
     /// Lend no Nix daemon to the builder: the result is fetched by a second connection
     #[arg(long)]
     pub no_lend: bool,
@@ -277,6 +285,10 @@ pub struct VerbFlags {
     /// build-image: which image; without it, the images are listed
     #[arg(long, value_name = "VARIANT")]
     pub image_variant: Option<String>,
+
+    /// build: leave when the builder builds; switch, boot, test: go on as a unit of systemd
+    #[arg(long)]
+    pub detach: bool,
 
     /// list-generations, doctor, --show-settings: as JSON
     #[arg(long)]

@@ -6,6 +6,7 @@ mod checkup;
 mod configuration;
 mod confirmation;
 mod deployment;
+mod detachment;
 pub mod expression;
 mod product;
 mod steps;
@@ -24,8 +25,9 @@ use crate::vocabulary::Rights;
 
 pub use checkup::Checkup;
 pub use configuration::{Configuration, FILE, Flake, Found, Installable};
-pub use deployment::{ActivationPlan, Channels, Deployment, Making, Origin, Outcome};
+pub use deployment::{Absence, ActivationPlan, Channels, Deployment, Making, Origin, Outcome};
 use deployment::{place, rights};
+pub use detachment::{AS_ROOT, BUILDER_ALONE, Detachment};
 pub use product::{Product, ProductKind};
 pub use steps::{Deed, Leg, Step};
 pub use unreachable::{Candidates, IfUnreachable, Wake};
@@ -151,6 +153,9 @@ impl Plan {
     pub fn new(arguments: &Arguments, settings: &Settings, facts: &Facts) -> Result<Self, Failure> {
         let mut warnings = [settings.warnings().to_vec(), deprecated(arguments), detours(&facts.own)].concat();
         let task = Task::of(arguments, settings, facts, &mut warnings)?;
+        if !matches!(task, Task::Deploy(_)) {
+            detachment::means_something(arguments)?;
+        }
         warnings.extend(task.configuration().and_then(|it| it.useless(&arguments.flake)));
         warnings.extend(useless(arguments));
         Ok(Self { task, warnings })

@@ -16,7 +16,7 @@ use crate::builder::{Answer, Peer, converse};
 use crate::context::Context;
 use crate::host::Host;
 use crate::own_nix::search_path::own_search_path;
-use crate::plan::{Configuration, Making, NixFlags, argv};
+use crate::plan::{Absence, Configuration, Deployment, Making, NixFlags, argv};
 use crate::process::signals::Signals;
 use crate::progress::Event;
 use crate::remote::relay::Relay;
@@ -26,14 +26,13 @@ use crate::ssh;
 use crate::store_path::StorePath;
 use crate::surroundings::{Directory, HomeVariable};
 
-/// A job on another machine that nobody follows ends after so many minutes: 12 hours.
-const ALONE: u32 = 12 * 60;
-
 /// The work that another machine has to do for a making.
 pub(super) struct Errand<'a> {
     host: &'a Host,
     making: &'a Making,
     flags: &'a NixFlags,
+    absence: Absence,
+    detach: bool,
     context: &'a Context<'a>,
 }
 
@@ -47,11 +46,13 @@ pub(super) struct Recipient<'a> {
 }
 
 impl<'a> Errand<'a> {
-    pub(super) fn new(host: &'a Host, making: &'a Making, flags: &'a NixFlags, context: &'a Context) -> Self {
+    pub(super) fn new(host: &'a Host, making: &'a Making, plan: &'a Deployment, context: &'a Context) -> Self {
         Self {
             host,
             making,
-            flags,
+            flags: &plan.flags,
+            absence: plan.absence,
+            detach: plan.leaves_builder(),
             context,
         }
     }
@@ -190,7 +191,9 @@ impl<'a> Errand<'a> {
             job: Job {
                 name: ssh::new_name()?,
                 about: self.making.configuration.to_string(),
-                alone: ALONE,
+                alone: self.absence.unattended,
+                reconnect: self.absence.reconnect,
+                detach: self.detach,
             },
         };
         let import = |path: &StorePath| {

@@ -23,6 +23,7 @@ impl Conversation<'_> {
         match reply {
             BuilderEvent::Hello { nix, system } => self.is_greeted(&nix, &system),
             BuilderEvent::Way(way) => self.tell(&diagnosis::unusual(self.peer.host, way).unwrap_or_default()),
+            BuilderEvent::EndsAtLogout(user) => self.ends_at_logout(&user)?,
             BuilderEvent::Room(free) => self.warn_of_room(free),
             BuilderEvent::Receiving(has) => {
                 self.goes_to(Work::Sending);
@@ -130,6 +131,17 @@ impl Conversation<'_> {
         for line in text.lines() {
             self.context.tell(Event::Text(line.to_owned()));
         }
+    }
+
+    /// Whoever wants to leave must know it; for the others it matters only if the link breaks.
+    fn ends_at_logout(&self, user: &str) -> Result<()> {
+        let failure = diagnosis::ends_at_logout(self.peer.host, user);
+        if self.request.job.detach {
+            return Err(failure.into());
+        }
+        let remedy = failure.remedy().unwrap_or_default().replace('\n', "\n  ");
+        self.tell(&format!("warning: {failure}\n  {remedy}"));
+        Ok(())
     }
 
     fn warn_of_room(&mut self, free: FreeRoom) {

@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use super::super::delivery::Delivery;
 use super::super::parts::{Part, all_scripts, parts};
@@ -24,7 +25,9 @@ fn request(beginning: Beginning, building: Option<Building>, delivers: bool) -> 
         job: Job {
             name: "0123".into(),
             about: "pi".into(),
-            alone: 720,
+            alone: Duration::from_secs(12 * 60 * 60),
+            reconnect: Duration::ZERO,
+            detach: false,
         },
         client: Client {
             name: "pi".into(),
