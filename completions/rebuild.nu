@@ -34,7 +34,7 @@ module completions {
   }
 
   def "nu-complete rebuild verb" [] {
-    [ "switch" "boot" "test" "confirm" "build" "dry-build" "dry-activate" "build-vm" "build-vm-with-bootloader" "build-image" "edit" "repl" "list-generations" "doctor" "help" ]
+    [ "switch" "boot" "test" "confirm" "build" "dry-build" "dry-activate" "build-vm" "build-vm-with-bootloader" "build-image" "edit" "repl" "list-generations" "status" "attach" "cancel" "doctor" "help" ]
   }
 
   def "nu-complete rebuild if_unreachable" [] {
@@ -82,7 +82,9 @@ module completions {
     --ask-elevate-password(-S) # Ask for the password here, once, before the long work; as --elevate sudo if that is not given
     --ask-sudo-password       # Ask for the password here, once, before the long work; as --elevate sudo if that is not given
     --image-variant: string   # build-image: which image; without it, the images are listed
-    --json                    # list-generations, doctor, --show-settings: as JSON
+    --json                    # list-generations, status, doctor, --show-settings: as JSON
+    --job: string             # attach, cancel: the job whose name begins like this
+    --all                     # cancel: all jobs that run
     --show-settings           # Show what applies and where it came from, and do nothing else
     --no-log                  # Keep no log of this run for bug reports
     --log                     # The opposite of --no-log
@@ -170,7 +172,9 @@ module completions {
     --ask-elevate-password(-S) # Ask for the password here, once, before the long work; as --elevate sudo if that is not given
     --ask-sudo-password       # Ask for the password here, once, before the long work; as --elevate sudo if that is not given
     --image-variant: string   # build-image: which image; without it, the images are listed
-    --json                    # list-generations, doctor, --show-settings: as JSON
+    --json                    # list-generations, status, doctor, --show-settings: as JSON
+    --job: string             # attach, cancel: the job whose name begins like this
+    --all                     # cancel: all jobs that run
     --show-settings           # Show what applies and where it came from, and do nothing else
     --no-log                  # Keep no log of this run for bug reports
     --log                     # The opposite of --no-log

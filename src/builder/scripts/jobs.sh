@@ -7,7 +7,7 @@
 # Gives
 #   $record   the job that was told last
 # Says
-#   record, aged, builds, followed, heard, running
+#   aged, builds, followed, heard
 
 # tell_jobs: tells of each job that runs, or of which there still is a record.
 tell_jobs() {
@@ -23,9 +23,8 @@ tell_jobs() {
 # how far it is. A record that was taken away meanwhile is none.
 tell_job() {
 	record=$records/$1
-	is_recorded "$1" || return 0
+	tell_about "$1" || return 0
 	if is_running "$record"; then goes_on=yes; else goes_on=no; fi
-	event record "$1" "$about"
 	event aged "$(age_of_job)" "$(age_of_end)"
 	built_from=''
 	if find_build; then
@@ -33,12 +32,8 @@ tell_job() {
 	fi
 	! is_followed || event followed
 	[ ! -e "$record/heard" ] || event heard
-	if [ "$goes_on" = yes ]; then
-		[ -z "$built_from" ] || tell_progress "$built_from"
-		event running
-	else
-		tell_end "$record"
-	fi
+	[ "$goes_on" = no ] || [ -z "$built_from" ] || tell_progress "$built_from"
+	tell_state "$record"
 }
 
 # find_build: sets $built_one to the derivation that the job of $record builds, and $built_from to the byte of its log at
