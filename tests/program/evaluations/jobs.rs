@@ -49,7 +49,7 @@ fn a_job_is_told_while_it_runs_and_after_it_has_ended() {
         serde_json::json!({ "done": 1, "expected": 3, "running": 1, "failed": 0 })
     );
     let derivation = job["derivation"].as_str().unwrap().to_owned();
-    assert!(derivation.ends_with(".drv"), "{job}");
+    assert_eq!(derivation.rsplit('.').next(), Some("drv"), "{job}");
     assert!(
         job["age"].as_u64().unwrap() < 600 && job["building_for"].as_u64().unwrap() < 600,
         "{job}"
