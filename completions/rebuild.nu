@@ -34,7 +34,7 @@ module completions {
   }
 
   def "nu-complete rebuild verb" [] {
-    [ "switch" "boot" "test" "confirm" "build" "dry-build" "dry-activate" "build-vm" "build-vm-with-bootloader" "build-image" "edit" "repl" "list-generations" "doctor" "help" ]
+    [ "switch" "boot" "test" "confirm" "build" "dry-build" "dry-activate" "build-vm" "build-vm-with-bootloader" "build-image" "edit" "repl" "list-generations" "status" "attach" "cancel" "doctor" "help" ]
   }
 
   def "nu-complete rebuild if_unreachable" [] {
@@ -85,7 +85,9 @@ module completions {
     --ask-sudo-password       # Ask for the password here, once, before the long work; as --elevate sudo if that is not given
     --image-variant: string   # build-image: which image; without it, the images are listed
     --detach                  # build: leave when the builder builds; switch, boot, test: go on as a unit of systemd
-    --json                    # list-generations, doctor, --show-settings: as JSON
+    --json                    # list-generations, status, doctor, --show-settings: as JSON
+    --job: string             # attach, cancel: the job whose name begins like this
+    --all                     # cancel: all jobs that run
     --show-settings           # Show what applies and where it came from, and do nothing else
     --no-log                  # Keep no log of this run for bug reports
     --log                     # The opposite of --no-log
@@ -176,7 +178,9 @@ module completions {
     --ask-sudo-password       # Ask for the password here, once, before the long work; as --elevate sudo if that is not given
     --image-variant: string   # build-image: which image; without it, the images are listed
     --detach                  # build: leave when the builder builds; switch, boot, test: go on as a unit of systemd
-    --json                    # list-generations, doctor, --show-settings: as JSON
+    --json                    # list-generations, status, doctor, --show-settings: as JSON
+    --job: string             # attach, cancel: the job whose name begins like this
+    --all                     # cancel: all jobs that run
     --show-settings           # Show what applies and where it came from, and do nothing else
     --no-log                  # Keep no log of this run for bug reports
     --log                     # The opposite of --no-log

@@ -27,7 +27,7 @@ use super::rounds::Rounds;
 use super::sources::Sources;
 use crate::remote::relay::Relay;
 use coming_back::Away;
-use following::Following;
+pub(super) use following::Following;
 #[cfg(any(test, fuzzing))]
 pub(super) use following::look_at_job;
 use held::Held;
@@ -129,7 +129,7 @@ fn connect(peer: &Peer, request: &Request, script: &[u8], context: &Context) -> 
 
 /// Reads a line as one of Nix's log, if it is one, and as text. If the line was too long, the beginning of a message
 /// still counts as a message.
-fn read(line: Line) -> (Option<LogLine>, String) {
+pub(super) fn read(line: Line) -> (Option<LogLine>, String) {
     let beginning = line
         .gap
         .map(|(place, _)| String::from_utf8_lossy(&line.bytes[..place]).into_owned() + " ...\"}");

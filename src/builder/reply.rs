@@ -6,6 +6,7 @@ use std::num::NonZeroU8;
 use std::os::unix::ffi::OsStringExt;
 use std::path::PathBuf;
 
+use super::job_end::JobEnd;
 use super::stage::Stage;
 use super::trace;
 
@@ -98,10 +99,28 @@ pub enum BuilderEvent {
     },
     /// There is a record of a job. What it is doing comes next.
     Record(JobRecord),
+    /// How many seconds ago the job began by that machine's clock, and, if it has ended, how many seconds ago.
+    Aged {
+        /// Since it began.
+        began: u64,
+        /// Since it ended.
+        ended: Option<u64>,
+    },
+    /// The job builds this derivation, or has built it.
+    Builds {
+        /// The derivation.
+        derivation: String,
+        /// How many seconds ago the build began.
+        began: u64,
+    },
+    /// Some connection follows the job.
+    Followed,
+    /// A client has heard how the job ended.
+    HeardOf,
     /// The job that was told is still running.
     Running,
-    /// The job has ended. What it came to is known from what it has said.
-    Ended,
+    /// The job has ended with this. A run knows it from what the job has said.
+    Ended(JobEnd),
     /// The job was cut off.
     Lost,
     /// Everything is done.
@@ -241,8 +260,18 @@ impl BuilderEvent {
                 at: word()?.parse().ok()?,
             },
             "record" => Self::Record(JobRecord::parse(text.strip_prefix("record ")?)?),
+            "aged" => Self::Aged {
+                began: age(&word()?)?,
+                ended: word().as_deref().and_then(age),
+            },
+            "builds" => Self::Builds {
+                derivation: word()?,
+                began: age(&word()?)?,
+            },
+            "followed" => Self::Followed,
+            "heard" => Self::HeardOf,
             "running" => Self::Running,
-            "ended" => Self::Ended,
+            "ended" => Self::Ended(JobEnd::parse(text.strip_prefix("ended").unwrap_or_default())),
             "lost" | "unstarted" => Self::Lost,
             "finished" => Self::Done,
             "failed" => Self::Failed {
@@ -263,6 +292,11 @@ fn is_user_name(word: &str) -> bool {
 /// Reads the exit status of a command that failed. 0 is no such status, so it counts as 1.
 fn code(word: &str) -> NonZeroU8 {
     word.parse().unwrap_or(NonZeroU8::MIN)
+}
+
+/// Reads a number of seconds. If a clock was set back meanwhile, the number is negative, and counts as 0.
+fn age(word: &str) -> Option<u64> {
+    word.parse::<i64>().ok().map(|age| u64::try_from(age).unwrap_or(0))
 }
 
 /// Reads a path of any bytes. A newline in it comes as a NUL, which no path has.
@@ -344,6 +378,8 @@ mod tests {
                 let rest = match (word, words.next().unwrap_or("/nix/store/x")) {
                     ("joined", _) => "ab.1 1",
                     ("record", _) => "ab.1 pi 1",
+                    ("aged", _) => "7 -",
+                    ("builds", _) => "/nix/store/x.drv 7",
                     ("room", _) => "1 2",
                     ("logout", _) => "me",
                     (_, "\"$way\"") => "user x",

@@ -114,6 +114,12 @@ pub enum Verb {
     Repl,
     /// List the generations of the profile
     ListGenerations,
+    /// Show what runs on the builder, or has ended there
+    Status,
+    /// Follow what runs on the builder
+    Attach,
+    /// End what runs on the builder
+    Cancel,
     /// Look at what a run needs, and say what to do
     Doctor,
     /// Open the manual
@@ -290,9 +296,17 @@ pub struct VerbFlags {
     #[arg(long)]
     pub detach: bool,
 
-    /// list-generations, doctor, --show-settings: as JSON
+    /// list-generations, status, doctor, --show-settings: as JSON
     #[arg(long)]
     pub json: bool,
+
+    /// attach, cancel: the job whose name begins like this
+    #[arg(long, value_name = "NAME")]
+    pub job: Option<String>,
+
+    /// cancel: all jobs that run
+    #[arg(long, conflicts_with = "job")]
+    pub all: bool,
 }
 
 /// The settings themselves, and how one that a file or the environment turns on is turned off for this once; of a flag

@@ -8,6 +8,7 @@ mod confirmation;
 mod deployment;
 mod detachment;
 pub mod expression;
+mod jobs;
 mod product;
 mod steps;
 #[cfg(test)]
@@ -28,6 +29,7 @@ pub use configuration::{Configuration, FILE, Flake, Found, Installable};
 pub use deployment::{Absence, ActivationPlan, Channels, Deployment, Making, Origin, Outcome};
 use deployment::{place, rights};
 pub use detachment::{AS_ROOT, BUILDER_ALONE, Detachment};
+pub use jobs::{Chosen, JobsPlan, JobsTask};
 pub use product::{Product, ProductKind};
 pub use steps::{Deed, Leg, Step};
 pub use unreachable::{Candidates, IfUnreachable, Wake};
@@ -84,6 +86,8 @@ pub enum Task {
         /// Whether they are shown as JSON instead of a table.
         json: bool,
     },
+    /// Asks about jobs on other machines.
+    Jobs(JobsPlan),
     /// Looks at what a run needs.
     Examine(Box<Checkup>),
     /// Opens the manual.
@@ -99,6 +103,7 @@ impl Task {
             Self::Confirm { .. }
             | Self::ListGenerations { .. }
             | Self::ShowSettings { .. }
+            | Self::Jobs(_)
             | Self::Examine(_)
             | Self::Manual => None,
         }
@@ -182,6 +187,7 @@ impl Task {
                     target,
                 }
             }
+            Verb::Status | Verb::Attach | Verb::Cancel => Self::Jobs(JobsPlan::new(arguments, settings, facts)?),
             Verb::Doctor => Self::Examine(Box::new(Checkup::new(arguments, settings, facts)?)),
             Verb::ListGenerations => {
                 stays_here(arguments, facts, "on it: ssh HOST rebuild list-generations")?;
@@ -256,7 +262,15 @@ fn deprecated(arguments: &Arguments) -> Vec<String> {
 fn useless(arguments: &Arguments) -> Vec<String> {
     let shows_nothing = matches!(
         arguments.verb,
-        Verb::Confirm | Verb::Doctor | Verb::DryBuild | Verb::Edit | Verb::ListGenerations | Verb::Repl
+        Verb::Attach
+            | Verb::Cancel
+            | Verb::Confirm
+            | Verb::Doctor
+            | Verb::DryBuild
+            | Verb::Edit
+            | Verb::ListGenerations
+            | Verb::Repl
+            | Verb::Status
     );
     let no_system = matches!(
         arguments.verb,
@@ -274,6 +288,14 @@ fn useless(arguments: &Arguments) -> Vec<String> {
         (
             arguments.activation.ask && !deployment::changes_the_system(arguments.verb),
             "--ask: nothing is changed, so there is no question",
+        ),
+        (
+            arguments.verbs.job.is_some() && !matches!(arguments.verb, Verb::Attach | Verb::Cancel),
+            "--job: only attach and cancel take a job",
+        ),
+        (
+            arguments.verbs.all && arguments.verb != Verb::Cancel,
+            "--all: only cancel takes all jobs",
         ),
     ];
     let useless = flags.into_iter().filter(|(is_useless, _)| *is_useless);

@@ -12,6 +12,7 @@ mod gather;
 mod here;
 mod identity;
 mod image;
+mod jobs;
 mod leg;
 mod list;
 mod manual;
@@ -72,6 +73,7 @@ pub fn carry_out(
         Task::Repl(reading) => open::in_repl(reading, around, signals),
         Task::ListGenerations { profile, json } => list::generations(profile, *json, signals),
         Task::ShowSettings { settings, json } => settings::show(settings, *json),
+        Task::Jobs(plan) => jobs::carry_out(plan, &Context::new(around, nix, signals, reporter)?),
         Task::Examine(checkup) => doctor::examine(checkup, &Context::new(around, nix, signals, reporter)?),
         Task::Manual => manual::show(signals),
     }

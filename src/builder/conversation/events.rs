@@ -67,7 +67,7 @@ impl Conversation<'_> {
                 self.tell(&diagnosis::joined(self.peer.host));
                 self.following = Some(Following::new(name, at));
             }
-            BuilderEvent::Ended => self.job_ended()?,
+            BuilderEvent::Ended(_) => self.job_ended()?,
             BuilderEvent::Lost => {
                 self.following = None;
                 let code = std::num::NonZeroU8::MIN;
@@ -97,9 +97,14 @@ impl Conversation<'_> {
                     self.peer.host
                 ));
             }
-            // The first two are said by records.sh where somebody asks for records, which no run does: the course has
-            // refused them.
-            BuilderEvent::Record(_) | BuilderEvent::Running | BuilderEvent::NoSocket => {}
+            // All but the last are said where somebody asks about jobs, which no run does: the course has refused them.
+            BuilderEvent::Record(_)
+            | BuilderEvent::Aged { .. }
+            | BuilderEvent::Builds { .. }
+            | BuilderEvent::Followed
+            | BuilderEvent::HeardOf
+            | BuilderEvent::Running
+            | BuilderEvent::NoSocket => {}
             BuilderEvent::Done | BuilderEvent::Failed { .. } => {
                 self.incoming.hang_up();
                 // What a job says is the reason.

@@ -24,7 +24,9 @@
 #   $listeners        processes that read the log of the next command from $work/said. A part starts them and sets this;
 #                     `attend` waits for them, and sets this to none
 #   $helpers          processes that end with the run (`ends_with_run`)
+#   $records          the directory of all records of this client
 #   $record           the record of the job
+#   $about            what a record is about, and when its job began
 #   $came_to          what the last job came to (detached.sh)
 #   $drv, $out        the derivation and the output that it left
 # Says

@@ -4,7 +4,7 @@ use super::{BUILD, Builder};
 use crate::stubs::Running;
 
 /// A run whose build has begun, and goes on until it is let go. Nothing, where no builder can be had.
-fn building() -> Option<(Builder, Running)> {
+pub(super) fn building() -> Option<(Builder, Running)> {
     let builder = Builder::new()?;
     builder.configure("x = builtins.readFile ./motd;");
     builder.write("client/nixos/motd", "good morning");
@@ -14,7 +14,7 @@ fn building() -> Option<(Builder, Running)> {
     Some((builder, run))
 }
 
-fn said_once(text: &str, line: &str) {
+pub(super) fn said_once(text: &str, line: &str) {
     assert_eq!(text.matches(line).count(), 1, "{line}: {text}");
 }
 
