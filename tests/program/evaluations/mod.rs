@@ -30,6 +30,7 @@ mod entries;
 mod files;
 mod flakes;
 mod large;
+mod left;
 mod link;
 mod trees;
 mod unseen;
