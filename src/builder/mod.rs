@@ -41,4 +41,4 @@ mod tests;
 mod trace;
 
 pub use conversation::{Answer, Peer, converse};
-pub use diagnosis::CannotEvaluate;
+pub use diagnosis::{AskedMeanwhile, CannotEvaluate};

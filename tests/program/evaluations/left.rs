@@ -101,6 +101,77 @@ fn a_run_that_leaves_a_job_that_is_over_cleans_up() {
     assert_eq!(builder.builds(), 1);
 }
 
+/// If an evaluation asks for something over a second connection, nobody there could answer it: it is begun anew, with what
+/// was sent.
+#[test]
+fn an_evaluation_that_asks_over_a_second_connection() {
+    for (line, asks) in [
+        ("x = builtins.readFile (./mo + \"td\");", "@rebuild evaluation-failed 1"),
+        ("imports = [ ./settings ];", "@rebuild variables"),
+    ] {
+        let Some(builder) = Builder::new() else { return };
+        builder.variable("COLOUR", "blue");
+        builder.configure(line);
+        builder.write("client/nixos/motd", "good morning");
+        builder.write("client/nixos/settings", "{\nx = builtins.getEnv \"COLOUR\";\n}\n");
+        let run = breaks_first(&builder);
+        let said = builder.said();
+        assert_eq!(said.matches(asks).count(), 2, "{said}");
+        assert_eq!(run.code, 0, "{}{said}", run.stderr);
+        assert!(
+            run.stderr
+                .contains("builder: evaluating again, because the evaluation lacked something"),
+            "{}",
+            run.stderr
+        );
+        assert_eq!(builder.builds(), 1);
+        // Nothing is sent twice.
+        assert_eq!(
+            events(&said, "receiving").iter().filter(|has| **has == "none").count(),
+            1,
+            "{said}"
+        );
+        run.gives(builder.rebuild("build").stdout.trim_end());
+    }
+}
+
+/// One that fails for good says so as it does over one connection.
+#[test]
+fn an_evaluation_that_fails_over_a_second_connection() {
+    let Some(builder) = Builder::new() else { return };
+    builder.configure("x = builtins.readFile ./none;");
+    let whole = builder.rebuild(BUILD);
+    let run = breaks_first(&builder);
+    assert_eq!((run.code, run.stdout.as_str()), (whole.code, ""), "{}", run.stderr);
+    let error = |text: &str| {
+        text.lines()
+            .filter(|line| line.contains("error"))
+            .map(str::to_owned)
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(error(&run.stderr), error(&whole.stderr));
+    assert!(
+        run.stderr.contains("path '/client/nixos/none' does not exist"),
+        "{}",
+        run.stderr
+    );
+}
+
+/// A run to its end, whose link breaks before its evaluation has read anything.
+fn breaks_first(builder: &Builder) -> crate::stubs::Run {
+    builder.sh("mkfifo -m 666 builder/nix/store/hold-first");
+    let run = builder.start(BUILD);
+    builder.wait_for_evaluations(1);
+    let before = logins(builder);
+    builder.break_links();
+    builder.wait_until("a new login", || logins(builder) > before);
+    builder.sh("echo >builder/nix/store/hold-first; rm builder/nix/store/hold-first");
+    let run = run.finish();
+    builder.wait_until("the logins to end", || builder.logins_are_over());
+    builder.nothing_is_left();
+    run
+}
+
 /// Clients whose random numbers differ do not see each other's jobs, whatever they build, and cannot end them.
 #[test]
 fn another_client_is_told_apart() {
