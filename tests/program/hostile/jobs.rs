@@ -123,3 +123,19 @@ fn a_builder_that_always_hangs_up_is_left_at_a_signal() {
         play.nothing_is_changed();
     });
 }
+
+/// Ctrl-C at the very moment at which the link breaks: nobody there has heard it, and the user is told.
+#[test]
+fn an_interrupt_that_comes_with_the_end_of_the_link_is_unheard() {
+    for _ in 0..8 {
+        let play = Play::new("jobs", &format!("{JOB}; kill -INT \"$PPID\"; exit 255"));
+        let run = play.run(BUILD);
+        assert_eq!(run.code, 130, "{}", run.stderr);
+        assert!(
+            run.stderr.contains("builder does not answer, so its work may go on"),
+            "{}",
+            run.stderr
+        );
+        play.no_ssh_is_left();
+    }
+}
