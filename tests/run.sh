@@ -82,7 +82,7 @@ fuzz() {
 	# As fuzz/run.sh compiles it for libFuzzer.
 	"$toolchain" cargo rustc --locked --lib --profile check -- --cfg fuzzing -D warnings &&
 		"$toolchain" env "REBUILD_FUZZ_SECONDS=${REBUILD_FUZZ_SECONDS:-1}" "REBUILD_FUZZ_SEED=${REBUILD_FUZZ_SEED:-1}" \
-		cargo test --locked --lib fuzz::driver::nothing -- --nocapture
+			cargo test --locked --lib fuzz::driver::nothing -- --nocapture
 }
 
 run_cases() {

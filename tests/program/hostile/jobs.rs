@@ -128,7 +128,9 @@ fn a_builder_that_always_hangs_up_is_left_at_a_signal() {
 #[test]
 fn an_interrupt_that_comes_with_the_end_of_the_link_is_unheard() {
     for _ in 0..8 {
-        let play = Play::new("jobs", &format!("{JOB}; kill -INT \"$PPID\"; exit 255"));
+        // More than a pipe holds, so that the job is known by then.
+        let acts = format!("{COUNTED}{JOB}; counted \"$(seq 60000)\"; kill -INT \"$PPID\"; exit 255");
+        let play = Play::new("jobs", &acts);
         let run = play.run(BUILD);
         assert_eq!(run.code, 130, "{}", run.stderr);
         assert!(
