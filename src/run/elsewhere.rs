@@ -76,27 +76,27 @@ impl<'a> Errand<'a> {
             argv::evaluation_there(&subject, self.flags),
             argv::look_there(&subject, self.flags),
         ];
-        self.session(commands, false, expected, building, recipient)
+        self.session(&commands, false, expected.as_ref(), building, recipient)
     }
 
     /// Evaluates a value on the other machine, and returns what this command prints.
     pub(super) fn ask(&self, command: Vec<String>) -> Result<Answer> {
         let commands = [command.clone(), command];
-        self.session(commands, true, None, None, None)
+        self.session(&commands, true, None, None, None)
     }
 
     /// Evaluates, and begins anew if the link broke before it was known what the evaluation lacks.
     fn session(
         &self,
-        commands: [Vec<String>; 2],
+        commands: &[Vec<String>; 2],
         gives_value: bool,
-        expected: Option<StorePath>,
+        expected: Option<&StorePath>,
         building: Option<Building>,
         recipient: Option<Recipient>,
     ) -> Result<Answer> {
         let mut times = 1;
         loop {
-            let answer = self.talk(commands.clone(), gives_value, expected.clone(), building, recipient);
+            let answer = self.talk(commands.clone(), gives_value, expected.cloned(), building, recipient);
             let Err(error) = answer else { return answer };
             if !error.is::<AskedMeanwhile>() {
                 return Err(error);
