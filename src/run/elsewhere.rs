@@ -68,7 +68,7 @@ impl<'a> Errand<'a> {
     pub(super) fn evaluate(
         &self,
         building: Option<Building>,
-        expected: Option<StorePath>,
+        expected: Option<&StorePath>,
         recipient: Option<Recipient>,
     ) -> Result<Answer> {
         let subject = self.making.subject();
@@ -76,7 +76,7 @@ impl<'a> Errand<'a> {
             argv::evaluation_there(&subject, self.flags),
             argv::look_there(&subject, self.flags),
         ];
-        self.session(&commands, false, expected.as_ref(), building, recipient)
+        self.session(&commands, false, expected, building, recipient)
     }
 
     /// Evaluates a value on the other machine, and returns what this command prints.
