@@ -118,14 +118,25 @@ pub fn spoken(time: Duration) -> String {
     format!("{number} {unit}{}", if number == 1 { "" } else { "s" })
 }
 
-/// Returns the failure of an evaluation that asked for something while the link was broken.
-#[must_use]
-pub(super) fn asked_meanwhile(host: &Host, unchanged: &str) -> Failure {
-    Failure::new(format!(
-        "the connection to {host} broke while it evaluated, and the evaluation asks for something that was not sent: {unchanged}"
-    ))
-    .with_remedy("run the same command again: what was sent is kept")
-    .with_code(255)
+/// Says of a failure that the link broke during an evaluation that does not count yet. The connection that came after it
+/// followed the evaluation, and nobody listens there to what it lacks: it has to be begun anew.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AskedMeanwhile;
+
+impl fmt::Display for AskedMeanwhile {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("an evaluation over two connections")
+    }
+}
+
+/// Returns the failure of an evaluation that does not count yet and cannot be repeated over this connection.
+pub(super) fn asked_meanwhile(host: &Host, unchanged: &str) -> anyhow::Error {
+    let failure = Failure::new(format!(
+        "the connection to {host} broke again and again while it evaluated, before all was there that the evaluation asks \
+         for: {unchanged}"
+    ));
+    let remedy = "run the same command again: what was sent is kept";
+    anyhow::Error::from(failure.with_remedy(remedy).with_code(255)).context(AskedMeanwhile)
 }
 
 /// Returns the message that another run's job is followed.

@@ -44,5 +44,4 @@ mod tests;
 mod trace;
 
 pub use conversation::{Answer, Peer, converse};
-pub use diagnosis::CannotEvaluate;
-pub use diagnosis::spoken;
+pub use diagnosis::{AskedMeanwhile, CannotEvaluate, spoken};

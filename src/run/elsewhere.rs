@@ -12,8 +12,9 @@ use crate::builder::evaluation::{Evaluation, VariableWatch};
 use crate::builder::realisation::{Building, Realisation};
 use crate::builder::request::{Beginning, Job, Request};
 use crate::builder::sources::Sources;
-use crate::builder::{Answer, Peer, converse};
+use crate::builder::{Answer, AskedMeanwhile, Peer, converse};
 use crate::context::Context;
+use crate::failure::Failure;
 use crate::host::Host;
 use crate::own_nix::search_path::own_search_path;
 use crate::plan::{Absence, Configuration, Deployment, Making, NixFlags, argv};
@@ -25,6 +26,9 @@ use crate::sources::record::RecordFile;
 use crate::ssh;
 use crate::store_path::StorePath;
 use crate::surroundings::{Directory, HomeVariable};
+
+/// So many talks about one evaluation may begin, each after a link that broke in the one before.
+const MOST_TALKS: usize = 5;
 
 /// The work that another machine has to do for a making.
 pub(super) struct Errand<'a> {
@@ -65,7 +69,7 @@ impl<'a> Errand<'a> {
     pub(super) fn evaluate(
         &self,
         building: Option<Building>,
-        expected: Option<StorePath>,
+        expected: Option<&StorePath>,
         recipient: Option<Recipient>,
     ) -> Result<Answer> {
         let subject = self.making.subject();
@@ -73,16 +77,44 @@ impl<'a> Errand<'a> {
             argv::evaluation_there(&subject, self.flags),
             argv::look_there(&subject, self.flags),
         ];
-        self.session(commands, false, expected, building, recipient)
+        self.session(&commands, false, expected, building, recipient)
     }
 
     /// Evaluates a value on the other machine, and returns what this command prints.
     pub(super) fn ask(&self, command: Vec<String>) -> Result<Answer> {
         let commands = [command.clone(), command];
-        self.session(commands, true, None, None, None)
+        self.session(&commands, true, None, None, None)
     }
 
+    /// Evaluates, and begins anew if the link broke before it was known what the evaluation lacks.
     fn session(
+        &self,
+        commands: &[Vec<String>; 2],
+        gives_value: bool,
+        expected: Option<&StorePath>,
+        building: Option<Building>,
+        recipient: Option<Recipient>,
+    ) -> Result<Answer> {
+        let mut times = 1;
+        loop {
+            let answer = self.talk(commands.clone(), gives_value, expected.cloned(), building, recipient);
+            let Err(error) = answer else { return answer };
+            if !error.is::<AskedMeanwhile>() {
+                return Err(error);
+            }
+            if times == MOST_TALKS {
+                return Err(error.downcast::<Failure>()?.into());
+            }
+            times += 1;
+            let text = format!(
+                "{}: evaluating again, because the evaluation lacked something",
+                self.host
+            );
+            self.context.tell(Event::Text(text));
+        }
+    }
+
+    fn talk(
         &self,
         [command, look]: [Vec<String>; 2],
         gives_value: bool,

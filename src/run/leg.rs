@@ -106,8 +106,8 @@ impl Maker<'_> {
         });
         let errand = self.errand(host);
         let answer = match leg.deed {
-            Deed::Evaluate => errand.evaluate(None, self.expected.cloned(), recipient)?,
-            Deed::EvaluateAndBuild => errand.evaluate(Some(self.building()), self.expected.cloned(), recipient)?,
+            Deed::Evaluate => errand.evaluate(None, self.expected, recipient)?,
+            Deed::EvaluateAndBuild => errand.evaluate(Some(self.building()), self.expected, recipient)?,
             Deed::Build | Deed::Have => errand.build(needed(derivation)?, self.building(), recipient)?,
         };
         if answer.is_left {

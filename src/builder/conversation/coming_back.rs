@@ -45,7 +45,8 @@ impl Conversation<'_> {
             }
             // A signal to the whole group, as of a terminal that is closed, ends ssh as well.
             if self.ended.is_none() {
-                self.context.signals.check()?;
+                let signal = self.context.signals.check();
+                signal.inspect_err(|interrupted| self.is_interrupted(*interrupted))?;
             }
             if self.ended.is_some() || self.following.is_none() {
                 return self.conclude(code);
@@ -82,11 +83,8 @@ impl Conversation<'_> {
         }
         let pause = away.pause;
         away.pause = (pause * 2).min(LAST);
-        self.context.signals.pause(pause).inspect_err(|interrupted| {
-            if interrupted.signal == SIGINT {
-                self.is_unanswered();
-            }
-        })?;
+        let signal = self.context.signals.pause(pause);
+        signal.inspect_err(|interrupted| self.is_interrupted(*interrupted))?;
         let Some(following) = &mut self.following else {
             return Ok(());
         };
@@ -125,6 +123,13 @@ impl Conversation<'_> {
     fn is_left(&self, code: Option<u8>) -> Failure {
         let more = format!(": the work goes on there, {}", self.unchanged());
         self.channel.broke(code, &more, LATER)
+    }
+
+    /// Takes a signal for which there is no connection: nobody there has heard of Ctrl-C.
+    fn is_interrupted(&self, interrupted: Interrupted) {
+        if interrupted.signal == SIGINT {
+            self.is_unanswered();
+        }
     }
 
     /// Tells the user that the machine may not know that its work is to end.

@@ -7,7 +7,7 @@
 #
 # Takes
 #   rb_client         names what is kept here: a host name, "-" and the client's random number; a file name
-#   rb_client_stays   "no" if nobody will come back under that name: then nothing is kept
+#   rb_client_stays   "no" if nobody will come back under that name: then nothing is kept, but for a job that was left
 #   rb_socket         the socket that ssh makes here for this run, and that ends with it; empty if there is none
 #   rb_job            names the jobs of this run; no other run has it
 #   rb_about          what the client calls them (words)
@@ -78,11 +78,13 @@ clean_up() {
 	[ -z "$pulse" ] || kill "$pulse" 2>/dev/null
 	[ -n "$is_left" ] || end_followed || is_left=yes
 	if [ -n "$worker" ] && [ -n "$is_left" ]; then
-		# From now on the job owns what this run has made (detached.sh).
+		# From now on the job owns what this run has made (detached.sh), unless it is over.
 		# shellcheck disable=SC2086 # words
 		end_all $watcher $follower
 		[ -z "$rb_socket" ] || rm -f "$rb_socket"
-		return 0
+		make_file "$work/left" 2>/dev/null
+		[ -e "$work/over" ] || return 0
+		watcher='' follower=''
 	fi
 	# shellcheck disable=SC2086 # words
 	end_all $worker $child $watcher $follower $helpers $listeners
@@ -92,8 +94,10 @@ clean_up() {
 	[ -z "$work" ] || own rm -rf "$work" || rm -rf "$work"
 	[ -z "$share" ] || rm -rf "$share"
 	[ -z "$rb_socket" ] || rm -f "$rb_socket"
-	# A client that cannot keep its name will not come back under it.
-	[ "$rb_client_stays" = yes ] || [ -z "$work" ] || own rm -rf "$state" || rm -rf "$state"
+	# A client that cannot keep its name comes back under it only to a job, after its link broke.
+	[ "$rb_client_stays" = no ] && [ -n "$work" ] || return 0
+	[ -z "$is_left" ] || [ -z "$followed" ] || return 0
+	own rm -rf "$state" || rm -rf "$state"
 }
 
 # is_presumed SYSTEM: whether SYSTEM is not this machine's own and the kernel has an emulator registered for it, under

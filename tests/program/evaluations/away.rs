@@ -78,6 +78,7 @@ fn a_client_that_goes_away_leaves_the_build() {
         assert!(status.starts_with("built /nix/store/"), "{signal}: {status}");
         builder.evaluates();
         assert_eq!(builder.builds(), 1, "{signal}");
+        assert!(!builder.said().contains("@rebuild joined "), "{signal}");
     }
 }
 

@@ -31,6 +31,7 @@ mod files;
 mod flakes;
 mod jobs;
 mod large;
+mod left;
 mod link;
 mod trees;
 mod unseen;
