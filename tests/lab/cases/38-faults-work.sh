@@ -123,7 +123,6 @@ case_faults_of_work_that_is_lost() {
 		finish 60
 		expect_failure
 		expect_equal "$output" ""
-		tail -n 5 "$CASE/errors" >>/tmp/w/faults-lost.log
 		nothing_remains
 		expect_as_before
 
@@ -134,7 +133,6 @@ case_faults_of_work_that_is_lost() {
 		must lab start builder
 		finish 90
 		expect_failure
-		tail -n 5 "$CASE/errors" >>/tmp/w/faults-lost.log
 		expect_within 60 lab on builder systemctl is-system-running
 		expect_as_before
 		must_sh_on pi 'sed -i "s/lab.evalCost.work = [0-9]*;//" /etc/nixos/configuration.nix'
