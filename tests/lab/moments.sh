@@ -19,8 +19,16 @@ given_machines() {
 	expect_within 10 nobody_is_left
 	note_what_is_there
 }
-# nobody_is_left : the last shells of a run that went well end a moment after the client.
-nobody_is_left() { ! lab on builder sh -c 'ps -u builder -o comm= | grep -v -e "^systemd" -e "sd-pam"' </dev/null; }
+# nobody_is_left : no process of a run lives on the builder, neither of its user, nor of Nix's (what is dead already does
+# not count). The last shells of a run that went well end a moment after the client.
+nobody_is_left() { [ -z "$(who_is_left)" ]; }
+# shellcheck disable=SC2016 # the host's shell expands it
+who_is_left() {
+	lab on builder sh -c 'ps -eo stat=,user=,comm=,args= | while read -r state user name args; do
+		case $state$name in Z* | *systemd | *"(sd-pam)") continue ;; esac
+		case "$user $args" in builder\ * | nixbld* | "root nix-daemon "[0-9]*) echo "$user $args" ;; esac
+	done' </dev/null
+}
 note_what_is_there() {
 	for host in $machines; do what_is_there "$host" >"$CASE/there-$host"; done
 }
@@ -53,7 +61,7 @@ reach() {
 		configure 'environment.etc.blob.source = ./blob;'
 		must lab slow pi 32mbit
 		;;
-	evaluate) configure "lab.evalCost.work = ${evaluation:-600};" ;;
+	evaluate) configure "lab.evalCost = { work = ${evaluation:-600}; memory = ${memory:-0}; };" ;;
 	build)
 		configure "environment.etc.first.source = pkgs.run \"first-$number\" { } \"echo first >>/srv/gate/begun; echo made >\$out\";
 		  environment.etc.held.source = pkgs.run \"held-$number\" { } \"echo held >>/srv/gate/begun
