@@ -4,7 +4,8 @@
 #
 #   tests/run.sh                      everything
 #   tests/run.sh unit                 formatting, lints, unit tests, shell scripts, Nix files: no lab
-#   tests/run.sh lab [CASE...]        build, then the lab's cases (all, a file of tests/lab/cases, or single ones)
+#   tests/run.sh lab [CASE...]        build, then the lab's cases (all, a file of tests/lab/cases, or single ones), in two
+#                                     labs side by side, because most cases wait more than they compute
 #
 # --keep leaves the lab up afterwards, for a look (tests/lab/lab.sh on pi).
 # What is made on the way stays in /var/cache/rebuild-lab, so a second run is quick.
@@ -86,7 +87,7 @@ fuzz() {
 }
 
 run_cases() {
-	REBUILD_PROGRAM=$program tests/lab/cases.sh "$@"
+	REBUILD_PROGRAM=$program tests/lab/cases.sh --labs 2 "$@"
 }
 
 step "install the Debian packages that the lab needs" tests/lab/packages.sh

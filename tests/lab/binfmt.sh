@@ -42,6 +42,7 @@ on)
 	echo 1 >$entry
 	;;
 off)
+	[ "${CASE_IS_ALONE:-alone}" = alone ] || die "a case that switches the emulation off has to be alone (cases.sh)"
 	nobody_needs_it || die "an arm64 root is being made: emulation is needed"
 	[ ! -e $entry ] || echo 0 >$entry
 	;;

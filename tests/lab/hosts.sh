@@ -19,22 +19,41 @@ newpi       10.77.0.9   sid       amd64  client   daemon  asked
 
 host_table() { printf '%s\n' "$HOSTS" | grep -v -e '^#' -e '^$'; }
 
-# host_names [WHEN]
-host_names() { host_table | awk -v when="${1:-}" 'when == "" || $7 == when { print $1 }'; }
+# The others start no processes, because every command in a host asks them.
 
-# host_field NAME COLUMN
+# host_names [WHEN]
+host_names() {
+	local name when
+	while read -r name _ _ _ _ _ when; do
+		case $name in '' | '#') continue ;; esac
+		[ -n "${1:-}" ] && [ "$1" != "$when" ] || printf '%s\n' "$name"
+	done <<<"$HOSTS"
+}
+
+# host_field NAME COLUMN : prints it; nothing if there is no such host.
 host_field() {
-	case $2 in
-	address) set -- "$1" 2 ;;
-	suite) set -- "$1" 3 ;;
-	arch) set -- "$1" 4 ;;
-	role) set -- "$1" 5 ;;
-	nix) set -- "$1" 6 ;;
-	esac
-	host_table | awk -v name="$1" -v column="$2" '$1 == name { print $column }'
+	local name address suite arch role nix
+	while read -r name address suite arch role nix _; do
+		[ "$name" = "$1" ] || continue
+		case $2 in
+		address) printf '%s\n' "$address" ;;
+		suite) printf '%s\n' "$suite" ;;
+		arch) printf '%s\n' "$arch" ;;
+		role) printf '%s\n' "$role" ;;
+		nix) printf '%s\n' "$nix" ;;
+		esac
+		return
+	done <<<"$HOSTS"
 }
 
 # hosts_of_role ROLE
-hosts_of_role() { host_table | awk -v role="$1" '$5 == role { print $1 }'; }
+hosts_of_role() {
+	local name role
+	while read -r name _ _ _ role _; do [ "$role" != "$1" ] || printf '%s\n' "$name"; done <<<"$HOSTS"
+}
 
-is_host() { [ -n "$(host_field "$1" role)" ]; }
+is_host() {
+	local name
+	while read -r name _; do [ "$name" != "$1" ] || return 0; done <<<"$HOSTS"
+	return 1
+}

@@ -42,13 +42,14 @@ remove_network() {
 # --- one host -------------------------------------------------------------------------------------
 # The process that is PID 1 in the host, as this machine numbers it.
 first_process() {
-	local process
+	local process line
 	# shellcheck disable=SC2013 # numbers, one word each
 	for process in $(cat "$CGROUP/$1"/payload/{init.scope/,}cgroup.procs 2>/dev/null); do
-		if grep -q '^NSpid:.*[[:space:]]1$' "/proc/$process/status" 2>/dev/null; then
+		while read -r line; do
+			[[ $line =~ ^NSpid:.*[[:space:]]1$ ]] || continue
 			echo "$process"
 			return
-		fi
+		done 2>/dev/null <"/proc/$process/status" || true
 	done
 }
 
@@ -185,7 +186,7 @@ enter_host() {
 	local process
 	process=$(first_process "$host")
 	[ -n "$process" ] || die "$host is not running (lab.sh up)"
-	mkdir -p "$CGROUP/$host/entered"
+	[ -d "$CGROUP/$host/entered" ] || mkdir -p "$CGROUP/$host/entered"
 	# This is a subshell, because it moves into the host's cgroup: what was started in the host ends with the host.
 	(
 		echo $BASHPID >"$CGROUP/$host/entered/cgroup.procs"
@@ -200,8 +201,9 @@ ENTER='
 user=$1 term=$2
 shift 2
 account=$(getent passwd "$user") || { echo "there is no user $user" >&2; exit 127; }
-home=$(echo "$account" | cut -d: -f6)
-shell=$(echo "$account" | cut -d: -f7)
+shell=${account##*:}
+home=${account%:*}
+home=${home##*:}
 path=/run/wrappers/bin:$home/.nix-profile/bin:/nix/var/nix/profiles/default/bin:/run/current-system/sw/bin
 path=$path:/usr/local/bin:/usr/bin:/bin
 [ "$user" != root ] || path=$path:/usr/local/sbin:/usr/sbin:/sbin

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 use signal_hook::consts::SIGINT;
 
+use super::following::Following;
 use super::{Conversation, connect};
 use crate::builder::diagnosis;
 use crate::failure::{Failure, Interrupted};
@@ -19,13 +20,16 @@ const LAST: Duration = Duration::from_secs(30);
 /// The remedy if the link stays broken.
 const LATER: &str = "run the same command again later: it finds what was done there";
 
-/// A link that broke again within this time has not come back.
+/// A link that broke again within this time has not come back, unless it brought something and held for longer than the
+/// pause before it.
 const HELD: Duration = Duration::from_secs(20);
 
 /// A link that is broken.
 pub(super) struct Away {
     since: Instant,
     pause: Duration,
+    /// How many bytes of the job had been heard when it broke; None if there was none.
+    heard: Option<u64>,
 }
 
 impl Conversation<'_> {
@@ -55,12 +59,21 @@ impl Conversation<'_> {
             if self.course.is_delivered() && self.answer.delivered {
                 return Ok(());
             }
-            // A link that held for a while was one.
-            if self.channel.has_greeted() && began.elapsed() > HELD {
+            if self.has_come_back(began.elapsed()) {
                 self.away = None;
             }
             self.come_back(code)?;
         }
+    }
+
+    /// Returns whether the connection that has broken now, and held for so long, was one.
+    fn has_come_back(&self, held: Duration) -> bool {
+        let brought = |away: &Away| self.heard() != away.heard && held > away.pause / 2;
+        self.channel.has_greeted() && (held > HELD || self.away.as_ref().is_some_and(brought))
+    }
+
+    fn heard(&self) -> Option<u64> {
+        self.following.as_ref().map(Following::heard)
     }
 
     /// Waits, and makes a new connection. Whether it comes to anything is heard on it.
@@ -70,17 +83,20 @@ impl Conversation<'_> {
         if longest.is_zero() {
             return Err(self.is_left(code).into());
         }
+        let heard = self.heard();
         let away = self.away.get_or_insert_with(|| {
             let text = format!("the connection to {host} broke: the work goes on there, connecting again");
             self.context.tell(Event::Text(text));
             Away {
                 since: Instant::now(),
                 pause: FIRST,
+                heard,
             }
         });
         if away.since.elapsed() > longest {
             return Err(self.stays_away(code).into());
         }
+        away.heard = heard;
         let pause = away.pause;
         away.pause = (pause * 2).min(LAST);
         let signal = self.context.signals.pause(pause);

@@ -73,15 +73,16 @@ end_group() {
 	fi
 }
 
-# end_all PROCESS...: ends them and waits for them. Nix ignores TERM while it computes, so KILL follows after 1.5
-# seconds.
+# end_all PROCESS...: ends them and waits for them. Nix ignores TERM while it computes, so KILL follows after half a second:
+# Ctrl-C on the client ends everything here within two, and the kernel needs a part of them to take a large evaluation's
+# memory away.
 end_all() {
 	[ $# -gt 0 ] || return 0
 	for process; do kill -s TERM "$process"; done
 	(
 		naps=0
 		# A job ends what it has started in the same way, and has to come to that.
-		while [ "$naps" -lt "$((${worker:+10} + 15))" ]; do
+		while [ "$naps" -lt "$((${worker:+20} + 5))" ]; do
 			sleep 0.1
 			naps=$((naps + 1))
 		done

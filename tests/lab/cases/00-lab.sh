@@ -216,7 +216,7 @@ case_lab_builds_under_emulation() {
 	expect_equal "$(system_of pi)" "$result"
 }
 
-case_lab_emulation_can_be_switched_off() {
+case_lab_emulation_can_be_switched_off() { # alone
 	must lab reset
 	must_on pi sed -i 's/Welcome to/Goodbye from/' /etc/nixos/configuration.nix
 	must lab emulation off

@@ -64,7 +64,7 @@ case_refusal_without_nix() {
 }
 
 # The cases: trusted or not, with or without the setting, with or without the emulator.
-case_refusals_of_the_cpu() {
+case_refusals_of_the_cpu() { # alone
 	fresh
 	refused 1 plain@builder "Nix on plain@builder does not build for aarch64-linux" \
 		'boot.binfmt.emulatedSystems = [ "aarch64-linux" ];'

@@ -18,7 +18,7 @@ case_faults_of_a_link_that_breaks() {
 	# The next run goes on with what is there: what had arrived before is not sent again.
 	let_go
 	must_on pi rebuild switch --eval-on builder
-	expect_equal "$(grep '^sent ' "$CASE/errors")" "sent 1 file, 12.0 MB"
+	expect_equal "$(grep '^sent ' "$CASE/errors")" "sent 1 file, 40.0 MB"
 	expect_switched
 	nothing_remains
 	# What was built is there, so the run itself comes back for it.

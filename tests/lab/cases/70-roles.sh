@@ -245,7 +245,7 @@ case_roles_without_forwarding() {
 }
 
 # A system for another CPU than the client's does not need the emulation of the client's CPU: the probe does not matter.
-case_roles_a_system_for_the_builders_own_cpu() {
+case_roles_a_system_for_the_builders_own_cpu() { # alone
 	begin "cross compiled"
 	must_sh_on pi 'cat >/srv/native.nix <<END
 		{ config.system.build.toplevel = derivation { name = "native"; system = "x86_64-linux"; builder = "/bin/sh";

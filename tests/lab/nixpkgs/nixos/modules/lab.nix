@@ -11,8 +11,9 @@ let
       megabyte = double "0123456789abcdef" 16;
       ballast = builtins.genList (i: megabyte + toString i) memory;
       size = _: builtins.foldl' (sum: text: sum + builtins.stringLength text) 0 ballast;
-      hash = builtins.foldl' (text: _: builtins.hashString "sha256" text) cfg.salt
-        (builtins.genList (i: i) (work * 600000));
+      # A second at a time: one list of all of them would be gigabytes.
+      hash = builtins.foldl' (text: _: second text) cfg.salt (builtins.genList (i: i) work);
+      second = text: builtins.foldl' (text: _: builtins.hashString "sha256" text) text (builtins.genList (i: i) 600000);
     in
     # Asked for before the work and after it, so that the list has to live as long as that.
     "${toString (size 1)} ${hash} ${toString (size 2)}\n";
