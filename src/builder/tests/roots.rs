@@ -188,7 +188,7 @@ fn what_a_job_protects_stays_protected_until_the_run_ends() {
     fs::write(work.path().join("held"), format!("{FIRST}\n")).unwrap();
     let script = with_stand_in(work.path())
         + "exec 4<>lock; flock 4; (exec 9>record; flock 9; hold_before; leave_holder; exec 6<&-) 4>&4
-           flock -n record true && echo the job is over
+           flock -w 9 record true && echo the job is over
            [ ! -e ended ] && echo held
            exec 4<&-; wait; until [ -e ended ]; do sleep 0.1; done; echo free";
     assert_eq!(
