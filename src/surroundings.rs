@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 use std::os::unix::fs::MetadataExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// The facts of the process that decide over a run. They are collected once, at its beginning.
 pub struct Surroundings {
@@ -83,11 +83,13 @@ impl Surroundings {
     }
 
     /// Returns a directory for this program's own files, by the XDG base directory specification. A value that is empty
-    /// or relative has no meaning in it; neither has such a HOME.
+    /// or relative has no meaning in it; neither has such a HOME. If sudo has left another user's variable in place, root
+    /// writes nothing there.
     #[must_use]
     pub fn own_directory(&self, kind: Directory) -> PathBuf {
         let absolute = |name| self.variable(name).map(PathBuf::from).filter(|path| path.is_absolute());
-        absolute(kind.variable()).unwrap_or_else(|| {
+        let named = absolute(kind.variable()).filter(|path| kind == Directory::Config || !is_kept_from_root(path));
+        named.unwrap_or_else(|| {
             let home = absolute("HOME").map_or_else(home_of_this_user, |_| self.home());
             home.join(kind.at_home())
         })
@@ -162,6 +164,12 @@ impl Directory {
     }
 }
 
+/// Returns whether this user is root and the directory is another user's, or would be made in one.
+fn is_kept_from_root(directory: &Path) -> bool {
+    let mut above = directory.ancestors().filter_map(|path| std::fs::metadata(path).ok());
+    nix::unistd::geteuid().is_root() && above.next().is_some_and(|data| data.uid() != 0)
+}
+
 /// Returns the home in the user database. If there is no entry, Nix fails where it needs one; then this is a file that
 /// does not exist.
 fn home_of_this_user() -> PathBuf {
@@ -173,7 +181,6 @@ fn home_of_this_user() -> PathBuf {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::path::Path;
 
     /// Returns the home of another user than the one who runs the tests: root's, or for root somebody else's.
     fn of_another_user() -> PathBuf {
@@ -219,6 +226,42 @@ mod tests {
             let around = Surroundings::with(variables);
             assert_eq!(around.own_directory(Directory::Cache), expected, "{variables:?}");
         }
+    }
+
+    /// sudo may leave another user's variables in place. Directories of root's in that user's home would be in their way,
+    /// and what is read there could be theirs.
+    #[test]
+    fn root_keeps_nothing_in_another_users_directories() {
+        if !nix::unistd::geteuid().is_root() {
+            crate::output::say("not tested: not root");
+            return;
+        }
+        let (own, other) = (tempfile::tempdir().unwrap(), of_another_user());
+        let state = home_of_this_user().join(".local/state");
+        let cache = home_of_this_user().join(".cache");
+        for (name, value, kind, expected) in [
+            ("XDG_STATE_HOME", other.clone(), Directory::State, state.clone()),
+            ("XDG_STATE_HOME", other.join("not/there"), Directory::State, state),
+            ("XDG_CACHE_HOME", other.clone(), Directory::Cache, cache),
+            // The user's own settings are read, as they wish.
+            ("XDG_CONFIG_HOME", other.clone(), Directory::Config, other.clone()),
+            (
+                "XDG_STATE_HOME",
+                own.path().to_owned(),
+                Directory::State,
+                own.path().to_owned(),
+            ),
+            (
+                "XDG_STATE_HOME",
+                "/not/there".into(),
+                Directory::State,
+                "/not/there".into(),
+            ),
+        ] {
+            let around = Surroundings::with(&[(name, value.to_str().unwrap())]);
+            assert_eq!(around.own_directory(kind), expected, "{name} {value:?}");
+        }
+        std::fs::remove_dir(other).unwrap();
     }
 
     /// Seen with strace of Nix 2.26: `XDG_CONFIG_HOME=` reads /nix/nix.conf, `XDG_CONFIG_HOME=rel` rel/nix/nix.conf.

@@ -80,8 +80,10 @@ check_scripts() {
 # Every reader of outside data gets mutations for a second or so, each time the same ones; CONTRIBUTING.md says how to give it
 # others, and hours.
 fuzz() {
-	"$toolchain" env "REBUILD_FUZZ_SECONDS=${REBUILD_FUZZ_SECONDS:-1}" "REBUILD_FUZZ_SEED=${REBUILD_FUZZ_SEED:-1}" \
-		cargo test --locked --lib fuzz::driver::nothing -- --nocapture
+	# As fuzz/run.sh compiles it for libFuzzer.
+	"$toolchain" cargo rustc --locked --lib --profile check -- --cfg fuzzing -D warnings &&
+		"$toolchain" env "REBUILD_FUZZ_SECONDS=${REBUILD_FUZZ_SECONDS:-1}" "REBUILD_FUZZ_SEED=${REBUILD_FUZZ_SEED:-1}" \
+			cargo test --locked --lib fuzz::driver::nothing -- --nocapture
 }
 
 run_cases() {

@@ -3,7 +3,7 @@
 use super::facts::{Facts, Told};
 use super::finding::{Examined, Report};
 use super::judge::judge;
-use super::shown::{Looks, shown};
+use super::shown::{Looks, json, shown};
 use super::{Patient, Roles};
 use crate::fuzz::{FuzzTarget, is_harmless, text};
 use crate::host::Place;
@@ -59,6 +59,8 @@ pub const TARGETS: &[FuzzTarget] = &[FuzzTarget {
                 ..Report::default()
             };
             let text = shown(&report, Looks::default());
+            assert!(is_harmless(&text), "{text:?}");
+            let text = json(&report).to_string();
             assert!(is_harmless(&text), "{text:?}");
         }
     },

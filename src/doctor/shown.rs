@@ -3,6 +3,7 @@
 use serde_json::{Value, json as value};
 
 use super::finding::{Examined, Finding, Report, Verdict};
+use crate::harmless::{self, Colours};
 
 /// How a terminal takes it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -132,13 +133,15 @@ pub fn json(report: &Report) -> Value {
 }
 
 fn of_machine(machine: &Examined) -> Value {
+    // A terminal obeys more than what JSON forbids.
+    let plain = |text: &str| harmless::text(text, Colours::Dropped);
     let findings = machine.findings.iter().map(|finding| {
         value!({
             "condition": finding.condition.about().word,
             "title": finding.condition.about().title,
             "verdict": finding.verdict.word(),
-            "seen": finding.seen,
-            "remedy": finding.remedy,
+            "seen": plain(&finding.seen),
+            "remedy": finding.remedy.as_deref().map(plain),
         })
     });
     value!({

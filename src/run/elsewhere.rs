@@ -12,11 +12,12 @@ use crate::builder::evaluation::{Evaluation, VariableWatch};
 use crate::builder::realisation::{Building, Realisation};
 use crate::builder::request::{Beginning, Job, Request};
 use crate::builder::sources::Sources;
-use crate::builder::{Answer, Peer, converse};
+use crate::builder::{Answer, AskedMeanwhile, Peer, converse};
 use crate::context::Context;
+use crate::failure::Failure;
 use crate::host::Host;
 use crate::own_nix::search_path::own_search_path;
-use crate::plan::{Configuration, Making, NixFlags, argv};
+use crate::plan::{Absence, Configuration, Deployment, Making, NixFlags, argv};
 use crate::process::signals::Signals;
 use crate::progress::Event;
 use crate::remote::relay::Relay;
@@ -26,14 +27,16 @@ use crate::ssh;
 use crate::store_path::StorePath;
 use crate::surroundings::{Directory, HomeVariable};
 
-/// A job on another machine that nobody follows ends after so many minutes: 12 hours.
-const ALONE: u32 = 12 * 60;
+/// So many talks about one evaluation may begin, each after a link that broke in the one before.
+const MOST_TALKS: usize = 5;
 
 /// The work that another machine has to do for a making.
 pub(super) struct Errand<'a> {
     host: &'a Host,
     making: &'a Making,
     flags: &'a NixFlags,
+    absence: Absence,
+    detach: bool,
     context: &'a Context<'a>,
 }
 
@@ -47,11 +50,13 @@ pub(super) struct Recipient<'a> {
 }
 
 impl<'a> Errand<'a> {
-    pub(super) fn new(host: &'a Host, making: &'a Making, flags: &'a NixFlags, context: &'a Context) -> Self {
+    pub(super) fn new(host: &'a Host, making: &'a Making, plan: &'a Deployment, context: &'a Context) -> Self {
         Self {
             host,
             making,
-            flags,
+            flags: &plan.flags,
+            absence: plan.absence,
+            detach: plan.leaves_builder(),
             context,
         }
     }
@@ -64,7 +69,7 @@ impl<'a> Errand<'a> {
     pub(super) fn evaluate(
         &self,
         building: Option<Building>,
-        expected: Option<StorePath>,
+        expected: Option<&StorePath>,
         recipient: Option<Recipient>,
     ) -> Result<Answer> {
         let subject = self.making.subject();
@@ -72,16 +77,44 @@ impl<'a> Errand<'a> {
             argv::evaluation_there(&subject, self.flags),
             argv::look_there(&subject, self.flags),
         ];
-        self.session(commands, false, expected, building, recipient)
+        self.session(&commands, false, expected, building, recipient)
     }
 
     /// Evaluates a value on the other machine, and returns what this command prints.
     pub(super) fn ask(&self, command: Vec<String>) -> Result<Answer> {
         let commands = [command.clone(), command];
-        self.session(commands, true, None, None, None)
+        self.session(&commands, true, None, None, None)
     }
 
+    /// Evaluates, and begins anew if the link broke before it was known what the evaluation lacks.
     fn session(
+        &self,
+        commands: &[Vec<String>; 2],
+        gives_value: bool,
+        expected: Option<&StorePath>,
+        building: Option<Building>,
+        recipient: Option<Recipient>,
+    ) -> Result<Answer> {
+        let mut times = 1;
+        loop {
+            let answer = self.talk(commands.clone(), gives_value, expected.cloned(), building, recipient);
+            let Err(error) = answer else { return answer };
+            if !error.is::<AskedMeanwhile>() {
+                return Err(error);
+            }
+            if times == MOST_TALKS {
+                return Err(error.downcast::<Failure>()?.into());
+            }
+            times += 1;
+            let text = format!(
+                "{}: evaluating again, because the evaluation lacked something",
+                self.host
+            );
+            self.context.tell(Event::Text(text));
+        }
+    }
+
+    fn talk(
         &self,
         [command, look]: [Vec<String>; 2],
         gives_value: bool,
@@ -190,7 +223,9 @@ impl<'a> Errand<'a> {
             job: Job {
                 name: ssh::new_name()?,
                 about: self.making.configuration.to_string(),
-                alone: ALONE,
+                alone: self.absence.unattended,
+                reconnect: self.absence.reconnect,
+                detach: self.detach,
             },
         };
         let import = |path: &StorePath| {

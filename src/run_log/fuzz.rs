@@ -19,7 +19,7 @@ pub const TARGETS: &[FuzzTarget] = &[FuzzTarget {
         let whole = text(bytes).replace('\0', "");
         let (secret, rest) = whole.split_once('\n').unwrap_or((&whole, ""));
         let around = Surroundings::with(&[("NIX_CONF_DIR", "/nonexistent"), ("A_TOKEN", secret)]);
-        let secrets = Secrets::of(&around, &OwnNix::read(&around, &[], &[]), &[]);
+        let secrets = Secrets::of(&around, &OwnNix::read(&around, &[], &[]), &[], None);
         let mut passwords = Vec::new();
         of_netrc(&whole, &mut passwords);
         assert!(

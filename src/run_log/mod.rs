@@ -70,7 +70,7 @@ impl RunLog {
             Task::Deploy(deployment) if settings.log() => deployment,
             _ => return (None, reporter),
         };
-        let secrets = Secrets::of(around, nix, &deployment.flags.common.option);
+        let secrets = Secrets::of(around, nix, &deployment.flags.common.option, settings.wake());
         match Self::make(&place::directory(around), secrets, BOUNDS) {
             Ok(log) => {
                 log.head(deployment, plan, settings, around);

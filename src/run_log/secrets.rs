@@ -2,8 +2,9 @@
 //!
 //! - Known secrets are looked for in every text, whoever says it, and a word with their name stands in their place.
 //!   Known are: the values of Nix's settings that may be secret (`nix_settings::table::may_be_secret`), from the
-//!   command line, `NIX_CONFIG` and the files; the passwords of Nix's `netrc-file`; and the values of all environment variables but paths and those that
-//!   everybody may read (`sources::environment::is_public`).
+//!   command line, `NIX_CONFIG` and the files; the passwords of Nix's `netrc-file`; the command that wakes a machine; and
+//!   the values of all environment variables but paths and those that everybody may read
+//!   (`sources::environment::is_public`).
 //! - User names and passwords in addresses, values of an address's query that are named like secrets, and tokens of the
 //!   usual kinds are left out wherever they stand.
 //! - Passwords that are typed, contents of files and what is sent to another machine are no events, so they never come
@@ -54,9 +55,13 @@ pub(super) struct Secrets {
 }
 
 impl Secrets {
-    /// Collects them. `options` is the command line's `--option NAME VALUE`, as one list.
-    pub(super) fn of(around: &Surroundings, nix: &OwnNix, options: &[String]) -> Self {
+    /// Collects them. `options` is the command line's `--option NAME VALUE`, as one list; `wake` is the command that wakes
+    /// a machine.
+    pub(super) fn of(around: &Surroundings, nix: &OwnNix, options: &[String], wake: Option<&str>) -> Self {
         let mut known = Vec::new();
+        for line in wake.iter().flat_map(|command| command.lines()) {
+            add(line.trim(), "wake", LEAST_OF_OTHERS, &mut known);
+        }
         for pair in options.chunks_exact(2) {
             of_setting(&pair[0], &pair[1], &mut known);
         }
@@ -302,7 +307,7 @@ mod tests {
         let variables = [&[("NIX_CONF_DIR", "/nonexistent"), ("HOME", "/nonexistent")], variables].concat();
         let around = Surroundings::with(&variables);
         let options: Vec<String> = options.iter().map(ToString::to_string).collect();
-        Secrets::of(&around, &OwnNix::read(&around, &options, &[]), &options)
+        Secrets::of(&around, &OwnNix::read(&around, &options, &[]), &options, None)
     }
 
     #[test]
@@ -369,7 +374,7 @@ mod tests {
                 ("NIX_CONF_DIR", place.path().to_str().unwrap()),
                 ("HOME", "/nonexistent"),
             ]);
-            let secrets = Secrets::of(&around, &OwnNix::read(&around, &options, &[]), &options);
+            let secrets = Secrets::of(&around, &OwnNix::read(&around, &options, &[]), &options, None);
             assert_eq!(
                 secrets.without("of-h me you abc"),
                 "[left out: netrc] me you abc",

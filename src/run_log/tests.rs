@@ -10,7 +10,7 @@ fn log(bounds: Bounds) -> (tempfile::TempDir, RunLog) {
         ("HOME", "/nonexistent"),
         ("A_TOKEN", "POISON"),
     ]);
-    let secrets = Secrets::of(&around, &OwnNix::read(&around, &[], &[]), &[]);
+    let secrets = Secrets::of(&around, &OwnNix::read(&around, &[], &[]), &[], None);
     let log = RunLog::make(&place.path().join("logs"), secrets, bounds).unwrap();
     (place, log)
 }

@@ -112,6 +112,27 @@ fn secrets_are_in_no_log() {
     }
 }
 
+/// The command that wakes a machine may have a password in it, wherever it is said.
+#[test]
+fn a_command_that_wakes_is_in_no_log() {
+    let stage = Stage::new();
+    stage.stub("nix-build", "exit 1");
+    for (number, line) in [
+        (1, "build --wake curl_me:POISON"),
+        (2, "build"),
+        (3, "build --wake echo"),
+    ] {
+        if number == 2 {
+            stage.variable("REBUILD_WAKE", "curl -u me:POISON-1 http://plug\nwol -p 'POISON-2'");
+        }
+        let run = stage.rebuild(line);
+        assert_eq!(run.code, 1, "{}", run.stderr);
+        let log = log(&stage, number);
+        assert!(!log.contains("POISON"), "{log}");
+        assert_eq!(log.contains("[left out: wake]"), number < 3, "{log}");
+    }
+}
+
 #[test]
 fn a_password_is_in_no_log() {
     let scene = Scene::new();

@@ -86,6 +86,17 @@ fn what_is_confirmed_stays() {
     }
 }
 
+/// Only what is said to be confirmed is: not what nobody can tell about any more.
+#[test]
+fn a_note_that_is_gone_confirms_nothing() {
+    let returning = machine("");
+    let note = returning.machine.path("records/one/awaits");
+    let said = returning.tries("switch", FOR_EVER, false, || std::fs::remove_file(note).unwrap());
+    assert!(said.contains("@rebuild ended unconfirmed 0 - 0 1 1\n"), "{said}");
+    assert_eq!(returning.calls(), ["system test", "old test"], "{said}");
+    assert_eq!(returning.leads_to("current-system"), "old");
+}
+
 #[test]
 fn what_nobody_confirms_goes_back() {
     for (before, action, old, calls, ending) in [

@@ -39,7 +39,7 @@ impl Conversation<'_> {
     /// The link broke meanwhile, and nothing more is evaluated on this connection.
     fn can_go_on(&self) -> Result<()> {
         if self.is_second {
-            return Err(diagnosis::asked_meanwhile(self.peer.host, &self.unchanged()).into());
+            return Err(diagnosis::asked_meanwhile(self.peer.host, &self.unchanged()));
         }
         Ok(())
     }

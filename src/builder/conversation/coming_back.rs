@@ -11,13 +11,14 @@ use super::{Conversation, connect};
 use crate::builder::diagnosis;
 use crate::failure::{Failure, Interrupted};
 use crate::progress::Event;
-
-/// For so long a new connection is tried.
-const LONGEST: Duration = Duration::from_secs(15 * 60);
+use crate::progress::nix_log::LogLine;
 
 /// The pause before the first try, and the longest pause before a later one: each is twice the one before.
 const FIRST: Duration = Duration::from_secs(1);
 const LAST: Duration = Duration::from_secs(30);
+
+/// The remedy if the link stays broken.
+const LATER: &str = "run the same command again later: it finds what was done there";
 
 /// A link that broke again within this time has not come back, unless it brought something and held for longer than the
 /// pause before it.
@@ -43,9 +44,13 @@ impl Conversation<'_> {
                     return Err(error);
                 }
             };
+            if self.answer.is_left {
+                return Ok(());
+            }
             // A signal to the whole group, as of a terminal that is closed, ends ssh as well.
             if self.ended.is_none() {
-                self.context.signals.check()?;
+                let signal = self.context.signals.check();
+                signal.inspect_err(|interrupted| self.is_interrupted(*interrupted))?;
             }
             if self.ended.is_some() || self.following.is_none() {
                 return self.conclude(code);
@@ -74,6 +79,10 @@ impl Conversation<'_> {
     /// Waits, and makes a new connection. Whether it comes to anything is heard on it.
     fn come_back(&mut self, code: Option<u8>) -> Result<()> {
         let host = self.peer.host;
+        let longest = self.request.job.reconnect;
+        if longest.is_zero() {
+            return Err(self.is_left(code).into());
+        }
         let heard = self.heard();
         let away = self.away.get_or_insert_with(|| {
             let text = format!("the connection to {host} broke: the work goes on there, connecting again");
@@ -84,17 +93,14 @@ impl Conversation<'_> {
                 heard,
             }
         });
-        if away.since.elapsed() > LONGEST {
+        if away.since.elapsed() > longest {
             return Err(self.stays_away(code).into());
         }
         away.heard = heard;
         let pause = away.pause;
         away.pause = (pause * 2).min(LAST);
-        self.context.signals.pause(pause).inspect_err(|interrupted| {
-            if interrupted.signal == SIGINT {
-                self.is_unanswered();
-            }
-        })?;
+        let signal = self.context.signals.pause(pause);
+        signal.inspect_err(|interrupted| self.is_interrupted(*interrupted))?;
         let Some(following) = &mut self.following else {
             return Ok(());
         };
@@ -109,16 +115,37 @@ impl Conversation<'_> {
         Ok(())
     }
 
+    /// Leaves a job that builds, if that is wanted: the job goes on, as it does if the terminal is closed. Nix's first words
+    /// about something that it does show that there is something to build or to fetch; if there is nothing, the job is about
+    /// to end, and its result is taken as in any run.
+    pub(super) fn leave_to_itself(&mut self, log: &LogLine) {
+        let builds = self.request.job.detach && self.course.is_building() && self.is_following();
+        self.answer.is_left |= builds && log.says_that_something_is_done();
+    }
+
     fn stays_away(&self, code: Option<u8>) -> Failure {
-        let minutes = LONGEST.as_secs() / 60;
+        let longest = diagnosis::spoken(self.request.job.reconnect);
         let why = self.channel.broke(code, "", "");
         Failure::new(format!(
-            "{} does not come back in {minutes} minutes ({why}): the work goes on there, {}",
+            "{} does not come back in {longest} ({why}): the work goes on there, {}",
             self.peer.host,
             self.unchanged()
         ))
-        .with_remedy("run the same command again later: it finds what was done there")
+        .with_remedy(LATER)
         .with_code(255)
+    }
+
+    /// Returns the failure if no new connection is to be tried.
+    fn is_left(&self, code: Option<u8>) -> Failure {
+        let more = format!(": the work goes on there, {}", self.unchanged());
+        self.channel.broke(code, &more, LATER)
+    }
+
+    /// Takes a signal for which there is no connection: nobody there has heard of Ctrl-C.
+    fn is_interrupted(&self, interrupted: Interrupted) {
+        if interrupted.signal == SIGINT {
+            self.is_unanswered();
+        }
     }
 
     /// Tells the user that the machine may not know that its work is to end.

@@ -4,7 +4,9 @@
 # client comes back and follows it from the byte where it stopped (`rejoin`). If the client says "cancel", the job ends
 # with the run. The files come and the result goes in the run itself, for these need the client.
 #
-# A job owns the run's directories ($work, $share) when the run is gone, and takes them away at its end.
+# A job owns the run's directories ($work, $share) when the run is gone, and takes them away at its end. Which of the two
+# is the last one is told by two files in $work: "left" is there when the run has left its job, and "over" when the job
+# has ended. Each makes its own file before it looks for the other one.
 #
 # If another job builds the same derivation already, for the same client, the job ends and the run follows the other one.
 #
@@ -77,8 +79,11 @@ follow_own() {
 	watch_client HUP
 	wait "$worker" || :
 	kill -USR1 "$follower" 2>/dev/null
-	wait "$follower" || :
+	heard=0
+	wait "$follower" || heard=$?
 	follower=''
+	# On a busy machine the job may be over before the follower listens to this signal (10, with 128 added).
+	[ "$heard" != 138 ] || send_record "${record##*/}" 0
 	# Before the client hears of the end, for then it may say something that is no word for the job.
 	leave_client
 	stop_following
@@ -106,15 +111,19 @@ run_job() {
 # end_job: whatever ends it. What the job came to has been written, unless it was ended from outside.
 end_job() {
 	trap '' TERM INT HUP
+	# Whoever joined it now would hear that it was cancelled.
+	[ -s "$record/status" ] || rm -f "$record/builds"
 	# shellcheck disable=SC2086 # words
 	end_all $child $helpers $listeners
+	[ -z "${holder:-}" ] || leave_holder
 	exec 6<&-
-	is_session_on || {
+	make_file "$work/over" 2>/dev/null
+	if [ -e "$work/left" ] || ! is_session_on; then
 		# shellcheck disable=SC2086 # words
 		end_all $of_session
 		own rm -rf "$work" || rm -rf "$work"
 		rm -rf "$share"
-	}
+	fi
 	[ -s "$record/status" ] || end_record cancelled
 }
 
@@ -151,6 +160,12 @@ end_job_of() {
 	! is_held "$1/lock" || kill -s TERM "$(cat "$1/process")" 2>/dev/null || :
 }
 
+# await_end RECORD: waits until a job has ended, for some 20 seconds at most, and says meanwhile that this script lives.
+await_end() {
+	idle=0
+	while [ "$idle" -lt 100 ] && is_running "$1"; do say_alive; done
+}
+
 # begin_building DERIVATION: notes that this job builds it now. If another one does, this job ends here, and its run
 # follows the other one.
 begin_building() {
@@ -172,8 +187,8 @@ builds() {
 	IFS=' ' read -r in_work offset <"$1/builds" && [ "$in_work" = "$2" ]
 } 2>/dev/null
 
-# rejoin NAME OFFSET: follows a job of another connection. Sets $came_to.
-rejoin() {
+# follow_there NAME OFFSET: follows a job of another connection to its end.
+follow_there() {
 	find_records
 	record=$records/$1
 	is_recorded "$1" || is_lost
@@ -183,6 +198,11 @@ rejoin() {
 	leave_client
 	stop_following
 	tell_end "$record"
+}
+
+# rejoin NAME OFFSET: the same, and then goes on with what the job has left. Sets $came_to.
+rejoin() {
+	follow_there "$1" "$2"
 	hear_end
 	# A run that has evaluated nothing itself cannot answer it. The client knows that.
 	case $came_to in asked\ *) exit "$code" ;; esac

@@ -91,9 +91,11 @@ forget_before_boot() {
 	empty_forgotten
 }
 
-# forget_clients: forgets what is kept for clients that have not come for two months and will hardly come again.
+# forget_clients: forgets what is kept for clients that have not come for two months and will hardly come again, and in a
+# week what a client has left that cannot keep its name ("once").
 forget_clients() {
-	find "${state%/*}" -mindepth 1 -maxdepth 1 -type d ! -name '.*' -mtime +60 | while IFS= read -r gone; do
+	find "${state%/*}" -mindepth 1 -maxdepth 1 -type d ! -name '.*' \
+		\( -mtime +60 -o -mtime +7 -exec sh -c '[ -e "$1/once" ]' once {} \; \) -print | while IFS= read -r gone; do
 		# Each goes into a directory of its own, because two may have the same name.
 		# shellcheck disable=SC2016 # that shell's
 		flock -n "$gone/lock" sh -c '

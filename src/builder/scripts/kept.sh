@@ -92,6 +92,7 @@ make_share() {
 
 make_state() {
 	{ mkdir -p "$state" && touch "$state/lock"; } || fail cache 1
+	[ "$rb_client_stays" = yes ] || touch "$state/once" || fail cache 1
 }
 
 # find_dead: sets $dead to the directories of runs that were killed, or that ran when this machine lost its power.

@@ -1,13 +1,13 @@
 # shellcheck shell=sh
 # What every run on this machine has, whatever it is for: its streams, its end, its Nix and its directories. With it go
-# events.sh, channel.sh, records.sh, held.sh, detached.sh, attended.sh, nix.sh, kept.sh, emulators.sh and preflight.sh. The client sends this text with each run: nothing of this
+# events.sh, channel.sh, records.sh, held.sh, detached.sh, attended.sh, nix.sh, kept.sh, emulators.sh, logout.sh and preflight.sh. The client sends this text with each run: nothing of this
 # project is installed here, and only what is kept ($state) is left when the run ends. The client's words come first,
 # quoted; then the parts that this run takes, which only define functions; and last the instructions, each a line that
 # calls one of these functions (src/builder/parts.rs).
 #
 # Takes
 #   rb_client         names what is kept here: a host name, "-" and the client's random number; a file name
-#   rb_client_stays   "no" if nobody will come back under that name: then nothing is kept
+#   rb_client_stays   "no" if nobody will come back under that name: then nothing is kept, but for a job that was left
 #   rb_socket         the socket that ssh makes here for this run, and that ends with it; empty if there is none
 #   rb_job            names the jobs of this run; no other run has it
 #   rb_about          what the client calls them (words)
@@ -24,11 +24,13 @@
 #   $listeners        processes that read the log of the next command from $work/said. A part starts them and sets this;
 #                     `attend` waits for them, and sets this to none
 #   $helpers          processes that end with the run (`ends_with_run`)
+#   $records          the directory of all records of this client
 #   $record           the record of the job
+#   $about            what a record is about, and when its job began
 #   $came_to          what the last job came to (detached.sh)
 #   $drv, $out        the derivation and the output that it left
 # Says
-#   hello, room, job, joined, record, running, chunk, alive, ended, lost, unstarted, finished, failed
+#   hello, logout, room, job, joined, record, running, chunk, alive, ended, lost, unstarted, finished, failed
 
 # begin_run: greets the client, and finds out what this machine is and where things are kept.
 begin_run() {
@@ -76,11 +78,13 @@ clean_up() {
 	[ -z "$pulse" ] || kill "$pulse" 2>/dev/null
 	[ -n "$is_left" ] || end_followed || is_left=yes
 	if [ -n "$worker" ] && [ -n "$is_left" ]; then
-		# From now on the job owns what this run has made (detached.sh).
+		# From now on the job owns what this run has made (detached.sh), unless it is over.
 		# shellcheck disable=SC2086 # words
 		end_all $watcher $follower
 		[ -z "$rb_socket" ] || rm -f "$rb_socket"
-		return 0
+		make_file "$work/left" 2>/dev/null
+		[ -e "$work/over" ] || return 0
+		watcher='' follower=''
 	fi
 	# shellcheck disable=SC2086 # words
 	end_all $worker $child $watcher $follower $helpers $listeners
@@ -90,8 +94,10 @@ clean_up() {
 	[ -z "$work" ] || own rm -rf "$work" || rm -rf "$work"
 	[ -z "$share" ] || rm -rf "$share"
 	[ -z "$rb_socket" ] || rm -f "$rb_socket"
-	# A client that cannot keep its name will not come back under it.
-	[ "$rb_client_stays" = yes ] || [ -z "$work" ] || own rm -rf "$state" || rm -rf "$state"
+	# A client that cannot keep its name comes back under it only to a job, after its link broke.
+	[ "$rb_client_stays" = no ] && [ -n "$work" ] || return 0
+	[ -z "$is_left" ] || [ -z "$followed" ] || return 0
+	own rm -rf "$state" || rm -rf "$state"
 }
 
 # is_presumed SYSTEM: whether SYSTEM is not this machine's own and the kernel has an emulator registered for it, under

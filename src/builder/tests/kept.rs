@@ -8,7 +8,7 @@ use std::process::{Child, Command, Stdio};
 const SCRIPTS: [&str; 6] = [
     "set -u
      umask 077
-     share='' work='' dead='' rb_socket='' is_detached='' worker='' proof=none rb_most_kept=1500
+     share='' work='' dead='' rb_socket='' is_detached='' worker='' rb_client_stays=yes proof=none rb_most_kept=1500
      own() { \"$@\"; }
      event() { echo \"@rebuild $*\"; }
      fail() { echo \"failed $*\"; exit 1; }
@@ -212,6 +212,16 @@ fn who_has_not_come_for_long_is_forgotten() {
     let living = Living::begin(place.path(), "state=$PWD/cache/on; begin; echo x | claim");
     let script = "begin; touch -d '70 days ago' cache/gone cache/on; forget_clients; ls cache";
     assert_eq!(said(place.path(), script), "client\non\n");
+    // One that cannot keep its name will not come at all.
+    for name in ["once-old", "once-young"] {
+        said(
+            place.path(),
+            &format!("state=$PWD/cache/{name} rb_client_stays=no; begin; rm -r \"$work\""),
+        );
+    }
+    let script = "begin; touch -d '9 days ago' cache/once-old cache/on cache/client
+        touch -d '6 days ago' cache/once-young; forget_clients; ls cache";
+    assert_eq!(said(place.path(), script), "client\non\nonce-young\n");
     drop(living);
 }
 

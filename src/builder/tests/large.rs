@@ -18,7 +18,7 @@ const SCRIPTS: [&str; 8] = [
     "set -u
      umask 077
      export LC_ALL=C
-     share='' work='' dead='' rb_socket='' is_detached='' worker='' rb_most_kept=1500
+     share='' work='' dead='' rb_socket='' rb_client_stays=yes is_detached='' worker='' rb_most_kept=1500
      own() { \"$@\"; }
      nix_bin=$PWD/nix-bin state=$PWD/cache/client
      trap 'rm -rf \"$share\"' EXIT

@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 /// A run's shell, without Nix. "full" makes every disk full; "small" leaves room for half a kilobyte a file.
 const BEGINNING: &str = "set -u
     umask 077
-    is_detached='' worker='' child='' watcher='' holder='' listeners='' work='' share='' dead='' rb_socket='' way=root proof=none rb_most_kept=1500
+    is_detached='' worker='' child='' watcher='' holder='' listeners='' work='' share='' dead='' rb_socket='' rb_client_stays=yes way=root proof=none rb_most_kept=1500
     rb_watches=yes rb_entry=/c.nix rb_tell_unread=yes rb_hidden=1 tilde='' nix_version=2.8.0
     nix_bin=$PWD/nix-bin state=$PWD/cache/client
     cleanup() { kill $listeners 2>/dev/null; rm -rf \"$share\"; }

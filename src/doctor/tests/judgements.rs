@@ -588,3 +588,14 @@ fn programs_get_everything_as_json() {
     assert_eq!(good["good"], true);
     assert!(good["machines"][0]["conditions"][0]["remedy"].is_null());
 }
+
+/// serde escapes what JSON forbids, and a terminal obeys more than that.
+#[test]
+fn no_report_gives_a_terminal_orders() {
+    let seen = "it says: \u{1b}[2Jx\u{9b}2Jy\u{202e}z";
+    let mut finding = Finding::unknown(Condition::Builds, seen);
+    finding.remedy = Some("type\u{9b}2J\nthis\u{8}".to_owned());
+    let text = serde_json::to_string_pretty(&json(&report(vec![finding]))).unwrap();
+    assert!(crate::fuzz::is_harmless(&text), "{text:?}");
+    assert!(text.contains("it says: xyz") && text.contains("type\\nthis"), "{text}");
+}

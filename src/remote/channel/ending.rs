@@ -24,6 +24,9 @@ const LAST: Duration = Duration::from_millis(5);
 /// How long ssh may stay after the other side has closed its end: what runs there has ended, or says no more.
 const STAYING: Duration = Duration::from_secs(5);
 
+/// The exit status of ssh if the link broke, or did not come about.
+const LINK: u8 = 255;
+
 /// How long words are waited for that are still under way. This is short, because a process that ssh has started may
 /// hold its stderr open.
 const UNDER_WAY: Duration = Duration::from_millis(200);
@@ -95,7 +98,7 @@ impl Channel {
     }
 
     /// Tells the other side that a signal has come, and gives it a moment to end what it does. Returns whether it has
-    /// ended.
+    /// ended: a link that breaks at this moment is no answer.
     pub fn say_farewell(&mut self, context: &Context) -> bool {
         if let Some(speaker) = self.speaker.take() {
             speaker.cancel();
@@ -105,11 +108,16 @@ impl Channel {
         // Nobody needs what it still says, but that must not keep it from ending. A second signal means impatience.
         while Instant::now() < deadline && !context.signals.have_come_again() {
             match self.inbox.next(PULSE) {
-                Ok(Arrival::StreamEnded) | Err(RecvTimeoutError::Disconnected) => return true,
+                Ok(Arrival::StreamEnded) | Err(RecvTimeoutError::Disconnected) => return self.has_ended_well(),
                 Ok(_) | Err(RecvTimeoutError::Timeout) => {}
             }
         }
         !self.greeted
+    }
+
+    /// Returns whether the other side has closed its end, and not the link: then ssh would say so by its exit status.
+    fn has_ended_well(&mut self) -> bool {
+        !self.child.ends_within(STAYING) || !matches!(self.child.ended(), Ok(Some(LINK)))
     }
 
     /// Notes that everything that was expected has been heard. Nobody needs what is still said, but that must not

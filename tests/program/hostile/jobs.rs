@@ -83,6 +83,22 @@ fn a_flood_of_a_job_costs_little() {
     }
 }
 
+/// A builder of which the link breaks in each evaluation, and whose evaluation then asks for something, is not asked for ever.
+#[test]
+fn evaluations_that_always_ask_over_a_second_connection_come_to_an_end() {
+    let acts = format!(
+        "hear_script
+         if [ -e twice ]; then
+            rm twice; say hello /usr/bin x; say chunk 19; say variables; say ended asked 0; exit 0
+         fi
+         : >twice; echo >>talks; greet; say job ab.1; exit 255"
+    );
+    let play = Play::new("jobs", &acts);
+    let run = play.fails(BUILD, "broke again and again while it evaluated");
+    assert_eq!(run.code, 255, "{}", run.stderr);
+    assert_eq!(play.stage.read("talks").lines().count(), 5);
+}
+
 /// A link that breaks again and again is tried again, less and less often, and a signal ends it.
 #[test]
 fn a_builder_that_always_hangs_up_is_left_at_a_signal() {
@@ -106,4 +122,22 @@ fn a_builder_that_always_hangs_up_is_left_at_a_signal() {
         play.no_ssh_is_left();
         play.nothing_is_changed();
     });
+}
+
+/// Ctrl-C at the very moment at which the link breaks: nobody there has heard it, and the user is told.
+#[test]
+fn an_interrupt_that_comes_with_the_end_of_the_link_is_unheard() {
+    for _ in 0..8 {
+        // More than a pipe holds, so that the job is known by then.
+        let acts = format!("{COUNTED}{JOB}; counted \"$(seq 60000)\"; kill -INT \"$PPID\"; exit 255");
+        let play = Play::new("jobs", &acts);
+        let run = play.run(BUILD);
+        assert_eq!(run.code, 130, "{}", run.stderr);
+        assert!(
+            run.stderr.contains("builder does not answer, so its work may go on"),
+            "{}",
+            run.stderr
+        );
+        play.no_ssh_is_left();
+    }
 }

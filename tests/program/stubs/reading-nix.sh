@@ -12,7 +12,8 @@
 #   x = builtins.readFile ~/text;           system = riscv64-linux;
 #
 # A flake's lock file is written if it does not exist. If there is a pipe "hold" in the store, an evaluation notes that
-# it has begun (file "evaluating.PROCESS" there), and goes on when somebody has opened the pipe and closed it again. If
+# it has begun (file "evaluating.PROCESS" there), and goes on when somebody has opened the pipe and closed it again; with a
+# pipe "hold-first" it does so before it has read anything. If
 # there is no daemon's socket, its daemon makes a copy of /nix/socket, and writes into /nix/daemon which process it is,
 # and where.
 # What its daemon is asked to hold (`nix-store --serve`) is written into the store's file "held". If there is a file
@@ -151,18 +152,25 @@ hold() {
 		say 0 "error: path '$(cat "$store/garbage")' is not valid"
 		exit 1
 	fi
-	[ -p "$store/hold" ] || return 0
+	wait_at hold
+}
+
+# wait_at PIPE: waits there, if it exists.
+wait_at() {
+	[ -p "$store/$1" ] || return 0
 	# The pipe is opened before the evaluation is announced, so that it cannot be released before it waits. It is opened
 	# both ways, so that the opening itself does not wait.
-	exec 9<>"$store/hold"
+	exec 9<>"$store/$1"
 	: >"$store/evaluating.$$"
 	IFS= read -r _ <&9
 	exec 9<&-
 }
 
-# build: says that it builds, and waits where there is a pipe "hold-build" in the store.
+# build: says that it builds, and how far it is, and waits where there is a pipe "hold-build" in the store.
 build() {
 	echo >>"$store/builds"
+	printf '@nix %s\n' '{"action":"start","id":7,"level":0,"parent":0,"text":"","type":104}' \
+		'{"action":"result","fields":[1,3,1,0],"id":7,"type":105}' >&2
 	say 3 'one line of the build'
 	[ -p "$store/hold-build" ] || return 0
 	exec 9<>"$store/hold-build"
@@ -204,6 +212,7 @@ nix_instantiate() {
 		nixos-config=*) configuration=${entry#*=} ;;
 		esac
 	done
+	wait_at hold-first
 	seen=$(evaluate "$nixpkgs/nixos/default.nix" && evaluate "$configuration") || exit 1
 	hold
 	case " $* " in *' --eval '*) return ;; esac
