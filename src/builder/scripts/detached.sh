@@ -115,7 +115,6 @@ end_job() {
 	[ -s "$record/status" ] || rm -f "$record/builds"
 	# shellcheck disable=SC2086 # words
 	end_all $child $helpers $listeners
-	[ -z "${holder:-}" ] || leave_holder
 	exec 6<&-
 	make_file "$work/over" 2>/dev/null
 	if [ -e "$work/left" ] || ! is_session_on; then

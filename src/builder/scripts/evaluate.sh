@@ -251,6 +251,7 @@ closed_round() {
 		tell_variables || fail room 1
 		if [ -n "$told" ]; then
 			event variables
+			leave_holder
 			end_record asked "$code"
 		else
 			conclude_evaluation "$2"
@@ -290,6 +291,7 @@ conclude_evaluation() {
 
 # build_nothing DERIVATION: an AFTER that does nothing more.
 build_nothing() {
+	leave_holder
 	end_record made "$1"
 }
 

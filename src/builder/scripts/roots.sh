@@ -38,6 +38,7 @@ find_lost() {
 # leave_holder: what a job protects stays protected until the run itself has ended, because the run goes on with the
 # derivation. A process that waits for the run's lock keeps file descriptor 6 open for so long.
 leave_holder() {
+	[ -n "$holder" ] || return 0
 	flock "$work/lock" true >/dev/null 2>&1 4<&- 7>&- 8>&- 9>&- &
 }
 

@@ -156,9 +156,9 @@ fn what_was_adopted_is_held_once_it_is_lost() {
     ];
     for (adopted, held, asked) in rows {
         let work = tempfile::tempdir().unwrap();
-        let lines = |paths: &[&str]| paths.iter().map(|path| format!("{path}\n")).collect::<String>();
-        fs::write(work.path().join("adopted"), lines(adopted)).unwrap();
-        fs::write(work.path().join("held"), lines(held)).unwrap();
+        let lines = |paths: &[&str]| [paths.join("\n"), "\n".to_owned()].concat();
+        fs::write(work.path().join("adopted"), lines(adopted).trim_start()).unwrap();
+        fs::write(work.path().join("held"), lines(held).trim_start()).unwrap();
         let script = with_stand_in(work.path())
             + "adopt_again() { echo adopted again; }\nhold_more && echo again; exec 6<&-; wait; hold_more && echo and-again";
         let said = String::from_utf8(run(work.path(), &script)).unwrap();
