@@ -5,8 +5,8 @@
 #   --labs N   N labs side by side, which take the cases from one queue. The others are brought up, and taken down at the end.
 #   --stop     once a case has failed, no other one is begun
 #
-# A case is a function case_NAME in a file of cases/. A case that changes what belongs to the whole machine has `# alone`
-# behind its first line's brace: no other case runs on this machine meanwhile, in whatever lab. REBUILD_PROGRAM names the
+# A case is a function case_NAME in a file of cases/. A case that changes what belongs to the whole machine, or is about seconds, has
+# `# alone` behind its first line's brace: no other case runs on this machine meanwhile, in whatever lab. REBUILD_PROGRAM names the
 # program that `fresh` installs on the clients; without it, the one that cargo built for release is taken, if it exists.
 # What a failed case had written stays in the lab's failed/.
 set -euo pipefail
