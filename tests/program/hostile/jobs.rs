@@ -86,14 +86,12 @@ fn a_flood_of_a_job_costs_little() {
 /// A builder of which the link breaks in each evaluation, and whose evaluation then asks for something, is not asked for ever.
 #[test]
 fn evaluations_that_always_ask_over_a_second_connection_come_to_an_end() {
-    let acts = format!(
-        "hear_script
+    let acts = "hear_script
          if [ -e twice ]; then
             rm twice; say hello /usr/bin x; say chunk 19; say variables; say ended asked 0; exit 0
          fi
-         : >twice; echo >>talks; greet; say job ab.1; exit 255"
-    );
-    let play = Play::new("jobs", &acts);
+         : >twice; echo >>talks; greet; say job ab.1; exit 255";
+    let play = Play::new("jobs", acts);
     let run = play.fails(BUILD, "broke again and again while it evaluated");
     assert_eq!(run.code, 255, "{}", run.stderr);
     assert_eq!(play.stage.read("talks").lines().count(), 5);
