@@ -9,6 +9,8 @@ _rebuild_values() {
         --if-unreachable) values=1 value='words fail local' ;;
         --wake) values=1 value='free' ;;
         --wake-timeout) values=1 value='free' ;;
+        --reconnect-timeout) values=1 value='free' ;;
+        --unattended-timeout) values=1 value='free' ;;
         --flake | -F) values=1 value='configurations files' ;;
         --file | -f) values=1 value='files' ;;
         --attr | -A) values=1 value='free' ;;
@@ -19,6 +21,7 @@ _rebuild_values() {
         --confirm-by) values=1 value='hosts' ;;
         --elevate) values=1 value='words none sudo run0 doas' ;;
         --image-variant) values=1 value='free' ;;
+        --job) values=1 value='free' ;;
         --max-jobs | -j) values=1 value='free' ;;
         --cores) values=1 value='free' ;;
         --log-format) values=1 value='words bar bar-with-logs internal-json raw raw-with-logs' ;;
@@ -80,12 +83,12 @@ _rebuild() {
 
     case $value in
         '')
-            local offered='switch boot test confirm build dry-build dry-activate build-vm build-vm-with-bootloader build-image edit repl list-generations doctor help'
+            local offered='switch boot test confirm build dry-build dry-activate build-vm build-vm-with-bootloader build-image edit repl list-generations status attach cancel doctor help'
             for word in "${words[@]:1:${#words[@]}-2}"; do
                 [[ " $offered " != *" $word "* ]] || offered=
             done
             if [[ -z $offered || $typed == -* ]]; then
-                offered='--eval-host --eval-on --build-host --build-on --target-host --if-unreachable --wake --wake-timeout --no-lend --verify-eval --flake -F --no-flake --file -f --attr -A --profile-name -p --specialisation -c --rollback --store-path --upgrade --upgrade-all --diff --ask -a --rollback-on-failure --confirm --confirm-by --install-bootloader --elevate --sudo --ask-elevate-password --ask-sudo-password -S --image-variant --json --show-settings --no-log --verbose -v --quiet --max-jobs -j --cores --log-format --keep-going -k --keep-failed -K --fallback --repair --option --include -I --show-trace --send-env --accept-flake-config --refresh --impure --recreate-lock-file --no-update-lock-file --no-write-lock-file --no-registries --commit-lock-file --update-input --override-input --offline --no-net --builders --print-build-logs -L --no-build-output --no-link -Q --use-substitutes --substitute-on-destination -s --no-reexec --debug --help -h --version -V'
+                offered='--eval-host --eval-on --build-host --build-on --target-host --if-unreachable --wake --wake-timeout --reconnect-timeout --unattended-timeout --no-lend --verify-eval --flake -F --no-flake --file -f --attr -A --profile-name -p --specialisation -c --rollback --store-path --upgrade --upgrade-all --diff --ask -a --rollback-on-failure --confirm --confirm-by --install-bootloader --elevate --sudo --ask-elevate-password --ask-sudo-password -S --image-variant --detach --json --job --all --show-settings --no-log --verbose -v --quiet --max-jobs -j --cores --log-format --keep-going -k --keep-failed -K --fallback --repair --option --include -I --show-trace --send-env --accept-flake-config --refresh --impure --recreate-lock-file --no-update-lock-file --no-write-lock-file --no-registries --commit-lock-file --update-input --override-input --offline --no-net --builders --print-build-logs -L --no-build-output --no-link -Q --use-substitutes --substitute-on-destination -s --no-reexec --debug --help -h --version -V'
             fi
             COMPREPLY=($(compgen -W "$offered" -- "$typed"))
             ;;

@@ -20,6 +20,8 @@ complete -c rebuild -l if-unreachable -d 'What to do if the evaluator or builder
 local\t'Evaluate and build here'"
 complete -c rebuild -l wake -d 'If none of them answers: run this command here, once, and wait for the first that wakes' -r -f
 complete -c rebuild -l wake-timeout -d 'How long to wait for that (default: 120)' -r -f
+complete -c rebuild -l reconnect-timeout -d 'If the link breaks while the work goes on there: how long to try to connect again; 0: not at all (default: 900)' -r -f
+complete -c rebuild -l unattended-timeout -d 'How long the work there goes on while nobody follows it (default: 43200)' -r -f
 complete -c rebuild -s F -l flake -d 'A flake (default: the current directory) and one of its nixosConfigurations (default: the target\'s name)' -r -F -k -a "(__rebuild_candidates configurations)"
 complete -c rebuild -s f -l file -d 'A Nix file, or a directory with a system.nix or default.nix, that evaluates to a configuration or a set of them' -r -F
 complete -c rebuild -s A -l attr -d 'Where in the file the configuration is; without --file in ./system.nix, ./default.nix, <nixos-system> or /etc/nixos/system.nix' -r -f
@@ -33,6 +35,7 @@ sudo\t'sudo or sudo-rs'
 run0\t'systemd\'s run0'
 doas\t'doas'"
 complete -c rebuild -l image-variant -d 'build-image: which image; without it, the images are listed' -r -f
+complete -c rebuild -l job -d 'attach, cancel: the job whose name begins like this' -r -f
 complete -c rebuild -s j -l max-jobs -d 'Build at most N derivations at once' -r -f
 complete -c rebuild -l cores -d 'Let each build use N cores' -r -f
 complete -c rebuild -l log-format -d 'The format of the log: raw has plain lines, and those that end in -with-logs the logs of builds' -r -f -a "bar\t''
@@ -58,7 +61,9 @@ complete -c rebuild -l rollback-on-failure -d 'If the activation fails, activate
 complete -c rebuild -l install-bootloader -d 'Install the boot loader again'
 complete -c rebuild -l sudo -d 'As --elevate sudo'
 complete -c rebuild -s S -l ask-elevate-password -l ask-sudo-password -d 'Ask for the password here, once, before the long work; as --elevate sudo if that is not given'
-complete -c rebuild -l json -d 'list-generations, doctor, --show-settings: as JSON'
+complete -c rebuild -l detach -d 'build: leave when the builder builds; switch, boot, test: go on as a unit of systemd'
+complete -c rebuild -l json -d 'list-generations, status, doctor, --show-settings: as JSON'
+complete -c rebuild -l all -d 'cancel: all jobs that run'
 complete -c rebuild -l show-settings -d 'Show what applies and where it came from, and do nothing else'
 complete -c rebuild -l no-log -d 'Keep no log of this run for bug reports'
 complete -c rebuild -l log -d 'The opposite of --no-log'
@@ -99,21 +104,24 @@ complete -c rebuild -l no-build-nix -d 'Accepted: Nix is never built first'
 complete -c rebuild -s h -l help -d 'Print help'
 complete -c rebuild -s V -l version -d 'Print version'
 complete -c rebuild -f
-complete -c rebuild -n 'not __fish_seen_subcommand_from switch boot test confirm build dry-build dry-activate build-vm build-vm-with-bootloader build-image edit repl list-generations doctor help' -a switch -d 'Build, make it the default at boot, and activate it'
-complete -c rebuild -n 'not __fish_seen_subcommand_from switch boot test confirm build dry-build dry-activate build-vm build-vm-with-bootloader build-image edit repl list-generations doctor help' -a boot -d 'Build and make it the default for booting'
-complete -c rebuild -n 'not __fish_seen_subcommand_from switch boot test confirm build dry-build dry-activate build-vm build-vm-with-bootloader build-image edit repl list-generations doctor help' -a test -d 'Build and activate it now, until the next boot'
-complete -c rebuild -n 'not __fish_seen_subcommand_from switch boot test confirm build dry-build dry-activate build-vm build-vm-with-bootloader build-image edit repl list-generations doctor help' -a confirm -d 'Keep a change that waits to be confirmed'
-complete -c rebuild -n 'not __fish_seen_subcommand_from switch boot test confirm build dry-build dry-activate build-vm build-vm-with-bootloader build-image edit repl list-generations doctor help' -a build -d 'Build and leave a link named \'result\' here'
-complete -c rebuild -n 'not __fish_seen_subcommand_from switch boot test confirm build dry-build dry-activate build-vm build-vm-with-bootloader build-image edit repl list-generations doctor help' -a dry-build -d 'Show what would be built or fetched'
-complete -c rebuild -n 'not __fish_seen_subcommand_from switch boot test confirm build dry-build dry-activate build-vm build-vm-with-bootloader build-image edit repl list-generations doctor help' -a dry-activate -d 'Build and show what activating it would change'
-complete -c rebuild -n 'not __fish_seen_subcommand_from switch boot test confirm build dry-build dry-activate build-vm build-vm-with-bootloader build-image edit repl list-generations doctor help' -a build-vm -d 'Build a script that runs it in a virtual machine'
-complete -c rebuild -n 'not __fish_seen_subcommand_from switch boot test confirm build dry-build dry-activate build-vm build-vm-with-bootloader build-image edit repl list-generations doctor help' -a build-vm-with-bootloader -d 'The same, with the boot loader'
-complete -c rebuild -n 'not __fish_seen_subcommand_from switch boot test confirm build dry-build dry-activate build-vm build-vm-with-bootloader build-image edit repl list-generations doctor help' -a build-image -d 'Build a disk image'
-complete -c rebuild -n 'not __fish_seen_subcommand_from switch boot test confirm build dry-build dry-activate build-vm build-vm-with-bootloader build-image edit repl list-generations doctor help' -a edit -d 'Open the configuration in an editor'
-complete -c rebuild -n 'not __fish_seen_subcommand_from switch boot test confirm build dry-build dry-activate build-vm build-vm-with-bootloader build-image edit repl list-generations doctor help' -a repl -d 'Open the configuration in \'nix repl\''
-complete -c rebuild -n 'not __fish_seen_subcommand_from switch boot test confirm build dry-build dry-activate build-vm build-vm-with-bootloader build-image edit repl list-generations doctor help' -a list-generations -d 'List the generations of the profile'
-complete -c rebuild -n 'not __fish_seen_subcommand_from switch boot test confirm build dry-build dry-activate build-vm build-vm-with-bootloader build-image edit repl list-generations doctor help' -a doctor -d 'Look at what a run needs, and say what to do'
-complete -c rebuild -n 'not __fish_seen_subcommand_from switch boot test confirm build dry-build dry-activate build-vm build-vm-with-bootloader build-image edit repl list-generations doctor help' -a help -d 'Open the manual'
+complete -c rebuild -n 'not __fish_seen_subcommand_from switch boot test confirm build dry-build dry-activate build-vm build-vm-with-bootloader build-image edit repl list-generations status attach cancel doctor help' -a switch -d 'Build, make it the default at boot, and activate it'
+complete -c rebuild -n 'not __fish_seen_subcommand_from switch boot test confirm build dry-build dry-activate build-vm build-vm-with-bootloader build-image edit repl list-generations status attach cancel doctor help' -a boot -d 'Build and make it the default for booting'
+complete -c rebuild -n 'not __fish_seen_subcommand_from switch boot test confirm build dry-build dry-activate build-vm build-vm-with-bootloader build-image edit repl list-generations status attach cancel doctor help' -a test -d 'Build and activate it now, until the next boot'
+complete -c rebuild -n 'not __fish_seen_subcommand_from switch boot test confirm build dry-build dry-activate build-vm build-vm-with-bootloader build-image edit repl list-generations status attach cancel doctor help' -a confirm -d 'Keep a change that waits to be confirmed'
+complete -c rebuild -n 'not __fish_seen_subcommand_from switch boot test confirm build dry-build dry-activate build-vm build-vm-with-bootloader build-image edit repl list-generations status attach cancel doctor help' -a build -d 'Build and leave a link named \'result\' here'
+complete -c rebuild -n 'not __fish_seen_subcommand_from switch boot test confirm build dry-build dry-activate build-vm build-vm-with-bootloader build-image edit repl list-generations status attach cancel doctor help' -a dry-build -d 'Show what would be built or fetched'
+complete -c rebuild -n 'not __fish_seen_subcommand_from switch boot test confirm build dry-build dry-activate build-vm build-vm-with-bootloader build-image edit repl list-generations status attach cancel doctor help' -a dry-activate -d 'Build and show what activating it would change'
+complete -c rebuild -n 'not __fish_seen_subcommand_from switch boot test confirm build dry-build dry-activate build-vm build-vm-with-bootloader build-image edit repl list-generations status attach cancel doctor help' -a build-vm -d 'Build a script that runs it in a virtual machine'
+complete -c rebuild -n 'not __fish_seen_subcommand_from switch boot test confirm build dry-build dry-activate build-vm build-vm-with-bootloader build-image edit repl list-generations status attach cancel doctor help' -a build-vm-with-bootloader -d 'The same, with the boot loader'
+complete -c rebuild -n 'not __fish_seen_subcommand_from switch boot test confirm build dry-build dry-activate build-vm build-vm-with-bootloader build-image edit repl list-generations status attach cancel doctor help' -a build-image -d 'Build a disk image'
+complete -c rebuild -n 'not __fish_seen_subcommand_from switch boot test confirm build dry-build dry-activate build-vm build-vm-with-bootloader build-image edit repl list-generations status attach cancel doctor help' -a edit -d 'Open the configuration in an editor'
+complete -c rebuild -n 'not __fish_seen_subcommand_from switch boot test confirm build dry-build dry-activate build-vm build-vm-with-bootloader build-image edit repl list-generations status attach cancel doctor help' -a repl -d 'Open the configuration in \'nix repl\''
+complete -c rebuild -n 'not __fish_seen_subcommand_from switch boot test confirm build dry-build dry-activate build-vm build-vm-with-bootloader build-image edit repl list-generations status attach cancel doctor help' -a list-generations -d 'List the generations of the profile'
+complete -c rebuild -n 'not __fish_seen_subcommand_from switch boot test confirm build dry-build dry-activate build-vm build-vm-with-bootloader build-image edit repl list-generations status attach cancel doctor help' -a status -d 'Show what runs on the builder, or has ended there'
+complete -c rebuild -n 'not __fish_seen_subcommand_from switch boot test confirm build dry-build dry-activate build-vm build-vm-with-bootloader build-image edit repl list-generations status attach cancel doctor help' -a attach -d 'Follow what runs on the builder'
+complete -c rebuild -n 'not __fish_seen_subcommand_from switch boot test confirm build dry-build dry-activate build-vm build-vm-with-bootloader build-image edit repl list-generations status attach cancel doctor help' -a cancel -d 'End what runs on the builder'
+complete -c rebuild -n 'not __fish_seen_subcommand_from switch boot test confirm build dry-build dry-activate build-vm build-vm-with-bootloader build-image edit repl list-generations status attach cancel doctor help' -a doctor -d 'Look at what a run needs, and say what to do'
+complete -c rebuild -n 'not __fish_seen_subcommand_from switch boot test confirm build dry-build dry-activate build-vm build-vm-with-bootloader build-image edit repl list-generations status attach cancel doctor help' -a help -d 'Open the manual'
 
 # For an alias or a link of this name.
 complete -c nixos-rebuild -w rebuild

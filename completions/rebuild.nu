@@ -34,7 +34,7 @@ module completions {
   }
 
   def "nu-complete rebuild verb" [] {
-    [ "switch" "boot" "test" "confirm" "build" "dry-build" "dry-activate" "build-vm" "build-vm-with-bootloader" "build-image" "edit" "repl" "list-generations" "doctor" "help" ]
+    [ "switch" "boot" "test" "confirm" "build" "dry-build" "dry-activate" "build-vm" "build-vm-with-bootloader" "build-image" "edit" "repl" "list-generations" "status" "attach" "cancel" "doctor" "help" ]
   }
 
   def "nu-complete rebuild if_unreachable" [] {
@@ -59,6 +59,8 @@ module completions {
     --if-unreachable: string@"nu-complete rebuild if_unreachable" # What to do if the evaluator or builder cannot be reached
     --wake: string            # If none of them answers: run this command here, once, and wait for the first that wakes
     --wake-timeout: string    # How long to wait for that (default: 120)
+    --reconnect-timeout: string # If the link breaks while the work goes on there: how long to try to connect again; 0: not at all (default: 900)
+    --unattended-timeout: string # How long the work there goes on while nobody follows it (default: 43200)
     --no-lend                 # Lend no Nix daemon to the builder: the result is fetched by a second connection
     --verify-eval             # With --eval-host: evaluate here as well, and go on only if both give the same derivation
     --flake(-F): path@"nu-complete rebuild configurations"         # A flake (default: the current directory) and one of its nixosConfigurations (default: the target's name)
@@ -82,7 +84,10 @@ module completions {
     --ask-elevate-password(-S) # Ask for the password here, once, before the long work; as --elevate sudo if that is not given
     --ask-sudo-password       # Ask for the password here, once, before the long work; as --elevate sudo if that is not given
     --image-variant: string   # build-image: which image; without it, the images are listed
-    --json                    # list-generations, doctor, --show-settings: as JSON
+    --detach                  # build: leave when the builder builds; switch, boot, test: go on as a unit of systemd
+    --json                    # list-generations, status, doctor, --show-settings: as JSON
+    --job: string             # attach, cancel: the job whose name begins like this
+    --all                     # cancel: all jobs that run
     --show-settings           # Show what applies and where it came from, and do nothing else
     --no-log                  # Keep no log of this run for bug reports
     --log                     # The opposite of --no-log
@@ -147,6 +152,8 @@ module completions {
     --if-unreachable: string@"nu-complete rebuild if_unreachable" # What to do if the evaluator or builder cannot be reached
     --wake: string            # If none of them answers: run this command here, once, and wait for the first that wakes
     --wake-timeout: string    # How long to wait for that (default: 120)
+    --reconnect-timeout: string # If the link breaks while the work goes on there: how long to try to connect again; 0: not at all (default: 900)
+    --unattended-timeout: string # How long the work there goes on while nobody follows it (default: 43200)
     --no-lend                 # Lend no Nix daemon to the builder: the result is fetched by a second connection
     --verify-eval             # With --eval-host: evaluate here as well, and go on only if both give the same derivation
     --flake(-F): path@"nu-complete rebuild configurations"         # A flake (default: the current directory) and one of its nixosConfigurations (default: the target's name)
@@ -170,7 +177,10 @@ module completions {
     --ask-elevate-password(-S) # Ask for the password here, once, before the long work; as --elevate sudo if that is not given
     --ask-sudo-password       # Ask for the password here, once, before the long work; as --elevate sudo if that is not given
     --image-variant: string   # build-image: which image; without it, the images are listed
-    --json                    # list-generations, doctor, --show-settings: as JSON
+    --detach                  # build: leave when the builder builds; switch, boot, test: go on as a unit of systemd
+    --json                    # list-generations, status, doctor, --show-settings: as JSON
+    --job: string             # attach, cancel: the job whose name begins like this
+    --all                     # cancel: all jobs that run
     --show-settings           # Show what applies and where it came from, and do nothing else
     --no-log                  # Keep no log of this run for bug reports
     --log                     # The opposite of --no-log

@@ -38,6 +38,16 @@ in
     How many seconds a machine may take to wake: `--wake-timeout`.
   '';
 
+  reconnectTimeout = setting types.ints.unsigned 3600 ''
+    If the link breaks while the work goes on there: how many seconds to try to connect again, or 0:
+    `--reconnect-timeout`.
+  '';
+
+  unattendedTimeout = setting (types.ints.between 1 604800) 86400 ''
+    How many seconds the work there goes on while nobody follows it: `--unattended-timeout`. They are counted in whole
+    minutes.
+  '';
+
   lend = setting types.bool false ''
     Whether the builder may send the result through a socket of this machine's Nix daemon. `false` is `--no-lend`.
   '';

@@ -2,6 +2,8 @@
 //! it. A terminal obeys what it is shown: it moves the cursor, changes its title, fills the clipboard, or types an
 //! answer.
 
+use std::fmt::Write;
+
 use console::AnsiCodeIterator;
 
 /// What happens to colours.
@@ -63,6 +65,22 @@ pub fn name(name: &str) -> String {
     shown
 }
 
+/// Returns a text in JSON, in which whatever a terminal would act on is spelt out as JSON has it. Ends of lines stay: they
+/// stand between the parts of the text, and in no string.
+#[must_use]
+pub fn json(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    for c in text.chars() {
+        if c == '\n' || !acts(c) {
+            shown.push(c);
+        } else {
+            // None of these characters is beyond 16 bits.
+            let _ = write!(shown, "\\u{:04x}", u32::from(c));
+        }
+    }
+    shown
+}
+
 /// Returns whether a terminal does anything else with the character than show it: control characters, also those above
 /// 0x7f, and characters that change the direction of writing.
 fn acts(c: char) -> bool {
@@ -106,6 +124,15 @@ mod tests {
         // This is no whole sequence: its text is just text.
         assert_eq!(text("a\u{1b}", Colours::Kept), "a");
         assert_eq!(text("\u{1b}\u{1b}[31;2x\u{1b}", Colours::Kept), "x");
+    }
+
+    #[test]
+    fn json_means_the_same_and_gives_no_orders() {
+        let told = "a\u{9b}2J\u{202e}b\u{1b}\n\u{7f}é";
+        let shown = json(&format!("{:#}\n", serde_json::json!({ "x": [told] })));
+        assert!(!shown.chars().any(|c| c != '\n' && acts(c)), "{shown:?}");
+        let read: serde_json::Value = serde_json::from_str(&shown).unwrap();
+        assert_eq!(read["x"][0], told);
     }
 
     #[test]

@@ -147,6 +147,8 @@ let
           fallback = "local";
           wake = "wakeonlan x";
           wakeTimeout = 90;
+          reconnectTimeout = 0;
+          unattendedTimeout = 604800;
           lend = false;
           verifyEval = true;
           elevate = "sudo";
@@ -166,6 +168,8 @@ let
         fallback = "local";
         wake = "wakeonlan x";
         wakeTimeout = 90;
+        reconnectTimeout = 0;
+        unattendedTimeout = 604800;
         lend = false;
         verifyEval = true;
         elevate = "sudo";

@@ -27,7 +27,7 @@ use super::rounds::Rounds;
 use super::sources::Sources;
 use crate::remote::relay::Relay;
 use coming_back::Away;
-use following::Following;
+pub(super) use following::Following;
 #[cfg(any(test, fuzzing))]
 pub(super) use following::look_at_job;
 use held::Held;
@@ -64,6 +64,8 @@ pub struct Answer {
     pub delivered: bool,
     /// The value that was evaluated, if one was.
     pub value: Option<String>,
+    /// Whether the build goes on there, and this machine has left it.
+    pub is_left: bool,
 }
 
 /// The other machine, and the ways to it.
@@ -127,7 +129,7 @@ fn connect(peer: &Peer, request: &Request, script: &[u8], context: &Context) -> 
 
 /// Reads a line as one of Nix's log, if it is one, and as text. If the line was too long, the beginning of a message
 /// still counts as a message.
-fn read(line: Line) -> (Option<LogLine>, String) {
+pub(super) fn read(line: Line) -> (Option<LogLine>, String) {
     let beginning = line
         .gap
         .map(|(place, _)| String::from_utf8_lossy(&line.bytes[..place]).into_owned() + " ...\"}");
@@ -191,6 +193,9 @@ impl Conversation<'_> {
             // The script removes what it has made, and ends. If it stays, it is left, because it has said everything.
             if self.ended.is_some() && ended.get_or_insert_with(Instant::now).elapsed() > LEAVING {
                 break;
+            }
+            if self.answer.is_left {
+                return Ok(None);
             }
             // This is also done while one line follows another, because Nix writes thousands of them during a copy.
             if told.elapsed() >= TICK {
@@ -271,6 +276,7 @@ impl Conversation<'_> {
         {
             return Err(diagnosis::unknown_setting(self.peer.host, name).into());
         }
+        self.leave_to_itself(&log);
         self.nix.daemon_fell |= log.says_that_the_daemon_fell();
         self.nix.has_no_room |= log.says_that_there_is_no_room();
         self.nix.lack = self.nix.lack.take().or_else(|| Lack::read(log.error()?));

@@ -126,7 +126,7 @@ impl Course {
             BuilderEvent::Collected => self.says_aside(MOST_ASIDE / 50),
             BuilderEvent::Job(_) => self.begins_job(),
             BuilderEvent::Joined { .. } => self.joins(),
-            BuilderEvent::Ended | BuilderEvent::Lost => std::mem::take(&mut self.job).then_some(self.at),
+            BuilderEvent::Ended(_) | BuilderEvent::Lost => std::mem::take(&mut self.job).then_some(self.at),
             BuilderEvent::Hello { .. } if std::mem::take(&mut self.comes_back) => Some(self.at),
             _ if self.is_aside(reply) => Some(self.at),
             _ => self.step(reply),
@@ -172,6 +172,11 @@ impl Course {
         matches!(self.at, At::Copying | At::Delivered)
     }
 
+    /// Whether something is being built.
+    pub(super) fn is_building(&self) -> bool {
+        self.at == At::Building
+    }
+
     /// Whether the result is delivered, or will not be.
     pub(super) fn is_delivered(&self) -> bool {
         self.at == At::Delivered
@@ -201,7 +206,7 @@ impl Course {
     fn is_aside(&self, reply: &BuilderEvent) -> bool {
         match reply {
             BuilderEvent::Way(_) => self.at == At::Files(Round::Closed),
-            BuilderEvent::Room(_) => self.at == self.begun(),
+            BuilderEvent::Room(_) | BuilderEvent::EndsAtLogout(_) => self.at == self.begun(),
             BuilderEvent::Nix(_) | BuilderEvent::Untraced(_) => matches!(self.at, At::Ready(_)),
             BuilderEvent::Refused(_) | BuilderEvent::Unread(_) | BuilderEvent::HomeNamed(_) => {
                 self.at == At::Evaluating(Round::Closed)
@@ -328,7 +333,7 @@ pub(super) fn look_at(bytes: &[u8]) {
         "{heard:?}"
     );
     let jobs = count(|event| matches!(event, BuilderEvent::Job(_) | BuilderEvent::Joined { .. }));
-    let ended = count(|event| matches!(event, BuilderEvent::Ended | BuilderEvent::Lost));
+    let ended = count(|event| matches!(event, BuilderEvent::Ended(_) | BuilderEvent::Lost));
     assert_eq!(jobs, ended + usize::from(course.job), "{heard:?}");
     assert!(
         demand.locks || count(|event| matches!(event, BuilderEvent::LockLine(_))) == 0,
@@ -340,7 +345,7 @@ pub(super) fn look_at(bytes: &[u8]) {
         let is_late = |event: &BuilderEvent| {
             matches!(
                 event,
-                BuilderEvent::Failed { .. } | BuilderEvent::Ended | BuilderEvent::Lost
+                BuilderEvent::Failed { .. } | BuilderEvent::Ended(_) | BuilderEvent::Lost
             )
         };
         assert!(

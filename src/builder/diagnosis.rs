@@ -3,6 +3,7 @@
 
 use std::fmt;
 use std::path::Path;
+use std::time::Duration;
 
 use super::named::shown;
 use super::reply::Way;
@@ -84,14 +85,37 @@ pub(super) fn collected(host: &Host) -> String {
 }
 
 /// Returns the warning that the machine has not heard, as far as is known, that the user wants the work to end. `alone` is the
-/// number of minutes after which it ends by itself.
+/// time after which it ends by itself.
 #[must_use]
-pub(super) fn unanswered(host: &Host, alone: u32) -> String {
-    let hours = alone / 60;
+pub(super) fn unanswered(host: &Host, alone: Duration) -> String {
+    let alone = spoken(alone);
     format!(
-        "warning: {host} does not answer, so its work may go on there until nobody has followed it for {hours} hours\n  to end it \
+        "warning: {host} does not answer, so its work may go on there until nobody has followed it for {alone}\n  to end it \
          when {host} answers again: the same command finds it, and Ctrl-C then ends it"
     )
+}
+
+/// Returns the failure of work that would not outlive its connection.
+#[must_use]
+pub(super) fn ends_at_logout(host: &Host, user: &str) -> Failure {
+    Failure::new(format!(
+        "{host} ends what {user} leaves running at the logout (KillUserProcesses=yes): its work would end with the connection"
+    ))
+    .with_remedy(format!(
+        "as root there: loginctl enable-linger {user} (if users have a D-Bus of their own there, as on NixOS)\nor KillUserProcesses=no in its logind.conf"
+    ))
+}
+
+/// Returns a time in words: in the largest unit of which it is a whole number.
+#[must_use]
+pub fn spoken(time: Duration) -> String {
+    let seconds = time.as_secs();
+    let (number, unit) = match seconds {
+        _ if seconds > 0 && seconds % 3600 == 0 => (seconds / 3600, "hour"),
+        _ if seconds > 0 && seconds % 60 == 0 => (seconds / 60, "minute"),
+        _ => (seconds, "second"),
+    };
+    format!("{number} {unit}{}", if number == 1 { "" } else { "s" })
 }
 
 /// Says of a failure that the link broke during an evaluation that does not count yet. The connection that came after it

@@ -4,7 +4,7 @@ use super::missing::{self, Missing};
 use super::preflight::Lack;
 use super::reply::BuilderEvent;
 use super::trace;
-use super::{conversation, course, promise};
+use super::{conversation, course, jobs, promise};
 use crate::fuzz::{FuzzTarget, text};
 
 pub const TARGETS: &[FuzzTarget] = &[
@@ -33,6 +33,19 @@ pub const TARGETS: &[FuzzTarget] = &[
         read: conversation::look_at_job,
     },
     FuzzTarget {
+        name: "what is told of jobs",
+        files: &["builder/jobs/told.rs", "builder/jobs/shown.rs", "builder/job_end.rs"],
+        examples: &[
+            b"record ab.1 pi: x y 1700000000\naged 62 -\nbuilds /nix/store/00000000000000000000000000000000-x.drv 20\nfollowed\n\
+              @nix {\"action\":\"start\",\"id\":3,\"level\":0,\"parent\":0,\"text\":\"\",\"type\":104}\n\
+              @nix {\"action\":\"result\",\"fields\":[1,7,2,0],\"id\":3,\"type\":105}\nrunning\nfinished",
+            b"record ab.2 x 1\naged 62 30\nheard\nended failed build 1\nrecord ab.3 \xc2\x9b2J 1\nlost\nfinished",
+            b"record ab.2 x 1\nended built /nix/store/00000000000000000000000000000000-x.drv \
+              /nix/store/11111111111111111111111111111111-x\nrecord b y 2\nended joins d ab.1 5\nfinished",
+        ],
+        read: jobs::look_at,
+    },
+    FuzzTarget {
         name: "derivations and what is built of them",
         files: &["builder/promise.rs"],
         examples: &[
@@ -49,6 +62,7 @@ pub const TARGETS: &[FuzzTarget] = &[
         examples: &[
             b"@rebuild hello /nix/store/x/bin x86_64-linux",
             b"@rebuild receiving base",
+            b"@rebuild logout me",
             b"@rebuild need a b c",
             b"@rebuild evaluation-failed 1",
             b"@rebuild looked /etc/x\0y",

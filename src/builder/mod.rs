@@ -12,7 +12,8 @@
 //! - [`promise`]: whether what was built is what was asked for;
 //! - [`stage`]: the part of a run there that failed, and [`diagnosis`]: what the user reads about it;
 //! - [`missing`] and [`trace`]: which files an evaluation lacks, as its errors and its system calls say;
-//! - [`named`]: how files are named on the screen.
+//! - [`named`]: how files are named on the screen;
+//! - [`jobs`]: what is asked about jobs there, apart from the runs that began them; [`job_end`]: what one came to.
 //!
 //! The room [`crate::sources`] finds out which files an evaluation needs; `sources` here keeps account of those that one
 //! evaluator has.
@@ -24,6 +25,8 @@ mod diagnosis;
 pub mod evaluation;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
+mod job_end;
+pub mod jobs;
 pub mod lock;
 mod missing;
 mod named;
@@ -41,4 +44,4 @@ mod tests;
 mod trace;
 
 pub use conversation::{Answer, Peer, converse};
-pub use diagnosis::{AskedMeanwhile, CannotEvaluate};
+pub use diagnosis::{AskedMeanwhile, CannotEvaluate, spoken};

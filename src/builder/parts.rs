@@ -2,6 +2,7 @@
 //! last the instructions, a line each. The first file of each part says at its head what the part takes and gives.
 
 use std::collections::BTreeSet;
+use std::ffi::OsStr;
 
 use crate::failure::Failure;
 use crate::process::quote::shell_word;
@@ -19,6 +20,8 @@ pub(super) enum Part {
     Build,
     /// An output, or a derivation, goes to a daemon.
     Deliver,
+    /// What is asked about jobs, apart from the runs that began them.
+    Jobs,
 }
 
 impl Part {
@@ -37,6 +40,7 @@ impl Part {
                 include_str!("../remote/scripts/nix.sh"),
                 include_str!("../remote/scripts/emulators.sh"),
                 include_str!("scripts/kept.sh"),
+                include_str!("scripts/logout.sh"),
                 include_str!("scripts/preflight.sh"),
             ],
             Self::Evaluate => &[
@@ -53,6 +57,7 @@ impl Part {
             ],
             Self::Build => &[include_str!("scripts/build.sh"), include_str!("scripts/emulation.sh")],
             Self::Deliver => &[include_str!("scripts/deliver.sh")],
+            Self::Jobs => &[include_str!("scripts/jobs.sh")],
         }
     }
 }
@@ -80,6 +85,17 @@ pub(super) enum Instruction<'a> {
         /// The number of bytes of its output that have been heard.
         heard: u64,
     },
+    /// Tells of this client's jobs.
+    TellJobs,
+    /// What an earlier job says is told, from this byte of its output on.
+    Follow {
+        /// The name of its record.
+        name: &'a str,
+        /// The number of bytes of its output that have been heard.
+        heard: u64,
+    },
+    /// Ends the jobs with these records, and tells what they came to.
+    CancelJobs(&'a [String]),
     /// Builds the output.
     Build(Given<'a>),
     /// Says what a build would mean.
@@ -107,7 +123,13 @@ impl Instruction<'_> {
     /// Returns the parts that it takes.
     pub(super) fn parts(&self) -> &'static [Part] {
         match self {
-            Self::Begin | Self::MakePlace | Self::Preflight | Self::Finish | Self::Rejoin { .. } => &[Part::Session],
+            Self::Begin
+            | Self::MakePlace
+            | Self::Preflight
+            | Self::Finish
+            | Self::Rejoin { .. }
+            | Self::Follow { .. } => &[Part::Session],
+            Self::TellJobs | Self::CancelJobs(_) => &[Part::Jobs],
             Self::Evaluate { builds: true } => &[Part::Evaluate, Part::Build],
             Self::FindWay | Self::Evaluate { builds: false } => &[Part::Evaluate],
             Self::Build(_) | Self::BuildDry(_) | Self::ForgetResults => &[Part::Build],
@@ -123,15 +145,10 @@ impl Instruction<'_> {
             Self::Preflight => ("preflight", None),
             Self::Evaluate { builds: true } => ("evaluate start_probe build", None),
             Self::Evaluate { builds: false } => ("evaluate : build_nothing", None),
-            Self::Rejoin { name, heard } => {
-                let words = [
-                    b"rejoin ".as_slice(),
-                    &shell_word(name)?,
-                    format!(" {heard}\n").as_bytes(),
-                ]
-                .concat();
-                return Ok(words);
-            }
+            Self::Rejoin { name, heard } => return call("rejoin", &[*name, &heard.to_string()]),
+            Self::TellJobs => ("tell_jobs", None),
+            Self::Follow { name, heard } => return call("follow_there", &[*name, &heard.to_string()]),
+            Self::CancelJobs(names) => return call("cancel_jobs", names),
             Self::Build(given) => ("detach probe_and_build", Some(given)),
             Self::BuildDry(given) => ("build_dry", Some(given)),
             Self::DeliverOutput => ("deliver \"$rb_socket\" \"$out\"", None),
@@ -147,6 +164,17 @@ impl Instruction<'_> {
         line.push(b'\n');
         Ok(line)
     }
+}
+
+/// Returns the line that calls a function with these words.
+fn call(function: &str, words: &[impl AsRef<OsStr>]) -> Result<Vec<u8>, Failure> {
+    let mut line = function.as_bytes().to_vec();
+    for word in words {
+        line.push(b' ');
+        line.extend(shell_word(word)?);
+    }
+    line.push(b'\n');
+    Ok(line)
 }
 
 impl Given<'_> {
@@ -182,6 +210,6 @@ pub(super) fn compose(words: Script, instructions: &[Instruction]) -> Result<Vec
 /// Returns every script that may run there.
 #[cfg(test)]
 pub(super) fn all_scripts() -> Vec<&'static str> {
-    let parts = [Part::Session, Part::Evaluate, Part::Build, Part::Deliver];
+    let parts = [Part::Session, Part::Evaluate, Part::Build, Part::Deliver, Part::Jobs];
     parts.into_iter().flat_map(Part::files).copied().collect()
 }

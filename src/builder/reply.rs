@@ -6,6 +6,7 @@ use std::num::NonZeroU8;
 use std::os::unix::ffi::OsStringExt;
 use std::path::PathBuf;
 
+use super::job_end::JobEnd;
 use super::stage::Stage;
 use super::trace;
 
@@ -81,6 +82,8 @@ pub enum BuilderEvent {
         /// The other machine's own system.
         own: String,
     },
+    /// What this user leaves running there ends at the logout.
+    EndsAtLogout(String),
     /// So much is free there.
     Room(FreeRoom),
     /// The machine has no socket of a lent daemon, so the client has to fetch the result.
@@ -96,10 +99,28 @@ pub enum BuilderEvent {
     },
     /// There is a record of a job. What it is doing comes next.
     Record(JobRecord),
+    /// How many seconds ago the job began by that machine's clock, and, if it has ended, how many seconds ago.
+    Aged {
+        /// Since it began.
+        began: u64,
+        /// Since it ended.
+        ended: Option<u64>,
+    },
+    /// The job builds this derivation, or has built it.
+    Builds {
+        /// The derivation.
+        derivation: String,
+        /// How many seconds ago the build began.
+        began: u64,
+    },
+    /// Some connection follows the job.
+    Followed,
+    /// A client has heard how the job ended.
+    HeardOf,
     /// The job that was told is still running.
     Running,
-    /// The job has ended. What it came to is known from what it has said.
-    Ended,
+    /// The job has ended with this. A run knows it from what the job has said.
+    Ended(JobEnd),
     /// The job was cut off.
     Lost,
     /// Everything is done.
@@ -218,6 +239,7 @@ impl BuilderEvent {
                 wanted: word()?,
                 own: word()?,
             },
+            "logout" => Self::EndsAtLogout(word().filter(|name| is_user_name(name))?),
             "room" => Self::Room(FreeRoom {
                 cache: word()?.parse().ok()?,
                 store: word()?.parse().ok()?,
@@ -238,8 +260,18 @@ impl BuilderEvent {
                 at: word()?.parse().ok()?,
             },
             "record" => Self::Record(JobRecord::parse(text.strip_prefix("record ")?)?),
+            "aged" => Self::Aged {
+                began: age(&word()?)?,
+                ended: word().as_deref().and_then(age),
+            },
+            "builds" => Self::Builds {
+                derivation: word()?,
+                began: age(&word()?)?,
+            },
+            "followed" => Self::Followed,
+            "heard" => Self::HeardOf,
             "running" => Self::Running,
-            "ended" => Self::Ended,
+            "ended" => Self::Ended(JobEnd::parse(text.strip_prefix("ended").unwrap_or_default())),
             "lost" | "unstarted" => Self::Lost,
             "finished" => Self::Done,
             "failed" => Self::Failed {
@@ -251,9 +283,20 @@ impl BuilderEvent {
     }
 }
 
+/// Whether a word can be a user's name, which is shown in a command that the user may type.
+fn is_user_name(word: &str) -> bool {
+    let is_usual = |byte: u8| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte);
+    !word.starts_with('-') && word.bytes().all(is_usual)
+}
+
 /// Reads the exit status of a command that failed. 0 is no such status, so it counts as 1.
 fn code(word: &str) -> NonZeroU8 {
     word.parse().unwrap_or(NonZeroU8::MIN)
+}
+
+/// Reads a number of seconds. If a clock was set back meanwhile, the number is negative, and counts as 0.
+fn age(word: &str) -> Option<u64> {
+    word.parse::<i64>().ok().map(|age| u64::try_from(age).unwrap_or(0))
 }
 
 /// Reads a path of any bytes. A newline in it comes as a NUL, which no path has.
@@ -294,6 +337,9 @@ mod tests {
             ("@rebuild way sudo", Some(BuilderEvent::Way(Way::Sudo))),
             ("@rebuild receiving", None),
             ("@rebuild looked /a b\0c", Some(BuilderEvent::Looked("/a b\nc".into()))),
+            ("@rebuild logout me.2", Some(BuilderEvent::EndsAtLogout("me.2".into()))),
+            ("@rebuild logout $(id)", None),
+            ("@rebuild logout -x", None),
             ("@rebuild need ", Some(BuilderEvent::Need(vec![]))),
             (
                 "@rebuild need  a b",
@@ -332,7 +378,10 @@ mod tests {
                 let rest = match (word, words.next().unwrap_or("/nix/store/x")) {
                     ("joined", _) => "ab.1 1",
                     ("record", _) => "ab.1 pi 1",
+                    ("aged", _) => "7 -",
+                    ("builds", _) => "/nix/store/x.drv 7",
                     ("room", _) => "1 2",
+                    ("logout", _) => "me",
                     (_, "\"$way\"") => "user x",
                     (_, "\"$1\"") => "build x",
                     (_, second) => &format!("{second} x"),

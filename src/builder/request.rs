@@ -1,6 +1,7 @@
 //! What is asked of the other machine: with what it begins, what it makes of that, and so what it does ([`parts`]).
 
 use std::path::Path;
+use std::time::Duration;
 
 use super::delivery::Delivery;
 use super::evaluation::Evaluation;
@@ -36,8 +37,19 @@ pub struct Job {
     pub name: String,
     /// What the user would call it.
     pub about: String,
-    /// The number of minutes after which a job ends that nobody follows.
-    pub alone: u32,
+    /// How long a job goes on that nobody follows. The other machine counts whole minutes.
+    pub alone: Duration,
+    /// How long the client tries to come back to it after the link broke. Zero: it does not try.
+    pub reconnect: Duration,
+    /// Whether the client leaves when the job builds, and nothing of the client is needed any more.
+    pub detach: bool,
+}
+
+impl Job {
+    /// Returns the number of minutes after which a job ends that nobody follows, at least one.
+    fn minutes_alone(&self) -> u64 {
+        self.alone.as_secs().div_ceil(60).max(1)
+    }
 }
 
 /// This machine's user, as the other machine knows them.
@@ -165,7 +177,7 @@ impl Request {
         script.set("rb_socket", self.socket().unwrap_or(Path::new("")))?;
         script.set("rb_job", &self.job.name)?;
         script.set("rb_about", &self.job.about)?;
-        script.set("rb_alone", self.job.alone.to_string())?;
+        script.set("rb_alone", self.job.minutes_alone().to_string())?;
         let parts = parts(instructions);
         if parts.contains(&Part::Evaluate) || parts.contains(&Part::Build) {
             script.set("rb_settings", &self.settings)?;

@@ -82,6 +82,13 @@ impl Stage {
         (Self::Cancelled, "cancelled"),
     ];
 
+    /// Returns the scripts' word for it.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        let found = Self::ALL.iter().find(|(stage, _)| *stage == self);
+        found.map_or("", |(_, word)| word)
+    }
+
     /// Returns the part that the scripts call by this word, if there is one.
     #[must_use]
     pub fn of_word(word: &str) -> Option<Self> {

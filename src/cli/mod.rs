@@ -114,6 +114,12 @@ pub enum Verb {
     Repl,
     /// List the generations of the profile
     ListGenerations,
+    /// Show what runs on the builder, or has ended there
+    Status,
+    /// Follow what runs on the builder
+    Attach,
+    /// End what runs on the builder
+    Cancel,
     /// Look at what a run needs, and say what to do
     Doctor,
     /// Open the manual
@@ -158,6 +164,14 @@ pub struct RoleFlags {
     /// How long to wait for that (default: 120)
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(1..))]
     pub wake_timeout: Option<u32>,
+
+    /// If the link breaks while the work goes on there: how long to try to connect again; 0: not at all (default: 900)
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(0..=86400))]
+    pub reconnect_timeout: Option<u32>,
+
+    /// How long the work there goes on while nobody follows it (default: 43200)
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(1..=604_800))]
+    pub unattended_timeout: Option<u32>,
 
     /// Lend no Nix daemon to the builder: the result is fetched by a second connection
     #[arg(long)]
@@ -278,9 +292,21 @@ pub struct VerbFlags {
     #[arg(long, value_name = "VARIANT")]
     pub image_variant: Option<String>,
 
-    /// list-generations, doctor, --show-settings: as JSON
+    /// build: leave when the builder builds; switch, boot, test: go on as a unit of systemd
+    #[arg(long)]
+    pub detach: bool,
+
+    /// list-generations, status, doctor, --show-settings: as JSON
     #[arg(long)]
     pub json: bool,
+
+    /// attach, cancel: the job whose name begins like this
+    #[arg(long, value_name = "NAME")]
+    pub job: Option<String>,
+
+    /// cancel: all jobs that run
+    #[arg(long, conflicts_with = "job")]
+    pub all: bool,
 }
 
 /// The settings themselves, and how one that a file or the environment turns on is turned off for this once; of a flag

@@ -378,6 +378,11 @@ pub const ALL: &[Row] = &[
         about: None,
     },
     Row {
+        messages: &["builder ends what me leaves running at the logout …"],
+        advice: "there, as root: `loginctl enable-linger me`, or `KillUserProcesses=no` in its logind.conf",
+        about: None,
+    },
+    Row {
         messages: &["nix-build was killed: probably … out of memory"],
         advice: "`--eval-on HOST`",
         about: None,

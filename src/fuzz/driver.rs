@@ -228,6 +228,7 @@ fn everybody_who_reads_is_a_target() {
         "remote/channel.rs",
         "remote/relay/stdio.rs",
         "builder/lock.rs",
+        "builder/jobs/talk.rs",
     ];
     let source = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
     let named: Vec<&str> = targets()

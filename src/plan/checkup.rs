@@ -65,7 +65,8 @@ impl Checkup {
     }
 }
 
-fn flags(arguments: &Arguments, settings: &Settings) -> Vec<String> {
+/// Returns the flags for hosts, as they were typed.
+pub(super) fn flags(arguments: &Arguments, settings: &Settings) -> Vec<String> {
     let typed = |key, flag: &str, hosts: Option<Vec<&str>>| {
         let hosts = hosts.filter(|_| settings.is_typed(key))?;
         Some([flag.to_owned(), hosts.join(",")])

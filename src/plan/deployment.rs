@@ -1,8 +1,10 @@
 //! The verbs that make a system: where the system comes from, where it goes, and what happens to it there.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use super::confirmation::confirmation;
+use super::detachment::{Detachment, detachment};
 use super::product::check_name;
 use super::{
     Candidates, Configuration, Facts, IfUnreachable, Installable, NixFlags, Product, ProductKind, named, profile,
@@ -11,7 +13,7 @@ use crate::cli::{Arguments, Verb};
 use crate::failure::Failure;
 use crate::host::{Host, Place};
 use crate::settings::{Key, Settings};
-use crate::vocabulary::{Confirmation, Elevation, Rights};
+use crate::vocabulary::{Confirmation, Elevation, Fallback, Rights};
 
 /// A run that makes a system and then does something with it.
 #[derive(Debug, PartialEq, Eq)]
@@ -36,6 +38,19 @@ pub struct Deployment {
     pub ask: bool,
     /// The flags for Nix.
     pub flags: NixFlags,
+    /// What becomes of work elsewhere while nobody follows it.
+    pub absence: Absence,
+    /// What goes on without the user, if they want to leave.
+    pub detach: Option<Detachment>,
+}
+
+/// What becomes of work elsewhere while this machine does not follow it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Absence {
+    /// How long a run tries to come back after its link broke. Zero: it does not try.
+    pub reconnect: Duration,
+    /// How long the work goes on that nobody follows.
+    pub unattended: Duration,
 }
 
 /// Channels of this machine's root.
@@ -119,9 +134,16 @@ impl Deployment {
         let activates = matches!(outcome, Outcome::Activate(_));
         let rights = rights(arguments, settings, facts, &target, activates)?;
         let profile = profile(&arguments.activation.profile_name)?;
+        let detach = detachment(arguments, settings, &origin, &outcome, &candidates)?;
+        let mut if_unreachable = IfUnreachable::new(settings, &origin, candidates, &target);
+        if detach == Some(Detachment::Builder) {
+            // A setting does not make this machine build for somebody who wants to leave.
+            if_unreachable.then = Fallback::Fail;
+        }
         Ok(Self {
             upgrade: upgrade(arguments, facts, rights, &origin, warnings)?,
-            if_unreachable: IfUnreachable::new(settings, &origin, candidates, &target),
+            if_unreachable,
+            detach,
             origin,
             target,
             rights,
@@ -130,6 +152,10 @@ impl Deployment {
             diff: (settings.diff() || arguments.activation.ask || ask) && arguments.verb != Verb::DryBuild,
             ask,
             flags: NixFlags::of(arguments, settings),
+            absence: Absence {
+                reconnect: settings.reconnect_timeout(),
+                unattended: settings.unattended_timeout(),
+            },
         })
     }
 

@@ -6,7 +6,9 @@ mod checkup;
 mod configuration;
 mod confirmation;
 mod deployment;
+mod detachment;
 pub mod expression;
+mod jobs;
 mod product;
 mod steps;
 #[cfg(test)]
@@ -24,8 +26,10 @@ use crate::vocabulary::Rights;
 
 pub use checkup::Checkup;
 pub use configuration::{Configuration, FILE, Flake, Found, Installable};
-pub use deployment::{ActivationPlan, Channels, Deployment, Making, Origin, Outcome};
+pub use deployment::{Absence, ActivationPlan, Channels, Deployment, Making, Origin, Outcome};
 use deployment::{place, rights};
+pub use detachment::{AS_ROOT, BUILDER_ALONE, Detachment};
+pub use jobs::{Chosen, JobsPlan, JobsTask};
 pub use product::{Product, ProductKind};
 pub use steps::{Deed, Leg, Step};
 pub use unreachable::{Candidates, IfUnreachable, Wake};
@@ -82,6 +86,8 @@ pub enum Task {
         /// Whether they are shown as JSON instead of a table.
         json: bool,
     },
+    /// Asks about jobs on other machines.
+    Jobs(JobsPlan),
     /// Looks at what a run needs.
     Examine(Box<Checkup>),
     /// Opens the manual.
@@ -97,6 +103,7 @@ impl Task {
             Self::Confirm { .. }
             | Self::ListGenerations { .. }
             | Self::ShowSettings { .. }
+            | Self::Jobs(_)
             | Self::Examine(_)
             | Self::Manual => None,
         }
@@ -151,6 +158,9 @@ impl Plan {
     pub fn new(arguments: &Arguments, settings: &Settings, facts: &Facts) -> Result<Self, Failure> {
         let mut warnings = [settings.warnings().to_vec(), deprecated(arguments), detours(&facts.own)].concat();
         let task = Task::of(arguments, settings, facts, &mut warnings)?;
+        if !matches!(task, Task::Deploy(_)) {
+            detachment::means_something(arguments)?;
+        }
         warnings.extend(task.configuration().and_then(|it| it.useless(&arguments.flake)));
         warnings.extend(useless(arguments));
         Ok(Self { task, warnings })
@@ -177,6 +187,7 @@ impl Task {
                     target,
                 }
             }
+            Verb::Status | Verb::Attach | Verb::Cancel => Self::Jobs(JobsPlan::new(arguments, settings, facts)?),
             Verb::Doctor => Self::Examine(Box::new(Checkup::new(arguments, settings, facts)?)),
             Verb::ListGenerations => {
                 stays_here(arguments, facts, "on it: ssh HOST rebuild list-generations")?;
@@ -251,7 +262,15 @@ fn deprecated(arguments: &Arguments) -> Vec<String> {
 fn useless(arguments: &Arguments) -> Vec<String> {
     let shows_nothing = matches!(
         arguments.verb,
-        Verb::Confirm | Verb::Doctor | Verb::DryBuild | Verb::Edit | Verb::ListGenerations | Verb::Repl
+        Verb::Attach
+            | Verb::Cancel
+            | Verb::Confirm
+            | Verb::Doctor
+            | Verb::DryBuild
+            | Verb::Edit
+            | Verb::ListGenerations
+            | Verb::Repl
+            | Verb::Status
     );
     let no_system = matches!(
         arguments.verb,
@@ -269,6 +288,14 @@ fn useless(arguments: &Arguments) -> Vec<String> {
         (
             arguments.activation.ask && !deployment::changes_the_system(arguments.verb),
             "--ask: nothing is changed, so there is no question",
+        ),
+        (
+            arguments.verbs.job.is_some() && !matches!(arguments.verb, Verb::Attach | Verb::Cancel),
+            "--job: only attach and cancel take a job",
+        ),
+        (
+            arguments.verbs.all && arguments.verb != Verb::Cancel,
+            "--all: only cancel takes all jobs",
         ),
     ];
     let useless = flags.into_iter().filter(|(is_useless, _)| *is_useless);

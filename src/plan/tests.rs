@@ -6,7 +6,7 @@ use crate::settings::tests::WrittenPlaces;
 use crate::vocabulary::{Elevation, Fallback, Proof, Rights};
 use clap::Parser;
 
-fn facts() -> Facts {
+pub(super) fn facts() -> Facts {
     Facts {
         own: OwnNames::new("pi"),
         is_root: true,
@@ -15,19 +15,19 @@ fn facts() -> Facts {
     }
 }
 
-fn user() -> Facts {
+pub(super) fn user() -> Facts {
     Facts {
         is_root: false,
         ..facts()
     }
 }
 
-fn plan_with(line: &str, facts: &Facts) -> Result<Plan, Failure> {
+pub(super) fn plan_with(line: &str, facts: &Facts) -> Result<Plan, Failure> {
     plan_among(line, "", facts)
 }
 
 /// Makes a plan with `user` in the user's file of settings.
-fn plan_among(line: &str, user: &str, facts: &Facts) -> Result<Plan, Failure> {
+pub(super) fn plan_among(line: &str, user: &str, facts: &Facts) -> Result<Plan, Failure> {
     let words = line.split(' ').map(|word| if word == "''" { "" } else { word });
     let arguments = Arguments::try_parse_from(std::iter::once("rebuild").chain(words)).unwrap();
     let places = WrittenPlaces {

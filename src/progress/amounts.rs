@@ -38,7 +38,8 @@ pub(super) fn count(number: u64, what: &str) -> String {
 }
 
 /// Returns how long something has been going on, as text without tenths, which would only flicker.
-pub(super) fn elapsed(duration: Duration) -> String {
+#[must_use]
+pub fn elapsed(duration: Duration) -> String {
     let seconds = duration.as_secs();
     match seconds {
         0..60 => format!("{seconds} s"),

@@ -25,6 +25,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 pub use amount::{Amount, Counter};
+pub use amounts::elapsed;
 pub use builder::Builder;
 use nix_log::LogLine;
 pub use phase::{Phase, Work};
@@ -36,6 +37,8 @@ use crate::host::Host;
 pub enum Event {
     /// The run has come to its next phase.
     Phase(Phase),
+    /// The phase began then, before this machine followed it.
+    Since(Instant),
     /// Nothing takes long from now on, until the next phase.
     Idle,
     /// The files that have gone to the evaluator so far, and the number of all that are to go, where it is known.

@@ -129,6 +129,20 @@ impl LogLine {
                 if ["No space left on device", "Disk quota exceeded", "lack of free disk space"].iter().any(|words| text.contains(words)))
     }
 
+    /// Returns whether the line is about something that Nix does, and not only about the command as a whole.
+    #[must_use]
+    pub fn says_that_something_is_done(&self) -> bool {
+        match self {
+            Self::Message { level, .. } => *level > 0,
+            // Among the others are those of the command as a whole, and questions about paths that are there.
+            Self::Start { activity, .. } => matches!(
+                activity,
+                Activity::Build { .. } | Activity::CopyPath(_) | Activity::Fetch(_) | Activity::Substitute(_)
+            ),
+            Self::Stop { .. } | Self::News { .. } => false,
+        }
+    }
+
     /// Returns the text of an error.
     #[must_use]
     pub fn error(&self) -> Option<&str> {
@@ -218,6 +232,46 @@ impl LogLine {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// What Nix 2.26 says about a path that is there, and about one that it builds.
+    #[test]
+    fn what_shows_that_there_is_something_to_do() {
+        for (line, is_work) in [
+            (
+                r#"@nix {"action":"start","id":1,"level":6,"text":"querying info about missing paths","type":0}"#,
+                false,
+            ),
+            (
+                r#"@nix {"action":"start","id":2,"level":0,"text":"","type":102}"#,
+                false,
+            ),
+            (
+                r#"@nix {"action":"start","id":3,"level":0,"text":"","type":104}"#,
+                false,
+            ),
+            (
+                r#"@nix {"action":"result","fields":[0,1,0,0],"id":3,"type":105}"#,
+                false,
+            ),
+            (r#"@nix {"action":"stop","id":3}"#, false),
+            (r#"@nix {"action":"msg","level":0,"msg":"error: no"}"#, false),
+            (
+                r#"@nix {"action":"msg","level":3,"msg":"this derivation will be built:"}"#,
+                true,
+            ),
+            (
+                r#"@nix {"action":"start","id":4,"level":3,"fields":["/nix/store/x.drv","",1,1],"text":"building","type":105}"#,
+                true,
+            ),
+            (
+                r#"@nix {"action":"start","id":5,"level":3,"fields":["/nix/store/x","https://c"],"text":"","type":108}"#,
+                true,
+            ),
+        ] {
+            let log = LogLine::parse(line).unwrap();
+            assert_eq!(log.says_that_something_is_done(), is_work, "{line}");
+        }
+    }
 
     #[test]
     fn lines_as_nix_writes_them() {

@@ -54,6 +54,11 @@ impl Times {
         self.began = now;
     }
 
+    /// Notes that the current phase began then.
+    pub(super) fn began(&mut self, began: Instant) {
+        self.began = began;
+    }
+
     /// Returns how long the current phase has been going on.
     pub(super) fn elapsed(&self, now: Instant) -> Duration {
         now.saturating_duration_since(self.began)

@@ -91,6 +91,10 @@ impl Watch {
         let lines = match event {
             Event::Phase(phase) => self.enter(Some(phase), now),
             Event::Idle => self.enter(None, now),
+            Event::Since(began) => {
+                self.times.began(began);
+                Vec::new()
+            }
             Event::Sending(amount, whole) => {
                 (self.sending, self.to_send) = (amount, whole);
                 Vec::new()

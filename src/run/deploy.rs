@@ -72,7 +72,7 @@ fn share(plan: &Deployment, making: &Making, context: &Context) -> Result<()> {
     Ok(())
 }
 
-fn wants(plan: &Deployment) -> Wants {
+pub(super) fn wants(plan: &Deployment) -> Wants {
     Wants {
         rights: plan.rights,
         changes: plan.outcome.activation().is_some(),
@@ -298,6 +298,10 @@ impl<'a> Run<'a> {
             let before = self.made.as_ref().map(|made| &made.path);
             self.maker()?.make(leg, before)?
         };
+        if made.is_none() {
+            // Nothing was made that something could be done with.
+            self.steps.clear();
+        }
         // Building the derivation releases what has held it until now.
         self.made = made;
         if !self.steps.iter().any(|step| matches!(step, Step::Work(_))) {

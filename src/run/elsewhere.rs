@@ -17,7 +17,7 @@ use crate::context::Context;
 use crate::failure::Failure;
 use crate::host::Host;
 use crate::own_nix::search_path::own_search_path;
-use crate::plan::{Configuration, Making, NixFlags, argv};
+use crate::plan::{Absence, Configuration, Deployment, Making, NixFlags, argv};
 use crate::process::signals::Signals;
 use crate::progress::Event;
 use crate::remote::relay::Relay;
@@ -27,9 +27,6 @@ use crate::ssh;
 use crate::store_path::StorePath;
 use crate::surroundings::{Directory, HomeVariable};
 
-/// A job on another machine that nobody follows ends after so many minutes: 12 hours.
-const ALONE: u32 = 12 * 60;
-
 /// So many talks about one evaluation may begin, each after a link that broke in the one before.
 const MOST_TALKS: usize = 5;
 
@@ -38,6 +35,8 @@ pub(super) struct Errand<'a> {
     host: &'a Host,
     making: &'a Making,
     flags: &'a NixFlags,
+    absence: Absence,
+    detach: bool,
     context: &'a Context<'a>,
 }
 
@@ -51,11 +50,13 @@ pub(super) struct Recipient<'a> {
 }
 
 impl<'a> Errand<'a> {
-    pub(super) fn new(host: &'a Host, making: &'a Making, flags: &'a NixFlags, context: &'a Context) -> Self {
+    pub(super) fn new(host: &'a Host, making: &'a Making, plan: &'a Deployment, context: &'a Context) -> Self {
         Self {
             host,
             making,
-            flags,
+            flags: &plan.flags,
+            absence: plan.absence,
+            detach: plan.leaves_builder(),
             context,
         }
     }
@@ -222,7 +223,9 @@ impl<'a> Errand<'a> {
             job: Job {
                 name: ssh::new_name()?,
                 about: self.making.configuration.to_string(),
-                alone: ALONE,
+                alone: self.absence.unattended,
+                reconnect: self.absence.reconnect,
+                detach: self.detach,
             },
         };
         let import = |path: &StorePath| {

@@ -4,6 +4,7 @@
 use anyhow::{Context as _, Result};
 use tempfile::TempDir;
 
+use super::detached;
 use super::elsewhere::{Errand, Recipient};
 use super::here::{Here, through};
 use super::nix_here;
@@ -40,7 +41,8 @@ pub(super) struct Maker<'a> {
 }
 
 impl Maker<'_> {
-    /// Carries out a leg; `derivation` is the result of the leg before. A dry run returns None.
+    /// Carries out a leg; `derivation` is the result of the leg before. A dry run returns None, and so does one that leaves
+    /// the builder to itself.
     pub(super) fn make(&self, leg: &Leg, derivation: Option<&StorePath>) -> Result<Option<Made>> {
         match &leg.on {
             Place::Here => self.make_here(leg, derivation),
@@ -63,7 +65,7 @@ impl Maker<'_> {
 
     /// Returns the work of another machine for this making.
     pub(super) fn errand<'b>(&'b self, host: &'b Host) -> Errand<'b> {
-        Errand::new(host, self.making, &self.plan.flags, self.context)
+        Errand::new(host, self.making, self.plan, self.context)
     }
 
     fn make_here(&self, leg: &Leg, derivation: Option<&StorePath>) -> Result<Option<Made>> {
@@ -108,6 +110,12 @@ impl Maker<'_> {
             Deed::EvaluateAndBuild => errand.evaluate(Some(self.building()), self.expected, recipient)?,
             Deed::Build | Deed::Have => errand.build(needed(derivation)?, self.building(), recipient)?,
         };
+        if answer.is_left {
+            self.context.tell(Event::Idle);
+            let text = detached::left(host, self.making, self.plan, self.context.around);
+            self.context.tell(Event::Text(text));
+            return Ok(None);
+        }
         let is_there = answer.delivered || leg.to.is_none();
         let Some(path) = path_of(answer, leg.deed)? else {
             return Ok(None);

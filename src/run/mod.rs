@@ -2,6 +2,7 @@
 
 mod confirm;
 mod deploy;
+mod detached;
 mod doctor;
 mod elsewhere;
 mod facts;
@@ -11,6 +12,7 @@ mod gather;
 mod here;
 mod identity;
 mod image;
+mod jobs;
 mod leg;
 mod list;
 mod manual;
@@ -34,7 +36,7 @@ pub use verbosity::verbosity;
 use crate::context::Context;
 use crate::output;
 use crate::own_nix::OwnNix;
-use crate::plan::{Plan, Task};
+use crate::plan::{Detachment, Plan, Task};
 use crate::process::signals::Signals;
 use crate::progress::Reporter;
 use crate::surroundings::Surroundings;
@@ -57,7 +59,12 @@ pub fn carry_out(
         Task::Deploy(deployment) => {
             programs::require(deployment, around.variable("PATH").as_ref(), &around.directory)?;
             result_link::require(deployment, &around.directory)?;
-            deploy::deploy(deployment, &Context::new(around, nix, signals, reporter)?)
+            let context = Context::new(around, nix, signals, reporter)?;
+            detached::tell(&context);
+            match deployment.detach {
+                Some(Detachment::Run) => detached::hand_over(deployment, &context),
+                Some(Detachment::Builder) | None => deploy::deploy(deployment, &context),
+            }
         }
         Task::Confirm { target, rights } => {
             confirm::confirm(target, *rights, &Context::new(around, nix, signals, reporter)?)
@@ -66,6 +73,7 @@ pub fn carry_out(
         Task::Repl(reading) => open::in_repl(reading, around, signals),
         Task::ListGenerations { profile, json } => list::generations(profile, *json, signals),
         Task::ShowSettings { settings, json } => settings::show(settings, *json),
+        Task::Jobs(plan) => jobs::carry_out(plan, &Context::new(around, nix, signals, reporter)?),
         Task::Examine(checkup) => doctor::examine(checkup, &Context::new(around, nix, signals, reporter)?),
         Task::Manual => manual::show(signals),
     }

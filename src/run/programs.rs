@@ -6,7 +6,7 @@ use std::path::Path;
 use crate::conditions::{Condition, Words};
 use crate::failure::Failure;
 use crate::host::Place;
-use crate::plan::{Configuration, Deployment, Making, Origin, Outcome};
+use crate::plan::{Configuration, Deployment, Detachment, Making, Origin, Outcome};
 
 /// Looks for each of them in `path`.
 ///
@@ -34,6 +34,9 @@ fn needed(plan: &Deployment) -> Vec<&'static str> {
     };
     if !plan.hosts().is_empty() {
         programs.push("ssh");
+    }
+    if plan.detach == Some(Detachment::Run) {
+        programs.push("systemd-run");
     }
     if plan.target == Place::Here
         && plan

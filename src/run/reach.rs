@@ -248,7 +248,7 @@ fn deeds_of(making: &Making, next: &Making) -> String {
 }
 
 /// Returns what was typed with more flags added; the last flag counts.
-fn typed_with(words: &[OsString], flags: &[&str]) -> String {
+pub(super) fn typed_with(words: &[OsString], flags: &[&str]) -> String {
     let (program, typed) = words
         .split_first()
         .map_or(("rebuild".into(), &[][..]), |(first, rest)| {

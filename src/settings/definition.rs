@@ -19,6 +19,10 @@ pub enum Key {
     Wake,
     /// How long a machine may take to wake.
     WakeTimeout,
+    /// How long a run tries to come back to work elsewhere after its link broke, or 0.
+    ReconnectTimeout,
+    /// How long work elsewhere goes on that nobody follows.
+    UnattendedTimeout,
     /// Whether this machine's Nix daemon is lent to the builder.
     Lend,
     /// Whether evaluations are compared.
@@ -96,6 +100,12 @@ fn name<T: clap::ValueEnum>(value: &T) -> Statement {
     })
 }
 
+fn number(given: Option<u32>) -> Statement {
+    given.map_or(Statement::Nothing, |number| {
+        Statement::This(SettingValue::Number(number))
+    })
+}
+
 fn confirm(arguments: &Arguments) -> Statement {
     match arguments.activation.confirm {
         Some(seconds) => Statement::This(SettingValue::Number(seconds)),
@@ -123,7 +133,7 @@ fn flake(arguments: &Arguments) -> Statement {
 }
 
 /// All settings, in the order in which they are shown.
-pub static ALL: [Definition; 16] = [
+pub static ALL: [Definition; 18] = [
     Definition {
         key: Key::EvalHost,
         name: "evalHost",
@@ -175,12 +185,28 @@ pub static ALL: [Definition; 16] = [
         kind: SettingKind::Seconds,
         default: Some(SettingValue::Number(120)),
         about: "How many seconds that may take",
-        typed: |arguments| {
-            let seconds = arguments.roles.wake_timeout;
-            seconds.map_or(Statement::Nothing, |seconds| {
-                Statement::This(SettingValue::Number(seconds))
-            })
-        },
+        typed: |arguments| number(arguments.roles.wake_timeout),
+    },
+    Definition {
+        key: Key::ReconnectTimeout,
+        name: "reconnectTimeout",
+        variable: "REBUILD_RECONNECT_TIMEOUT",
+        flags: &["--reconnect-timeout"],
+        kind: SettingKind::SecondsOrOff,
+        default: Some(SettingValue::Number(15 * 60)),
+        about: "How many seconds to try to connect again while the work goes on there; 0: not at all",
+        typed: |arguments| number(arguments.roles.reconnect_timeout),
+    },
+    Definition {
+        key: Key::UnattendedTimeout,
+        name: "unattendedTimeout",
+        variable: "REBUILD_UNATTENDED_TIMEOUT",
+        flags: &["--unattended-timeout"],
+        // What a job has made is kept for a week.
+        kind: SettingKind::SecondsUpTo(7 * 24 * 60 * 60),
+        default: Some(SettingValue::Number(12 * 60 * 60)),
+        about: "How many seconds the work there goes on while nobody follows it, in whole minutes",
+        typed: |arguments| number(arguments.roles.unattended_timeout),
     },
     Definition {
         key: Key::Lend,

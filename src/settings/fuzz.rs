@@ -8,7 +8,7 @@ pub const TARGETS: &[FuzzTarget] = &[FuzzTarget {
     files: &["settings/file.rs"],
     examples: &[
         br#"{ "evalHost": "builder", "buildHost": null, "sudo": true, "diff": "none" }"#,
-        br#"{ "evalHost": ["x", "me@y"], "wake": "true; x", "wakeTimeout": 5 }"#,
+        br#"{ "evalHost": ["x", "me@y"], "wake": "true; x", "wakeTimeout": 5, "reconnectTimeout": 0, "unattendedTimeout": 604801 }"#,
         br#"{ "evalHost": ["x"], "unknown": { "a": 1e999 } }"#,
         b"[]",
     ],

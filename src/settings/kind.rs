@@ -23,6 +23,8 @@ pub enum SettingKind {
     Seconds,
     /// A number of seconds, or 0: not at all.
     SecondsOrOff,
+    /// A number of seconds from 1 to this one.
+    SecondsUpTo(u32),
 }
 
 /// A day. Whoever wants to wait for longer has meant something else.
@@ -63,7 +65,8 @@ impl SettingKind {
             (Self::Switch, serde_json::Value::Bool(value)) => Some(Statement::This(SettingValue::Switch(value))),
             (Self::Seconds, serde_json::Value::Number(number)) => seconds(number.as_u64()),
             (Self::SecondsOrOff, serde_json::Value::Number(number)) => number.as_u64().and_then(Self::seconds_or_off),
-            (Self::Switch | Self::Seconds | Self::SecondsOrOff, _) => None,
+            (Self::SecondsUpTo(most), serde_json::Value::Number(number)) => seconds_up_to(most, number.as_u64()),
+            (Self::Switch | Self::Seconds | Self::SecondsOrOff | Self::SecondsUpTo(_), _) => None,
             (Self::Hosts, serde_json::Value::Array(values)) => of_array(values),
             (_, serde_json::Value::String(text)) => self.of_word(text),
             _ => None,
@@ -77,12 +80,15 @@ impl SettingKind {
     /// Fails with the values that are allowed.
     pub(super) fn of_variable(self, text: &str) -> Result<Statement, String> {
         let said = match (self, text.to_ascii_lowercase().as_str()) {
-            (Self::Switch | Self::Choice(_) | Self::Seconds | Self::SecondsOrOff, "") => Some(Statement::TheDefault),
+            (Self::Switch | Self::Choice(_) | Self::Seconds | Self::SecondsOrOff | Self::SecondsUpTo(_), "") => {
+                Some(Statement::TheDefault)
+            }
             (Self::SecondsOrOff, number) => number.parse().ok().and_then(Self::seconds_or_off),
             (Self::Switch, "1" | "true" | "yes") => Some(Statement::This(SettingValue::Switch(true))),
             (Self::Switch, "0" | "false" | "no") => Some(Statement::This(SettingValue::Switch(false))),
             (Self::Switch, _) => None,
             (Self::Seconds, number) => seconds(number.parse().ok()),
+            (Self::SecondsUpTo(most), number) => seconds_up_to(most, number.parse().ok()),
             (Self::Hosts, _) if text.contains(',') => of_list(text.split(',').map(str::to_owned).collect()),
             _ => self.of_word(text.to_owned()),
         };
@@ -101,7 +107,7 @@ impl SettingKind {
 
     fn of_word(self, text: String) -> Option<Statement> {
         match self {
-            Self::Switch | Self::Seconds | Self::SecondsOrOff => return None,
+            Self::Switch | Self::Seconds | Self::SecondsOrOff | Self::SecondsUpTo(_) => return None,
             // It is not known yet which host is this machine; but what can be a name is the same on every machine.
             Self::Hosts if text.is_empty() => {}
             // A comma belongs to the lists of variables and of the command line.
@@ -127,6 +133,7 @@ impl SettingKind {
             Self::Hosts => format!("{HOST}; or a list of such hosts"),
             Self::Command => "a string, a command for a shell".to_owned(),
             Self::Seconds => "a number of seconds, 1 or more".to_owned(),
+            Self::SecondsUpTo(most) => format!("a number of seconds from 1 to {most}"),
             Self::Flake => "a string, URI[#NAME] as for --flake".to_owned(),
             Self::Choice(words) => {
                 let words: Vec<String> = words.iter().map(|word| format!("\"{word}\"")).collect();
@@ -144,6 +151,10 @@ fn seconds(number: Option<u64>) -> Option<Statement> {
     let number = number.and_then(|number| u32::try_from(number).ok());
     let number = number.filter(|number| *number > 0)?;
     Some(Statement::This(SettingValue::Number(number)))
+}
+
+fn seconds_up_to(most: u32, number: Option<u64>) -> Option<Statement> {
+    seconds(number.filter(|number| *number <= u64::from(most)))
 }
 
 fn of_array(values: Vec<serde_json::Value>) -> Option<Statement> {
@@ -232,6 +243,7 @@ mod tests {
             (CHOICE, json!("local"), text("local")),
             (SettingKind::SecondsOrOff, json!(60), number(60)),
             (SettingKind::SecondsOrOff, json!(0), number(0)),
+            (SettingKind::SecondsUpTo(9), json!(9), number(9)),
         ] {
             assert_eq!(kind.of_json(value.clone()), Ok(expected), "{kind:?} {value}");
         }
@@ -269,6 +281,13 @@ mod tests {
             (SettingKind::SecondsOrOff, json!(1.5), "not 1.5"),
             (SettingKind::SecondsOrOff, json!(86401), "not 86401"),
             (SettingKind::SecondsOrOff, json!(true), "not true"),
+            (
+                SettingKind::SecondsUpTo(9),
+                json!(0),
+                "a number of seconds from 1 to 9, not 0",
+            ),
+            (SettingKind::SecondsUpTo(9), json!(10), "from 1 to 9, not 10"),
+            (SettingKind::SecondsUpTo(9), json!("5"), "from 1 to 9, not \"5\""),
             (CHOICE, json!(true), "or \"x\", not true"),
         ] {
             let error = kind.of_json(value.clone()).unwrap_err();
@@ -298,6 +317,7 @@ mod tests {
             SettingKind::Command,
             SettingKind::Seconds,
             SettingKind::SecondsOrOff,
+            SettingKind::SecondsUpTo(9),
             CHOICE,
         ] {
             assert_eq!(kind.of_variable(""), Ok(Statement::TheDefault), "{kind:?}");
@@ -318,6 +338,8 @@ mod tests {
             (CHOICE, "never"),
             (SettingKind::SecondsOrOff, "1m"),
             (SettingKind::SecondsOrOff, "-1"),
+            (SettingKind::SecondsUpTo(9), "10"),
+            (SettingKind::SecondsUpTo(9), "12h"),
         ] {
             let error = kind.of_variable(word).unwrap_err();
             assert!(error.ends_with(&format!(", not '{word}'")), "{error}");

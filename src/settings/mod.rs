@@ -168,10 +168,19 @@ impl Settings {
     /// Returns how long that may take.
     #[must_use]
     pub fn wake_timeout(&self) -> Duration {
-        match self.held(Key::WakeTimeout).value {
-            Some(SettingValue::Number(seconds)) => Duration::from_secs(seconds.into()),
-            _ => Duration::ZERO,
-        }
+        self.seconds(Key::WakeTimeout)
+    }
+
+    /// Returns how long a run tries to come back after its link broke while work goes on elsewhere. Zero: it does not try.
+    #[must_use]
+    pub fn reconnect_timeout(&self) -> Duration {
+        self.seconds(Key::ReconnectTimeout)
+    }
+
+    /// Returns how long work elsewhere goes on that nobody follows.
+    #[must_use]
+    pub fn unattended_timeout(&self) -> Duration {
+        self.seconds(Key::UnattendedTimeout)
     }
 
     /// Returns how a run goes on if its evaluator or builder cannot be reached.
@@ -259,6 +268,13 @@ impl Settings {
         SourcedValue {
             value: value.or_else(|| default(key).cloned()),
             source,
+        }
+    }
+
+    fn seconds(&self, key: Key) -> Duration {
+        match self.held(key).value {
+            Some(SettingValue::Number(seconds)) => Duration::from_secs(seconds.into()),
+            _ => Duration::ZERO,
         }
     }
 

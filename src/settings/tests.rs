@@ -51,7 +51,7 @@ fn settings(line: &str, system: &str, user: &str, environment: &[(&str, &str)]) 
 }
 
 /// For each setting: what each place says about it, and how that is shown. No two neighbours are the same.
-const EACH: [(Key, [&str; 4], [&str; 4]); 16] = [
+const EACH: [(Key, [&str; 4], [&str; 4]); 18] = [
     (
         Key::EvalHost,
         ["\"s\"", "[\"u\", \"v\"]", "e,f", "--eval-on t,x"],
@@ -72,6 +72,16 @@ const EACH: [(Key, [&str; 4], [&str; 4]); 16] = [
         Key::WakeTimeout,
         ["1", "2", "3", "--wake-timeout 4"],
         ["1", "2", "3", "4"],
+    ),
+    (
+        Key::ReconnectTimeout,
+        ["1", "0", "3", "--reconnect-timeout 0"],
+        ["1", "0", "3", "0"],
+    ),
+    (
+        Key::UnattendedTimeout,
+        ["1", "2", "604800", "--unattended-timeout 4"],
+        ["1", "2", "604800", "4"],
     ),
     (
         Key::Lend,
@@ -290,10 +300,12 @@ fn the_table_is_aligned_and_says_where_from() {
     assert_eq!(lines[3], "fallback           fail        default");
     assert_eq!(lines[4], "wake               -           default");
     assert_eq!(lines[5], "wakeTimeout        120         default");
-    assert_eq!(lines[6], "lend               false       REBUILD_LEND");
-    assert_eq!(lines[10], "diff               true        command line");
-    assert_eq!(lines[12], "confirm            0           default");
-    assert_eq!(lines[15], "flake              -           default");
+    assert_eq!(lines[6], "reconnectTimeout   900         default");
+    assert_eq!(lines[7], "unattendedTimeout  43200       default");
+    assert_eq!(lines[8], "lend               false       REBUILD_LEND");
+    assert_eq!(lines[12], "diff               true        command line");
+    assert_eq!(lines[14], "confirm            0           default");
+    assert_eq!(lines[17], "flake              -           default");
     let none = settings("", "", "", &[]).table();
     assert!(
         none.contains("\nevalHost           ''     default\nbuildHost          ''     evalHost\n"),

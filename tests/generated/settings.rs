@@ -49,6 +49,7 @@ fn the_nixos_module_has_no_other_settings_and_their_words() {
             SettingKind::Command | SettingKind::Flake => "types.str ".to_owned(),
             SettingKind::Seconds => "types.ints.positive ".to_owned(),
             SettingKind::Switch => "types.bool ".to_owned(),
+            SettingKind::SecondsUpTo(most) => format!("(types.ints.between 1 {most}) "),
             SettingKind::SecondsOrOff => "types.ints.unsigned ".to_owned(),
             SettingKind::Choice(words) => format!("(types.enum [ \"{}\" ]) ", words.join("\" \"")),
         };

@@ -8,6 +8,7 @@ mod bad_days;
 mod changes;
 mod configurations;
 mod confirm;
+mod detached;
 mod display;
 mod doctor;
 mod ended;

@@ -10,13 +10,14 @@ use super::{Conversation, connect};
 use crate::builder::diagnosis;
 use crate::failure::{Failure, Interrupted};
 use crate::progress::Event;
-
-/// For so long a new connection is tried.
-const LONGEST: Duration = Duration::from_secs(15 * 60);
+use crate::progress::nix_log::LogLine;
 
 /// The pause before the first try, and the longest pause before a later one: each is twice the one before.
 const FIRST: Duration = Duration::from_secs(1);
 const LAST: Duration = Duration::from_secs(30);
+
+/// The remedy if the link stays broken.
+const LATER: &str = "run the same command again later: it finds what was done there";
 
 /// A link that broke again within this time has not come back.
 const HELD: Duration = Duration::from_secs(20);
@@ -39,6 +40,9 @@ impl Conversation<'_> {
                     return Err(error);
                 }
             };
+            if self.answer.is_left {
+                return Ok(());
+            }
             // A signal to the whole group, as of a terminal that is closed, ends ssh as well.
             if self.ended.is_none() {
                 let signal = self.context.signals.check();
@@ -62,6 +66,10 @@ impl Conversation<'_> {
     /// Waits, and makes a new connection. Whether it comes to anything is heard on it.
     fn come_back(&mut self, code: Option<u8>) -> Result<()> {
         let host = self.peer.host;
+        let longest = self.request.job.reconnect;
+        if longest.is_zero() {
+            return Err(self.is_left(code).into());
+        }
         let away = self.away.get_or_insert_with(|| {
             let text = format!("the connection to {host} broke: the work goes on there, connecting again");
             self.context.tell(Event::Text(text));
@@ -70,7 +78,7 @@ impl Conversation<'_> {
                 pause: FIRST,
             }
         });
-        if away.since.elapsed() > LONGEST {
+        if away.since.elapsed() > longest {
             return Err(self.stays_away(code).into());
         }
         let pause = away.pause;
@@ -91,15 +99,23 @@ impl Conversation<'_> {
         Ok(())
     }
 
+    /// Leaves a job that builds, if that is wanted: the job goes on, as it does if the terminal is closed. Nix's first words
+    /// about something that it does show that there is something to build or to fetch; if there is nothing, the job is about
+    /// to end, and its result is taken as in any run.
+    pub(super) fn leave_to_itself(&mut self, log: &LogLine) {
+        let builds = self.request.job.detach && self.course.is_building() && self.is_following();
+        self.answer.is_left |= builds && log.says_that_something_is_done();
+    }
+
     fn stays_away(&self, code: Option<u8>) -> Failure {
-        let minutes = LONGEST.as_secs() / 60;
+        let longest = diagnosis::spoken(self.request.job.reconnect);
         let why = self.channel.broke(code, "", "");
         Failure::new(format!(
-            "{} does not come back in {minutes} minutes ({why}): the work goes on there, {}",
+            "{} does not come back in {longest} ({why}): the work goes on there, {}",
             self.peer.host,
             self.unchanged()
         ))
-        .with_remedy("run the same command again later: it finds what was done there")
+        .with_remedy(LATER)
         .with_code(255)
     }
 
@@ -108,6 +124,12 @@ impl Conversation<'_> {
         if interrupted.signal == SIGINT {
             self.is_unanswered();
         }
+    }
+
+    /// Returns the failure if no new connection is to be tried.
+    fn is_left(&self, code: Option<u8>) -> Failure {
+        let more = format!(": the work goes on there, {}", self.unchanged());
+        self.channel.broke(code, &more, LATER)
     }
 
     /// Tells the user that the machine may not know that its work is to end.

@@ -23,6 +23,7 @@ impl Conversation<'_> {
         match reply {
             BuilderEvent::Hello { nix, system } => self.is_greeted(&nix, &system),
             BuilderEvent::Way(way) => self.tell(&diagnosis::unusual(self.peer.host, way).unwrap_or_default()),
+            BuilderEvent::EndsAtLogout(user) => self.ends_at_logout(&user)?,
             BuilderEvent::Room(free) => self.warn_of_room(free),
             BuilderEvent::Receiving(has) => {
                 self.goes_to(Work::Sending);
@@ -66,7 +67,7 @@ impl Conversation<'_> {
                 self.tell(&diagnosis::joined(self.peer.host));
                 self.following = Some(Following::new(name, at));
             }
-            BuilderEvent::Ended => self.job_ended()?,
+            BuilderEvent::Ended(_) => self.job_ended()?,
             BuilderEvent::Lost => {
                 self.following = None;
                 let code = std::num::NonZeroU8::MIN;
@@ -96,9 +97,14 @@ impl Conversation<'_> {
                     self.peer.host
                 ));
             }
-            // The first two are said by records.sh where somebody asks for records, which no run does: the course has
-            // refused them.
-            BuilderEvent::Record(_) | BuilderEvent::Running | BuilderEvent::NoSocket => {}
+            // All but the last are said where somebody asks about jobs, which no run does: the course has refused them.
+            BuilderEvent::Record(_)
+            | BuilderEvent::Aged { .. }
+            | BuilderEvent::Builds { .. }
+            | BuilderEvent::Followed
+            | BuilderEvent::HeardOf
+            | BuilderEvent::Running
+            | BuilderEvent::NoSocket => {}
             BuilderEvent::Done | BuilderEvent::Failed { .. } => {
                 self.incoming.hang_up();
                 // What a job says is the reason.
@@ -130,6 +136,17 @@ impl Conversation<'_> {
         for line in text.lines() {
             self.context.tell(Event::Text(line.to_owned()));
         }
+    }
+
+    /// Whoever wants to leave must know it; for the others it matters only if the link breaks.
+    fn ends_at_logout(&self, user: &str) -> Result<()> {
+        let failure = diagnosis::ends_at_logout(self.peer.host, user);
+        if self.request.job.detach {
+            return Err(failure.into());
+        }
+        let remedy = failure.remedy().unwrap_or_default().replace('\n', "\n  ");
+        self.tell(&format!("warning: {failure}\n  {remedy}"));
+        Ok(())
     }
 
     fn warn_of_room(&mut self, free: FreeRoom) {

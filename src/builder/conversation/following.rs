@@ -4,7 +4,7 @@ use crate::process::lines::{Line, Splitter};
 
 /// What a job has said so far. It survives the connection: the next one goes on from the same byte.
 #[derive(Debug)]
-pub(super) struct Following {
+pub(in crate::builder) struct Following {
     name: String,
     heard: u64,
     lines: Splitter,
@@ -13,7 +13,7 @@ pub(super) struct Following {
 
 impl Following {
     /// A job of which the first so many bytes are not wanted.
-    pub(super) fn new(name: String, heard: u64) -> Self {
+    pub(in crate::builder) fn new(name: String, heard: u64) -> Self {
         Self {
             name,
             heard,
@@ -23,17 +23,17 @@ impl Following {
     }
 
     /// The name of its record.
-    pub(super) fn name(&self) -> &str {
+    pub(in crate::builder) fn name(&self) -> &str {
         &self.name
     }
 
     /// The number of bytes of its output that have come.
-    pub(super) fn heard(&self) -> u64 {
+    pub(in crate::builder) fn heard(&self) -> u64 {
         self.heard
     }
 
     /// Takes the next bytes of its output. Returns the lines that are whole with them.
-    pub(super) fn take(&mut self, mut bytes: &[u8]) -> Vec<Line> {
+    pub(in crate::builder) fn take(&mut self, mut bytes: &[u8]) -> Vec<Line> {
         self.heard += bytes.len() as u64;
         let mut lines = Vec::new();
         while !bytes.is_empty() {
@@ -45,18 +45,18 @@ impl Following {
     }
 
     /// Notes that the job is over. Returns what it has said of a line that has no end.
-    pub(super) fn ends(&mut self) -> Option<Line> {
+    pub(in crate::builder) fn ends(&mut self) -> Option<Line> {
         self.is_over = true;
         self.lines.rest()
     }
 
     /// Whether the job is over. Its record is still there, so that a run whose link breaks after it can go on.
-    pub(super) fn is_over(&self) -> bool {
+    pub(in crate::builder) fn is_over(&self) -> bool {
         self.is_over
     }
 
     /// Follows the record once more, of which nothing new comes.
-    pub(super) fn again(&mut self) {
+    pub(in crate::builder) fn again(&mut self) {
         self.is_over = false;
     }
 }

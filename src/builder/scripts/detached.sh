@@ -115,6 +115,7 @@ end_job() {
 	[ -s "$record/status" ] || rm -f "$record/builds"
 	# shellcheck disable=SC2086 # words
 	end_all $child $helpers $listeners
+	[ -z "${holder:-}" ] || leave_holder
 	exec 6<&-
 	make_file "$work/over" 2>/dev/null
 	if [ -e "$work/left" ] || ! is_session_on; then
@@ -159,6 +160,12 @@ end_job_of() {
 	! is_held "$1/lock" || kill -s TERM "$(cat "$1/process")" 2>/dev/null || :
 }
 
+# await_end RECORD: waits until a job has ended, for some 20 seconds at most, and says meanwhile that this script lives.
+await_end() {
+	idle=0
+	while [ "$idle" -lt 100 ] && is_running "$1"; do say_alive; done
+}
+
 # begin_building DERIVATION: notes that this job builds it now. If another one does, this job ends here, and its run
 # follows the other one.
 begin_building() {
@@ -180,8 +187,8 @@ builds() {
 	IFS=' ' read -r in_work offset <"$1/builds" && [ "$in_work" = "$2" ]
 } 2>/dev/null
 
-# rejoin NAME OFFSET: follows a job of another connection. Sets $came_to.
-rejoin() {
+# follow_there NAME OFFSET: follows a job of another connection to its end.
+follow_there() {
 	find_records
 	record=$records/$1
 	is_recorded "$1" || is_lost
@@ -191,6 +198,11 @@ rejoin() {
 	leave_client
 	stop_following
 	tell_end "$record"
+}
+
+# rejoin NAME OFFSET: the same, and then goes on with what the job has left. Sets $came_to.
+rejoin() {
+	follow_there "$1" "$2"
 	hear_end
 	# A run that has evaluated nothing itself cannot answer it. The client knows that.
 	case $came_to in asked\ *) exit "$code" ;; esac

@@ -179,9 +179,10 @@ tell_lock() {
 	fi
 }
 
-# adopt [fixed:]STORE-PATH-NAME...: adds these paths to this store. A flake's input is locked to the path that the
-# client's store has of it, or is such a path itself; a pinned download ("fixed:") may not be found elsewhere. Nix uses
-# such a path only if this store has it as well. Every user can add it, because its name is made of its content.
+# adopt [fixed:]STORE-PATH-NAME...: adds these paths to this store, and lists them in $work/adopted. A flake's input is
+# locked to the path that the client's store has of it, or is such a path itself; a pinned download ("fixed:") may not be
+# found elsewhere. Nix uses such a path only if this store has it as well. Every user can add it, because its name is
+# made of its content.
 adopt() {
 	for name; do
 		case $name in
@@ -189,15 +190,35 @@ adopt() {
 		fixed:* | *-source) name=${name#fixed:} ;;
 		*) continue ;;
 		esac
-		[ -e "$state/trees/$name" ] || continue
-		"$nix_bin/nix-store" --check-validity "/nix/store/$name" 2>/dev/null && continue
-		mkdir "$work/adopted"
-		recursive=''
-		[ ! -d "$state/trees/$name" ] || recursive=--recursive
-		cp -al "$state/trees/$name" "$work/adopted/${name#*-}" &&
-			"$nix_bin/nix-store" --add-fixed $recursive sha256 "$work/adopted/${name#*-}" >/dev/null
-		rm -rf "$work/adopted"
-	done
+		[ ! -e "$state/trees/$name" ] || echo "/nix/store/$name"
+	done >>"$work/adopted"
+	adopt_again
+}
+
+# adopt_again: adds those of the adopted paths that this store does not have, or has no longer. A path that cannot be
+# added is adopted no longer.
+adopt_again() {
+	[ -s "$work/adopted" ] || return 0
+	# shellcheck disable=SC2046 # words
+	"$nix_bin/nix-store" --check-validity --print-invalid $(LC_ALL=C sort -u "$work/adopted") 2>/dev/null >"$work/missing" || :
+	while IFS= read -r path; do
+		add_to_store "${path##*/}" </dev/null && continue
+		grep -vxF -e "$path" "$work/adopted" >"$work/adopting" || :
+		mv "$work/adopting" "$work/adopted"
+	done <"$work/missing"
+}
+
+# add_to_store STORE-PATH-NAME: adds one of the client's paths to this store.
+add_to_store() {
+	mkdir "$work/added"
+	recursive='' added=0
+	[ ! -d "$state/trees/$1" ] || recursive=--recursive
+	{
+		cp -al "$state/trees/$1" "$work/added/${1#*-}" &&
+			"$nix_bin/nix-store" --add-fixed $recursive sha256 "$work/added/${1#*-}" >/dev/null
+	} || added=1
+	rm -rf "$work/added"
+	return "$added"
 }
 
 # evaluate_closed: evaluates with what has come to $state and $share. Gives $code, $work/instantiate.out, and
@@ -222,6 +243,7 @@ evaluate_closed() {
 closed_round() {
 	holder='' is_let_in=''
 	"$1"
+	hold_before
 	evaluate_closed
 	was_heard || fail room 1
 	tell_refused
@@ -292,6 +314,7 @@ evaluate() {
 	while :; do
 		# The first three words are the digest, the base's digest and the proof.
 		shift 3
+		hold_before
 		adopt "$@"
 		write_environment
 		set_home

@@ -3,8 +3,9 @@
 # anybody would notice. Nothing here ends a run, because what is too little for one build may do for another; the client
 # warns (src/builder/preflight.rs). `rebuild doctor` looks at everything else.
 
-# preflight: tells how many KiB are free for what is kept here, and in the store.
+# preflight: sees to it that a job may outlive the login (logout.sh). Tells how many KiB are free for what is kept here, and in the store.
 preflight() {
+	outlive_logout
 	free=$(df -Pk "$state" /nix/store 2>/dev/null | while read -r _ _ _ kib _; do
 		case $kib in '' | *[!0-9]*) ;; *) printf ' %s' "$kib" ;; esac
 	done)

@@ -7,20 +7,38 @@
 # Then a connection of ours, by `nix-store --serve`, asks the daemon to protect what the evaluation had written, whether
 # it is still there or not, and the evaluation is repeated. It writes the same paths, so it comes further each time.
 # What is new is protected as well, as soon as the log names it.
+#
+# A path that was adopted (evaluate.sh) was written by no evaluation, and Nix does not protect what it finds in the
+# store. So a collection takes it at any moment, and the evaluation fails at whatever it reads there. It is protected in
+# the same way and added again.
 
 # hold_more: whether an evaluation failed because of a collection. If so, protects from now on what the collection has
-# taken, and everything else that the evaluation had written.
+# taken, everything else that the evaluation had written, and what was adopted.
 hold_more() {
-	[ "$rb_watches" = yes ] || return 1
-	touch "$work/held"
-	grep 'is not valid' "$work/evaluated" | sed 's/ is not valid.*//' | grep -oE '[^ ]*$' | store_paths >"$work/lost"
+	touch "$work/held" "$work/adopted" "$work/evaluated"
+	find_lost | LC_ALL=C sort -u >"$work/lost"
 	# If a path was protected already, no collection has taken it.
 	LC_ALL=C comm -23 "$work/lost" "$work/held" | grep -q . || return 1
-	grep -v '"msg":"evaluating file ' "$work/evaluated" | store_paths | LC_ALL=C sort -u - "$work/held" >"$work/holding"
+	grep -v '"msg":"evaluating file ' "$work/evaluated" | store_paths |
+		LC_ALL=C sort -u - "$work/adopted" "$work/held" >"$work/holding"
 	mv "$work/holding" "$work/held"
-	connect_holder
-	# As soon as there is an answer, the daemon has heard the question.
-	attend cat "$work/answered"
+	hold_before
+	adopt_again
+}
+
+# find_lost: tells the paths that a collection may have taken: those of which the log says so, and those that were
+# adopted and are gone.
+find_lost() {
+	grep 'is not valid' "$work/evaluated" | sed 's/ is not valid.*//' | grep -oE '[^ ]*$' | store_paths || :
+	while IFS= read -r path; do
+		[ -e "$path" ] || [ -L "$path" ] || echo "$path"
+	done <"$work/adopted"
+}
+
+# leave_holder: what a job protects stays protected until the run itself has ended, because the run goes on with the
+# derivation. A process that waits for the run's lock keeps file descriptor 6 open for so long.
+leave_holder() {
+	flock "$work/lock" true >/dev/null 2>&1 4<&- 7>&- 8>&- 9>&- &
 }
 
 # hold_derivation: protects the derivation of a successful evaluation until the run ends. Fails if it is gone already;
@@ -33,18 +51,23 @@ hold_derivation() {
 	! grep -qxF -e "$derivation" "$work/held" || return 0
 	echo "$derivation" | LC_ALL=C sort -u - "$work/held" >"$work/holding"
 	mv "$work/holding" "$work/held"
-	connect_holder
-	attend cat "$work/answered"
+	hold_before
 	# From now on no collection takes it, but one may have taken it before.
 	[ -e "$derivation" ]
 }
 
-# hold_again: what an earlier job of this run has written is kept by this one, too. Status 1: it is gone.
-hold_again() {
+# hold_before: if something was taken earlier in this run, what is listed in $work/held is protected by this process, too.
+hold_before() {
 	[ -s "$work/held" ] || return 0
 	connect_holder
+	# As soon as there is an answer, the daemon has heard the question.
 	attend cat "$work/answered"
-	[ -e "$(cat "$work/instantiate.out")" ]
+}
+
+# hold_again: what an earlier job of this run has written is kept by this one, too. Status 1: it is gone.
+hold_again() {
+	hold_before
+	[ ! -s "$work/held" ] || [ -e "$(cat "$work/instantiate.out")" ]
 }
 
 store_paths() { grep -oE '/nix/store/[0-9a-z]{32}-[0-9A-Za-z+._?=-]+' | LC_ALL=C sort -u; }
@@ -55,12 +78,14 @@ connect_holder() {
 	exec 6<&-
 	rm -f "$work/to-hold" "$work/answered"
 	mkfifo "$work/to-hold" "$work/answered"
-	NIX_REMOTE=$remote "$nix_bin/nix-store" --serve --write <"$work/to-hold" 3<&- 4<&- 8>&- 9>&- 2>/dev/null | {
+	NIX_REMOTE=$remote "$nix_bin/nix-store" --serve --write <"$work/to-hold" 3<&- 4<&- 7>&- 8>&- 9>&- 2>/dev/null | (
+		# A group of commands would keep copies of what is closed, in dash, and with them the run's lock.
+		exec 3<&- 4<&- 7>&- 8>&- 9>&-
 		# Waits for the greeting and the beginning of the first answer.
 		dd bs=24 count=1 iflag=fullblock of=/dev/null 2>/dev/null
 		: >"$work/answered"
 		cat >/dev/null
-	} 3<&- 4<&- 8>&- 9>&- &
+	) &
 	holder=$!
 	command exec 6>"$work/to-hold" || fail room 1
 	{

@@ -1,6 +1,6 @@
 # shellcheck shell=sh
 # What every run on this machine has, whatever it is for: its streams, its end, its Nix and its directories. With it go
-# events.sh, channel.sh, records.sh, held.sh, detached.sh, attended.sh, nix.sh, kept.sh, emulators.sh and preflight.sh. The client sends this text with each run: nothing of this
+# events.sh, channel.sh, records.sh, held.sh, detached.sh, attended.sh, nix.sh, kept.sh, emulators.sh, logout.sh and preflight.sh. The client sends this text with each run: nothing of this
 # project is installed here, and only what is kept ($state) is left when the run ends. The client's words come first,
 # quoted; then the parts that this run takes, which only define functions; and last the instructions, each a line that
 # calls one of these functions (src/builder/parts.rs).
@@ -24,11 +24,13 @@
 #   $listeners        processes that read the log of the next command from $work/said. A part starts them and sets this;
 #                     `attend` waits for them, and sets this to none
 #   $helpers          processes that end with the run (`ends_with_run`)
+#   $records          the directory of all records of this client
 #   $record           the record of the job
+#   $about            what a record is about, and when its job began
 #   $came_to          what the last job came to (detached.sh)
 #   $drv, $out        the derivation and the output that it left
 # Says
-#   hello, room, job, joined, record, running, chunk, alive, ended, lost, unstarted, finished, failed
+#   hello, logout, room, job, joined, record, running, chunk, alive, ended, lost, unstarted, finished, failed
 
 # begin_run: greets the client, and finds out what this machine is and where things are kept.
 begin_run() {

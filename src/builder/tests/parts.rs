@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use super::super::delivery::Delivery;
 use super::super::parts::{Part, all_scripts, parts};
@@ -13,7 +14,7 @@ use super::example::evaluation;
 use crate::remote::script::without_comments;
 use crate::store_path::StorePath;
 
-const ALL: [Part; 4] = [Part::Session, Part::Evaluate, Part::Build, Part::Deliver];
+const ALL: [Part; 5] = [Part::Session, Part::Evaluate, Part::Build, Part::Deliver, Part::Jobs];
 
 const DERIVATION: &str = "/nix/store/00000000000000000000000000000000-x.drv";
 
@@ -24,7 +25,9 @@ fn request(beginning: Beginning, building: Option<Building>, delivers: bool) -> 
         job: Job {
             name: "0123".into(),
             about: "pi".into(),
-            alone: 720,
+            alone: Duration::from_secs(12 * 60 * 60),
+            reconnect: Duration::ZERO,
+            detach: false,
         },
         client: Client {
             name: "pi".into(),
@@ -377,4 +380,35 @@ fn comments_that_stay_here_are_comments() {
     }
     let view = format!("view() {{\n{}}}\n", include_str!("../scripts/view.sh"));
     assert_eq!(functions(&view), functions(&without_comments(&view)));
+}
+
+/// What is asked about jobs is asked without a run: it has the session's words, and neither an evaluation's nor a build's.
+#[test]
+fn what_is_asked_about_jobs_has_what_it_takes() {
+    use super::super::jobs;
+    use super::super::parts::Instruction;
+    let client = Client {
+        name: "pi-0".into(),
+        stays: true,
+    };
+    let names = ["a b".to_owned()];
+    for (instruction, last) in [
+        (Instruction::TellJobs, "tell_jobs"),
+        (Instruction::Follow { name: "a'b", heard: 7 }, "follow_there \"a'b\" 7"),
+        (Instruction::CancelJobs(&names), "cancel_jobs 'a b'"),
+    ] {
+        let text = String::from_utf8(jobs::script(&client, &instruction).unwrap()).unwrap();
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!(lines[lines.len() - 3..], ["begin_run", last, "finish_run"]);
+        let is_set = |line: &&str| line.starts_with("rb_");
+        let set: Names = lines
+            .iter()
+            .take_while(|line| is_set(line))
+            .map(|line| names_in(line)[0].1.to_owned())
+            .collect();
+        let taken = parts(&[Instruction::Begin, instruction])
+            .into_iter()
+            .flat_map(|part| clients(rows(part, "Takes")));
+        assert_eq!(set, taken.collect(), "{last}");
+    }
 }

@@ -10,7 +10,8 @@ const SECOND: &str = "/nix/store/11111111111111111111111111111111-b";
 
 /// Runs a script after those of the other machine, in a run's directory.
 fn run(work: &Path, script: &str) -> Vec<u8> {
-    let before = "set -u; work=$PWD holder='' rb_watches=yes at_once='' remote=daemon\nattend() { \"$@\"; }\n";
+    let before = "set -u; work=$PWD holder='' rb_watches=yes at_once='' remote=daemon\nattend() { \"$@\"; }\n\
+                  adopt_again() { :; }\n";
     let text = [before, include_str!("../scripts/roots.sh"), script].concat();
     let output = Command::new("sh")
         .current_dir(work)
@@ -63,7 +64,10 @@ fn what_the_log_says_is_held_as_it_comes() {
 fn with_stand_in(work: &Path) -> String {
     let program = work.join("nix-store");
     // The answer is as long as a greeting of 16 bytes and the beginning of an answer to the request.
-    let stand_in = format!("#!/bin/sh\nhead -c 24 /dev/zero\ncat >'{}/heard'\n", work.display());
+    let stand_in = format!(
+        "#!/bin/sh\nhead -c 24 /dev/zero\ncat >'{0}/heard'\n: >'{0}/ended'\n",
+        work.display()
+    );
     fs::write(&program, stand_in).unwrap();
     Command::new("chmod").arg("755").arg(&program).status().unwrap();
     "nix_bin=$PWD\n".to_owned()
@@ -135,4 +139,60 @@ fn what_was_written_is_held_once_something_of_it_is_lost() {
         let expected = [greeting, request(&[FIRST, SECOND])].concat();
         assert_eq!(heard, if again { expected } else { vec![] });
     }
+}
+
+/// A pure evaluation has no log of its files. What was adopted for it is nobody's, so a collection takes it at any moment.
+#[test]
+fn what_was_adopted_is_held_once_it_is_lost() {
+    let there = tempfile::NamedTempFile::new().unwrap();
+    let there = there.path().to_str().unwrap();
+    // What was adopted, what was protected before, and what is asked for then; none if nothing was collected.
+    let rows: [(&[&str], &[&str], &[&str]); 5] = [
+        (&[], &[], &[]),
+        (&[there], &[], &[]),
+        (&[FIRST, there], &[], &[FIRST, there]),
+        (&[FIRST, SECOND], &[FIRST], &[FIRST, SECOND]),
+        (&[FIRST], &[FIRST], &[]),
+    ];
+    for (adopted, held, asked) in rows {
+        let work = tempfile::tempdir().unwrap();
+        let lines = |paths: &[&str]| paths.iter().map(|path| format!("{path}\n")).collect::<String>();
+        fs::write(work.path().join("adopted"), lines(adopted)).unwrap();
+        fs::write(work.path().join("held"), lines(held)).unwrap();
+        let script = with_stand_in(work.path())
+            + "adopt_again() { echo adopted again; }\nhold_more && echo again; exec 6<&-; wait; hold_more && echo and-again";
+        let said = String::from_utf8(run(work.path(), &script)).unwrap();
+        let context = format!("adopted: {adopted:?}, held: {held:?}");
+        assert_eq!(
+            said,
+            if asked.is_empty() { "" } else { "adopted again\nagain\n" },
+            "{context}"
+        );
+        let heard = fs::read(work.path().join("heard")).unwrap_or_default();
+        let mut expected = if asked.is_empty() {
+            vec![]
+        } else {
+            [number(0x390c_9deb), number(518)].concat()
+        };
+        if !asked.is_empty() {
+            expected.extend(request(asked));
+        }
+        assert_eq!(heard, expected, "{context}");
+    }
+}
+
+/// The run goes on with a derivation after the job that has evaluated it.
+#[test]
+fn what_a_job_protects_stays_protected_until_the_run_ends() {
+    let work = tempfile::tempdir().unwrap();
+    fs::write(work.path().join("held"), format!("{FIRST}\n")).unwrap();
+    let script = with_stand_in(work.path())
+        + "exec 4<>lock; flock 4; (exec 9>record; flock 9; hold_before; leave_holder; exec 6<&-) 4>&4
+           flock -n record true && echo the job is over
+           [ ! -e ended ] && echo held
+           exec 4<&-; wait; until [ -e ended ]; do sleep 0.1; done; echo free";
+    assert_eq!(
+        String::from_utf8(run(work.path(), &script)).unwrap(),
+        "the job is over\nheld\nfree\n"
+    );
 }

@@ -28,6 +28,7 @@
 #   start_job COMMAND...            the job of the record that was begun last
 #   is_running RECORD, is_held FILE
 #   tell_record NAME                event record NAME WORD... TIME, and running or its end; status 1: there is none
+#   tell_about NAME, tell_state RECORD   the same in two parts, for a script that says more in between
 #   follow_record NAME OFFSET       events chunk, alive, and its end
 #   send_record NAME OFFSET         events chunk and alive alone; status 1: the output is gone
 #   tell_end RECORD                 event ended STATUS, lost (cut off) or unstarted
@@ -138,9 +139,15 @@ has_status() {
 } 2>/dev/null
 
 tell_record() {
+	tell_about "$1" || return
+	tell_state "$records/$1"
+}
+tell_about() {
 	is_recorded "$1" || return
 	event record "$1" "$about"
-	if is_running "$records/$1"; then event running; else tell_end "$records/$1"; fi
+}
+tell_state() {
+	if is_running "$1"; then event running; else tell_end "$1"; fi
 }
 
 tell_end() {

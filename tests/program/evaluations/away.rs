@@ -4,7 +4,7 @@ use super::{BUILD, Builder};
 use crate::stubs::Running;
 
 /// A run whose build has begun, and goes on until it is let go. Nothing, where no builder can be had.
-fn building() -> Option<(Builder, Running)> {
+pub(super) fn building() -> Option<(Builder, Running)> {
     let builder = Builder::new()?;
     builder.configure("x = builtins.readFile ./motd;");
     builder.write("client/nixos/motd", "good morning");
@@ -14,7 +14,7 @@ fn building() -> Option<(Builder, Running)> {
     Some((builder, run))
 }
 
-fn said_once(text: &str, line: &str) {
+pub(super) fn said_once(text: &str, line: &str) {
     assert_eq!(text.matches(line).count(), 1, "{line}: {text}");
 }
 
@@ -154,6 +154,123 @@ fn the_last_follower_ends_a_job() {
     builder.nothing_is_left();
     let status = builder.sh("sort -u builder/home/.cache/rebuild/*/jobs/*/status");
     assert!(status.contains("cancelled\n"), "{status}");
+}
+
+/// `--detach`: this machine leaves as soon as there is something to build and nothing of it is needed any more. The next run
+/// brings the result home.
+#[test]
+fn a_client_that_detaches_leaves_the_build() {
+    let Some((builder, first)) = building() else { return };
+    // The second one joins the first one's job, and leaves it as well.
+    let second = builder.rebuild("build --detach --eval-on builder --no-lend");
+    assert_eq!(
+        (second.code, second.stdout.as_str()),
+        (0, ""),
+        "{}{}",
+        second.stderr,
+        builder.said()
+    );
+    for text in [
+        "builder goes on by itself with the build",
+        "to bring the result here: rebuild build --eval-on builder --no-lend\n",
+        "within 12 hours",
+    ] {
+        assert!(second.stderr.contains(text), "{text}: {}", second.stderr);
+    }
+    builder.release_build();
+    assert_eq!(first.finish().code, 0);
+    builder.nothing_is_left();
+
+    builder.write("client/nixos/motd", "good evening");
+    builder.hold_build();
+    let run = builder.rebuild("build --detach --eval-on builder --no-lend");
+    assert_eq!(
+        (run.code, run.stdout.as_str()),
+        (0, ""),
+        "{}{}",
+        run.stderr,
+        builder.said()
+    );
+    builder.wait_until("the login to end", || builder.logins_are_over());
+    builder.release_build();
+    builder.wait_for_jobs();
+    let again = builder.rebuild(BUILD);
+    assert_eq!(again.code, 0, "{}", again.stderr);
+    assert_eq!(builder.builds(), 2);
+    // Nothing is to be built any more: it ends as a run without the flag.
+    let run = builder.rebuild("build --detach --eval-on builder --no-lend");
+    assert_eq!((run.code, &run.stdout), (0, &again.stdout), "{}", run.stderr);
+    assert!(!run.stderr.contains("by itself"), "{}", run.stderr);
+    builder.nothing_is_left();
+}
+
+/// How long a new connection is tried is a setting; 0 is not at all. Whatever it is, the work goes on.
+#[test]
+fn how_long_a_new_connection_is_tried_can_be_set() {
+    for (seconds, text) in [
+        ("0", "error: the connection to builder broke: the work goes on there, "),
+        ("1", "error: builder does not come back in 1 second ("),
+    ] {
+        let Some(builder) = Builder::new() else { return };
+        builder.configure("x = builtins.readFile ./motd;");
+        builder.write("client/nixos/motd", "good morning");
+        builder.hold_build();
+        builder.variable("REBUILD_RECONNECT_TIMEOUT", seconds);
+        let run = builder.start(BUILD);
+        builder.wait_for_a_build();
+        let ssh = builder.read("bin/ssh");
+        builder.stub(
+            "ssh",
+            "echo 'ssh: connect to host builder port 22: No route to host' >&2; exit 255",
+        );
+        builder.break_links();
+        let run = run.finish();
+        assert_eq!((run.code, run.stdout.as_str()), (255, ""), "{}", run.stderr);
+        for text in [text, "run the same command again later: it finds what was done there"] {
+            assert!(run.stderr.contains(text), "{seconds} {text}: {}", run.stderr);
+        }
+        assert_eq!(
+            run.stderr.contains("connecting again"),
+            seconds != "0",
+            "{}",
+            run.stderr
+        );
+        builder.write("bin/ssh", &ssh);
+        builder.release_build();
+        builder.wait_for_jobs();
+        builder.evaluates();
+        assert_eq!(builder.builds(), 1, "{seconds}");
+    }
+}
+
+/// How long a job goes on that nobody follows is a setting as well, in seconds, of which the builder makes minutes. Its
+/// minutes are short here.
+#[test]
+fn how_long_work_goes_on_unattended_can_be_set() {
+    let Some(builder) = Builder::new() else { return };
+    builder.configure("x = builtins.readFile ./motd;");
+    builder.write("client/nixos/motd", "good morning");
+    builder.write(
+        "builder/home/nix/bin/sleep",
+        "#!/bin/sh\n[ \"$1\" = 60 ] || exec /usr/bin/sleep \"$@\"\necho >>/builder/minutes; exec /usr/bin/sleep 0.1\n",
+    );
+    super::set_mode(&builder, "builder/home/nix/bin/sleep", 0o755);
+    builder.hold_build();
+    builder.variable("REBUILD_UNATTENDED_TIMEOUT", "61");
+    let mut run = builder.start(BUILD);
+    builder.wait_for_a_build();
+    let minutes = || builder.read("builder/home/minutes").lines().count();
+    builder.wait_until("some minutes", || minutes() > 5);
+    let job = || builder.sh("cat builder/home/.cache/rebuild/*/jobs/*/status 2>/dev/null || :");
+    assert_eq!(job(), "", "it is followed");
+    run.signal("KILL");
+    run.finish();
+    builder.wait_until("the login to end", || builder.logins_are_over());
+    let before = minutes();
+    builder.nothing_is_left();
+    assert_eq!(job().lines().next(), Some("cancelled"));
+    // The minute that was running, and the two of the setting.
+    assert!(minutes() <= before + 3, "{before}, then {}", minutes());
 }
 
 /// Another derivation is another job.

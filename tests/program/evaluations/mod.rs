@@ -29,6 +29,7 @@ mod endings;
 mod entries;
 mod files;
 mod flakes;
+mod jobs;
 mod large;
 mod left;
 mod link;

@@ -236,6 +236,11 @@ impl Stage {
              case $host in {names}) ;; *)
              {others}
              exit;; esac
+             # Whether somebody is let in at all.
+             if [ \"$word\" = true ]; then
+                [ ! -e {place}/$host/refuses ] || {{ cat {place}/$host/refuses >&2; exit 255; }}
+                exit 0
+             fi
              size=${{word#*bs=}}; size=${{size%% *}}
              until read -r line && [ \"$line\" = '@rebuild script' ]; do :; done
              dd bs=\"$size\" count=1 iflag=fullblock of=text.$$ 2>/dev/null

@@ -1,0 +1,160 @@
+//! The talk with a script that was asked about jobs.
+
+use anyhow::Result;
+
+use super::told::{Hears, RemoteJob, Telling};
+use crate::builder::conversation::read;
+use crate::builder::diagnosis;
+use crate::builder::reply::BuilderEvent;
+use crate::builder::stage::Stage;
+use crate::context::Context;
+use crate::failure::Failure;
+use crate::host::Host;
+use crate::process::lines::Line;
+use crate::progress::nix_log::LogLine;
+use crate::progress::{Event, Work};
+use crate::remote::channel::{ALIVE, Channel, Heard};
+
+/// The remedy if the link broke.
+const AGAIN: &str = "run the same command again";
+
+/// What comes next from the script.
+pub(super) enum Said {
+    /// An event, and the line that it is.
+    Event(BuilderEvent, Line),
+    /// A line of Nix's log.
+    Log(LogLine),
+    /// A piece of a job's output.
+    Output(Vec<u8>),
+    /// Nothing more comes; or the script has failed.
+    End(Failure),
+}
+
+/// A script that runs.
+pub(super) struct Talk {
+    channel: Channel,
+    host: Host,
+    /// The other machine's own system.
+    system: String,
+}
+
+impl Talk {
+    /// Logs in, hands the script over, and waits for its greeting.
+    ///
+    /// # Errors
+    /// The machine cannot be reached, or has no Nix; or a signal has come.
+    pub(super) fn open(host: &Host, script: &[u8], context: &Context) -> Result<Self> {
+        let command = context.ssh.session(host, None, script.len());
+        context.tell(Event::phase(Work::Connecting, Some(host)));
+        context.tell(Event::Detail(format!("$ {command}")));
+        let mut talk = Self {
+            channel: Channel::open(command.converse()?, Some(host), script)?,
+            host: host.clone(),
+            system: String::new(),
+        };
+        let greeted = talk.hear_greeting(context);
+        context.tell(Event::Idle);
+        greeted.map(|()| talk)
+    }
+
+    fn hear_greeting(&mut self, context: &Context) -> Result<()> {
+        loop {
+            match self.next(context)? {
+                Said::Event(BuilderEvent::Hello { system, .. }, _) => {
+                    for line in self.channel.is_greeted().lines() {
+                        context.tell(Event::Text(line.to_owned()));
+                    }
+                    self.system = system;
+                    return Ok(());
+                }
+                Said::Event(_, line) => return Err(self.out_of_turn(&line).into()),
+                // A login shell may greet everybody.
+                Said::Log(_) => {}
+                Said::Output(_) => return Err(self.channel.misspoken(b"chunk", "").into()),
+                Said::End(failure) => return Err(failure.into()),
+            }
+        }
+    }
+
+    /// The other machine's own system.
+    pub(super) fn system(&self) -> &str {
+        &self.system
+    }
+
+    /// Notes that the user sees what takes long there.
+    pub(super) fn is_at_work(&mut self) {
+        self.channel.is_at_work();
+    }
+
+    /// Waits for what comes next. Lines that are neither events nor of Nix's log are passed over.
+    ///
+    /// # Errors
+    /// A signal has come, or an event is none.
+    pub(super) fn next(&mut self, context: &Context) -> Result<Said> {
+        loop {
+            match self.channel.next(context)? {
+                Heard::Event(line) if line.bytes == ALIVE.as_bytes() => {}
+                Heard::Event(line) => return self.event(line),
+                Heard::Line(line) => {
+                    if let (Some(log), _) = read(line) {
+                        return Ok(Said::Log(log));
+                    }
+                }
+                Heard::Output(bytes) => return Ok(Said::Output(bytes)),
+                Heard::Count(_) | Heard::Sent(_) | Heard::Nothing => {}
+                Heard::End => {
+                    self.channel.is_quiet = true;
+                    let code = self.channel.last_words(context)?;
+                    return Ok(Said::End(self.channel.broke(code, "", AGAIN)));
+                }
+            }
+        }
+    }
+
+    fn event(&mut self, line: Line) -> Result<Said> {
+        let whole = Some(&line.bytes).filter(|_| line.gap.is_none());
+        match whole.and_then(|bytes| BuilderEvent::parse(bytes)) {
+            Some(BuilderEvent::Failed { stage, code }) => Ok(Said::End(self.failed(stage, code.get()))),
+            Some(event) => Ok(Said::Event(event, line)),
+            None => Err(self.out_of_turn(&line).into()),
+        }
+    }
+
+    /// Returns the failure for a part of the script, or of a job, that has failed.
+    pub(super) fn failed(&self, stage: Stage, code: u8) -> Failure {
+        diagnosis::failed(&self.host, &self.system, stage, code, &diagnosis::unchanged(None))
+    }
+
+    pub(super) fn out_of_turn(&self, line: &Line) -> Failure {
+        let remedy = diagnosis::somebody_else(&self.host);
+        self.channel.misspoken(&line.bytes, "").with_remedy(remedy)
+    }
+
+    /// Hears what is told of jobs, to the end of the script.
+    ///
+    /// # Errors
+    /// The link broke, or something was said that was not asked for; or a signal has come.
+    pub(super) fn hear_jobs(mut self, context: &Context) -> Result<Vec<RemoteJob>> {
+        let mut telling = Telling::default();
+        loop {
+            match self.next(context)? {
+                Said::Event(event, line) => match telling.hears(event) {
+                    Hears::More => {}
+                    Hears::All(jobs) => {
+                        self.channel.is_over();
+                        return Ok(jobs);
+                    }
+                    Hears::Nonsense => return Err(self.out_of_turn(&line).into()),
+                },
+                Said::Log(log) => telling.hears_log(&log),
+                Said::Output(_) => return Err(self.channel.misspoken(b"chunk", "").into()),
+                Said::End(failure) => return Err(failure.into()),
+            }
+        }
+    }
+
+    /// Ends the talk, after everything has been said.
+    pub(super) fn end(mut self) {
+        self.channel.is_over();
+    }
+}
