@@ -156,7 +156,7 @@ fn what_was_adopted_is_held_once_it_is_lost() {
     ];
     for (adopted, held, asked) in rows {
         let work = tempfile::tempdir().unwrap();
-        let lines = |paths: &[&str]| paths.iter().map(|path| format!("{path}\n")).collect::<String>();
+        let lines = |paths: &[&str]| paths.iter().flat_map(|path| [*path, "\n"]).collect::<String>();
         fs::write(work.path().join("adopted"), lines(adopted)).unwrap();
         fs::write(work.path().join("held"), lines(held)).unwrap();
         let script = with_stand_in(work.path())
