@@ -1,5 +1,5 @@
 //! What is asked about a client's jobs on another machine, apart from the runs that began them: which there are
-//! ([`list`]), what one of them says ([`follow`]), and that some of them end ([`cancel`]). Only this client's own jobs
+//! ([`list`]), what one of them says ([`follow`](fn@follow)), and that some of them end ([`cancel`]). Only this client's own jobs
 //! are known there (`scripts/jobs.sh`).
 //!
 //! - [`told`]: what that machine tells of a job, and its course;
