@@ -73,7 +73,11 @@ pub fn carry_out(
         Task::Repl(reading) => open::in_repl(reading, around, signals),
         Task::ListGenerations { profile, json } => list::generations(profile, *json, signals),
         Task::ShowSettings { settings, json } => settings::show(settings, *json),
-        Task::Jobs(plan) => jobs::carry_out(plan, &Context::new(around, nix, signals, reporter)?),
+        Task::Jobs(plan) => {
+            let context = Context::new(around, nix, signals, reporter)?;
+            detached::tell(&context);
+            jobs::carry_out(plan, &context)
+        }
         Task::Examine(checkup) => doctor::examine(checkup, &Context::new(around, nix, signals, reporter)?),
         Task::Manual => manual::show(signals),
     }
