@@ -26,6 +26,11 @@ let
     lines = str // { join = "\n"; };
     int = type "signed integer" builtins.isInt;
     ints.unsigned = type "unsigned integer" (value: builtins.isInt value && value >= 0);
+    ints.between =
+      low: high:
+      type "integer between ${toString low} and ${toString high} (both inclusive)" (
+        value: builtins.isInt value && value >= low && value <= high
+      );
     ints.positive = type "positive integer" (value: builtins.isInt value && value > 0);
     port = type "16 bit unsigned integer" (value: builtins.isInt value && value >= 0 && value < 65536);
     bool = type "boolean" builtins.isBool;
