@@ -31,8 +31,10 @@ must_sh_on() { must lab on "$1" -- sh -euc "$2"; }
 # would make it ignore Ctrl-C). Only one command at a time.
 start() {
 	ran="$* (in the background)"
+	# It has files of its own, because whatever is run meanwhile writes into the others. They are emptied here: the command
+	# in the background does that a moment later, and until then they have what another one said.
+	: >"$CASE/started-output" 2>"$CASE/started-errors"
 	set -m
-	# It has files of its own, because whatever is run meanwhile writes into the others.
 	"$@" >"$CASE/started-output" 2>"$CASE/started-errors" </dev/null &
 	started=$!
 	set +m
