@@ -62,6 +62,9 @@ up() {
 
 reset() {
 	local host
+	# A command that fails without a word would end this with nothing to look for.
+	set -E
+	trap 'echo "lab: error: this failed: $BASH_COMMAND" >&2' ERR
 	# shellcheck disable=SC2046
 	[ $# -gt 0 ] || set -- $(running_hosts)
 	[ $# -gt 0 ] || die "no host is running (lab.sh up)"

@@ -38,13 +38,15 @@
 
 # find_daemon: sets $remote to the daemon with which an evaluation in the view talks. It needs one, because the store
 # that it sees is not the store that is written to. If Nix is this user's alone, a daemon is started for this run; it
-# trusts the user, who owns the store.
+# trusts the user, who owns the store. What it says of each connection would come in between what the run counts for the
+# client; what it says of the work, it says to those who are connected.
 find_daemon() {
 	remote=daemon
 	[ ! -S /nix/var/nix/daemon-socket/socket ] || return 0
 	[ -w /nix/var/nix/db ] || fail no-daemon 1
 	remote=unix://$share/daemon
-	NIX_DAEMON_SOCKET_PATH=$share/daemon "$nix_bin/nix-daemon" --option trusted-users "$(id -un)" 3<&- 4<&- &
+	NIX_DAEMON_SOCKET_PATH=$share/daemon "$nix_bin/nix-daemon" --option trusted-users "$(id -un)" \
+		3<&- 4<&- >/dev/null 2>&1 &
 	ends_with_run "$!"
 	tries=0
 	until [ -S "$share/daemon" ]; do
