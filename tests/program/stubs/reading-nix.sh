@@ -343,6 +343,7 @@ nix-daemon)
 	# Without a program of its own, only cp makes a socket.
 	cp -a /nix/socket "$NIX_DAEMON_SOCKET_PATH"
 	echo "$$ $NIX_DAEMON_SOCKET_PATH" >/nix/daemon
+	echo "accepted connection from pid 1, user builder (trusted)" >&2
 	exec sleep 1000
 	;;
 esac
