@@ -1,7 +1,9 @@
-//! The names in a directory.
+//! The names in a directory, and directories of this user's alone.
 
 use std::collections::BTreeSet;
-use std::fs;
+use std::fs::{self, DirBuilder};
+use std::io;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 
 /// Returns the names in a directory, in order; none if there is no such directory. Names that are no text are skipped:
@@ -12,6 +14,14 @@ pub fn names(directory: &Path) -> BTreeSet<String> {
     entries
         .filter_map(|entry| entry.file_name().into_string().ok())
         .collect()
+}
+
+/// Makes a directory that nobody else may look into, and those above it that are not there.
+///
+/// # Errors
+/// Fails if it cannot be made. That it is there already is no error, and nothing changes then.
+pub fn make_private(directory: &Path) -> io::Result<()> {
+    DirBuilder::new().recursive(true).mode(0o700).create(directory)
 }
 
 #[cfg(test)]

@@ -12,6 +12,7 @@ use crate::conditions::{Condition, Words};
 use crate::failure::Failure;
 use crate::host::{Host, Place};
 use crate::nix_version::NixVersion;
+use crate::progress::spoken;
 use crate::store_path::StorePath;
 
 /// The failure of a machine that can build for the client, but not evaluate.
@@ -104,18 +105,6 @@ pub(super) fn ends_at_logout(host: &Host, user: &str) -> Failure {
     .with_remedy(format!(
         "as root there: loginctl enable-linger {user} (if users have a D-Bus of their own there, as on NixOS)\nor KillUserProcesses=no in its logind.conf"
     ))
-}
-
-/// Returns a time in words: in the largest unit of which it is a whole number.
-#[must_use]
-pub fn spoken(time: Duration) -> String {
-    let seconds = time.as_secs();
-    let (number, unit) = match seconds {
-        _ if seconds > 0 && seconds % 3600 == 0 => (seconds / 3600, "hour"),
-        _ if seconds > 0 && seconds % 60 == 0 => (seconds / 60, "minute"),
-        _ => (seconds, "second"),
-    };
-    format!("{number} {unit}{}", if number == 1 { "" } else { "s" })
 }
 
 /// Says of a failure that the link broke during an evaluation that does not count yet. The connection that came after it

@@ -44,4 +44,4 @@ mod tests;
 mod trace;
 
 pub use conversation::{Answer, Peer, converse};
-pub use diagnosis::{AskedMeanwhile, CannotEvaluate, spoken};
+pub use diagnosis::{AskedMeanwhile, CannotEvaluate};

@@ -57,6 +57,18 @@ pub(super) fn took(duration: Duration) -> String {
     elapsed(duration)
 }
 
+/// Returns a time in words: in the largest unit of which it is a whole number.
+#[must_use]
+pub fn spoken(time: Duration) -> String {
+    let seconds = time.as_secs();
+    let (number, unit) = match seconds {
+        _ if seconds > 0 && seconds % 3600 == 0 => (seconds / 3600, "hour"),
+        _ if seconds > 0 && seconds % 60 == 0 => (seconds / 60, "minute"),
+        _ => (seconds, "second"),
+    };
+    format!("{number} {unit}{}", if number == 1 { "" } else { "s" })
+}
+
 fn pair(number: u64, unit: &str, less: u64, lesser: &str) -> String {
     if less == 0 {
         format!("{number} {unit}")

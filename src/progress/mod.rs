@@ -25,7 +25,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 pub use amount::{Amount, Counter};
-pub use amounts::elapsed;
+pub use amounts::{elapsed, spoken};
 pub use builder::Builder;
 use nix_log::LogLine;
 pub use phase::{Phase, Work};

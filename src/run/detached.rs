@@ -14,7 +14,6 @@ use anyhow::Result;
 use super::deploy::wants;
 use super::reach::typed_with;
 use crate::activation::Target;
-use crate::builder::spoken;
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::harmless;
@@ -22,7 +21,7 @@ use crate::host::{Host, Place};
 use crate::plan::{AS_ROOT, BUILDER_ALONE, Deployment, Making};
 use crate::process::Invocation;
 use crate::process::signals::Signals;
-use crate::progress::Event;
+use crate::progress::{Event, spoken};
 use crate::ssh;
 use crate::surroundings::Surroundings;
 use crate::vocabulary::Elevation;
@@ -160,21 +159,7 @@ fn asks_for_no_password(elevation: Elevation, signals: &Signals) -> Result<()> {
 /// Checks that ssh logs in to the host without what ends with this login: an agent, a password, a shared connection. A host
 /// that may be off, or asleep, is left to the run.
 fn lets_in(host: &Host, plan: &Deployment, context: &Context) -> Result<()> {
-    let alone = [
-        "-n",
-        "-T",
-        "-o",
-        "BatchMode=yes",
-        "-o",
-        "ControlMaster=no",
-        "-o",
-        "ControlPath=none",
-    ];
-    let command = Invocation::new("ssh")
-        .args(context.ssh.options(host))
-        .args(alone)
-        .args(["-o", "ConnectTimeout=10", "--", &host.destination(), "true"])
-        .env("SSH_AUTH_SOCK", "");
+    let command = context.ssh.login_alone(host);
     context.tell(Event::Trace(format!("$ {command}")));
     let mut said = Vec::new();
     let tried = command.capture_and_watch(&mut |line| said.push(line.to_owned()), context.signals);

@@ -2,12 +2,12 @@
 //! could belong to many machines (NixOS gives the same one to all) and to two users, and may change; it stands before
 //! the number for people who look around on the builder.
 
-use std::fs::{self, DirBuilder};
+use std::fs;
 use std::io;
-use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use crate::builder::request::Client;
+use crate::directory;
 use crate::private;
 use crate::progress::{Event, Reporter};
 use crate::sources::mirror::hexadecimal;
@@ -47,7 +47,7 @@ fn kept(file: &Path) -> io::Result<String> {
         return Ok(number);
     }
     let directory = file.parent().unwrap_or(Path::new("/"));
-    DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
+    directory::make_private(directory)?;
     let number = random()?;
     let line = format!("{number}\n");
     if written::make(file, line.as_bytes())? {

@@ -1,14 +1,15 @@
 //! Where the logs are: `logs/NUMBER.log` in this program's directory for state. A number and not the time says which is
 //! the newest, because a Pi without a clock says 1970.
 
-use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
+use std::fs::{self, File, OpenOptions, Permissions};
 use std::io;
 use std::os::fd::AsRawFd;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use nix::fcntl::{Flock, FlockArg, OFlag};
 
+use crate::directory;
 use crate::harmless;
 use crate::surroundings::{Directory, Surroundings};
 
@@ -30,7 +31,7 @@ pub(super) fn directory(around: &Surroundings) -> PathBuf {
 pub(super) fn new_file(directory: &Path) -> io::Result<(PathBuf, Flock<File>)> {
     if directory.symlink_metadata().is_err() {
         check_above(directory)?;
-        DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
+        directory::make_private(directory)?;
     }
     let held = own(directory)?;
     // Whatever becomes of the directory's name from now on, this is the directory.

@@ -31,6 +31,9 @@ pub use reasons::no_session;
 /// Replaces the options with which this program shares connections (nixpkgs#538973).
 const DEFAULTS: &str = "NIXOS_REBUILD_SSH_DEFAULT_OPTS";
 
+/// A connection of its own, whatever is shared. Of two options of a kind, ssh takes the first, so these come first.
+const APART: [&str; 4] = ["-o", "ControlMaster=no", "-o", "ControlPath=none"];
+
 /// How this run connects: the user's options, and the connections that several commands share.
 ///
 /// If a run talks to a host more than once, it logs in once (a hardware key is touched once) and shares that
@@ -263,9 +266,19 @@ impl Ssh {
     /// shows that a new login is let in.
     #[must_use]
     pub fn new_session(&self, host: &Host, script_length: usize) -> Invocation {
-        // Of two options of a kind, ssh takes the first.
-        let alone = ["-o", "ControlMaster=no", "-o", "ControlPath=none"];
-        self.session_by(Invocation::new("ssh").args(alone), host, None, script_length)
+        self.session_by(Invocation::new("ssh").args(APART), host, None, script_length)
+    }
+
+    /// Returns the command that logs in, does nothing, and ends, without what ends with the user's own login: their agent,
+    /// a connection that is shared, or somebody who types a password.
+    #[must_use]
+    pub fn login_alone(&self, host: &Host) -> Invocation {
+        Invocation::new("ssh")
+            .args(APART)
+            .args(self.options(host))
+            .args(["-n", "-T", "-o", "BatchMode=yes", "-o", "ConnectTimeout=10"])
+            .args(["--", &host.destination(), "true"])
+            .env("SSH_AUTH_SOCK", "")
     }
 
     fn session_by(

@@ -10,8 +10,8 @@ use super::following::Following;
 use super::{Conversation, connect};
 use crate::builder::diagnosis;
 use crate::failure::{Failure, Interrupted};
-use crate::progress::Event;
 use crate::progress::nix_log::LogLine;
+use crate::progress::{Event, spoken};
 
 /// The pause before the first try, and the longest pause before a later one: each is twice the one before.
 const FIRST: Duration = Duration::from_secs(1);
@@ -124,7 +124,7 @@ impl Conversation<'_> {
     }
 
     fn stays_away(&self, code: Option<u8>) -> Failure {
-        let longest = diagnosis::spoken(self.request.job.reconnect);
+        let longest = spoken(self.request.job.reconnect);
         let why = self.channel.broke(code, "", "");
         Failure::new(format!(
             "{} does not come back in {longest} ({why}): the work goes on there, {}",

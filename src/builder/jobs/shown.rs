@@ -49,8 +49,8 @@ pub fn lines(machines: &[Listed]) -> String {
 
 fn row(job: &RemoteJob, all: &[RemoteJob]) -> [String; 3] {
     let since = match &job.state {
-        JobState::Running => format!("for {}", spoken(job.age)),
-        JobState::Ended { ago, .. } => format!("{} ago", spoken(*ago)),
+        JobState::Running => format!("for {}", since(job.age)),
+        JobState::Ended { ago, .. } => format!("{} ago", since(*ago)),
     };
     [
         harmless::name(short(&job.record.name, all)),
@@ -111,7 +111,7 @@ fn result(job: &RemoteJob) -> Option<String> {
     }
 }
 
-fn spoken(seconds: u64) -> String {
+fn since(seconds: u64) -> String {
     elapsed(Duration::from_secs(seconds))
 }
 

@@ -1,9 +1,8 @@
 //! A unit of systemd that carries out a whole run, and what is known of it.
 
 use std::ffi::{OsStr, OsString};
-use std::fs::{self, DirBuilder};
+use std::fs;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
@@ -62,10 +61,7 @@ impl Unit {
     pub(super) fn make(around: &Surroundings, manager: Manager) -> Result<Self> {
         let name = format!("{PREFIX}{}", &ssh::new_name()?[..8]);
         let place = places(around).join(&name);
-        DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(&place)
+        directory::make_private(&place)
             .with_context(|| format!("--detach: {} cannot be made: nothing was begun", place.display()))?;
         if manager == Manager::User {
             fs::write(place.join("user"), "")?;
