@@ -1,8 +1,9 @@
 #!/bin/bash
-# cases.sh [--labs N] [--stop] [NAME...] : runs the lab's test cases: all of them, or those named (a file of cases/, e.g.
+# cases.sh [--labs N] [--times N] [--stop] [NAME...] : runs the lab's test cases: all of them, or those named (a file of cases/, e.g.
 # "00-lab", or a single case). The lab has to be up.
 #
 #   --labs N   N labs side by side, which take the cases from one queue. The others are brought up, and taken down at the end.
+#   --times N  each of them so many times: after all the others have been run once, all of them again
 #   --stop     once a case has failed, no other one is begun
 #
 # A case is a function case_NAME in a file of cases/. A case that changes what belongs to the whole machine, or is about seconds, has
@@ -140,7 +141,7 @@ end_labs() {
 }
 
 run_all() {
-	local number passed failed wanted group
+	local number passed failed wanted group time
 	use_lab
 	if [ -z "${REBUILD_PROGRAM+set}" ] && [ -x "$CACHE/target/release/rebuild" ]; then
 		REBUILD_PROGRAM=$CACHE/target/release/rebuild
@@ -152,9 +153,10 @@ run_all() {
 	trap 'echo; echo "interrupted" >&2; exit 130' INT
 	trap 'exit 143' TERM
 	mkdir -p "$(dirname "$MACHINE")"
-	queue_of "$@" >"$queue/cases"
+	queue_of "$@" >"$queue/once"
+	[ -s "$queue/once" ] || die "no test case is called: $*"
+	for time in $(seq "$times"); do cat "$queue/once"; done >"$queue/cases"
 	wanted=$(wc -l <"$queue/cases")
-	[ "$wanted" -gt 0 ] || die "no test case is called: $*"
 	: >"$queue/taken"
 	: >"$queue/results"
 	[ -z "$stop" ] || : >"$queue/stop"
@@ -173,7 +175,7 @@ run_all() {
 	[ "$passed" = "$wanted" ]
 }
 
-labs=1 stop=
+labs=1 times=1 stop=
 while [ $# -gt 0 ]; do
 	case $1 in
 	--take)
@@ -181,6 +183,7 @@ while [ $# -gt 0 ]; do
 		exit
 		;;
 	--labs) labs=$2 && shift ;;
+	--times) times=$2 && shift ;;
 	--stop) stop=yes ;;
 	*) break ;;
 	esac

@@ -40,11 +40,12 @@ remove_network() {
 }
 
 # --- one host -------------------------------------------------------------------------------------
-# The process that is PID 1 in the host, as this machine numbers it.
+# The process that is PID 1 in the host, as this machine numbers it. A systemd that boots moves itself from the first of
+# the two cgroups into the second: whoever looks in the other order misses it while it moves.
 first_process() {
 	local process line
 	# shellcheck disable=SC2013 # numbers, one word each
-	for process in $(cat "$CGROUP/$1"/payload/{init.scope/,}cgroup.procs 2>/dev/null); do
+	for process in $(cat "$CGROUP/$1"/payload/{,init.scope/}cgroup.procs 2>/dev/null); do
 		while read -r line; do
 			[[ $line =~ ^NSpid:.*[[:space:]]1$ ]] || continue
 			echo "$process"
@@ -139,20 +140,22 @@ wait_for_host() {
 	until_true 30 nix_answers "$host" || die "the Nix daemon of $host does not answer"
 	show_emulation "$host"
 }
-daemons_answer() {
+# These three are asked again and again, so they are shells of their own: a host that cannot be entered yet (or no longer)
+# answers with no, and does not end whoever asks, without a word.
+daemons_answer() (
 	enter_host "$1" root sh -c 'test -S /nix/var/nix/daemon-socket/socket && ls /run/sshd.pid' \
 		</dev/null >/dev/null 2>&1
-}
+)
 
 # The first connection starts the daemon, and the daemon has reset some of several first connections at once.
-nix_answers() {
-	[ "$(host_field "$1" nix)" = daemon ] || return 0
+nix_answers() (
+	[ "$(host_field "$1" nix)" = daemon ] || exit 0
 	# shellcheck disable=SC2016 # the host's shell expands it; past the watchers, which would note the call
 	enter_host "$1" root sh -c 'PATH=/usr/lib/nix-real:$PATH NIX_REMOTE=daemon
 		export PATH NIX_REMOTE
 		nix-store --check-validity --print-invalid /nix/store/00000000000000000000000000000000-none' \
 		</dev/null >/dev/null 2>&1
-}
+)
 
 wait_for_systemd() {
 	local host=$1 state
@@ -163,7 +166,7 @@ wait_for_systemd() {
 		die "$host came up '$state', not 'running'"
 	}
 }
-systemd_answers() { enter_host "$1" root test -S /run/systemd/private </dev/null 2>/dev/null; }
+systemd_answers() (enter_host "$1" root test -S /run/systemd/private </dev/null 2>/dev/null)
 
 show_emulation() {
 	# Here the users of a host see whether it emulates other CPUs. It is read-only, because it is this machine's. (The
