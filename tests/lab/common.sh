@@ -51,13 +51,15 @@ use_lab() {
 	export REBUILD_LAB_IS_OURS=yes
 }
 
-# until_true SECONDS COMMAND... : repeats the command in small steps, up to a deadline.
+# until_true SECONDS COMMAND... : repeats the command in small steps, up to a deadline. What takes longer is asked for less
+# often: a question to a host is a dozen processes, and several labs share two cores.
 until_true() {
-	local deadline=$((SECONDS + $1))
+	local begin=$SECONDS seconds=$1 pause=0.1
 	shift
 	until "$@"; do
-		[ "$SECONDS" -lt "$deadline" ] || return 1
-		sleep 0.1
+		[ "$SECONDS" -lt $((begin + seconds)) ] || return 1
+		[ "$SECONDS" -lt $((begin + 2)) ] || pause=0.3
+		sleep $pause
 	done
 }
 

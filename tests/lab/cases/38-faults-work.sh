@@ -68,8 +68,8 @@ case_faults_of_ten_breaks() {
 	expect_equal "$(grep -c "the connection to builder broke" "$CASE/errors")" 10
 	expect_lacks "$(cat "$CASE/unbroken-errors")" "connection to builder broke"
 	# What is seen is the same: each line once, in order, and the way to the system.
-	expect_equal "$(steps_of "$CASE/errors")" "$(seq -f 'step %.0f of 70' 70)"
-	expect_equal "$(steps_of "$CASE/unbroken-errors")" "$(seq -f 'step %.0f of 70' 70)"
+	expect_equal "$(steps_of "$CASE/errors")" "$(seq -f 'step %.0f of 120' 120)"
+	expect_equal "$(steps_of "$CASE/unbroken-errors")" "$(seq -f 'step %.0f of 120' 120)"
 	expect_equal "$output" "$(profile_of pi)"
 	expect_equal "$(cat "$CASE/unbroken-output")" "$(profile_of target)"
 	expect_switched
@@ -88,7 +88,7 @@ long_build() {
 	configure "environment.etc.long.source = pkgs.run \"long-$1-$number\" { } \"
 	  note() { read -r up idle </proc/uptime; echo \$1 \$up >>/srv/gate/$1; }
 	  note begun
-	  for step in \$(seq 70); do echo step \$step of 70; sleep 0.5; done
+	  for step in \$(seq 120); do echo step \$step of 120; sleep 0.5; done
 	  note ended; echo made >\$out\";"
 	[ "$1" = pi ] || file_on pi /etc/nixos/configuration.nix | write_on "$1" /etc/nixos/configuration.nix
 }
@@ -97,7 +97,7 @@ built_for() {
 	file_on builder "/srv/gate/$1" | tr -d . | awk '{ said = said $1 " "; at[$1] = $2 }
 		END { if (said == "begun ended ") print at["ended"] - at["begun"]; else print "it said: " said }'
 }
-steps_of() { grep -o 'step [0-9]* of 70' "$1"; }
+steps_of() { grep -o 'step [0-9]* of 120' "$1"; }
 shown() { sed -n 's/.*built in \([0-9]*\)\.[0-9] s.*/\1/p' "$1"; }
 more_lines_than() { [ "$(steps_of "$CASE/started-errors" | wc -l)" -gt "$1" ]; }
 # drop_links_of_pi : as drop_connections, but the other client's stay; and there has to be one.
