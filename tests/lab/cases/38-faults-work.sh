@@ -98,7 +98,8 @@ built_for() {
 		END { if (said == "begun ended ") print at["ended"] - at["begun"]; else print "it said: " said }'
 }
 steps_of() { grep -o 'step [0-9]* of 120' "$1"; }
-shown() { sed -n 's/.*built in \([0-9]*\)\.[0-9] s.*/\1/p' "$1"; }
+# shown FILE : prints for how many seconds a run says that it has built.
+shown() { sed -n -e 's/.*built in \([0-9]*\)\(\.[0-9]\)\{0,1\} s.*/0 \1/p' -e 's/.*built in \([0-9]*\) min \([0-9]*\) s.*/\1 \2/p' "$1" | { read -r minutes seconds && echo $((minutes * 60 + seconds)); }; }
 more_lines_than() { [ "$(steps_of "$CASE/started-errors" | wc -l)" -gt "$1" ]; }
 # drop_links_of_pi : as drop_connections, but the other client's stay; and there has to be one.
 drop_links_of_pi() {
