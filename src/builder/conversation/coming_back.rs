@@ -49,7 +49,7 @@ impl Conversation<'_> {
             }
             // A signal to the whole group, as of a terminal that is closed, ends ssh as well.
             if self.ended.is_none() {
-                let signal = self.context.signals.check();
+                let signal = self.context.signals.check_soon();
                 signal.inspect_err(|interrupted| self.is_interrupted(*interrupted))?;
             }
             if self.ended.is_some() || self.following.is_none() {
