@@ -1,5 +1,7 @@
 //! `rebuild status`, `attach` and `cancel`: which machines are asked about jobs, and what.
 
+use std::time::Duration;
+
 use super::checkup::flags;
 use super::{Candidates, Facts};
 use crate::cli::{Arguments, Verb};
@@ -18,6 +20,8 @@ pub struct JobsPlan {
     /// The flags for hosts, as they were typed, with which a run goes to the same machines.
     pub flags: Vec<String>,
 }
+    /// How long whoever follows a job tries to come back after their link broke. Zero: they do not try.
+    pub reconnect: Duration,
 
 /// What becomes of jobs.
 #[derive(Debug, PartialEq, Eq)]
@@ -63,7 +67,12 @@ impl JobsPlan {
             return Err(Failure::usage(message).with_remedy(format!("name it: rebuild {verb} --eval-on HOST")));
         }
         let flags = flags(arguments, settings);
-        Ok(Self { task, hosts, flags })
+        Ok(Self {
+            task,
+            hosts,
+            flags,
+            reconnect: settings.reconnect_timeout(),
+        })
     }
 }
 

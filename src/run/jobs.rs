@@ -209,7 +209,7 @@ fn attach(plan: &JobsPlan, client: &Client, host: &Host, job: &RemoteJob, contex
         harmless::name(&job.record.about)
     )));
     let home = command("switch", plan);
-    let followed = jobs::follow(host, client, job, context).inspect_err(|error| {
+    let followed = jobs::follow(host, client, job, plan.reconnect, context).inspect_err(|error| {
         if let Some(Interrupted { signal: SIGINT }) = error.downcast_ref() {
             output::say(&format!(
                 "{host} goes on with it; to end it: {}",
