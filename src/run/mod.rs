@@ -75,8 +75,8 @@ pub fn carry_out(
         Task::ShowSettings { settings, json } => settings::show(settings, *json),
         Task::Jobs(plan) => {
             let context = Context::new(around, nix, signals, reporter)?;
-            detached::tell(&context);
-            jobs::carry_out(plan, &context)
+            let told = detached::tell(&context);
+            jobs::carry_out(plan, told, &context)
         }
         Task::Examine(checkup) => doctor::examine(checkup, &Context::new(around, nix, signals, reporter)?),
         Task::Manual => manual::show(signals),
