@@ -102,9 +102,10 @@ pub(super) fn ends_at_logout(host: &Host, user: &str) -> Failure {
     Failure::new(format!(
         "{host} ends what {user} leaves running at the logout (KillUserProcesses=yes): its work would end with the connection"
     ))
-    .with_remedy(format!(
-        "as root there: loginctl enable-linger {user} (if users have a D-Bus of their own there, as on NixOS)\nor KillUserProcesses=no in its logind.conf"
-    ))
+    .with_remedy(Condition::Logout.remedy(&Words {
+        it: user,
+        ..Words::default()
+    }))
 }
 
 /// Says of a failure that the link broke during an evaluation that does not count yet. The connection that came after it
