@@ -59,6 +59,9 @@ pub fn carry_out(
         Task::Deploy(deployment) => {
             programs::require(deployment, around.variable("PATH").as_ref(), &around.directory)?;
             result_link::require(deployment, &around.directory)?;
+            if deployment.detach.is_some() {
+                identity::require(around)?;
+            }
             let context = Context::new(around, nix, signals, reporter)?;
             detached::tell(&context);
             match deployment.detach {

@@ -254,6 +254,33 @@ fn what_could_not_go_on_is_refused_beforehand() {
     }
 }
 
+/// Whoever is not known again could not find what they leave: that is said before any login.
+#[test]
+fn who_is_not_known_again_cannot_leave() {
+    for line in [
+        "build --detach --eval-on builder",
+        "build --detach --build-on builder",
+        "switch --detach --eval-on builder",
+    ] {
+        let scene = scene();
+        scene.variable("XDG_STATE_HOME", "/proc/none");
+        let run = scene.rebuild(line);
+        assert_eq!((run.code, run.stdout.as_str()), (1, ""), "{line}: {}", run.stderr);
+        for text in [
+            "/proc/none/rebuild/client",
+            "no later run finds the work",
+            "XDG_STATE_HOME=DIR rebuild",
+        ] {
+            assert!(run.stderr.contains(text), "{line} {text}: {}", run.stderr);
+        }
+        let calls = scene.calls();
+        assert!(
+            !begun(&scene) && !calls.iter().any(|call| call.starts_with("ssh")),
+            "{line}: {calls:?}"
+        );
+    }
+}
+
 /// A user whose own systemd stays has it run what changes another machine.
 #[test]
 fn a_user_whose_systemd_stays() {

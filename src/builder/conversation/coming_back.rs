@@ -93,7 +93,8 @@ impl Conversation<'_> {
     /// Tells the user that the machine may not know that its work is to end.
     fn is_unanswered(&self) {
         if self.is_following() {
-            self.tell(&diagnosis::unanswered(self.peer.host, self.request.job.alone));
+            let (alone, is_found) = (self.request.alone(), self.request.client.stays);
+            self.tell(&diagnosis::unanswered(self.peer.host, alone, is_found));
         }
     }
 
