@@ -30,8 +30,8 @@ impl Conversation<'_> {
             }
             // A signal to the whole group, as of a terminal that is closed, ends ssh as well.
             if self.ended.is_none() {
-                let signal = self.context.signals.check();
-                signal.inspect_err(|interrupted| self.is_interrupted(*interrupted))?;
+                let signal = self.context.signals.check_soon();
+                signal.inspect_err(|interrupted| self.hear_interrupt(*interrupted))?;
             }
             if self.ended.is_some() || self.following.is_none() {
                 return self.conclude(code);
@@ -58,7 +58,7 @@ impl Conversation<'_> {
         let waited = self.way_back.wait(&broken, self.context);
         waited.inspect_err(|error| {
             if let Some(interrupted) = error.downcast_ref::<Interrupted>() {
-                self.is_interrupted(*interrupted);
+                self.hear_interrupt(*interrupted);
             }
         })?;
         let Some(following) = &mut self.following else {
@@ -84,14 +84,14 @@ impl Conversation<'_> {
     }
 
     /// Takes a signal for which there is no connection: nobody there has heard of Ctrl-C.
-    fn is_interrupted(&self, interrupted: Interrupted) {
+    fn hear_interrupt(&self, interrupted: Interrupted) {
         if interrupted.signal == SIGINT {
-            self.is_unanswered();
+            self.warn_unanswered();
         }
     }
 
     /// Tells the user that the machine may not know that its work is to end.
-    fn is_unanswered(&self) {
+    fn warn_unanswered(&self) {
         if self.is_following() {
             let (alone, is_found) = (self.request.alone(), self.request.client.stays);
             self.tell(&diagnosis::unanswered(self.peer.host, alone, is_found));
@@ -110,7 +110,7 @@ impl Conversation<'_> {
         }
         // A script that has not greeted has begun nothing; but the job of an earlier connection is on.
         if !self.channel.say_farewell(self.context) || (self.is_second && !self.channel.has_greeted()) {
-            self.is_unanswered();
+            self.warn_unanswered();
         }
     }
 }

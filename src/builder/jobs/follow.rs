@@ -124,7 +124,7 @@ impl<'a> Watching<'a> {
                 }
                 Paused::Broke(code) => {
                     // A signal to the whole group, as of a terminal that is closed, ends ssh as well.
-                    self.context.signals.check()?;
+                    self.context.signals.check_soon()?;
                     // The first connection shows that the machine lets this user in.
                     if !self.is_shown {
                         return Err(talk.broke(code).into());
