@@ -18,6 +18,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 
+use super::broken_link::WayBack;
 use super::course::Course;
 use super::diagnosis;
 use super::preflight::Lack;
@@ -26,7 +27,6 @@ use super::request::Request;
 use super::rounds::Rounds;
 use super::sources::Sources;
 use crate::remote::relay::Relay;
-use coming_back::Away;
 pub(super) use following::Following;
 #[cfg(any(test, fuzzing))]
 pub(super) use following::look_at_job;
@@ -45,6 +45,13 @@ use crate::store_path::StorePath;
 
 /// How long a script may stay after its last word.
 const LEAVING: Duration = Duration::from_secs(10);
+
+/// The remedy if the link stays broken.
+pub(super) const LATER: &str = "run the same command again later: it finds what was done there";
+
+/// The same for a client that nobody there knows again.
+const LATER_WITHOUT_A_NAME: &str = "run the same command again later: what was built there is in its store, until its garbage is \
+                                    collected; the work itself is found by no other run";
 
 /// How often a live display hears of the bytes received.
 const TICK: Duration = Duration::from_millis(200);
@@ -90,6 +97,11 @@ pub struct Peer<'a> {
 pub fn converse(peer: &Peer, request: &Request, sources: &mut Sources, context: &Context) -> Result<Answer> {
     let host = peer.host;
     let script = request.script()?;
+    let later = if request.client.stays {
+        LATER
+    } else {
+        LATER_WITHOUT_A_NAME
+    };
     context.tell(Event::phase(Work::Connecting, Some(host)));
     context.signals.check()?;
     let mut talk = Conversation {
@@ -109,7 +121,7 @@ pub fn converse(peer: &Peer, request: &Request, sources: &mut Sources, context: 
         incoming: Incoming::new(peer),
         following: None,
         is_second: false,
-        away: None,
+        way_back: WayBack::new(request.job.reconnect, later),
         asked: None,
         ended: None,
     };
@@ -176,8 +188,7 @@ struct Conversation<'a> {
     following: Option<Following>,
     /// Whether this connection goes on with a job of an earlier one: it ends with the job, and evaluates nothing more.
     is_second: bool,
-    /// Since when the link has been broken, and how often a new one has been tried.
-    away: Option<Away>,
+    way_back: WayBack,
     /// What it asks, until it has ended.
     asked: Option<BuilderEvent>,
     /// The script's last word, once it has come.

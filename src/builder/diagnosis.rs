@@ -86,14 +86,18 @@ pub(super) fn collected(host: &Host) -> String {
 }
 
 /// Returns the warning that the machine has not heard, as far as is known, that the user wants the work to end. `alone` is the
-/// time after which it ends by itself.
+/// time after which it ends by itself, and `is_found` is whether a later run of this client finds it.
 #[must_use]
-pub(super) fn unanswered(host: &Host, alone: Duration) -> String {
+pub(super) fn unanswered(host: &Host, alone: Duration, is_found: bool) -> String {
     let alone = spoken(alone);
-    format!(
-        "warning: {host} does not answer, so its work may go on there until nobody has followed it for {alone}\n  to end it \
-         when {host} answers again: the same command finds it, and Ctrl-C then ends it"
-    )
+    let warning = format!(
+        "warning: {host} does not answer, so its work may go on there until nobody has followed it for {alone}"
+    );
+    if is_found {
+        format!("{warning}\n  to end it when {host} answers again: the same command finds it, and Ctrl-C then ends it")
+    } else {
+        warning
+    }
 }
 
 /// Returns the failure of work that would not outlive its connection.
@@ -102,9 +106,10 @@ pub(super) fn ends_at_logout(host: &Host, user: &str) -> Failure {
     Failure::new(format!(
         "{host} ends what {user} leaves running at the logout (KillUserProcesses=yes): its work would end with the connection"
     ))
-    .with_remedy(format!(
-        "as root there: loginctl enable-linger {user} (if users have a D-Bus of their own there, as on NixOS)\nor KillUserProcesses=no in its logind.conf"
-    ))
+    .with_remedy(Condition::Logout.remedy(&Words {
+        it: user,
+        ..Words::default()
+    }))
 }
 
 /// Says of a failure that the link broke during an evaluation that does not count yet. The connection that came after it

@@ -9,6 +9,7 @@
 //! - [`reply`]: what comes from there;
 //! - [`course`]: what may be said when, and when everything has been said;
 //! - [`conversation`]: the talk, and what follows from each event in it;
+//! - [`broken_link`]: when a new connection is tried after a link broke while work goes on there;
 //! - [`promise`]: whether what was built is what was asked for;
 //! - [`stage`]: the part of a run there that failed, and [`diagnosis`]: what the user reads about it;
 //! - [`missing`] and [`trace`]: which files an evaluation lacks, as its errors and its system calls say;
@@ -18,6 +19,7 @@
 //! The room [`crate::sources`] finds out which files an evaluation needs; `sources` here keeps account of those that one
 //! evaluator has.
 
+mod broken_link;
 mod conversation;
 mod course;
 pub mod delivery;

@@ -11,6 +11,10 @@ use crate::failure::Failure;
 use crate::remote::script::Script;
 use crate::store_path::StorePath;
 
+/// How long a job goes on that nobody follows and that nobody can find either, because its client has another name in its
+/// next run. Only the run that began it comes back, after its link broke.
+const UNFINDABLE: Duration = Duration::from_secs(20 * 60);
+
 /// A run on the other machine.
 #[derive(Debug)]
 pub struct Request {
@@ -37,7 +41,7 @@ pub struct Job {
     pub name: String,
     /// What the user would call it.
     pub about: String,
-    /// How long a job goes on that nobody follows. The other machine counts whole minutes.
+    /// How long a job goes on that nobody follows, as the user has it ([`Request::alone`]).
     pub alone: Duration,
     /// How long the client tries to come back to it after the link broke. Zero: it does not try.
     pub reconnect: Duration,
@@ -45,19 +49,12 @@ pub struct Job {
     pub detach: bool,
 }
 
-impl Job {
-    /// Returns the number of minutes after which a job ends that nobody follows, at least one.
-    fn minutes_alone(&self) -> u64 {
-        self.alone.as_secs().div_ceil(60).max(1)
-    }
-}
-
 /// This machine's user, as the other machine knows them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Client {
     /// The name of what is kept there; a file name.
     pub name: String,
-    /// Whether the next run has the same name. Otherwise nothing is kept.
+    /// Whether the next run has the same name. Otherwise nothing is kept, and no run finds the job of another one.
     pub stays: bool,
 }
 
@@ -71,6 +68,20 @@ pub enum Beginning {
 }
 
 impl Request {
+    /// Returns how long a job goes on that nobody follows.
+    pub(super) fn alone(&self) -> Duration {
+        if self.client.stays {
+            self.job.alone
+        } else {
+            self.job.alone.min(UNFINDABLE.max(self.job.reconnect))
+        }
+    }
+
+    /// Returns the number of minutes for that, at least one: the other machine counts whole ones.
+    fn minutes_alone(&self) -> u64 {
+        self.alone().as_secs().div_ceil(60).max(1)
+    }
+
     /// The evaluation, if there is one.
     pub(super) fn evaluation(&self) -> Option<&Evaluation> {
         match &self.beginning {
@@ -177,7 +188,7 @@ impl Request {
         script.set("rb_socket", self.socket().unwrap_or(Path::new("")))?;
         script.set("rb_job", &self.job.name)?;
         script.set("rb_about", &self.job.about)?;
-        script.set("rb_alone", self.job.minutes_alone().to_string())?;
+        script.set("rb_alone", self.minutes_alone().to_string())?;
         let parts = parts(instructions);
         if parts.contains(&Part::Evaluate) || parts.contains(&Part::Build) {
             script.set("rb_settings", &self.settings)?;

@@ -76,6 +76,8 @@ pub enum Condition {
     Noticed,
     /// sshd forwards the socket by which the result goes home.
     Forwarding,
+    /// Work goes on when the connection ends.
+    Logout,
     /// The target is a NixOS system.
     NixOs,
     /// The user can become root on the target.

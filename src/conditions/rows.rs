@@ -380,7 +380,13 @@ pub const ALL: &[Row] = &[
     Row {
         messages: &["builder ends what me leaves running at the logout …"],
         advice: "there, as root: `loginctl enable-linger me`, or `KillUserProcesses=no` in its logind.conf",
-        about: None,
+        about: Some(about(
+            Condition::Logout,
+            "logout",
+            "work that outlives the login",
+            "as root there: loginctl enable-linger {it} (if users have a D-Bus of their own there, as on NixOS)\n\
+             or KillUserProcesses=no in its logind.conf",
+        )),
     },
     Row {
         messages: &["nix-build was killed: probably … out of memory"],

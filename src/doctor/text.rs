@@ -7,12 +7,13 @@ use super::Patient;
 use crate::builder::realisation::probe;
 use crate::failure::Failure;
 use crate::remote::script::{Script, without_comments};
+use crate::ssh;
 
 /// How much goes there and comes back, in bytes, to see whether large packets come through: about ten of the largest that
 /// Ethernet has.
 pub(super) const ECHO: usize = 16 << 10;
 
-const PARTS: [&str; 9] = [
+const PARTS: [&str; 10] = [
     include_str!("../remote/scripts/events.sh"),
     include_str!("../remote/scripts/memory.sh"),
     include_str!("../remote/scripts/nix.sh"),
@@ -20,6 +21,7 @@ const PARTS: [&str; 9] = [
     include_str!("../builder/scripts/kept.sh"),
     include_str!("../builder/scripts/way.sh"),
     include_str!("../builder/scripts/emulation.sh"),
+    include_str!("../builder/scripts/logout.sh"),
     include_str!("scripts/visit.sh"),
     include_str!("scripts/builder.sh"),
 ];
@@ -47,6 +49,7 @@ pub(super) fn visit(patient: &Patient, socket: Option<&Path>) -> Result<Vec<u8>,
     )?;
     script.set("rb_socket", socket.unwrap_or(Path::new("")))?;
     script.set("rb_echo", if patient.host.is_some() { ECHO } else { 0 }.to_string())?;
+    script.set("rb_job", format!("doctor-{}", ssh::new_name().unwrap_or_default()))?;
     script.set("rb_elevation", patient.elevation.program())?;
     for part in PARTS.into_iter().chain([include_str!("scripts/target.sh")]) {
         script.text(&without_comments(part));
@@ -57,6 +60,10 @@ pub(super) fn visit(patient: &Patient, socket: Option<&Path>) -> Result<Vec<u8>,
         (roles.builds, "look_at_builder\n"),
         // What an evaluation here needs, the client's own Nix has.
         (roles.evaluates && patient.host.is_some(), "look_at_evaluator\n"),
+        (
+            (roles.builds || roles.evaluates) && patient.host.is_some(),
+            "look_at_logout\n",
+        ),
         (true, "end_visit\n"),
     ];
     for (_, step) in steps.into_iter().filter(|(is_taken, _)| *is_taken) {

@@ -1,5 +1,7 @@
 //! `rebuild status`, `attach` and `cancel`: which machines are asked about jobs, and what.
 
+use std::time::Duration;
+
 use super::checkup::flags;
 use super::{Candidates, Facts};
 use crate::cli::{Arguments, Verb};
@@ -13,10 +15,13 @@ pub struct JobsPlan {
     /// What becomes of them.
     pub task: JobsTask,
     /// The machines that may have jobs, each once: all that may evaluate or build. A job is on the machine that answered
-    /// first when it began, so all of them are asked.
+    /// first when it began, so all of them are asked. None if the jobs are listed and no machine is named: then there may be
+    /// runs of this machine that go on by themselves.
     pub hosts: Vec<Host>,
     /// The flags for hosts, as they were typed, with which a run goes to the same machines.
     pub flags: Vec<String>,
+    /// How long whoever follows a job tries to come back after their link broke. Zero: they do not try.
+    pub reconnect: Duration,
 }
 
 /// What becomes of jobs.
@@ -58,13 +63,25 @@ impl JobsPlan {
             }
         }
         let (verb, task) = task(arguments);
-        if hosts.is_empty() {
-            let message = "no other machine is named that evaluates or builds, and jobs are nowhere else";
-            return Err(Failure::usage(message).with_remedy(format!("name it: rebuild {verb} --eval-on HOST")));
+        // Something of this machine's own may be told without one.
+        if hosts.is_empty() && !matches!(task, JobsTask::List { .. }) {
+            return Err(nowhere(verb));
         }
         let flags = flags(arguments, settings);
-        Ok(Self { task, hosts, flags })
+        Ok(Self {
+            task,
+            hosts,
+            flags,
+            reconnect: settings.reconnect_timeout(),
+        })
     }
+}
+
+/// Returns the failure if no machine is named that could have jobs.
+#[must_use]
+pub fn nowhere(verb: &str) -> Failure {
+    Failure::usage("no other machine is named that evaluates or builds, and jobs are nowhere else")
+        .with_remedy(format!("name it: rebuild {verb} --eval-on HOST"))
 }
 
 fn task(arguments: &Arguments) -> (&'static str, JobsTask) {

@@ -29,7 +29,7 @@ pub use configuration::{Configuration, FILE, Flake, Found, Installable};
 pub use deployment::{Absence, ActivationPlan, Channels, Deployment, Making, Origin, Outcome};
 use deployment::{place, rights};
 pub use detachment::{AS_ROOT, BUILDER_ALONE, Detachment};
-pub use jobs::{Chosen, JobsPlan, JobsTask};
+pub use jobs::{Chosen, JobsPlan, JobsTask, nowhere};
 pub use product::{Product, ProductKind};
 pub use steps::{Deed, Leg, Step};
 pub use unreachable::{Candidates, IfUnreachable, Wake};

@@ -77,20 +77,24 @@ pub(super) fn hand_over(plan: &Deployment, context: &Context) -> Result<()> {
     Ok(())
 }
 
-/// Tells what units of this user have come to since the last time. If that cannot be known, nothing is said.
-pub(super) fn tell(context: &Context) {
+/// Tells what units of this user have come to since the last time, and which go on. Returns whether there was something to
+/// tell. If that cannot be known, nothing is said.
+pub(super) fn tell(context: &Context) -> bool {
     // A unit's shell waits for the run that it has started, which may be this one.
     let parent = fs::read(format!("/proc/{}/cmdline", nix::unistd::getppid())).unwrap_or_default();
+    let mut told = false;
     for unit in Unit::all(context.around) {
         if unit.is_run_by(&parent) {
             continue;
         }
         let (text, is_over) = unit.came_to(context.signals);
         context.tell(Event::Text(text));
+        told = true;
         if is_over {
             unit.forget();
         }
     }
+    told
 }
 
 /// Who runs the unit.

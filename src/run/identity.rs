@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use crate::builder::request::Client;
 use crate::directory;
+use crate::failure::Failure;
 use crate::private;
 use crate::progress::{Event, Reporter};
 use crate::sources::mirror::hexadecimal;
@@ -32,6 +33,25 @@ pub(super) fn client(around: &Surroundings, reporter: &Reporter) -> Client {
     );
     let name = format!("{}-{number}", host_name(&around.own_name));
     Client { name, stays }
+}
+
+/// Checks that this user is known again by what goes on without them.
+///
+/// # Errors
+/// Their identity cannot be kept, so nobody would find the work, nor bring its result home.
+pub(super) fn require(around: &Surroundings) -> Result<(), Failure> {
+    let place = place(around);
+    kept(&place).map(drop).map_err(|error| {
+        Failure::new(format!(
+            "--detach: this user's name for builders cannot be kept in {} ({error}), and without it no later run finds the \
+             work: nothing was begun",
+            place.display()
+        ))
+        .with_remedy(
+            "let this user write there, or name another directory, in the later runs as well: XDG_STATE_HOME=DIR rebuild ...\n\
+             or stay until it is done: without --detach",
+        )
+    })
 }
 
 /// Returns the place of the number. It is in the user's state, not in a cache, so that a user who empties their cache
@@ -183,6 +203,21 @@ mod tests {
             let numbers: Vec<_> = makers.into_iter().map(|maker| maker.join().unwrap()).collect();
             assert!(numbers.iter().all(|number| *number == numbers[0]), "{numbers:?}");
         }
+    }
+
+    /// Whoever leaves has to be known when they come back; and the name that is made for that is kept.
+    #[test]
+    fn who_leaves_needs_a_name_that_stays() {
+        let home = tempfile::tempdir().unwrap();
+        let around = Surroundings::with(&[("HOME", home.path().to_str().unwrap())]);
+        require(&around).unwrap();
+        assert!(place(&around).exists());
+        let failure = require(&Surroundings::with(&[("HOME", "/proc/none")])).unwrap_err();
+        assert!(
+            failure.to_string().contains("/proc/none/.local/state/rebuild/client"),
+            "{failure}"
+        );
+        assert!(failure.remedy().unwrap().contains("XDG_STATE_HOME=DIR"), "{failure}");
     }
 
     /// A home can be read-only, even for root.

@@ -11,15 +11,19 @@ use crate::failure::{Failure, Interrupted};
 use crate::harmless::{self, Colours};
 use crate::host::Host;
 use crate::output;
-use crate::plan::{Chosen, JobsPlan, JobsTask};
+use crate::plan::{Chosen, JobsPlan, JobsTask, nowhere};
 use crate::process::quote::shell_word;
 use crate::progress::Event;
 
-/// Asks the machines about jobs, and does with these what is asked.
+/// Asks the machines about jobs, and does with these what is asked. `told` is whether the user was told of runs of this
+/// machine that went on by themselves.
 ///
 /// # Errors
 /// No machine could be asked, or there is no such job; or a signal has come.
-pub(super) fn carry_out(plan: &JobsPlan, context: &Context) -> Result<()> {
+pub(super) fn carry_out(plan: &JobsPlan, told: bool, context: &Context) -> Result<()> {
+    if let (JobsTask::List { json }, true) = (&plan.task, plan.hosts.is_empty()) {
+        return list_nothing(*json, told, context);
+    }
     let client = identity::client(context.around, &context.reporter);
     if !client.stays {
         let message = "no builder knows this user again, so none can tell which jobs are theirs";
@@ -122,6 +126,21 @@ fn list(listed: &[Listed], json: bool, context: &Context) -> Result<()> {
     Ok(())
 }
 
+/// Says that no machine was asked, if there was something else to tell.
+///
+/// # Errors
+/// There was nothing.
+fn list_nothing(json: bool, told: bool, context: &Context) -> Result<()> {
+    let nowhere = nowhere("status");
+    if !told {
+        return Err(nowhere.into());
+    }
+    list(&[], json, context)?;
+    let remedy = nowhere.remedy().unwrap_or_default();
+    context.tell(Event::Text(format!("{nowhere}\n  {remedy}")));
+    Ok(())
+}
+
 /// A job, and the machine that has it.
 type Place<'a> = (&'a Host, &'a RemoteJob);
 
@@ -209,7 +228,7 @@ fn attach(plan: &JobsPlan, client: &Client, host: &Host, job: &RemoteJob, contex
         harmless::name(&job.record.about)
     )));
     let home = command("switch", plan);
-    let followed = jobs::follow(host, client, job, context).inspect_err(|error| {
+    let followed = jobs::follow(host, client, job, plan.reconnect, context).inspect_err(|error| {
         if let Some(Interrupted { signal: SIGINT }) = error.downcast_ref() {
             output::say(&format!(
                 "{host} goes on with it; to end it: {}",

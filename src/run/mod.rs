@@ -59,6 +59,9 @@ pub fn carry_out(
         Task::Deploy(deployment) => {
             programs::require(deployment, around.variable("PATH").as_ref(), &around.directory)?;
             result_link::require(deployment, &around.directory)?;
+            if deployment.detach.is_some() {
+                identity::require(around)?;
+            }
             let context = Context::new(around, nix, signals, reporter)?;
             detached::tell(&context);
             match deployment.detach {
@@ -75,8 +78,8 @@ pub fn carry_out(
         Task::ShowSettings { settings, json } => settings::show(settings, *json),
         Task::Jobs(plan) => {
             let context = Context::new(around, nix, signals, reporter)?;
-            detached::tell(&context);
-            jobs::carry_out(plan, &context)
+            let told = detached::tell(&context);
+            jobs::carry_out(plan, told, &context)
         }
         Task::Examine(checkup) => doctor::examine(checkup, &Context::new(around, nix, signals, reporter)?),
         Task::Manual => manual::show(signals),

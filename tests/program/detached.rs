@@ -124,6 +124,43 @@ fn the_next_run_tells_what_it_came_to() {
     }
 }
 
+/// No machine has to be named to hear of a run that this machine itself goes on with, or has come to an end with.
+#[test]
+fn status_tells_of_a_unit_without_a_host() {
+    for (goes_on, text) in [(true, "still goes on"), (false, "is done: all went well")] {
+        let scene = scene();
+        if goes_on {
+            scene.stub("systemd-run", "");
+            scene.stub(
+                "systemctl",
+                "case $* in *rebuild-detached*) exit 0 ;; *) exit 3 ;; esac",
+            );
+        }
+        assert_eq!(scene.rebuild("switch --detach").code, 0);
+        // Nothing could be followed or ended there.
+        for verb in ["attach", "cancel"] {
+            let run = scene.rebuild(verb);
+            assert_eq!(run.code, 2, "{verb}: {}", run.stderr);
+        }
+        let run = scene.rebuild("status --json");
+        assert_eq!(run.code, 0, "{}", run.stderr);
+        let told: serde_json::Value = serde_json::from_str(&run.stdout).unwrap();
+        assert_eq!(told, serde_json::json!({ "machines": [] }));
+        for text in [
+            text,
+            "no other machine is named",
+            "name it: rebuild status --eval-on HOST",
+        ] {
+            assert!(run.stderr.contains(text), "{text}: {}", run.stderr);
+        }
+        // What has ended is told once.
+        let run = scene.rebuild("status");
+        assert_eq!((run.code == 0, run.stdout.as_str()), (goes_on, ""), "{}", run.stderr);
+        assert_eq!(run.stderr.contains(text), goes_on, "{}", run.stderr);
+        assert_eq!(run.code == 2, !goes_on, "{}", run.stderr);
+    }
+}
+
 /// A unit that cannot be started leaves nothing, and is an error.
 #[test]
 fn a_unit_that_cannot_be_started() {
@@ -214,6 +251,33 @@ fn what_could_not_go_on_is_refused_beforehand() {
             assert!(run.stderr.contains(text), "{what} {text}: {}", run.stderr);
         }
         assert!(!begun(&scene), "{what}: {:?}", scene.calls());
+    }
+}
+
+/// Whoever is not known again could not find what they leave: that is said before any login.
+#[test]
+fn who_is_not_known_again_cannot_leave() {
+    for line in [
+        "build --detach --eval-on builder",
+        "build --detach --build-on builder",
+        "switch --detach --eval-on builder",
+    ] {
+        let scene = scene();
+        scene.variable("XDG_STATE_HOME", "/proc/none");
+        let run = scene.rebuild(line);
+        assert_eq!((run.code, run.stdout.as_str()), (1, ""), "{line}: {}", run.stderr);
+        for text in [
+            "/proc/none/rebuild/client",
+            "no later run finds the work",
+            "XDG_STATE_HOME=DIR rebuild",
+        ] {
+            assert!(run.stderr.contains(text), "{line} {text}: {}", run.stderr);
+        }
+        let calls = scene.calls();
+        assert!(
+            !begun(&scene) && !calls.iter().any(|call| call.starts_with("ssh")),
+            "{line}: {calls:?}"
+        );
     }
 }
 

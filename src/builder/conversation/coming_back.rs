@@ -8,29 +8,10 @@ use signal_hook::consts::SIGINT;
 
 use super::following::Following;
 use super::{Conversation, connect};
+use crate::builder::broken_link::Broken;
 use crate::builder::diagnosis;
-use crate::failure::{Failure, Interrupted};
+use crate::failure::Interrupted;
 use crate::progress::nix_log::LogLine;
-use crate::progress::{Event, spoken};
-
-/// The pause before the first try, and the longest pause before a later one: each is twice the one before.
-const FIRST: Duration = Duration::from_secs(1);
-const LAST: Duration = Duration::from_secs(30);
-
-/// The remedy if the link stays broken.
-const LATER: &str = "run the same command again later: it finds what was done there";
-
-/// A link that broke again within this time has not come back, unless it brought something and held for longer than the
-/// pause before it.
-const HELD: Duration = Duration::from_secs(20);
-
-/// A link that is broken.
-pub(super) struct Away {
-    since: Instant,
-    pause: Duration,
-    /// How many bytes of the job had been heard when it broke; None if there was none.
-    heard: Option<u64>,
-}
 
 impl Conversation<'_> {
     /// Hears everything, over as many connections as that takes.
@@ -59,48 +40,27 @@ impl Conversation<'_> {
             if self.course.is_delivered() && self.answer.delivered {
                 return Ok(());
             }
-            if self.has_come_back(began.elapsed()) {
-                self.away = None;
+            self.come_back(code, began.elapsed())?;
+        }
+    }
+
+    /// Waits, and makes a new connection. Whether it comes to anything is heard on it. `held` is how long the one before was
+    /// there.
+    fn come_back(&mut self, code: Option<u8>, held: Duration) -> Result<()> {
+        let broken = Broken {
+            host: self.peer.host,
+            channel: &self.channel,
+            code,
+            held,
+            heard: self.following.as_ref().map_or(0, Following::heard),
+            unchanged: &self.unchanged(),
+        };
+        let waited = self.way_back.wait(&broken, self.context);
+        waited.inspect_err(|error| {
+            if let Some(interrupted) = error.downcast_ref::<Interrupted>() {
+                self.hear_interrupt(*interrupted);
             }
-            self.come_back(code)?;
-        }
-    }
-
-    /// Returns whether the connection that has broken now, and held for so long, was one.
-    fn has_come_back(&self, held: Duration) -> bool {
-        let brought = |away: &Away| self.heard() != away.heard && held > away.pause / 2;
-        self.channel.has_greeted() && (held > HELD || self.away.as_ref().is_some_and(brought))
-    }
-
-    fn heard(&self) -> Option<u64> {
-        self.following.as_ref().map(Following::heard)
-    }
-
-    /// Waits, and makes a new connection. Whether it comes to anything is heard on it.
-    fn come_back(&mut self, code: Option<u8>) -> Result<()> {
-        let host = self.peer.host;
-        let longest = self.request.job.reconnect;
-        if longest.is_zero() {
-            return Err(self.not_tried_again(code).into());
-        }
-        let heard = self.heard();
-        let away = self.away.get_or_insert_with(|| {
-            let text = format!("the connection to {host} broke: the work goes on there, connecting again");
-            self.context.tell(Event::Text(text));
-            Away {
-                since: Instant::now(),
-                pause: FIRST,
-                heard,
-            }
-        });
-        if away.since.elapsed() > longest {
-            return Err(self.stays_away(code).into());
-        }
-        away.heard = heard;
-        let pause = away.pause;
-        away.pause = (pause * 2).min(LAST);
-        let signal = self.context.signals.pause(pause);
-        signal.inspect_err(|interrupted| self.hear_interrupt(*interrupted))?;
+        })?;
         let Some(following) = &mut self.following else {
             return Ok(());
         };
@@ -123,24 +83,6 @@ impl Conversation<'_> {
         self.answer.is_left |= builds && log.says_that_something_is_done();
     }
 
-    fn stays_away(&self, code: Option<u8>) -> Failure {
-        let longest = spoken(self.request.job.reconnect);
-        let why = self.channel.broke(code, "", "");
-        Failure::new(format!(
-            "{} does not come back in {longest} ({why}): the work goes on there, {}",
-            self.peer.host,
-            self.unchanged()
-        ))
-        .with_remedy(LATER)
-        .with_code(255)
-    }
-
-    /// Returns the failure if no new connection is to be tried.
-    fn not_tried_again(&self, code: Option<u8>) -> Failure {
-        let more = format!(": the work goes on there, {}", self.unchanged());
-        self.channel.broke(code, &more, LATER)
-    }
-
     /// Takes a signal for which there is no connection: nobody there has heard of Ctrl-C.
     fn hear_interrupt(&self, interrupted: Interrupted) {
         if interrupted.signal == SIGINT {
@@ -151,7 +93,8 @@ impl Conversation<'_> {
     /// Tells the user that the machine may not know that its work is to end.
     fn warn_unanswered(&self) {
         if self.is_following() {
-            self.tell(&diagnosis::unanswered(self.peer.host, self.request.job.alone));
+            let (alone, is_found) = (self.request.alone(), self.request.client.stays);
+            self.tell(&diagnosis::unanswered(self.peer.host, alone, is_found));
         }
     }
 

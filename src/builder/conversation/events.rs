@@ -179,6 +179,10 @@ impl Conversation<'_> {
         for line in said {
             self.context.tell(Event::Text(line.to_owned()));
         }
+        if self.is_second {
+            // The user sees already what takes long.
+            self.channel.is_at_work();
+        }
         self.is_builder(system, &self.request.system);
         self.detail(format!("{}: Nix in {nix}, {system}", self.peer.host));
     }

@@ -8,7 +8,8 @@ use anyhow::Result;
 use super::script;
 use super::talk::{Said, Talk};
 use super::told::RemoteJob;
-use crate::builder::conversation::{Following, read};
+use crate::builder::broken_link::{Broken, WayBack};
+use crate::builder::conversation::{Following, LATER, read};
 use crate::builder::diagnosis;
 use crate::builder::job_end::JobEnd;
 use crate::builder::parts::Instruction;
@@ -36,28 +37,23 @@ pub enum Followed {
     Failed(Failure),
 }
 
-/// Shows what a job says, to its end.
+/// Shows what a job says, to its end, over as many connections as that takes. A new one is tried for `reconnect` after a link
+/// broke.
 ///
 /// # Errors
-/// The link broke; or a signal has come. The job goes on.
-pub fn follow(host: &Host, client: &Client, job: &RemoteJob, context: &Context) -> Result<Followed> {
+/// The link broke and does not come back; or a signal has come. The job goes on.
+pub fn follow(
+    host: &Host,
+    client: &Client,
+    job: &RemoteJob,
+    reconnect: Duration,
+    context: &Context,
+) -> Result<Followed> {
     let mut watching = Watching::new(host, client, job, context);
-    let (mut name, mut from) = (job.record.name.clone(), 0);
-    loop {
-        let end = watching.hear(&name, from);
-        context.tell(Event::Idle);
-        match end? {
-            (_, Some(JobEnd::Joins { name: other, at })) => {
-                context.tell(Event::Text(diagnosis::joined(host)));
-                (name, from) = (other, at);
-            }
-            (talk, end) => {
-                let followed = conclude(host, &talk, end);
-                talk.end();
-                return Ok(followed);
-            }
-        }
-    }
+    let mut way_back = WayBack::new(reconnect, LATER);
+    let followed = watching.hear_all(&job.record.name, &mut way_back);
+    context.tell(Event::Idle);
+    followed
 }
 
 /// Returns what an end means. None is a job that was cut off.
@@ -74,6 +70,14 @@ fn conclude(host: &Host, talk: &Talk, end: Option<JobEnd>) -> Followed {
     }
 }
 
+/// Why nothing more comes over a connection.
+enum Paused {
+    /// The job has ended. None is one that was cut off.
+    Ended(Option<JobEnd>),
+    /// The connection has ended before it. The exit status of ssh, if it has ended.
+    Broke(Option<u8>),
+}
+
 /// A job that is followed.
 struct Watching<'a> {
     host: &'a Host,
@@ -83,6 +87,8 @@ struct Watching<'a> {
     evaluates_since: Option<Instant>,
     /// When its build began, if it had begun before.
     builds_since: Option<Instant>,
+    /// Whether a connection has come about, and the user sees what the job does. A later connection changes nothing of that.
+    is_shown: bool,
 }
 
 impl<'a> Watching<'a> {
@@ -96,29 +102,94 @@ impl<'a> Watching<'a> {
             context,
             evaluates_since: ago(job.age.saturating_sub(building.unwrap_or(0))),
             builds_since: building.and_then(ago),
+            is_shown: false,
         }
     }
 
-    /// Hears a job from this byte of its output on. Returns how it ended; None if it was cut off.
-    fn hear(&mut self, name: &str, from: u64) -> Result<(Talk, Option<JobEnd>)> {
-        let instruction = Instruction::Follow { name, heard: from };
-        let mut talk = Talk::open(self.host, &script(self.client, &instruction)?, self.context)?;
-        let mut following = Following::new(name.to_owned(), from);
-        talk.is_at_work();
-        self.is_builder(talk.system(), talk.system());
-        self.goes_to(Work::Evaluating, self.evaluates_since);
+    /// Hears a job to its end, and the one that it joins.
+    fn hear_all(&mut self, name: &str, way_back: &mut WayBack) -> Result<Followed> {
+        let mut following = Following::new(name.to_owned(), 0);
+        loop {
+            let began = Instant::now();
+            let (talk, paused) = self.hear(&mut following)?;
+            match paused {
+                Paused::Ended(Some(JobEnd::Joins { name, at })) => {
+                    self.context.tell(Event::Text(diagnosis::joined(self.host)));
+                    following = Following::new(name, at);
+                }
+                Paused::Ended(end) => {
+                    let followed = conclude(self.host, &talk, end);
+                    talk.end();
+                    return Ok(followed);
+                }
+                Paused::Broke(code) => {
+                    // A signal to the whole group, as of a terminal that is closed, ends ssh as well.
+                    self.context.signals.check_soon()?;
+                    // The first connection shows that the machine lets this user in.
+                    if !self.is_shown {
+                        return Err(talk.broke(code).into());
+                    }
+                    following.again();
+                    self.come_back(&talk, code, began.elapsed(), following.heard(), way_back)?;
+                }
+            }
+        }
+    }
+
+    /// Waits until a new connection is to be tried.
+    fn come_back(
+        &self,
+        talk: &Talk,
+        code: Option<u8>,
+        held: Duration,
+        heard: u64,
+        way_back: &mut WayBack,
+    ) -> Result<()> {
+        let broken = Broken {
+            host: self.host,
+            channel: talk.channel(),
+            code,
+            held,
+            heard,
+            unchanged: &diagnosis::unchanged(None),
+        };
+        way_back.wait(&broken, self.context)
+    }
+
+    /// Hears a job from the byte on to which it was heard, over one connection.
+    fn hear(&mut self, following: &mut Following) -> Result<(Talk, Paused)> {
+        let instruction = Instruction::Follow {
+            name: following.name(),
+            heard: following.heard(),
+        };
+        let script = script(self.client, &instruction)?;
+        if !self.is_shown {
+            self.context.tell(Event::phase(Work::Connecting, Some(self.host)));
+        }
+        let mut talk = Talk::begin(self.host, &script, self.context)?;
         loop {
             match talk.next(self.context)? {
+                Said::Greeting => self.is_greeted(&mut talk),
                 Said::Output(bytes) => following.take(&bytes).into_iter().for_each(|line| self.said(line)),
                 Said::Event(BuilderEvent::Ended(end), _) => {
                     following.ends().into_iter().for_each(|line| self.said(line));
-                    return Ok((talk, Some(end)));
+                    return Ok((talk, Paused::Ended(Some(end))));
                 }
-                Said::Event(BuilderEvent::Lost, _) => return Ok((talk, None)),
+                Said::Event(BuilderEvent::Lost, _) => return Ok((talk, Paused::Ended(None))),
                 Said::Event(_, line) => return Err(talk.out_of_turn(&line).into()),
                 Said::Log(_) => {}
-                Said::End(failure) => return Err(failure.into()),
+                Said::Failed(failure) => return Err(failure.into()),
+                Said::Broke(code) => return Ok((talk, Paused::Broke(code))),
             }
+        }
+    }
+
+    fn is_greeted(&mut self, talk: &mut Talk) {
+        talk.is_at_work();
+        if !self.is_shown {
+            self.is_shown = true;
+            self.is_builder(talk.system(), talk.system());
+            self.goes_to(Work::Evaluating, self.evaluates_since);
         }
     }
 

@@ -20,14 +20,18 @@ const AGAIN: &str = "run the same command again";
 
 /// What comes next from the script.
 pub(super) enum Said {
+    /// It runs.
+    Greeting,
     /// An event, and the line that it is.
     Event(BuilderEvent, Line),
     /// A line of Nix's log.
     Log(LogLine),
     /// A piece of a job's output.
     Output(Vec<u8>),
-    /// Nothing more comes; or the script has failed.
-    End(Failure),
+    /// The script has failed.
+    Failed(Failure),
+    /// Nothing more comes, although more was expected. The exit status of ssh, if it has ended.
+    Broke(Option<u8>),
 }
 
 /// A script that runs.
@@ -44,34 +48,37 @@ impl Talk {
     /// # Errors
     /// The machine cannot be reached, or has no Nix; or a signal has come.
     pub(super) fn open(host: &Host, script: &[u8], context: &Context) -> Result<Self> {
-        let command = context.ssh.session(host, None, script.len());
         context.tell(Event::phase(Work::Connecting, Some(host)));
-        context.tell(Event::Detail(format!("$ {command}")));
-        let mut talk = Self {
-            channel: Channel::open(command.converse()?, Some(host), script)?,
-            host: host.clone(),
-            system: String::new(),
-        };
+        let mut talk = Self::begin(host, script, context)?;
         let greeted = talk.hear_greeting(context);
         context.tell(Event::Idle);
         greeted.map(|()| talk)
     }
 
+    /// Logs in, and hands the script over.
+    ///
+    /// # Errors
+    /// No ssh can be started.
+    pub(super) fn begin(host: &Host, script: &[u8], context: &Context) -> Result<Self> {
+        let command = context.ssh.session(host, None, script.len());
+        context.tell(Event::Detail(format!("$ {command}")));
+        Ok(Self {
+            channel: Channel::open(command.converse()?, Some(host), script)?,
+            host: host.clone(),
+            system: String::new(),
+        })
+    }
+
     fn hear_greeting(&mut self, context: &Context) -> Result<()> {
         loop {
             match self.next(context)? {
-                Said::Event(BuilderEvent::Hello { system, .. }, _) => {
-                    for line in self.channel.is_greeted().lines() {
-                        context.tell(Event::Text(line.to_owned()));
-                    }
-                    self.system = system;
-                    return Ok(());
-                }
-                Said::Event(_, line) => return Err(self.out_of_turn(&line).into()),
+                Said::Greeting => return Ok(()),
                 // A login shell may greet everybody.
                 Said::Log(_) => {}
-                Said::Output(_) => return Err(self.channel.misspoken(b"chunk", "").into()),
-                Said::End(failure) => return Err(failure.into()),
+                Said::Event(_, line) => return Err(self.out_of_turn(&line).into()),
+                Said::Output(_) => return Err(self.counted().into()),
+                Said::Failed(failure) => return Err(failure.into()),
+                Said::Broke(code) => return Err(self.broke(code).into()),
             }
         }
     }
@@ -94,7 +101,7 @@ impl Talk {
         loop {
             match self.channel.next(context)? {
                 Heard::Event(line) if line.bytes == ALIVE.as_bytes() => {}
-                Heard::Event(line) => return self.event(line),
+                Heard::Event(line) => return self.event(line, context),
                 Heard::Line(line) => {
                     if let (Some(log), _) = read(line) {
                         return Ok(Said::Log(log));
@@ -104,20 +111,41 @@ impl Talk {
                 Heard::Count(_) | Heard::Sent(_) | Heard::Nothing => {}
                 Heard::End => {
                     self.channel.is_quiet = true;
-                    let code = self.channel.last_words(context)?;
-                    return Ok(Said::End(self.channel.broke(code, "", AGAIN)));
+                    return Ok(Said::Broke(self.channel.last_words(context)?));
                 }
             }
         }
     }
 
-    fn event(&mut self, line: Line) -> Result<Said> {
+    fn event(&mut self, line: Line, context: &Context) -> Result<Said> {
         let whole = Some(&line.bytes).filter(|_| line.gap.is_none());
         match whole.and_then(|bytes| BuilderEvent::parse(bytes)) {
-            Some(BuilderEvent::Failed { stage, code }) => Ok(Said::End(self.failed(stage, code.get()))),
-            Some(event) => Ok(Said::Event(event, line)),
-            None => Err(self.out_of_turn(&line).into()),
+            Some(BuilderEvent::Failed { stage, code }) => Ok(Said::Failed(self.failed(stage, code.get()))),
+            Some(BuilderEvent::Hello { system, .. }) if !self.channel.has_greeted() => {
+                for line in self.channel.is_greeted().lines() {
+                    context.tell(Event::Text(line.to_owned()));
+                }
+                self.system = system;
+                Ok(Said::Greeting)
+            }
+            Some(event) if self.channel.has_greeted() => Ok(Said::Event(event, line)),
+            _ => Err(self.out_of_turn(&line).into()),
         }
+    }
+
+    /// The talk with the script, for whoever waits for it to come back.
+    pub(super) fn channel(&self) -> &Channel {
+        &self.channel
+    }
+
+    /// Returns the failure if the link broke, with this exit status of ssh.
+    pub(super) fn broke(&self, code: Option<u8>) -> Failure {
+        self.channel.broke(code, "", AGAIN)
+    }
+
+    /// Returns the failure for bytes that nobody has asked for.
+    pub(super) fn counted(&self) -> Failure {
+        self.channel.misspoken(b"chunk", "")
     }
 
     /// Returns the failure for a part of the script, or of a job, that has failed.
@@ -147,8 +175,10 @@ impl Talk {
                     Hears::Nonsense => return Err(self.out_of_turn(&line).into()),
                 },
                 Said::Log(log) => telling.hears_log(&log),
-                Said::Output(_) => return Err(self.channel.misspoken(b"chunk", "").into()),
-                Said::End(failure) => return Err(failure.into()),
+                Said::Greeting => {}
+                Said::Output(_) => return Err(self.counted().into()),
+                Said::Failed(failure) => return Err(failure.into()),
+                Said::Broke(code) => return Err(self.broke(code).into()),
             }
         }
     }

@@ -10,8 +10,13 @@
 #
 # If another job builds the same derivation already, for the same client, the job ends and the run follows the other one.
 #
-# A record has two files more than records.sh names:
+# Whether a job ends for want of followers, and whether it is joined, is decided with the lock of all records. So whoever
+# joins a job is not told a moment later that it was ended.
+#
+# A record has four files more than records.sh names:
 #   followed   held by whoever follows the job
+#   joined     the runs that have joined it: each run's process, and when that began; a line each
+#   given-up   is there if the job is about to be ended: nobody joins it
 #   builds     the derivation that the job builds, and at which byte of the log that begins; one line
 #
 # What a job came to, in words:
@@ -64,9 +69,31 @@ stop_following() {
 is_followed() {
 	lock_records || :
 	unfollowed=0
-	if [ ! -e "$record/followed" ] || flock -n "$record/followed" true 7>&-; then unfollowed=1; fi
+	has_followers || unfollowed=1
 	unlock_records
 	return "$unfollowed"
+}
+
+# give_up: gives the job of $record up, unless somebody follows it (status 1).
+give_up() {
+	lock_records || :
+	followers=0
+	if has_followers; then followers=1; else bar_joining "$record"; fi
+	unlock_records
+	return "$followers"
+}
+bar_joining() {
+	make_file "$1/given-up"
+} 2>/dev/null
+
+# has_followers: whether somebody holds the record, or has joined its job and is about to hold it.
+has_followers() {
+	[ ! -e "$record/followed" ] || flock -n "$record/followed" true 7>&- || return 0
+	[ -e "$record/joined" ] || return 1
+	while read -r joiner began; do
+		[ "$joiner" = "$$" ] || [ -z "$began" ] || [ "$(began_at "$joiner")" != "$began" ] || return 0
+	done <"$record/joined"
+	return 1
 }
 
 # follow_own: follows this run's job, which is its child: so it is known at once that the job is over.
@@ -146,7 +173,7 @@ guard() {
 	# As in `live` (channel.sh).
 	trap 'kill -KILL "$!"; exit' TERM
 	alone=0
-	while [ "$alone" -lt "$rb_alone" ]; do
+	until [ "$alone" -ge "$rb_alone" ] && give_up; do
 		sleep 60 &
 		wait "$!"
 		is_held "$record/lock" || return
@@ -173,7 +200,9 @@ begin_building() {
 	for other in "$records"/*/builds; do
 		# Both are the builder's own words.
 		other=${other%/builds}
-		if builds "$other" "$1" && is_running "$other"; then
+		if builds "$other" "$1" && [ ! -e "$other/given-up" ] && is_running "$other"; then
+			# This run follows it as soon as this job has ended.
+			echo "$$ ${session-}" 2>/dev/null >>"$other/joined"
 			unlock_records
 			end_record joins "$1" "${other##*/}" "$offset"
 			exit 0
@@ -239,7 +268,7 @@ hear_end() {
 end_followed() {
 	[ -n "$followed" ] || return 0
 	stop_following
-	! is_followed || return 1
+	give_up || return 1
 	[ -n "$worker" ] || end_job_of "$record"
 }
 

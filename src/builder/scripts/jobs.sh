@@ -87,6 +87,10 @@ age_of_file() {
 # cancel_jobs NAME...: ends these jobs, whoever follows them, and tells of each what it came to.
 cancel_jobs() {
 	find_records
+	# Whoever comes from now on begins anew, and is not told that it was ended.
+	lock_records || :
+	for job_told; do bar_joining "$records/$job_told"; done
+	unlock_records
 	for job_told; do end_job_of "$records/$job_told"; done
 	for job_told; do
 		await_end "$records/$job_told"

@@ -3,14 +3,26 @@
 # logind.conf), and with it the run's job, which is to go on then. A user whose own systemd stays (lingering) may move the
 # run there, out of the session, as everybody does it for tmux. That systemd is asked over the user's own bus.
 
-# outlive_logout: sees to it that a job of this run outlives the connection, or tells that it will not. It costs nothing
-# where sshd opens no session, and otherwise one question to the logind of this machine.
+# outlive_logout: sees to it that a job of this run outlives the connection, or tells that it will not.
 outlive_logout() {
+	try_to_outlive
+	[ "$outlives" != no ] || event logout "$login"
+}
+
+# try_to_outlive: sets $outlives to "yes", to "moved" if that took a move to the user's own systemd, to "no", and then $login
+# to the user's name, or to "unknown". It costs nothing where sshd opens no session, and otherwise one question to the
+# logind of this machine.
+try_to_outlive() {
+	outlives=yes
 	is_in_session || return 0
-	command -v busctl >/dev/null || return 0
+	command -v busctl >/dev/null || {
+		outlives=unknown
+		return 0
+	}
 	login=$(id -un)
 	is_ended_at_logout || return 0
-	leave_session >/dev/null 2>&1 || event logout "$login"
+	outlives=moved
+	leave_session >/dev/null 2>&1 || outlives=no
 }
 
 is_in_session() {

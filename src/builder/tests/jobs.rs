@@ -108,10 +108,41 @@ fn only_a_job_that_builds_is_joined() {
         "begin_record two.1",
         "kill \"$(cat \"$one/process\")\"; while is_held \"$one/lock\"; do command sleep 0.01; done; begin_record two.1",
     );
-    for begins in [gone, over] {
+    let given_up = begins.replace("begin_record two.1", "record=$one; give_up; begin_record two.1");
+    for begins in [gone, over, given_up] {
         let said = says(&format!("wanted=/nix/store/x.drv\n{begins}"));
         assert_eq!(said.trim(), "/nix/store/x.drv 0", "{begins}");
     }
+}
+
+/// Whoever has joined a job keeps it as long as they live, even before they follow it; but nobody keeps a job from themselves.
+#[test]
+fn whoever_has_joined_a_job_keeps_it() {
+    let said = says(
+        "record=$one
+        session=$(began_at \"$$\")
+        (begin_building /nix/store/x.drv)
+        begin_record two.1 '' about
+        exec 8>&-
+        (begin_building /nix/store/x.drv)
+        record=$one
+        [ -s \"$one/joined\" ] && echo joined
+        is_followed && echo own
+        tail -f /dev/null >/dev/null 2>&1 &
+        other=$!
+        echo \"$other $(began_at \"$other\")\" >>\"$one/joined\"
+        is_followed || echo nobody
+        give_up && echo given up
+        [ ! -e \"$one/given-up\" ] || echo marked
+        kill -KILL \"$other\"
+        wait \"$other\"
+        # One that was cut, by a full disk.
+        echo \"$other \" >>\"$one/joined\"
+        is_followed && echo dead
+        give_up || echo kept
+        [ -e \"$one/given-up\" ] && echo gone",
+    );
+    assert_eq!(said.replace("Killed", "").trim(), "joined\ngone");
 }
 
 /// Whoever asks whether a job is followed does not hold it.

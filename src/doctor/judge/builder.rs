@@ -34,6 +34,7 @@ impl Case<'_> {
             findings.extend(self.memory(2048));
         }
         findings.extend(self.forwards());
+        findings.extend(self.outlives_logout());
         findings
     }
 
@@ -318,6 +319,28 @@ impl Case<'_> {
                 "Nix {version} on {host} does not notice when it asks for a file that was not sent, and there is no strace"
             );
             self.amiss(Condition::Noticed, Verdict::Weak, seen)
+        })
+    }
+
+    /// A run goes on without it, as long as its link holds.
+    fn outlives_logout(&self) -> Option<Finding> {
+        let (what, user) = self
+            .facts
+            .word("logout")
+            .map(|fact| fact.split_once(' ').unwrap_or((fact, "")))?;
+        Some(match what {
+            "yes" => Finding::good(Condition::Logout, "what its user leaves running goes on"),
+            "moved" => Finding::good(
+                Condition::Logout,
+                "the work goes to its user's own systemd, which stays",
+            ),
+            _ => {
+                let host = self.words.host;
+                let seen = format!(
+                    "{host} ends what {user} leaves running at the logout (KillUserProcesses=yes): its work would end with the connection"
+                );
+                self.amiss_of(Condition::Logout, Verdict::Weak, seen, user)
+            }
         })
     }
 

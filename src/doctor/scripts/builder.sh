@@ -34,6 +34,17 @@ look_at_evaluator() {
 	look_at_times
 }
 
+# look_at_logout: whether work goes on after the connection, by what a run does for that (logout.sh).
+look_at_logout() {
+	looks logout
+	try_to_outlive
+	case $outlives in
+	unknown) ;;
+	no) fact logout no "$login" ;;
+	*) fact logout "$outlives" ;;
+	esac
+}
+
 # look_at_socket: whether sshd has made the socket, and for this user alone.
 look_at_socket() {
 	[ -n "$rb_socket" ] || return 0

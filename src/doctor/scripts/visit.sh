@@ -3,13 +3,14 @@
 # (src/doctor/judge). Nothing is changed, and what is made for a trial is taken away again.
 #
 # With it go parts of the runs' own scripts, so that a doctor looks at what a run will meet: memory.sh, nix.sh, kept.sh (find_home),
-# way.sh (find_way), emulation.sh (probe).
+# way.sh (find_way), emulation.sh (probe), logout.sh (try_to_outlive).
 #
 # Takes
 #   rb_system     the system that is built for; empty to take this machine's own
 #   rb_probe      a program of that system (emulation.sh); empty if there is none
 #   rb_socket     the socket that ssh makes here, to see whether it does; empty if there is none
 #   rb_echo       how many bytes the client sends, and gets back, to see whether they come through; 0 for none
+#   rb_job        names the scope of systemd in which this script may go on (logout.sh)
 #   rb_elevation  how the user becomes root: none, sudo, doas, run0
 # Says
 #   is, looks, chunk, finished

@@ -15,7 +15,7 @@ use crate::vocabulary::Elevation;
 const GOOD: &str = "machine x86_64-linux\nuser 1000 me\nmemory 16000 0 0\nnix /usr/bin\nversion 2.26.3\nroom-store 90000000 /\n\
                     room-tmp 90000000 /\nforwards yes\ndaemon yes\ntrusted no\nbinfmt POCF yes /usr/bin/qemu-aarch64-static\n\
                     builds native aarch64-linux\nfeature big-parallel yes\nfeature kvm yes\nhas tar\nroom-cache 90000000 /\n\
-                    way user\ntimes yes";
+                    way user\ntimes yes\nlogout yes";
 
 /// A target at which nothing is amiss.
 const TARGET: &str = "machine aarch64-linux\nuser 0 root\nmemory 900 0 0\nnix /run/bin\nversion 2.26.3\nnixos yes\n\
@@ -293,6 +293,20 @@ const OF_BUILDERS: &[Case] = &[
         Condition::Noticed,
         Verdict::Good,
         "strace sees",
+        "",
+    ),
+    (
+        "logout no me",
+        Condition::Logout,
+        Verdict::Weak,
+        "me@builder ends what me leaves running at the logout (KillUserProcesses=yes)",
+        "loginctl enable-linger me (",
+    ),
+    (
+        "logout moved",
+        Condition::Logout,
+        Verdict::Good,
+        "its user's own systemd",
         "",
     ),
     (

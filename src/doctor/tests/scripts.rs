@@ -77,6 +77,8 @@ fn told(place: &Path, shell: &[&str], system: &str) -> (Facts, Vec<String>) {
         &place.join("daemon").display().to_string(),
     );
     let _daemon = std::os::unix::net::UnixListener::bind(place.join("daemon"));
+    // The session of a login, if the test has one.
+    let script = script.replace("/proc/self/cgroup", &place.join("cgroup").display().to_string());
     fs::write(place.join("script"), script).unwrap();
     let mut child = Command::new(shell[0])
         .args(&shell[1..])
@@ -164,6 +166,51 @@ fn every_shell_tells_the_same_of_a_good_machine() {
         // One build shows that it builds, one that it has all features.
         let builds = fs::read_to_string(place.path().join("builds")).unwrap();
         assert_eq!(builds.matches("rebuild-emulation-probe").count(), 2, "{builds}");
+    }
+}
+
+/// A logind, and a user's own systemd, which takes a process out of its session.
+const BUSCTL: &str = r#"#!/bin/sh
+cd "$PLACE"
+case $* in
+*KillUserProcesses*) printf 'b %s\nas 1 "spared"\nas 0\n' "$(cat kills)" ;;
+*Linger*) echo "b $(cat lingers)" ;;
+*StartTransientUnit*) [ -e bus ] && echo 0::/user.slice/user@1000.service/app.slice/x.scope >cgroup ;;
+esac
+"#;
+
+/// A login's work goes on, or it does after a move to the user's own systemd, or neither; by what logind says.
+#[test]
+fn what_becomes_of_work_at_the_logout() {
+    for (session, kills, lingers, bus, expected) in [
+        (false, "true", "true", true, "yes"),
+        (true, "false", "false", false, "yes"),
+        (true, "true", "true", true, "moved"),
+        (true, "true", "true", false, "no"),
+        (true, "true", "false", true, "no"),
+    ] {
+        for shell in shells() {
+            let place = place();
+            let write = |name: &str, text: &str| fs::write(place.path().join(name), text).unwrap();
+            let group = if session {
+                "session-7.scope"
+            } else {
+                "user@1000.service"
+            };
+            write("cgroup", &format!("0::/user.slice/user-1000.slice/{group}\n"));
+            write("kills", kills);
+            write("lingers", lingers);
+            write("bin/busctl", BUSCTL);
+            fs::set_permissions(place.path().join("bin/busctl"), fs::Permissions::from_mode(0o755)).unwrap();
+            if bus {
+                write("bus", "");
+            }
+            let (facts, said) = told(place.path(), &shell, "x86_64-linux");
+            let word = facts.word("logout").unwrap_or_default();
+            let (what, user) = word.split_once(' ').unwrap_or((word, ""));
+            assert_eq!(what, expected, "{kills} {lingers} {bus} {shell:?}: {said:#?}");
+            assert_eq!(user.is_empty(), expected != "no", "{said:#?}");
+        }
     }
 }
 

@@ -94,6 +94,10 @@ case_detached_from_a_builder_that_ends_what_users_leave() {
 	expect_contains "$errors" "builder ends what builder leaves running at the logout (KillUserProcesses=yes)"
 	expect_contains "$errors" "loginctl enable-linger builder"
 	expect_no_file builder /srv/gate/begun
+	# The doctor finds it as well.
+	run lab on pi rebuild doctor --eval-on builder --json
+	expect_contains "$output" '"condition": "logout"'
+	expect_contains "$output" "loginctl enable-linger builder"
 	must_on builder touch /srv/gate/open
 	must_on pi rebuild build --eval-on builder
 	expect_contains "$errors" "warning: builder ends what builder leaves running"

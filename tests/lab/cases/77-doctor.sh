@@ -20,7 +20,7 @@ case_doctor_of_a_good_builder() {
 	expect_lacks "$found" ' bad'
 	expect_lacks "$found" ' unknown'
 	for condition in named programs configuration reached host-key keys script large-packets clock nix daemon platform \
-		emulator features cache room tar namespaces access-times noticed forwarding memory nixos root state store-room; do
+		emulator features cache room tar namespaces access-times noticed forwarding logout memory nixos root state store-room; do
 		finds "$condition" good
 	done
 	# Nothing of it stays there, nor does a process.

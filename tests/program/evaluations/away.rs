@@ -243,6 +243,49 @@ fn how_long_a_new_connection_is_tried_can_be_set() {
     }
 }
 
+/// Makes the minutes short for which a job is watched.
+fn short_minutes(builder: &Builder) {
+    program(
+        builder,
+        "sleep",
+        "[ \"$1\" = 60 ] || exec /usr/bin/sleep \"$@\"\necho >>/builder/minutes; exec /usr/bin/sleep 0.1",
+    );
+}
+
+/// How many of them have begun.
+fn minutes(builder: &Builder) -> usize {
+    builder.sh("cat builder/home/minutes 2>/dev/null || :").lines().count()
+}
+
+/// A program that the builder's scripts find before the machine's own.
+fn program(builder: &Builder, name: &str, does: &str) {
+    let file = format!("builder/home/nix/bin/{name}");
+    builder.write(&file, &format!("#!/bin/sh\n{does}\n"));
+    super::set_mode(builder, &file, 0o755);
+}
+
+/// Nobody finds the work of a client that has another name in its next run, so it does not go on for half a day.
+#[test]
+fn work_that_nobody_finds_again_ends_soon() {
+    let Some(builder) = Builder::new() else { return };
+    builder.configure("x = builtins.readFile ./motd;");
+    builder.write("client/nixos/motd", "good morning");
+    short_minutes(&builder);
+    builder.hold_build();
+    builder.variable("XDG_STATE_HOME", "/proc/none");
+    let mut run = builder.start(BUILD);
+    builder.wait_for_a_build();
+    run.signal("KILL");
+    run.finish();
+    builder.wait_until("the login to end", || builder.logins_are_over());
+    let before = minutes(&builder);
+    builder.nothing_is_left();
+    let job = builder.sh("cat builder/home/.cache/rebuild/*/jobs/*/status");
+    assert_eq!(job.lines().next(), Some("cancelled"));
+    // The minute that was running, and twenty.
+    assert!(minutes(&builder) <= before + 21, "{before}, then {}", minutes(&builder));
+}
+
 /// How long a job goes on that nobody follows is a setting as well, in seconds, of which the builder makes minutes. Its
 /// minutes are short here.
 #[test]
@@ -250,16 +293,12 @@ fn how_long_work_goes_on_unattended_can_be_set() {
     let Some(builder) = Builder::new() else { return };
     builder.configure("x = builtins.readFile ./motd;");
     builder.write("client/nixos/motd", "good morning");
-    builder.write(
-        "builder/home/nix/bin/sleep",
-        "#!/bin/sh\n[ \"$1\" = 60 ] || exec /usr/bin/sleep \"$@\"\necho >>/builder/minutes; exec /usr/bin/sleep 0.1\n",
-    );
-    super::set_mode(&builder, "builder/home/nix/bin/sleep", 0o755);
+    short_minutes(&builder);
     builder.hold_build();
     builder.variable("REBUILD_UNATTENDED_TIMEOUT", "61");
     let mut run = builder.start(BUILD);
     builder.wait_for_a_build();
-    let minutes = || builder.read("builder/home/minutes").lines().count();
+    let minutes = || minutes(&builder);
     builder.wait_until("some minutes", || minutes() > 5);
     let job = || builder.sh("cat builder/home/.cache/rebuild/*/jobs/*/status 2>/dev/null || :");
     assert_eq!(job(), "", "it is followed");
@@ -289,5 +328,102 @@ fn a_different_derivation_does_not_disturb() {
     builder.wait_for_jobs();
     assert!(!builder.said().contains("@rebuild joined"));
     assert_eq!(builder.builds(), 2);
+    builder.nothing_is_left();
+}
+
+/// A run whose own job has found another one to join, and that does not follow that yet: it waits until it is let go.
+fn joining(builder: &Builder) -> Running {
+    // Whoever began the job follows it by now.
+    builder.wait_until("the job to be followed", || {
+        !builder
+            .sh("flock -n builder/home/.cache/rebuild/*/jobs/*/followed true || echo yes")
+            .is_empty()
+    });
+    builder.sh("mkfifo -m 666 builder/home/gate");
+    program(
+        builder,
+        "flock",
+        "[ \"$*\" != '-s 8' ] || [ ! -e /builder/gate ] || ! grep -qs '^joins ' /builder/.cache/rebuild/*/jobs/*/status ||
+    { : >/builder/waits; read -r _ </builder/gate; }
+exec /usr/bin/flock \"$@\"",
+    );
+    let second = builder.start(BUILD);
+    builder.wait_until("the second run", || builder.path("builder/home/waits").exists());
+    second
+}
+
+fn let_go(builder: &Builder) {
+    builder.sh("mv builder/home/gate builder/home/opened; timeout 60 sh -c 'echo >builder/home/opened'");
+}
+
+/// Nobody's Ctrl-C ends a job that somebody has joined just now.
+#[test]
+fn whoever_joins_a_job_keeps_it() {
+    let Some((builder, mut first)) = building() else { return };
+    let second = joining(&builder);
+    first.signal("INT");
+    assert_eq!(first.finish().code, 130);
+    let_go(&builder);
+    builder.release_build();
+    let second = second.finish();
+    assert_eq!(second.code, 0, "{}{}", second.stderr, builder.said());
+    assert_eq!(builder.builds(), 1);
+    builder.nothing_is_left();
+}
+
+/// Nor does the watch over jobs that nobody follows.
+#[test]
+fn whoever_joins_a_job_that_nobody_followed_keeps_it() {
+    let Some(builder) = Builder::new() else { return };
+    builder.configure("x = builtins.readFile ./motd;");
+    builder.write("client/nixos/motd", "good morning");
+    builder.hold_build();
+    short_minutes(&builder);
+    builder.variable("REBUILD_UNATTENDED_TIMEOUT", "120");
+    let mut first = builder.start(BUILD);
+    builder.wait_for_a_build();
+    let second = joining(&builder);
+    first.signal("KILL");
+    first.finish();
+    builder.wait_until("the first login to end", || builder.ended_logins() == 1);
+    let before = minutes(&builder);
+    builder.wait_until("more minutes", || minutes(&builder) > before + 8);
+    let_go(&builder);
+    builder.release_build();
+    let second = second.finish();
+    assert_eq!(second.code, 0, "{}{}", second.stderr, builder.said());
+    assert_eq!(builder.builds(), 1);
+    builder.nothing_is_left();
+}
+
+/// Whoever comes while a job is being ended begins a build of their own.
+#[test]
+fn a_job_that_is_being_ended_is_not_joined() {
+    let Some((builder, mut first)) = building() else { return };
+    first.signal("TERM");
+    first.finish();
+    builder.wait_until("the login to end", || builder.logins_are_over());
+    // It does not come to an end for now.
+    let job = builder.sh("cat builder/home/.cache/rebuild/*/jobs/*/process");
+    builder.sh(&format!("kill -STOP {job}"));
+    let logins = || builder.sh("ls builder/said.*").lines().count();
+    let before = logins();
+    let cancel = builder.start("cancel --eval-on builder --all");
+    builder.wait_until("the end to be waited for", || {
+        logins() == before + 2
+            && builder
+                .sh("cat \"$(ls -t builder/said.* | head -n 1)\"")
+                .contains("@rebuild alive")
+    });
+    let second = builder.start(BUILD);
+    builder.wait_until("the second run", || {
+        builder.said().contains("@rebuild joined ")
+            || builder.sh("ls builder/nix/store | grep -c '^building' || :").trim() == "2"
+    });
+    builder.sh(&format!("kill -CONT {job}"));
+    cancel.finish();
+    builder.release_build();
+    let second = second.finish();
+    assert_eq!(second.code, 0, "{}{}", second.stderr, builder.said());
     builder.nothing_is_left();
 }

@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::away::{building, said_once};
 use super::{BUILD, Builder};
-use crate::stubs::{Run, Stage};
+use crate::stubs::{Run, Running, Stage};
 
 /// A job whose run is gone, and whose build waits.
 fn left() -> Option<Builder> {
@@ -167,9 +167,13 @@ fn jobs_of_others_are_not_told() {
 }
 
 /// An `attach` that has heard of the build.
-fn attached(builder: &Builder) -> crate::stubs::Running {
+fn attached(builder: &Builder) -> Running {
+    attached_with(builder, "")
+}
+
+fn attached_with(builder: &Builder, typed: &str) -> Running {
     let before = builder.sh("ls builder | grep -c '^said.'");
-    let run = builder.start("attach --eval-on builder");
+    let run = builder.start(&format!("attach --eval-on builder{typed}"));
     builder.wait_until("it to be followed", || {
         let now = builder.sh("ls builder | grep -c '^said.'");
         let heard = builder.sh("grep -c 'one line of the build' $(ls -t builder/said.* | head -n 1) || :");
@@ -227,6 +231,115 @@ fn whoever_only_watches_ends_nothing() {
             "{signal}: {}",
             records(&builder)
         );
+    }
+}
+
+/// Whoever watches comes back as a run does, to the byte where they were.
+#[test]
+fn a_link_that_breaks_while_somebody_watches() {
+    let Some(builder) = left() else { return };
+    let run = attached(&builder);
+    for _ in 0..2 {
+        let before = builder.sh("ls builder/said.*").lines().count();
+        builder.break_links();
+        builder.wait_until("a new login", || {
+            builder.sh("ls builder/said.*").lines().count() > before
+        });
+    }
+    builder.release_build();
+    let run = run.finish();
+    assert_eq!(
+        (run.code, run.stdout.as_str()),
+        (0, ""),
+        "{}{}",
+        run.stderr,
+        builder.said()
+    );
+    for line in [
+        "one line of the build",
+        "another line of the build",
+        "the connection to builder broke: the work goes on there, connecting again",
+        "this brings it home: rebuild switch --eval-on builder",
+    ] {
+        said_once(&run.stderr, line);
+    }
+    builder.nothing_is_left();
+    builder.evaluates();
+    assert_eq!(builder.builds(), 1);
+}
+
+/// The work ends while the link is away: whoever watches hears the rest of it, and what it came to.
+#[test]
+fn work_that_ends_while_the_link_of_a_watcher_is_away() {
+    let Some(builder) = left() else { return };
+    let run = attached(&builder);
+    let ssh = builder.read("bin/ssh");
+    builder.stub("ssh", UNREACHABLE);
+    builder.break_links();
+    builder.release_build();
+    builder.wait_for_jobs();
+    builder.write("bin/ssh", &ssh);
+    let run = run.finish();
+    assert_eq!((run.code, run.stdout.as_str()), (0, ""), "{}", run.stderr);
+    said_once(&run.stderr, "one line of the build");
+    said_once(&run.stderr, "another line of the build");
+    assert!(run.stderr.contains("this brings it home: "), "{}", run.stderr);
+}
+
+const UNREACHABLE: &str = "echo 'ssh: connect to host builder port 22: No route to host' >&2; exit 255";
+
+/// How long a new connection is tried is the setting of a run; whatever it is, the work goes on. Ctrl-C in the wait ends the
+/// watching alone.
+#[test]
+fn a_link_of_a_watcher_that_stays_away() {
+    for (seconds, typed, code, text) in [
+        (
+            "0",
+            "",
+            255,
+            "error: the connection to builder broke: the work goes on there, ",
+        ),
+        (
+            "600",
+            " --reconnect-timeout 1",
+            255,
+            "error: builder does not come back in 1 second (",
+        ),
+        (
+            "600",
+            "",
+            130,
+            "builder goes on with it; to end it: rebuild cancel --eval-on builder",
+        ),
+    ] {
+        let Some(builder) = left() else { return };
+        builder.variable("REBUILD_RECONNECT_TIMEOUT", seconds);
+        let mut run = attached_with(&builder, typed);
+        let ssh = builder.read("bin/ssh");
+        builder.stub("ssh", &format!("echo >>tried; {UNREACHABLE}"));
+        builder.break_links();
+        if code == 130 {
+            builder.wait_until("a try", || builder.path("tried").exists());
+            run.signal("INT");
+        }
+        let run = run.finish();
+        assert_eq!((run.code, run.stdout.as_str()), (code, ""), "{seconds}: {}", run.stderr);
+        assert!(run.stderr.contains(text), "{seconds} {text}: {}", run.stderr);
+        if code == 255 {
+            let later = "run the same command again later: it finds what was done there";
+            assert!(run.stderr.contains(later), "{seconds}: {}", run.stderr);
+        }
+        assert_eq!(
+            run.stderr.contains("connecting again"),
+            seconds != "0",
+            "{}",
+            run.stderr
+        );
+        builder.write("bin/ssh", &ssh);
+        assert_eq!(status(&builder)[0]["running"], true);
+        builder.release_build();
+        builder.wait_for_jobs();
+        assert!(records(&builder).starts_with("built "), "{}", records(&builder));
     }
 }
 
