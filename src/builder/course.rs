@@ -82,6 +82,8 @@ pub(super) struct Course {
     has_variables: bool,
     /// Whether a job is on.
     job: bool,
+    /// Whether a job was another one's follower. What that one builds is its own, so it follows nobody.
+    has_joined: bool,
     /// Whether a new connection goes on with it, which has not been greeted yet.
     comes_back: bool,
 }
@@ -110,6 +112,7 @@ impl Course {
             aside: MOST_ASIDE,
             has_variables: false,
             job: false,
+            has_joined: false,
             comes_back: false,
         }
     }
@@ -191,8 +194,10 @@ impl Course {
 
     /// The build of a derivation may be another job's already.
     fn joins(&mut self) -> Option<At> {
-        let may_join = self.at == At::Made && !self.job && self.demand.building == Some(Building::Real);
+        let is_time = self.at == At::Made && !self.job && self.demand.building == Some(Building::Real);
+        let may_join = is_time && !self.has_joined;
         self.job |= may_join;
+        self.has_joined |= may_join;
         may_join.then_some(self.at)
     }
 

@@ -43,11 +43,17 @@ pub enum Followed {
 pub fn follow(host: &Host, client: &Client, job: &RemoteJob, context: &Context) -> Result<Followed> {
     let mut watching = Watching::new(host, client, job, context);
     let (mut name, mut from) = (job.record.name.clone(), 0);
+    let mut has_joined = false;
     loop {
         let end = watching.hear(&name, from);
         context.tell(Event::Idle);
         match end? {
+            // A job that is joined builds, so it joins none itself.
+            (talk, Some(JobEnd::Joins { .. })) if has_joined => {
+                return Err(talk.out_of_turn_of("says twice that a job joins another one").into());
+            }
             (_, Some(JobEnd::Joins { name: other, at })) => {
+                has_joined = true;
                 context.tell(Event::Text(diagnosis::joined(host)));
                 (name, from) = (other, at);
             }
