@@ -9,6 +9,9 @@ stage=$STAGE; cd /; env -i PATH=/usr/bin:/bin INVOCATION_ID=x \"$@\" >\"$stage/u
 
 const LET_GO: &str = "this run goes on by itself, as rebuild-detached-";
 
+/// A systemd that has forgotten the unit.
+const OVER: &str = "case $* in *rebuild-detached*) echo inactive ;; *) exit 3 ;; esac";
+
 fn scene() -> Scene {
     let scene = Scene::new();
     scene.stub(
@@ -98,10 +101,13 @@ fn the_next_run_tells_what_it_came_to() {
                 scene.stub("systemd-run", "");
                 scene.stub(
                     "systemctl",
-                    "case $* in *rebuild-detached*) exit 0 ;; *) exit 3 ;; esac",
+                    "case $* in *rebuild-detached*) echo active ;; *) exit 3 ;; esac",
                 );
             }
-            "systemd-run" => scene.stub("systemd-run", ""),
+            "systemd-run" => {
+                scene.stub("systemd-run", "");
+                scene.stub("systemctl", OVER);
+            }
             _ => {}
         }
         let run = scene.rebuild("switch --detach");
@@ -237,4 +243,182 @@ fn a_user_whose_systemd_stays() {
         "{calls:?}"
     );
     assert!(scene.read("unit").contains("Done. "), "{}", scene.read("unit"));
+}
+
+/// systemd does not say how the unit is: nothing is concluded from that, and the next run asks again. A unit that begins or
+/// ends just now goes on; one whose systemd is gone does not.
+#[test]
+fn only_systemd_knows_whether_a_unit_is_over() {
+    let unknown = "systemd does not say whether it still goes on";
+    let goes_on = "still goes on\n  to follow it";
+    for (systemctl, text) in [
+        ("echo 'Failed to connect to bus' >&2; exit 1", unknown),
+        ("echo strange; printf '\\033[2J'", unknown),
+        ("", unknown),
+        ("kill -KILL $$", unknown),
+        ("echo activating", goes_on),
+        ("echo deactivating", goes_on),
+        ("echo reloading; exit 3", unknown),
+    ] {
+        let scene = scene();
+        scene.stub("systemd-run", "");
+        scene.stub(
+            "systemctl",
+            &format!("case $* in *rebuild-detached*) {systemctl} ;; *) exit 3 ;; esac"),
+        );
+        assert_eq!(scene.rebuild("switch --detach").code, 0);
+        for _ in 1..=2 {
+            let run = scene.rebuild("dry-build");
+            assert!(run.stderr.contains(text), "{systemctl}: {}", run.stderr);
+            assert!(!run.stderr.contains("cut off"), "{systemctl}: {}", run.stderr);
+        }
+    }
+    let scene = scene();
+    scene.stub("systemd-run", "");
+    assert_eq!(scene.rebuild("switch --detach").code, 0);
+    scene.prepare("rm -r \"$root/run/systemd\"");
+    let run = scene.rebuild("dry-build");
+    assert!(run.stderr.contains("was cut off before its end"), "{}", run.stderr);
+}
+
+/// It ends at the moment at which systemd is asked.
+#[test]
+fn a_unit_that_ends_just_now_is_not_cut_off() {
+    let scene = scene();
+    scene.stub("systemd-run", "");
+    scene.stub(
+        "systemctl",
+        "case $* in *rebuild-detached*) echo 3 >\"$(echo home/.local/state/rebuild/detached/*)/status\"; echo inactive ;; *) exit 3 ;; esac",
+    );
+    assert_eq!(scene.rebuild("switch --detach").code, 0);
+    let run = scene.rebuild("dry-build");
+    assert!(run.stderr.contains("has failed, with exit status 3"), "{}", run.stderr);
+}
+
+/// Somebody asks for the status while the unit is being started: it is not taken for one that was cut off, whose files are
+/// removed.
+#[test]
+fn who_asks_while_a_unit_is_started_is_in_nobodys_way() {
+    let scene = scene();
+    scene.stub("systemctl", OVER);
+    scene.stub(
+        "systemd-run",
+        &format!(
+            "case $* in *rebuild-detached*) ;; *) while [ \"$1\" != /bin/sh ]; do shift; done; exec \"$@\" ;; esac
+             : >starting; until [ -e go ]; do sleep 0.05; done
+{SYSTEMD}"
+        ),
+    );
+    let first = scene.start("switch --detach");
+    scene.wait_for("starting");
+    let run = scene.rebuild("dry-build");
+    assert!(!run.stderr.contains("rebuild-detached-"), "{}", run.stderr);
+    scene.write("go", "");
+    let first = first.finish();
+    assert_eq!(first.code, 0, "{}", first.stderr);
+    assert!(scene.read("unit").contains("Done. "), "{}", scene.read("unit"));
+}
+
+/// What has begun has begun, whatever systemd-run says; and what was taken back never begins.
+#[test]
+fn a_run_has_begun_or_it_has_not() {
+    for (fails, code) in [("exit 1", 0), ("kill -INT \"$PPID\"; exec sleep 100", 130)] {
+        let scene = scene();
+        scene.stub(
+            "systemd-run",
+            &format!(
+                "case $* in *rebuild-detached*) ;; *) while [ \"$1\" != /bin/sh ]; do shift; done; exec \"$@\" ;; esac
+                 ({SYSTEMD})
+                 {fails}"
+            ),
+        );
+        let run = scene.rebuild("switch --detach");
+        assert_eq!(run.code, code, "{fails}: {}", run.stderr);
+        assert!(
+            run.stderr.contains(LET_GO) && !run.stderr.contains("nothing was begun"),
+            "{fails}: {}",
+            run.stderr
+        );
+        let run = scene.rebuild("dry-build");
+        assert!(run.stderr.contains("is done: all went well"), "{}", run.stderr);
+    }
+    // The unit comes only after systemd-run was given up.
+    let scene = scene();
+    scene.stub(
+        "systemd-run",
+        "while [ \"$1\" != /bin/sh ]; do shift; done
+         echo 'Failed to start: strange \\033[2J' >&2
+         exec 7<\"$2\"
+         (while [ -e \"$2\" ]; do sleep 0.05; done; env -i PATH=/usr/bin:/bin /bin/sh /dev/fd/7 >late 2>&1; : >over) >/dev/null 2>&1 &
+         exit 1",
+    );
+    let run = scene.rebuild("switch --detach");
+    assert_eq!(run.code, 1, "{}", run.stderr);
+    assert!(run.stderr.contains("nothing was begun"), "{}", run.stderr);
+    scene.wait_for("over");
+    assert!(
+        !begun(&scene) || !scene.calls().iter().any(|call| call.starts_with("nix-")),
+        "{:?}",
+        scene.calls()
+    );
+    assert_eq!(scene.sh("ls home/.local/state/rebuild/detached"), "");
+}
+
+/// systemd-run is not there.
+#[test]
+fn without_systemd_run_nothing_is_begun() {
+    let scene = scene();
+    scene.sh("rm bin/systemd-run");
+    scene.prepare("mount --bind /dev/null \"$root/usr/bin/systemd-run\" 2>/dev/null || :");
+    let run = scene.rebuild("switch --detach");
+    assert_ne!(run.code, 0);
+    assert!(
+        run.stderr.contains("error: systemd-run: command not found\n"),
+        "{}",
+        run.stderr
+    );
+    assert!(!begun(&scene), "{:?}", scene.calls());
+    assert_eq!(scene.sh("ls home/.local/state/rebuild/detached 2>/dev/null || :"), "");
+}
+
+/// A disk that is full: before the run nothing is begun; at its end, what it came to is known all the same.
+#[test]
+fn a_full_disk_loses_no_end() {
+    let state = "mkdir -p home/.local/state";
+    let full = "$(dirname \"$(dirname \"$(dirname \"$2\")\")\")/fill";
+    for fills_when in ["before", "meanwhile"] {
+        let scene = scene();
+        scene.sh(state);
+        let place = scene.path("home/.local/state").display().to_string();
+        let fill = "head -c 9000000 /dev/zero";
+        if fills_when == "before" {
+            scene.prepare(&format!(
+                "mount -t tmpfs -o size=256k none \"$root{place}\"; {fill} >\"$root{place}/fill\" 2>/dev/null || :"
+            ));
+        } else {
+            scene.prepare(&format!("mount -t tmpfs -o size=256k none \"$root{place}\""));
+            scene.stub(
+                "systemd-run",
+                &format!(
+                    "case $* in *rebuild-detached*) ;; *) while [ \"$1\" != /bin/sh ]; do shift; done; exec \"$@\" ;; esac
+                     while [ \"$1\" != /bin/sh ]; do shift; done
+                     fill={full} place=${{2%/*}}; {fill} >\"$fill\" 2>/dev/null || :
+                     {SYSTEMD}
+                     cp -r \"$place\" \"$stage/left\""
+                ),
+            );
+        }
+        let run = scene.rebuild("switch --detach");
+        if fills_when == "before" {
+            assert_ne!(run.code, 0, "{}", run.stderr);
+            for text in ["nothing was begun", "No space left on device"] {
+                assert!(run.stderr.contains(text), "{}", run.stderr);
+            }
+            assert!(!begun(&scene), "{:?}", scene.calls());
+            continue;
+        }
+        assert_eq!(run.code, 0, "{}", run.stderr);
+        assert!(scene.read("unit").contains("Done. "), "{}", scene.read("unit"));
+        assert_eq!(scene.read("left/status").trim(), "0", "{}", scene.read("unit"));
+    }
 }
