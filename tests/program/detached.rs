@@ -2,8 +2,10 @@
 
 use crate::scenarios::Scene;
 
-/// A systemd that runs what it is given as it does: with an environment of its own, in `/`, and to its end.
+/// A systemd that runs what it is given as it does: with an environment of its own, in `/`, and to its end. A `$` begins a
+/// variable, unless it stands there twice (systemd.service(5)).
 const SYSTEMD: &str = "while [ \"$1\" != /bin/sh ]; do shift; done
+case $2 in *'$'*) set -- /bin/sh \"$(printf %s \"$2\" | sed 's/\\$\\$/\\a/g; s/\\$[A-Z]*//g; s/\\a/$/g')\" ;; esac
 cp \"$2\" \"$STAGE/was-run\"
 stage=$STAGE; cd /; env -i PATH=/usr/bin:/bin INVOCATION_ID=x \"$@\" >\"$stage/unit\" 2>&1 </dev/null || :";
 
@@ -12,7 +14,7 @@ const LET_GO: &str = "this run goes on by itself, as rebuild-detached-";
 /// A systemd that has forgotten the unit.
 const OVER: &str = "case $* in *rebuild-detached*) echo inactive ;; *) exit 3 ;; esac";
 
-fn scene() -> Scene {
+pub fn scene() -> Scene {
     let scene = Scene::new();
     scene.stub(
         "systemd-run",
@@ -25,7 +27,7 @@ fn scene() -> Scene {
 }
 
 /// Whether something was begun that a refusal has to come before.
-fn begun(scene: &Scene) -> bool {
+pub fn begun(scene: &Scene) -> bool {
     let calls = scene.calls();
     let begins = ["nix-build", "nix-instantiate", "systemd-run", "switch-to-configuration"];
     calls

@@ -14,6 +14,7 @@ mod doctor;
 mod ended;
 mod evaluations;
 mod hostile;
+mod homes;
 mod logs;
 mod output;
 mod remedies;
