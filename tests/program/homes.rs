@@ -95,7 +95,8 @@ fn a_detached_run_has_a_place_or_is_not_begun() {
 #[test]
 fn jobs_are_asked_about_by_a_name_that_stays() {
     let tells = "hear_script; say hello /usr/bin x86_64-linux; say record ab.1 pi 5; say running; say finished";
-    for what in ALL {
+    // Root may write into another user's directory, and the name is no more than a number.
+    for what in ALL.into_iter().filter(|what| *what != "another user's state") {
         let scene = detached::scene();
         scene.stub("ssh", tells);
         let has_place = odd(&scene, what);
@@ -106,10 +107,18 @@ fn jobs_are_asked_about_by_a_name_that_stays() {
             if has_place {
                 assert_eq!(run.code, i32::from(verb != "status"), "{what} {verb}: {}", run.stderr);
                 let script = scene.read("script");
-                let name = script.lines().find(|line| line.starts_with("rb_client=")).map(str::to_owned);
+                let name = script
+                    .lines()
+                    .find(|line| line.starts_with("rb_client="))
+                    .map(str::to_owned);
                 names.push(name.unwrap());
             } else {
-                assert_eq!((run.code, run.stdout.as_str()), (1, ""), "{what} {verb}: {}", run.stderr);
+                assert_eq!(
+                    (run.code, run.stdout.as_str()),
+                    (1, ""),
+                    "{what} {verb}: {}",
+                    run.stderr
+                );
             }
         }
         // The home of the machine's root does not outlive a run here.

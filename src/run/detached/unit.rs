@@ -2,17 +2,19 @@
 
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
-use std::os::unix::ffi::OsStrExt;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, Result};
-use nix::fcntl::{Flock, FlockArg};
+use anyhow::{Context as _, Result, bail};
+use nix::fcntl::{Flock, FlockArg, OFlag};
 
 use super::{Manager, SYSTEMD};
 use crate::activation::Target;
 use crate::context::Context;
 use crate::directory;
 use crate::failure::Failure;
+use crate::harmless;
 use crate::plan::Deployment;
 use crate::process::Invocation;
 use crate::process::quote::shell_word;
@@ -97,6 +99,8 @@ impl Unit {
     }
 
     fn write(&mut self, around: &Surroundings) -> Result<()> {
+        directory::make_private(&places(around))?;
+        check_owner(&places(around))?;
         directory::make_private(&self.place)?;
         self.lock = lock(&self.place);
         if self.manager == Manager::User {
@@ -150,7 +154,7 @@ impl Unit {
                 .arg(format!("--uid={user}"))
                 .arg(format!("--gid={}", nix::unistd::getegid()));
         }
-        command = command.arg("--").arg("/bin/sh").arg(file);
+        command = command.arg("--").arg("/bin/sh").arg(without_variables(&file));
         match self.manager {
             Manager::System => {
                 let root = target.root_here(plan.rights, user.is_root(), context.around)?;
@@ -276,9 +280,28 @@ impl Unit {
     }
 }
 
-/// Returns the directory's lock, unless somebody has it.
+/// Returns the directory's lock, unless somebody has it, or it is no directory.
 fn lock(place: &Path) -> Option<Flock<File>> {
-    Flock::lock(File::open(place).ok()?, FlockArg::LockExclusiveNonblock).ok()
+    let flags = OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW;
+    let held = File::options().read(true).custom_flags(flags.bits()).open(place).ok()?;
+    Flock::lock(held, FlockArg::LockExclusiveNonblock).ok()
+}
+
+/// Checks that the directory of all units, and the one above it, which are this program's, are this user's own. Another
+/// user could exchange what a unit does.
+fn check_owner(places: &Path) -> Result<()> {
+    for own in places.ancestors().take(2) {
+        if fs::symlink_metadata(own)?.uid() != nix::unistd::geteuid().as_raw() {
+            bail!("{} is another user's", harmless::name(&own.to_string_lossy()));
+        }
+    }
+    Ok(())
+}
+
+/// Returns a word of a unit's command, in which systemd puts variables in the place of their names (systemd.service(5)).
+fn without_variables(path: &Path) -> OsString {
+    let bytes = path.as_os_str().as_bytes();
+    OsString::from_vec(bytes.split(|byte| *byte == b'$').collect::<Vec<_>>().join(&b"$$"[..]))
 }
 
 /// Returns where this user's systemd is found (pam_systemd(8)).
