@@ -424,3 +424,64 @@ fn a_full_disk_loses_no_end() {
         assert_eq!(scene.read("left/status").trim(), "0", "{}", scene.read("unit"));
     }
 }
+
+/// The safety net works for a run without its user: it is confirmed by another machine, or goes back, and the next run tells
+/// which.
+#[test]
+fn a_detached_run_has_the_same_safety_net() {
+    let fails = "[ \"$1\" != switch ] || [ -e went ] || { : >went; exit 1; }";
+    for (line, activation, status, text) in [
+        (
+            "--confirm --confirm-by builder",
+            "",
+            0,
+            "confirmed: builder can be reached from this machine",
+        ),
+        ("--confirm=1", "", 195, "was not confirmed in time: it went back"),
+        ("--rollback-on-failure", fails, 195, "went back"),
+    ] {
+        let scene = scene();
+        scene.stub("switch-to-configuration", activation);
+        scene.prepare("mkdir -p \"$root/var/lib/rebuild\"");
+        let run = scene.rebuild(&format!("switch --detach {line}"));
+        assert_eq!(run.code, 0, "{line}: {}", run.stderr);
+        let unit = scene.read("unit");
+        assert!(unit.contains(text), "{line}: {unit}");
+        let run = scene.rebuild("dry-build");
+        let told = if status == 0 {
+            "all went well".to_owned()
+        } else {
+            format!("has failed, with exit status {status}")
+        };
+        assert!(run.stderr.contains(&told), "{line}: {}", run.stderr);
+    }
+}
+
+/// Twice the flag is a mistake; two runs are two units, of which each is told.
+#[test]
+fn twice_detached() {
+    let scene = scene();
+    let run = scene.rebuild("switch --detach --detach");
+    assert!(!begun(&scene) && run.code == 2, "{}", run.stderr);
+    for _ in 0..2 {
+        assert_eq!(scene.rebuild("switch --detach").code, 0);
+        // What was over is told by the next run, be it a detached one.
+    }
+    let run = scene.rebuild("dry-build");
+    assert_eq!(
+        run.stderr.matches("is done: all went well").count(),
+        1,
+        "{}",
+        run.stderr
+    );
+    scene.stub("systemd-run", "");
+    scene.stub(
+        "systemctl",
+        "case $* in *rebuild-detached*) echo active ;; *) exit 3 ;; esac",
+    );
+    for number in 0..2 {
+        let run = scene.rebuild("switch --detach");
+        assert_eq!(run.code, 0, "{}", run.stderr);
+        assert_eq!(run.stderr.matches("still goes on").count(), number, "{}", run.stderr);
+    }
+}

@@ -304,7 +304,7 @@ fn without_variables(path: &Path) -> OsString {
     OsString::from_vec(bytes.split(|byte| *byte == b'$').collect::<Vec<_>>().join(&b"$$"[..]))
 }
 
-/// Returns where this user's systemd is found (pam_systemd(8)).
+/// Returns where this user's systemd is found (`pam_systemd(8)`).
 fn runtime_directory() -> PathBuf {
     format!("/run/user/{}", nix::unistd::geteuid()).into()
 }
