@@ -128,3 +128,36 @@ fn jobs_are_asked_about_by_a_name_that_stays() {
         }
     }
 }
+
+/// No room for the sockets and files of a run: that is said, with the place and what to look at, and nothing is begun. A run
+/// that goes on by itself says it to the next one.
+#[test]
+fn without_room_for_a_run_it_says_so() {
+    let text = "this machine cannot make the files of a run in /tmp: No space left on device";
+    let look = "df -i /tmp\n";
+    let tells = "hear_script; say hello /usr/bin x86_64-linux; say record ab.1 pi 5; say running; say finished";
+    for line in [
+        "cancel --eval-on builder",
+        "attach --eval-on builder",
+        "switch",
+        "switch --detach",
+    ] {
+        let scene = detached::scene();
+        scene.stub("ssh", tells);
+        scene.prepare("mount -t tmpfs -o nr_inodes=1 none \"$root/tmp\"");
+        let run = scene.rebuild(line);
+        let said = if line.contains("--detach") {
+            let next = scene.rebuild("dry-build").stderr;
+            assert!(next.contains("has failed, with exit status 1"), "{line}: {next}");
+            scene.read("unit")
+        } else {
+            assert_eq!((run.code, run.stdout.as_str()), (1, ""), "{line}: {}", run.stderr);
+            run.stderr
+        };
+        assert!(said.contains(text) && said.contains(look), "{line}: {said}");
+        let calls = scene.calls();
+        let changes = ["nix-env ", "switch-to-configuration"];
+        let is_change = |call: &&String| changes.iter().any(|change| call.starts_with(change));
+        assert_eq!(calls.iter().find(is_change), None, "{line}");
+    }
+}
