@@ -392,10 +392,10 @@ fn a_full_disk_loses_no_end() {
         let scene = scene();
         scene.sh(state);
         let place = scene.path("home/.local/state").display().to_string();
-        let fill = "head -c 9000000 /dev/zero";
+        let filler = "head -c 9000000 /dev/zero";
         if fills_when == "before" {
             scene.prepare(&format!(
-                "mount -t tmpfs -o size=256k none \"$root{place}\"; {fill} >\"$root{place}/fill\" 2>/dev/null || :"
+                "mount -t tmpfs -o size=256k none \"$root{place}\"; {filler} >\"$root{place}/fill\" 2>/dev/null || :"
             ));
         } else {
             scene.prepare(&format!("mount -t tmpfs -o size=256k none \"$root{place}\""));
@@ -404,7 +404,7 @@ fn a_full_disk_loses_no_end() {
                 &format!(
                     "case $* in *rebuild-detached*) ;; *) while [ \"$1\" != /bin/sh ]; do shift; done; exec \"$@\" ;; esac
                      while [ \"$1\" != /bin/sh ]; do shift; done
-                     fill={full} place=${{2%/*}}; {fill} >\"$fill\" 2>/dev/null || :
+                     fill={full} place=${{2%/*}}; {filler} >\"$fill\" 2>/dev/null || :
                      {SYSTEMD}
                      cp -r \"$place\" \"$stage/left\""
                 ),

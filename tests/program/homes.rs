@@ -11,7 +11,7 @@ const ODD: &str = "it's \"odd\" $HOME $$ %n\n;x";
 fn odd(scene: &Scene, what: &str) -> bool {
     let home = scene.path("home").display().to_string();
     // Root's home of the user database, which counts if HOME does not.
-    let mut prepare = "mount -t tmpfs none \"$root/root\"\n".to_owned();
+    let mut prepare = vec!["mount -t tmpfs none \"$root/root\"".to_owned()];
     let mut has_place = true;
     match what {
         "unset" => scene.without_variable("HOME"),
@@ -39,11 +39,11 @@ fn odd(scene: &Scene, what: &str) -> bool {
             has_place = false;
         }
         "read-only" => {
-            prepare += &format!("mount -t tmpfs -o ro none \"$root{home}\"\n");
+            prepare.push(format!("mount -t tmpfs -o ro none \"$root{home}\""));
             has_place = false;
         }
         "full" => {
-            prepare += &format!("mount -t tmpfs -o nr_inodes=1 none \"$root{home}\"\n");
+            prepare.push(format!("mount -t tmpfs -o nr_inodes=1 none \"$root{home}\""));
             has_place = false;
         }
         "a file" => {
@@ -52,7 +52,7 @@ fn odd(scene: &Scene, what: &str) -> bool {
         }
         _ => unreachable!(),
     }
-    scene.prepare(&prepare);
+    scene.prepare(&prepare.join("\n"));
     has_place
 }
 
