@@ -210,9 +210,9 @@ impl Target {
         // Until when the machine may stay away, and how much it had said when it went away.
         let mut away: Option<(Instant, u64)> = None;
         loop {
-            // Ctrl-C at this terminal ends a script of this machine's as well; then no link has broken.
+            // A signal to the whole group ends a script of this machine's as well; then no link has broken.
             if matches!(heard, Ok(ChangeOutcome::Broke { greeted: true, .. })) {
-                heard = context.signals.check().map_err(Into::into).and(heard);
+                heard = context.signals.check_soon().map_err(Into::into).and(heard);
             }
             match heard {
                 Err(error) if !output.is_anothers && error.is::<Interrupted>() => {

@@ -4,7 +4,6 @@ use anyhow::Result;
 
 use super::password::Password;
 use super::sudo_options;
-use super::text::program;
 use crate::process::Invocation;
 use crate::process::signals::Signals;
 use crate::surroundings::Surroundings;
@@ -49,7 +48,7 @@ impl<'a> RootHere<'a> {
                 .args(self.password.iter().flat_map(|_| by_stdin))
                 .args(&self.sudo_options)
                 .args(words),
-            other => Invocation::new(program(other)).args(words),
+            other => Invocation::new(other.program()).args(words),
         }
     }
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 use anyhow::Result;
 
 use super::reply::TargetEvent;
-use super::session::{FromScript, Session};
+use super::session::{FromScript, Session, Text};
 use super::text::{self, Inspected};
 use super::{Subject, Target};
 use crate::context::Context;
@@ -62,20 +62,8 @@ impl Target {
             careless: self.careless,
         })?;
         let on = self.label();
-        let mut session = Session::start(&self.place, &text, context)?;
         let mut answers = Answers::default();
-        let last = loop {
-            match session.next(context)? {
-                FromScript::Event(reply) => {
-                    if let Some(last) = answers.hear(reply, &on, context)? {
-                        break last;
-                    }
-                }
-                FromScript::Output(_) => {}
-                FromScript::End => return Err(session.broken(context)?.into()),
-            }
-        };
-        session.is_over();
+        let last = self.hear_answers(&text, &mut answers, context)?;
         let failure = match last {
             TargetEvent::Finished => match answers.found {
                 Some(system) => {
@@ -102,6 +90,24 @@ impl Target {
             )),
         };
         Err(failure.into())
+    }
+
+    /// Runs the script, and returns its last word.
+    fn hear_answers(&self, text: &Text, answers: &mut Answers, context: &Context) -> Result<TargetEvent> {
+        let on = self.label();
+        let mut session = Session::start(&self.place, text, context)?;
+        loop {
+            match session.next(context)? {
+                FromScript::Event(reply) => {
+                    if let Some(last) = answers.hear(reply, &on, context)? {
+                        session.is_over();
+                        return Ok(last);
+                    }
+                }
+                FromScript::Output(_) => {}
+                FromScript::End => return Err(session.broken(context)?.into()),
+            }
+        }
     }
 }
 

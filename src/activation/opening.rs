@@ -7,7 +7,7 @@ use super::password::{Password, is_on_terminal};
 use super::preflight::{self, Free};
 use super::reply::{Ending, Record, TargetEvent};
 use super::session::{FromScript, Session};
-use super::text::{self, RootTask, program};
+use super::text::{self, RootTask};
 use super::{Receives, Target, Wants, sudo_options};
 use crate::context::Context;
 use crate::failure::Failure;
@@ -201,7 +201,7 @@ impl Target {
                 // The live display would be in the way of the prompt.
                 context.tell(Event::phase(Work::Asking, self.place.host()));
                 let who = format!("{user}@{}", self.name);
-                self.password = Some(Password::ask(program(self.rights.elevation), &who)?);
+                self.password = Some(Password::ask(self.rights.elevation.program(), &who)?);
             }
             tries += 1;
             match self.try_root(user, context)? {
@@ -272,7 +272,7 @@ impl Target {
 
     /// Returns the failure if `sudo` or the like makes the user another user (`name`) than root.
     pub(super) fn not_root(&self, name: &str) -> Failure {
-        let (on, program) = (self.label(), program(self.rights.elevation));
+        let (on, program) = (self.label(), self.rights.elevation.program());
         Failure::new(format!("{program} on {on} makes this user {name}, and not root: nothing was changed")).with_remedy(
             "is there a -u in NIX_SUDOOPTS? or runas_default in the sudoers file there: NIX_SUDOOPTS='-u root' rebuild ...",
         )
@@ -303,7 +303,7 @@ impl Target {
     /// Returns the failure if the user may not become root. `asks` are modules of PAM that may ask for something other
     /// than the password.
     pub(super) fn refused(&self, user: &str, words: Option<&str>, asks: Option<&str>) -> Failure {
-        let (on, program) = (self.label(), program(self.rights.elevation));
+        let (on, program) = (self.label(), self.rights.elevation.program());
         // sudo refuses before it looks at any password (requiretty in sudoers).
         if words.is_some_and(|words| words.contains("must have a tty")) {
             let none = match self.place {
@@ -334,7 +334,7 @@ impl Target {
     /// Returns the remedy if PAM may want something other than the password, or something before it. We answer without
     /// seeing the question, and have only the password as an answer (nixpkgs#540098).
     fn other_ways(&self, modules: &str) -> String {
-        let program = program(self.rights.elevation);
+        let program = self.rights.elevation.program();
         let other = if self.rights.elevation == Elevation::Sudo {
             "run0"
         } else {

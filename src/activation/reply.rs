@@ -133,6 +133,11 @@ impl TargetEvent {
     pub(super) fn parse(line: &[u8]) -> Option<Self> {
         let text = std::str::from_utf8(line.strip_prefix(b"@rebuild ")?).ok()?;
         let (event, rest) = text.split_once(' ').unwrap_or((text, ""));
+        Self::of_the_target(event, rest).or_else(|| Self::of_a_change(event, rest))
+    }
+
+    /// Reads an event about the machine, its user or a system.
+    fn of_the_target(event: &str, rest: &str) -> Option<Self> {
         let rest = rest.to_owned();
         let mut words = rest.split_whitespace();
         let mut word = || words.next().map(str::to_owned);
@@ -178,6 +183,15 @@ impl TargetEvent {
             },
             "next-boot" => Self::NextBoot(NextBoot::parse(&rest)?),
             "found" => Self::Found(rest),
+            _ => return None,
+        })
+    }
+
+    /// Reads an event about a change.
+    fn of_a_change(event: &str, rest: &str) -> Option<Self> {
+        let mut words = rest.split_whitespace();
+        let mut word = || words.next().map(str::to_owned);
+        Some(match event {
             "nothing" => Self::Nothing,
             "record" => Self::Record(Record {
                 name: word()?,
@@ -186,7 +200,7 @@ impl TargetEvent {
                 began: word()?.parse().ok()?,
             }),
             "running" => Self::Running,
-            "busy" => Self::Busy(rest),
+            "busy" => Self::Busy(rest.to_owned()),
             "foreign" => Self::Foreign,
             "begun" => Self::Begun,
             "unknown" => Self::Unknown,
@@ -199,7 +213,7 @@ impl TargetEvent {
             "awaits" => Self::Awaits,
             "confirmed" => Self::Confirmed,
             "not-awaited" => Self::NotAwaited,
-            "lost" => Self::Ended(match rest.as_str() {
+            "lost" => Self::Ended(match rest {
                 "rebooted" => Ending::Rebooted,
                 "unconfirmed" => Ending::LostUnconfirmed,
                 _ => Ending::Lost,
@@ -354,5 +368,39 @@ mod tests {
         ] {
             assert_eq!(TargetEvent::parse(line.as_bytes()), reply, "{line}");
         }
+    }
+
+    /// Every event that the scripts say is known here.
+    #[test]
+    fn the_scripts_send_nothing_else() {
+        let sources = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+        let scripts = std::fs::read_dir(sources.join("activation/scripts")).unwrap();
+        let scripts = scripts.map(|entry| entry.unwrap().path());
+        let scripts = scripts.filter(|path| path.extension().is_some_and(|kind| kind == "sh"));
+        let mut seen = 0;
+        for script in scripts.chain([sources.join("remote/scripts/records.sh")]) {
+            let script = std::fs::read_to_string(script).unwrap();
+            let lines = script.lines().filter(|line| !line.trim().starts_with('#'));
+            for call in lines.flat_map(|line| line.split("event ").skip(1)) {
+                let ends = |c: char| !c.is_ascii_lowercase() && c != '-';
+                let word = call.split(ends).next().unwrap();
+                let values = match word {
+                    // These two are the channel's (remote/channel).
+                    "" | "chunk" | "alive" => continue,
+                    "current" => "/x /y",
+                    "room" => "1 /",
+                    "hello" => "0",
+                    "closure" => "1 /x",
+                    "next-boot" => "1 2 kernel",
+                    "record" => "ab switch /x 1",
+                    "ended" => "activation 0",
+                    _ => "x",
+                };
+                let line = format!("@rebuild {word} {values}");
+                assert!(TargetEvent::parse(line.as_bytes()).is_some(), "{call}");
+                seen += 1;
+            }
+        }
+        assert!(seen > 30, "{seen}");
     }
 }

@@ -143,7 +143,7 @@ impl Elevating<'_> {
 
     fn begin(&self) -> Result<Script, Failure> {
         let mut script = Script::default();
-        script.set("rb_elevation", program(self.rights.elevation))?;
+        script.set("rb_elevation", self.rights.elevation.program())?;
         script.set_yes("rb_password", self.password.is_some())?;
         script.set_yes("rb_terminal", self.has_terminal)?;
         let mut sudo = vec!["sudo".to_owned()];
@@ -229,14 +229,4 @@ fn job(change: &Change) -> Result<Vec<u8>, Failure> {
         script.code(part);
     }
     Ok(script.into_bytes())
-}
-
-/// Returns the program by which the user becomes root.
-pub(super) fn program(elevation: Elevation) -> &'static str {
-    match elevation {
-        Elevation::None => "none",
-        Elevation::Sudo => "sudo",
-        Elevation::Run0 => "run0",
-        Elevation::Doas => "doas",
-    }
 }

@@ -186,32 +186,8 @@ pub(super) fn failed(host: &Host, system: &str, stage: Stage, code: u8, unchange
         Stage::Evaluation => (format!("the evaluation on {host} failed"), None),
         // The command that shows the build's log has been shown with the error.
         Stage::Build => (format!("the build on {host} failed"), None),
-        Stage::Lost => (
-            format!("the work on {host} was cut off: its processes were killed there, or the machine was restarted"),
-            Some("run the same command again: what was built there is kept".to_owned()),
-        ),
-        Stage::Cancelled => (
-            format!("the work on {host} was ended there, by somebody or because nobody followed it for too long"),
-            Some("run the same command again: what was built there is kept".to_owned()),
-        ),
-        Stage::NoNix => (
-            format!("{host} has no Nix, or it is not where its users find it"),
-            Some(remedy(Condition::Nix, host, system)),
-        ),
-        Stage::NoDaemon => (
-            format!(
-                "the user of {host} may not use the Nix there: no daemon lets it in, and it does not own the store"
-            ),
-            Some(remedy(Condition::Daemon, host, system)),
-        ),
-        Stage::NoEmulator => (
-            format!("{host} has no emulator for {system}; nothing was built"),
-            Some(remedy(Condition::Emulator, host, system)),
-        ),
-        Stage::NoPlatform => (
-            format!("Nix on {host} does not build for {system}; nothing was built"),
-            Some(remedy(Condition::Platform, host, system)),
-        ),
+        Stage::Lost | Stage::Cancelled => of_a_job(host, stage),
+        Stage::NoNix | Stage::NoDaemon | Stage::NoEmulator | Stage::NoPlatform => of_its_nix(host, system, stage),
         Stage::ProbeJobs
         | Stage::ProbeHook
         | Stage::ProbeSpace
@@ -266,6 +242,42 @@ pub(super) fn no_room(host: Option<&Host>) -> String {
         "is {disk} disk full? see: {ssh}df -h /nix /tmp; what nothing needs there goes by: {ssh}nix-collect-garbage\n\
          then run the same command again: what was built and what has arrived is kept"
     )
+}
+
+/// Returns the message and the remedy if a job ended before its work was done.
+fn of_a_job(host: &Host, stage: Stage) -> (String, Option<String>) {
+    let message = if stage == Stage::Lost {
+        format!("the work on {host} was cut off: its processes were killed there, or the machine was restarted")
+    } else {
+        format!("the work on {host} was ended there, by somebody or because nobody followed it for too long")
+    };
+    let remedy = "run the same command again: what was built there is kept";
+    (message, Some(remedy.to_owned()))
+}
+
+/// Returns the message and the remedy if the Nix there cannot be used, or not for this system.
+fn of_its_nix(host: &Host, system: &str, stage: Stage) -> (String, Option<String>) {
+    let (message, condition) = match stage {
+        Stage::NoNix => (
+            format!("{host} has no Nix, or it is not where its users find it"),
+            Condition::Nix,
+        ),
+        Stage::NoDaemon => (
+            format!(
+                "the user of {host} may not use the Nix there: no daemon lets it in, and it does not own the store"
+            ),
+            Condition::Daemon,
+        ),
+        Stage::NoEmulator => (
+            format!("{host} has no emulator for {system}; nothing was built"),
+            Condition::Emulator,
+        ),
+        _ => (
+            format!("Nix on {host} does not build for {system}; nothing was built"),
+            Condition::Platform,
+        ),
+    };
+    (message, Some(remedy(condition, host, system)))
 }
 
 /// Returns the message and the remedy if the test program could not be built. What Nix says stands above it.

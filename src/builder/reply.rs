@@ -169,6 +169,17 @@ pub enum Way {
     Sudo,
 }
 
+impl Way {
+    fn of_word(word: &str) -> Option<Self> {
+        Some(match word {
+            "user" => Self::User,
+            "root" => Self::Root,
+            "sudo" => Self::Sudo,
+            _ => return None,
+        })
+    }
+}
+
 /// How much of a mirror the other machine has from earlier runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Has {
@@ -180,33 +191,47 @@ pub enum Has {
     Nothing,
 }
 
+impl Has {
+    fn of_word(word: &str) -> Option<Self> {
+        Some(match word {
+            "have" => Self::All,
+            "base" => Self::Base,
+            "none" => Self::Nothing,
+            _ => return None,
+        })
+    }
+}
+
 impl BuilderEvent {
     /// Reads one line, without its newline. Returns None if it is no event of the script.
     #[must_use]
     pub fn parse(line: &[u8]) -> Option<Self> {
         let line = line.strip_prefix(b"@rebuild ")?;
-        if let Some(path) = line.strip_prefix(b"looked ") {
-            return Some(Self::Looked(path_of(path)));
-        }
-        if let Some(path) = line.strip_prefix(b"unread ") {
-            return Some(Self::Unread(path_of(path)));
-        }
-        if let Some(path) = line.strip_prefix(b"computes ") {
-            return Some(Self::Computes(path_of(path)));
-        }
-        if let Some(path) = line.strip_prefix(b"home-named ") {
-            return Some(Self::HomeNamed(path_of(path)));
-        }
-        if let Some(call) = line.strip_prefix(b"refused ") {
-            return Some(Self::Refused(trace::paths(call)));
-        }
-        let text = std::str::from_utf8(line).ok()?;
-        if let Some(line) = text.strip_prefix("lock-line ") {
-            return Some(Self::LockLine(line.to_owned()));
-        }
-        if let Some(value) = text.strip_prefix("value ") {
-            return Some(Self::Value(value.to_owned()));
-        }
+        Self::of_bytes(line).or_else(|| {
+            let text = std::str::from_utf8(line).ok()?;
+            Self::of_words(text).or_else(|| Self::of_job(text))
+        })
+    }
+
+    /// Reads an event whose value is everything that follows its name.
+    fn of_bytes(line: &[u8]) -> Option<Self> {
+        let space = line.iter().position(|byte| *byte == b' ')?;
+        let (name, rest) = (&line[..space], &line[space + 1..]);
+        let text = || std::str::from_utf8(rest).ok().map(str::to_owned);
+        Some(match name {
+            b"looked" => Self::Looked(path_of(rest)),
+            b"unread" => Self::Unread(path_of(rest)),
+            b"computes" => Self::Computes(path_of(rest)),
+            b"home-named" => Self::HomeNamed(path_of(rest)),
+            b"refused" => Self::Refused(trace::paths(rest)),
+            b"lock-line" => Self::LockLine(text()?),
+            b"value" => Self::Value(text()?),
+            _ => return None,
+        })
+    }
+
+    /// Reads an event whose values are words.
+    fn of_words(text: &str) -> Option<Self> {
         let mut words = text.split_whitespace();
         let event = words.next()?;
         let mut word = || words.next().map(str::to_owned);
@@ -223,18 +248,8 @@ impl BuilderEvent {
             },
             "nix" => Self::Nix(word()?),
             "untraced" => Self::Untraced(word()?),
-            "way" => Self::Way(match word()?.as_str() {
-                "user" => Way::User,
-                "root" => Way::Root,
-                "sudo" => Way::Sudo,
-                _ => return None,
-            }),
-            "receiving" => Self::Receiving(match word()?.as_str() {
-                "have" => Has::All,
-                "base" => Has::Base,
-                "none" => Has::Nothing,
-                _ => return None,
-            }),
+            "way" => Self::Way(Way::of_word(&word()?)?),
+            "receiving" => Self::Receiving(Has::of_word(&word()?)?),
             "platform" => Self::Platform {
                 wanted: word()?,
                 own: word()?,
@@ -254,6 +269,21 @@ impl BuilderEvent {
             "copying" => Self::Copying,
             "copied" => Self::Copied,
             "no-socket" => Self::NoSocket,
+            "finished" => Self::Done,
+            "failed" => Self::Failed {
+                stage: Stage::of_word(&word()?)?,
+                code: code(&word()?),
+            },
+            _ => return None,
+        })
+    }
+
+    /// Reads an event about a job.
+    fn of_job(text: &str) -> Option<Self> {
+        let mut words = text.split_whitespace();
+        let event = words.next()?;
+        let mut word = || words.next().map(str::to_owned);
+        Some(match event {
             "job" => Self::Job(word()?),
             "joined" => Self::Joined {
                 name: word()?,
@@ -273,11 +303,6 @@ impl BuilderEvent {
             "running" => Self::Running,
             "ended" => Self::Ended(JobEnd::parse(text.strip_prefix("ended").unwrap_or_default())),
             "lost" | "unstarted" => Self::Lost,
-            "finished" => Self::Done,
-            "failed" => Self::Failed {
-                stage: Stage::of_word(&word()?)?,
-                code: code(&word()?),
-            },
             _ => return None,
         })
     }

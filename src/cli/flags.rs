@@ -24,7 +24,7 @@ pub struct EvaluationFlags {
     pub show_trace: bool,
 
     /// With --eval-host: let the configuration read this environment variable, though it may be a secret
-    #[arg(long, value_name = "NAME", action = ArgAction::Append, help_heading = "Where the work is done", hide_short_help = true)]
+    #[arg(long, value_name = "NAME", action = ArgAction::Append, help_heading = "Hosts", hide_short_help = true)]
     pub send_env: Vec<String>,
 }
 

@@ -127,12 +127,9 @@ impl Condition {
     /// Returns what the table says of it.
     #[must_use]
     pub fn about(self) -> &'static About {
-        let all = ALL.iter().filter_map(|row| row.about.as_ref());
+        let mut all = ALL.iter().filter_map(|row| row.about.as_ref());
         // Every condition has a row, which a test checks.
-        all.clone()
-            .find(|about| about.condition == self)
-            .or_else(|| all.clone().next())
-            .unwrap_or(&rows::NOTHING)
+        all.find(|about| about.condition == self).unwrap_or(&rows::NOTHING)
     }
 
     /// Returns what the user can type or change where it does not hold.

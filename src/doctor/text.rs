@@ -7,7 +7,6 @@ use super::Patient;
 use crate::builder::realisation::probe;
 use crate::failure::Failure;
 use crate::remote::script::{Script, without_comments};
-use crate::vocabulary::Elevation;
 
 /// How much goes there and comes back, in bytes, to see whether large packets come through: about ten of the largest that
 /// Ethernet has.
@@ -48,7 +47,7 @@ pub(super) fn visit(patient: &Patient, socket: Option<&Path>) -> Result<Vec<u8>,
     )?;
     script.set("rb_socket", socket.unwrap_or(Path::new("")))?;
     script.set("rb_echo", if patient.host.is_some() { ECHO } else { 0 }.to_string())?;
-    script.set("rb_elevation", program(patient.elevation))?;
+    script.set("rb_elevation", patient.elevation.program())?;
     for part in PARTS.into_iter().chain([include_str!("scripts/target.sh")]) {
         script.text(&without_comments(part));
     }
@@ -64,13 +63,4 @@ pub(super) fn visit(patient: &Patient, socket: Option<&Path>) -> Result<Vec<u8>,
         script.text(step);
     }
     Ok(script.into_bytes())
-}
-
-fn program(elevation: Elevation) -> &'static str {
-    match elevation {
-        Elevation::None => "none",
-        Elevation::Sudo => "sudo",
-        Elevation::Run0 => "run0",
-        Elevation::Doas => "doas",
-    }
 }

@@ -13,6 +13,9 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 use crate::failure::Interrupted;
 
+/// How much later than a child of this process the process itself may hear of a signal to both.
+const SOON: Duration = Duration::from_millis(200);
+
 type Listener = Box<dyn Fn(i32) + Send>;
 
 /// The receiver of a signal.
@@ -87,6 +90,15 @@ impl Signals {
             Some(signal) => Err(Interrupted { signal }),
             None => Ok(()),
         }
+    }
+
+    /// As [`Self::check`], after something has ended that a signal to the whole group (Ctrl-C, a terminal that is closed)
+    /// ends as well: this process may hear of it a moment later.
+    ///
+    /// # Errors
+    /// Fails with [`Interrupted`].
+    pub fn check_soon(&self) -> Result<(), Interrupted> {
+        self.pause(SOON)
     }
 
     /// Returns whether more than one has come: a user who sends a second one is impatient.
@@ -207,6 +219,21 @@ mod tests {
         assert_eq!(signals.check().unwrap_err().signal, SIGTERM);
         drop((guards, passed_on));
         assert!(signals.locked().hearers.is_empty());
+    }
+
+    /// The kernel signals one process of a group after the other.
+    #[test]
+    fn a_signal_that_a_child_has_had_is_waited_for() {
+        let signals = signals();
+        assert!(signals.check_soon().is_ok());
+        let state = signals.state.clone();
+        let kernel = thread::spawn(move || {
+            thread::sleep(SOON / 10);
+            Signals { state }.hear(SIGHUP);
+        });
+        assert!(signals.check().is_ok());
+        assert_eq!(signals.check_soon().unwrap_err().signal, SIGHUP);
+        kernel.join().unwrap();
     }
 
     #[test]

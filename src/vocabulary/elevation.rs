@@ -14,6 +14,19 @@ pub enum Elevation {
     Doas,
 }
 
+impl Elevation {
+    /// Returns the program's name, which is also the word for the scripts (`rb_elevation`).
+    #[must_use]
+    pub fn program(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Sudo => "sudo",
+            Self::Run0 => "run0",
+            Self::Doas => "doas",
+        }
+    }
+}
+
 /// The rights that a run needs where it changes a system.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Rights {

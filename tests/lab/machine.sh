@@ -119,7 +119,7 @@ new_host() {
 clear_cgroup() {
 	[ -d "$CGROUP/$1" ] || return 0
 	echo 1 >"$CGROUP/$1/cgroup.kill"
-	until_true 10 cgroup_is_empty "$1" || die "processes of $1 cannot be killed: $(pgrep --cgroup "/$LAB_NAME/$1" | tr '\n' ' ')"
+	until_true 60 cgroup_is_empty "$1" || die "processes of $1 cannot be killed: $(pgrep --cgroup "/$LAB_NAME/$1" | tr '\n' ' ')"
 	find "$CGROUP/$1" -depth -type d -exec rmdir {} + 2>/dev/null || true
 }
 cgroup_is_empty() { grep -q '^populated 0' "$CGROUP/$1/cgroup.events"; }

@@ -49,8 +49,8 @@ impl Conversation<'_> {
             }
             // A signal to the whole group, as of a terminal that is closed, ends ssh as well.
             if self.ended.is_none() {
-                let signal = self.context.signals.check();
-                signal.inspect_err(|interrupted| self.is_interrupted(*interrupted))?;
+                let signal = self.context.signals.check_soon();
+                signal.inspect_err(|interrupted| self.hear_interrupt(*interrupted))?;
             }
             if self.ended.is_some() || self.following.is_none() {
                 return self.conclude(code);
@@ -81,7 +81,7 @@ impl Conversation<'_> {
         let host = self.peer.host;
         let longest = self.request.job.reconnect;
         if longest.is_zero() {
-            return Err(self.is_left(code).into());
+            return Err(self.not_tried_again(code).into());
         }
         let heard = self.heard();
         let away = self.away.get_or_insert_with(|| {
@@ -100,7 +100,7 @@ impl Conversation<'_> {
         let pause = away.pause;
         away.pause = (pause * 2).min(LAST);
         let signal = self.context.signals.pause(pause);
-        signal.inspect_err(|interrupted| self.is_interrupted(*interrupted))?;
+        signal.inspect_err(|interrupted| self.hear_interrupt(*interrupted))?;
         let Some(following) = &mut self.following else {
             return Ok(());
         };
@@ -136,20 +136,20 @@ impl Conversation<'_> {
     }
 
     /// Returns the failure if no new connection is to be tried.
-    fn is_left(&self, code: Option<u8>) -> Failure {
+    fn not_tried_again(&self, code: Option<u8>) -> Failure {
         let more = format!(": the work goes on there, {}", self.unchanged());
         self.channel.broke(code, &more, LATER)
     }
 
     /// Takes a signal for which there is no connection: nobody there has heard of Ctrl-C.
-    fn is_interrupted(&self, interrupted: Interrupted) {
+    fn hear_interrupt(&self, interrupted: Interrupted) {
         if interrupted.signal == SIGINT {
-            self.is_unanswered();
+            self.warn_unanswered();
         }
     }
 
     /// Tells the user that the machine may not know that its work is to end.
-    fn is_unanswered(&self) {
+    fn warn_unanswered(&self) {
         if self.is_following() {
             self.tell(&diagnosis::unanswered(self.peer.host, self.request.job.alone));
         }
@@ -167,7 +167,7 @@ impl Conversation<'_> {
         }
         // A script that has not greeted has begun nothing; but the job of an earlier connection is on.
         if !self.channel.say_farewell(self.context) || (self.is_second && !self.channel.has_greeted()) {
-            self.is_unanswered();
+            self.warn_unanswered();
         }
     }
 }

@@ -1,5 +1,6 @@
 //! What follows from each event of the other machine, after it was found to be in turn.
 
+use std::num::NonZeroU8;
 use std::path::Path;
 
 use anyhow::Result;
@@ -36,12 +37,7 @@ impl Conversation<'_> {
                 self.nix.version = version;
             }
             BuilderEvent::Untraced(version) => self.tell(&diagnosis::untraced(self.peer.host, &version)),
-            BuilderEvent::Evaluating => {
-                // Every path is one that the machine has by name, or a mount of the view.
-                self.may_have_looked = self.sources.collection.mirror().entries.len() + BESIDE;
-                self.sources.keep_base();
-                self.context.tell(Event::phase(Work::Evaluating, Some(self.peer.host)));
-            }
+            BuilderEvent::Evaluating => self.evaluation_begins(),
             BuilderEvent::Refused(paths) => self.rounds.refused(paths),
             BuilderEvent::Looked(path) => self.looked(&path),
             BuilderEvent::Timeless => self.rounds.cannot_look(),
@@ -68,14 +64,7 @@ impl Conversation<'_> {
                 self.following = Some(Following::new(name, at));
             }
             BuilderEvent::Ended(_) => self.job_ended()?,
-            BuilderEvent::Lost => {
-                self.following = None;
-                let code = std::num::NonZeroU8::MIN;
-                self.ended.get_or_insert(BuilderEvent::Failed {
-                    stage: Stage::Lost,
-                    code,
-                });
-            }
+            BuilderEvent::Lost => self.job_is_lost(),
             BuilderEvent::Unread(path) => self.sources.hear_unread(path),
             BuilderEvent::LockLine(line) => self.sources.hear_lock(&line),
             BuilderEvent::Evaluated(derivation) => self.is_evaluated(&derivation)?,
@@ -97,7 +86,8 @@ impl Conversation<'_> {
                     self.peer.host
                 ));
             }
-            // All but the last are said where somebody asks about jobs, which no run does: the course has refused them.
+            // The course has refused these, but for the last one: they are said where somebody asks about jobs, which no
+            // run does.
             BuilderEvent::Record(_)
             | BuilderEvent::Aged { .. }
             | BuilderEvent::Builds { .. }
@@ -114,7 +104,23 @@ impl Conversation<'_> {
         Ok(())
     }
 
-    /// What a job asks is answered when it has ended.
+    fn evaluation_begins(&mut self) {
+        // Every path is one that the machine has by name, or a mount of the view.
+        self.may_have_looked = self.sources.collection.mirror().entries.len() + BESIDE;
+        self.sources.keep_base();
+        self.context.tell(Event::phase(Work::Evaluating, Some(self.peer.host)));
+    }
+
+    /// Takes it as a failure that the job was cut off.
+    fn job_is_lost(&mut self) {
+        self.following = None;
+        self.ended.get_or_insert(BuilderEvent::Failed {
+            stage: Stage::Lost,
+            code: NonZeroU8::MIN,
+        });
+    }
+
+    /// Answers what a job asks, now that it has ended.
     fn job_ended(&mut self) -> Result<()> {
         if let Some(line) = self.following.as_mut().and_then(Following::ends) {
             self.said(line)?;
@@ -138,7 +144,8 @@ impl Conversation<'_> {
         }
     }
 
-    /// Whoever wants to leave must know it; for the others it matters only if the link breaks.
+    /// Takes it that the work there ends with the connection: an error for users who want to leave (`--detach`), and a
+    /// warning for the others, to whom it matters only if the link breaks.
     fn ends_at_logout(&self, user: &str) -> Result<()> {
         let failure = diagnosis::ends_at_logout(self.peer.host, user);
         if self.request.job.detach {

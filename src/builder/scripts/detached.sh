@@ -59,7 +59,8 @@ stop_following() {
 	exec 8>&-
 }
 
-# is_followed: one asks at a time, because to ask means to take the lock for a moment.
+# is_followed: whether anybody follows the job of $record. Only one may ask at a time, because whoever asks takes the lock
+# for a moment.
 is_followed() {
 	lock_records || :
 	unfollowed=0

@@ -1,6 +1,6 @@
 # shellcheck shell=sh
 # Can this machine build for the client's system? Nix does not look at binfmt, and binfmt does not look at Nix. So Nix
-# builds a derivation whose builder is a tiny program of that system (rb_probe, 400 bytes): this tests the setting, the
+# builds a derivation whose builder is a tiny program of that system (rb_probe, some hundred bytes): this tests the setting, the
 # emulator, the sandbox and /etc/nix/machines at once. /bin/sh as the builder would prove nothing, because it is a
 # program of this machine's own system.
 

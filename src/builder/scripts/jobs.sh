@@ -55,8 +55,8 @@ from_byte() {
 	tail -c "+$(($1 + 1))" "$record/log"
 }
 
-# age_of_job: prints for how many seconds the job of $record has been there. The kernel knows that of a process that
-# runs, whatever became of the clock meanwhile: it counts in hundredths of a second from the start of the machine.
+# age_of_job: prints for how many seconds the job of $record has been there. For a process that runs the kernel knows it,
+# whatever became of the clock meanwhile: it counts in hundredths of a second from the start of the machine.
 age_of_job() {
 	age=''
 	if [ "$goes_on" = yes ]; then

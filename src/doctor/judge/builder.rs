@@ -107,7 +107,7 @@ impl Case<'_> {
 
     /// Judges the small build, in the words of `end_probe` in `builder/scripts/emulation.sh`.
     fn builds(&self) -> Vec<Finding> {
-        let (host, system) = (self.words.host, self.words.system);
+        let system = self.words.system;
         if self
             .facts
             .word("daemon")
@@ -130,17 +130,25 @@ impl Case<'_> {
             ),
             (true, _) => self.by(),
         };
-        let bad = |condition, seen: String| vec![self.amiss(condition, Verdict::Bad, seen)];
         match outcome {
             "native" | "option" => vec![
                 Finding::good(Condition::Platform, format!("{system}{how}")),
                 Finding::good(Condition::Emulator, "a test program was built"),
             ],
+            _ => vec![self.builds_nothing(outcome)],
+        }
+    }
+
+    /// Says why the small build has failed.
+    fn builds_nothing(&self, outcome: &str) -> Finding {
+        let (host, system) = (self.words.host, self.words.system);
+        let bad = |condition, seen: String| self.amiss(condition, Verdict::Bad, seen);
+        match outcome {
             "no-platform" => bad(
                 Condition::Platform,
                 format!("Nix on {host} does not build for {system}{}", self.by_whom()),
             ),
-            "no-emulator" => vec![self.no_emulator()],
+            "no-emulator" => self.no_emulator(),
             "probe-jobs" => bad(
                 Condition::Jobs,
                 format!("Nix on {host} builds nothing: it may start no job"),
