@@ -65,6 +65,11 @@ fn the_whole_run_goes_on_as_a_unit() {
         .find(|call| call.contains("--unit=rebuild-detached-"))
         .unwrap();
     assert!(!start.contains("secret") && !start.contains("uid"), "{start}");
+    for flag in ["--collect", "--service-type=exec", "--property=OOMPolicy=continue"] {
+        assert!(start.contains(flag), "{start}");
+    }
+    // The run does not tell of itself.
+    assert!(!unit.contains("rebuild-detached-"), "{unit}");
     let was_run = scene.read("was-run");
     assert!(
         was_run.contains("export MY_TOKEN=") && was_run.contains("a=secret"),
@@ -188,6 +193,13 @@ fn what_could_not_go_on_is_refused_beforehand() {
             "IdentityFile",
         ),
         (
+            "off",
+            "switch --detach --eval-on builder",
+            0,
+            "builder cannot be reached",
+            "No route to host",
+        ),
+        (
             "sudo",
             "switch --detach --sudo",
             1000,
@@ -208,6 +220,10 @@ fn what_could_not_go_on_is_refused_beforehand() {
         match what {
             "systemd" => scene.prepare("rm -r \"$root/run/systemd\""),
             "keys" => scene.write("builder/refuses", refuses),
+            "off" => scene.write(
+                "builder/refuses",
+                "ssh: connect to host builder port 22: No route to host\n",
+            ),
             "sudo" => scene.stub("sudo", "exit 1"),
             _ => scene.stub("loginctl", "echo no"),
         }

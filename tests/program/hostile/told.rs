@@ -281,3 +281,61 @@ fn a_signal_ends_the_wait_for_a_list() {
         play.no_ssh_is_left();
     });
 }
+
+/// An honest builder: what a run knows is not told again, and the newest job that runs is followed.
+#[test]
+fn an_honest_list_is_believed() {
+    let list = "say record old.1 first 5; say aged 500 -; say running
+        say record asked.1 hidden 5; say aged 100 90; say heard; say ended asked 1
+        say record new.1 second 5; say aged 50 -; say running; say finished; exit 0";
+    let play = Play::new("jobs", &format!("{HELLO}; {list}"));
+    let run = play.ends(&line("status"));
+    let place = |text: &str| run.stdout.find(text).unwrap();
+    assert!(place("second") < place("first"), "{}", run.stdout);
+    assert!(!run.stdout.contains("hidden"), "{}", run.stdout);
+    let acts = format!(
+        "if [ ! -e listed ]; then : >listed; {HELLO}; {list}; fi
+         {HELLO}; say ended built \"$DRV\" \"$SYSTEM\"; say finished; exit 0"
+    );
+    let run = Play::new("jobs", &acts).ends(&line("attach"));
+    assert!(
+        run.stderr.contains("following new.1 on builder: second"),
+        "{}",
+        run.stderr
+    );
+}
+
+/// One of several machines is off: that is said, and is no failure. One that lies is a failure, and the others are told of.
+#[test]
+fn one_of_several_machines() {
+    for (other, code, text) in [
+        (
+            "echo 'ssh: connect to host off port 22: No route to host' >&2; exit 255",
+            0,
+            "so it is not known which jobs off has",
+        ),
+        (
+            "hear_script; say hello /usr/bin x; say finished",
+            0,
+            "off: no job of this user",
+        ),
+        (
+            "hear_script; say hello /usr/bin x; say running; exit 0",
+            1,
+            "off says 'running'",
+        ),
+    ] {
+        let play = Play::new(
+            "jobs",
+            &format!("case $* in *' off '*) {other}; exit ;; esac\n{HELLO}; {ONE}"),
+        );
+        let run = play.run("status --eval-on off,builder");
+        assert_eq!(run.code, code, "{other}: {}", run.stderr);
+        assert!(
+            run.stdout.contains("ab.1") && run.stderr.contains(text),
+            "{other}: {}{}",
+            run.stdout,
+            run.stderr
+        );
+    }
+}
