@@ -33,13 +33,29 @@ pub fn directory(place: &Path) -> io::Result<TempDir> {
     let directory = tempfile::Builder::new()
         .prefix(PREFIX)
         .permissions(Permissions::from_mode(0o700))
-        .tempdir_in(place)?;
+        .tempdir_in(place)
+        .map_err(|error| in_words(place, &error))?;
     // A umask may have taken some rights away.
     fs::set_permissions(directory.path(), Permissions::from_mode(0o700))?;
     if let Some(lock) = lock(directory.path()) {
         LOCKS.lock().unwrap_or_else(PoisonError::into_inner).push(lock);
     }
     Ok(directory)
+}
+
+/// Returns the error if a directory cannot be made. The words are for the user, who gets no others.
+fn in_words(place: &Path, error: &io::Error) -> io::Error {
+    let place = place.display();
+    let room = match error.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+            format!("; to see what room it has: df -h {place}; df -i {place}")
+        }
+        _ => String::new(),
+    };
+    io::Error::new(
+        error.kind(),
+        format!("this machine cannot make the files of a run in {place}: {error}{room}"),
+    )
 }
 
 /// Takes a directory's lock, if nobody has it.

@@ -82,6 +82,8 @@ pub(super) struct Course {
     has_variables: bool,
     /// Whether a job is on.
     job: bool,
+    /// How many more jobs may join another one. A job that is joined builds, so it joins none itself.
+    joins: u8,
     /// Whether a new connection goes on with it, which has not been greeted yet.
     comes_back: bool,
 }
@@ -110,6 +112,7 @@ impl Course {
             aside: MOST_ASIDE,
             has_variables: false,
             job: false,
+            joins: 1,
             comes_back: false,
         }
     }
@@ -191,9 +194,10 @@ impl Course {
 
     /// The build of a derivation may be another job's already.
     fn joins(&mut self) -> Option<At> {
-        let may_join = self.at == At::Made && !self.job && self.demand.building == Some(Building::Real);
-        self.job |= may_join;
-        may_join.then_some(self.at)
+        let is_time = self.at == At::Made && !self.job && self.demand.building == Some(Building::Real);
+        self.joins = self.joins.checked_sub(u8::from(is_time))?;
+        self.job |= is_time;
+        is_time.then_some(self.at)
     }
 
     /// Takes `length` bytes that are told aside, which may come during a closed evaluation.

@@ -13,6 +13,7 @@ mod told;
 
 use anyhow::Result;
 
+use super::diagnosis;
 use super::parts::{Instruction, compose};
 use super::request::Client;
 use crate::context::Context;
@@ -38,9 +39,19 @@ pub fn list(host: &Host, client: &Client, context: &Context) -> Result<Vec<Remot
 /// not ended in time, and one that is missing was taken away meanwhile.
 ///
 /// # Errors
-/// Fails as [`list`] does.
+/// Fails as [`list`] does, or if the machine tells of other jobs.
 pub fn cancel(host: &Host, client: &Client, names: &[String], context: &Context) -> Result<Vec<RemoteJob>> {
-    Talk::open(host, &script(client, &Instruction::CancelJobs(names))?, context)?.hear_jobs(context)
+    let talk = Talk::open(host, &script(client, &Instruction::CancelJobs(names))?, context)?;
+    let jobs = talk.hear_jobs(context)?;
+    match jobs.iter().find(|job| !names.contains(&job.record.name)) {
+        Some(other) => Err(Failure::new(format!(
+            "{host} tells of {}, which was not to end: that is not taken",
+            other.record.name
+        ))
+        .with_remedy(diagnosis::somebody_else(host))
+        .into()),
+        None => Ok(jobs),
+    }
 }
 
 /// Returns the text for the other machine's shell.

@@ -151,7 +151,7 @@ impl JobRecord {
         let (name, rest) = text.trim_end().split_once(' ')?;
         let (about, began) = rest.rsplit_once(' ')?;
         Some(Self {
-            name: name.to_owned(),
+            name: Some(name).filter(|name| is_plain(name))?.to_owned(),
             about: about.to_owned(),
             began: began.parse().ok()?,
         })
@@ -254,7 +254,7 @@ impl BuilderEvent {
                 wanted: word()?,
                 own: word()?,
             },
-            "logout" => Self::EndsAtLogout(word().filter(|name| is_user_name(name))?),
+            "logout" => Self::EndsAtLogout(word().filter(|name| is_plain(name))?),
             "room" => Self::Room(FreeRoom {
                 cache: word()?.parse().ok()?,
                 store: word()?.parse().ok()?,
@@ -308,8 +308,8 @@ impl BuilderEvent {
     }
 }
 
-/// Whether a word can be a user's name, which is shown in a command that the user may type.
-fn is_user_name(word: &str) -> bool {
+/// Whether a word can be the name of a user or of a record. Both are shown in commands that the user may type.
+fn is_plain(word: &str) -> bool {
     let is_usual = |byte: u8| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte);
     !word.starts_with('-') && word.bytes().all(is_usual)
 }
@@ -365,6 +365,9 @@ mod tests {
             ("@rebuild logout me.2", Some(BuilderEvent::EndsAtLogout("me.2".into()))),
             ("@rebuild logout $(id)", None),
             ("@rebuild logout -x", None),
+            ("@rebuild record $(id) pi 5", None),
+            ("@rebuild record -x pi 5", None),
+            ("@rebuild record ../x pi 5", None),
             ("@rebuild need ", Some(BuilderEvent::Need(vec![]))),
             (
                 "@rebuild need  a b",

@@ -9,13 +9,13 @@ mod unit;
 use std::fs;
 use std::path::Path;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 
 use super::deploy::wants;
 use super::reach::typed_with;
 use crate::activation::Target;
 use crate::context::Context;
-use crate::failure::Failure;
+use crate::failure::{Failure, Interrupted};
 use crate::harmless;
 use crate::host::{Host, Place};
 use crate::plan::{AS_ROOT, BUILDER_ALONE, Deployment, Making};
@@ -60,9 +60,10 @@ pub(super) fn hand_over(plan: &Deployment, context: &Context) -> Result<()> {
     let target = Target::open(&plan.target, wants(plan), context)?;
     context.signals.check()?;
     let unit = Unit::make(context.around, manager)?;
-    if let Err(error) = unit.start(plan, &target, context) {
+    let started = unit.start(plan, &target, context);
+    if started.is_err() && unit.take_back() {
         unit.forget();
-        return Err(error);
+        return started.context("--detach: no unit of systemd could be started: nothing was begun");
     }
     context.tell(Event::Idle);
     context.tell(Event::Text(format!(
@@ -74,12 +75,20 @@ pub(super) fn hand_over(plan: &Deployment, context: &Context) -> Result<()> {
         unit.journal(),
         unit.stop()
     )));
+    match started {
+        Err(error) if error.is::<Interrupted>() => return Err(error),
+        Err(error) => context.tell(Event::Text(format!("warning: it has begun, although {error:#}"))),
+        Ok(()) => {}
+    }
     Ok(())
 }
 
 /// Tells what units of this user have come to since the last time, and which go on. Returns whether there was something to
 /// tell. If that cannot be known, nothing is said.
-pub(super) fn tell(context: &Context) -> bool {
+///
+/// # Errors
+/// [`Interrupted`](crate::failure::Interrupted) if a signal has come.
+pub(super) fn tell(context: &Context) -> Result<bool> {
     // A unit's shell waits for the run that it has started, which may be this one.
     let parent = fs::read(format!("/proc/{}/cmdline", nix::unistd::getppid())).unwrap_or_default();
     let mut told = false;
@@ -87,14 +96,16 @@ pub(super) fn tell(context: &Context) -> bool {
         if unit.is_run_by(&parent) {
             continue;
         }
-        let (text, is_over) = unit.came_to(context.signals);
+        let (text, is_over) = unit.came_to(context);
+        // systemd may not have been heard.
+        context.signals.check()?;
         context.tell(Event::Text(text));
         told = true;
         if is_over {
             unit.forget();
         }
     }
-    told
+    Ok(told)
 }
 
 /// Who runs the unit.

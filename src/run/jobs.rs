@@ -177,9 +177,13 @@ fn named<'a>(name: &str, plan: &JobsPlan, listed: &'a [Listed]) -> Result<Place<
 }
 
 fn names(jobs: &[Place]) -> String {
-    let lines = jobs
-        .iter()
-        .map(|(host, job)| format!("--job {}   {} on {host}", job.record.name, job.record.about));
+    let lines = jobs.iter().map(|(host, job)| {
+        format!(
+            "--job {}   {} on {host}",
+            job.record.name,
+            harmless::name(&job.record.about)
+        )
+    });
     lines.collect::<Vec<_>>().join("\n")
 }
 
@@ -263,7 +267,16 @@ fn cancel(chosen: &[Place], plan: &JobsPlan, client: &Client, context: &Context)
         if names.is_empty() {
             continue;
         }
-        for job in jobs::cancel(host, client, &names, context)? {
+        let ended = jobs::cancel(host, client, &names, context)?;
+        for name in names
+            .iter()
+            .filter(|name| !ended.iter().any(|job| job.record.name == **name))
+        {
+            context.tell(Event::Text(format!(
+                "{name} on {host}: nothing is known of it any more"
+            )));
+        }
+        for job in ended {
             let name = harmless::name(&job.record.name);
             if job.is_running() {
                 left.push(format!("{name} on {host}"));

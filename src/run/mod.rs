@@ -63,7 +63,7 @@ pub fn carry_out(
                 identity::require(around)?;
             }
             let context = Context::new(around, nix, signals, reporter)?;
-            detached::tell(&context);
+            detached::tell(&context)?;
             match deployment.detach {
                 Some(Detachment::Run) => detached::hand_over(deployment, &context),
                 Some(Detachment::Builder) | None => deploy::deploy(deployment, &context),
@@ -78,7 +78,7 @@ pub fn carry_out(
         Task::ShowSettings { settings, json } => settings::show(settings, *json),
         Task::Jobs(plan) => {
             let context = Context::new(around, nix, signals, reporter)?;
-            let told = detached::tell(&context);
+            let told = detached::tell(&context)?;
             jobs::carry_out(plan, told, &context)
         }
         Task::Examine(checkup) => doctor::examine(checkup, &Context::new(around, nix, signals, reporter)?),

@@ -2,14 +2,19 @@
 
 use crate::scenarios::Scene;
 
-/// A systemd that runs what it is given as it does: with an environment of its own, in `/`, and to its end.
+/// A systemd that runs what it is given as it does: with an environment of its own, in `/`, and to its end. A `$` begins a
+/// variable, unless it stands there twice (systemd.service(5)).
 const SYSTEMD: &str = "while [ \"$1\" != /bin/sh ]; do shift; done
+case $2 in *'$'*) set -- /bin/sh \"$(printf %s \"$2\" | sed 's/\\$\\$/\\a/g; s/\\$[A-Z]*//g; s/\\a/$/g')\" ;; esac
 cp \"$2\" \"$STAGE/was-run\"
 stage=$STAGE; cd /; env -i PATH=/usr/bin:/bin INVOCATION_ID=x \"$@\" >\"$stage/unit\" 2>&1 </dev/null || :";
 
 const LET_GO: &str = "this run goes on by itself, as rebuild-detached-";
 
-fn scene() -> Scene {
+/// A systemd that has forgotten the unit.
+const OVER: &str = "case $* in *rebuild-detached*) echo inactive ;; *) exit 3 ;; esac";
+
+pub fn scene() -> Scene {
     let scene = Scene::new();
     scene.stub(
         "systemd-run",
@@ -22,7 +27,7 @@ fn scene() -> Scene {
 }
 
 /// Whether something was begun that a refusal has to come before.
-fn begun(scene: &Scene) -> bool {
+pub fn begun(scene: &Scene) -> bool {
     let calls = scene.calls();
     let begins = ["nix-build", "nix-instantiate", "systemd-run", "switch-to-configuration"];
     calls
@@ -60,6 +65,11 @@ fn the_whole_run_goes_on_as_a_unit() {
         .find(|call| call.contains("--unit=rebuild-detached-"))
         .unwrap();
     assert!(!start.contains("secret") && !start.contains("uid"), "{start}");
+    for flag in ["--collect", "--service-type=exec", "--property=OOMPolicy=continue"] {
+        assert!(start.contains(flag), "{start}");
+    }
+    // The run does not tell of itself.
+    assert!(!unit.contains("rebuild-detached-"), "{unit}");
     let was_run = scene.read("was-run");
     assert!(
         was_run.contains("export MY_TOKEN=") && was_run.contains("a=secret"),
@@ -98,10 +108,13 @@ fn the_next_run_tells_what_it_came_to() {
                 scene.stub("systemd-run", "");
                 scene.stub(
                     "systemctl",
-                    "case $* in *rebuild-detached*) exit 0 ;; *) exit 3 ;; esac",
+                    "case $* in *rebuild-detached*) echo active ;; *) exit 3 ;; esac",
                 );
             }
-            "systemd-run" => scene.stub("systemd-run", ""),
+            "systemd-run" => {
+                scene.stub("systemd-run", "");
+                scene.stub("systemctl", OVER);
+            }
             _ => {}
         }
         let run = scene.rebuild("switch --detach");
@@ -217,6 +230,13 @@ fn what_could_not_go_on_is_refused_beforehand() {
             "IdentityFile",
         ),
         (
+            "off",
+            "switch --detach --eval-on builder",
+            0,
+            "builder cannot be reached",
+            "No route to host",
+        ),
+        (
             "sudo",
             "switch --detach --sudo",
             1000,
@@ -237,6 +257,10 @@ fn what_could_not_go_on_is_refused_beforehand() {
         match what {
             "systemd" => scene.prepare("rm -r \"$root/run/systemd\""),
             "keys" => scene.write("builder/refuses", refuses),
+            "off" => scene.write(
+                "builder/refuses",
+                "ssh: connect to host builder port 22: No route to host\n",
+            ),
             "sudo" => scene.stub("sudo", "exit 1"),
             _ => scene.stub("loginctl", "echo no"),
         }
@@ -301,4 +325,242 @@ fn a_user_whose_systemd_stays() {
         "{calls:?}"
     );
     assert!(scene.read("unit").contains("Done. "), "{}", scene.read("unit"));
+}
+
+/// systemd does not say how the unit is: nothing is concluded from that, and the next run asks again. A unit that begins or
+/// ends just now goes on; one whose systemd is gone does not.
+#[test]
+fn only_systemd_knows_whether_a_unit_is_over() {
+    let unknown = "systemd does not say whether it still goes on";
+    let goes_on = "still goes on\n  to follow it";
+    for (systemctl, text) in [
+        ("echo 'Failed to connect to bus' >&2; exit 1", unknown),
+        ("echo strange; printf '\\033[2J'", unknown),
+        ("", unknown),
+        ("kill -KILL $$", unknown),
+        ("echo activating", goes_on),
+        ("echo deactivating", goes_on),
+        ("echo reloading; exit 3", unknown),
+    ] {
+        let scene = scene();
+        scene.stub("systemd-run", "");
+        scene.stub(
+            "systemctl",
+            &format!("case $* in *rebuild-detached*) {systemctl} ;; *) exit 3 ;; esac"),
+        );
+        assert_eq!(scene.rebuild("switch --detach").code, 0);
+        for _ in 1..=2 {
+            let run = scene.rebuild("dry-build");
+            assert!(run.stderr.contains(text), "{systemctl}: {}", run.stderr);
+            assert!(!run.stderr.contains("cut off"), "{systemctl}: {}", run.stderr);
+        }
+    }
+    let scene = scene();
+    scene.stub("systemd-run", "");
+    assert_eq!(scene.rebuild("switch --detach").code, 0);
+    scene.prepare("rm -r \"$root/run/systemd\"");
+    let run = scene.rebuild("dry-build");
+    assert!(run.stderr.contains("was cut off before its end"), "{}", run.stderr);
+}
+
+/// It ends at the moment at which systemd is asked.
+#[test]
+fn a_unit_that_ends_just_now_is_not_cut_off() {
+    let scene = scene();
+    scene.stub("systemd-run", "");
+    scene.stub(
+        "systemctl",
+        "case $* in *rebuild-detached*) echo 3 >\"$(echo home/.local/state/rebuild/detached/*)/status\"; echo inactive ;; *) exit 3 ;; esac",
+    );
+    assert_eq!(scene.rebuild("switch --detach").code, 0);
+    let run = scene.rebuild("dry-build");
+    assert!(run.stderr.contains("has failed, with exit status 3"), "{}", run.stderr);
+}
+
+/// Somebody asks for the status while the unit is being started: it is not taken for one that was cut off, whose files are
+/// removed.
+#[test]
+fn who_asks_while_a_unit_is_started_is_in_nobodys_way() {
+    let scene = scene();
+    scene.stub("systemctl", OVER);
+    scene.stub(
+        "systemd-run",
+        &format!(
+            "case $* in *rebuild-detached*) ;; *) while [ \"$1\" != /bin/sh ]; do shift; done; exec \"$@\" ;; esac
+             : >starting; until [ -e go ]; do sleep 0.05; done
+{SYSTEMD}"
+        ),
+    );
+    let first = scene.start("switch --detach");
+    scene.wait_for("starting");
+    let run = scene.rebuild("dry-build");
+    assert!(!run.stderr.contains("rebuild-detached-"), "{}", run.stderr);
+    scene.write("go", "");
+    let first = first.finish();
+    assert_eq!(first.code, 0, "{}", first.stderr);
+    assert!(scene.read("unit").contains("Done. "), "{}", scene.read("unit"));
+}
+
+/// What has begun has begun, whatever systemd-run says; and what was taken back never begins.
+#[test]
+fn a_run_has_begun_or_it_has_not() {
+    for (fails, code) in [("exit 1", 0), ("kill -INT \"$PPID\"; exec sleep 100", 130)] {
+        let scene = scene();
+        scene.stub(
+            "systemd-run",
+            &format!(
+                "case $* in *rebuild-detached*) ;; *) while [ \"$1\" != /bin/sh ]; do shift; done; exec \"$@\" ;; esac
+                 ({SYSTEMD})
+                 {fails}"
+            ),
+        );
+        let run = scene.rebuild("switch --detach");
+        assert_eq!(run.code, code, "{fails}: {}", run.stderr);
+        assert!(
+            run.stderr.contains(LET_GO) && !run.stderr.contains("nothing was begun"),
+            "{fails}: {}",
+            run.stderr
+        );
+        let run = scene.rebuild("dry-build");
+        assert!(run.stderr.contains("is done: all went well"), "{}", run.stderr);
+    }
+    // The unit comes only after systemd-run was given up.
+    let scene = scene();
+    scene.stub(
+        "systemd-run",
+        "while [ \"$1\" != /bin/sh ]; do shift; done
+         echo 'Failed to start: strange \\033[2J' >&2
+         exec 7<\"$2\"
+         (while [ -e \"$2\" ]; do sleep 0.05; done; env -i PATH=/usr/bin:/bin /bin/sh /dev/fd/7 >late 2>&1; : >over) >/dev/null 2>&1 &
+         exit 1",
+    );
+    let run = scene.rebuild("switch --detach");
+    assert_eq!(run.code, 1, "{}", run.stderr);
+    assert!(run.stderr.contains("nothing was begun"), "{}", run.stderr);
+    scene.wait_for("over");
+    assert!(
+        !begun(&scene) || !scene.calls().iter().any(|call| call.starts_with("nix-")),
+        "{:?}",
+        scene.calls()
+    );
+    assert_eq!(scene.sh("ls home/.local/state/rebuild/detached"), "");
+}
+
+/// systemd-run is not there.
+#[test]
+fn without_systemd_run_nothing_is_begun() {
+    let scene = scene();
+    scene.sh("rm bin/systemd-run");
+    scene.prepare("mount --bind /dev/null \"$root/usr/bin/systemd-run\" 2>/dev/null || :");
+    let run = scene.rebuild("switch --detach");
+    assert_ne!(run.code, 0);
+    assert!(
+        run.stderr.contains("error: systemd-run: command not found\n"),
+        "{}",
+        run.stderr
+    );
+    assert!(!begun(&scene), "{:?}", scene.calls());
+    assert_eq!(scene.sh("ls home/.local/state/rebuild/detached 2>/dev/null || :"), "");
+}
+
+/// A disk that is full: before the run nothing is begun; at its end, what it came to is known all the same.
+#[test]
+fn a_full_disk_loses_no_end() {
+    let state = "mkdir -p home/.local/state";
+    let full = "$(dirname \"$(dirname \"$(dirname \"$2\")\")\")/fill";
+    for fills_when in ["before", "meanwhile"] {
+        let scene = scene();
+        scene.sh(state);
+        let place = scene.path("home/.local/state").display().to_string();
+        let filler = "head -c 9000000 /dev/zero";
+        if fills_when == "before" {
+            scene.prepare(&format!(
+                "mount -t tmpfs -o size=256k none \"$root{place}\"; {filler} >\"$root{place}/fill\" 2>/dev/null || :"
+            ));
+        } else {
+            scene.prepare(&format!("mount -t tmpfs -o size=256k none \"$root{place}\""));
+            scene.stub(
+                "systemd-run",
+                &format!(
+                    "case $* in *rebuild-detached*) ;; *) while [ \"$1\" != /bin/sh ]; do shift; done; exec \"$@\" ;; esac
+                     while [ \"$1\" != /bin/sh ]; do shift; done
+                     fill={full} place=${{2%/*}}; {filler} >\"$fill\" 2>/dev/null || :
+                     {SYSTEMD}
+                     cp -r \"$place\" \"$stage/left\""
+                ),
+            );
+        }
+        let run = scene.rebuild("switch --detach");
+        if fills_when == "before" {
+            assert_ne!(run.code, 0, "{}", run.stderr);
+            for text in ["nothing was begun", "No space left on device"] {
+                assert!(run.stderr.contains(text), "{}", run.stderr);
+            }
+            assert!(!begun(&scene), "{:?}", scene.calls());
+            continue;
+        }
+        assert_eq!(run.code, 0, "{}", run.stderr);
+        assert!(scene.read("unit").contains("Done. "), "{}", scene.read("unit"));
+        assert_eq!(scene.read("left/status").trim(), "0", "{}", scene.read("unit"));
+    }
+}
+
+/// The safety net works for a run without its user: it is confirmed by another machine, or goes back, and the next run tells
+/// which.
+#[test]
+fn a_detached_run_has_the_same_safety_net() {
+    let fails = "[ \"$1\" != switch ] || [ -e went ] || { : >went; exit 1; }";
+    for (line, activation, status, text) in [
+        (
+            "--confirm --confirm-by builder",
+            "",
+            0,
+            "confirmed: builder can be reached from this machine",
+        ),
+        ("--confirm=1", "", 195, "was not confirmed in time: it went back"),
+        ("--rollback-on-failure", fails, 195, "went back"),
+    ] {
+        let scene = scene();
+        scene.stub("switch-to-configuration", activation);
+        scene.prepare("mkdir -p \"$root/var/lib/rebuild\"");
+        let run = scene.rebuild(&format!("switch --detach {line}"));
+        assert_eq!(run.code, 0, "{line}: {}", run.stderr);
+        let unit = scene.read("unit");
+        assert!(unit.contains(text), "{line}: {unit}");
+        let run = scene.rebuild("dry-build");
+        let told = if status == 0 {
+            "all went well".to_owned()
+        } else {
+            format!("has failed, with exit status {status}")
+        };
+        assert!(run.stderr.contains(&told), "{line}: {}", run.stderr);
+    }
+}
+
+/// Twice the flag is the flag; two runs are two units, of which each is told.
+#[test]
+fn twice_detached() {
+    let scene = scene();
+    for (line, told) in [
+        ("switch --detach --detach", 0),
+        ("switch --detach", 1),
+        ("dry-build", 1),
+    ] {
+        let run = scene.rebuild(line);
+        assert_eq!(run.code, 0, "{line}: {}", run.stderr);
+        assert!(scene.read("unit").contains("Done. "), "{}", scene.read("unit"));
+        // What was over is told once, by whatever run is next.
+        let words = run.stderr.matches("is done: all went well").count();
+        assert_eq!(words, told, "{line}: {}", run.stderr);
+    }
+    scene.stub("systemd-run", "");
+    scene.stub(
+        "systemctl",
+        "case $* in *rebuild-detached*) echo active ;; *) exit 3 ;; esac",
+    );
+    for number in 0..2 {
+        let run = scene.rebuild("switch --detach");
+        assert_eq!(run.code, 0, "{}", run.stderr);
+        assert_eq!(run.stderr.matches("still goes on").count(), number, "{}", run.stderr);
+    }
 }

@@ -13,6 +13,7 @@ mod display;
 mod doctor;
 mod ended;
 mod evaluations;
+mod homes;
 mod hostile;
 mod logs;
 mod output;

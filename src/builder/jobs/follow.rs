@@ -109,11 +109,17 @@ impl<'a> Watching<'a> {
     /// Hears a job to its end, and the one that it joins.
     fn hear_all(&mut self, name: &str, way_back: &mut WayBack) -> Result<Followed> {
         let mut following = Following::new(name.to_owned(), 0);
+        let mut has_joined = false;
         loop {
             let began = Instant::now();
             let (talk, paused) = self.hear(&mut following)?;
             match paused {
+                // A job that is joined builds, so it joins none itself.
+                Paused::Ended(Some(JobEnd::Joins { .. })) if has_joined => {
+                    return Err(talk.out_of_turn_of("says twice that a job joins another one").into());
+                }
                 Paused::Ended(Some(JobEnd::Joins { name, at })) => {
+                    has_joined = true;
                     self.context.tell(Event::Text(diagnosis::joined(self.host)));
                     following = Following::new(name, at);
                 }

@@ -18,6 +18,9 @@ use crate::remote::channel::{ALIVE, Channel, Heard};
 /// The remedy if the link broke.
 const AGAIN: &str = "run the same command again";
 
+/// How many bytes may be told of jobs. Ten thousand of them take half of it.
+const MOST: usize = 8 << 20;
+
 /// What comes next from the script.
 pub(super) enum Said {
     /// It runs.
@@ -153,6 +156,13 @@ impl Talk {
         diagnosis::failed(&self.host, &self.system, stage, code, &diagnosis::unchanged(None))
     }
 
+    /// Returns the failure for what is out of turn, in words that follow the machine's name.
+    pub(super) fn out_of_turn_of(&self, what: &str) -> Failure {
+        let remedy = diagnosis::somebody_else(&self.host);
+        self.channel.out_of_turn(what, "").with_remedy(remedy)
+    }
+
+    /// Returns the failure for a line that is out of turn.
     pub(super) fn out_of_turn(&self, line: &Line) -> Failure {
         let remedy = diagnosis::somebody_else(&self.host);
         self.channel.misspoken(&line.bytes, "").with_remedy(remedy)
@@ -163,17 +173,20 @@ impl Talk {
     /// # Errors
     /// The link broke, or something was said that was not asked for; or a signal has come.
     pub(super) fn hear_jobs(mut self, context: &Context) -> Result<Vec<RemoteJob>> {
-        let mut telling = Telling::default();
+        let (mut telling, mut left) = (Telling::default(), MOST);
         loop {
             match self.next(context)? {
-                Said::Event(event, line) => match telling.hears(event) {
-                    Hears::More => {}
-                    Hears::All(jobs) => {
-                        self.channel.is_over();
-                        return Ok(jobs);
+                Said::Event(event, line) => {
+                    left = left.saturating_sub(line.bytes.len());
+                    match telling.hears(event) {
+                        Hears::More if left > 0 => {}
+                        Hears::All(jobs) => {
+                            self.channel.is_over();
+                            return Ok(jobs);
+                        }
+                        Hears::More | Hears::Nonsense => return Err(self.out_of_turn(&line).into()),
                     }
-                    Hears::Nonsense => return Err(self.out_of_turn(&line).into()),
-                },
+                }
                 Said::Log(log) => telling.hears_log(&log),
                 Said::Greeting => {}
                 Said::Output(_) => return Err(self.counted().into()),

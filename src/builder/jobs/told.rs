@@ -1,6 +1,8 @@
 //! What another machine tells of a job, and in which order: `record` comes first, then facts about it, and last whether it
 //! runs.
 
+use std::collections::HashSet;
+
 use crate::builder::job_end::JobEnd;
 use crate::builder::reply::{BuilderEvent, JobRecord};
 use crate::progress::nix_log::{Activity, LogLine, News};
@@ -100,6 +102,8 @@ pub(super) enum Hears {
 #[derive(Debug, Default)]
 pub(super) struct Telling {
     jobs: Vec<RemoteJob>,
+    /// The names that were told, each of which is that of one job.
+    names: HashSet<String>,
     /// The job of which something is told now.
     current: Option<Current>,
 }
@@ -117,7 +121,9 @@ impl Telling {
     /// Takes an event.
     pub(super) fn hears(&mut self, event: BuilderEvent) -> Hears {
         match (event, self.current.take()) {
-            (BuilderEvent::Record(record), None) if self.jobs.len() < MOST => {
+            (BuilderEvent::Record(record), None)
+                if self.jobs.len() < MOST && self.names.insert(record.name.clone()) =>
+            {
                 self.current = Some(Current::new(record));
                 Hears::More
             }
@@ -316,6 +322,7 @@ mod tests {
             &["running"][..],
             &["aged 1 -"],
             &[record, record],
+            &[record, "running", record],
             &[record, "finished"],
             &[record, "running", "followed"],
             &[record, "builds /etc 1"],

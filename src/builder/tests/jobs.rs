@@ -30,6 +30,7 @@ fn says(script: &str) -> String {
         include_str!("../../remote/scripts/records.sh"),
         include_str!("../../remote/scripts/held.sh"),
         include_str!("../scripts/detached.sh"),
+        include_str!("../scripts/jobs.sh"),
         JOB,
         script,
     ];
@@ -160,4 +161,19 @@ fn to_ask_is_not_to_follow() {
         is_followed || echo no",
     );
     assert_eq!(said, "yes\nno\n");
+}
+
+/// What a run knows of its own jobs is told, so that nobody is told of it again.
+#[test]
+fn who_has_heard_of_the_end_is_told() {
+    let told = |before: &str| {
+        says(&format!(
+            "{before}; tell_job one.1 | sed 's/^@rebuild //; s/ .*//' | tr '\\n' ' '"
+        ))
+    };
+    assert_eq!(told(":").trim(), "record aged running");
+    assert_eq!(
+        told(": >\"$one/heard\"; : >\"$one/followed\"").trim(),
+        "record aged heard running"
+    );
 }

@@ -7,6 +7,7 @@ pub(super) mod example;
 mod jobs;
 mod kept;
 mod large;
+mod logout;
 mod parts;
 mod room;
 mod roots;

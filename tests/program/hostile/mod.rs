@@ -26,6 +26,7 @@ mod lock;
 mod refusals;
 mod silences;
 mod targets;
+mod told;
 mod words;
 
 use std::time::Duration;
