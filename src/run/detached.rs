@@ -87,7 +87,7 @@ pub(super) fn hand_over(plan: &Deployment, context: &Context) -> Result<()> {
 /// tell. If that cannot be known, nothing is said.
 ///
 /// # Errors
-/// [`Interrupted`](crate::failure::Interrupted) if a signal has come.
+/// [`Interrupted`] if a signal has come.
 pub(super) fn tell(context: &Context) -> Result<bool> {
     // A unit's shell waits for the run that it has started, which may be this one.
     let parent = fs::read(format!("/proc/{}/cmdline", nix::unistd::getppid())).unwrap_or_default();
