@@ -211,6 +211,7 @@ impl Course {
         match reply {
             BuilderEvent::Way(_) => self.at == At::Files(Round::Closed),
             BuilderEvent::Room(_) | BuilderEvent::EndsAtLogout(_) => self.at == self.begun(),
+            BuilderEvent::Idle(_) => self.job,
             BuilderEvent::Nix(_) | BuilderEvent::Untraced(_) => matches!(self.at, At::Ready(_)),
             BuilderEvent::Refused(_) | BuilderEvent::Unread(_) | BuilderEvent::HomeNamed(_) => {
                 self.at == At::Evaluating(Round::Closed)

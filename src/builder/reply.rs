@@ -97,6 +97,8 @@ pub enum BuilderEvent {
         /// The byte of its output from which on it builds.
         at: u64,
     },
+    /// The job that is followed now has been over for so many seconds.
+    Idle(u64),
     /// There is a record of a job. What it is doing comes next.
     Record(JobRecord),
     /// How many seconds ago the job began by that machine's clock, and, if it has ended, how many seconds ago.
@@ -290,6 +292,7 @@ impl BuilderEvent {
                 at: word()?.parse().ok()?,
             },
             "record" => Self::Record(JobRecord::parse(text.strip_prefix("record ")?)?),
+            "idle" => Self::Idle(age(&word()?)?),
             "aged" => Self::Aged {
                 began: age(&word()?)?,
                 ended: word().as_deref().and_then(age),
@@ -407,6 +410,7 @@ mod tests {
                     ("joined", _) => "ab.1 1",
                     ("record", _) => "ab.1 pi 1",
                     ("aged", _) => "7 -",
+                    ("idle", _) => "7",
                     ("builds", _) => "/nix/store/x.drv 7",
                     ("room", _) => "1 2",
                     ("logout", _) => "me",

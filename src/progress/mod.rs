@@ -22,7 +22,7 @@ mod watches;
 
 use std::io::IsTerminal;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 pub use amount::{Amount, Counter};
 pub use amounts::{elapsed, spoken};
@@ -39,6 +39,8 @@ pub enum Event {
     Phase(Phase),
     /// The phase began then, before this machine followed it.
     Since(Instant),
+    /// In the current phase, nothing was done for so long, before now: what was done was not followed then.
+    Idled(Duration),
     /// Nothing takes long from now on, until the next phase.
     Idle,
     /// The files that have gone to the evaluator so far, and the number of all that are to go, where it is known.

@@ -59,6 +59,11 @@ impl Times {
         self.began = began;
     }
 
+    /// Notes that nothing was done for so long in the current phase, up to now.
+    pub(super) fn rested(&mut self, time: Duration, now: Instant) {
+        self.began = self.began.checked_add(time).map_or(now, |began| began.min(now));
+    }
+
     /// Returns how long the current phase has been going on.
     pub(super) fn elapsed(&self, now: Instant) -> Duration {
         now.saturating_duration_since(self.began)
@@ -88,5 +93,19 @@ mod tests {
         let spent = |part| times.spent(part).as_secs();
         assert_eq!((spent(TimedPart::Sending), spent(TimedPart::Evaluating)), (5, 10));
         assert_eq!((spent(TimedPart::Building), spent(TimedPart::Activating)), (0, 0));
+    }
+
+    /// Whatever the other machine says, no time is less than none.
+    #[test]
+    fn time_in_which_nothing_was_done_does_not_count() {
+        let start = Instant::now();
+        let at = |seconds| start + Duration::from_secs(seconds);
+        for (idle, spent) in [(0, 20), (15, 5), (20, 0), (1000, 0), (u64::MAX, 0)] {
+            let mut times = Times::new(start);
+            times.enter(Some(Work::Building), at(1));
+            times.rested(Duration::from_secs(idle), at(21));
+            times.enter(None, at(21));
+            assert_eq!(times.spent(TimedPart::Building).as_secs(), spent, "{idle}");
+        }
     }
 }

@@ -95,6 +95,10 @@ impl Watch {
                 self.times.began(began);
                 Vec::new()
             }
+            Event::Idled(time) => {
+                self.times.rested(time, now);
+                Vec::new()
+            }
             Event::Sending(amount, whole) => {
                 (self.sending, self.to_send) = (amount, whole);
                 Vec::new()

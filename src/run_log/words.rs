@@ -14,7 +14,7 @@ pub(super) fn words(event: &Event, builds: &mut BTreeSet<u64>) -> Option<String>
     Some(match event {
         Event::Phase(phase) => of_phase(phase),
         Event::Idle => "phase: none".to_owned(),
-        Event::Sending(..) | Event::Received(_) | Event::Since(_) => return None,
+        Event::Sending(..) | Event::Received(_) | Event::Since(_) | Event::Idled(_) => return None,
         Event::Sent(amount) => format!("sent {} files, {} bytes", amount.files, amount.bytes),
         Event::Builder(builder) => of_builder(builder),
         Event::Nix(line) => return of_nix(line, builds),

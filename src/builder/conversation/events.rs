@@ -2,6 +2,7 @@
 
 use std::num::NonZeroU8;
 use std::path::Path;
+use std::time::Duration;
 
 use anyhow::Result;
 
@@ -63,6 +64,7 @@ impl Conversation<'_> {
                 self.tell(&diagnosis::joined(self.peer.host));
                 self.following = Some(Following::new(name, at));
             }
+            BuilderEvent::Idle(seconds) => self.context.tell(Event::Idled(Duration::from_secs(seconds))),
             BuilderEvent::Ended(_) => self.job_ended()?,
             BuilderEvent::Lost => self.job_is_lost(),
             BuilderEvent::Unread(path) => self.sources.hear_unread(path),

@@ -231,10 +231,20 @@ follow_there() {
 
 # rejoin NAME OFFSET: the same, and then goes on with what the job has left. Sets $came_to.
 rejoin() {
+	tell_rest "$1"
 	follow_there "$1" "$2"
 	hear_end
 	# A run that has evaluated nothing itself cannot answer it. The client knows that.
 	case $came_to in asked\ *) exit "$code" ;; esac
+}
+
+# tell_rest NAME: tells for how long a job has been over while nobody followed it: its work took no time since.
+tell_rest() {
+	find_records
+	[ ! -s "$records/$1/status" ] || event idle "$(age_of_file "$records/$1/status")"
+}
+age_of_file() {
+	echo $(($(date +%s) - $(stat -c %Y "$1")))
 }
 
 is_lost() {

@@ -80,9 +80,6 @@ age_of_end() {
 		age_of_file "$record/log"
 	fi
 }
-age_of_file() {
-	echo $(($(date +%s) - $(stat -c %Y "$1")))
-}
 
 # cancel_jobs NAME...: ends these jobs, whoever follows them, and tells of each what it came to.
 cancel_jobs() {

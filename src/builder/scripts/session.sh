@@ -30,7 +30,7 @@
 #   $came_to          what the last job came to (detached.sh)
 #   $drv, $out        the derivation and the output that it left
 # Says
-#   hello, logout, room, job, joined, record, running, chunk, alive, ended, lost, unstarted, finished, failed
+#   hello, logout, room, job, joined, idle, record, running, chunk, alive, ended, lost, unstarted, finished, failed
 
 # begin_run: greets the client, and finds out what this machine is and where things are kept.
 begin_run() {

@@ -177,3 +177,15 @@ fn who_has_heard_of_the_end_is_told() {
         "record aged heard running"
     );
 }
+
+/// Whoever comes back to a job that is over hears for how long nothing was done; and nothing of that while it goes on.
+#[test]
+fn who_comes_back_late_hears_how_late() {
+    let said = says(
+        "tell_rest one.1
+        echo 'made /nix/store/x.drv' >\"$one/status\"
+        touch -d '100 seconds ago' \"$one/status\"
+        tell_rest one.1 | sed 's/ 10[0-9]$/ some 100/'",
+    );
+    assert_eq!(said, "@rebuild idle some 100\n");
+}
