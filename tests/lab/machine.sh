@@ -41,16 +41,17 @@ remove_network() {
 
 # --- one host -------------------------------------------------------------------------------------
 # The process that is PID 1 in the host, as this machine numbers it. A systemd that boots moves itself from the first of
-# the two cgroups into the second: whoever looks in the other order misses it while it moves.
+# the two cgroups into the second: whoever looks in the other order misses it while it moves. Its facts are read at once:
+# line by line, bash goes back to the end of each line, where other lines may stand by then ("S (sleeping)", "R (running)").
 first_process() {
-	local process line
+	local process facts end=$'\n'
 	# shellcheck disable=SC2013 # numbers, one word each
 	for process in $(cat "$CGROUP/$1"/payload/{,init.scope/}cgroup.procs 2>/dev/null); do
-		while read -r line; do
-			[[ $line =~ ^NSpid:.*[[:space:]]1$ ]] || continue
-			echo "$process"
-			return
-		done 2>/dev/null <"/proc/$process/status" || true
+		facts=''
+		IFS= read -r -d '' facts 2>/dev/null <"/proc/$process/status" || :
+		[[ $facts =~ ${end}NSpid:[^$end]*[[:space:]]1$end ]] || continue
+		echo "$process"
+		return
 	done
 }
 
