@@ -16,6 +16,8 @@ attempt() {
 }
 build_probe() {
 	obey_settings
+	# What a killed nix-build leaves goes with the run.
+	export TMPDIR="$share"
 	with_client_build_flags exec "$nix_bin/nix-build" --no-out-link --option substitute false "$@" --expr "
 		derivation {
 		  name = \"rebuild-emulation-probe\";

@@ -17,11 +17,11 @@ fn ended(words: &str) -> (String, usize) {
          fail() { echo \"$1\"; exit 1; }
          obey_settings() { :; }
          with_client_build_flags() { \"$@\"; }
-         mkdir bin
-         printf '#!/bin/sh\\necho >>tries\\ncat words >&2\\n[ ! -s words ]\\n' >bin/nix-build
+         mkdir bin of-the-run
+         printf '#!/bin/sh\\necho >>tries\\n[ \"$TMPDIR\" = \"$PWD/of-the-run\" ] || exit 9\\ncat words >&2\\n[ ! -s words ]\\n' >bin/nix-build
          printf '#!/bin/sh\\necho \"post-build-hook = /etc/hook\"\\n' >bin/nix
          chmod +x bin/*
-         nix_bin=$PWD/bin work=$PWD share=$PWD helpers='' record=$PWD/x is_detached=yes
+         nix_bin=$PWD/bin work=$PWD share=$PWD/of-the-run helpers='' record=$PWD/x is_detached=yes
          end_record() { :; }
          rb_system=aarch64-linux native_system=x86_64-linux rb_probe=x\n",
         include_str!("../scripts/attended.sh"),

@@ -146,13 +146,14 @@ fn words_used(part: Part) -> Names {
 }
 
 /// Variables that the shell and its programs read.
-const OTHERS: [&str; 9] = [
+const OTHERS: [&str; 10] = [
     "HOME",
     "IFS",
     "LC_ALL",
     "NIX_CONFIG",
     "PATH",
     "PWD",
+    "TMPDIR",
     "USER",
     "XDG_CACHE_HOME",
     "_",
