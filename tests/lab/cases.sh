@@ -1,6 +1,6 @@
 #!/bin/bash
-# cases.sh [--labs N] [--times N] [--stop] [NAME...] : runs the lab's test cases: all of them, or those named (a file of cases/, e.g.
-# "00-lab", or a single case). The lab has to be up.
+# cases.sh [--labs N] [--times N] [--stop] [NAME...] : runs the lab's test cases: all of them, or those named (a file of
+# cases/, e.g. "00-lab", or a single case). The lab has to be up.
 #
 #   --labs N   N labs side by side, which take the cases from one queue. The others are brought up, and taken down at the end.
 #   --times N  each of them so many times: after all the others have been run once, all of them again

@@ -102,7 +102,11 @@ built_for() {
 }
 steps_of() { grep -o 'step [0-9]* of 160' "$1"; }
 # shown FILE : prints for how many seconds a run says that it has built.
-shown() { sed -n -e 's/.*built in \([0-9]*\)\(\.[0-9]\)\{0,1\} s.*/0 \1/p' -e 's/.*built in \([0-9]*\) min \([0-9]*\) s.*/\1 \2/p' "$1" | { read -r minutes seconds && echo $((minutes * 60 + seconds)); }; }
+shown() {
+	sed -n -e 's/.*built in \([0-9]*\)\(\.[0-9]\)\{0,1\} s.*/0 \1/p' \
+		-e 's/.*built in \([0-9]*\) min \([0-9]*\) s.*/\1 \2/p' "$1" |
+		{ read -r minutes seconds && echo $((minutes * 60 + seconds)); }
+}
 # is_broken TIMES : so often the link has broken, as far as is said.
 is_broken() { [ "$(grep -c "the connection to builder broke" "$CASE/started-errors")" = "$1" ]; }
 more_lines_than() { [ "$(steps_of "$CASE/started-errors" | wc -l)" -gt "$1" ]; }

@@ -18,6 +18,21 @@ pub(super) fn said_once(text: &str, line: &str) {
     assert_eq!(text.matches(line).count(), 1, "{line}: {text}");
 }
 
+/// The run comes to its end, nothing was built twice, and nothing is left.
+fn ends_having_built_once(builder: &Builder, run: Running) {
+    let run = run.finish();
+    assert_eq!(run.code, 0, "{}{}", run.stderr, builder.said());
+    assert_eq!(builder.builds(), 1);
+    builder.nothing_is_left();
+}
+
+/// A second run, which follows the job of the first one.
+fn following(builder: &Builder) -> Running {
+    let run = builder.start(BUILD);
+    builder.wait_until("the second run", || builder.said().contains("@rebuild joined "));
+    run
+}
+
 /// The client comes back by itself, to the byte where it was, and nothing is done twice.
 #[test]
 fn a_link_that_breaks_during_the_build() {
@@ -102,8 +117,7 @@ fn the_same_derivation_is_joined() {
     first.signal("HUP");
     assert_eq!(first.finish().code, 129);
     builder.wait_until("the login to end", || builder.logins_are_over());
-    let second = builder.start(BUILD);
-    builder.wait_until("the second run", || builder.said().contains("@rebuild joined "));
+    let second = following(&builder);
     builder.release_build();
     let second = second.finish();
     assert_eq!(second.code, 0, "{}{}", second.stderr, builder.said());
@@ -126,17 +140,13 @@ fn the_same_derivation_is_joined() {
 fn a_job_that_others_follow_goes_on() {
     for ends_first in [true, false] {
         let Some((builder, first)) = building() else { return };
-        let second = builder.start(BUILD);
-        builder.wait_until("the second run", || builder.said().contains("@rebuild joined "));
+        let second = following(&builder);
         let (mut leaver, stayer) = if ends_first { (first, second) } else { (second, first) };
         leaver.signal("INT");
         assert_eq!(leaver.finish().code, 130);
         builder.wait_until("one login to end", || builder.ended_logins() == 1);
         builder.release_build();
-        let stayer = stayer.finish();
-        assert_eq!(stayer.code, 0, "{}{}", stayer.stderr, builder.said());
-        assert_eq!(builder.builds(), 1);
-        builder.nothing_is_left();
+        ends_having_built_once(&builder, stayer);
     }
 }
 
@@ -145,8 +155,7 @@ fn the_last_follower_ends_a_job() {
     let Some((builder, mut first)) = building() else { return };
     first.signal("TERM");
     first.finish();
-    let mut second = builder.start(BUILD);
-    builder.wait_until("the second run", || builder.said().contains("@rebuild joined "));
+    let mut second = following(&builder);
     second.signal("INT");
     assert_eq!(second.finish().code, 130);
     builder.wait_for_jobs();
@@ -365,10 +374,7 @@ fn whoever_joins_a_job_keeps_it() {
     assert_eq!(first.finish().code, 130);
     let_go(&builder);
     builder.release_build();
-    let second = second.finish();
-    assert_eq!(second.code, 0, "{}{}", second.stderr, builder.said());
-    assert_eq!(builder.builds(), 1);
-    builder.nothing_is_left();
+    ends_having_built_once(&builder, second);
 }
 
 /// Nor does the watch over jobs that nobody follows.
@@ -390,10 +396,7 @@ fn whoever_joins_a_job_that_nobody_followed_keeps_it() {
     builder.wait_until("more minutes", || minutes(&builder) > before + 8);
     let_go(&builder);
     builder.release_build();
-    let second = second.finish();
-    assert_eq!(second.code, 0, "{}{}", second.stderr, builder.said());
-    assert_eq!(builder.builds(), 1);
-    builder.nothing_is_left();
+    ends_having_built_once(&builder, second);
 }
 
 /// Whoever comes while a job is being ended begins a build of their own.
