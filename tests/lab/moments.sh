@@ -16,21 +16,25 @@ given_machines() {
 	number=1
 	configure
 	must_on pi rebuild switch --eval-on builder
-	expect_within 10 nobody_is_left
 	note_what_is_there
 }
-# nobody_is_left : no process of a run lives on the builder, neither of its user, nor of Nix's (what is dead already does
-# not count). The last shells of a run that went well end a moment after the client.
-nobody_is_left() { [ -z "$(who_is_left)" ]; }
+# nobody_is_left [HOST] : no process of a run lives on the builder, or on this host, neither of its user, nor of Nix's (what is
+# dead already does not count). The last shells of a run that went well end a moment after the client.
+nobody_is_left() { [ -z "$(who_is_left "${1:-builder}")" ]; }
 # shellcheck disable=SC2016 # the host's shell expands it
 who_is_left() {
-	lab on builder sh -c 'ps -eo stat=,user=,comm=,args= | while read -r state user name args; do
-		case $state$name in Z* | *systemd | *"(sd-pam)") continue ;; esac
+	lab on "$1" sh -c 'ps -eo stat=,user=,comm=,args= | while read -r state user name args; do
+		case $state$name in Z* | *systemd | *"(sd-pam)" | *dbus-daemon) continue ;; esac
 		case "$user $args" in builder\ * | nixbld* | "root nix-daemon "[0-9]*) echo "$user $args" ;; esac
 	done' </dev/null
 }
+# note_what_is_there : from now on this is what there was before. A worker of Nix's daemon ends a moment after who has
+# talked with it.
 note_what_is_there() {
-	for host in $machines; do what_is_there "$host" >"$CASE/there-$host"; done
+	for host in $machines; do
+		expect_within 30 nobody_is_left "$host"
+		what_is_there "$host" >"$CASE/there-$host"
+	done
 }
 
 # configure [OPTIONS] : the Pi's configuration from now on; another $number makes another system.
@@ -138,14 +142,14 @@ expect_whole_system() {
 	expect_status 0
 }
 
-# nothing_remains [HOST...] : within ten seconds no process, file, socket, mount or lock of a run is left on these hosts
-# (on all of them).
+# nothing_remains [HOST...] : soon no process, file, socket, mount or lock of a run is left on these hosts (on all of them). The
+# limit is for a machine that is busy with four labs.
 nothing_remains() {
 	local host
 	# shellcheck disable=SC2086 # names
 	[ $# -gt 0 ] || set -- $machines
 	for host; do
-		within 10 is_as_before "$host" || {
+		within 30 is_as_before "$host" || {
 			what_is_there "$host" | diff "$CASE/there-$host" - >"$CASE/output"
 			fail "this remains on $host (or is missing there)"
 		}
