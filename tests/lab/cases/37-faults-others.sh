@@ -56,22 +56,39 @@ case_faults_of_two_runs() {
 case_faults_of_a_clock() {
 	given_machines
 	lab put pi /usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1 /usr/lib/libfaketime.so.1
-	local time own
-	for time in '@1970-01-01 00:01:00' '@2038-01-19 03:14:00' '-400d' '+30d' '+0 x600'; do
+	local time own clock
+	for time in '@1970-01-01 00:01:00' '@2038-01-19 03:14:00' '-400d' '+30d' 'jumps'; do
 		number=$((number + 1))
 		configure
 		own=$(lab on pi nix-instantiate '<nixpkgs/nixos>' -A config.system.build.toplevel 2>/dev/null </dev/null)
 		must_sh_on pi 'touch -d "1970-01-01 00:00:30 UTC" /etc/nixos/configuration.nix'
-		# A clock that is set, or runs too fast, changes nothing of how long the kernel waits. (Without the second line it would, and ssh
-		# would give up a builder after a thirtieth of a second.)
-		on pi env LD_PRELOAD=/usr/lib/libfaketime.so.1 FAKETIME_DONT_RESET=1 "FAKETIME=$time" \
-			FAKETIME_DONT_FAKE_MONOTONIC=1 DONT_FAKE_MONOTONIC=1 timeout 900000 rebuild switch --eval-on builder
+		clock=("FAKETIME=$time")
+		[ "$time" != jumps ] || jump
+		on pi env LD_PRELOAD=/usr/lib/libfaketime.so.1 FAKETIME_DONT_RESET=1 DONT_FAKE_MONOTONIC=1 FAKETIME_DONT_FAKE_MONOTONIC=1 \
+			"${clock[@]}" timeout 900 rebuild switch --eval-on builder
 		expect_status 0
 		expect_lacks "$errors" "warning"
 		expect_equal "$output" "$(lab on pi nix-store --query --outputs "$own" </dev/null)"
+		[ "$time" != jumps ] || stand_still
 		expect_switched
 		nothing_remains
 	done
+}
+# jump : the clock of who has $clock in its environment is set again and again, to and fro. As with the kernel, it changes nothing of
+# how long anybody waits. (A clock that runs too fast would, with libfaketime: ssh would give up after a fraction of a second.)
+jump() {
+	clock=(FAKETIME_TIMESTAMP_FILE=/etc/clock FAKETIME_NO_CACHE=1)
+	must_sh_on pi 'echo +0 >/etc/clock; touch /etc/clock-jumps'
+	lab on pi sh -c 'while [ -e /etc/clock-jumps ]; do
+		for time in +1d -400d +30d +0; do
+			echo "$time" >/etc/clock.new; mv /etc/clock.new /etc/clock; sleep 0.1
+		done
+	done' </dev/null >/dev/null 2>&1 &
+	jumper=$!
+}
+stand_still() {
+	must_on pi rm /etc/clock-jumps
+	wait "$jumper"
 }
 
 # A cache that is half written, damaged or gone, on either side: the run says so at the most, and gives the same system.
