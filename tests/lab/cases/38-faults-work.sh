@@ -83,7 +83,8 @@ case_faults_of_ten_breaks() {
 	[ "$ours" -le $((theirs + 100)) ] || fail "the broken one built for $ours hundredths of a second, the other one for $theirs"
 	ours=$(shown "$CASE/started-errors")
 	theirs=$(shown "$CASE/unbroken-errors")
-	[ "$ours" -le $((theirs + 1)) ] || fail "the broken one says that it built for $ours s, the other one says $theirs s"
+	# Each client has measured that itself, on a machine that several labs share. Ten breaks last much longer.
+	[ "$ours" -le $((theirs + 4)) ] || fail "the broken one says that it built for $ours s, the other one says $theirs s"
 	nothing_remains
 }
 # long_build CLIENT : a system of its own with a build of a minute, which notes when it begins and ends.
