@@ -162,7 +162,7 @@ is_as_before() { what_is_there "$1" | cmp -s "$CASE/there-$1" -; }
 
 # what_is_there HOST : prints what may be left behind by a run. What is meant to stay is left out: what a builder keeps
 # of a client (docs/design.md), records of what a client has still to hear, and what Nix itself leaves for its next
-# collection of garbage. (A lock below /run/host, or of lslocks itself, is one of this machine, not of the host: the process that
+# collection of garbage. (A lock below /run/host, or of a file that cannot be found, is one of this machine, not of the host: who
 # took it has another one's number in the host.)
 what_is_there() {
 	lab on "$1" sh -c "$WHAT_IS_THERE" </dev/null 2>/dev/null
@@ -185,5 +185,5 @@ ss -Hxl | while read -r _ _ _ _ place _; do echo "$place"; done | grep -v -e "^/
 echo "-- mounts"
 cut -d" " -f2 /proc/mounts | grep -v "^/run/user/" | sort
 echo "-- locks"
-lslocks --noheadings --notruncate --output COMMAND,PATH | grep -v -e "^lslocks " -e ^systemd -e ^.undefined. -e "/in-use$" -e " /run/host/" | sed "s/ \+/ /g" | sort
+lslocks --noheadings --notruncate --output COMMAND,PATH | grep -v -e " $" -e ^systemd -e ^.undefined. -e "/in-use$" -e " /run/host/" | sed "s/ \+/ /g" | sort
 '
