@@ -19,7 +19,8 @@ given_machines() {
 	note_what_is_there
 }
 # nobody_is_left [HOST] : no process of a run lives on the builder, or on this host, neither of its user, nor of Nix's (what is
-# dead already does not count). The last shells of a run that went well end a moment after the client.
+# dead already, or of the user's own systemd, does not count). The last shells of a run that went well end a moment after
+# the client.
 nobody_is_left() { [ -z "$(who_is_left "${1:-builder}")" ]; }
 # shellcheck disable=SC2016 # the host's shell expands it
 who_is_left() {

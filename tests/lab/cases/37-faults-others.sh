@@ -63,9 +63,9 @@ case_faults_of_a_clock() {
 		own=$(lab on pi nix-instantiate '<nixpkgs/nixos>' -A config.system.build.toplevel 2>/dev/null </dev/null)
 		must_sh_on pi 'touch -d "1970-01-01 00:00:30 UTC" /etc/nixos/configuration.nix'
 		clock=("FAKETIME=$time")
-		[ "$time" != jumps ] || jump
-		on pi env LD_PRELOAD=/usr/lib/libfaketime.so.1 FAKETIME_DONT_RESET=1 DONT_FAKE_MONOTONIC=1 FAKETIME_DONT_FAKE_MONOTONIC=1 \
-			"${clock[@]}" timeout 900 rebuild switch --eval-on builder
+		[ "$time" != jumps ] || { clock=(FAKETIME_TIMESTAMP_FILE=/etc/clock FAKETIME_NO_CACHE=1) && jump; }
+		on pi env LD_PRELOAD=/usr/lib/libfaketime.so.1 FAKETIME_DONT_RESET=1 FAKETIME_DONT_FAKE_MONOTONIC=1 "${clock[@]}" \
+			timeout 900 rebuild switch --eval-on builder
 		expect_status 0
 		expect_lacks "$errors" "warning"
 		expect_equal "$output" "$(lab on pi nix-store --query --outputs "$own" </dev/null)"
@@ -74,10 +74,10 @@ case_faults_of_a_clock() {
 		nothing_remains
 	done
 }
-# jump : the clock of who has $clock in its environment is set again and again, to and fro. As with the kernel, it changes nothing of
-# how long anybody waits. (A clock that runs too fast would, with libfaketime: ssh would give up after a fraction of a second.)
+# jump : the clock of who looks into /etc/clock is set again and again, to and fro, until `stand_still`. As with the kernel, that
+# changes nothing of how long anybody waits. (A clock that runs too fast does, with libfaketime: ssh gives up after a fraction
+# of a second.)
 jump() {
-	clock=(FAKETIME_TIMESTAMP_FILE=/etc/clock FAKETIME_NO_CACHE=1)
 	must_sh_on pi 'echo +0 >/etc/clock; touch /etc/clock-jumps'
 	lab on pi sh -c 'while [ -e /etc/clock-jumps ]; do
 		for time in +1d -400d +30d +0; do
