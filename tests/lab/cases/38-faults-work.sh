@@ -83,7 +83,7 @@ case_faults_of_ten_breaks() {
 	[ "$ours" -le $((theirs + 100)) ] || fail "the broken one built for $ours hundredths of a second, the other one for $theirs"
 	ours=$(shown "$CASE/started-errors")
 	theirs=$(shown "$CASE/unbroken-errors")
-	# A part of it that was counted twice would show. Some seconds lie between what two clients measure on a busy machine.
+	# What is shown is that time, as each client has measured it: some seconds lie between two of them on a busy machine.
 	[ "$ours" -le $((theirs + 4)) ] || fail "the broken one says that it built for $ours s, the other one says $theirs s"
 	nothing_remains
 }
