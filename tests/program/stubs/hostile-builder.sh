@@ -54,5 +54,9 @@ many() {
 	seq "$1" | sed "s|.*|$3&$pad$4|"
 }
 
-# weigh: notes the most memory that the program has held so far, in KiB.
-weigh() { sed -n 's/^VmHWM:[^0-9]*\([0-9]*\) kB/\1/p' "/proc/$PPID/status" >memory; }
+# weigh: notes the most memory that the program has held so far, in KiB. If the program has ended meanwhile, or ends this play in
+# the midst of it, the last note stays.
+weigh() {
+	held=$(sed -n 's/^VmHWM:[^0-9]*\([0-9]*\) kB/\1/p' "/proc/$PPID/status" 2>/dev/null)
+	[ -z "$held" ] || { echo "$held" >memory.new && mv memory.new memory; }
+}
