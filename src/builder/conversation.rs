@@ -8,11 +8,13 @@ mod following;
 mod held;
 mod incoming;
 mod outgoing;
+mod releases;
 
 #[cfg(test)]
 pub(super) use outgoing::change;
 
 use std::collections::BTreeSet;
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -39,7 +41,7 @@ use crate::failure::Failure;
 use crate::host::Host;
 use crate::process::lines::Line;
 use crate::progress::nix_log::LogLine;
-use crate::progress::{Event, Work};
+use crate::progress::{Event, Whole, Work};
 use crate::remote::channel::{ALIVE, Channel, EVENT, Heard};
 use crate::store_path::StorePath;
 
@@ -87,6 +89,17 @@ pub struct Peer<'a> {
     pub own_nix: &'a dyn Fn() -> Option<String>,
     /// Brings a store path there with all that it depends on.
     pub importer: &'a dyn Fn(&StorePath) -> Result<()>,
+    /// Says what this machine's Nix knows of these names in its store, a text for each.
+    pub database: &'a dyn Fn(Question, &[OsString]) -> Option<Vec<String>>,
+}
+
+/// What a Nix knows of a store path without reading it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Question {
+    /// The hash of what is in it.
+    Hash,
+    /// Its size in bytes, with the names in it.
+    Size,
 }
 
 /// Carries out a request on another machine.
@@ -118,6 +131,8 @@ pub fn converse(peer: &Peer, request: &Request, sources: &mut Sources, context: 
         named_refused: BTreeSet::new(),
         nix: TheirNix::default(),
         sending: Sending::Nothing,
+        fetching: None,
+        fetched: BTreeSet::new(),
         incoming: Incoming::new(peer),
         following: None,
         is_second: false,
@@ -183,6 +198,10 @@ struct Conversation<'a> {
     named_refused: BTreeSet<PathBuf>,
     nix: TheirNix,
     sending: Sending,
+    /// The store path that the other machine fetches itself now.
+    fetching: Option<String>,
+    /// Those that it has begun to fetch.
+    fetched: BTreeSet<String>,
     incoming: Incoming<'a>,
     /// The last job, as far as it has been heard.
     following: Option<Following>,
@@ -242,8 +261,8 @@ impl Conversation<'_> {
         self.incoming.tell_amount(self.context);
         let whole = match self.sending {
             Sending::Nothing => return,
-            Sending::Files(number) => Some(number),
-            Sending::Trees => None,
+            Sending::Files(number) => Whole::Files(number),
+            Sending::Trees(bytes) => bytes.map_or(Whole::Unknown, Whole::Bytes),
         };
         if let Some(amount) = self.channel.sent() {
             self.context.tell(Event::Sending(amount, whole));

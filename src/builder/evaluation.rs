@@ -9,6 +9,7 @@ use crate::process::quote::shell_word;
 use crate::remote::script::{Script, without_comments};
 use crate::sources::environment::Chosen;
 use crate::sources::large::Large;
+use crate::sources::releases::Release;
 use crate::store_path::StorePath;
 
 /// This script goes as a word, because another shell runs it.
@@ -50,6 +51,8 @@ pub struct Evaluation {
     pub need: Need,
     /// Whether these are so many that it is not worth while to ask which of them were read.
     pub is_large: bool,
+    /// Which of the store paths it may fetch itself.
+    pub releases: Vec<Release>,
 }
 
 /// How it is found out which variables an evaluation has asked for: from Nix's log, which names the evaluated files.
@@ -120,6 +123,7 @@ impl Evaluation {
         script.set("rb_lock", self.lock.clone().unwrap_or_default())?;
         script.set("rb_registry", &self.registry)?;
         script.set("rb_need", self.need.words())?;
+        script.set("rb_releases", lines(&self.releases))?;
         script.set("rb_most_kept", MOST_KEPT.to_string())?;
         script.set_yes("rb_tell_unread", !self.is_large)?;
         let watch = self.watch.clone().unwrap_or_default();
@@ -136,6 +140,18 @@ impl Evaluation {
         script.set("rb_directory", OsStr::from_bytes(&shell_word(&self.directory)?))?;
         script.set("rb_environment", OsStr::from_bytes(&exports(&self.environment)?))
     }
+}
+
+/// Returns a line for each address of a release, in the words of `scripts/releases.sh`.
+fn lines(releases: &[Release]) -> String {
+    let each = releases.iter().flat_map(|release| {
+        let Release { tree, channel, .. } = release;
+        release
+            .addresses
+            .iter()
+            .map(move |address| format!("{tree} {channel} {address}"))
+    });
+    each.collect::<Vec<_>>().join("\n")
 }
 
 /// Returns shell text that exports variables. Its first line names those that are not sent.

@@ -45,5 +45,5 @@ mod stage;
 mod tests;
 mod trace;
 
-pub use conversation::{Answer, Peer, converse};
+pub use conversation::{Answer, Peer, Question, converse};
 pub use diagnosis::{AskedMeanwhile, CannotEvaluate};

@@ -173,6 +173,11 @@ pub struct RoleFlags {
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(1..=604_800))]
     pub unattended_timeout: Option<u32>,
 
+    /// Where the evaluator fetches the release that this machine's channel is; '': it is sent (default:
+    /// https://releases.nixos.org)
+    #[arg(long, value_name = "URL", value_parser = crate::vocabulary::address)]
+    pub release_site: Option<String>,
+
     /// Lend no Nix daemon to the builder: the result is fetched by a second connection
     #[arg(long)]
     pub no_lend: bool,

@@ -41,6 +41,8 @@ pub enum Work {
     Asking,
     /// This machine sends files to the host.
     Sending,
+    /// The host fetches files itself that this machine would send otherwise.
+    Obtaining,
     /// The host evaluates.
     Evaluating,
     /// The host builds.

@@ -38,5 +38,6 @@ pub(in crate::builder) fn evaluation() -> Evaluation {
             large: vec![],
         },
         is_large: false,
+        releases: vec![],
     }
 }
