@@ -20,7 +20,7 @@ impl Conversation<'_> {
             let tree = tree.escape_debug();
             anyhow::bail!("{} fetches {tree}, which it was not offered", self.peer.host);
         };
-        let text = format!("{} fetches {name} itself, and need not be sent it", self.peer.host);
+        let text = format!("{} fetches {name} itself: it need not be sent", self.peer.host);
         self.fetching = Some(tree);
         self.goes_to(Work::Obtaining);
         self.context.tell(Event::Text(text));
@@ -45,7 +45,7 @@ impl Conversation<'_> {
     pub(super) fn could_not_fetch(&mut self, tree: &str, reason: &str) -> Result<()> {
         self.ends_fetching(tree)?;
         let reason = if reason.is_empty() { "" } else { &format!(": {reason}") };
-        let text = format!("{} could not fetch it{reason}", self.peer.host);
+        let text = format!("{} could not fetch it, so it is sent{reason}", self.peer.host);
         self.context.tell(Event::Text(text));
         Ok(())
     }
