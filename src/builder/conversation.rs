@@ -89,9 +89,12 @@ pub struct Peer<'a> {
     pub own_nix: &'a dyn Fn() -> Option<String>,
     /// Brings a store path there with all that it depends on.
     pub importer: &'a dyn Fn(&StorePath) -> Result<()>,
-    /// Says what this machine's Nix knows of these names in its store, a text for each.
-    pub database: &'a dyn Fn(Question, &[OsString]) -> Option<Vec<String>>,
+    /// This machine's Nix.
+    pub database: Database<'a>,
 }
+
+/// Asks a Nix for what it knows of these names in its store. There is a text for each, or none at all.
+pub type Database<'a> = &'a dyn Fn(Question, &[OsString]) -> Option<Vec<String>>;
 
 /// What a Nix knows of a store path without reading it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
