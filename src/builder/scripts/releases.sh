@@ -32,14 +32,17 @@ fetch_release() {
 	[ -z "$(find "$release/failed" -mtime -1 2>/dev/null)" ] || return 1
 	mkdir -p "$release" || return 1
 	event fetching "$1"
-	true >"$work/complaint"
+	hash='' another=''
 	for address in $addresses; do
 		attend download "$address" >"$work/downloaded"
-		[ "$code" -ne 0 ] || break
-		# If there is no such release, it may be at the next address. Any other reason holds for that one as well.
-		grep -q 'HTTP error 4' "$work/complaint" || break
+		if [ "$code" -eq 0 ]; then
+			! unpack_release "$1" "$(sed -n 2p "$work/downloaded")" || break
+		elif ! grep -q 'HTTP error 4' "$work/complaint"; then
+			# Any other reason than that no such release is there holds for the next address as well.
+			break
+		fi
 	done
-	if [ "$code" -eq 0 ] && unpack_release "$1" "$(sed -n 2p "$work/downloaded")"; then
+	if [ -n "$hash" ]; then
 		rm -f "$release/failed"
 		event fetched "$1" "$hash"
 	else
@@ -71,7 +74,7 @@ unpack_release() {
 			  preferLocalBuild = true;
 			}' 2>"$work/complaint") || return 1
 	[ "$("$nix_bin/nix-store" --query --outputs "$unpacking")" = "/nix/store/$1" ] || {
-		echo 'error: what is there is another one' >"$work/complaint"
+		another=yes
 		return 1
 	}
 	attend unpack_there "$unpacking" >/dev/null
@@ -84,11 +87,13 @@ unpack_there() {
 		--option substitute false 2>"$work/complaint"
 }
 
-# complaint: prints why it did not come, in one line.
+# complaint: prints why it did not come, in one line of plain characters: half of another one would be no text.
 complaint() {
-	if [ "$code" -eq 124 ]; then
+	if [ -n "$another" ]; then
+		echo 'what is there is another one'
+	elif [ "$code" -eq 124 ]; then
 		echo 'it takes too long'
 	else
-		sed -n 's/^ *error: *\(..*\)/\1/p' "$work/complaint" | tail -n 1 | cut -c 1-300
+		sed -n 's/^ *error: *\(..*\)/\1/p' "$work/complaint" | tail -n 1 | tr -cd ' -~' | cut -c 1-300
 	fi
 }

@@ -79,6 +79,8 @@ fn the_small_channel_has_an_address_of_its_own() {
     let name = with_channel(&builder);
     let small = PLACE.replace("26.11/", "26.11-small/");
     publish(&builder, &small);
+    // The larger one has another tarball of that name.
+    builder.write(&format!("builder/nix/site/{PLACE}/nixexprs.tar.xz"), "another");
     let evaluated = builder.evaluates();
     assert!(evaluated.events("fetched")[0].starts_with(&name), "{}", evaluated.said);
     assert_eq!(asked(&builder), [address(PLACE), address(&small)]);

@@ -203,7 +203,7 @@ nix_prefetch_url() {
 	wait_at hold-fetch
 	file=/nix/site/${address#*://*/}
 	if [ -e /nix/no-network ]; then
-		echo "error: unable to download '$address': Could not resolve hostname (6)" >&2
+		echo "error: unable to download '$address': Could not resolve hostname (6) $(printf '\342\200%300s' x)" >&2
 		exit 1
 	elif [ ! -e "$file" ]; then
 		echo "error: unable to download '$address': HTTP error 404" >&2
