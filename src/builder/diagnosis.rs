@@ -88,7 +88,8 @@ pub(super) fn another_release(host: &Host, tree: &str, hash: &str, own: Option<&
         "what {host} fetched as /nix/store/{tree} has the hash {hash}; it is not what this machine has there, {own}"
     ))
     .with_remedy(format!(
-        "throw it away on {host}: nix-store --delete /nix/store/{tree}\nthen send it: --release-site ''"
+        "throw it away on {host}: rm -r ~/.cache/rebuild/*/releases/{tree}; nix-store --delete /nix/store/{tree}\n\
+         then send it: --release-site ''"
     ))
 }
 
