@@ -82,6 +82,22 @@ fn what_it_fetches_has_the_hash_that_is_known_here() {
     ] {
         with_release(&says).fails(LINE, error);
     }
+    let orders = format!("say unfetched {RELEASE} $(printf '\\033[2J\\233x'); say need; say finished");
+    let run = with_release(&orders).fails(LINE, "says");
+    assert!(
+        run.stderr.contains("could not fetch it") || run.stderr.contains("says 'unfetched"),
+        "{}",
+        run.stderr
+    );
+    assert!(!run.stderr.contains('\u{1b}'), "{}", run.stderr);
+    let orders = format!("say unfetched {RELEASE} $(printf '\\033[2J'); say need; say finished");
+    let run = with_release(&orders).fails(LINE, "says 'finished'");
+    assert!(
+        run.stderr.contains("could not fetch it, so it is sent: "),
+        "{}",
+        run.stderr
+    );
+    assert!(!run.stderr.contains('\u{1b}'), "{}", run.stderr);
     let ignorant = with_release(&format!("say fetched {RELEASE} sha256:ours"));
     ignorant.stage.stub("nix-store", "exit 1");
     ignorant.fails(LINE, "of which its Nix does not know the hash");
