@@ -26,6 +26,10 @@ use crate::sources::record::RecordFile;
 use crate::ssh;
 use crate::store_path::StorePath;
 use crate::surroundings::{Directory, HomeVariable};
+use crate::vocabulary::FlakeReference;
+
+/// The level of Nix's log on which it warns, for example of a lock that it does not write.
+const WARNINGS: u8 = 1;
 
 /// So many talks about one evaluation may begin, each after a link that broke in the one before.
 const MOST_TALKS: usize = 5;
@@ -154,6 +158,8 @@ impl<'a> Errand<'a> {
             directory: self.context.around.directory.clone(),
             need: sources.need(),
             is_large: sources.collection.mirror().entries.len() > 20_000,
+            may_be_remembered: self.may_be_remembered(),
+            known: None,
         };
         let beginning = Beginning::Files(Box::new(evaluation));
         let answer = self.converse(beginning, building, recipient, &mut sources);
@@ -195,6 +201,20 @@ impl<'a> Errand<'a> {
         }
     }
 
+    /// Returns whether the same question has the same answer later, as far as the configuration's name tells: a flake must
+    /// not be looked up or locked anew each time.
+    fn may_be_remembered(&self) -> bool {
+        let Configuration::Flake(flake) = &self.making.configuration else {
+            return true;
+        };
+        let flags = &flake.flags;
+        let is_locked_anew = flags.recreate_lock_file
+            || flags.no_write_lock_file
+            || !flags.update_input.is_empty()
+            || !flags.override_input.is_empty();
+        FlakeReference::is_settled(&flake.reference) && !is_locked_anew && self.flags.common.verbosity() >= WARNINGS
+    }
+
     /// Builds a derivation that has been brought to the other machine.
     pub(super) fn build(
         &self,
@@ -213,7 +233,7 @@ impl<'a> Errand<'a> {
         recipient: Option<Recipient>,
         sources: &mut Sources,
     ) -> Result<Answer> {
-        let request = Request {
+        let mut request = Request {
             client: identity::client(self.context.around, &self.context.reporter),
             settings: self.flags.common.settings()?,
             system: self.system(&["system"]),
@@ -228,6 +248,12 @@ impl<'a> Errand<'a> {
                 detach: self.detach,
             },
         };
+        let is_compared = request
+            .evaluation()
+            .is_some_and(|evaluation| evaluation.expected.is_some());
+        if !self.flags.asks_anew && !is_compared {
+            request.recall(sources)?;
+        }
         let import = |path: &StorePath| {
             let command = self
                 .context
