@@ -94,16 +94,16 @@ fn whatever_changes_is_evaluated() {
     builder.settles();
     let changes: [(&str, &dyn Fn()); 6] = [
         ("a comment", &|| {
-            builder.write("client/nixos/settings.nix", "{ } # for you")
+            builder.write("client/nixos/settings.nix", "{ } # for you");
         }),
         ("a text", &|| builder.write("client/nixos/motd", "hallo\n")),
         ("an equal file", &|| {
-            _ = builder.sh("touch -d '2020-01-01' client/nixos/motd")
+            _ = builder.sh("touch -d '2020-01-01' client/nixos/motd");
         }),
         ("a file that appears", &|| builder.write("client/nixos/perhaps", "")),
         ("a variable", &|| builder.variable("COLOUR", "red")),
         ("another Nix", &|| {
-            builder.write(&format!("{PROGRAMS}/version"), "2.27.0\n")
+            builder.write(&format!("{PROGRAMS}/version"), "2.27.0\n");
         }),
     ];
     for (what, change) in changes {
