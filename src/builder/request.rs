@@ -152,6 +152,16 @@ impl Request {
         Ok(())
     }
 
+    /// What was built of the remembered answer, if this machine knows it ([`Self::recall`]).
+    #[must_use]
+    pub fn known_result<'a>(&self, sources: &'a Sources) -> Option<&'a StorePath> {
+        let answered = sources.answered()?;
+        answered
+            .result
+            .as_ref()
+            .filter(|_| self.known() == Some(&answered.derivation))
+    }
+
     /// The answer that this machine remembers.
     pub(super) fn known(&self) -> Option<&StorePath> {
         let known = self.evaluation()?.known.as_ref();

@@ -254,11 +254,26 @@ impl Sources {
                 BTreeSet::new()
             };
             let variables = self.environment.wanted().clone();
+            self.answered.clone_from(&answered);
             record.write(&Kept {
                 mirror,
                 unread,
                 variables,
                 answered,
+            });
+        }
+    }
+
+    /// Remembers what was built of the answer, for a run in which the other machine cannot be reached.
+    pub fn keep_result(&mut self, derivation: &StorePath, result: &StorePath) {
+        let Some((record, answered)) = self.record.as_ref().zip(self.answered.as_mut()) else {
+            return;
+        };
+        if answered.derivation == *derivation && answered.result.as_ref() != Some(result) {
+            answered.result = Some(result.clone());
+            record.write(&Kept {
+                answered: self.answered.clone(),
+                ..record.read()
             });
         }
     }

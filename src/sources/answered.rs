@@ -15,6 +15,8 @@ pub struct Answered {
     pub derivation: StorePath,
     /// A word for the machine that gave it, as it was then.
     pub standing: String,
+    /// What was built of it, if anything was.
+    pub result: Option<StorePath>,
 }
 
 /// The variables that an evaluation asks for, besides those that Nix itself reads.
@@ -37,6 +39,7 @@ impl Answered {
             format!("{MARK}d{}", self.derivation),
             format!("{MARK}s{}", self.standing),
         ];
+        words.extend(self.result.iter().map(|result| format!("{MARK}o{result}")));
         words.extend(self.reads.any.then(|| format!("{MARK}a")));
         words.extend(self.reads.names.iter().map(|name| format!("{MARK}r{name}")));
         words
@@ -44,12 +47,14 @@ impl Answered {
 
     /// Reads them among other words of a record.
     pub(super) fn of_words<'a>(words: impl Iterator<Item = &'a str>) -> Option<Self> {
-        let (mut question, mut derivation, mut standing, mut reads) = (None, None, None, Reads::default());
+        let (mut question, mut derivation, mut standing) = (None, None, None);
+        let (mut result, mut reads) = (None, Reads::default());
         for word in words.filter_map(|word| word.strip_prefix(MARK)) {
             match word.split_at_checked(1)? {
                 ("q", rest) => question = Some(rest.to_owned()),
                 ("d", rest) => derivation = StorePath::parse(rest).ok(),
                 ("s", rest) => standing = Some(rest.to_owned()),
+                ("o", rest) => result = StorePath::parse(rest).ok(),
                 ("a", "") => reads.any = true,
                 ("r", rest) => _ = reads.names.insert(rest.to_owned()),
                 _ => return None,
@@ -59,6 +64,7 @@ impl Answered {
             question: question?,
             derivation: derivation?,
             standing: standing?,
+            result,
             reads,
         })
     }

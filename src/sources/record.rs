@@ -160,6 +160,7 @@ mod tests {
                 },
                 derivation: StorePath::parse("/nix/store/00000000000000000000000000000000-x.drv").unwrap(),
                 standing: "ab".into(),
+                result: Some(StorePath::parse("/nix/store/00000000000000000000000000000000-x").unwrap()),
             }),
         };
         let record = |name: &str| RecordFile::new(cache.path(), &["builder", name]);

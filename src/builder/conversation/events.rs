@@ -244,6 +244,7 @@ impl Conversation<'_> {
             reads,
             derivation: derivation.clone(),
             standing,
+            result: None,
         }))
     }
 

@@ -159,3 +159,30 @@ case_unchanged_flakes() {
 		! is_unchanged || fail "expected an evaluation"
 	done
 }
+
+# What was made of the same question is still here, so the builder is not needed.
+case_unchanged_and_the_builder_is_off() {
+	local builder=builder number system
+	fresh
+	for ((number = 1; number <= MOST_RUNS; number++)); do
+		run lab on pi timeout 120 rebuild switch --eval-on builder
+		expect_status 0
+	done
+	is_unchanged || fail "expected it to be unchanged by now"
+	system=$(system_of pi)
+	cut_between pi builder
+	run lab on pi timeout 120 rebuild switch --eval-on builder
+	expect_status 0
+	expect_contains "$errors" "builder cannot be reached"
+	is_unchanged || fail "expected a word"
+	expect_equal "$output" "$system"
+	expect_equal "$(system_of pi)" "$system"
+	run lab on pi timeout 120 rebuild switch --eval-on builder --refresh
+	expect_failure
+	must_sh_on pi 'echo "# another comment" >>/etc/nixos/configuration.nix'
+	run lab on pi timeout 120 rebuild switch --eval-on builder
+	expect_failure
+	expect_contains "$errors" "builder cannot be reached"
+	expect_equal "$(system_of pi)" "$system"
+	join_again pi builder
+}

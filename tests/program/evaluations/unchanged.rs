@@ -246,3 +246,37 @@ fn flakes() {
         }
     }
 }
+
+/// The builder is off, and what it made of the same question is still here.
+#[test]
+fn a_builder_that_is_off_is_not_needed_for_what_is_here() {
+    let Some(builder) = builder() else { return };
+    let result = builder.settles();
+    let path = result.trim_end();
+    builder.stub(
+        "ssh",
+        "echo 'ssh: connect to host builder port 22: Connection refused' >&2; exit 255",
+    );
+    builder.stub(
+        "nix-store",
+        &format!("case \" $* \" in *' --realise {path} '*) echo {path} ;; *) exit 1 ;; esac"),
+    );
+    let fails = |line: &str, why: &str| {
+        let run = builder.rebuild(line);
+        assert_ne!(run.code, 0, "{why}: {}", run.stderr);
+        assert_eq!(run.stdout, "", "{why}");
+        assert!(run.stderr.contains("cannot be reached"), "{why}: {}", run.stderr);
+        assert!(!run.stderr.contains("unchanged"), "{why}: {}", run.stderr);
+    };
+    fails(RUN, "it is not here");
+    builder.write(&format!("{}/made-of", path.trim_start_matches("/nix/")), "");
+    let run = builder.rebuild(RUN);
+    assert_eq!((run.code, run.stdout.as_str()), (0, result.as_str()), "{}", run.stderr);
+    assert!(run.stderr.contains("unchanged: not evaluated"), "{}", run.stderr);
+    assert!(run.stderr.contains("cannot be reached"), "{}", run.stderr);
+    for flag in ["--refresh", "--no-eval-cache"] {
+        fails(&format!("{RUN} {flag}"), flag);
+    }
+    builder.write("client/nixos/motd", "hallo\n");
+    fails(RUN, "another question");
+}
