@@ -58,7 +58,13 @@ const KNOWN: [&str; 33] = [
 const LENT: [&str; 3] = ["PATH", "TMPDIR", "XDG_CACHE_HOME"];
 
 /// The variables that the evaluator sets for itself and needs: they are never this machine's.
-const NEEDED: [&str; 4] = ["NIX_CONF_DIR", "NIX_REMOTE", "NIX_SSL_CERT_FILE", "NIX_USER_CONF_FILES"];
+const NEEDED: [&str; 5] = [
+    "GC_INITIAL_HEAP_SIZE",
+    "NIX_CONF_DIR",
+    "NIX_REMOTE",
+    "NIX_SSL_CERT_FILE",
+    "NIX_USER_CONF_FILES",
+];
 
 /// The variables of Nix itself that do not matter to a Nix that evaluates for another machine.
 const HARMLESS_OF_NIX: [&str; 7] = [

@@ -1,6 +1,6 @@
 # shellcheck shell=sh
 # From the client's files to a derivation, or to a value. With it go way.sh, incoming.sh, kept-files.sh, proof.sh,
-# mirror.sh, version.sh, trace.sh, variables.sh, unchanged.sh and roots.sh; view.sh goes as the value of a word. `evaluate` talks with the client about
+# mirror.sh, version.sh, trace.sh, variables.sh, unchanged.sh, heap.sh and roots.sh; view.sh goes as the value of a word. `evaluate` talks with the client about
 # what is missing and receives the files. `evaluate_closed` and `look` evaluate with what has come, and do not listen to
 # the client.
 #
@@ -88,6 +88,7 @@ print_environment() {
 	printf 'export PATH=%s\n' "$nix_bin:$(readlink -f /run/current-system/sw || :)/bin:/usr/bin:/bin"
 	# Without this variable, Nix would take the view's writable /nix/var/nix for a store of its own.
 	echo "export NIX_REMOTE=$remote"
+	print_heap
 	echo "export NIX_CONF_DIR=$share NIX_USER_CONF_FILES=$share/user.conf XDG_CACHE_HOME=$share/cache TMPDIR=$share/tmp"
 	# The path without links, because in the view the links that lead there are the client's.
 	for bundle in /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/ca-bundle.crt /etc/pki/tls/certs/ca-bundle.crt; do
