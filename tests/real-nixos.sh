@@ -2,14 +2,17 @@
 # The same derivation with real NixOS: a small configuration is evaluated with each nixpkgs TREE, on the lab's Pi itself
 # and by `rebuild dry-build --eval-on builder`. Writes a table (markdown).
 #
-#   tests/real-nixos.sh TREE...
+#   tests/real-nixos.sh [--times N] TREE...
+#
+# At last come N turns (5) of the three that are compared: an ordinary user's own prompt on the builder with one option
+# changed, the same by `rebuild`, and `rebuild` with nothing changed. Of these the table has medians, and their ratios.
 #
 # A TREE is the plain files of a nixpkgs of any year; this script downloads nothing, and nothing of a tree stays in the
 # repository. One that lacks what is too large for small copies of nixpkgs (the Haskell packages), or the module for
 # Hyper-V, gets a stand-in from the configuration. It becomes the Pi's channel, brought in by the Pi's own nix-channel.
 #
 # The exit code is 1 if a derivation is another one than the Pi's own, or if the Pi evaluated or unpacked something for
-# `rebuild`; the figures are those of single runs and fail nothing. REBUILD_PROGRAM names the program; without it the
+# `rebuild`; the figures fail nothing, and those before the turns are of single runs. REBUILD_PROGRAM names the program; without it the
 # one that cargo built for release is taken.
 #
 # A tree has tens of thousands of files, and for some minutes after as many were deleted, which a reset of the lab does,
@@ -24,6 +27,12 @@ usage() {
 	sed -n '2,/^set /{/^set /d;s/^# \{0,1\}//;p}' "$0" >&2
 	exit 2
 }
+times=5
+if [ "${1-}" = --times ]; then
+	[[ "${2-}" =~ ^[1-9][0-9]*$ ]] || usage
+	times=$2
+	shift 2
+fi
 [ $# -gt 0 ] || usage
 for tree; do
 	[[ "$tree" != -* ]] || usage
@@ -65,7 +74,7 @@ install_channel() {
 		rm -r /tmp/channel" >"$scratch/errors" 2>&1 || failed "the channel could not be installed"
 }
 
-# configure TREE VERSION
+# configure TREE VERSION [TEXT]
 configure() {
 	write_on pi /etc/nixos/configuration.nix <<-NIX
 		{ config, pkgs, ... }:
@@ -77,7 +86,7 @@ configure() {
 		  services.openssh.enable = true;
 		  users.users.me = { isNormalUser = true; extraGroups = [ "wheel" ]; };
 		  environment.systemPackages = [ pkgs.git pkgs.htop pkgs.vim ];
-		  environment.etc."motd".text = "Welcome to \${config.networking.hostName}.\n";
+		  environment.etc."motd".text = "Welcome to \${config.networking.hostName}${3:+, $3}.\n";
 		  system.stateVersion = "$2";
 		}
 	NIX
@@ -189,6 +198,8 @@ rebuild() {
 	before=$(bytes_sent)
 	measure pi time "/usr/local/bin/rebuild dry-build --eval-on builder -v"
 	record_seconds "$row" builder
+	evaluated=yes
+	! lab on pi grep -q '^unchanged: not evaluated' $DIRECTORY/errors || evaluated=no
 	[ "$1" != first ] || record "${ROWS[sent]}" "$(awk -v b="$before" -v a="$(bytes_sent)" 'BEGIN { printf "%.1f", (a - b) / 1e6 }')"
 	expect_own "$row" "$(lab on pi sed -n 's/^derivation: //p' $DIRECTORY/errors)"
 	calls=$(lab on pi cat /var/log/nix-calls)
@@ -209,6 +220,52 @@ into_the_store() {
 
 # the_builder_alone : with the channel at the same place and at hand, and the configuration as a copy.
 the_builder_alone() {
+	copy_configuration
+	measure builder time "setpriv --reuid=builder --regid=builder --init-groups env HOME=/home/builder sh ./evaluate.sh"
+	record_seconds "${ROWS[alone]}" builder
+	expect_own "${ROWS[alone]}" "$(lab on builder readlink $DIRECTORY/derivation)"
+}
+
+# turns TREE VERSION : the three that are compared.
+turns() {
+	local turn
+	for ((turn = 1; turn <= times; turn++)); do
+		configure "$1" "$2" "turn $turn"
+		own_prompt
+		derivation=$(lab on builder readlink $DIRECTORY/derivation)
+		rebuild changed
+		keep_turn changed
+		[ "$evaluated" = yes ] || wrong_turn "a change was not evaluated"
+		rebuild unchanged
+		keep_turn unchanged
+		[ "$evaluated" = no ] || wrong_turn "nothing changed, and it was evaluated"
+	done
+	local prompt changed unchanged
+	prompt=$(median prompt) changed=$(median changed) unchanged=$(median unchanged)
+	record "${ROWS[prompt]}" "$prompt"
+	record "${ROWS[changed]}" "$changed ($(ratio "$changed" "$prompt"))"
+	record "${ROWS[unchanged]}" "$unchanged ($(ratio "$unchanged" "$prompt"))"
+}
+keep_turn() { printf '%s\t%s\t%s\n' "$column" "$1" "$(measured seconds)" >>"$scratch/turns"; }
+median() {
+	awk -F'\t' -v c="$column" -v n="$1" '$1 == c && $2 == n { print $3 }' "$scratch/turns" | sort -g |
+		awk '{ value[NR] = $0 } END { printf "%.2f", (value[int((NR + 1) / 2)] + value[int(NR / 2) + 1]) / 2 }'
+}
+ratio() { awk -v a="$1" -v b="$2" 'BEGIN { printf "%.2f", a / b }'; }
+wrong_turn() {
+	wrong=1
+	tell "$column: $1"
+}
+
+# own_prompt : what an ordinary user on the builder waits for there, with the channel in its store and the configuration as
+# a copy: the evaluation, and what would be built.
+own_prompt() {
+	copy_configuration
+	measure builder time "setpriv --reuid=builder --regid=builder --init-groups env HOME=/home/builder sh ./prompt.sh"
+	keep_turn prompt
+	tell "$column: prompt: $(measured seconds)"
+}
+copy_configuration() {
 	lab on pi tar -C /etc/nixos -cf - . | "$LAB/lab.sh" on builder -u builder \
 		sh -euc "mkdir -p $DIRECTORY/etc-nixos && tar -xf - -C $DIRECTORY/etc-nixos"
 	write_on builder $DIRECTORY/evaluate.sh <<-END
@@ -216,16 +273,16 @@ the_builder_alone() {
 		export NIX_PATH
 		exec nix-instantiate '${SYSTEM[0]}' ${SYSTEM[*]:1} --add-root $DIRECTORY/derivation --option eval-system aarch64-linux
 	END
-	measure builder time "setpriv --reuid=builder --regid=builder --init-groups env HOME=/home/builder sh ./evaluate.sh"
-	record_seconds "${ROWS[alone]}" builder
-	expect_own "${ROWS[alone]}" "$(lab on builder readlink $DIRECTORY/derivation)"
+	write_on builder $DIRECTORY/prompt.sh <<-END
+		sh ./evaluate.sh && exec nix-store --realise --dry-run \$(readlink $DIRECTORY/derivation)
+	END
 }
 
 # --- each tree ------------------------------------------------------------------------------------------
 
 # as_channel TREE
 as_channel() {
-	local version channel derivation programs='' run
+	local version channel derivation programs='' run evaluated
 	version=$(cat "$1/lib/.version" 2>/dev/null || cat "$1/.version")
 	column="$version, channel"
 	columns+=("$column")
@@ -238,16 +295,19 @@ as_channel() {
 	into_the_store
 	the_builder_alone
 	rebuild imported
+	turns "$1" "$version"
 	record "${ROWS[programs]}" "${programs:-none}"
 }
 
 # as_flake TREE: the same tree as an input (`path:`) of a flake comes here, as a column of its own, as soon as `rebuild`
 # takes flakes to the builder. A tree before 20.09 has no flake.nix.
 
-ORDER=("local first" local memory first sent second third imported alone programs)
+ORDER=("local first" local memory first sent second third imported alone prompt changed unchanged programs)
 declare -A ROWS=(["local first"]="evaluation on the Pi, the first" [local]="evaluation on the Pi, again"
 	[memory]="... its memory, MiB" [first]="\`rebuild dry-build --eval-on\`, the first" [sent]="... MB sent"
 	[second]="... nothing changed" [third]="... once more" [imported]="... the channel in the builder's store"
+	[prompt]="turns: the builder's own prompt, one option changed" [changed]="turns: \`rebuild\`, one option changed (ratio)"
+	[unchanged]="turns: \`rebuild\`, nothing changed (ratio)"
 	[alone]="the builder alone, the channel in its store" [programs]="Nix programs that the Pi ran for \`rebuild\`")
 
 # cell COLUMN ROW : the last word on it, for a wrong derivation is noted after the seconds.

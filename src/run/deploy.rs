@@ -194,6 +194,12 @@ impl<'a> Run<'a> {
         let Some(making) = self.making.clone().filter(|_| is_of_making) else {
             return Err(error);
         };
+        if let Some(made) = self.made_before(step, &making, &error) {
+            self.made = Some(made);
+            self.steps = self.plan.steps_of_what_is_here(&making).into();
+            self.connections.clear();
+            return Ok(());
+        }
         let mut other = if let Some(reason) = error.downcast_ref::<CannotEvaluate>() {
             for line in reason.warning(&making.builder).lines() {
                 self.context.tell(Event::Text(line.to_owned()));
@@ -222,6 +228,29 @@ impl<'a> Run<'a> {
         .into();
         self.making = Some(other);
         self.can_be_confirmed()
+    }
+
+    /// Returns what an earlier run made of the same question, if the evaluator cannot be reached and this machine, which
+    /// is the target, still has it.
+    fn made_before(&self, step: &Step, making: &Making, error: &anyhow::Error) -> Option<Made> {
+        let Step::Work(leg) = step else { return None };
+        let evaluator = making.evaluator.host()?;
+        let failure = error.downcast_ref::<Failure>()?;
+        let is_off = failure.unreachable() == Some(evaluator) && self.reached.is_none() && !self.reach.is_under_way();
+        let is_for_this_machine = self.plan.target == Place::Here && self.plan.outcome.builds();
+        if !is_off || !is_for_this_machine || leg.on.host() != Some(evaluator) {
+            return None;
+        }
+        let maker = self.maker().ok()?;
+        let made = maker.made_before(evaluator)?;
+        let text = format!(
+            "warning: {failure}\n  unchanged: not evaluated, and {} is there from an earlier run",
+            made.path
+        );
+        for line in text.lines() {
+            self.context.tell(Event::Text(line.to_owned()));
+        }
+        Some(made)
     }
 
     fn log_in(&mut self) -> Result<()> {

@@ -12,6 +12,7 @@
 //! - [`releases`]: what another machine may fetch itself;
 //! - [`archive`]: files as a tar stream.
 
+pub mod answered;
 pub mod archive;
 pub mod bare;
 pub mod collect;

@@ -53,14 +53,15 @@ take_words() {
 # evaluate [-u NAME] [NAME=VALUE...] [FLAG...] : evaluates on the builder first, so that nothing which the Pi's own
 # evaluation leaves behind can help; then on the Pi, with the same environment (without NAME) and flags. $own is what
 # the Pi's Nix says; $there, $status and $errors are those of `rebuild`. A case may set $directory (default:
-# /etc/nixos), $builder (default: builder) and $in_between, a command that is run in between.
+# /etc/nixos), $builder (default: builder), $anew (--no-eval-cache: even if nothing has changed) and $in_between, a command
+# that is run in between.
 evaluate() {
 	local environment=() flags=()
 	take_words "$@"
 	set -- "${flags[@]}"
 	forget_calls pi
 	run lab on pi env -C "${directory:-/etc/nixos}" "${environment[@]}" \
-		timeout 120 rebuild dry-build --eval-on "${builder:-builder}" -v "$@"
+		timeout 120 rebuild dry-build --eval-on "${builder:-builder}" -v ${anew:+"$anew"} "$@"
 	expect_no_evaluation pi
 	ran="$ran
       and before, on the Pi: $(printf '%s' "$last_script" | tail -n 3)"

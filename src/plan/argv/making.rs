@@ -212,6 +212,7 @@ mod tests {
             },
             copy: CopyFlags { use_substitutes: true },
             lend: true,
+            asks_anew: false,
         }
     }
 
