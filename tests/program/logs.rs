@@ -34,7 +34,7 @@ fn a_failure_names_its_log_which_has_everything() {
         for part in [
             concat!("rebuild ", env!("CARGO_PKG_VERSION"), "\n"),
             "rebuild build --cores 2\n",
-            "\n  diff               true   REBUILD_DIFF\n",
+            "\n  diff               true                        REBUILD_DIFF\n",
             "\ntarget: Here\nevaluator: Here\nbuilder: Here\nconfiguration: ",
             "\nsteps:\n  LogIn\n  Announce\n",
             " phase: Evaluating\n",

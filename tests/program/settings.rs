@@ -75,7 +75,8 @@ fn a_user_without_settings_has_the_defaults() {
     let run = stage.rebuild("--show-settings");
     assert_eq!((run.code, run.stderr.as_str()), (0, ""));
     assert!(
-        run.stdout.starts_with("setting            value  from\n"),
+        run.stdout
+            .starts_with("setting            value                       from\n"),
         "{}",
         run.stdout
     );
@@ -83,7 +84,7 @@ fn a_user_without_settings_has_the_defaults() {
         run.stdout
             .lines()
             .skip(1)
-            .all(|line| line.ends_with(" default") || line == "buildHost          ''     evalHost"),
+            .all(|line| line.ends_with(" default") || line == "buildHost          ''                          evalHost"),
         "{}",
         run.stdout
     );
@@ -100,12 +101,12 @@ fn what_applies_is_shown_and_where_it_came_from() {
         let run = stage.rebuild(&format!("{line} --diff"));
         assert_eq!((run.code, run.stderr.as_str()), (0, ""));
         let expected = [
-            format!("evalHost           me@builder  {file}"),
-            "buildHost          me@builder  evalHost".to_owned(),
-            "lend               true        REBUILD_LEND".to_owned(),
-            "verifyEval         true        REBUILD_VERIFY_EVAL".to_owned(),
-            "diff               true        command line".to_owned(),
-            "fallback           fail        default".to_owned(),
+            format!("evalHost           me@builder                  {file}"),
+            "buildHost          me@builder                  evalHost".to_owned(),
+            "lend               true                        REBUILD_LEND".to_owned(),
+            "verifyEval         true                        REBUILD_VERIFY_EVAL".to_owned(),
+            "diff               true                        command line".to_owned(),
+            "fallback           fail                        default".to_owned(),
         ];
         let lines: Vec<&str> = run.stdout.lines().collect();
         for line in &expected {
@@ -132,9 +133,12 @@ fn the_machines_file_is_read_and_the_users_counts_before_it() {
     let run = stage.rebuild("--show-settings --no-diff");
     assert_eq!(run.code, 0, "{}", run.stderr);
     for line in [
-        format!("evalHost           of-the-user  {}", stage.path(FILE).display()),
-        "lend               false        /etc/rebuild.json".to_owned(),
-        "diff               false        command line".to_owned(),
+        format!(
+            "evalHost           of-the-user                 {}",
+            stage.path(FILE).display()
+        ),
+        "lend               false                       /etc/rebuild.json".to_owned(),
+        "diff               false                       command line".to_owned(),
     ] {
         assert!(run.stdout.lines().any(|shown| shown == line), "{line}: {}", run.stdout);
     }
