@@ -13,8 +13,10 @@ use super::rounds::NextRound;
 /// What a request asks for, as far as events answer it.
 #[derive(Debug, Clone, Copy)]
 struct Demand {
-    /// Whether there is an evaluation; otherwise there is a derivation already.
+    /// Whether there is an evaluation; otherwise there is a derivation already, or something else.
     evaluates: bool,
+    /// Whether the client's channels are updated, and nothing else is done.
+    updates: bool,
     /// Whether the evaluation may write a lock file.
     locks: bool,
     /// Whether the evaluation gives a value.
@@ -45,11 +47,13 @@ enum At {
     /// It has everything that the round needs.
     Ready(Round),
     Evaluating(Round),
+    /// The client's channels are being updated.
+    Updating,
     /// A round is over, and the client says what comes next.
     Asking,
     /// The client has told it to give up.
     GivenUp,
-    /// There is a derivation, or a value.
+    /// There is a derivation, or a value, or a generation of channels.
     Made,
     Building,
     Built,
@@ -94,6 +98,7 @@ impl Course {
         let evaluation = request.evaluation();
         Self::of(Demand {
             evaluates: evaluation.is_some(),
+            updates: request.upgrade().is_some(),
             locks: evaluation.is_some_and(|evaluation| evaluation.lock.is_some()),
             gives_value: evaluation.is_some_and(|evaluation| evaluation.gives_value),
             building: request.realisation.as_ref().map(|realisation| realisation.building),
@@ -229,6 +234,8 @@ impl Course {
     fn begun(&self) -> At {
         if self.demand.evaluates {
             At::Files(Round::Closed)
+        } else if self.demand.updates {
+            At::Updating
         } else {
             At::Made
         }
@@ -254,6 +261,7 @@ impl Course {
             (At::Evaluating(Round::Closed), BuilderEvent::Variables) if !self.has_variables => At::Asking,
             (At::Evaluating(Round::Closed), BuilderEvent::Value(_)) if gives_value => At::Made,
             (At::Evaluating(Round::Closed), BuilderEvent::Evaluated(_)) if !gives_value => At::Made,
+            (At::Updating, BuilderEvent::Channels(_)) => At::Made,
             (At::Made, BuilderEvent::Building) if building.is_some() => At::Building,
             (At::Building, BuilderEvent::Built(_)) if building == Some(Building::Real) => At::Built,
             (_, BuilderEvent::Copying) if handover == Handover::Sent && self.is_to_be_delivered() => At::Copying,
@@ -287,10 +295,11 @@ pub(super) fn look_at(bytes: &[u8]) {
     let (kind, rest) = bytes.split_first().unwrap_or((&0, &[]));
     let demand = Demand {
         evaluates: kind & 1 == 0,
+        updates: kind & 129 == 129,
         locks: kind & 2 == 0,
         gives_value: kind & 1 == 0 && kind & 64 != 0,
         building: [Some(Building::Real), Some(Building::Dry), None, Some(Building::Real)][usize::from((kind >> 2) & 3)]
-            .filter(|_| kind & 1 != 0 || kind & 64 == 0),
+            .filter(|_| kind & 129 != 129 && (kind & 1 != 0 || kind & 64 == 0)),
         handover: [Handover::Stays, Handover::Sent, Handover::Fetched, Handover::Sent][usize::from((kind >> 4) & 3)],
     };
     let (mut course, mut heard, mut backs) = (Course::of(demand), Vec::new(), 0);
@@ -317,6 +326,7 @@ pub(super) fn look_at(bytes: &[u8]) {
         |event| matches!(event, BuilderEvent::Evaluated(_)),
         demand.evaluates && !demand.gives_value,
     );
+    let channels = once(|event| matches!(event, BuilderEvent::Channels(_)), demand.updates);
     let begun = once(
         |event| matches!(event, BuilderEvent::Building),
         demand.building.is_some(),
@@ -357,7 +367,11 @@ pub(super) fn look_at(bytes: &[u8]) {
             heard[end + 1..].iter().all(is_late) && (jobs > 0 || end == heard.len() - 1),
             "{heard:?}"
         );
-        let is_made = !demand.evaluates || value || derivation;
+        let is_made = if demand.updates {
+            channels
+        } else {
+            !demand.evaluates || value || derivation
+        };
         let is_built = match demand.building {
             Some(Building::Real) => built,
             Some(Building::Dry) => begun,

@@ -9,9 +9,10 @@ use super::image::choose;
 use super::leg::{Made, Maker, bring};
 use super::reach::{Reach, link_broke};
 use super::report::report;
+use super::upgrade::elsewhere::{self, Upgraded, Wanted};
 use super::{question, upgrade};
 use crate::activation::{
-    self, Change, Connection, Incomplete, Inquiry, ProfileChange, Receives, Subject, Target, Wants,
+    self, Change, Connection, Incomplete, Inquiry, ProfileChange, Receives, RootHere, Subject, Target, Wants,
 };
 use crate::builder::CannotEvaluate;
 use crate::context::Context;
@@ -19,8 +20,9 @@ use crate::difference::NextBoot;
 use crate::failure::{Declined, Failure};
 use crate::host::{Host, Place};
 use crate::output;
+use crate::own_nix::search_path::ROOT_CHANNELS;
 use crate::plan::argv::{self, Images};
-use crate::plan::{ActivationPlan, Deed, Deployment, Leg, Making, Origin, ProductKind, Step};
+use crate::plan::{ActivationPlan, Channels, Deed, Deployment, Leg, Making, Origin, ProductKind, Step};
 use crate::progress::{Event, Work};
 use crate::store_path::StorePath;
 
@@ -53,8 +55,8 @@ fn prepare(plan: &Deployment, context: &Context) -> Result<()> {
 }
 
 /// Shares the connections to hosts that are logged in to more than once. These are: a builder that is not the
-/// evaluator, for the derivation and for the build; an evaluator that is first asked for its images; and a host that
-/// sends by a connection of Nix's own. (The target shares its connection itself.)
+/// evaluator, for the derivation and for the build; an evaluator that is first asked for its images, or for channels; and a
+/// host that sends by a connection of Nix's own. (The target shares its connection itself.)
 fn share(plan: &Deployment, making: &Making, context: &Context) -> Result<()> {
     let Making {
         evaluator,
@@ -62,7 +64,7 @@ fn share(plan: &Deployment, making: &Making, context: &Context) -> Result<()> {
         product,
         ..
     } = making;
-    let asked_twice = matches!(product.kind, ProductKind::Image(_)) || !plan.flags.lend;
+    let asked_twice = matches!(product.kind, ProductKind::Image(_)) || !plan.flags.lend || plan.upgrades_there(making);
     if let Some(host) = evaluator.host().filter(|_| asked_twice) {
         context.ssh.share(host, context.signals)?;
     }
@@ -121,6 +123,10 @@ struct Run<'a> {
     reached: Option<Host>,
     /// The file of the image that was chosen, if it is known.
     file: Option<String>,
+    /// Whether this machine has updated its channels.
+    has_upgraded: bool,
+    /// Channels that another machine has updated, if they are new.
+    upgraded: Option<Upgraded>,
     /// The derivation that the evaluation must give, for `--verify-eval`.
     expected: Option<StorePath>,
     /// The result of the last leg.
@@ -146,6 +152,8 @@ impl<'a> Run<'a> {
             connections: Vec::new(),
             reached: None,
             file: None,
+            has_upgraded: false,
+            upgraded: None,
             expected: None,
             made: None,
             found: None,
@@ -159,13 +167,8 @@ impl<'a> Run<'a> {
     fn take(&mut self, step: &Step) -> Result<()> {
         match step {
             Step::LogIn => self.log_in(),
-            Step::Upgrade(channels) => {
-                let is_root = nix::unistd::geteuid().is_root();
-                let root = self
-                    .target()?
-                    .root_here(self.plan.rights, is_root, self.context.around)?;
-                upgrade::channels(*channels, &root, self.context.signals)
-            }
+            Step::Upgrade(channels) => self.upgrade(*channels),
+            Step::UpgradeThere(channels) => self.upgrade_there(*channels),
             Step::Announce => {
                 output::say("building the system configuration...");
                 Ok(())
@@ -177,8 +180,10 @@ impl<'a> Run<'a> {
                 Ok(())
             }
             Step::Work(leg) => self.work(leg),
+            Step::BringChannels => self.bring_channels(),
             Step::Inspect => self.inspect(),
             Step::Ask => self.ask(),
+            Step::SetChannels => self.set_channels(),
             Step::Link => self.link(),
             Step::Change => self.change(),
             Step::Report => self.report(),
@@ -190,7 +195,10 @@ impl<'a> Run<'a> {
     /// # Errors
     /// Returns the same error, with the command to type, if there is no other way.
     fn go_another_way(&mut self, step: &Step, error: anyhow::Error) -> Result<()> {
-        let is_of_making = matches!(step, Step::ChooseImage | Step::Compare | Step::Work(_));
+        let is_of_making = matches!(
+            step,
+            Step::UpgradeThere(_) | Step::ChooseImage | Step::Compare | Step::Work(_)
+        );
         let Some(making) = self.making.clone().filter(|_| is_of_making) else {
             return Err(error);
         };
@@ -216,12 +224,92 @@ impl<'a> Run<'a> {
         // Another machine may take part late now.
         self.connections.extend(self.reach.try_out(&mut other, self.context)?);
         self.steps = match step {
-            Step::ChooseImage => self.plan.steps_of(&other),
+            Step::UpgradeThere(_) | Step::ChooseImage => self.plan.steps_of(&other),
             _ => self.plan.steps_of_work(&other),
         }
         .into();
+        if other.evaluator == Place::Here && !self.has_upgraded {
+            // It was to evaluate with channels that another machine has.
+            self.upgraded = None;
+            if let Some(channels) = self.plan.upgrade {
+                self.steps.push_front(Step::Upgrade(channels));
+            }
+        }
         self.making = Some(other);
         self.can_be_confirmed()
+    }
+
+    /// Returns how a command runs as root on this machine.
+    fn root(&self) -> Result<RootHere<'_>> {
+        let is_root = nix::unistd::geteuid().is_root();
+        self.target()?.root_here(self.plan.rights, is_root, self.context.around)
+    }
+
+    fn upgrade(&mut self, channels: Channels) -> Result<()> {
+        upgrade::channels(channels, &self.root()?, self.context.signals)?;
+        self.has_upgraded = true;
+        Ok(())
+    }
+
+    /// Has the evaluator update the channels, and notes what came of it.
+    fn upgrade_there(&mut self, channels: Channels) -> Result<()> {
+        let list = match elsewhere::wanted(channels, &self.root()?, self.context)? {
+            Wanted::Nothing => return Ok(()),
+            Wanted::Here => return self.upgrade(channels),
+            Wanted::There(list) => list,
+        };
+        let maker = self.maker()?;
+        let host = maker.making.evaluator.host().context("this machine evaluates")?.clone();
+        let answer = maker.errand(&host).update(list.updated())?;
+        let Some(generation) = answer.channels else {
+            self.reach.has_begun();
+            // Nix has said why. As on this machine, that is no reason to stop.
+            let text = format!(
+                "warning: {host} could not update {}: the channels stay as they are",
+                list.names()
+            );
+            self.context.tell(Event::Text(text));
+            return Ok(());
+        };
+        let (generation, here) = if list.is_whole() {
+            (generation, None)
+        } else {
+            let (generation, here) = list.join(maker.bring_here(generation, &host)?, self.context)?;
+            (generation, Some(here))
+        };
+        self.reach.has_begun();
+        if elsewhere::is_set(&generation) {
+            let text = format!("{}: nothing newer than what is here", list.names());
+            self.context.tell(Event::Text(text));
+            return Ok(());
+        }
+        self.upgraded = Some(Upgraded { host, generation, here });
+        Ok(())
+    }
+
+    fn bring_channels(&mut self) -> Result<()> {
+        let Some(upgraded) = self.upgraded.as_ref().filter(|upgraded| upgraded.here.is_none()) else {
+            return Ok(());
+        };
+        let made = self.maker()?.bring_here(upgraded.generation.clone(), &upgraded.host)?;
+        if let Some(upgraded) = &mut self.upgraded {
+            upgraded.here = Some(elsewhere::Here::of(made));
+        }
+        Ok(())
+    }
+
+    /// Makes the new channels this machine's. This comes last before the change: a run that fails before it leaves them
+    /// as they were, and a change that fails has them as the system that it was to.
+    fn set_channels(&self) -> Result<()> {
+        let Some(upgraded) = &self.upgraded else { return Ok(()) };
+        self.context.signals.check()?;
+        self.context.tell(Event::Idle);
+        let command = argv::set_channels(ROOT_CHANNELS, &upgraded.generation);
+        self.context.tell(Event::Trace(format!("$ {command}")));
+        self.root()?.run(&command, self.context.signals)?;
+        let text = format!("root's channels are now those that {} has updated", upgraded.host);
+        self.context.tell(Event::Text(text));
+        Ok(())
     }
 
     fn log_in(&mut self) -> Result<()> {
@@ -448,6 +536,7 @@ impl<'a> Run<'a> {
             target: self.target()?,
             context: self.context,
             expected: self.expected.as_ref(),
+            channels: self.upgraded.as_ref().map(|upgraded| &upgraded.generation),
         })
     }
 

@@ -10,11 +10,21 @@ use super::super::delivery::Delivery;
 use super::super::parts::{Part, all_scripts, parts};
 use super::super::realisation::{Building, Realisation};
 use super::super::request::{Beginning, Client, Job, Request};
+use super::super::upgrade::Upgrade;
 use super::example::evaluation;
 use crate::remote::script::without_comments;
 use crate::store_path::StorePath;
 
-const ALL: [Part; 5] = [Part::Session, Part::Evaluate, Part::Build, Part::Deliver, Part::Jobs];
+const ALL: [Part; 6] = [
+    Part::Session,
+    Part::Evaluate,
+    Part::Build,
+    Part::Deliver,
+    Part::Jobs,
+    Part::Upgrade,
+];
+
+const GENERATION: &str = "/nix/store/00000000000000000000000000000000-user-environment";
 
 const DERIVATION: &str = "/nix/store/00000000000000000000000000000000-x.drv";
 
@@ -57,6 +67,12 @@ fn derivation() -> Beginning {
     Beginning::Derivation(StorePath::parse(DERIVATION).unwrap())
 }
 
+fn channels() -> Beginning {
+    Beginning::Channels(Upgrade {
+        channels: "https://h/nixos nixos\n".into(),
+    })
+}
+
 /// Returns every kind of run, and what it does there.
 fn runs() -> Vec<(Request, &'static str)> {
     let (real, dry) = (Some(Building::Real), Some(Building::Dry));
@@ -90,6 +106,14 @@ fn runs() -> Vec<(Request, &'static str)> {
         (
             request(derivation(), dry, false),
             "begin_run, begin, build_dry /nix/store/00000000000000000000000000000000-x.drv, finish_run",
+        ),
+        (
+            request(channels(), None, false),
+            "begin_run, begin, update_channels, finish_run",
+        ),
+        (
+            request(Beginning::Path(StorePath::parse(GENERATION).unwrap()), None, true),
+            "begin_run, begin, deliver \"$rb_socket\" /nix/store/00000000000000000000000000000000-user-environment, finish_run",
         ),
     ]
 }
@@ -146,16 +170,21 @@ fn words_used(part: Part) -> Names {
 }
 
 /// Variables that the shell and its programs read.
-const OTHERS: [&str; 10] = [
+const OTHERS: [&str; 15] = [
     "HOME",
     "IFS",
     "LC_ALL",
     "NIX_CONFIG",
+    "NIX_DAEMON_SOCKET_PATH",
+    "NIX_REMOTE",
+    "NIX_STATE_DIR",
+    "NIX_USER_CONF_FILES",
     "PATH",
     "PWD",
     "TMPDIR",
     "USER",
     "XDG_CACHE_HOME",
+    "XDG_CONFIG_HOME",
     "_",
 ];
 
