@@ -85,8 +85,8 @@ in
       type = types.bool;
       default = false;
       description = ''
-        Whether the command `nixos-rebuild` is this program. What NixOS itself starts (`system.autoUpgrade`) stays what it
-        was.
+        Whether `nixos-rebuild` is this program: the command, and what NixOS itself starts (`system.autoUpgrade`). So its
+        timer upgrades through `evalHost`.
       '';
     };
 
@@ -216,6 +216,9 @@ in
       {
         # NixOS before 24.11 always brings its own nixos-rebuild; the stronger priority wins in the system's profile.
         environment.systemPackages = [ (lib.hiPrio asNixosRebuild) ];
+        # This is what system.autoUpgrade starts. It is stronger than NixOS's own definition, and weaker than a user's
+        # mkForce.
+        system.build.nixos-rebuild = lib.mkOverride 90 asNixosRebuild;
       }
       (lib.optionalAttrs (options ? system.tools.nixos-rebuild) {
         system.tools.nixos-rebuild.enable = mkDefault false;

@@ -29,6 +29,7 @@ in
       settings = set;
       extraConfig = text;
     };
+    system.build = option (types.attrsOf types.package) { };
     systemd.services = set;
     users.users = set;
     users.groups = set;

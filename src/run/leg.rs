@@ -164,6 +164,12 @@ impl Maker<'_> {
             drop(relay);
             self.carry(Cargo::Path(&path), from, None, daemon)?
         };
+        if !path.as_path().exists() {
+            let failure = Failure::new(format!(
+                "{from} → this machine: {path} has not arrived, nothing was changed"
+            ));
+            return Err(failure.with_remedy("run the same command again").into());
+        }
         Ok(Made {
             path,
             _roots: None,

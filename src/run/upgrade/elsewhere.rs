@@ -113,10 +113,23 @@ fn of_list(text: &str, names: &[String], profile: &Path) -> Wanted {
     Wanted::There(List { updated, kept })
 }
 
+/// Fuzzing: the lines of the list in another order.
+#[cfg(any(test, fuzzing))]
+pub(in crate::run) fn lines_of(text: &str) -> String {
+    text.lines()
+        .filter_map(Channel::parse)
+        .map(|channel| channel.line())
+        .collect()
+}
+
 impl Channel {
     /// Reads `NAME ADDRESS`.
     fn parse(line: &str) -> Option<Self> {
-        let (name, address) = line.trim().split_once(' ')?;
+        let mut words = line.split_whitespace();
+        let (name, address) = (words.next()?, words.next()?);
+        if words.next().is_some() {
+            return None;
+        }
         let is_name = |name: &str| {
             let mut letters = name.chars();
             let is_first = |first: char| first.is_ascii_alphanumeric() || first == '_';
@@ -124,7 +137,7 @@ impl Channel {
         };
         is_name(name).then(|| Self {
             name: name.to_owned(),
-            address: address.trim().to_owned(),
+            address: address.to_owned(),
         })
     }
 
