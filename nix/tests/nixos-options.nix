@@ -29,12 +29,14 @@ in
       settings = set;
       extraConfig = text;
     };
-    system.build = option (types.attrsOf types.package) { };
     systemd.services = set;
     users.users = set;
     users.groups = set;
-  }
-  // lib.optionalAttrs hasTools {
-    system.tools.nixos-rebuild.enable = option types.bool true;
+    system = {
+      build = option (types.attrsOf types.package) { };
+    }
+    // lib.optionalAttrs hasTools {
+      tools.nixos-rebuild.enable = option types.bool true;
+    };
   };
 }
