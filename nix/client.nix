@@ -220,6 +220,10 @@ in
         # mkForce.
         system.build.nixos-rebuild = lib.mkOverride 90 asNixosRebuild;
       }
+      (mkIf (config.system.autoUpgrade.enable or false) {
+        # That unit has a few programs for NixOS's own: not ssh in every release, and not util-linux.
+        systemd.services.nixos-upgrade.path = [ "/run/current-system/sw" ];
+      })
       (lib.optionalAttrs (options ? system.tools.nixos-rebuild) {
         system.tools.nixos-rebuild.enable = mkDefault false;
       })

@@ -33,6 +33,7 @@ in
     users.users = set;
     users.groups = set;
     system = {
+      autoUpgrade.enable = option types.bool false;
       build = option (types.attrsOf types.package) { };
     }
     // lib.optionalAttrs hasTools {

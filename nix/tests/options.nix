@@ -374,6 +374,26 @@ let
         ];
       };
 
+    "NixOS's own timer finds ssh" =
+      let
+        services =
+          settings:
+          (evaluated {
+            system.autoUpgrade.enable = true;
+            programs.rebuild = { enable = true; } // settings;
+          }).systemd.services;
+      in
+      {
+        actual = map services [
+          { replaceNixosRebuild = true; }
+          { }
+        ];
+        expected = [
+          { nixos-upgrade.path = [ "/run/current-system/sw" ]; }
+          { }
+        ];
+      };
+
     "nixos-rebuild is this program where NixOS cannot leave out its own" = {
       actual = names (
         (with' { hasTools = false; }) {

@@ -210,9 +210,11 @@ case_the_password_of_a_channel() {
 	given_site
 	release nixos nixos-25.05 25.11
 	must_sh_on pi "sed -i s,//,//me:geheim42@, /root/.nix-channels"
-	must_sh_on builder 'while :; do cat /proc/[0-9]*/cmdline 2>/dev/null | tr "\0" " " | grep -ao "[^ ]*geheim4[2][^ ]*" >>/tmp/arguments; sleep 0.02; done & echo $! >/tmp/watcher'
+	# shellcheck disable=SC2016 # the host's shell expands it
+	must_on builder systemd-run --quiet --unit=watch sh -c 'while :; do
+		cat /proc/[0-9]*/cmdline 2>/dev/null | tr "\0" "\n" | grep -a "geheim4[2]" >>/tmp/arguments; done'
 	on pi rebuild switch --eval-on builder --upgrade -v
-	must_sh_on builder 'kill $(cat /tmp/watcher); touch /tmp/arguments'
+	must_on builder systemctl stop watch
 	expect_status 0
 	expect_contains "$(file_on pi "$channels/nixos/.version")" 25.11
 	expect_equal "$(file_on builder /tmp/arguments)" ""
