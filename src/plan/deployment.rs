@@ -430,8 +430,13 @@ fn upgrade(
         } else {
             &flake.reference
         };
+        let by = match making.evaluator {
+            Place::Here => format!("nix flake update --flake {place}"),
+            // This machine fetches nothing then.
+            Place::There(_) => "--recreate-lock-file (all), --update-input NAME (one)".to_owned(),
+        };
         warnings.push(format!(
-            "--upgrade has no effect on a flake: its inputs are updated by: nix flake update --flake {place}"
+            "--upgrade has no effect on a flake: its inputs are updated by: {by}"
         ));
         return Ok(None);
     }

@@ -223,3 +223,43 @@ case_the_password_of_a_channel() {
 	sh_on builder 'grep -rl geheim42 /home/builder /tmp /var/tmp --exclude-dir=nix-cache'
 	expect_equal "$output" ""
 }
+
+# The same for a flake: the inputs are locked anew on the builder, and the lock file comes home.
+case_inputs_of_a_flake() {
+	given_site
+	release other text 1
+	must_on builder mv /srv/site/text/nixexprs.tar.xz /srv/site/text.tar.xz
+	must_on builder cp /srv/site/text.tar.xz /srv/site/second.tar.xz
+	must_on pi mkdir -p /srv/flake
+	write_on pi /srv/flake/flake.nix <<-END
+		{
+		  inputs.nixpkgs.url = "path:$(lab on pi readlink -f $channels/nixos </dev/null)";
+		  inputs.text = { url = "$site/text.tar.xz"; flake = false; };
+		  inputs.second = { url = "$site/second.tar.xz"; flake = false; };
+		  outputs = { nixpkgs, text, second, ... }: {
+		    nixosConfigurations.pi = nixpkgs.lib.nixosSystem {
+		      system = "aarch64-linux";
+		      modules = [ ({ ... }: { environment.etc.seen.text = import text + " " + import second; }) ];
+		    };
+		  };
+		}
+	END
+	must_on pi rebuild switch --eval-on builder --flake /srv/flake
+	expect_equal "$(file_on pi /etc/seen)" "1 1"
+	local before
+	before=$(file_on pi /srv/flake/flake.lock)
+	release other text 2
+	must_on builder mv /srv/site/text/nixexprs.tar.xz /srv/site/text.tar.xz
+	must_on builder cp /srv/site/text.tar.xz /srv/site/second.tar.xz
+	# A locked input stays what it is.
+	must_on pi rebuild switch --eval-on builder --flake /srv/flake --upgrade
+	expect_contains "$errors" "--recreate-lock-file"
+	expect_equal "$(file_on pi /srv/flake/flake.lock)" "$before"
+	must_on pi rebuild switch --eval-on builder --flake /srv/flake --update-input text
+	expect_equal "$(file_on pi /etc/seen)" "2 1"
+	expect_contains "$errors" "wrote /srv/flake/flake.lock"
+	must_on pi rebuild switch --eval-on builder --flake /srv/flake --recreate-lock-file
+	expect_equal "$(file_on pi /etc/seen)" "2 2"
+	expect_equal "$(fetched_by 10.77.0.1)" 0
+	expect_equal "$(lab on builder grep -c '^10.77.0.1 ' /var/log/site </dev/null || :)" 0
+}

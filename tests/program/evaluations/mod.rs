@@ -35,6 +35,7 @@ mod left;
 mod link;
 mod trees;
 mod unseen;
+mod upgrade;
 mod variables;
 mod ways;
 
