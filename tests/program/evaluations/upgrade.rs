@@ -12,6 +12,7 @@ const NIX_CHANNEL: &str = r#"#!/bin/sh
 [ "$*" = --update ] || exit 1
 cat "$HOME/.nix-channels" >/nix/asked
 env >/nix/environment
+[ ! -p /nix/hold-update ] || read -r _ </nix/hold-update
 [ -e /nix/newest ] || { echo "error: unable to download" >&2; exit 1; }
 generation=/nix/store/GENERATION
 mkdir -p "$generation/nixos/nixos" "$HOME/.local/state/nix/profiles"
@@ -119,4 +120,36 @@ fn channels_that_nix_cannot_update_stay_as_they_are() {
         run.stderr
     );
     assert!(builder.of_derivation(&said).contains("old = yes;"));
+}
+
+/// Ctrl-C, and a link that breaks, in the midst of the update: nothing goes on there, and nothing is left.
+#[test]
+fn an_update_that_is_cut_off() {
+    for is_interrupt in [true, false] {
+        let Some(builder) = builder() else { return };
+        builder.write("builder/nix/newest", "x");
+        builder.sh("mkfifo -m 666 builder/nix/hold-update");
+        let mut run = builder.start("dry-build --eval-on builder --upgrade");
+        builder.wait_until("the update", || builder.path("builder/nix/environment").exists());
+        if is_interrupt {
+            run.signal("INT");
+        } else {
+            builder.break_links();
+        }
+        let run = run.finish();
+        let (code, text) = if is_interrupt {
+            (130, "")
+        } else {
+            (255, "the connection to builder broke, nothing was changed here")
+        };
+        assert!(
+            run.code == code && run.stderr.contains(text),
+            "{}: {}",
+            run.code,
+            run.stderr
+        );
+        builder.wait_until("the logins to end", || builder.logins_are_over());
+        builder.nothing_is_left();
+        assert!(!builder.calls().iter().any(|call| call.starts_with("nix-env")));
+    }
 }
