@@ -13,10 +13,7 @@ use super::rounds::NextRound;
 /// What a request asks for, as far as events answer it.
 #[derive(Debug, Clone, Copy)]
 struct Demand {
-    /// Whether there is an evaluation; otherwise there is a derivation already, or something else.
-    evaluates: bool,
-    /// Whether the client's channels are updated, and nothing else is done.
-    updates: bool,
+    first: First,
     /// Whether the evaluation may write a lock file.
     locks: bool,
     /// Whether the evaluation gives a value.
@@ -24,6 +21,17 @@ struct Demand {
     /// What becomes of the derivation, if anything is done with it.
     building: Option<Building>,
     handover: Handover,
+}
+
+/// What there is to do at first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum First {
+    /// The client's files are evaluated.
+    Evaluation,
+    /// The client's channels are updated, and nothing else is done.
+    Channels,
+    /// Nothing: there is a derivation already, or another path.
+    Nothing,
 }
 
 /// Where the result goes.
@@ -97,8 +105,11 @@ impl Course {
     pub(super) fn new(request: &Request) -> Self {
         let evaluation = request.evaluation();
         Self::of(Demand {
-            evaluates: evaluation.is_some(),
-            updates: request.upgrade().is_some(),
+            first: match (evaluation, request.upgrade()) {
+                (Some(_), _) => First::Evaluation,
+                (None, Some(_)) => First::Channels,
+                (None, None) => First::Nothing,
+            },
             locks: evaluation.is_some_and(|evaluation| evaluation.lock.is_some()),
             gives_value: evaluation.is_some_and(|evaluation| evaluation.gives_value),
             building: request.realisation.as_ref().map(|realisation| realisation.building),
@@ -232,12 +243,10 @@ impl Course {
 
     /// Returns the step to which the greeting leads.
     fn begun(&self) -> At {
-        if self.demand.evaluates {
-            At::Files(Round::Closed)
-        } else if self.demand.updates {
-            At::Updating
-        } else {
-            At::Made
+        match self.demand.first {
+            First::Evaluation => At::Files(Round::Closed),
+            First::Channels => At::Updating,
+            First::Nothing => At::Made,
         }
     }
 
@@ -294,12 +303,15 @@ impl Course {
 pub(super) fn look_at(bytes: &[u8]) {
     let (kind, rest) = bytes.split_first().unwrap_or((&0, &[]));
     let demand = Demand {
-        evaluates: kind & 1 == 0,
-        updates: kind & 129 == 129,
+        first: match (kind & 1, kind & 0x80) {
+            (0, _) => First::Evaluation,
+            (_, 0) => First::Nothing,
+            _ => First::Channels,
+        },
         locks: kind & 2 == 0,
         gives_value: kind & 1 == 0 && kind & 64 != 0,
         building: [Some(Building::Real), Some(Building::Dry), None, Some(Building::Real)][usize::from((kind >> 2) & 3)]
-            .filter(|_| kind & 129 != 129 && (kind & 1 != 0 || kind & 64 == 0)),
+            .filter(|_| kind & 0x81 != 0x81 && (kind & 1 != 0 || kind & 64 == 0)),
         handover: [Handover::Stays, Handover::Sent, Handover::Fetched, Handover::Sent][usize::from((kind >> 4) & 3)],
     };
     let (mut course, mut heard, mut backs) = (Course::of(demand), Vec::new(), 0);
@@ -324,9 +336,12 @@ pub(super) fn look_at(bytes: &[u8]) {
     let value = once(|event| matches!(event, BuilderEvent::Value(_)), demand.gives_value);
     let derivation = once(
         |event| matches!(event, BuilderEvent::Evaluated(_)),
-        demand.evaluates && !demand.gives_value,
+        demand.first == First::Evaluation && !demand.gives_value,
     );
-    let channels = once(|event| matches!(event, BuilderEvent::Channels(_)), demand.updates);
+    let channels = once(
+        |event| matches!(event, BuilderEvent::Channels(_)),
+        demand.first == First::Channels,
+    );
     let begun = once(
         |event| matches!(event, BuilderEvent::Building),
         demand.building.is_some(),
@@ -367,10 +382,10 @@ pub(super) fn look_at(bytes: &[u8]) {
             heard[end + 1..].iter().all(is_late) && (jobs > 0 || end == heard.len() - 1),
             "{heard:?}"
         );
-        let is_made = if demand.updates {
-            channels
-        } else {
-            !demand.evaluates || value || derivation
+        let is_made = match demand.first {
+            First::Evaluation => value || derivation,
+            First::Channels => channels,
+            First::Nothing => true,
         };
         let is_built = match demand.building {
             Some(Building::Real) => built,

@@ -16,8 +16,11 @@ enum Goal {
 
 fn course(goal: Goal, evaluates: bool, delivers: bool) -> Course {
     let demand = Demand {
-        evaluates,
-        updates: goal == Goal::Channels,
+        first: match goal {
+            Goal::Channels => First::Channels,
+            _ if evaluates => First::Evaluation,
+            _ => First::Nothing,
+        },
         locks: true,
         gives_value: goal == Goal::Value,
         building: match goal {

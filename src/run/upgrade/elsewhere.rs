@@ -206,10 +206,10 @@ impl List {
         context.tell(Event::Trace(format!("$ {command}")));
         let mut tell = |line: &str| context.tell(Event::Detail(line.to_owned()));
         command.capture_and_watch(&mut tell, context.signals)?;
-        let generations = profiles
+        let mut generations = profiles
             .iter()
             .filter(|profile| fs::read_link(profile).is_ok_and(|to| to != trees));
-        let generation = generations.filter_map(|profile| fs::canonicalize(profile).ok()).next();
+        let generation = generations.find_map(|profile| fs::canonicalize(profile).ok());
         let generation = generation.context("nix-channel has made no generation")?;
         let generation = StorePath::parse(&generation.to_string_lossy())?;
         let here = Here {
