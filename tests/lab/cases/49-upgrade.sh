@@ -150,12 +150,12 @@ case_channels_that_are_kept() {
 	expect_equal "$(by_hand)" "$after"
 }
 
-# The Nix there may be another one: the generation is the same.
+# The Nix there may be another one, or one without a daemon: the generation is the same.
 case_channels_by_another_nix() {
-	need_hosts oldbuilder newbuilder
-	given_site oldbuilder newbuilder
+	need_hosts oldbuilder newbuilder solo
+	given_site oldbuilder newbuilder solo
 	local after version=1
-	for builder in oldbuilder newbuilder; do
+	for builder in oldbuilder newbuilder solo; do
 		version=$((version + 1))
 		release nixos nixos-25.05 "25.$version"
 		on pi rebuild switch --eval-on $builder --upgrade
@@ -163,6 +163,7 @@ case_channels_by_another_nix() {
 		after=$(generation)
 		expect_contains "$(file_on pi "$channels/nixos/.version")" "25.$version"
 		expect_equal "$(by_hand)" "$after"
+		expect_no_file $builder /home/builder/.nix-defexpr
 	done
 }
 
@@ -181,6 +182,14 @@ case_channels_of_root_by_somebody_else() {
 	as pi admin sh -c 'cd && rebuild build --eval-on builder --upgrade --sudo --no-lend'
 	expect_status 0
 	expect_contains "$(file_on pi "$channels/nixos/.version")" 26.05
+	# root there gets no channels by this either.
+	must_sh_on builder 'mkdir -p /root/.ssh && cp /home/builder/.ssh/authorized_keys /root/.ssh/'
+	release nixos nixos-25.05 26.11
+	on pi rebuild build --eval-on root@builder --upgrade
+	expect_status 0
+	expect_contains "$(file_on pi "$channels/nixos/.version")" 26.11
+	expect_no_file builder "$channels"
+	expect_no_file builder /root/.nix-defexpr
 }
 
 case_a_site_that_is_down() {
@@ -263,3 +272,25 @@ case_inputs_of_a_flake() {
 	expect_equal "$(fetched_by 10.77.0.1)" 0
 	expect_equal "$(lab on builder grep -c '^10.77.0.1 ' /var/log/site </dev/null || :)" 0
 }
+
+# As a unit of systemd, without a terminal and without the user: by --detach, and as system.autoUpgrade starts it.
+case_an_upgrade_without_anybody() {
+	given_site
+	release nixos nixos-25.05 25.11
+	on pi rebuild switch --eval-on builder --upgrade --detach
+	expect_status 0
+	expect_within 60 is_version 25.11
+	expect_within 60 lab on pi sh -c '! systemctl list-units --all | grep -q rebuild-' </dev/null
+	release nixos nixos-25.05 26.05
+	must_sh_on pi 'echo "{ \"evalHost\": \"builder\" }" >/etc/rebuild.json'
+	# shellcheck disable=SC2016 # the host's shell expands it
+	must_sh_on pi '. /etc/environment; systemd-run --quiet --wait --unit=nixos-upgrade --property=Type=oneshot \
+		--setenv=HOME=/root --setenv=NIX_PATH="$NIX_PATH" $(command -v rebuild) switch --no-build-output --upgrade'
+	is_version 26.05 || fail "the channel is $(file_on pi "$channels/nixos/.version")"
+	expect_contains "$(profile_of pi)" 26.05
+	expect_equal "$(fetched_by 10.77.0.1)" 0
+	# A builder that is left alone could not set it.
+	on pi rebuild build --detach --upgrade
+	expect_status 2
+}
+is_version() { [ "$(lab on pi cat "$channels/nixos/.version" </dev/null)" = "$1" ]; }
