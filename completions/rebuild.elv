@@ -129,6 +129,7 @@ var rebuild-flags = [
     [-I 'Add a path to the Nix search path: PATH or NAME=PATH']
     [--show-trace 'Show where in the configuration an evaluation error came from']
     [--send-env 'With --eval-host: let the configuration read this environment variable, though it may be a secret']
+    [--no-eval-cache 'With --eval-host: evaluate even if nothing has changed']
     [--accept-flake-config 'Accept the Nix settings that the flake asks for']
     [--refresh 'Look for new versions of what was fetched before']
     [--impure 'Let the evaluation see the environment, <names> and files outside the flake']

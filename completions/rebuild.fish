@@ -81,6 +81,7 @@ complete -c rebuild -s K -l keep-failed -d 'Keep the directory of a failed build
 complete -c rebuild -l fallback -d 'Build what cannot be fetched'
 complete -c rebuild -l repair -d 'Repair damaged store paths'
 complete -c rebuild -l show-trace -d 'Show where in the configuration an evaluation error came from'
+complete -c rebuild -l no-eval-cache -d 'With --eval-host: evaluate even if nothing has changed'
 complete -c rebuild -l accept-flake-config -d 'Accept the Nix settings that the flake asks for'
 complete -c rebuild -l refresh -d 'Look for new versions of what was fetched before'
 complete -c rebuild -l impure -d 'Let the evaluation see the environment, <names> and files outside the flake'

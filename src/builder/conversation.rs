@@ -41,6 +41,7 @@ use crate::process::lines::Line;
 use crate::progress::nix_log::LogLine;
 use crate::progress::{Event, Work};
 use crate::remote::channel::{ALIVE, Channel, EVENT, Heard};
+use crate::sources::answered::Reads;
 use crate::store_path::StorePath;
 
 /// How long a script may stay after its last word.
@@ -118,6 +119,8 @@ pub fn converse(peer: &Peer, request: &Request, sources: &mut Sources, context: 
         rounds: Rounds::default(),
         may_have_looked: 0,
         named_refused: BTreeSet::new(),
+        names_evaluators_own: false,
+        memory: Memory::default(),
         nix: TheirNix::default(),
         sending: Sending::Nothing,
         incoming: Incoming::new(peer),
@@ -169,6 +172,17 @@ struct TheirNix {
     lack: Option<Lack>,
 }
 
+/// What an answer has to be remembered with.
+#[derive(Default)]
+struct Memory {
+    /// The machine's word for itself. None if the answer may not be remembered.
+    standing: Option<String>,
+    /// The variables that belong to the question.
+    reads: Reads,
+    /// Whether Nix has said that it locks inputs anew and does not write that down.
+    is_locked_anew: bool,
+}
+
 struct Conversation<'a> {
     channel: Channel,
     peer: &'a Peer<'a>,
@@ -183,6 +197,10 @@ struct Conversation<'a> {
     /// How many more paths the machine may say in this round that it has looked at.
     may_have_looked: usize,
     named_refused: BTreeSet<PathBuf>,
+    /// Whether the configuration names a place that is the other machine's own.
+    names_evaluators_own: bool,
+    /// What the machine has said of remembering the answer that comes next.
+    memory: Memory,
     nix: TheirNix,
     sending: Sending,
     incoming: Incoming<'a>,
@@ -290,6 +308,7 @@ impl Conversation<'_> {
             return Err(diagnosis::unknown_setting(self.peer.host, name).into());
         }
         self.leave_to_itself(&log);
+        self.memory.is_locked_anew |= log.says_that_a_lock_is_not_written();
         self.nix.daemon_fell |= log.says_that_the_daemon_fell();
         self.nix.has_no_room |= log.says_that_there_is_no_room();
         self.nix.lack = self.nix.lack.take().or_else(|| Lack::read(log.error()?));

@@ -11,6 +11,7 @@ use super::request::Request;
 use super::rounds::NextRound;
 
 /// What a request asks for, as far as events answer it.
+#[allow(clippy::struct_excessive_bools, reason = "each is asked for or not")]
 #[derive(Debug, Clone, Copy)]
 struct Demand {
     first: First,
@@ -18,6 +19,10 @@ struct Demand {
     locks: bool,
     /// Whether the evaluation gives a value.
     gives_value: bool,
+    /// Whether the client remembers an answer.
+    knows: bool,
+    /// Whether the client may remember this answer.
+    remembers: bool,
     /// What becomes of the derivation, if anything is done with it.
     building: Option<Building>,
     handover: Handover,
@@ -84,6 +89,7 @@ enum Round {
 const MOST_ASIDE: usize = 8 << 20;
 
 /// The course of one talk.
+#[allow(clippy::struct_excessive_bools, reason = "each has been said or not")]
 #[derive(Debug)]
 pub(super) struct Course {
     demand: Demand,
@@ -92,6 +98,10 @@ pub(super) struct Course {
     aside: usize,
     /// Whether the machine was told that no variable is missing. It does not ask twice.
     has_variables: bool,
+    /// Whether the machine may still say that the question is unchanged: only before it asks for files.
+    may_be_unchanged: bool,
+    /// Whether it may still say that the answer may be remembered.
+    may_be_remembered: bool,
     /// Whether a job is on.
     job: bool,
     /// How many more jobs may join another one. A job that is joined builds, so it joins none itself.
@@ -112,6 +122,8 @@ impl Course {
             },
             locks: evaluation.is_some_and(|evaluation| evaluation.lock.is_some()),
             gives_value: evaluation.is_some_and(|evaluation| evaluation.gives_value),
+            knows: evaluation.is_some_and(|evaluation| evaluation.known.is_some()),
+            remembers: evaluation.is_some_and(|evaluation| evaluation.may_be_remembered),
             building: request.realisation.as_ref().map(|realisation| realisation.building),
             handover: match &request.delivery {
                 None => Handover::Stays,
@@ -127,6 +139,8 @@ impl Course {
             at: At::Start,
             aside: MOST_ASIDE,
             has_variables: false,
+            may_be_unchanged: demand.knows,
+            may_be_remembered: demand.remembers,
             job: false,
             joins: 1,
             comes_back: false,
@@ -141,6 +155,9 @@ impl Course {
             BuilderEvent::Failed { .. } if self.at == At::Over => Some(At::Over).filter(|_| self.job),
             BuilderEvent::Failed { .. } => Some(At::Over).filter(|_| self.at != At::GivenUp),
             BuilderEvent::AskedFor(text) | BuilderEvent::Word(text) => self.says_aside(text.len()),
+            BuilderEvent::Reads(name) if self.may_be_remembered => self.says_aside(name.len()),
+            BuilderEvent::Memorable(_) => self.is_memorable(),
+            BuilderEvent::Unchanged(_) => self.is_unchanged(),
             BuilderEvent::Computes(path) => self.says_aside(path.as_os_str().len()),
             BuilderEvent::Collected => self.says_aside(MOST_ASIDE / 50),
             BuilderEvent::Job(_) => self.begins_job(),
@@ -151,6 +168,7 @@ impl Course {
             _ => self.step(reply),
         };
         self.at = next.unwrap_or(self.at);
+        self.may_be_unchanged &= self.at == At::Start || self.at == At::Files(Round::Closed);
         next.is_some()
     }
 
@@ -201,6 +219,18 @@ impl Course {
         self.at == At::Delivered
     }
 
+    /// The machine is as it was when the question was answered, and has the derivation.
+    fn is_unchanged(&mut self) -> Option<At> {
+        let is_time = self.at == At::Files(Round::Closed) && std::mem::take(&mut self.may_be_unchanged);
+        is_time.then_some(At::Made)
+    }
+
+    /// The answer that comes next may be remembered.
+    fn is_memorable(&mut self) -> Option<At> {
+        let is_time = self.at == At::Evaluating(Round::Closed) && std::mem::take(&mut self.may_be_remembered);
+        is_time.then_some(self.at)
+    }
+
     /// One job at a time, for what takes long: a closed evaluation, or a build of a derivation that is there.
     fn begins_job(&mut self) -> Option<At> {
         let may_begin = matches!(self.at, At::Evaluating(Round::Closed) | At::Made) && !self.job;
@@ -232,6 +262,7 @@ impl Course {
             BuilderEvent::Refused(_) | BuilderEvent::Unread(_) | BuilderEvent::HomeNamed(_) => {
                 self.at == At::Evaluating(Round::Closed)
             }
+            BuilderEvent::ReadsAny => self.may_be_remembered && self.at == At::Evaluating(Round::Closed),
             BuilderEvent::Looked(_) | BuilderEvent::Timeless => self.at == At::Evaluating(Round::Open),
             BuilderEvent::LockLine(_) => {
                 self.demand.locks && matches!(self.at, At::Evaluating(Round::Closed) | At::GivenUp)
@@ -310,6 +341,8 @@ pub(super) fn look_at(bytes: &[u8]) {
         },
         locks: kind & 2 == 0,
         gives_value: kind & 1 == 0 && kind & 64 != 0,
+        knows: kind & 1 == 0 && kind & 128 != 0,
+        remembers: kind & 1 == 0 && kind & 128 == 0,
         building: [Some(Building::Real), Some(Building::Dry), None, Some(Building::Real)][usize::from((kind >> 2) & 3)]
             .filter(|_| kind & 0x81 != 0x81 && (kind & 1 != 0 || kind & 64 == 0)),
         handover: [Handover::Stays, Handover::Sent, Handover::Fetched, Handover::Sent][usize::from((kind >> 4) & 3)],
@@ -342,6 +375,9 @@ pub(super) fn look_at(bytes: &[u8]) {
         |event| matches!(event, BuilderEvent::Channels(_)),
         demand.first == First::Channels,
     );
+    let unchanged = once(|event| matches!(event, BuilderEvent::Unchanged(_)), demand.knows);
+    once(|event| matches!(event, BuilderEvent::Memorable(_)), demand.remembers);
+    assert!(!unchanged || (!value && !derivation), "{heard:?}");
     let begun = once(
         |event| matches!(event, BuilderEvent::Building),
         demand.building.is_some(),
@@ -382,11 +418,7 @@ pub(super) fn look_at(bytes: &[u8]) {
             heard[end + 1..].iter().all(is_late) && (jobs > 0 || end == heard.len() - 1),
             "{heard:?}"
         );
-        let is_made = match demand.first {
-            First::Evaluation => value || derivation,
-            First::Channels => channels,
-            First::Nothing => true,
-        };
+        let is_made = demand.first == First::Nothing || value || derivation || unchanged || channels;
         let is_built = match demand.building {
             Some(Building::Real) => built,
             Some(Building::Dry) => begun,

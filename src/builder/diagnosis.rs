@@ -351,6 +351,14 @@ pub(super) fn somebody_else(host: &Host) -> String {
     format!("run the same command again; if it says so again, something else than rebuild's script answers on {host}")
 }
 
+/// The machine says that the question is unchanged, but has another answer than the one that is remembered.
+pub(super) fn another_answer(host: &Host, said: &str) -> Failure {
+    Failure::new(format!(
+        "{host} says that nothing has changed, but not with the derivation that this machine remembers: {said}"
+    ))
+    .with_remedy(somebody_else(host))
+}
+
 /// Returns the remedy if a flake's evaluation fails with a Nix that is older than the client's.
 #[must_use]
 pub(super) fn older(host: &Host, theirs: &str, own: &str) -> Option<String> {

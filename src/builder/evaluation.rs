@@ -15,6 +15,7 @@ use crate::store_path::StorePath;
 const VIEW: &str = include_str!("scripts/view.sh");
 
 /// An evaluation that another machine makes.
+#[allow(clippy::struct_excessive_bools, reason = "each is a fact about it")]
 #[derive(Debug)]
 pub struct Evaluation {
     /// The command, a program of Nix and its arguments, that makes the derivation or the value.
@@ -50,6 +51,20 @@ pub struct Evaluation {
     pub need: Need,
     /// Whether these are so many that it is not worth while to ask which of them were read.
     pub is_large: bool,
+    /// Whether the answer may be remembered ([`question`](super::question)), as far as this machine can tell.
+    pub may_be_remembered: bool,
+    /// What this machine remembers as the answer.
+    pub known: Option<Known>,
+}
+
+/// A remembered answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Known {
+    /// The derivation.
+    pub derivation: StorePath,
+    /// The other machine's standing when it gave this answer: the same standing means the same Nix, and the same in the
+    /// machine's own places (`scripts/unchanged.sh`).
+    pub standing: String,
 }
 
 /// How it is found out which variables an evaluation has asked for: from Nix's log, which names the evaluated files.
@@ -113,15 +128,26 @@ const MOST_KEPT: u32 = 6 << 20;
 
 impl Evaluation {
     pub(super) fn describe(&self, script: &mut Script) -> Result<(), Failure> {
+        self.describe_question(script)?;
+        script.set("rb_need", self.need.words())?;
+        script.set("rb_most_kept", MOST_KEPT.to_string())?;
+        script.set_yes("rb_tell_unread", !self.is_large)?;
+        let known = self.known.as_ref();
+        script.set("rb_known", known.map_or("", |known| known.derivation.as_str()))?;
+        script.set("rb_standing", known.map_or("", |known| &known.standing))?;
+        script.set_yes("rb_remembers", self.may_be_remembered)?;
+        // This becomes text for a second shell, inside the view.
+        script.set("rb_environment", OsStr::from_bytes(&exports(&self.environment)?))
+    }
+
+    /// Describes what is asked, but for the files and the environment, of which not everything belongs to the question.
+    pub(super) fn describe_question(&self, script: &mut Script) -> Result<(), Failure> {
         script.wrapper("with_client_evaluation", &self.command)?;
         script.wrapper("with_client_look", &self.look)?;
         script.set_yes("rb_gives_value", self.gives_value)?;
         script.set("rb_evaluated_system", &self.system)?;
         script.set("rb_lock", self.lock.clone().unwrap_or_default())?;
         script.set("rb_registry", &self.registry)?;
-        script.set("rb_need", self.need.words())?;
-        script.set("rb_most_kept", MOST_KEPT.to_string())?;
-        script.set_yes("rb_tell_unread", !self.is_large)?;
         let watch = self.watch.clone().unwrap_or_default();
         let louder = NAMES_FILES.saturating_sub(watch.verbosity);
         script.set_yes("rb_watches", self.watch.is_some())?;
@@ -132,9 +158,8 @@ impl Evaluation {
         script.set_yes("rb_tilde", self.home_is_unsure)?;
         script.set("rb_nix_conf", &self.settings)?;
         script.set("rb_view_script", without_comments(VIEW))?;
-        // These become text for a second shell, inside the view.
-        script.set("rb_directory", OsStr::from_bytes(&shell_word(&self.directory)?))?;
-        script.set("rb_environment", OsStr::from_bytes(&exports(&self.environment)?))
+        // This becomes text for a second shell, inside the view.
+        script.set("rb_directory", OsStr::from_bytes(&shell_word(&self.directory)?))
     }
 }
 

@@ -53,6 +53,12 @@ impl Lock {
         self.is_taken
     }
 
+    /// Whether the evaluation has written it.
+    #[must_use]
+    pub(super) fn is_heard(&self) -> bool {
+        self.is_too_large || self.is_taken || !self.heard.is_empty()
+    }
+
     /// Whether the file is another one now than before the evaluation.
     #[must_use]
     pub(super) fn is_changed(&self) -> bool {

@@ -35,6 +35,7 @@ mod named;
 mod parts;
 mod preflight;
 mod promise;
+mod question;
 pub mod realisation;
 mod reply;
 pub mod request;

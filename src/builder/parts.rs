@@ -55,6 +55,8 @@ impl Part {
                 include_str!("scripts/version.sh"),
                 include_str!("scripts/trace.sh"),
                 include_str!("scripts/variables.sh"),
+                include_str!("scripts/unchanged.sh"),
+                include_str!("scripts/heap.sh"),
                 include_str!("scripts/roots.sh"),
             ],
             Self::Build => &[include_str!("scripts/build.sh"), include_str!("scripts/emulation.sh")],

@@ -63,6 +63,14 @@ pub enum BuilderEvent {
     LookedAround,
     /// A line of the flake's lock file, which the evaluation has written.
     LockLine(String),
+    /// This variable belongs to the question, because the evaluation asks for it.
+    Reads(String),
+    /// Every variable belongs to the question, because the evaluation computes names.
+    ReadsAny,
+    /// The answer may be remembered: it is the same as long as the question is, and this word for the machine.
+    Memorable(String),
+    /// The question is one that this machine has answered with this derivation, which is still there.
+    Unchanged(String),
     /// The evaluation gave this derivation.
     Evaluated(String),
     /// The evaluation gave this value, as JSON.
@@ -267,6 +275,10 @@ impl BuilderEvent {
             "evaluating" => Self::Evaluating,
             "collected" => Self::Collected,
             "evaluation-failed" => Self::EvaluationFailed { code: code(&word()?) },
+            "reads" => Self::Reads(word()?),
+            "reads-any" => Self::ReadsAny,
+            "memorable" => Self::Memorable(word().filter(|word| is_plain(word))?),
+            "unchanged" => Self::Unchanged(word()?),
             "evaluated" => Self::Evaluated(word()?),
             "channels" => Self::Channels(word()),
             "building" => Self::Building,
@@ -417,6 +429,7 @@ mod tests {
                     ("builds", _) => "/nix/store/x.drv 7",
                     ("room", _) => "1 2",
                     ("logout", _) => "me",
+                    ("memorable", _) => "0f",
                     (_, "\"$way\"") => "user x",
                     (_, "\"$1\"") => "build x",
                     (_, second) => &format!("{second} x"),

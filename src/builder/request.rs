@@ -4,9 +4,11 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::delivery::Delivery;
-use super::evaluation::Evaluation;
+use super::evaluation::{Evaluation, Known};
 use super::parts::{Given, Instruction, Part, compose, parts};
+use super::question::question;
 use super::realisation::{Building, Realisation};
+use super::sources::Sources;
 use super::upgrade::Upgrade;
 use crate::failure::Failure;
 use crate::remote::script::Script;
@@ -88,7 +90,8 @@ impl Request {
     }
 
     /// The evaluation, if there is one.
-    pub(super) fn evaluation(&self) -> Option<&Evaluation> {
+    #[must_use]
+    pub fn evaluation(&self) -> Option<&Evaluation> {
         match &self.beginning {
             Beginning::Files(evaluation) => Some(evaluation),
             _ => None,
@@ -142,6 +145,43 @@ impl Request {
             Some(Building::Dry) => None,
             None => Some(Instruction::DeliverDerivation(given)),
         }
+    }
+
+    /// Takes what this machine remembers of the same question, so that it need not be asked again.
+    ///
+    /// # Errors
+    /// A word has a NUL byte in it.
+    pub fn recall(&mut self, sources: &Sources) -> Result<(), Failure> {
+        let Some((answered, evaluation)) = sources.answered().zip(self.evaluation()) else {
+            return Ok(());
+        };
+        let asked = question(self, &evaluation.need, &evaluation.environment, &answered.reads)?;
+        if asked.is_none_or(|asked| asked != answered.question) {
+            return Ok(());
+        }
+        if let Beginning::Files(evaluation) = &mut self.beginning {
+            evaluation.known = Some(Known {
+                derivation: answered.derivation.clone(),
+                standing: answered.standing.clone(),
+            });
+        }
+        Ok(())
+    }
+
+    /// What was built of the remembered answer, if this machine knows it ([`Self::recall`]).
+    #[must_use]
+    pub fn known_result<'a>(&self, sources: &'a Sources) -> Option<&'a StorePath> {
+        let answered = sources.answered()?;
+        answered
+            .result
+            .as_ref()
+            .filter(|_| self.known() == Some(&answered.derivation))
+    }
+
+    /// The answer that this machine remembers.
+    pub(super) fn known(&self) -> Option<&StorePath> {
+        let known = self.evaluation()?.known.as_ref();
+        known.map(|known| &known.derivation)
     }
 
     /// Returns the text for the other machine's shell.

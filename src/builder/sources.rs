@@ -10,6 +10,7 @@ use super::lock::Lock;
 use super::reply::Has;
 use crate::failure::Failure;
 use crate::own_nix::search_path::SearchPath;
+use crate::sources::answered::Answered;
 use crate::sources::collect::Collection;
 use crate::sources::environment::{Chosen, Environment, Missed};
 use crate::sources::large::large;
@@ -29,6 +30,8 @@ pub struct Sources {
     unread: BTreeSet<PathBuf>,
     /// The unread files and the variables that the record had before this run.
     before: (BTreeSet<PathBuf>, BTreeSet<String>),
+    /// The answer that it had.
+    answered: Option<Answered>,
     /// The mirror that the other machine had last, and may still have: at first that of the last evaluation, then that
     /// of this run's last round.
     base: SharedMirror,
@@ -92,12 +95,14 @@ impl Sources {
         collection.remember(&kept);
         environment.remember(kept.variables.clone());
         let base = kept.mirror;
+        let answered = kept.answered;
         Self {
             collection,
             environment,
             missed: Missed::default(),
             unread: BTreeSet::new(),
             before: (kept.unread, kept.variables),
+            answered,
             has_news: false,
             record: Some(record),
             base,
@@ -114,6 +119,7 @@ impl Sources {
             missed: Missed::default(),
             unread: BTreeSet::new(),
             before: (BTreeSet::new(), BTreeSet::new()),
+            answered: None,
             has_news: false,
             record: None,
             base: SharedMirror::default(),
@@ -221,12 +227,20 @@ impl Sources {
                 mirror,
                 unread,
                 variables,
+                answered: self.answered.clone(),
             });
         }
     }
 
-    /// Remembers what an evaluation needed that has come to its end.
-    pub(super) fn keep(&mut self) {
+    /// Returns the answer that is remembered.
+    #[must_use]
+    pub(super) fn answered(&self) -> Option<&Answered> {
+        self.answered.as_ref()
+    }
+
+    /// Remembers what an evaluation needed that has come to its end, and its answer, if that may be remembered. What was
+    /// answered before is forgotten: it was another question, or was asked anew.
+    pub(super) fn keep(&mut self, answered: Option<Answered>) {
         if let Some(record) = &self.record {
             let mirror = self.collection.mirror().clone();
             let contents = mirror
@@ -240,12 +254,34 @@ impl Sources {
                 BTreeSet::new()
             };
             let variables = self.environment.wanted().clone();
+            self.answered.clone_from(&answered);
             record.write(&Kept {
                 mirror,
                 unread,
                 variables,
+                answered,
             });
         }
+    }
+
+    /// Remembers what was built of the answer, for a run in which the other machine cannot be reached.
+    pub fn keep_result(&mut self, derivation: &StorePath, result: &StorePath) {
+        let Some((record, answered)) = self.record.as_ref().zip(self.answered.as_mut()) else {
+            return;
+        };
+        if answered.derivation == *derivation && answered.result.as_ref() != Some(result) {
+            answered.result = Some(result.clone());
+            record.write(&Kept {
+                answered: self.answered.clone(),
+                ..record.read()
+            });
+        }
+    }
+
+    /// Whether the evaluation has written the lock file: the answer to the same question may be another one later.
+    #[must_use]
+    pub(super) fn has_heard_lock(&self) -> bool {
+        self.lock.as_ref().is_some_and(Lock::is_heard)
     }
 
     /// Writes the lock file that the evaluation has written, as an evaluation here would do, even if the evaluation
@@ -309,6 +345,7 @@ mod tests {
             .into(),
             unread: [place.path().join("data/7")].into(),
             variables: ["COLOUR".to_owned()].into(),
+            answered: None,
         };
         record.write(&kept);
         let (mut many, record) = sources(1100, place.path());

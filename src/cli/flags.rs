@@ -26,6 +26,10 @@ pub struct EvaluationFlags {
     /// With --eval-host: let the configuration read this environment variable, though it may be a secret
     #[arg(long, value_name = "NAME", action = ArgAction::Append, help_heading = "Hosts", hide_short_help = true)]
     pub send_env: Vec<String>,
+
+    /// With --eval-host: evaluate even if nothing has changed
+    #[arg(long, help_heading = "Hosts", hide_short_help = true)]
+    pub no_eval_cache: bool,
 }
 
 impl EvaluationFlags {

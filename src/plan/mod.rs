@@ -17,10 +17,10 @@ mod unreachable;
 
 use std::path::PathBuf;
 
-use crate::cli::flags::{BuildFlags, CommonFlags, CopyFlags, EvaluationFlags};
+use crate::cli::flags::{BuildFlags, CommonFlags, CopyFlags, EvaluationFlags, FlakeFlags};
 use crate::cli::{Arguments, ConfigurationFlags, Verb};
 use crate::failure::Failure;
-use crate::host::{OwnNames, Place};
+use crate::host::{Host, OwnNames, Place};
 use crate::settings::Settings;
 use crate::vocabulary::Rights;
 
@@ -95,6 +95,14 @@ pub enum Task {
 }
 
 impl Task {
+    /// The other machine that evaluates, if one does.
+    fn evaluator(&self) -> Option<&Host> {
+        match self {
+            Self::Deploy(deployment) => deployment.origin.making()?.evaluator.host(),
+            _ => None,
+        }
+    }
+
     /// Returns what is evaluated, if something is.
     fn configuration(&self) -> Option<&Configuration> {
         match self {
@@ -132,6 +140,8 @@ pub struct NixFlags {
     pub copy: CopyFlags,
     /// Whether the target's daemon is lent to the builder, so that the builder can send the result.
     pub lend: bool,
+    /// Whether another machine evaluates even if nothing has changed.
+    pub asks_anew: bool,
 }
 
 impl NixFlags {
@@ -144,6 +154,7 @@ impl NixFlags {
                 use_substitutes: settings.use_substitutes(),
             },
             lend: settings.lend(),
+            asks_anew: arguments.evaluation.no_eval_cache || arguments.flake.refresh,
         }
     }
 }
@@ -161,7 +172,12 @@ impl Plan {
         if !matches!(task, Task::Deploy(_)) {
             detachment::means_something(arguments)?;
         }
-        warnings.extend(task.configuration().and_then(|it| it.useless(&arguments.flake)));
+        let flake = FlakeFlags {
+            // Where another machine evaluates, it means something for every configuration.
+            refresh: arguments.flake.refresh && task.evaluator().is_none(),
+            ..arguments.flake.clone()
+        };
+        warnings.extend(task.configuration().and_then(|it| it.useless(&flake)));
         warnings.extend(useless(arguments));
         Ok(Self { task, warnings })
     }

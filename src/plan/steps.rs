@@ -122,6 +122,12 @@ impl Deployment {
         steps
     }
 
+    /// Returns the steps that are left if the system is on this machine already.
+    #[must_use]
+    pub fn steps_of_what_is_here(&self, making: &Making) -> Vec<Step> {
+        self.steps_after(&making.product.kind, false)
+    }
+
     fn legs(&self, making: &Making) -> Vec<Leg> {
         let Making { evaluator, builder, .. } = making;
         let is_sent_on = self.outcome.builds() && self.target != *builder;

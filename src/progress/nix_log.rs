@@ -129,6 +129,13 @@ impl LogLine {
                 if ["No space left on device", "Disk quota exceeded", "lack of free disk space"].iter().any(|words| text.contains(words)))
     }
 
+    /// Returns whether Nix says that it has locked a flake's inputs anew without writing that down, so that it will do so
+    /// again the next time, with other results.
+    #[must_use]
+    pub fn says_that_a_lock_is_not_written(&self) -> bool {
+        matches!(self, Self::Message { text, .. } if text.contains("not writing modified lock file"))
+    }
+
     /// Returns whether the line is about something that Nix does, and not only about the command as a whole.
     #[must_use]
     pub fn says_that_something_is_done(&self) -> bool {

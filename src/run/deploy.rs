@@ -1,18 +1,20 @@
 //! The verbs that make a system: carrying out the steps of a run, one after the other (`plan::Step` describes their
 //! order).
 
+mod channels;
+
 use std::collections::VecDeque;
 
 use anyhow::{Context as _, Result};
 
 use super::image::choose;
 use super::leg::{Made, Maker, bring};
+use super::question;
 use super::reach::{Reach, link_broke};
 use super::report::report;
-use super::upgrade::elsewhere::{self, Upgraded, Wanted};
-use super::{question, upgrade};
+use super::upgrade::elsewhere::Upgraded;
 use crate::activation::{
-    self, Change, Connection, Incomplete, Inquiry, ProfileChange, Receives, RootHere, Subject, Target, Wants,
+    self, Change, Connection, Incomplete, Inquiry, ProfileChange, Receives, Subject, Target, Wants,
 };
 use crate::builder::CannotEvaluate;
 use crate::context::Context;
@@ -20,9 +22,8 @@ use crate::difference::NextBoot;
 use crate::failure::{Declined, Failure};
 use crate::host::{Host, Place};
 use crate::output;
-use crate::own_nix::search_path::ROOT_CHANNELS;
 use crate::plan::argv::{self, Images};
-use crate::plan::{ActivationPlan, Channels, Deed, Deployment, Leg, Making, Origin, ProductKind, Step};
+use crate::plan::{ActivationPlan, Deed, Deployment, Leg, Making, Origin, ProductKind, Step};
 use crate::progress::{Event, Work};
 use crate::store_path::StorePath;
 
@@ -202,6 +203,12 @@ impl<'a> Run<'a> {
         let Some(making) = self.making.clone().filter(|_| is_of_making) else {
             return Err(error);
         };
+        if let Some(made) = self.made_before(step, &making, &error) {
+            self.made = Some(made);
+            self.steps = self.plan.steps_of_what_is_here(&making).into();
+            self.connections.clear();
+            return Ok(());
+        }
         let mut other = if let Some(reason) = error.downcast_ref::<CannotEvaluate>() {
             for line in reason.warning(&making.builder).lines() {
                 self.context.tell(Event::Text(line.to_owned()));
@@ -239,77 +246,27 @@ impl<'a> Run<'a> {
         self.can_be_confirmed()
     }
 
-    /// Returns how a command runs as root on this machine.
-    fn root(&self) -> Result<RootHere<'_>> {
-        let is_root = nix::unistd::geteuid().is_root();
-        self.target()?.root_here(self.plan.rights, is_root, self.context.around)
-    }
-
-    fn upgrade(&mut self, channels: Channels) -> Result<()> {
-        upgrade::channels(channels, &self.root()?, self.context.signals)?;
-        self.has_upgraded = true;
-        Ok(())
-    }
-
-    /// Has the evaluator update the channels, and notes what came of it.
-    fn upgrade_there(&mut self, channels: Channels) -> Result<()> {
-        let list = match elsewhere::wanted(channels, &self.root()?, self.context)? {
-            Wanted::Nothing => return Ok(()),
-            Wanted::Here => return self.upgrade(channels),
-            Wanted::There(list) => list,
-        };
-        let maker = self.maker()?;
-        let host = maker.making.evaluator.host().context("this machine evaluates")?.clone();
-        let answer = maker.errand(&host).update(list.updated())?;
-        let Some(generation) = answer.channels else {
-            self.reach.has_begun();
-            // Nix has said why. As on this machine, that is no reason to stop.
-            let text = format!(
-                "warning: {host} could not update {}: the channels stay as they are",
-                list.names()
-            );
-            self.context.tell(Event::Text(text));
-            return Ok(());
-        };
-        let (generation, here) = if list.is_whole() {
-            (generation, None)
-        } else {
-            let (generation, here) = list.join(maker.bring_here(generation, &host)?, self.context)?;
-            (generation, Some(here))
-        };
-        self.reach.has_begun();
-        if elsewhere::is_set(&generation) {
-            let text = format!("{}: nothing newer than what is here", list.names());
-            self.context.tell(Event::Text(text));
-            return Ok(());
+    /// Returns what an earlier run made of the same question, if the evaluator cannot be reached and this machine, which
+    /// is the target, still has it.
+    fn made_before(&self, step: &Step, making: &Making, error: &anyhow::Error) -> Option<Made> {
+        let Step::Work(leg) = step else { return None };
+        let evaluator = making.evaluator.host()?;
+        let failure = error.downcast_ref::<Failure>()?;
+        let is_off = failure.unreachable() == Some(evaluator) && self.reached.is_none() && !self.reach.is_under_way();
+        let is_for_this_machine = self.plan.target == Place::Here && self.plan.outcome.builds();
+        if !is_off || !is_for_this_machine || leg.on.host() != Some(evaluator) {
+            return None;
         }
-        self.upgraded = Some(Upgraded { host, generation, here });
-        Ok(())
-    }
-
-    fn bring_channels(&mut self) -> Result<()> {
-        let Some(upgraded) = self.upgraded.as_ref().filter(|upgraded| upgraded.here.is_none()) else {
-            return Ok(());
-        };
-        let made = self.maker()?.bring_here(upgraded.generation.clone(), &upgraded.host)?;
-        if let Some(upgraded) = &mut self.upgraded {
-            upgraded.here = Some(elsewhere::Here::of(made));
+        let maker = self.maker().ok()?;
+        let made = maker.made_before(evaluator)?;
+        let text = format!(
+            "warning: {failure}\n  unchanged: not evaluated, and {} is there from an earlier run",
+            made.path
+        );
+        for line in text.lines() {
+            self.context.tell(Event::Text(line.to_owned()));
         }
-        Ok(())
-    }
-
-    /// Makes the new channels this machine's. This comes last before the change: a run that fails before it leaves them
-    /// as they were, and a change that fails has them as the system that it was to.
-    fn set_channels(&self) -> Result<()> {
-        let Some(upgraded) = &self.upgraded else { return Ok(()) };
-        self.context.signals.check()?;
-        self.context.tell(Event::Idle);
-        let command = argv::set_channels(ROOT_CHANNELS, &upgraded.generation);
-        self.context.tell(Event::Trace(format!("$ {command}")));
-        self.root()?.run(&command, self.context.signals)?;
-        let text = format!("root's channels are now those that {} has updated", upgraded.host);
-        self.context.tell(Event::Text(text));
-        Ok(())
+        Some(made)
     }
 
     fn log_in(&mut self) -> Result<()> {

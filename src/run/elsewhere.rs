@@ -27,6 +27,10 @@ use crate::sources::record::RecordFile;
 use crate::ssh;
 use crate::store_path::StorePath;
 use crate::surroundings::{Directory, HomeVariable};
+use crate::vocabulary::FlakeReference;
+
+/// The level of Nix's log on which it warns, for example of a lock that it does not write.
+const WARNINGS: u8 = 1;
 
 /// So many talks about one evaluation may begin, each after a link that broke in the one before.
 const MOST_TALKS: usize = 5;
@@ -82,12 +86,7 @@ impl<'a> Errand<'a> {
         expected: Option<&StorePath>,
         recipient: Option<Recipient>,
     ) -> Result<Answer> {
-        let subject = self.making.subject();
-        let commands = [
-            argv::evaluation_there(&subject, self.flags),
-            argv::look_there(&subject, self.flags),
-        ];
-        self.session(&commands, false, expected, building, recipient)
+        self.session(&self.commands(), false, expected, building, recipient)
     }
 
     /// Evaluates a value on the other machine, and returns what this command prints.
@@ -126,12 +125,57 @@ impl<'a> Errand<'a> {
 
     fn talk(
         &self,
-        [command, look]: [Vec<String>; 2],
+        commands: [Vec<String>; 2],
         gives_value: bool,
         expected: Option<StorePath>,
         building: Option<Building>,
         recipient: Option<Recipient>,
     ) -> Result<Answer> {
+        let (evaluation, mut sources) = self.question(commands, gives_value, expected)?;
+        let beginning = Beginning::Files(Box::new(evaluation));
+        let answer = self.converse(beginning, building, recipient, &mut sources);
+        if let Ok(Answer {
+            derivation: Some(derivation),
+            result: Some(result),
+            ..
+        }) = &answer
+        {
+            sources.keep_result(derivation, result);
+        }
+        // An evaluation that fails may have written a lock file before.
+        if let Some(lock) = sources.written_lock() {
+            track(lock, self.context.signals);
+        }
+        answer
+    }
+
+    /// Returns what was built when the same was asked before; None if nothing is known of that, or if it is to be asked
+    /// anew.
+    pub(super) fn known_result(&self) -> Result<Option<StorePath>> {
+        if self.flags.asks_anew || self.making.verify_evaluation {
+            return Ok(None);
+        }
+        let (evaluation, sources) = self.question(self.commands(), false, None)?;
+        let mut request = self.request(Beginning::Files(Box::new(evaluation)), None, None)?;
+        request.recall(&sources)?;
+        Ok(request.known_result(&sources).cloned())
+    }
+
+    fn commands(&self) -> [Vec<String>; 2] {
+        let subject = self.making.subject();
+        [
+            argv::evaluation_there(&subject, self.flags),
+            argv::look_there(&subject, self.flags),
+        ]
+    }
+
+    /// Returns an evaluation, and the files that it needs.
+    fn question(
+        &self,
+        [command, look]: [Vec<String>; 2],
+        gives_value: bool,
+        expected: Option<StorePath>,
+    ) -> Result<(Evaluation, Sources)> {
         let settings = &self.context.nix.settings;
         settings.may_go()?;
         let Gathered {
@@ -146,7 +190,7 @@ impl<'a> Errand<'a> {
         )?;
         let environment = Environment::new(self.variables(), &self.flags.evaluation.send_env);
         let lock_path = lock.as_ref().map(|lock| lock.path().to_owned());
-        let mut sources = Sources::new(collection, environment, self.record(), lock);
+        let sources = Sources::new(collection, environment, self.record(), lock);
         let home = self.context.around.home_variable();
         let watch = self.watches().then(|| VariableWatch {
             entry,
@@ -169,14 +213,10 @@ impl<'a> Errand<'a> {
             directory: self.context.around.directory.clone(),
             need: sources.need(),
             is_large: sources.collection.mirror().entries.len() > 20_000,
+            may_be_remembered: self.may_be_remembered(),
+            known: None,
         };
-        let beginning = Beginning::Files(Box::new(evaluation));
-        let answer = self.converse(beginning, building, recipient, &mut sources);
-        // An evaluation that fails may have written a lock file before.
-        if let Some(lock) = sources.written_lock() {
-            track(lock, self.context.signals);
-        }
-        answer
+        Ok((evaluation, sources))
     }
 
     /// Returns the variables of this process. If HOME is another user's, Nix's own variables tell the Nix on the other
@@ -210,6 +250,20 @@ impl<'a> Errand<'a> {
         }
     }
 
+    /// Returns whether the same question has the same answer later, as far as the configuration's name tells: a flake must
+    /// not be looked up or locked anew each time.
+    fn may_be_remembered(&self) -> bool {
+        let Configuration::Flake(flake) = &self.making.configuration else {
+            return true;
+        };
+        let flags = &flake.flags;
+        let is_locked_anew = flags.recreate_lock_file
+            || flags.no_write_lock_file
+            || !flags.update_input.is_empty()
+            || !flags.override_input.is_empty();
+        FlakeReference::is_settled(&flake.reference) && !is_locked_anew && self.flags.common.verbosity() >= WARNINGS
+    }
+
     /// Builds a derivation that has been brought to the other machine.
     pub(super) fn build(
         &self,
@@ -240,21 +294,13 @@ impl<'a> Errand<'a> {
         recipient: Option<Recipient>,
         sources: &mut Sources,
     ) -> Result<Answer> {
-        let request = Request {
-            client: identity::client(self.context.around, &self.context.reporter),
-            settings: self.flags.common.settings()?,
-            system: self.system(&["system"]),
-            beginning,
-            realisation: building.map(|building| self.realisation(building)),
-            delivery: recipient.map(|recipient| self.delivery(recipient)).transpose()?,
-            job: Job {
-                name: ssh::new_name()?,
-                about: self.making.configuration.to_string(),
-                alone: self.absence.unattended,
-                reconnect: self.absence.reconnect,
-                detach: self.detach,
-            },
-        };
+        let mut request = self.request(beginning, building, recipient)?;
+        let is_compared = request
+            .evaluation()
+            .is_some_and(|evaluation| evaluation.expected.is_some());
+        if !self.flags.asks_anew && !is_compared {
+            request.recall(sources)?;
+        }
         let import = |path: &StorePath| {
             let command = self
                 .context
@@ -271,6 +317,29 @@ impl<'a> Errand<'a> {
             importer: &import,
         };
         converse(&peer, &request, sources, self.context)
+    }
+
+    fn request(
+        &self,
+        beginning: Beginning,
+        building: Option<Building>,
+        recipient: Option<Recipient>,
+    ) -> Result<Request> {
+        Ok(Request {
+            client: identity::client(self.context.around, &self.context.reporter),
+            settings: self.flags.common.settings()?,
+            system: self.system(&["system"]),
+            beginning,
+            realisation: building.map(|building| self.realisation(building)),
+            delivery: recipient.map(|recipient| self.delivery(recipient)).transpose()?,
+            job: Job {
+                name: ssh::new_name()?,
+                about: self.making.configuration.to_string(),
+                alone: self.absence.unattended,
+                reconnect: self.absence.reconnect,
+                detach: self.detach,
+            },
+        })
     }
 
     fn realisation(&self, building: Building) -> Realisation {

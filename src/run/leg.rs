@@ -65,6 +65,22 @@ impl Maker<'_> {
         Here::new(&self.plan.flags, &self.plan.outcome, reads_log, stays, self.context)
     }
 
+    /// Returns what an earlier run made of the same question, if this machine still has it.
+    pub(super) fn made_before(&self, evaluator: &Host) -> Option<Made> {
+        let result = self.errand(evaluator).known_result().ok().flatten()?;
+        // Nix would fetch what is not here.
+        if !result.as_path().exists() {
+            return None;
+        }
+        let here = self.here(true).ok()?;
+        let path = here.realise(&result).ok().flatten()?;
+        (path == result).then(|| Made {
+            path,
+            _roots: Some(here.into_roots()),
+            _relay: None,
+        })
+    }
+
     /// Returns the work of another machine for this making.
     pub(super) fn errand<'b>(&'b self, host: &'b Host) -> Errand<'b> {
         Errand::new(host, self.making, self.channels, self.plan, self.context)

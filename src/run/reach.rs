@@ -75,6 +75,11 @@ impl<'a> Reach<'a> {
         Ok(connections)
     }
 
+    /// Whether the run has done something.
+    pub(super) fn is_under_way(&self) -> bool {
+        self.has_begun
+    }
+
     /// Notes that the run has done something.
     pub(super) fn has_begun(&mut self) {
         self.has_begun = true;

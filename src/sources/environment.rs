@@ -9,7 +9,9 @@ mod secrets;
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;
+use std::os::unix::ffi::OsStrExt;
 
+use super::answered::Reads;
 use crate::failure::Failure;
 pub use secrets::{STARTS, is_secret_name, is_secret_value};
 
@@ -56,7 +58,13 @@ const KNOWN: [&str; 33] = [
 const LENT: [&str; 3] = ["PATH", "TMPDIR", "XDG_CACHE_HOME"];
 
 /// The variables that the evaluator sets for itself and needs: they are never this machine's.
-const NEEDED: [&str; 4] = ["NIX_CONF_DIR", "NIX_REMOTE", "NIX_SSL_CERT_FILE", "NIX_USER_CONF_FILES"];
+const NEEDED: [&str; 5] = [
+    "GC_INITIAL_HEAP_SIZE",
+    "NIX_CONF_DIR",
+    "NIX_REMOTE",
+    "NIX_SSL_CERT_FILE",
+    "NIX_USER_CONF_FILES",
+];
 
 /// The variables of Nix itself that do not matter to a Nix that evaluates for another machine.
 const HARMLESS_OF_NIX: [&str; 7] = [
@@ -108,6 +116,62 @@ pub struct Chosen {
     pub unset: Vec<String>,
     /// The names of the variables whose value on the other machine is not this machine's.
     pub withheld: BTreeSet<String>,
+}
+
+/// The variables that a shell, a login or a terminal sets anew each time, and that Nix does not read for an evaluation.
+const OF_A_SESSION: [&str; 19] = [
+    "XDG_SESSION_ID",
+    "XDG_SESSION_TYPE",
+    "XDG_SESSION_CLASS",
+    "PWD",
+    "OLDPWD",
+    "SHLVL",
+    "SHELL",
+    "TERM",
+    "COLORTERM",
+    "LS_COLORS",
+    "HOSTNAME",
+    "HOST",
+    "MAIL",
+    "EDITOR",
+    "VISUAL",
+    "PAGER",
+    "SUDO_USER",
+    "SUDO_UID",
+    "SUDO_GID",
+];
+
+impl Chosen {
+    /// Returns, as bytes, what of this belongs to the question that an evaluation is, if it asks for `reads`: all that
+    /// goes, but for what a session sets; and of what is asked for, also whether it is there and does not go.
+    #[must_use]
+    pub fn of_question(&self, reads: &Reads) -> Vec<u8> {
+        let is_asked = |name: &str| reads.any || reads.names.contains(name);
+        let mut bytes = Vec::new();
+        let mut set: Vec<_> = self.set.iter().collect();
+        set.sort();
+        for (name, value) in set {
+            let text = name.to_string_lossy();
+            if is_asked(&text) || !OF_A_SESSION.contains(&&*text) {
+                bytes.extend([name.as_bytes(), b"=", value.as_bytes(), b"\0"].concat());
+            }
+        }
+        for name in &self.unset {
+            bytes.extend([b"unset ", name.as_bytes(), b"\0"].concat());
+        }
+        for name in self.withheld.iter().filter(|name| is_asked(name)) {
+            bytes.extend([b"withheld ", name.as_bytes(), b"\0"].concat());
+        }
+        bytes
+    }
+
+    /// Whether something goes that may be a secret, because the user sends it.
+    #[must_use]
+    pub fn has_secret(&self) -> bool {
+        self.set
+            .iter()
+            .any(|(name, value)| is_secret_name(&name.to_string_lossy()) || is_secret_value(&value.to_string_lossy()))
+    }
 }
 
 impl Environment {

@@ -11,6 +11,7 @@
 //! - [`record`]: what the last evaluation needed, kept for the next;
 //! - [`archive`]: files as a tar stream.
 
+pub mod answered;
 pub mod archive;
 pub mod bare;
 pub mod collect;

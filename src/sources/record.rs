@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
+use super::answered::{Answered, MARK};
 use super::mirror::{Mirror, SharedMirror, hexadecimal};
 use crate::written;
 
@@ -24,11 +25,14 @@ pub struct Kept {
     pub unread: BTreeSet<PathBuf>,
     /// The environment variables that the evaluation asked for and that nobody had foreseen.
     pub variables: BTreeSet<String>,
+    /// Its answer, if that may be remembered.
+    pub answered: Option<Answered>,
 }
 
 impl Kept {
-    /// Returns the record as bytes: the length of the mirror on a line, the mirror, the other paths and the variables,
-    /// each ended by a NUL. A path begins with a slash, and no variable that can be sent does.
+    /// Returns the record as bytes: the length of the mirror on a line, the mirror, the other paths, the variables and the
+    /// answer's words, each ended by a NUL. A path begins with a slash, the answer's words have a mark of their own
+    /// ([`Answered::words`]), and no variable that can be sent begins with either.
     fn to_bytes(&self) -> Vec<u8> {
         let mirror = self.mirror.to_bytes();
         let mut bytes = format!("{}\n", mirror.len()).into_bytes();
@@ -36,8 +40,9 @@ impl Kept {
         for path in &self.unread {
             bytes.extend([path.as_os_str().as_bytes(), b"\0"].concat());
         }
-        for name in &self.variables {
-            bytes.extend([name.as_bytes(), b"\0"].concat());
+        let answer = self.answered.as_ref().map(Answered::words).unwrap_or_default();
+        for word in self.variables.iter().chain(&answer) {
+            bytes.extend([word.as_bytes(), b"\0"].concat());
         }
         bytes
     }
@@ -49,13 +54,15 @@ impl Kept {
         let words = unread.split(|byte| *byte == 0).filter(|word| !word.is_empty());
         let (paths, names): (Vec<&[u8]>, Vec<&[u8]>) = words.partition(|word| word.starts_with(b"/"));
         let names = names.into_iter().filter_map(|name| std::str::from_utf8(name).ok());
+        let (marked, names): (Vec<&str>, Vec<&str>) = names.partition(|name| name.starts_with(MARK));
         Some(Self {
             mirror: Mirror::from_bytes(mirror)?.into(),
             unread: paths
                 .into_iter()
                 .map(|path| PathBuf::from(OsStr::from_bytes(path)))
                 .collect(),
-            variables: names.map(str::to_owned).collect(),
+            variables: names.into_iter().map(str::to_owned).collect(),
+            answered: Answered::of_words(marked.into_iter()),
         })
     }
 }
@@ -131,7 +138,9 @@ fn forget_oldest(directory: &Path) -> std::io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sources::answered::Reads;
     use crate::sources::mirror::{Entry, FileKind};
+    use crate::store_path::StorePath;
 
     #[test]
     fn kept_apart_by_what_is_evaluated_and_no_more_than_some() {
@@ -143,6 +152,16 @@ mod tests {
             .into(),
             unread: ["/c\n".into(), "/d".into()].into(),
             variables: ["COLOUR".into(), "X".into()].into(),
+            answered: Some(Answered {
+                question: "0f".into(),
+                reads: Reads {
+                    names: ["EDITOR".into()].into(),
+                    any: true,
+                },
+                derivation: StorePath::parse("/nix/store/00000000000000000000000000000000-x.drv").unwrap(),
+                standing: "ab".into(),
+                result: Some(StorePath::parse("/nix/store/00000000000000000000000000000000-x").unwrap()),
+            }),
         };
         let record = |name: &str| RecordFile::new(cache.path(), &["builder", name]);
         assert_eq!(record("x").read(), Kept::default());

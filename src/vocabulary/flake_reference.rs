@@ -69,6 +69,29 @@ impl<'a> FlakeReference<'a> {
         matches!(self.form, Form::Path(_))
     }
 
+    /// Returns whether this text always means the same flake, or one whose files are this machine's: a path, or an address
+    /// with a revision or a hash in it. A registry, a branch or a newest version may mean another flake tomorrow.
+    #[must_use]
+    pub fn is_settled(text: &'a str) -> bool {
+        let is_revision =
+            |word: &str| [40, 64].contains(&word.len()) && word.bytes().all(|byte| byte.is_ascii_hexdigit());
+        let reference = Self::read(text);
+        let Form::Address { scheme, rest } = reference.form else {
+            return reference.is_path();
+        };
+        if ["path", "git+file", "file"].contains(&scheme) {
+            return true;
+        }
+        let query = text.split_once('?').map_or("", |(_, query)| query);
+        let is_locked = query.split('&').any(|part| match part.split_once('=') {
+            Some(("rev", value)) => is_revision(value),
+            Some(("narHash", value)) => value.starts_with("sha256"),
+            _ => false,
+        });
+        is_locked
+            || (["github", "gitlab", "sourcehut"].contains(&scheme) && rest.split('/').nth(2).is_some_and(is_revision))
+    }
+
     /// Returns the `flake.nix` that it leads to on this machine, from this directory. Returns None if there is none, or
     /// if only a registry or another machine knows it.
     #[must_use]
@@ -195,6 +218,30 @@ mod tests {
         }
         for reference in ["", ".", "./a:b", "/a:b", "flake:x", "x/y", "path:/x", "git+file:///x"] {
             assert!(!FlakeReference::read(reference).is_elsewhere(), "{reference}");
+        }
+    }
+
+    #[test]
+    fn what_means_the_same_tomorrow() {
+        let revision = "0123456789abcdef0123456789abcdef01234567";
+        for (text, is_so) in [
+            (".", true),
+            ("/etc/nixos", true),
+            ("path:/etc/nixos", true),
+            ("git+file:///etc/nixos?ref=main", true),
+            (&format!("github:o/r/{revision}"), true),
+            (&format!("git+https://h/r?rev={revision}"), true),
+            ("github:o/r?narHash=sha256-x", true),
+            ("github:o/r", false),
+            ("github:o/r/main", false),
+            (&format!("github:o/r/{}", &revision[1..]), false),
+            (&format!("git+https://h/r/{revision}?ref=main"), false),
+            ("https://h/x.tar.gz", false),
+            ("nixpkgs", false),
+            (&format!("flake:nixpkgs/{revision}"), false),
+            ("github:o/r?rev=main", false),
+        ] {
+            assert_eq!(FlakeReference::is_settled(text), is_so, "{text}");
         }
     }
 

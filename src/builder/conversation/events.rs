@@ -8,13 +8,16 @@ use anyhow::Result;
 
 use super::following::Following;
 use super::held::Held;
-use super::{BESIDE, Conversation};
+use super::{BESIDE, Conversation, Memory};
 use crate::builder::named::shown;
 use crate::builder::preflight::FreeRoom;
+use crate::builder::question::question;
 use crate::builder::reply::BuilderEvent;
 use crate::builder::stage::Stage;
 use crate::builder::{diagnosis, promise, upgrade};
 use crate::progress::{Builder, Event, Work};
+use crate::sources::answered::Answered;
+use crate::store_path::StorePath;
 
 impl Conversation<'_> {
     /// Does what follows from an event.
@@ -69,9 +72,13 @@ impl Conversation<'_> {
             BuilderEvent::Lost => self.job_is_lost(),
             BuilderEvent::Unread(path) => self.sources.hear_unread(path),
             BuilderEvent::LockLine(line) => self.sources.hear_lock(&line),
+            BuilderEvent::Reads(name) => _ = self.memory.reads.names.insert(name),
+            BuilderEvent::ReadsAny => self.memory.reads.any = true,
+            BuilderEvent::Memorable(standing) => self.memory.standing = Some(standing),
+            BuilderEvent::Unchanged(derivation) => self.is_unchanged(&derivation)?,
             BuilderEvent::Evaluated(derivation) => self.is_evaluated(&derivation)?,
             BuilderEvent::Value(value) => {
-                self.evaluation_counts()?;
+                self.evaluation_counts(None)?;
                 self.answer.value = Some(value);
             }
             BuilderEvent::Platform { wanted, own } => self.is_builder(&own, &wanted),
@@ -111,6 +118,7 @@ impl Conversation<'_> {
         // Every path is one that the machine has by name, or a mount of the view.
         self.may_have_looked = self.sources.collection.mirror().entries.len() + BESIDE;
         self.sources.keep_base();
+        self.memory = Memory::default();
         self.context.tell(Event::phase(Work::Evaluating, Some(self.peer.host)));
     }
 
@@ -200,20 +208,60 @@ impl Conversation<'_> {
 
     /// Takes an evaluation that has come to its end with everything that it asked for: keeps what it read, and its lock
     /// file.
-    fn evaluation_counts(&mut self) -> Result<()> {
+    fn evaluation_counts(&mut self, answered: Option<Answered>) -> Result<()> {
         self.errors = Held::default();
-        self.sources.keep();
+        self.sources.keep(answered);
         self.keep_lock()
     }
 
     fn is_evaluated(&mut self, derivation: &str) -> Result<()> {
-        self.evaluation_counts()?;
+        let parsed = promise::derivation(self.peer.host, derivation);
+        let answered = parsed.as_ref().ok().map(|derivation| self.answered(derivation));
+        self.evaluation_counts(answered.transpose()?.flatten())?;
         self.detail(format!("derivation: {derivation}"));
-        let derivation = promise::derivation(self.peer.host, derivation)?;
+        let derivation = parsed?;
         if let Some(own) = self.request.expected().filter(|own| **own != derivation) {
             return Err(diagnosis::differs(self.peer.host, own, &derivation, &self.unchanged()).into());
         }
         self.answer.derivation = Some(derivation);
+        Ok(())
+    }
+
+    /// Returns what is remembered of this answer; None if it may not be remembered.
+    fn answered(&mut self, derivation: &StorePath) -> Result<Option<Answered>> {
+        let Memory {
+            standing,
+            reads,
+            is_locked_anew,
+        } = std::mem::take(&mut self.memory);
+        let sees_more = self.names_evaluators_own || is_locked_anew || self.sources.has_heard_lock();
+        let Some(standing) = standing.filter(|_| !sees_more) else {
+            return Ok(None);
+        };
+        let environment = self.sources.environment()?;
+        if environment.has_secret() {
+            return Ok(None);
+        }
+        let question = question(self.request, &self.sources.need(), &environment, &reads)?;
+        Ok(question.map(|question| Answered {
+            question,
+            reads,
+            derivation: derivation.clone(),
+            standing,
+            result: None,
+        }))
+    }
+
+    /// Takes the remembered answer.
+    ///
+    /// # Errors
+    /// The machine has said another one.
+    fn is_unchanged(&mut self, derivation: &str) -> Result<()> {
+        let known = self.request.known().filter(|known| known.as_str() == derivation);
+        let known = known.ok_or_else(|| diagnosis::another_answer(self.peer.host, derivation))?;
+        self.answer.derivation = Some(known.clone());
+        self.detail(format!("derivation: {known}"));
+        self.tell("unchanged: not evaluated");
         Ok(())
     }
 

@@ -17,6 +17,7 @@ use crate::progress::Event;
 use crate::remote::channel::{Speech, framed};
 use crate::sources::archive;
 use crate::sources::bare::Names;
+use crate::sources::collect::Refusal;
 use crate::sources::mirror::Entry;
 
 /// How many files are named, of those that were asked for at once.
@@ -94,6 +95,7 @@ impl Conversation<'_> {
 
     pub(super) fn name_refused(&mut self) {
         for (path, refusal) in self.sources.collection.take_refused() {
+            self.names_evaluators_own |= refusal == Refusal::TheEvaluators;
             if !self.named_refused.insert(path.clone()) {
                 continue;
             }

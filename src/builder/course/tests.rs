@@ -23,6 +23,8 @@ fn course(goal: Goal, evaluates: bool, delivers: bool) -> Course {
         },
         locks: true,
         gives_value: goal == Goal::Value,
+        knows: evaluates,
+        remembers: evaluates && goal != Goal::Value,
         building: match goal {
             Goal::Result => Some(Building::Real),
             Goal::DryRun => Some(Building::Dry),
@@ -99,6 +101,12 @@ fn honest_talks_come_to_their_ends() {
             "asked-for A, word b, computes /x, variables, [good], unread /x, evaluated P, building",
         ),
         (Goal::DryRun, true, false, "evaluated P, building"),
+        (
+            Goal::DryRun,
+            true,
+            false,
+            "reads A, reads-any, memorable ab12, evaluated P, building",
+        ),
         (Goal::DryRun, false, false, "hello /bin x, building"),
         (Goal::Derivation, true, true, "evaluated P, copying, copied"),
         (Goal::Value, true, false, "value 1"),
@@ -138,6 +146,8 @@ fn honest_talks_come_to_their_ends() {
                     "refused",
                     "timeless",
                     "looked ",
+                    "reads",
+                    "memorable",
                 ];
                 if aside.iter().any(|word| steps[missing].starts_with(word)) || steps[missing].starts_with('[') {
                     continue;
@@ -149,6 +159,79 @@ fn honest_talks_come_to_their_ends() {
             }
         }
     }
+}
+
+/// Only before any file is asked for, and only if the client remembers something.
+#[test]
+fn an_unchanged_question_is_said_in_place_of_an_evaluation() {
+    for (goal, words) in [
+        (
+            Goal::Result,
+            "hello /bin x, way user, unchanged P, building, built P, finished",
+        ),
+        (Goal::DryRun, "hello /bin x, unchanged P, building, finished"),
+    ] {
+        assert_eq!(talk(&mut course(goal, true, false), words), None, "{words}");
+    }
+    for (goal, evaluates, words, out) in [
+        (Goal::Result, true, "unchanged P", "unchanged P"),
+        (Goal::Result, false, "hello /bin x, unchanged P", "unchanged P"),
+        (
+            Goal::Result,
+            true,
+            "hello /bin x, unchanged P, unchanged P",
+            "unchanged P",
+        ),
+        (
+            Goal::Result,
+            true,
+            "hello /bin x, unchanged P, evaluated P",
+            "evaluated P",
+        ),
+        (
+            Goal::Result,
+            true,
+            "hello /bin x, unchanged P, receiving none",
+            "receiving none",
+        ),
+        (
+            Goal::Result,
+            true,
+            "hello /bin x, unchanged P, memorable x",
+            "memorable x",
+        ),
+        (
+            Goal::Result,
+            true,
+            "hello /bin x, receiving none, unchanged P",
+            "unchanged P",
+        ),
+        (
+            Goal::Result,
+            true,
+            "hello /bin x, receiving none, need, evaluating, evaluation-failed 1, [open], unchanged P",
+            "unchanged P",
+        ),
+        (Goal::Result, true, "hello /bin x, memorable x", "memorable x"),
+        (Goal::Result, true, "hello /bin x, reads A", "reads A"),
+        (Goal::Result, false, "hello /bin x, reads-any", "reads-any"),
+    ] {
+        assert_eq!(
+            talk(&mut course(goal, evaluates, false), words).as_deref(),
+            Some(out),
+            "{words}"
+        );
+    }
+    let twice = format!("{FILES}, memorable x, memorable x");
+    assert_eq!(
+        talk(&mut course(Goal::Result, true, false), &twice).as_deref(),
+        Some("memorable x")
+    );
+    let of_a_value = format!("{FILES}, memorable x");
+    assert_eq!(
+        talk(&mut course(Goal::Value, true, false), &of_a_value).as_deref(),
+        Some("memorable x")
+    );
 }
 
 #[test]

@@ -1,6 +1,6 @@
 # shellcheck shell=sh
 # From the client's files to a derivation, or to a value. With it go way.sh, incoming.sh, kept-files.sh, proof.sh,
-# mirror.sh, version.sh, trace.sh, variables.sh and roots.sh; view.sh goes as the value of a word. `evaluate` talks with the client about
+# mirror.sh, version.sh, trace.sh, variables.sh, unchanged.sh, heap.sh and roots.sh; view.sh goes as the value of a word. `evaluate` talks with the client about
 # what is missing and receives the files. `evaluate_closed` and `look` evaluate with what has come, and do not listen to
 # the client.
 #
@@ -16,6 +16,9 @@
 #   rb_most_kept             how many KiB of the client's store paths are kept here at most
 #   rb_tell_unread           whether the client is told what was sent and not read
 #   rb_watches               whether it is looked at which variables the evaluation reads; a pure one reads none
+#   rb_known                 the derivation that the client remembers as the answer to this question; empty if there is none
+#   rb_standing              this machine's standing when it gave that answer (unchanged.sh)
+#   rb_remembers             "yes" if the client may remember this answer
 #   rb_entry                 the file that is evaluated first; empty if it is not known
 #   rb_louder                flags by which Nix says in its log which files it evaluates
 #   rb_hidden                messages of this level, and of higher ones, are kept from the client
@@ -34,7 +37,8 @@
 #   $listeners               who reads the log of an evaluation
 # Says
 #   way, receiving, damaged, need, nix, untraced, evaluating, refused, collected, asked-for, computes, word, variables,
-#   home-named, evaluation-failed, looked, timeless, looked-around, unread, lock-line, evaluated, value
+#   home-named, evaluation-failed, looked, timeless, looked-around, unread, lock-line, reads, reads-any, memorable,
+#   unchanged, evaluated, value
 
 # find_daemon: sets $remote to the daemon with which an evaluation in the view talks. It needs one, because the store
 # that it sees is not the store that is written to. If Nix is this user's alone, a daemon is started for this run; it
@@ -84,6 +88,7 @@ print_environment() {
 	printf 'export PATH=%s\n' "$nix_bin:$(readlink -f /run/current-system/sw || :)/bin:/usr/bin:/bin"
 	# Without this variable, Nix would take the view's writable /nix/var/nix for a store of its own.
 	echo "export NIX_REMOTE=$remote"
+	print_heap
 	echo "export NIX_CONF_DIR=$share NIX_USER_CONF_FILES=$share/user.conf XDG_CACHE_HOME=$share/cache TMPDIR=$share/tmp"
 	# The path without links, because in the view the links that lead there are the client's.
 	for bundle in /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/ca-bundle.crt /etc/pki/tls/certs/ca-bundle.crt; do
@@ -145,7 +150,7 @@ in_view() {
 	# shellcheck disable=SC2086 # words
 	[ "$how" = open ] || set -- $tracer "$@"
 	apart /bin/sh "$work/view.sh" "$how" "$way" "$(id -u)" "$(id -g)" "$(id -G | tr ' ' ,)" \
-		"$state/mirrors/$mirror" "$work/mirror" "$rb_lock" "$share" "$state" "$@"
+		"$state/mirrors/$mirror" "$work/mirror" "$rb_lock" "$share" "$state" "$own_places" "$@"
 }
 
 instantiate() {
@@ -240,6 +245,17 @@ evaluate_closed() {
 	done
 }
 
+# take_known: the derivation that the client remembers is the one of this evaluation, too.
+take_known() {
+	drv=$rb_known
+	event unchanged "$drv"
+	[ "$then_do" = build_nothing ] || detach take_and_build "$probe_with" "$then_do"
+}
+take_and_build() {
+	"$1"
+	"$2" "$drv"
+}
+
 # closed_round BEFORE AFTER: the job of a closed evaluation (detached.sh). BEFORE begins with it. AFTER is what is done with
 # the derivation.
 closed_round() {
@@ -280,6 +296,7 @@ good_round() {
 conclude_evaluation() {
 	tell_what_was_not_read
 	tell_lock
+	tell_memorable
 	if [ "$rb_gives_value" = yes ]; then
 		event value "$(head -c 1000000 "$work/instantiate.out")"
 		end_record valued
@@ -306,6 +323,10 @@ evaluate() {
 	mode=closed probe_with=$1 then_do=$2
 	ask_version
 	find_daemon
+	! is_unchanged || {
+		take_known
+		return
+	}
 	write "$rb_environment" "$work/exports"
 	forget_before_boot
 	# shellcheck disable=SC2086 # words: digest, base, proof, trees
@@ -323,6 +344,7 @@ evaluate() {
 		write_environment
 		set_home
 		event evaluating
+		watch_what_is_fetched
 		touch "$work/began"
 		if [ "$mode" = closed ]; then
 			detach closed_round "$probe_with" "$then_do"

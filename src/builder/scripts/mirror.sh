@@ -181,12 +181,17 @@ receive_trees() {
 # tell_what_was_read: tells which shut files were read: their access time is newer than the evaluation's beginning. On a
 # file system that keeps no access times, nothing is told. A newline in a name is sent as a NUL.
 tell_what_was_read() {
-	# A file that is read now shows whether this file system keeps access times. (Making it sets them everywhere.)
+	keeps_access_times || event timeless
+	tell looked \( -type f -o -type d \) -perm 0 -anewer "$work/began"
+}
+
+# keeps_access_times: whether this file system does so. A file that is read now shows it. (Making it sets the times
+# everywhere.)
+keeps_access_times() {
 	echo >"$work/read"
 	touch -a -t 200001010000 "$work/read"
 	cat "$work/read" >/dev/null
-	[ -n "$(find "$work/read" -anewer "$work/began")" ] || event timeless
-	tell looked \( -type f -o -type d \) -perm 0 -anewer "$work/began"
+	[ -n "$(find "$work/read" -anewer "$work/began")" ]
 }
 
 # tell_what_was_not_read: tells which files were sent and not read. It leaves out whole package collections, and empty

@@ -62,15 +62,23 @@ files_here() {
 	sort -u "$work/named" | sed -f "$work/places"
 }
 
-# follow_links: resolves, in $work/named, the client's links to directories, which lead elsewhere on this machine.
+# follow_links: resolves, in $work/named, the client's links to directories, which lead elsewhere on this machine: those of
+# its files, and those that stand first in its store paths, of which its channels are made.
 follow_links() {
-	(cd "$state/mirrors/$mirror" && find . -type l 2>/dev/null | sed 's|^\.||;s|$|/|') >"$work/links" || return 1
+	{
+		(cd "$state/mirrors/$mirror" && find . -type l 2>/dev/null | sed 's|^\.||;s|$|/|') &&
+			while IFS= read -r name; do
+				[ ! -d "$state/trees/$name" ] || [ -e "/nix/store/$name" ] ||
+					find "$state/trees/$name" -mindepth 1 -maxdepth 1 -type l | sed "s|.*/|/nix/store/$name/|;s|\$|/|"
+			done <"$share/trees"
+	} | cat >"$work/links" || return 1
 	[ -s "$work/links" ] || return 0
 	rounds=0
 	while [ "$rounds" -lt 40 ]; do
 		rounds=$((rounds + 1))
 		grep -oF -f "$work/links" "$work/named" | sort -u | while IFS= read -r link; do
-			target=$(readlink "$state/mirrors/$mirror${link%/}")
+			leading=${link%/}
+			target=$(readlink "$state/mirrors/$mirror$leading" || readlink "$state/trees/${leading#/nix/store/}")
 			case $target in
 			/*) ;;
 			*) target=${link%/*/}/$target ;;

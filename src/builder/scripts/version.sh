@@ -1,13 +1,18 @@
 # shellcheck shell=sh
 # Which version of Nix evaluates, and which flags it needs because of that.
 
-# ask_version, know_version: ask for $nix_version and wait for it; other things are done meanwhile.
+# ask_version, await_version, know_version: ask for $nix_version and wait for it; other things are done meanwhile. As soon
+# as it is there, $work/version has what Nix says.
 ask_version() {
 	"$nix_bin/nix-store" --version >"$work/version" 3<&- 4<&- &
 	asker=$!
 }
+await_version() {
+	[ -z "$asker" ] || wait "$asker" || fail no-nix 127
+	asker=''
+}
 know_version() {
-	wait "$asker" || fail no-nix 127
+	await_version
 	# "nix-store (Nix) 2.26.3", "nix-store (Lix, like Nix) 2.93.0"
 	nix_version=$(cat "$work/version")
 	nix_version=${nix_version##* }

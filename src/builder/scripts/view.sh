@@ -3,7 +3,7 @@
 # have on the client, with this machine's programs, Nix store and Nix daemon mounted over. Runs in a user and mount
 # namespace of its own (way.sh), so nothing of this is seen outside, and all of it ends with the command.
 #
-#   view.sh MODE WAY UID GID GROUPS KEPT MIRROR WRITTEN SHARE STATE COMMAND...
+#   view.sh MODE WAY UID GID GROUPS KEPT MIRROR WRITTEN SHARE STATE OWN COMMAND...
 #
 # MODE    closed: COMMAND runs as UID and GID, whom modes stop: what the client has not sent is shut, and looking inside
 #         is an error; open: modes do not stop COMMAND, which sees what is shut as empty
@@ -18,20 +18,17 @@
 # STATE   what is kept between runs: STATE/trees has the client's store paths that this store lacks; the view's /nix/store
 #         also has those whose names are in SHARE/trees; STATE/nix-cache is Nix's cache, SHARE/cache in the view. The tmp
 #         and trace beside MIRROR are SHARE/tmp and SHARE/trace in the view
+# OWN     the places of which the view has this machine's own (unchanged.sh), with blanks between them
 set -eu
 
 mode=$1 way=$2 uid=$3 gid=$4 groups=$5
 shift 5
 kept=$1 mirror=$2 written=$3 share=$4 state=$5
-shift 5
+own="$6 $share"
+shift 6
 PATH=$PATH:/usr/sbin:/sbin:/run/current-system/sw/bin
 # UID has to look into what is made here.
 [ "$way" = user ] || umask 022
-
-own="/bin /sbin /lib /lib32 /lib64 /libx32 /usr /dev /proc /sys \
-	/nix/var/nix/daemon-socket /etc/static \
-	/etc/alternatives /etc/ssl /etc/pki /etc/ca-certificates /etc/resolv.conf /etc/hosts /etc/nsswitch.conf \
-	/etc/passwd /etc/group /etc/ld.so.cache /etc/ld.so.conf /etc/ld.so.conf.d $share"
 
 # is_free DIRECTORY: whether nothing of this machine's is mounted in it or above it.
 is_free() {

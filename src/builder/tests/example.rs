@@ -1,6 +1,11 @@
 //! A request as it might be.
 
+use std::time::Duration;
+
+use crate::builder::delivery::Delivery;
 use crate::builder::evaluation::{Evaluation, Need};
+use crate::builder::realisation::{Building, Realisation};
+use crate::builder::request::{Beginning, Client, Job, Request};
 use crate::sources::environment::{Asked, Environment};
 
 pub(in crate::builder) fn evaluation() -> Evaluation {
@@ -38,5 +43,39 @@ pub(in crate::builder) fn evaluation() -> Evaluation {
             large: vec![],
         },
         is_large: false,
+        may_be_remembered: true,
+        known: None,
+    }
+}
+
+/// Returns the request that makes what `beginning` gives, and does nothing with it.
+pub(in crate::builder) fn request(beginning: Beginning) -> Request {
+    request_for(beginning, None, false)
+}
+
+pub(in crate::builder) fn request_for(beginning: Beginning, building: Option<Building>, delivers: bool) -> Request {
+    Request {
+        job: Job {
+            name: "0123".into(),
+            about: "pi".into(),
+            alone: Duration::from_secs(12 * 60 * 60),
+            reconnect: Duration::ZERO,
+            detach: false,
+        },
+        client: Client {
+            name: "pi".into(),
+            stays: true,
+        },
+        settings: "access-tokens = x\n".into(),
+        system: "aarch64-linux".into(),
+        beginning,
+        realisation: building.map(|building| Realisation {
+            building,
+            flags: vec![],
+        }),
+        delivery: delivers.then(|| Delivery {
+            socket: Some("/tmp/x.sock".into()),
+            flags: vec!["-s".into()],
+        }),
     }
 }

@@ -4,6 +4,7 @@ mod alive;
 mod deliver;
 mod emulation;
 pub(super) mod example;
+mod heap;
 mod jobs;
 mod kept;
 mod large;

@@ -4,14 +4,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
 use std::process::{Command, Stdio};
-use std::time::Duration;
 
-use super::super::delivery::Delivery;
 use super::super::parts::{Part, all_scripts, parts};
-use super::super::realisation::{Building, Realisation};
-use super::super::request::{Beginning, Client, Job, Request};
+use super::super::realisation::Building;
+use super::super::request::{Beginning, Client, Request};
 use super::super::upgrade::Upgrade;
-use super::example::evaluation;
+use super::example::{evaluation, request_for as request};
 use crate::remote::script::without_comments;
 use crate::store_path::StorePath;
 
@@ -29,33 +27,6 @@ const GENERATION: &str = "/nix/store/00000000000000000000000000000000-user-envir
 const DERIVATION: &str = "/nix/store/00000000000000000000000000000000-x.drv";
 
 type Names = BTreeSet<String>;
-
-fn request(beginning: Beginning, building: Option<Building>, delivers: bool) -> Request {
-    Request {
-        job: Job {
-            name: "0123".into(),
-            about: "pi".into(),
-            alone: Duration::from_secs(12 * 60 * 60),
-            reconnect: Duration::ZERO,
-            detach: false,
-        },
-        client: Client {
-            name: "pi".into(),
-            stays: true,
-        },
-        settings: "access-tokens = x\n".into(),
-        system: "aarch64-linux".into(),
-        beginning,
-        realisation: building.map(|building| Realisation {
-            building,
-            flags: vec![],
-        }),
-        delivery: delivers.then(|| Delivery {
-            socket: Some("/tmp/x.sock".into()),
-            flags: vec!["-s".into()],
-        }),
-    }
-}
 
 fn files(gives_value: bool) -> Beginning {
     let mut evaluation = evaluation();

@@ -125,6 +125,7 @@ fn a_current_directory_that_is_not_there_is_no_word_of_ours() {
     ] {
         let script = format!(
             "{evaluate}
+             print_heap() {{ :; }}
              nix_bin=/nix remote=daemon rb_directory=\"{directory}\" work=$PWD
              print_environment >environment
              sh -c '. ./environment; echo \"$HERE:$(pwd)\"' 2>&1"

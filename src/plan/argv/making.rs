@@ -204,6 +204,7 @@ mod tests {
             },
             copy: CopyFlags { use_substitutes: true },
             lend: true,
+            asks_anew: false,
         }
     }
 

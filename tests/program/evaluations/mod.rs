@@ -34,6 +34,7 @@ mod large;
 mod left;
 mod link;
 mod trees;
+mod unchanged;
 mod unseen;
 mod upgrade;
 mod variables;
@@ -54,7 +55,7 @@ use crate::stubs::{Run, Stage};
 const PLACE: &str = include_str!("../stubs/builder.sh");
 const NIX: &str = include_str!("../stubs/reading-nix.sh");
 
-const NIXPKGS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/program/stubs/nixpkgs.nix");
+pub(crate) const NIXPKGS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/program/stubs/nixpkgs.nix");
 
 /// Where the builder's Nix is, below the stage.
 const PROGRAMS: &str = "builder/nix/store/33333333333333333333333333333333-nix-2.26.3";
@@ -62,7 +63,7 @@ const PROGRAMS: &str = "builder/nix/store/33333333333333333333333333333333-nix-2
 /// What is the client's alone (machine.sh). Nothing around its files may differ from run to run: neither other tests' stages
 /// nor the times of what is made anew. Of its package collection, the file is one that has long been there: a young one would be
 /// known by its content now, and by its time a few seconds later.
-const CLIENT: &str = r#"
+pub(crate) const CLIENT: &str = r#"
 mkdir "$root/client"
 mount --bind "$stage/client" "$root/client"
 mount -t tmpfs -o mode=1777 none "$root/var/tmp"
@@ -73,8 +74,8 @@ mount --bind "$nixpkgs" "$root/client/nixpkgs/nixos/default.nix"
 find "$root/nix" "$root/run" -exec touch -h -d @1 {} +
 "#;
 
-/// The usual run.
-const BUILD: &str = "build --eval-on builder --no-lend";
+/// The usual run. It evaluates whatever is remembered.
+const BUILD: &str = "build --eval-on builder --no-lend --no-eval-cache";
 
 /// As whom the client logs in (`KIND` in builder.sh).
 #[derive(Clone, Copy)]

@@ -28,6 +28,7 @@ mod refusals;
 mod silences;
 mod targets;
 mod told;
+mod unchanged;
 mod words;
 
 use std::time::Duration;

@@ -160,6 +160,7 @@ fn the_settings_of_git_go_with_a_repository() {
         mirror: found.mirror().clone(),
         unread: BTreeSet::new(),
         variables: BTreeSet::new(),
+        answered: None,
     });
     assert_eq!(
         bytes_of(&again, &path("home/private/more")),

@@ -1,0 +1,141 @@
+# shellcheck shell=sh
+# An unchanged question is not asked again. The client's question is a digest of all that it sends (src/builder/question.rs).
+# Beside what is in that digest, an evaluation can see only this machine itself ($standing), what changes with the time
+# (`builtins.currentTime`), and the network. So the client may remember an answer if the evaluation has seen neither of
+# the last two, and has not read this machine's own places.
+
+# The places of which the view has this machine's own (view.sh).
+own_places='/bin /sbin /lib /lib32 /lib64 /libx32 /usr /dev /proc /sys
+	/nix/var/nix/daemon-socket /etc/static
+	/etc/alternatives /etc/ssl /etc/pki /etc/ca-certificates /etc/resolv.conf /etc/hosts /etc/nsswitch.conf
+	/etc/passwd /etc/group /etc/ld.so.cache /etc/ld.so.conf /etc/ld.so.conf.d'
+
+# know_standing: sets $standing to a word for this machine as an evaluation sees it: which Nix, which boot, and what is in
+# its own places. Of a directory it is what lies right in it, with the times: whoever adds a program, or replaces one,
+# changes the time of its directory.
+know_standing() {
+	standing=$({
+		readlink -f "$nix_bin/nix-instantiate" "$nix_bin/nix"
+		cat "$work/version" /proc/sys/kernel/random/boot_id
+		for place in $own_places; do
+			case $place in
+			/dev | /proc | /sys | /nix/*) ;;
+			*)
+				if [ -d "$place/" ]; then
+					stat -c '%n %i %Y %Z' "$place/" "$place"/*
+				elif [ -f "$place" ]; then
+					echo "$place"
+					cat "$place"
+				fi
+				;;
+			esac
+		done
+	} 2>/dev/null | sha256sum | cut -c 1-40)
+}
+
+# is_unchanged: whether this machine is as it was when the client's question was answered, and still has the derivation
+# that was the answer. From then on, the derivation is held.
+is_unchanged() {
+	[ -n "$rb_known" ] || return 1
+	await_version
+	know_standing
+	[ "$standing" = "$rb_standing" ] || return 1
+	write "$rb_known" "$work/held"
+	hold_before
+	! NIX_REMOTE=$remote "$nix_bin/nix-store" --check-validity "$rb_known" >/dev/null 2>&1 || return 0
+	rm -f "$work/held"
+	return 1
+}
+
+# watch_what_is_fetched: before an evaluation, makes everything in Nix's cache look unread for long. Nix looks there for
+# whatever it fetches without a hash, even if it then takes what it has.
+watch_what_is_fetched() {
+	[ "$rb_remembers" = yes ] || return 0
+	find "$state/nix-cache" -maxdepth 2 -type f -exec touch -a -t 200001010000 {} + 2>/dev/null
+}
+
+# tell_memorable: tells the client whether it may remember the derivation of this evaluation, and which variables belong
+# to its question. A pure evaluation sees neither time nor variables, and fetches nothing without a hash.
+tell_memorable() {
+	[ "$rb_remembers" = yes ] && [ "$rb_gives_value" = no ] || return 0
+	if [ "$rb_watches" = yes ]; then
+		is_of_the_question || return 0
+		sed 's/^/@rebuild reads /' "$work/asked"
+		[ ! -s "$work/computing" ] || event reads-any
+	fi
+	know_standing
+	event memorable "$standing"
+}
+
+# is_of_the_question: whether the evaluation has seen nothing that is not in the question: nothing was fetched without a
+# hash, and no file that was evaluated asks for the time or reads places of this machine's own.
+is_of_the_question() {
+	keeps_access_times || return 1
+	# A file that cannot be searched may have anything in it.
+	! grep -q '^grep: ' "$work/unseen" || return 1
+	[ -z "$(find "$state/nix-cache" -maxdepth 2 -type f \( -anewer "$work/began" -o -newer "$work/began" \))" ] || return 1
+	names_of_impure && mentions_none_of "$work/impure" <"$work/files" || return 1
+	written_by_users >"$work/of-users" || return 1
+	lies_with_the_client && ! takes_builtins_whole && ! reads_own_places
+}
+
+# names_of_impure: writes to $work/impure the names that Nix has only where an evaluation need not be pure, but for that of
+# the system, which is in the question. Nix itself says them, once for each version.
+names_of_impure() {
+	answer=$state/impure-$nix_version
+	[ -s "$answer" ] || {
+		ask_names false >"$work/names-impure" && ask_names true >"$work/names-pure" || return 1
+		LC_ALL=C comm -23 "$work/names-impure" "$work/names-pure" | grep -vx currentSystem >"$work/impure" || return 1
+		write "$(cat "$work/impure")" "$answer"
+	}
+	cat "$answer" >"$work/impure"
+}
+ask_names() {
+	powerless "$nix_bin/nix-instantiate" --option pure-eval "$1" --eval --strict --json \
+		--expr 'builtins.attrNames builtins' 2>/dev/null | tr -d '[]" \n' | tr ',' '\n' | LC_ALL=C sort -u | grep .
+}
+
+# mentions_none_of NAMES: whether none of the files that come on stdin has one of these names outside of a comment.
+mentions_none_of() {
+	[ -s "$1" ] || return 1
+	in_files -Fwf "$1" 2>/dev/null | without_comments | grep -q . && return 1
+	return 0
+}
+without_comments() { sed -E '/^[^:]*:[[:space:]]*#([^$]|\$[^{])*$/d'; }
+
+# written_by_users: prints those of the evaluated files that are in no package collection.
+written_by_users() {
+	sed 's|$|/|' "$work/collections" >"$work/prefixes" || return 1
+	if [ -s "$work/prefixes" ]; then
+		grep -a -v -F -f "$work/prefixes" "$work/files" || [ $? = 1 ]
+	else
+		cat "$work/files"
+	fi
+}
+
+# lies_with_the_client: whether each of these files is one of the client's, or in the store.
+lies_with_the_client() {
+	while IFS= read -r file; do
+		case $file in
+		/*) ;;
+		*) [ -e "$state/$file" ] || return 1 ;;
+		esac
+	done <"$work/of-users"
+}
+
+# takes_builtins_whole: whether one of them uses all builtins at once (`builtins.${name}`, `attrValues builtins`), so that
+# no name needs to stand in it.
+takes_builtins_whole() {
+	in_files -Hw builtins <"$work/of-users" 2>/dev/null | without_comments | sed -E -e 's/^[^:]*://' \
+		-e 's/(with|inherit[[:space:]]*\()[[:space:]]*builtins//g' -e 's/builtins([[:space:]]*\?|\.[A-Za-z_])//g' |
+		grep -qw builtins
+}
+
+# reads_own_places: whether one of them names a place of this machine's own and has a word by which Nix reads. (A path
+# without quotes the client has seen itself; and whatever is imported is an evaluated file.)
+reads_own_places() {
+	in_files -lE "(^|[^A-Za-z0-9_./-])($(printf '%s' "$own_places /nix/store" | tr -s ' \t\n' '|' | sed 's/\./\\./g'))([^A-Za-z0-9_]|\$)" \
+		<"$work/of-users" 2>/dev/null |
+		in_files -lwE 'readFile|readDir|readFileType|pathExists|hashFile|builtins\.path|filterSource|findFile|importJSON|importTOML|fileContents' 2>/dev/null |
+		grep -q .
+}
