@@ -294,3 +294,34 @@ pub(super) fn registry(around: &Surroundings) -> String {
 fn read(file: &Path) -> String {
     fs::read_to_string(file).unwrap_or_default()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::symlink;
+
+    /// The file of a channel that is new is on the other machine alone, behind links that lead elsewhere here.
+    #[test]
+    fn the_first_file_of_a_new_channel_keeps_its_links() {
+        let place = tempfile::tempdir().unwrap();
+        let (tree, link) = (place.path().join("tree"), place.path().join("nixos"));
+        fs::create_dir_all(tree.join("nixos")).unwrap();
+        fs::write(tree.join("nixos/default.nix"), "").unwrap();
+        symlink(&tree, &link).unwrap();
+        let variable = format!("nixpkgs={}", link.display());
+        let collection = Collection::new(SearchPath::of_variable(&variable, Path::new("/")), "/root".into());
+        let first = |new: bool, configuration: &Configuration| entry(configuration, &collection, new, Path::new("/"));
+        let real = fs::canonicalize(tree.join("nixos/default.nix")).ok();
+        assert_eq!(first(false, &Configuration::Classic), real);
+        assert_eq!(
+            first(true, &Configuration::Classic),
+            Some(link.join("nixos/default.nix"))
+        );
+        // A file of one's own is here.
+        let own = Configuration::File {
+            file: link.join("nixos").display().to_string(),
+            attribute: None,
+        };
+        assert_eq!(first(true, &own), real);
+    }
+}

@@ -65,7 +65,7 @@ fn the_evaluation_sees_the_newest_channels() {
     let seen = builder.of_derivation(&said);
     let file = format!("evaluated {CHANNELS}/nixos/nixos/default.nix: new = builtins.getEnv \"COLOUR\";");
     assert!(seen.lines().any(|line| line == file), "{seen}");
-    // Its first file counts among those that may ask for a variable.
+    // What it asks for is looked for in its files, which are the builder's.
     assert!(seen.lines().any(|line| line == "variable COLOUR: blue"), "{seen}");
     assert_eq!(
         builder.read("builder/nix/asked"),
