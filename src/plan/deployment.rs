@@ -140,7 +140,7 @@ impl Deployment {
             // A setting does not make this machine build for somebody who wants to leave.
             if_unreachable.then = Fallback::Fail;
         }
-        Ok(Self {
+        let plan = Self {
             upgrade: upgrade(arguments, facts, rights, &origin, warnings)?,
             if_unreachable,
             detach,
@@ -156,7 +156,9 @@ impl Deployment {
                 reconnect: settings.reconnect_timeout(),
                 unattended: settings.unattended_timeout(),
             },
-        })
+        };
+        plan.leaves_no_channels()?;
+        Ok(plan)
     }
 
     /// Returns the hosts that the run may log in to, each once.
@@ -428,8 +430,13 @@ fn upgrade(
         } else {
             &flake.reference
         };
+        let by = match making.evaluator {
+            Place::Here => format!("nix flake update --flake {place}"),
+            // This machine fetches nothing then.
+            Place::There(_) => "--recreate-lock-file (all), --update-input NAME (one)".to_owned(),
+        };
         warnings.push(format!(
-            "--upgrade has no effect on a flake: its inputs are updated by: nix flake update --flake {place}"
+            "--upgrade has no effect on a flake: its inputs are updated by: {by}"
         ));
         return Ok(None);
     }
@@ -452,6 +459,15 @@ impl Outcome {
     #[must_use]
     pub fn builds(&self) -> bool {
         !matches!(self, Self::DryBuild | Self::ListImages)
+    }
+
+    /// Returns whether the run is for something that stays: a dry run only tells.
+    #[must_use]
+    pub fn stays(&self) -> bool {
+        self.builds()
+            && self
+                .activation()
+                .is_none_or(|activation| activation.action != "dry-activate")
     }
 
     /// Returns the activation, if the target's system is changed or asked to say what would change.

@@ -22,6 +22,7 @@ use super::mirror::{Entry, FileKind, Identity, READ_WHOLE, SharedMirror};
 use super::opening;
 use super::record::Kept;
 use crate::own_nix::search_path::SearchPath;
+use crate::store_path::StorePath;
 use names::{clean, in_store, resolve_file, with_default};
 use places::ELSEWHERE;
 use tracked::NotWhole;
@@ -100,6 +101,8 @@ pub struct Collection {
     /// What git tracks in each repository that was asked about; None for an index of a kind that is not known here.
     listed: BTreeMap<PathBuf, Option<BTreeSet<PathBuf>>>,
     not_whole: Option<NotWhole>,
+    /// A link of this machine that is to lead elsewhere, and where.
+    relinked: Option<(PathBuf, PathBuf)>,
 }
 
 impl Collection {
@@ -127,7 +130,28 @@ impl Collection {
             asked_in: BTreeMap::new(),
             listed: BTreeMap::new(),
             not_whole: None,
+            relinked: None,
         }
+    }
+
+    /// Has a link lead to a store path as soon as the evaluation sees it. This machine need not have that path: then it is
+    /// the other machine's, and nothing of it is sent. This comes before all else.
+    pub fn relink(&mut self, link: &Path, to: &StorePath) {
+        self.relinked = Some((link.to_owned(), to.as_path().to_owned()));
+    }
+
+    /// Returns where a link leads.
+    fn link_target(&self, link: &Path) -> std::io::Result<PathBuf> {
+        match &self.relinked {
+            Some((relinked, target)) if relinked == link => Ok(target.clone()),
+            _ => fs::read_link(link),
+        }
+    }
+
+    /// Returns whether only the other machine has this store path.
+    fn is_theirs_alone(&self, path: &Path) -> bool {
+        let relinked = self.relinked.as_ref();
+        relinked.is_some_and(|(_, target)| target == path && fs::symlink_metadata(path).is_err())
     }
 
     /// Adds the names that every evaluation needs, and those of `directory`, the current directory.

@@ -36,6 +36,7 @@ mod link;
 mod trees;
 mod unchanged;
 mod unseen;
+mod upgrade;
 mod variables;
 mod ways;
 

@@ -317,6 +317,14 @@ nix_store() {
 	*' --add-fixed '*) add_fixed "$@" ;;
 	*' --query '*) sed -n 's/^Derive.*\],"\([^"]*\)",".*/\1/p;q' "$(after system "$@")" ;;
 	*' --realise '*)
+		case $(after --realise "$@") in
+		*.drv) ;;
+		*)
+			# It is there already.
+			ln -sfn "$(after --realise "$@")" "$(after --add-root "$@")"
+			return
+			;;
+		esac
 		build_for "$(head -n 1 "$(after --realise "$@")" | sed 's/.*\],"\([^"]*\)",".*/\1/')" "$@"
 		out=$(head -n 1 "$(after --realise "$@")")
 		out=${out#*'("out","'}
