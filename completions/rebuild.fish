@@ -22,6 +22,7 @@ complete -c rebuild -l wake -d 'If none of them answers: run this command here, 
 complete -c rebuild -l wake-timeout -d 'How long to wait for that (default: 120)' -r -f
 complete -c rebuild -l reconnect-timeout -d 'If the link breaks while the work goes on there: how long to try to connect again; 0: not at all (default: 900)' -r -f
 complete -c rebuild -l unattended-timeout -d 'How long the work there goes on while nobody follows it (default: 43200)' -r -f
+complete -c rebuild -l release-site -d 'Where the evaluator fetches the release that this machine\'s channel is; \'\': it is sent (default: https://releases.nixos.org)' -r -f
 complete -c rebuild -s F -l flake -d 'A flake (default: the current directory) and one of its nixosConfigurations (default: the target\'s name)' -r -F -k -a "(__rebuild_candidates configurations)"
 complete -c rebuild -s f -l file -d 'A Nix file, or a directory with a system.nix or default.nix, that evaluates to a configuration or a set of them' -r -F
 complete -c rebuild -s A -l attr -d 'Where in the file the configuration is; without --file in ./system.nix, ./default.nix, <nixos-system> or /etc/nixos/system.nix' -r -f

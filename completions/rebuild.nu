@@ -61,6 +61,7 @@ module completions {
     --wake-timeout: string    # How long to wait for that (default: 120)
     --reconnect-timeout: string # If the link breaks while the work goes on there: how long to try to connect again; 0: not at all (default: 900)
     --unattended-timeout: string # How long the work there goes on while nobody follows it (default: 43200)
+    --release-site: string    # Where the evaluator fetches the release that this machine's channel is; '': it is sent (default: https://releases.nixos.org)
     --no-lend                 # Lend no Nix daemon to the builder: the result is fetched by a second connection
     --verify-eval             # With --eval-host: evaluate here as well, and go on only if both give the same derivation
     --flake(-F): path@"nu-complete rebuild configurations"         # A flake (default: the current directory) and one of its nixosConfigurations (default: the target's name)
@@ -155,6 +156,7 @@ module completions {
     --wake-timeout: string    # How long to wait for that (default: 120)
     --reconnect-timeout: string # If the link breaks while the work goes on there: how long to try to connect again; 0: not at all (default: 900)
     --unattended-timeout: string # How long the work there goes on while nobody follows it (default: 43200)
+    --release-site: string    # Where the evaluator fetches the release that this machine's channel is; '': it is sent (default: https://releases.nixos.org)
     --no-lend                 # Lend no Nix daemon to the builder: the result is fetched by a second connection
     --verify-eval             # With --eval-host: evaluate here as well, and go on only if both give the same derivation
     --flake(-F): path@"nu-complete rebuild configurations"         # A flake (default: the current directory) and one of its nixosConfigurations (default: the target's name)

@@ -13,6 +13,7 @@ let
       default = null;
       inherit example description;
     };
+  address = types.strMatching "(https?://[][A-Za-z0-9._~:%+-][][A-Za-z0-9._~/:%+-]*)?";
   hosts = types.either types.str (types.nonEmptyListOf types.str);
 in
 {
@@ -46,6 +47,11 @@ in
   unattendedTimeout = setting (types.ints.between 1 604800) 86400 ''
     How many seconds the work there goes on while nobody follows it: `--unattended-timeout`. They are counted in whole
     minutes.
+  '';
+
+  releaseSite = setting address "http://mirror.lan/nixos" ''
+    Where the evaluator fetches the release that this machine's channel is, instead of being sent it: `--release-site`. The
+    empty string: it is sent.
   '';
 
   lend = setting types.bool false ''

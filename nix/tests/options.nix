@@ -149,6 +149,7 @@ let
           wakeTimeout = 90;
           reconnectTimeout = 0;
           unattendedTimeout = 604800;
+          releaseSite = "";
           lend = false;
           verifyEval = true;
           elevate = "sudo";
@@ -170,6 +171,7 @@ let
         wakeTimeout = 90;
         reconnectTimeout = 0;
         unattendedTimeout = 604800;
+        releaseSite = "";
         lend = false;
         verifyEval = true;
         elevate = "sudo";
@@ -194,6 +196,10 @@ let
 
     "a word that a setting does not know is refused" = holds (
       isRefused (json (client { settings.fallback = "remote"; }))
+    );
+
+    "an address with a password is refused" = holds (
+      isRefused (json (client { settings.releaseSite = "https://me:secret@mirror.lan"; }))
     );
 
     "a key that is a path would end in the store and is refused" = holds (

@@ -8,11 +8,13 @@ mod following;
 mod held;
 mod incoming;
 mod outgoing;
+mod releases;
 
 #[cfg(test)]
 pub(super) use outgoing::change;
 
 use std::collections::BTreeSet;
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -39,7 +41,7 @@ use crate::failure::Failure;
 use crate::host::Host;
 use crate::process::lines::Line;
 use crate::progress::nix_log::LogLine;
-use crate::progress::{Event, Work};
+use crate::progress::{Event, Whole, Work};
 use crate::remote::channel::{ALIVE, Channel, EVENT, Heard};
 use crate::sources::answered::Reads;
 use crate::store_path::StorePath;
@@ -90,6 +92,20 @@ pub struct Peer<'a> {
     pub own_nix: &'a dyn Fn() -> Option<String>,
     /// Brings a store path there with all that it depends on.
     pub importer: &'a dyn Fn(&StorePath) -> Result<()>,
+    /// This machine's Nix.
+    pub database: Database<'a>,
+}
+
+/// Asks a Nix for what it knows of these names in its store. There is a text for each, or none at all.
+pub type Database<'a> = &'a dyn Fn(Question, &[OsString]) -> Option<Vec<String>>;
+
+/// What a Nix knows of a store path without reading it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Question {
+    /// The hash of what is in it.
+    Hash,
+    /// Its size in bytes, with the names in it.
+    Size,
 }
 
 /// Carries out a request on another machine.
@@ -123,6 +139,8 @@ pub fn converse(peer: &Peer, request: &Request, sources: &mut Sources, context: 
         memory: Memory::default(),
         nix: TheirNix::default(),
         sending: Sending::Nothing,
+        fetching: None,
+        fetched: BTreeSet::new(),
         incoming: Incoming::new(peer),
         following: None,
         is_second: false,
@@ -203,6 +221,10 @@ struct Conversation<'a> {
     memory: Memory,
     nix: TheirNix,
     sending: Sending,
+    /// The store path that the other machine fetches itself now.
+    fetching: Option<String>,
+    /// Those that it has begun to fetch.
+    fetched: BTreeSet<String>,
     incoming: Incoming<'a>,
     /// The last job, as far as it has been heard.
     following: Option<Following>,
@@ -262,8 +284,8 @@ impl Conversation<'_> {
         self.incoming.tell_amount(self.context);
         let whole = match self.sending {
             Sending::Nothing => return,
-            Sending::Files(number) => Some(number),
-            Sending::Trees => None,
+            Sending::Files(number) => Whole::Files(number),
+            Sending::Trees(bytes) => bytes.map_or(Whole::Unknown, Whole::Bytes),
         };
         if let Some(amount) = self.channel.sent() {
             self.context.tell(Event::Sending(amount, whole));

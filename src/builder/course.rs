@@ -258,6 +258,9 @@ impl Course {
             BuilderEvent::Way(_) => self.at == At::Files(Round::Closed),
             BuilderEvent::Room(_) | BuilderEvent::EndsAtLogout(_) => self.at == self.begun(),
             BuilderEvent::Idle(_) => self.job,
+            BuilderEvent::Fetching(_) | BuilderEvent::Fetched { .. } | BuilderEvent::Unfetched { .. } => {
+                matches!(self.at, At::Trees(_))
+            }
             BuilderEvent::Nix(_) | BuilderEvent::Untraced(_) => matches!(self.at, At::Ready(_)),
             BuilderEvent::Refused(_) | BuilderEvent::Unread(_) | BuilderEvent::HomeNamed(_) => {
                 self.at == At::Evaluating(Round::Closed)

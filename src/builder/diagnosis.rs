@@ -77,6 +77,22 @@ pub(super) fn damaged(host: &Host) -> String {
     format!("warning: what {host} kept of this machine's files is not what was sent: it is thrown away, and sent anew")
 }
 
+/// Returns the failure of a machine that has fetched another store path than this machine has.
+#[must_use]
+pub(super) fn another_release(host: &Host, tree: &str, hash: &str, own: Option<&str>) -> Failure {
+    let own = own.map_or_else(
+        || "of which its Nix does not know the hash".to_owned(),
+        |own| format!("whose hash is {own}"),
+    );
+    Failure::new(format!(
+        "what {host} fetched as /nix/store/{tree} has the hash {hash}; it is not what this machine has there, {own}"
+    ))
+    .with_remedy(format!(
+        "throw it away on {host}: rm -r ~/.cache/rebuild/*/releases/{tree}; nix-store --delete /nix/store/{tree}\n\
+         then send it: --release-site ''"
+    ))
+}
+
 /// Returns the message that garbage was collected during an evaluation.
 #[must_use]
 pub(super) fn collected(host: &Host) -> String {

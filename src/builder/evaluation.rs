@@ -9,6 +9,7 @@ use crate::process::quote::shell_word;
 use crate::remote::script::{Script, without_comments};
 use crate::sources::environment::Chosen;
 use crate::sources::large::Large;
+use crate::sources::releases::Release;
 use crate::store_path::StorePath;
 
 /// This script goes as a word, because another shell runs it.
@@ -51,6 +52,8 @@ pub struct Evaluation {
     pub need: Need,
     /// Whether these are so many that it is not worth while to ask which of them were read.
     pub is_large: bool,
+    /// Which of the store paths it may fetch itself.
+    pub releases: Vec<Release>,
     /// Whether the answer may be remembered ([`question`](super::question)), as far as this machine can tell.
     pub may_be_remembered: bool,
     /// What this machine remembers as the answer.
@@ -130,6 +133,7 @@ impl Evaluation {
     pub(super) fn describe(&self, script: &mut Script) -> Result<(), Failure> {
         self.describe_question(script)?;
         script.set("rb_need", self.need.words())?;
+        script.set("rb_releases", lines(&self.releases))?;
         script.set("rb_most_kept", MOST_KEPT.to_string())?;
         script.set_yes("rb_tell_unread", !self.is_large)?;
         let known = self.known.as_ref();
@@ -161,6 +165,18 @@ impl Evaluation {
         // This becomes text for a second shell, inside the view.
         script.set("rb_directory", OsStr::from_bytes(&shell_word(&self.directory)?))
     }
+}
+
+/// Returns a line for each address of a release, in the words of `scripts/releases.sh`.
+fn lines(releases: &[Release]) -> String {
+    let each = releases.iter().flat_map(|release| {
+        let Release { tree, channel, .. } = release;
+        release
+            .addresses
+            .iter()
+            .map(move |address| format!("{tree} {channel} {address}"))
+    });
+    each.collect::<Vec<_>>().join("\n")
 }
 
 /// Returns shell text that exports variables. Its first line names those that are not sent.

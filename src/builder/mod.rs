@@ -47,5 +47,5 @@ mod tests;
 mod trace;
 pub mod upgrade;
 
-pub use conversation::{Answer, Peer, converse};
+pub use conversation::{Answer, Peer, Question, converse};
 pub use diagnosis::{AskedMeanwhile, CannotEvaluate};

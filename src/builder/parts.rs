@@ -52,6 +52,7 @@ impl Part {
                 include_str!("scripts/kept-files.sh"),
                 include_str!("scripts/proof.sh"),
                 include_str!("scripts/mirror.sh"),
+                include_str!("scripts/releases.sh"),
                 include_str!("scripts/version.sh"),
                 include_str!("scripts/trace.sh"),
                 include_str!("scripts/variables.sh"),

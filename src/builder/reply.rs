@@ -34,6 +34,22 @@ pub enum BuilderEvent {
     Damaged,
     /// The machine lacks these store paths; these are their names.
     Need(Vec<String>),
+    /// The machine fetches the store path of this name itself.
+    Fetching(String),
+    /// It has done so.
+    Fetched {
+        /// The store path's name.
+        tree: String,
+        /// The hash of what is in it, as Nix says it.
+        hash: String,
+    },
+    /// It could not do so.
+    Unfetched {
+        /// The store path's name.
+        tree: String,
+        /// Nix's reason.
+        reason: String,
+    },
     /// The evaluation has begun.
     Evaluating,
     /// Garbage was collected meanwhile, and with it what the evaluation had written. It has begun once more.
@@ -272,6 +288,15 @@ impl BuilderEvent {
                 store: word()?.parse().ok()?,
             }),
             "need" => Self::Need(words.map(str::to_owned).collect()),
+            "fetching" => Self::Fetching(word()?),
+            "fetched" => Self::Fetched {
+                tree: word()?,
+                hash: word()?,
+            },
+            "unfetched" => Self::Unfetched {
+                tree: word()?,
+                reason: words.collect::<Vec<_>>().join(" "),
+            },
             "evaluating" => Self::Evaluating,
             "collected" => Self::Collected,
             "evaluation-failed" => Self::EvaluationFailed { code: code(&word()?) },

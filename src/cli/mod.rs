@@ -137,6 +137,10 @@ fn template() -> String {
     format!("{{about}}\n\n{{usage-heading}} {{usage}}\n\nVerbs:\n{lines}\n{{all-args}}{{after-help}}\n")
 }
 
+/// The help of `--release-site`.
+const RELEASE_SITE: &str = "Where the evaluator fetches the release that this machine's channel is; '': it is sent \
+                            (default: https://releases.nixos.org)";
+
 /// `--eval-host`, `--build-host`, `--target-host`, and how they are dealt with.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Hosts")]
@@ -172,6 +176,11 @@ pub struct RoleFlags {
     /// How long the work there goes on while nobody follows it (default: 43200)
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(1..=604_800))]
     pub unattended_timeout: Option<u32>,
+
+    /// Where the evaluator fetches the release that this machine's channel is; '': it is sent (default:
+    /// <https://releases.nixos.org>)
+    #[arg(long, value_name = "URL", help = RELEASE_SITE, value_parser = crate::vocabulary::address)]
+    pub release_site: Option<String>,
 
     /// Lend no Nix daemon to the builder: the result is fetched by a second connection
     #[arg(long)]

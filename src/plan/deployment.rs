@@ -40,6 +40,8 @@ pub struct Deployment {
     pub flags: NixFlags,
     /// What becomes of work elsewhere while nobody follows it.
     pub absence: Absence,
+    /// Where releases of channels are, for a machine that fetches one itself; empty if none does.
+    pub release_site: String,
     /// What goes on without the user, if they want to leave.
     pub detach: Option<Detachment>,
 }
@@ -156,6 +158,7 @@ impl Deployment {
                 reconnect: settings.reconnect_timeout(),
                 unattended: settings.unattended_timeout(),
             },
+            release_site: settings.release_site().to_owned(),
         };
         plan.leaves_no_channels()?;
         Ok(plan)

@@ -11,6 +11,18 @@ pub struct Amount {
     pub bytes: u64,
 }
 
+/// How much there is to send in all, as far as it is known beforehand.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Whole {
+    /// That is not known.
+    #[default]
+    Unknown,
+    /// So many files.
+    Files(u64),
+    /// So many bytes.
+    Bytes(u64),
+}
+
 /// How much of a stream has passed so far; other threads may look at it.
 #[derive(Debug, Default)]
 pub struct Counter {

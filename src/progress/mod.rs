@@ -24,7 +24,7 @@ use std::io::IsTerminal;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-pub use amount::{Amount, Counter};
+pub use amount::{Amount, Counter, Whole};
 pub use amounts::{elapsed, spoken};
 pub use builder::Builder;
 use nix_log::LogLine;
@@ -43,8 +43,8 @@ pub enum Event {
     Idled(Duration),
     /// Nothing takes long from now on, until the next phase.
     Idle,
-    /// The files that have gone to the evaluator so far, and the number of all that are to go, where it is known.
-    Sending(Amount, Option<u64>),
+    /// The files that have gone to the evaluator so far, and what all of them are.
+    Sending(Amount, Whole),
     /// These files have gone to the evaluator.
     Sent(Amount),
     /// From now on, builds run on this builder unless Nix says something else.

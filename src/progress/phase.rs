@@ -43,6 +43,8 @@ pub enum Work {
     Upgrading,
     /// This machine sends files to the host.
     Sending,
+    /// The host fetches files itself that this machine would send otherwise.
+    Obtaining,
     /// The host evaluates.
     Evaluating,
     /// The host builds.

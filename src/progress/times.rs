@@ -19,7 +19,7 @@ impl TimedPart {
     pub(super) fn of(work: Work) -> Option<Self> {
         match work {
             Work::Connecting | Work::Waking(_) | Work::Asking | Work::Upgrading | Work::Looking(_) => None,
-            Work::Sending => Some(Self::Sending),
+            Work::Sending | Work::Obtaining => Some(Self::Sending),
             Work::Evaluating => Some(Self::Evaluating),
             Work::Building => Some(Self::Building),
             Work::Receiving | Work::Fetching => Some(Self::Receiving),

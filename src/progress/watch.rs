@@ -9,12 +9,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::{Duration, Instant};
 
-use super::amounts::{count, elapsed, size};
+use super::amounts::{count, elapsed, size, size_of};
 use super::builds::{self, Build, Builds};
 use super::nix_log::{Activity, LogLine, News};
 use super::times::Times;
 use super::transfer::Transfer;
-use super::{Amount, Event, Phase, Verbosity, Work};
+use super::{Amount, Event, Phase, Verbosity, Whole, Work};
 use crate::harmless::{self, Colours};
 use silence::SilentMachine;
 use summary::Moved;
@@ -56,7 +56,7 @@ pub(super) struct Watch {
     /// All that other machines have received.
     copied: Moved,
     sending: Amount,
-    to_send: Option<u64>,
+    to_send: Whole,
     sent: Amount,
     /// The hashes of the messages of an evaluation, which Nix gives again with each attempt. Messages may be long.
     said: BTreeSet<u64>,
@@ -78,7 +78,7 @@ impl Watch {
             received: Moved::default(),
             copied: Moved::default(),
             sending: Amount::default(),
-            to_send: None,
+            to_send: Whole::Unknown,
             sent: Amount::default(),
             said: BTreeSet::new(),
             last_line: now,
@@ -160,7 +160,7 @@ impl Watch {
     }
 
     fn sent(&mut self, amount: Amount) -> Vec<PrintedLine> {
-        (self.sending, self.to_send) = (Amount::default(), None);
+        (self.sending, self.to_send) = (Amount::default(), Whole::Unknown);
         if amount.files == 0 {
             return Vec::new();
         }
@@ -303,6 +303,7 @@ impl Watch {
             }
             Work::Upgrading => format!("updating the channels{on}"),
             Work::Sending => self.status_of_sending(),
+            Work::Obtaining => format!("fetching the channel{on}"),
             Work::Evaluating => format!("evaluating{on}{}", self.status_of_fetching(now)),
             Work::Building => {
                 let counts = self
@@ -326,9 +327,13 @@ impl Watch {
     fn status_of_sending(&self) -> String {
         let what = "sending the configuration";
         match (self.sending.files, self.to_send) {
-            (0, None) => what.to_owned(),
-            (_, None) => format!("{what}: {}", files(self.sending)),
-            (done, Some(whole)) => {
+            (0, Whole::Unknown) => what.to_owned(),
+            (_, Whole::Unknown) => format!("{what}: {}", files(self.sending)),
+            (done, Whole::Bytes(whole)) => {
+                let bytes = size_of(self.sending.bytes.min(whole), whole);
+                format!("{what}: {bytes}, {}", count(done, "file"))
+            }
+            (done, Whole::Files(whole)) => {
                 format!(
                     "{what}: {done} of {}, {}",
                     count(whole, "file"),

@@ -13,7 +13,7 @@ use crate::builder::realisation::{Building, Realisation};
 use crate::builder::request::{Beginning, Job, Request};
 use crate::builder::sources::Sources;
 use crate::builder::upgrade::Upgrade;
-use crate::builder::{Answer, AskedMeanwhile, Peer, converse};
+use crate::builder::{Answer, AskedMeanwhile, Peer, Question, converse};
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::host::Host;
@@ -24,6 +24,7 @@ use crate::progress::Event;
 use crate::remote::relay::Relay;
 use crate::sources::environment::Environment;
 use crate::sources::record::RecordFile;
+use crate::sources::releases::{Release, releases};
 use crate::ssh;
 use crate::store_path::StorePath;
 use crate::surroundings::{Directory, HomeVariable};
@@ -41,6 +42,7 @@ pub(super) struct Errand<'a> {
     making: &'a Making,
     flags: &'a NixFlags,
     absence: Absence,
+    release_site: &'a str,
     detach: bool,
     /// The generation of channels that the evaluation is to see in place of this machine's.
     channels: Option<&'a StorePath>,
@@ -69,6 +71,7 @@ impl<'a> Errand<'a> {
             making,
             flags: &plan.flags,
             absence: plan.absence,
+            release_site: &plan.release_site,
             detach: plan.leaves_builder(),
             channels,
             context,
@@ -213,10 +216,17 @@ impl<'a> Errand<'a> {
             directory: self.context.around.directory.clone(),
             need: sources.need(),
             is_large: sources.collection.mirror().entries.len() > 20_000,
+            releases: self.releases(&sources),
             may_be_remembered: self.may_be_remembered(),
             known: None,
         };
         Ok((evaluation, sources))
+    }
+
+    /// Returns which of this machine's store paths the other one may fetch itself.
+    fn releases(&self, sources: &Sources) -> Vec<Release> {
+        let trees = sources.collection.trees().iter().map(OsString::as_os_str);
+        releases(Path::new("/nix/store"), trees, self.release_site)
     }
 
     /// Returns the variables of this process. If HOME is another user's, Nix's own variables tell the Nix on the other
@@ -315,6 +325,7 @@ impl<'a> Errand<'a> {
             receiver: recipient.and_then(|recipient| recipient.machine),
             own_nix: &|| self.own_nix(),
             importer: &import,
+            database: &|question, names| self.ask_database(question, names),
         };
         converse(&peer, &request, sources, self.context)
     }
@@ -379,6 +390,18 @@ impl<'a> Errand<'a> {
                 .find_map(|name| own.get(name).filter(|value| !value.is_empty()))
         };
         given.or_else(set).map_or_else(|| own.system(), str::to_owned)
+    }
+
+    /// Asks this machine's Nix what its database has of these names in the store, which it need not read for that. Returns
+    /// a line for each, or nothing if it does not know all of them.
+    fn ask_database(&self, question: Question, names: &[OsString]) -> Option<Vec<String>> {
+        let flag = match question {
+            Question::Hash => "--hash",
+            Question::Size => "--size",
+        };
+        let output = argv::of_database(flag, names).quietly(self.context.signals).ok()?;
+        let lines: Vec<String> = String::from_utf8(output).ok()?.lines().map(str::to_owned).collect();
+        (lines.len() == names.len()).then_some(lines)
     }
 
     /// Returns the version of Nix here if the configuration is a flake: a newer Nix may make more of a flake than an

@@ -23,6 +23,8 @@ pub enum Key {
     ReconnectTimeout,
     /// How long work elsewhere goes on that nobody follows.
     UnattendedTimeout,
+    /// Where releases of channels are.
+    ReleaseSite,
     /// Whether this machine's Nix daemon is lent to the builder.
     Lend,
     /// Whether evaluations are compared.
@@ -133,7 +135,7 @@ fn flake(arguments: &Arguments) -> Statement {
 }
 
 /// All settings, in the order in which they are shown.
-pub static ALL: [Definition; 18] = [
+pub static ALL: [Definition; 19] = [
     Definition {
         key: Key::EvalHost,
         name: "evalHost",
@@ -207,6 +209,16 @@ pub static ALL: [Definition; 18] = [
         default: Some(SettingValue::Number(12 * 60 * 60)),
         about: "How many seconds the work there goes on while nobody follows it, in whole minutes",
         typed: |arguments| number(arguments.roles.unattended_timeout),
+    },
+    Definition {
+        key: Key::ReleaseSite,
+        name: "releaseSite",
+        variable: "REBUILD_RELEASE_SITE",
+        flags: &["--release-site"],
+        kind: SettingKind::Address,
+        default: Some(word("https://releases.nixos.org")),
+        about: "Where the evaluator fetches the release that this machine's channel is, instead of being sent it; '': it does not",
+        typed: |arguments| text(arguments.roles.release_site.as_ref()),
     },
     Definition {
         key: Key::Lend,

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use crate::host::Host;
-use crate::vocabulary::split_name;
+use crate::vocabulary::{ADDRESS, address, split_name};
 
 /// The kinds of values that a setting may have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,6 +19,8 @@ pub enum SettingKind {
     Choice(&'static [&'static str]),
     /// A command for a shell.
     Command,
+    /// An address on the web, or the empty string for none.
+    Address,
     /// A number of seconds, 1 or more.
     Seconds,
     /// A number of seconds, or 0: not at all.
@@ -117,6 +119,7 @@ impl SettingKind {
             // No argument of a process contains this byte.
             Self::Command if text.contains('\0') => return None,
             Self::Command => {}
+            Self::Address => _ = address(&text).ok()?,
             Self::Flake if text.is_empty() => return Some(Statement::TheDefault),
             Self::Flake => _ = split_name("--flake", &text).ok()?,
             Self::Choice(words) => _ = words.iter().find(|word| **word == text)?,
@@ -132,6 +135,7 @@ impl SettingKind {
             Self::SecondsOrOff => format!("a number of seconds up to {MOST_SECONDS}, or 0: not at all"),
             Self::Hosts => format!("{HOST}; or a list of such hosts"),
             Self::Command => "a string, a command for a shell".to_owned(),
+            Self::Address => format!("{ADDRESS}, or the empty one: none"),
             Self::Seconds => "a number of seconds, 1 or more".to_owned(),
             Self::SecondsUpTo(most) => format!("a number of seconds from 1 to {most}"),
             Self::Flake => "a string, URI[#NAME] as for --flake".to_owned(),

@@ -183,6 +183,16 @@ impl Settings {
         self.seconds(Key::UnattendedTimeout)
     }
 
+    /// Returns the address below which releases of channels are. Empty: no machine looks there.
+    #[must_use]
+    pub fn release_site(&self) -> &str {
+        let said = self.text(Key::ReleaseSite);
+        said.unwrap_or_else(|| match default(Key::ReleaseSite) {
+            Some(SettingValue::Text(text)) => text,
+            _ => "",
+        })
+    }
+
     /// Returns how a run goes on if its evaluator or builder cannot be reached.
     #[must_use]
     pub fn fallback(&self) -> Fallback {

@@ -51,7 +51,7 @@ fn settings(line: &str, system: &str, user: &str, environment: &[(&str, &str)]) 
 }
 
 /// For each setting: what each place says about it, and how that is shown. No two neighbours are the same.
-const EACH: [(Key, [&str; 4], [&str; 4]); 18] = [
+const EACH: [(Key, [&str; 4], [&str; 4]); 19] = [
     (
         Key::EvalHost,
         ["\"s\"", "[\"u\", \"v\"]", "e,f", "--eval-on t,x"],
@@ -82,6 +82,11 @@ const EACH: [(Key, [&str; 4], [&str; 4]); 18] = [
         Key::UnattendedTimeout,
         ["1", "2", "604800", "--unattended-timeout 4"],
         ["1", "2", "604800", "4"],
+    ),
+    (
+        Key::ReleaseSite,
+        ["\"http://s\"", "\"\"", "https://e/x", "--release-site http://t"],
+        ["http://s", "", "https://e/x", "http://t"],
     ),
     (
         Key::Lend,
@@ -293,22 +298,26 @@ fn the_table_is_aligned_and_says_where_from() {
     .table();
     let lines: Vec<&str> = shown.lines().collect();
     assert_eq!(lines.len(), ALL.len() + 1);
-    assert_eq!(lines[0], "setting            value       from");
-    assert!(lines[1].starts_with("evalHost           me@builder  /"), "{shown}");
+    assert_eq!(lines[0], "setting            value                       from");
+    assert!(
+        lines[1].starts_with("evalHost           me@builder                  /"),
+        "{shown}"
+    );
     assert!(lines[1].ends_with("/user"), "{shown}");
-    assert_eq!(lines[2], "buildHost          me@builder  evalHost");
-    assert_eq!(lines[3], "fallback           fail        default");
-    assert_eq!(lines[4], "wake               -           default");
-    assert_eq!(lines[5], "wakeTimeout        120         default");
-    assert_eq!(lines[6], "reconnectTimeout   900         default");
-    assert_eq!(lines[7], "unattendedTimeout  43200       default");
-    assert_eq!(lines[8], "lend               false       REBUILD_LEND");
-    assert_eq!(lines[12], "diff               true        command line");
-    assert_eq!(lines[14], "confirm            0           default");
-    assert_eq!(lines[17], "flake              -           default");
+    assert_eq!(lines[2], "buildHost          me@builder                  evalHost");
+    assert_eq!(lines[3], "fallback           fail                        default");
+    assert_eq!(lines[4], "wake               -                           default");
+    assert_eq!(lines[5], "wakeTimeout        120                         default");
+    assert_eq!(lines[6], "reconnectTimeout   900                         default");
+    assert_eq!(lines[7], "unattendedTimeout  43200                       default");
+    assert_eq!(lines[8], "releaseSite        https://releases.nixos.org  default");
+    assert_eq!(lines[9], "lend               false                       REBUILD_LEND");
+    assert_eq!(lines[13], "diff               true                        command line");
+    assert_eq!(lines[15], "confirm            0                           default");
+    assert_eq!(lines[18], "flake              -                           default");
     let none = settings("", "", "", &[]).table();
     assert!(
-        none.contains("\nevalHost           ''     default\nbuildHost          ''     evalHost\n"),
+        none.contains("\nevalHost           ''                          default\nbuildHost          ''                          evalHost\n"),
         "{none}"
     );
     // A terminal must not get orders.

@@ -15,6 +15,7 @@ use super::git;
 use super::mirror::{Entry, Mirror};
 use super::pins;
 use super::record;
+use super::releases;
 use crate::fuzz::{FuzzTarget, text};
 use crate::own_nix::search_path::SearchPath;
 use crate::store_path::StorePath;
@@ -48,6 +49,12 @@ pub const TARGETS: &[FuzzTarget] = &[
                 marks_change_no_name(&file, bytes, &found);
             }
         },
+    },
+    FuzzTarget {
+        name: "which release a channel is",
+        files: &["sources/releases.rs"],
+        examples: &[b"26.11\0.1234.abcdef0", b"27.05\n\0pre7.0123456789ab\n", b"..\0beta1.abcdef0/../x"],
+        read: releases::look_at,
     },
     FuzzTarget {
         name: "git's settings",

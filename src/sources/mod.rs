@@ -9,6 +9,7 @@
 //! - `opening`: files that may not be what they were a moment ago;
 //! - `pins`: where the store has what a hash names;
 //! - [`record`]: what the last evaluation needed, kept for the next;
+//! - [`releases`]: what another machine may fetch itself;
 //! - [`archive`]: files as a tar stream.
 
 pub mod answered;
@@ -28,3 +29,4 @@ mod opening;
 mod pins;
 pub mod proof;
 pub mod record;
+pub mod releases;

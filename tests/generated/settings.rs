@@ -120,6 +120,7 @@ fn the_nixos_module_has_no_other_settings_and_their_words() {
             .kind
         {
             SettingKind::Hosts => "hosts ".to_owned(),
+            SettingKind::Address => "address ".to_owned(),
             SettingKind::Command | SettingKind::Flake => "types.str ".to_owned(),
             SettingKind::Seconds => "types.ints.positive ".to_owned(),
             SettingKind::Switch => "types.bool ".to_owned(),

@@ -252,8 +252,9 @@ write_on() { lab on "$1" sh -c 'cat >"$1"' write "$2"; }
 profile_of() { lab on "$1" readlink -f /nix/var/nix/profiles/system </dev/null; }
 system_of() { lab on "$1" readlink -f /run/current-system </dev/null; }
 
-# Prints the Nix commands that a client has run, one a line; forget_calls empties the list.
-calls_of() { file_on "$1" /var/log/nix-calls; }
+# Prints the Nix commands that a client has run, one a line; forget_calls empties the list. Left out is the question how
+# large the channel is, which is asked before it is sent.
+calls_of() { file_on "$1" /var/log/nix-calls | grep -v '^nix-store --query --size ' || true; }
 forget_calls() { lab on "$1" sh -c ': >/var/log/nix-calls' </dev/null; }
 # expect_no_evaluation HOST : checks that nothing there has evaluated a configuration since forget_calls.
 expect_no_evaluation() {

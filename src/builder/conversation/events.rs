@@ -35,6 +35,9 @@ impl Conversation<'_> {
                 self.send_files(has);
             }
             BuilderEvent::Damaged => self.tell(&diagnosis::damaged(self.peer.host)),
+            BuilderEvent::Fetching(tree) => self.fetches(tree)?,
+            BuilderEvent::Fetched { tree, hash } => self.has_fetched(&tree, &hash)?,
+            BuilderEvent::Unfetched { tree, reason } => self.could_not_fetch(&tree, &reason)?,
             BuilderEvent::Need(names) => self.send_trees(names)?,
             BuilderEvent::Nix(version) => {
                 self.detail(format!("{}: Nix {version}", self.peer.host));
@@ -174,12 +177,12 @@ impl Conversation<'_> {
         }
     }
 
-    fn detail(&mut self, text: String) {
+    pub(super) fn detail(&mut self, text: String) {
         self.context.tell(Event::Detail(text));
     }
 
     /// Shows a phase. From now on the user sees what takes long.
-    fn goes_to(&mut self, work: Work) {
+    pub(super) fn goes_to(&mut self, work: Work) {
         self.channel.is_at_work();
         self.context.tell(Event::phase(work, Some(self.peer.host)));
     }

@@ -7,13 +7,13 @@ use std::path::Path;
 
 use anyhow::Result;
 
-use super::Conversation;
+use super::{Conversation, Question};
 use crate::builder::named::{refused, shown};
 use crate::builder::reply::Has;
 use crate::builder::sources::{Added, Steps};
 use crate::progress::Amount;
 use crate::progress::Counter;
-use crate::progress::Event;
+use crate::progress::{Event, Work};
 use crate::remote::channel::{Speech, framed};
 use crate::sources::archive;
 use crate::sources::bare::Names;
@@ -28,8 +28,8 @@ pub(super) enum Sending {
     Nothing,
     /// This number of files.
     Files(u64),
-    /// Store paths. The files in them are not counted.
-    Trees,
+    /// Store paths of so many bytes, if Nix knows that. The files in them are not counted.
+    Trees(Option<u64>),
 }
 
 impl Conversation<'_> {
@@ -48,12 +48,19 @@ impl Conversation<'_> {
             );
             self.context.tell(Event::Detail(format!("sending /nix/store/{shown}")));
         }
-        self.sending = Sending::Trees;
+        self.goes_to(Work::Sending);
+        self.sending = Sending::Trees(self.size_of(&names));
         self.channel.say(Speech::files(move |output, counter| {
             let store = Path::new("/nix/store");
             framed(output, |frames| archive::write_trees(&names, store, frames, counter))
         }));
         Ok(())
+    }
+
+    /// Returns the size of these store paths. Nix counts their names as well, so less than this is sent.
+    fn size_of(&self, names: &[OsString]) -> Option<u64> {
+        let sizes = (self.peer.database)(Question::Size, names)?;
+        sizes.iter().map(|size| size.parse::<u64>().ok()).sum()
     }
 
     pub(super) fn send_files(&mut self, has: Has) {

@@ -1,6 +1,6 @@
 # shellcheck shell=sh
 # From the client's files to a derivation, or to a value. With it go way.sh, incoming.sh, kept-files.sh, proof.sh,
-# mirror.sh, version.sh, trace.sh, variables.sh, unchanged.sh, heap.sh and roots.sh; view.sh goes as the value of a word. `evaluate` talks with the client about
+# mirror.sh, releases.sh, version.sh, trace.sh, variables.sh, unchanged.sh, heap.sh and roots.sh; view.sh goes as the value of a word. `evaluate` talks with the client about
 # what is missing and receives the files. `evaluate_closed` and `look` evaluate with what has come, and do not listen to
 # the client.
 #
@@ -13,6 +13,8 @@
 #   rb_gives_value           "yes" if the evaluation gives a value, "no" if it gives a derivation
 #   rb_lock                  the lock file that the evaluation may write; empty if there is none
 #   rb_need                  what is needed of the client's files (`receive`)
+#   rb_releases              where this machine may fetch some of these itself: in each line a store path's name, a channel's
+#                            name, and an address (releases.sh)
 #   rb_most_kept             how many KiB of the client's store paths are kept here at most
 #   rb_tell_unread           whether the client is told what was sent and not read
 #   rb_watches               whether it is looked at which variables the evaluation reads; a pure one reads none
@@ -36,7 +38,7 @@
 #   $way                     as whom the view is made, after `find_way`
 #   $listeners               who reads the log of an evaluation
 # Says
-#   way, receiving, damaged, need, nix, untraced, evaluating, refused, collected, asked-for, computes, word, variables,
+#   way, receiving, damaged, fetching, fetched, unfetched, need, nix, untraced, evaluating, refused, collected, asked-for, computes, word, variables,
 #   home-named, evaluation-failed, looked, timeless, looked-around, unread, lock-line, reads, reads-any, memorable,
 #   unchanged, evaluated, value
 

@@ -13,7 +13,7 @@ receive() {
 	set -- $unmarked
 	{
 		printf '%s\n' "mirrors/$mirror" "mirrors/$base" nix-cache
-		for name; do printf 'trees/%s\n' "$name"; done
+		for name; do printf 'trees/%s\nreleases/%s\n' "$name" "$name"; done
 	} | claim || exit 1
 	looked_at=$(which_it_is "$state/mirrors/$mirror")
 	[ -z "$looked_at" ] || is_proven "$state/mirrors/$mirror" || take_away "mirrors/$mirror" "$looked_at"
@@ -152,6 +152,7 @@ receive_trees() {
 		else
 			asked="$asked /nix/store/$name"
 		fi
+		[ ! -e "$state/releases/$name" ] || touch "$state/releases/$name"
 	done
 	# shellcheck disable=SC2086 # words
 	[ -z "$kept" ] || (cd "$state/trees" && touch -c -- $kept)
@@ -165,7 +166,8 @@ receive_trees() {
 	}
 	names=''
 	for path in $missing; do names="$names ${path##*/}"; done
-	missing=$names
+	# shellcheck disable=SC2086 # words
+	fetch_releases $names
 	event need "$missing"
 	[ -n "$missing" ] || return 0
 	mkdir "$work/trees"

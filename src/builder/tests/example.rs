@@ -43,6 +43,7 @@ pub(in crate::builder) fn evaluation() -> Evaluation {
             large: vec![],
         },
         is_large: false,
+        releases: vec![],
         may_be_remembered: true,
         known: None,
     }

@@ -5,8 +5,8 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 /// The scripts, for a client that sends files by naming a directory in $files, and prints what it hears.
-const SCRIPTS: [&str; 6] = [
-    "set -u
+const SCRIPTS: [&str; 7] = [
+    "set -u; rb_releases=''
      umask 077
      share='' work='' dead='' rb_socket='' is_detached='' worker='' rb_client_stays=yes proof=none rb_most_kept=1500
      own() { \"$@\"; }
@@ -20,6 +20,7 @@ const SCRIPTS: [&str; 6] = [
     include_str!("../scripts/kept-files.sh"),
     include_str!("../scripts/proof.sh"),
     include_str!("../scripts/mirror.sh"),
+    include_str!("../scripts/releases.sh"),
     include_str!("../scripts/build.sh"),
 ];
 

@@ -14,8 +14,8 @@ use crate::sources::large::large;
 use crate::sources::mirror::{Entry, FileKind, Identity, Mirror, Replacement};
 use crate::sources::proof::proof;
 
-const SCRIPTS: [&str; 8] = [
-    "set -u
+const SCRIPTS: [&str; 9] = [
+    "set -u; rb_releases=''
      umask 077
      export LC_ALL=C
      share='' work='' dead='' rb_socket='' rb_client_stays=yes is_detached='' worker='' rb_most_kept=1500
@@ -30,6 +30,7 @@ const SCRIPTS: [&str; 8] = [
     include_str!("../scripts/kept-files.sh"),
     include_str!("../scripts/proof.sh"),
     include_str!("../scripts/mirror.sh"),
+    include_str!("../scripts/releases.sh"),
 ];
 
 const MANY: usize = 1200;

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 /// A run's shell, without Nix. "full" makes every disk full; "small" leaves room for half a kilobyte a file.
-const BEGINNING: &str = "set -u
+const BEGINNING: &str = "set -u; rb_releases=''
     umask 077
     is_detached='' worker='' child='' watcher='' holder='' listeners='' work='' share='' dead='' rb_socket='' rb_client_stays=yes way=root proof=none rb_most_kept=1500
     rb_watches=yes rb_entry=/c.nix rb_tell_unread=yes rb_hidden=1 tilde='' nix_version=2.8.0
@@ -16,7 +16,7 @@ const BEGINNING: &str = "set -u
     full() { trap '' XFSZ; ulimit -f 0; }
     small() { trap '' XFSZ; ulimit -f 1; }\n";
 
-const SCRIPTS: [&str; 13] = [
+const SCRIPTS: [&str; 14] = [
     include_str!("../../remote/scripts/events.sh"),
     include_str!("../../remote/scripts/channel.sh"),
     include_str!("../scripts/attended.sh"),
@@ -26,6 +26,7 @@ const SCRIPTS: [&str; 13] = [
     include_str!("../scripts/kept-files.sh"),
     include_str!("../scripts/proof.sh"),
     include_str!("../scripts/mirror.sh"),
+    include_str!("../scripts/releases.sh"),
     include_str!("../scripts/version.sh"),
     include_str!("../scripts/trace.sh"),
     include_str!("../scripts/variables.sh"),

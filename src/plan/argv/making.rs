@@ -1,5 +1,6 @@
 //! Evaluating and building on this machine.
 
+use std::ffi::OsString;
 use std::path::Path;
 
 use crate::cli::flags::FlakeFlags;
@@ -109,6 +110,13 @@ pub fn track(directory: &Path, file: &str) -> Invocation {
         .arg("-C")
         .arg(directory)
         .args(["add", "--intent-to-add", "--", file])
+}
+
+/// Says what Nix's database has of these names in the store (`--hash`, `--size`), which are not read for that.
+#[must_use]
+pub fn of_database(flag: &str, names: &[OsString]) -> Invocation {
+    let paths = names.iter().map(|name| Path::new("/nix/store").join(name));
+    Invocation::new("nix-store").args(["--query", flag]).args(paths)
 }
 
 /// Says which Nix this is.

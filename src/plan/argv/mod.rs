@@ -11,7 +11,9 @@ use crate::store_path::StorePath;
 
 pub use copying::{Cargo, bring, fetch, pass_on, send};
 pub use images::{Images, images, images_there};
-pub use making::{FLAKES, OutLink, build, evaluate, evaluation_there, look_there, realise, track, version};
+pub use making::{
+    FLAKES, OutLink, build, evaluate, evaluation_there, look_there, of_database, realise, track, version,
+};
 
 /// Updates one of root's channels.
 #[must_use]

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use super::{PrintedLine, Watch};
 use crate::host::Host;
 use crate::progress::nix_log::{Activity, LogLine};
-use crate::progress::{Amount, Builder, Event, Verbosity, Work};
+use crate::progress::{Amount, Builder, Event, Verbosity, Whole, Work};
 
 struct Rehearsal {
     watch: Watch,
@@ -97,9 +97,11 @@ fn amount(files: u64, bytes: u64) -> Amount {
 fn what_goes_on_in_one_line() {
     let run = Rehearsal::new(0, true).phase(Work::Sending);
     assert_eq!(run.status(), "sending the configuration");
-    let run = run.see(Event::Sending(amount(12, 40_000), Some(812)));
+    let run = run.see(Event::Sending(amount(12, 40_000), Whole::Files(812)));
     assert_eq!(run.status(), "sending the configuration: 12 of 812 files, 40.0 kB");
-    let run = run.see(Event::Sending(amount(1, 40_000), None));
+    let run = run.see(Event::Sending(amount(3_012, 12_345_678), Whole::Bytes(398_765_432)));
+    assert_eq!(run.status(), "sending the configuration: 12.3 of 398.7 MB, 3012 files");
+    let run = run.see(Event::Sending(amount(1, 40_000), Whole::Unknown));
     assert_eq!(run.status(), "sending the configuration: 1 file, 40.0 kB");
     let run = run.see(on_builder()).phase_on("builder", Work::Evaluating);
     assert_eq!(run.status(), "evaluating on builder");

@@ -79,7 +79,7 @@ case_roles_build_there_and_activate_on_a_third() {
 case_roles_evaluate_there_and_activate_on_a_third() {
 	begin "evaluated there, for another"
 	must_rebuild switch --eval-on builder --target-host target
-	# No Nix program ran on the Pi at all.
+	# No Nix program ran on the Pi, but to ask how much is to be sent.
 	expect_equal "$(calls_of pi)" ""
 	expect_no_evaluation target
 	expect_switched target

@@ -33,6 +33,7 @@ mod jobs;
 mod large;
 mod left;
 mod link;
+mod releases;
 mod trees;
 mod unchanged;
 mod unseen;
@@ -174,7 +175,14 @@ impl Builder {
         stage.write("builder/run/.keep", "");
         stage.write("builder/same/.keep", "");
         stage.write(&format!("{PROGRAMS}/version"), "2.26.3\n");
-        for program in ["nix-instantiate", "nix-build", "nix", "nix-store", "nix-daemon"] {
+        for program in [
+            "nix-instantiate",
+            "nix-build",
+            "nix",
+            "nix-store",
+            "nix-daemon",
+            "nix-prefetch-url",
+        ] {
             stage.write(&format!("{PROGRAMS}/bin/{program}"), NIX);
             set_mode(&stage, &format!("{PROGRAMS}/bin/{program}"), 0o755);
         }

@@ -23,6 +23,10 @@
 # It builds for its own system. For others it does as the file "builds" beside the directory of its programs says:
 # "native", "option" (if it is told so), "no-platform", or any other word for an emulator that fails with that word.
 # "nix copy" has no socket of its own: it asks at the pipe /nix/copy, and hears at /nix/copied what came of it.
+# It fetches (nix-prefetch-url) what is at the address's path in /nix/site, a tar file, and notes the address in the store's
+# file "asked". If there is a file /nix/no-network, there is no network; with a pipe "hold-fetch" in the store, it waits as an
+# evaluation does. Such a file is unpacked as the tarball of a channel, and
+# if there is a file /nix/another, something else comes of it.
 # If there is a file "silent" beside the directory of its programs, asking for a shut path is no error, and the answer is
 # no.
 #
@@ -202,7 +206,63 @@ after() {
 	done
 }
 
+nix_prefetch_url() {
+	for address; do :; done
+	echo "$address" >>"$store/asked"
+	wait_at hold-fetch
+	file=/nix/site/${address#*://*/}
+	if [ -e /nix/no-network ]; then
+		echo "error: unable to download '$address': Could not resolve hostname (6) $(printf '\342\200%300s' x)" >&2
+		exit 1
+	elif [ ! -e "$file" ]; then
+		echo "error: unable to download '$address': HTTP error 404" >&2
+		exit 1
+	fi
+	hash=$(sha256sum <"$file" | cut -c 1-32 | tr e z)
+	cp "$file" "$store/$hash-nixexprs.tar.xz"
+	printf '%s\n' "$hash" "/nix/store/$hash-nixexprs.tar.xz"
+}
+
+# unpacking ARGUMENT...: prints a derivation that unpacks a channel, whose output has a name of the tarball's content.
+unpacking() {
+	name=$(after name "$@") channel=$(after channelName "$@") src=$(after src "$@")
+	hash=$(printf '%s %s %s' "$name" "$channel" "${src##*/}" | sha256sum | cut -c 1-32 | tr e z)
+	printf 'Derive([("out","/nix/store/%s","","")],[],[],"builtin","",[],[])\nunpacks %s %s\n' "$hash-$name" "$src" "$channel" \
+		>"$store/$hash-$name.drv"
+	echo "/nix/store/$hash-$name.drv"
+}
+
+# unpack DERIVATION ROOT: makes the output of such a derivation.
+unpack() {
+	out=$(head -n 1 "$1")
+	out=${out#*'("out","'}
+	out=${out%%\"*}
+	unpacks=$(sed -n 's/^unpacks //p' "$1")
+	mkdir -p "$store/.unpacked" && tar -C "$store/.unpacked" -xf "${unpacks% *}" || exit 1
+	mkdir "$store/${out##*/}"
+	set +f
+	mv "$store"/.unpacked/* "$store/${out##*/}/${unpacks##* }"
+	set -f
+	[ ! -e /nix/another ] || echo another >"$store/${out##*/}/${unpacks##* }/file"
+	[ -z "$2" ] || ln -sfn "$out" "$2"
+	echo "$out"
+}
+
+# content PATH...: prints the hash of everything in each.
+content() {
+	for path; do
+		case $path in /*) ;; *) continue ;; esac
+		printf 'sha256:'
+		(cd "$path" && find . -printf '%P %y %l\n' | sort && find . -type f -exec sha256sum {} + | sort) | sha256sum | cut -c 1-52
+	done
+}
+
 nix_instantiate() {
+	case " $* " in *builtin:unpack-channel*)
+		unpacking "$@"
+		return
+		;;
+	esac
 	case " $* " in *' --parse '*)
 		sed -e 's:#.*::' -e "s:~/:$HOME/:g" "$(after --parse "$@")"
 		return
@@ -315,8 +375,15 @@ nix_store() {
 	*' --check-validity '*) for path; do case $path in /*) [ -e "$path" ] || exit 1 ;; esac done ;;
 	*' --serve '*) serve ;;
 	*' --add-fixed '*) add_fixed "$@" ;;
+	*' --query --outputs '*) sed -n '1s/^Derive(\[("out","\([^"]*\)".*/\1/p' "$(after --outputs "$@")" ;;
+	*' --query --hash '*) content "$@" ;;
+	*' --query --size '*) for path; do case $path in /*) find "$path" -type f -printf '%s\n' | awk '{ n += $1 } END { print n }' ;; esac done ;;
 	*' --query '*) sed -n 's/^Derive.*\],"\([^"]*\)",".*/\1/p;q' "$(after system "$@")" ;;
 	*' --realise '*)
+		if grep -q '^unpacks ' "$(after --realise "$@")" 2>/dev/null; then
+			unpack "$(after --realise "$@")" "$(after --add-root "$@")"
+			return
+		fi
 		case $(after --realise "$@") in
 		*.drv) ;;
 		*)
@@ -362,6 +429,7 @@ nix)
 	esac
 	;;
 nix-store) nix_store "$@" ;;
+nix-prefetch-url) nix_prefetch_url "$@" ;;
 nix-daemon)
 	# Without a program of its own, only cp makes a socket.
 	cp -a /nix/socket "$NIX_DAEMON_SOCKET_PATH"
