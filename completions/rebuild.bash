@@ -11,6 +11,7 @@ _rebuild_values() {
         --wake-timeout) values=1 value='free' ;;
         --reconnect-timeout) values=1 value='free' ;;
         --unattended-timeout) values=1 value='free' ;;
+        --release-site) values=1 value='free' ;;
         --flake | -F) values=1 value='configurations files' ;;
         --file | -f) values=1 value='files' ;;
         --attr | -A) values=1 value='free' ;;
@@ -88,7 +89,7 @@ _rebuild() {
                 [[ " $offered " != *" $word "* ]] || offered=
             done
             if [[ -z $offered || $typed == -* ]]; then
-                offered='--eval-host --eval-on --build-host --build-on --target-host --if-unreachable --wake --wake-timeout --reconnect-timeout --unattended-timeout --no-lend --verify-eval --flake -F --no-flake --file -f --attr -A --profile-name -p --specialisation -c --rollback --store-path --upgrade --upgrade-all --diff --ask -a --rollback-on-failure --confirm --confirm-by --install-bootloader --elevate --sudo --ask-elevate-password --ask-sudo-password -S --image-variant --detach --json --job --all --show-settings --no-log --verbose -v --quiet --max-jobs -j --cores --log-format --keep-going -k --keep-failed -K --fallback --repair --option --include -I --show-trace --send-env --no-eval-cache --accept-flake-config --refresh --impure --recreate-lock-file --no-update-lock-file --no-write-lock-file --no-registries --commit-lock-file --update-input --override-input --offline --no-net --builders --print-build-logs -L --no-build-output --no-link -Q --use-substitutes --substitute-on-destination -s --no-reexec --debug --help -h --version -V'
+                offered='--eval-host --eval-on --build-host --build-on --target-host --if-unreachable --wake --wake-timeout --reconnect-timeout --unattended-timeout --release-site --no-lend --verify-eval --flake -F --no-flake --file -f --attr -A --profile-name -p --specialisation -c --rollback --store-path --upgrade --upgrade-all --diff --ask -a --rollback-on-failure --confirm --confirm-by --install-bootloader --elevate --sudo --ask-elevate-password --ask-sudo-password -S --image-variant --detach --json --job --all --show-settings --no-log --verbose -v --quiet --max-jobs -j --cores --log-format --keep-going -k --keep-failed -K --fallback --repair --option --include -I --show-trace --send-env --no-eval-cache --accept-flake-config --refresh --impure --recreate-lock-file --no-update-lock-file --no-write-lock-file --no-registries --commit-lock-file --update-input --override-input --offline --no-net --builders --print-build-logs -L --no-build-output --no-link -Q --use-substitutes --substitute-on-destination -s --no-reexec --debug --help -h --version -V'
             fi
             COMPREPLY=($(compgen -W "$offered" -- "$typed"))
             ;;
