@@ -16,6 +16,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::environment::Asked;
+use super::generations;
 use super::guard;
 use super::literals::Literals;
 use super::mirror::{Entry, FileKind, Identity, READ_WHOLE, SharedMirror};
@@ -92,6 +93,8 @@ pub struct Collection {
     shown: BTreeSet<PathBuf>,
     asked_for: bool,
     scanned: BTreeSet<PathBuf>,
+    /// Whether a file names a place that changes with each generation of this machine's system.
+    names_generations: bool,
     repositories: BTreeSet<PathBuf>,
     /// Those of these repositories that are the configuration's own: their tracked files count as the configuration's
     /// word.
@@ -124,6 +127,7 @@ impl Collection {
             shown: BTreeSet::new(),
             asked_for: false,
             scanned: BTreeSet::new(),
+            names_generations: false,
             repositories: BTreeSet::new(),
             own_repositories: BTreeSet::new(),
             entered: BTreeMap::new(),
@@ -152,6 +156,12 @@ impl Collection {
     fn is_theirs_alone(&self, path: &Path) -> bool {
         let relinked = self.relinked.as_ref();
         relinked.is_some_and(|(_, target)| target == path && fs::symlink_metadata(path).is_err())
+    }
+
+    /// Whether the configuration names, as a path, a place that changes with each generation of this machine's system.
+    #[must_use]
+    pub fn names_generations(&self) -> bool {
+        self.names_generations
     }
 
     /// Adds the names that every evaluation needs, and those of `directory`, the current directory.
@@ -398,7 +408,9 @@ impl Collection {
             Some(rest) => clean(&self.home.join(rest)),
             None => clean(&directory.join(text)),
         });
-        reached.flat_map(with_default).collect()
+        let reached: Vec<PathBuf> = reached.collect();
+        self.names_generations |= reached.iter().any(|path| generations::may_see(path));
+        reached.into_iter().flat_map(with_default).collect()
     }
 
     /// Notes what a file asks of the environment, unless the file itself was asked for: whoever asks for it may have

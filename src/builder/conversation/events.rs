@@ -237,7 +237,10 @@ impl Conversation<'_> {
             reads,
             is_locked_anew,
         } = std::mem::take(&mut self.memory);
-        let sees_more = self.names_evaluators_own || is_locked_anew || self.sources.has_heard_lock();
+        let sees_more = self.names_evaluators_own
+            || self.sources.collection.names_generations()
+            || is_locked_anew
+            || self.sources.has_heard_lock();
         let Some(standing) = standing.filter(|_| !sees_more) else {
             return Ok(None);
         };

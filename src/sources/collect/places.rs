@@ -136,9 +136,11 @@ impl Collection {
     }
 
     /// Returns the modification time of something in a directory, or of the directory, if it may be a flake's. The
-    /// times of directories that change for many other reasons do not count.
+    /// times of directories that change for many other reasons do not count, nor do Nix's own, which change with each
+    /// generation.
     fn time_of(&self, path: &Path, directory: &Path) -> Option<i64> {
-        let counts = !LOOKED_INTO.iter().any(|known| directory == Path::new(known))
+        let counts = !directory.starts_with("/nix/var")
+            && !LOOKED_INTO.iter().any(|known| directory == Path::new(known))
             && !guard::is_too_much(directory, &self.home);
         let data = fs::symlink_metadata(path).ok().filter(|_| counts);
         data.map(|data| data.mtime())
