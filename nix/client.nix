@@ -85,8 +85,8 @@ in
       type = types.bool;
       default = false;
       description = ''
-        Whether the command `nixos-rebuild` is this program. What NixOS itself starts (`system.autoUpgrade`) stays what it
-        was.
+        Whether `nixos-rebuild` is this program: the command, and what NixOS itself starts (`system.autoUpgrade`). So its
+        timer upgrades through `evalHost`.
       '';
     };
 
@@ -216,7 +216,14 @@ in
       {
         # NixOS before 24.11 always brings its own nixos-rebuild; the stronger priority wins in the system's profile.
         environment.systemPackages = [ (lib.hiPrio asNixosRebuild) ];
+        # This is what system.autoUpgrade starts. It is stronger than NixOS's own definition, and weaker than a user's
+        # mkForce.
+        system.build.nixos-rebuild = lib.mkOverride 90 asNixosRebuild;
       }
+      (mkIf (config.system.autoUpgrade.enable or false) {
+        # That unit has a few programs for NixOS's own: not ssh in every release, and not util-linux.
+        systemd.services.nixos-upgrade.path = [ "/run/current-system/sw" ];
+      })
       (lib.optionalAttrs (options ? system.tools.nixos-rebuild) {
         system.tools.nixos-rebuild.enable = mkDefault false;
       })

@@ -32,8 +32,12 @@ in
     systemd.services = set;
     users.users = set;
     users.groups = set;
-  }
-  // lib.optionalAttrs hasTools {
-    system.tools.nixos-rebuild.enable = option types.bool true;
+    system = {
+      autoUpgrade.enable = option types.bool false;
+      build = option (types.attrsOf types.package) { };
+    }
+    // lib.optionalAttrs hasTools {
+      tools.nixos-rebuild.enable = option types.bool true;
+    };
   };
 }

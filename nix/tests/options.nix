@@ -353,6 +353,53 @@ let
         && contains "ln -s ${rebuild}/bin/rebuild .out/bin/nixos-rebuild\n" replacement.script
       );
 
+    "NixOS's own timer starts this program" =
+      let
+        # NixOS defines it in the same way, with its own program.
+        upgrades =
+          configuration:
+          (evaluated {
+            imports = [ configuration ];
+            system.build.nixos-rebuild = package "nixos-rebuild";
+            programs.rebuild.enable = true;
+          }).system.build.nixos-rebuild.name;
+      in
+      {
+        actual = map upgrades [
+          { programs.rebuild.replaceNixosRebuild = true; }
+          { }
+          {
+            programs.rebuild.replaceNixosRebuild = true;
+            system.build.nixos-rebuild = lib.mkForce (package "mine");
+          }
+        ];
+        expected = [
+          "rebuild-as-nixos-rebuild"
+          "nixos-rebuild"
+          "mine"
+        ];
+      };
+
+    "NixOS's own timer finds ssh" =
+      let
+        services =
+          settings:
+          (evaluated {
+            system.autoUpgrade.enable = true;
+            programs.rebuild = { enable = true; } // settings;
+          }).systemd.services;
+      in
+      {
+        actual = map services [
+          { replaceNixosRebuild = true; }
+          { }
+        ];
+        expected = [
+          { nixos-upgrade.path = [ "/run/current-system/sw" ]; }
+          { }
+        ];
+      };
+
     "nixos-rebuild is this program where NixOS cannot leave out its own" = {
       actual = names (
         (with' { hasTools = false; }) {

@@ -39,6 +39,20 @@ impl<'a> RootHere<'a> {
         }
     }
 
+    /// Runs a command as root, and returns what it prints to its stdout.
+    ///
+    /// # Errors
+    /// As [`Invocation::capture`].
+    pub fn capture(&self, command: &Invocation, signals: &Signals) -> Result<Vec<u8>> {
+        let elevated = self.elevated(command);
+        match self.password {
+            Some(password) if self.rights.elevation == Elevation::Sudo => {
+                elevated.capture_with(&password.line(), signals)
+            }
+            _ => elevated.capture(signals),
+        }
+    }
+
     fn elevated(&self, command: &Invocation) -> Invocation {
         let words = command.words().map(std::ffi::OsStr::to_owned);
         let by_stdin = ["--prompt=", "--stdin"];

@@ -74,6 +74,8 @@ pub struct Answer {
     pub delivered: bool,
     /// The value that was evaluated, if one was.
     pub value: Option<String>,
+    /// The generation of the channels, if they were updated.
+    pub channels: Option<StorePath>,
     /// Whether the build goes on there, and this machine has left it.
     pub is_left: bool,
 }

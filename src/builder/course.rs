@@ -14,8 +14,7 @@ use super::rounds::NextRound;
 #[allow(clippy::struct_excessive_bools, reason = "each is asked for or not")]
 #[derive(Debug, Clone, Copy)]
 struct Demand {
-    /// Whether there is an evaluation; otherwise there is a derivation already.
-    evaluates: bool,
+    first: First,
     /// Whether the evaluation may write a lock file.
     locks: bool,
     /// Whether the evaluation gives a value.
@@ -27,6 +26,17 @@ struct Demand {
     /// What becomes of the derivation, if anything is done with it.
     building: Option<Building>,
     handover: Handover,
+}
+
+/// What there is to do at first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum First {
+    /// The client's files are evaluated.
+    Evaluation,
+    /// The client's channels are updated, and nothing else is done.
+    Channels,
+    /// Nothing: there is a derivation already, or another path.
+    Nothing,
 }
 
 /// Where the result goes.
@@ -50,11 +60,13 @@ enum At {
     /// It has everything that the round needs.
     Ready(Round),
     Evaluating(Round),
+    /// The client's channels are being updated.
+    Updating,
     /// A round is over, and the client says what comes next.
     Asking,
     /// The client has told it to give up.
     GivenUp,
-    /// There is a derivation, or a value.
+    /// There is a derivation, or a value, or a generation of channels.
     Made,
     Building,
     Built,
@@ -103,7 +115,11 @@ impl Course {
     pub(super) fn new(request: &Request) -> Self {
         let evaluation = request.evaluation();
         Self::of(Demand {
-            evaluates: evaluation.is_some(),
+            first: match (evaluation, request.upgrade()) {
+                (Some(_), _) => First::Evaluation,
+                (None, Some(_)) => First::Channels,
+                (None, None) => First::Nothing,
+            },
             locks: evaluation.is_some_and(|evaluation| evaluation.lock.is_some()),
             gives_value: evaluation.is_some_and(|evaluation| evaluation.gives_value),
             knows: evaluation.is_some_and(|evaluation| evaluation.known.is_some()),
@@ -261,10 +277,10 @@ impl Course {
 
     /// Returns the step to which the greeting leads.
     fn begun(&self) -> At {
-        if self.demand.evaluates {
-            At::Files(Round::Closed)
-        } else {
-            At::Made
+        match self.demand.first {
+            First::Evaluation => At::Files(Round::Closed),
+            First::Channels => At::Updating,
+            First::Nothing => At::Made,
         }
     }
 
@@ -288,6 +304,7 @@ impl Course {
             (At::Evaluating(Round::Closed), BuilderEvent::Variables) if !self.has_variables => At::Asking,
             (At::Evaluating(Round::Closed), BuilderEvent::Value(_)) if gives_value => At::Made,
             (At::Evaluating(Round::Closed), BuilderEvent::Evaluated(_)) if !gives_value => At::Made,
+            (At::Updating, BuilderEvent::Channels(_)) => At::Made,
             (At::Made, BuilderEvent::Building) if building.is_some() => At::Building,
             (At::Building, BuilderEvent::Built(_)) if building == Some(Building::Real) => At::Built,
             (_, BuilderEvent::Copying) if handover == Handover::Sent && self.is_to_be_delivered() => At::Copying,
@@ -320,13 +337,17 @@ impl Course {
 pub(super) fn look_at(bytes: &[u8]) {
     let (kind, rest) = bytes.split_first().unwrap_or((&0, &[]));
     let demand = Demand {
-        evaluates: kind & 1 == 0,
+        first: match (kind & 1, kind & 0x80) {
+            (0, _) => First::Evaluation,
+            (_, 0) => First::Nothing,
+            _ => First::Channels,
+        },
         locks: kind & 2 == 0,
         gives_value: kind & 1 == 0 && kind & 64 != 0,
         knows: kind & 1 == 0 && kind & 128 != 0,
         remembers: kind & 1 == 0 && kind & 128 == 0,
         building: [Some(Building::Real), Some(Building::Dry), None, Some(Building::Real)][usize::from((kind >> 2) & 3)]
-            .filter(|_| kind & 1 != 0 || kind & 64 == 0),
+            .filter(|_| kind & 0x81 != 0x81 && (kind & 1 != 0 || kind & 64 == 0)),
         handover: [Handover::Stays, Handover::Sent, Handover::Fetched, Handover::Sent][usize::from((kind >> 4) & 3)],
     };
     let (mut course, mut heard, mut backs) = (Course::of(demand), Vec::new(), 0);
@@ -351,7 +372,11 @@ pub(super) fn look_at(bytes: &[u8]) {
     let value = once(|event| matches!(event, BuilderEvent::Value(_)), demand.gives_value);
     let derivation = once(
         |event| matches!(event, BuilderEvent::Evaluated(_)),
-        demand.evaluates && !demand.gives_value,
+        demand.first == First::Evaluation && !demand.gives_value,
+    );
+    let channels = once(
+        |event| matches!(event, BuilderEvent::Channels(_)),
+        demand.first == First::Channels,
     );
     let unchanged = once(|event| matches!(event, BuilderEvent::Unchanged(_)), demand.knows);
     once(|event| matches!(event, BuilderEvent::Memorable(_)), demand.remembers);
@@ -396,7 +421,7 @@ pub(super) fn look_at(bytes: &[u8]) {
             heard[end + 1..].iter().all(is_late) && (jobs > 0 || end == heard.len() - 1),
             "{heard:?}"
         );
-        let is_made = !demand.evaluates || value || derivation || unchanged;
+        let is_made = demand.first == First::Nothing || value || derivation || unchanged || channels;
         let is_built = match demand.building {
             Some(Building::Real) => built,
             Some(Building::Dry) => begun,

@@ -87,6 +87,8 @@ const NAMES_FILES: u8 = 5;
 pub struct Need {
     /// The digest of the mirror.
     pub mirror: String,
+    /// The digest of what of it belongs to the question.
+    pub question: String,
     /// The digest of a mirror that the machine may have. Less has to be sent to make this one of it.
     pub base: Option<String>,
     /// The sum that shows whether the mirror there is this one, or "none".

@@ -17,6 +17,7 @@ pub const TARGETS: &[FuzzTarget] = &[
             b"\0hello /bin x\nreceiving base\nneed\nevaluating\nrefused x\nevaluation-failed 1\n[look]\nreceiving base\n\
               need\nevaluating\nlooked /x\nlooked-around\n[again]\ndamaged\nreceiving none\nneed a\nevaluating\nasked-for X\n\
               variables\n[good]\nevaluated x\nbuilding\nbuilt y\nfinished",
+            b"\x81hello /bin x\nchannels x\nfinished",
             b"\x21hello /bin x\nbuilding\nbuilt y\nno-socket\nfinished",
             b"\0hello /bin x\nreceiving none\nneed\nevaluating\njob a.1\nevaluated x\nended\njoined b.1 5\n[back]\nhello /bin x\n\
               building\nbuilt y\nended\nfinished",
@@ -73,6 +74,8 @@ pub const TARGETS: &[FuzzTarget] = &[
             b"@rebuild built /nix/store/00000000000000000000000000000000-x",
             b"@rebuild platform aarch64-linux x86_64-linux",
             b"@rebuild failed build 1",
+            b"@rebuild channels /nix/store/00000000000000000000000000000000-user-environment",
+            b"@rebuild channels",
             b"@rebuild way user",
             b"@rebuild job ab.1",
             b"@rebuild joined ab.1 17",

@@ -1,7 +1,7 @@
 //! One connection to another machine, an evaluator or a builder, over which the whole run there goes: files go out, a
 //! derivation and its output are made, the output comes back. This is the client's half of `scripts/`.
 //!
-//! - [`request`]: what is asked for: an [`evaluation`], a build ([`realisation`]), a [`delivery`];
+//! - [`request`]: what is asked for: an [`evaluation`], a build ([`realisation`]), a [`delivery`], an [`upgrade`] of channels;
 //! - [`parts`]: the text that runs there for a request, made of the scripts that it needs;
 //! - [`sources`]: which of the client's files have to be there, and which are there already;
 //! - [`lock`]: the flake's lock file, which comes back;
@@ -45,6 +45,7 @@ mod stage;
 #[cfg(test)]
 mod tests;
 mod trace;
+pub mod upgrade;
 
 pub use conversation::{Answer, Peer, Question, converse};
 pub use diagnosis::{AskedMeanwhile, CannotEvaluate};

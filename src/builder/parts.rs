@@ -22,6 +22,8 @@ pub(super) enum Part {
     Deliver,
     /// What is asked about jobs, apart from the runs that began them.
     Jobs,
+    /// A list of channels becomes the generation that has the newest of them.
+    Upgrade,
 }
 
 impl Part {
@@ -61,6 +63,7 @@ impl Part {
             Self::Build => &[include_str!("scripts/build.sh"), include_str!("scripts/emulation.sh")],
             Self::Deliver => &[include_str!("scripts/deliver.sh")],
             Self::Jobs => &[include_str!("scripts/jobs.sh")],
+            Self::Upgrade => &[include_str!("scripts/upgrade.sh")],
         }
     }
 }
@@ -99,6 +102,8 @@ pub(super) enum Instruction<'a> {
     },
     /// Ends the jobs with these records, and tells what they came to.
     CancelJobs(&'a [String]),
+    /// Updates the client's channels.
+    UpdateChannels,
     /// Builds the output.
     Build(Given<'a>),
     /// Says what a build would mean.
@@ -107,6 +112,8 @@ pub(super) enum Instruction<'a> {
     DeliverOutput,
     /// Sends the derivation there, with everything of which it is made.
     DeliverDerivation(Given<'a>),
+    /// Sends a path there that was on that machine before this run.
+    DeliverPath(&'a StorePath),
     /// Forgets old results.
     ForgetResults,
     /// Says that everything was done.
@@ -136,7 +143,8 @@ impl Instruction<'_> {
             Self::Evaluate { builds: true } => &[Part::Evaluate, Part::Build],
             Self::FindWay | Self::Evaluate { builds: false } => &[Part::Evaluate],
             Self::Build(_) | Self::BuildDry(_) | Self::ForgetResults => &[Part::Build],
-            Self::DeliverOutput | Self::DeliverDerivation(_) => &[Part::Deliver],
+            Self::UpdateChannels => &[Part::Upgrade],
+            Self::DeliverOutput | Self::DeliverDerivation(_) | Self::DeliverPath(_) => &[Part::Deliver],
         }
     }
 
@@ -152,9 +160,11 @@ impl Instruction<'_> {
             Self::TellJobs => ("tell_jobs", None),
             Self::Follow { name, heard } => return call("follow_there", &[*name, &heard.to_string()]),
             Self::CancelJobs(names) => return call("cancel_jobs", names),
+            Self::UpdateChannels => ("update_channels", None),
             Self::Build(given) => ("detach probe_and_build", Some(given)),
             Self::BuildDry(given) => ("build_dry", Some(given)),
             Self::DeliverOutput => ("deliver \"$rb_socket\" \"$out\"", None),
+            Self::DeliverPath(path) => ("deliver \"$rb_socket\"", Some(&Given::Named(path))),
             Self::DeliverDerivation(given) => ("deliver \"$rb_socket\" --derivation", Some(given)),
             Self::ForgetResults => ("forget_results", None),
             Self::Finish => ("finish_run", None),
@@ -213,6 +223,13 @@ pub(super) fn compose(words: Script, instructions: &[Instruction]) -> Result<Vec
 /// Returns every script that may run there.
 #[cfg(test)]
 pub(super) fn all_scripts() -> Vec<&'static str> {
-    let parts = [Part::Session, Part::Evaluate, Part::Build, Part::Deliver, Part::Jobs];
+    let parts = [
+        Part::Session,
+        Part::Evaluate,
+        Part::Build,
+        Part::Deliver,
+        Part::Jobs,
+        Part::Upgrade,
+    ];
     parts.into_iter().flat_map(Part::files).copied().collect()
 }

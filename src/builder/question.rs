@@ -35,6 +35,7 @@ pub(super) fn question(
     script.set("system", &request.system)?;
     // What is there already, and how it is checked, changes nothing of what is evaluated.
     let need = Need {
+        mirror: need.question.clone(),
         base: None,
         proof: "none".to_owned(),
         large: Vec::new(),

@@ -95,6 +95,8 @@ pub enum BuilderEvent {
     Building,
     /// The build gave this path.
     Built(String),
+    /// Nix has made this generation of the channels; or none, of which its log says why.
+    Channels(Option<String>),
     /// The result goes to the lent daemon now.
     Copying,
     /// The result has come to the lent daemon.
@@ -303,6 +305,7 @@ impl BuilderEvent {
             "memorable" => Self::Memorable(word().filter(|word| is_plain(word))?),
             "unchanged" => Self::Unchanged(word()?),
             "evaluated" => Self::Evaluated(word()?),
+            "channels" => Self::Channels(word()),
             "building" => Self::Building,
             "built" => Self::Built(word()?),
             "copying" => Self::Copying,

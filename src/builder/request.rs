@@ -9,6 +9,7 @@ use super::parts::{Given, Instruction, Part, compose, parts};
 use super::question::question;
 use super::realisation::{Building, Realisation};
 use super::sources::Sources;
+use super::upgrade::Upgrade;
 use crate::failure::Failure;
 use crate::remote::script::Script;
 use crate::store_path::StorePath;
@@ -67,6 +68,10 @@ pub enum Beginning {
     Files(Box<Evaluation>),
     /// A derivation that is there already.
     Derivation(StorePath),
+    /// Channels of this machine, which are updated there; nothing is built.
+    Channels(Upgrade),
+    /// A path that is there already, and goes elsewhere as it is.
+    Path(StorePath),
 }
 
 impl Request {
@@ -89,7 +94,7 @@ impl Request {
     pub fn evaluation(&self) -> Option<&Evaluation> {
         match &self.beginning {
             Beginning::Files(evaluation) => Some(evaluation),
-            Beginning::Derivation(_) => None,
+            _ => None,
         }
     }
 
@@ -97,7 +102,15 @@ impl Request {
     pub(super) fn derivation(&self) -> Option<&StorePath> {
         match &self.beginning {
             Beginning::Derivation(derivation) => Some(derivation),
-            Beginning::Files(_) => None,
+            _ => None,
+        }
+    }
+
+    /// The channels that are updated, if any are.
+    pub(super) fn upgrade(&self) -> Option<&Upgrade> {
+        match &self.beginning {
+            Beginning::Channels(upgrade) => Some(upgrade),
+            _ => None,
         }
     }
 
@@ -122,8 +135,11 @@ impl Request {
     }
 
     /// Returns how what was made goes elsewhere, if it does.
-    fn delivered<'a>(&self, given: Given<'a>) -> Option<Instruction<'a>> {
+    fn delivered<'a>(&'a self, given: Given<'a>) -> Option<Instruction<'a>> {
         self.delivery.as_ref()?;
+        if let Beginning::Path(path) = &self.beginning {
+            return Some(Instruction::DeliverPath(path));
+        }
         match self.building() {
             Some(Building::Real) => Some(Instruction::DeliverOutput),
             Some(Building::Dry) => None,
@@ -207,6 +223,7 @@ impl Request {
             evaluates.then_some(Instruction::FindWay),
             Some(Instruction::MakePlace),
             (evaluates || is_built).then_some(Instruction::Preflight),
+            self.upgrade().map(|_| Instruction::UpdateChannels),
             evaluates.then_some(Instruction::Evaluate { builds: is_built }),
             match building {
                 Some(Building::Real) if !evaluates => Some(Instruction::Build(given)),
@@ -231,8 +248,14 @@ impl Request {
         script.set("rb_alone", self.minutes_alone().to_string())?;
         let parts = parts(instructions);
         if parts.contains(&Part::Evaluate) || parts.contains(&Part::Build) {
-            script.set("rb_settings", &self.settings)?;
             script.set("rb_system", &self.system)?;
+        }
+        let obeys = [Part::Evaluate, Part::Build, Part::Upgrade];
+        if obeys.iter().any(|part| parts.contains(part)) {
+            script.set("rb_settings", &self.settings)?;
+        }
+        if let Some(upgrade) = self.upgrade().filter(|_| parts.contains(&Part::Upgrade)) {
+            upgrade.describe(&mut script)?;
         }
         if let Some(evaluation) = self.evaluation().filter(|_| parts.contains(&Part::Evaluate)) {
             evaluation.describe(&mut script)?;

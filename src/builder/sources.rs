@@ -132,6 +132,7 @@ impl Sources {
     pub fn need(&self) -> Need {
         Need {
             mirror: self.collection.mirror().digest(),
+            question: self.collection.mirror().digest_of_question(),
             base: (self.base != SharedMirror::default()).then(|| self.base.digest()),
             proof: proof(self.collection.mirror()),
             trees: self.collection.trees().iter().cloned().collect(),

@@ -6,7 +6,7 @@ use crate::nix_settings::NixSettings;
 use crate::surroundings::{Directory, HomeVariable, Surroundings};
 
 /// The channels that Nix looks into on its own, after everything else.
-const ROOT_CHANNELS: &str = "/nix/var/nix/profiles/per-user/root/channels";
+pub const ROOT_CHANNELS: &str = "/nix/var/nix/profiles/per-user/root/channels";
 
 /// The entries in order; the first one that has a name decides what the name means.
 #[derive(Debug, Clone, PartialEq, Eq)]

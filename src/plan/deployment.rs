@@ -142,7 +142,7 @@ impl Deployment {
             // A setting does not make this machine build for somebody who wants to leave.
             if_unreachable.then = Fallback::Fail;
         }
-        Ok(Self {
+        let plan = Self {
             upgrade: upgrade(arguments, facts, rights, &origin, warnings)?,
             if_unreachable,
             detach,
@@ -159,7 +159,9 @@ impl Deployment {
                 unattended: settings.unattended_timeout(),
             },
             release_site: settings.release_site().to_owned(),
-        })
+        };
+        plan.leaves_no_channels()?;
+        Ok(plan)
     }
 
     /// Returns the hosts that the run may log in to, each once.
@@ -431,8 +433,13 @@ fn upgrade(
         } else {
             &flake.reference
         };
+        let by = match making.evaluator {
+            Place::Here => format!("nix flake update --flake {place}"),
+            // This machine fetches nothing then.
+            Place::There(_) => "--recreate-lock-file (all), --update-input NAME (one)".to_owned(),
+        };
         warnings.push(format!(
-            "--upgrade has no effect on a flake: its inputs are updated by: nix flake update --flake {place}"
+            "--upgrade has no effect on a flake: its inputs are updated by: {by}"
         ));
         return Ok(None);
     }
@@ -455,6 +462,15 @@ impl Outcome {
     #[must_use]
     pub fn builds(&self) -> bool {
         !matches!(self, Self::DryBuild | Self::ListImages)
+    }
+
+    /// Returns whether the run is for something that stays: a dry run only tells.
+    #[must_use]
+    pub fn stays(&self) -> bool {
+        self.builds()
+            && self
+                .activation()
+                .is_none_or(|activation| activation.action != "dry-activate")
     }
 
     /// Returns the activation, if the target's system is changed or asked to say what would change.

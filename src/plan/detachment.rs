@@ -104,6 +104,21 @@ pub const BUILDER_ALONE: &str =
     "let the builder work alone: rebuild build --detach ..., and switch later: it will be there";
 
 impl Deployment {
+    /// Refuses an update of channels by a builder that is then left to itself: nobody would set them here.
+    ///
+    /// # Errors
+    /// It is such a run.
+    pub(super) fn leaves_no_channels(&self) -> Result<(), Failure> {
+        let upgrades = self.origin.making().is_some_and(|making| self.upgrades_there(making));
+        if !self.leaves_builder() || !upgrades {
+            return Ok(());
+        }
+        Err(Failure::usage(
+            "--detach --upgrade: the channels are set when the build is over, and nobody would be there",
+        )
+        .with_remedy("leave one of them out; switch --detach --upgrade goes on as a unit, which sets them"))
+    }
+
     /// Returns whether the run ends when the builder needs nothing more of this machine.
     #[must_use]
     pub fn leaves_builder(&self) -> bool {

@@ -6,28 +6,35 @@
 
 use super::{Channels, Deployment, Making, Origin, Outcome, ProductKind};
 use crate::host::Place;
+use crate::vocabulary::Elevation;
 
 /// One step.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Step {
     /// Looks at the target, settles the way to root and asks for the password, and reads how the last change ended.
     LogIn,
-    /// Updates root's channels.
+    /// Updates root's channels, on this machine.
     Upgrade(Channels),
     /// Tells the user that the long work begins.
     Announce,
     /// Logs in to machines whose first session would come only after an evaluation on this machine.
     TryOut,
+    /// Has the evaluator find the newest of root's channels. They are used from then on, and nothing is changed yet.
+    UpgradeThere(Channels),
     /// Asks for the images, and chooses one.
     ChooseImage,
     /// Evaluates on this machine, in order to compare (`--verify-eval`).
     Compare,
     /// Has a machine do its part of making the system.
     Work(Leg),
+    /// Brings the channels that were updated elsewhere to this machine.
+    BringChannels,
     /// Looks at the system at its place, and refuses whatever can be refused.
     Inspect,
     /// Asks the user.
     Ask,
+    /// Makes those channels the ones of this machine's root.
+    SetChannels,
     /// Leaves a link `result` on this machine.
     Link,
     /// Changes the target's system.
@@ -65,7 +72,8 @@ impl Deployment {
     #[must_use]
     pub fn steps(&self) -> Vec<Step> {
         let mut steps = vec![Step::LogIn];
-        steps.extend(self.upgrade.map(Step::Upgrade));
+        let is_elsewhere = self.origin.making().is_some_and(|making| self.upgrades_there(making));
+        steps.extend(self.upgrade.filter(|_| !is_elsewhere).map(Step::Upgrade));
         steps.push(Step::Announce);
         match &self.origin {
             Origin::Made(making) => {
@@ -79,18 +87,28 @@ impl Deployment {
                     deed: Deed::Have,
                     to,
                 }));
-                steps.extend(self.steps_after(&ProductKind::System));
+                steps.extend(self.steps_after(&ProductKind::System, false));
             }
-            Origin::PreviousGeneration => steps.extend(self.steps_after(&ProductKind::System)),
+            Origin::PreviousGeneration => steps.extend(self.steps_after(&ProductKind::System, false)),
         }
         steps
     }
 
-    /// Returns the steps that are left, from the choice of an image on, if the system is made in this way.
+    /// Returns whether the evaluator updates the channels. It cannot if this machine evaluates as well, to compare; nor if
+    /// what comes of it could not be received here: that takes root's daemon on this machine.
+    #[must_use]
+    pub fn upgrades_there(&self, making: &Making) -> bool {
+        let may_receive = self.target == Place::Here || self.rights.elevation == Elevation::None;
+        self.upgrade.is_some() && making.evaluator != Place::Here && !making.verify_evaluation && may_receive
+    }
+
+    /// Returns the steps that are left, from the update of channels on, if the system is made in this way.
     #[must_use]
     pub fn steps_of(&self, making: &Making) -> Vec<Step> {
         let is_image = matches!(making.product.kind, ProductKind::Image(_));
-        let mut steps = Vec::from_iter(is_image.then_some(Step::ChooseImage));
+        let upgrade = self.upgrade.filter(|_| self.upgrades_there(making));
+        let mut steps = Vec::from_iter(upgrade.map(Step::UpgradeThere));
+        steps.extend(is_image.then_some(Step::ChooseImage));
         steps.extend(self.steps_of_work(making));
         steps
     }
@@ -100,14 +118,14 @@ impl Deployment {
     pub fn steps_of_work(&self, making: &Making) -> Vec<Step> {
         let mut steps = Vec::from_iter(making.verify_evaluation.then_some(Step::Compare));
         steps.extend(self.legs(making).into_iter().map(Step::Work));
-        steps.extend(self.steps_after(&making.product.kind));
+        steps.extend(self.steps_after(&making.product.kind, self.upgrades_there(making)));
         steps
     }
 
     /// Returns the steps that are left if the system is on this machine already.
     #[must_use]
     pub fn steps_of_what_is_here(&self, making: &Making) -> Vec<Step> {
-        self.steps_after(&making.product.kind)
+        self.steps_after(&making.product.kind, false)
     }
 
     fn legs(&self, making: &Making) -> Vec<Leg> {
@@ -130,8 +148,8 @@ impl Deployment {
         vec![first, last]
     }
 
-    /// Returns the steps for a system that has been made.
-    fn steps_after(&self, kind: &ProductKind) -> Vec<Step> {
+    /// Returns the steps for a system that has been made. `upgrades` says whether channels were updated elsewhere for it.
+    fn steps_after(&self, kind: &ProductKind, upgrades: bool) -> Vec<Step> {
         let is_system = *kind == ProductKind::System;
         let last = match &self.outcome {
             Outcome::DryBuild => return Vec::new(),
@@ -140,8 +158,12 @@ impl Deployment {
         };
         let is_found = self.origin == Origin::PreviousGeneration;
         let inspects = is_system && (is_found || self.diff || last == Step::Change);
-        let mut steps = Vec::from_iter(inspects.then_some(Step::Inspect));
+        // A dry run leaves the channels as they were.
+        let sets_channels = upgrades && self.outcome.stays();
+        let mut steps = Vec::from_iter(sets_channels.then_some(Step::BringChannels));
+        steps.extend(inspects.then_some(Step::Inspect));
         steps.extend((is_system && self.ask).then_some(Step::Ask));
+        steps.extend(sets_channels.then_some(Step::SetChannels));
         steps.extend([last, Step::Report]);
         steps
     }
@@ -213,6 +235,38 @@ mod tests {
             (
                 "switch --upgrade --ask",
                 "LogIn, Upgrade(OfNixos), Announce, TryOut, here: EvaluateAndBuild, Inspect, Ask, Change, Report",
+            ),
+            (
+                "switch --upgrade --ask --eval-on b",
+                "LogIn, Announce, TryOut, UpgradeThere(OfNixos), b: EvaluateAndBuild -> here, BringChannels, Inspect, Ask, \
+                 SetChannels, Change, Report",
+            ),
+            (
+                "build --upgrade-all --eval-on b --build-on c",
+                "LogIn, Announce, TryOut, UpgradeThere(All), b: Evaluate -> c, c: Build -> here, BringChannels, SetChannels, \
+                 Link, Report",
+            ),
+            (
+                "build-image --image-variant iso --eval-on b --upgrade",
+                "LogIn, Announce, TryOut, UpgradeThere(OfNixos), ChooseImage, b: EvaluateAndBuild -> here, BringChannels, \
+                 SetChannels, Link, Report",
+            ),
+            (
+                "dry-build --upgrade --eval-on b",
+                "LogIn, Announce, TryOut, UpgradeThere(OfNixos), b: EvaluateAndBuild",
+            ),
+            (
+                "dry-activate --upgrade --eval-on b",
+                "LogIn, Announce, TryOut, UpgradeThere(OfNixos), b: EvaluateAndBuild -> here, Inspect, Change, Report",
+            ),
+            // This machine evaluates as well; or only its root could receive the channels.
+            (
+                "build --upgrade --eval-on b --verify-eval",
+                "LogIn, Upgrade(OfNixos), Announce, TryOut, Compare, b: EvaluateAndBuild -> here, Link, Report",
+            ),
+            (
+                "boot --upgrade --eval-on b --target-host d --sudo",
+                "LogIn, Upgrade(OfNixos), Announce, TryOut, b: EvaluateAndBuild -> d, Inspect, Change, Report",
             ),
             (
                 "build --diff",

@@ -317,6 +317,12 @@ fn channels_are_updated_only_where_that_has_an_effect() {
         };
         assert_eq!((deployment.upgrade, warnings.len()), (None, 1), "{line}");
     }
+    // Whoever leaves the builder to itself could not set its channels.
+    assert_eq!(
+        deployment("build --eval-on b --upgrade --detach").unwrap_err().code(),
+        2
+    );
+    assert!(deployment("switch --eval-on b --upgrade --detach").is_ok());
     assert!(plan_with("build --upgrade", &user()).is_err());
     assert!(plan_with("build --upgrade --sudo", &user()).is_ok());
 }

@@ -103,12 +103,17 @@ impl Invocation {
         let mut command = self.command();
         command.stdin(Stdio::piped());
         command.stdout(Stdio::from(std::io::stderr().as_fd().try_clone_to_owned()?));
-        let mut child = command.spawn().map_err(|error| self.not_started(&error))?;
-        if let Some(mut stdin) = child.stdin.take() {
-            // A command that does not read its input does not need it.
-            let _ = stdin.write_all(input);
-        }
-        self.wait_for(child, signals).map(|_| ())
+        self.give(&mut command, input, signals).map(|_| ())
+    }
+
+    /// Runs it in the same way, and returns what it printed to its stdout.
+    ///
+    /// # Errors
+    /// Fails as [`Invocation::run`] does.
+    pub fn capture_with(&self, input: &[u8], signals: &Signals) -> Result<Vec<u8>> {
+        let mut command = self.command();
+        command.stdin(Stdio::piped()).stdout(Stdio::piped());
+        self.give(&mut command, input, signals)
     }
 
     /// Runs it to its end and hands each line that it writes to its stderr to `each`.
@@ -226,6 +231,15 @@ impl Invocation {
         command.args(&self.arguments).args(&self.own_arguments);
         command.envs(self.variables.iter().cloned());
         command
+    }
+
+    fn give(&self, command: &mut Command, input: &[u8], signals: &Signals) -> Result<Vec<u8>> {
+        let mut child = command.spawn().map_err(|error| self.not_started(&error))?;
+        if let Some(mut stdin) = child.stdin.take() {
+            // A command that does not read its input does not need it.
+            let _ = stdin.write_all(input);
+        }
+        self.wait_for(child, signals)
     }
 
     fn finish(&self, command: &mut Command, signals: &Signals) -> Result<Vec<u8>> {

@@ -39,6 +39,8 @@ pub enum Work {
     Waking(usize),
     /// A command for the host may ask the user something on the terminal.
     Asking,
+    /// The host updates this machine's channels.
+    Upgrading,
     /// This machine sends files to the host.
     Sending,
     /// The host fetches files itself that this machine would send otherwise.

@@ -18,7 +18,7 @@ impl TimedPart {
     /// Returns the part that this work counts as. Connecting and asking count as none.
     pub(super) fn of(work: Work) -> Option<Self> {
         match work {
-            Work::Connecting | Work::Waking(_) | Work::Asking | Work::Looking(_) => None,
+            Work::Connecting | Work::Waking(_) | Work::Asking | Work::Upgrading | Work::Looking(_) => None,
             Work::Sending | Work::Obtaining => Some(Self::Sending),
             Work::Evaluating => Some(Self::Evaluating),
             Work::Building => Some(Self::Building),

@@ -301,6 +301,7 @@ impl Watch {
                 };
                 format!("waiting for {host}{others} to wake")
             }
+            Work::Upgrading => format!("updating the channels{on}"),
             Work::Sending => self.status_of_sending(),
             Work::Obtaining => format!("fetching the channel{on}"),
             Work::Evaluating => format!("evaluating{on}{}", self.status_of_fetching(now)),

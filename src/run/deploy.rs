@@ -1,15 +1,18 @@
 //! The verbs that make a system: carrying out the steps of a run, one after the other (`plan::Step` describes their
 //! order).
 
+mod channels;
+
 use std::collections::VecDeque;
 
 use anyhow::{Context as _, Result};
 
 use super::image::choose;
 use super::leg::{Made, Maker, bring};
+use super::question;
 use super::reach::{Reach, link_broke};
 use super::report::report;
-use super::{question, upgrade};
+use super::upgrade::elsewhere::Upgraded;
 use crate::activation::{
     self, Change, Connection, Incomplete, Inquiry, ProfileChange, Receives, Subject, Target, Wants,
 };
@@ -53,8 +56,8 @@ fn prepare(plan: &Deployment, context: &Context) -> Result<()> {
 }
 
 /// Shares the connections to hosts that are logged in to more than once. These are: a builder that is not the
-/// evaluator, for the derivation and for the build; an evaluator that is first asked for its images; and a host that
-/// sends by a connection of Nix's own. (The target shares its connection itself.)
+/// evaluator, for the derivation and for the build; an evaluator that is first asked for its images, or for channels; and a
+/// host that sends by a connection of Nix's own. (The target shares its connection itself.)
 fn share(plan: &Deployment, making: &Making, context: &Context) -> Result<()> {
     let Making {
         evaluator,
@@ -62,7 +65,7 @@ fn share(plan: &Deployment, making: &Making, context: &Context) -> Result<()> {
         product,
         ..
     } = making;
-    let asked_twice = matches!(product.kind, ProductKind::Image(_)) || !plan.flags.lend;
+    let asked_twice = matches!(product.kind, ProductKind::Image(_)) || !plan.flags.lend || plan.upgrades_there(making);
     if let Some(host) = evaluator.host().filter(|_| asked_twice) {
         context.ssh.share(host, context.signals)?;
     }
@@ -121,6 +124,10 @@ struct Run<'a> {
     reached: Option<Host>,
     /// The file of the image that was chosen, if it is known.
     file: Option<String>,
+    /// Whether this machine has updated its channels.
+    has_upgraded: bool,
+    /// Channels that another machine has updated, if they are new.
+    upgraded: Option<Upgraded>,
     /// The derivation that the evaluation must give, for `--verify-eval`.
     expected: Option<StorePath>,
     /// The result of the last leg.
@@ -146,6 +153,8 @@ impl<'a> Run<'a> {
             connections: Vec::new(),
             reached: None,
             file: None,
+            has_upgraded: false,
+            upgraded: None,
             expected: None,
             made: None,
             found: None,
@@ -159,13 +168,8 @@ impl<'a> Run<'a> {
     fn take(&mut self, step: &Step) -> Result<()> {
         match step {
             Step::LogIn => self.log_in(),
-            Step::Upgrade(channels) => {
-                let is_root = nix::unistd::geteuid().is_root();
-                let root = self
-                    .target()?
-                    .root_here(self.plan.rights, is_root, self.context.around)?;
-                upgrade::channels(*channels, &root, self.context.signals)
-            }
+            Step::Upgrade(channels) => self.upgrade(*channels),
+            Step::UpgradeThere(channels) => self.upgrade_there(*channels),
             Step::Announce => {
                 output::say("building the system configuration...");
                 Ok(())
@@ -177,8 +181,10 @@ impl<'a> Run<'a> {
                 Ok(())
             }
             Step::Work(leg) => self.work(leg),
+            Step::BringChannels => self.bring_channels(),
             Step::Inspect => self.inspect(),
             Step::Ask => self.ask(),
+            Step::SetChannels => self.set_channels(),
             Step::Link => self.link(),
             Step::Change => self.change(),
             Step::Report => self.report(),
@@ -190,7 +196,10 @@ impl<'a> Run<'a> {
     /// # Errors
     /// Returns the same error, with the command to type, if there is no other way.
     fn go_another_way(&mut self, step: &Step, error: anyhow::Error) -> Result<()> {
-        let is_of_making = matches!(step, Step::ChooseImage | Step::Compare | Step::Work(_));
+        let is_of_making = matches!(
+            step,
+            Step::UpgradeThere(_) | Step::ChooseImage | Step::Compare | Step::Work(_)
+        );
         let Some(making) = self.making.clone().filter(|_| is_of_making) else {
             return Err(error);
         };
@@ -222,10 +231,17 @@ impl<'a> Run<'a> {
         // Another machine may take part late now.
         self.connections.extend(self.reach.try_out(&mut other, self.context)?);
         self.steps = match step {
-            Step::ChooseImage => self.plan.steps_of(&other),
+            Step::UpgradeThere(_) | Step::ChooseImage => self.plan.steps_of(&other),
             _ => self.plan.steps_of_work(&other),
         }
         .into();
+        if other.evaluator == Place::Here && !self.has_upgraded {
+            // It was to evaluate with channels that another machine has.
+            self.upgraded = None;
+            if let Some(channels) = self.plan.upgrade {
+                self.steps.push_front(Step::Upgrade(channels));
+            }
+        }
         self.making = Some(other);
         self.can_be_confirmed()
     }
@@ -477,6 +493,7 @@ impl<'a> Run<'a> {
             target: self.target()?,
             context: self.context,
             expected: self.expected.as_ref(),
+            channels: self.upgraded.as_ref().map(|upgraded| &upgraded.generation),
         })
     }
 

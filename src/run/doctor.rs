@@ -146,7 +146,7 @@ fn configuration(checkup: &Checkup, context: &Context) -> Finding {
         .and_then(|configuration| {
             if checkup.candidates.evaluators.iter().any(|place| place.host().is_some()) {
                 context.nix.settings.may_go()?;
-                gather(&configuration, context.around, context.nix)?;
+                gather(&configuration, None, context.around, context.nix)?;
             } else if configuration == Configuration::Classic {
                 classic(context)?;
             }

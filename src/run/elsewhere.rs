@@ -12,6 +12,7 @@ use crate::builder::evaluation::{Evaluation, VariableWatch};
 use crate::builder::realisation::{Building, Realisation};
 use crate::builder::request::{Beginning, Job, Request};
 use crate::builder::sources::Sources;
+use crate::builder::upgrade::Upgrade;
 use crate::builder::{Answer, AskedMeanwhile, Peer, Question, converse};
 use crate::context::Context;
 use crate::failure::Failure;
@@ -43,6 +44,8 @@ pub(super) struct Errand<'a> {
     absence: Absence,
     release_site: &'a str,
     detach: bool,
+    /// The generation of channels that the evaluation is to see in place of this machine's.
+    channels: Option<&'a StorePath>,
     context: &'a Context<'a>,
 }
 
@@ -56,7 +59,13 @@ pub(super) struct Recipient<'a> {
 }
 
 impl<'a> Errand<'a> {
-    pub(super) fn new(host: &'a Host, making: &'a Making, plan: &'a Deployment, context: &'a Context) -> Self {
+    pub(super) fn new(
+        host: &'a Host,
+        making: &'a Making,
+        channels: Option<&'a StorePath>,
+        plan: &'a Deployment,
+        context: &'a Context,
+    ) -> Self {
         Self {
             host,
             making,
@@ -64,6 +73,7 @@ impl<'a> Errand<'a> {
             absence: plan.absence,
             release_site: &plan.release_site,
             detach: plan.leaves_builder(),
+            channels,
             context,
         }
     }
@@ -175,7 +185,12 @@ impl<'a> Errand<'a> {
             collection,
             lock,
             entry,
-        } = gather(&self.making.configuration, self.context.around, self.context.nix)?;
+        } = gather(
+            &self.making.configuration,
+            self.channels,
+            self.context.around,
+            self.context.nix,
+        )?;
         let environment = Environment::new(self.variables(), &self.flags.evaluation.send_env);
         let lock_path = lock.as_ref().map(|lock| lock.path().to_owned());
         let sources = Sources::new(collection, environment, self.record(), lock);
@@ -268,6 +283,18 @@ impl<'a> Errand<'a> {
     ) -> Result<Answer> {
         let beginning = Beginning::Derivation(derivation.clone());
         self.converse(beginning, Some(building), recipient, &mut Sources::none())
+    }
+
+    /// Updates these channels there. They are lines of `~/.nix-channels`.
+    pub(super) fn update(&self, channels: String) -> Result<Answer> {
+        let beginning = Beginning::Channels(Upgrade { channels });
+        self.converse(beginning, None, None, &mut Sources::none())
+    }
+
+    /// Brings a path from there to the recipient.
+    pub(super) fn bring(&self, path: &StorePath, recipient: Recipient) -> Result<Answer> {
+        let beginning = Beginning::Path(path.clone());
+        self.converse(beginning, None, Some(recipient), &mut Sources::none())
     }
 
     fn converse(

@@ -6,6 +6,7 @@ use super::here::store_path;
 use super::identity::number_of;
 use super::image::choose;
 use super::nix_here::system_in;
+use super::upgrade::elsewhere;
 use crate::fuzz::{FuzzTarget, is_harmless, text};
 
 pub const TARGETS: &[FuzzTarget] = &[
@@ -44,6 +45,21 @@ pub const TARGETS: &[FuzzTarget] = &[
             }
             if let Some(number) = number_of(&text(bytes)) {
                 assert_eq!(format!("{number}\n").as_bytes(), bytes);
+            }
+        },
+    },
+    FuzzTarget {
+        name: "a list of channels",
+        files: &["run/upgrade/elsewhere.rs"],
+        examples: &[
+            b"nixos https://channels.nixos.org/nixos-25.05\nother file:///srv/other\n",
+            b"nixos https://me:pw@h/nixos\n-x https://h/x\nnixos\n",
+        ],
+        read: |bytes| {
+            for line in elsewhere::lines_of(&text(bytes)).lines() {
+                // nix-channel reads it again: an address and a name, which is no flag.
+                let (address, name) = line.split_once(' ').unwrap_or_default();
+                assert!(!address.is_empty() && !name.is_empty() && !name.starts_with('-'), "{line:?}");
             }
         },
     },

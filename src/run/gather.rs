@@ -9,12 +9,13 @@ use crate::builder::lock::Lock;
 use crate::cli::flags::FlakeFlags;
 use crate::failure::Failure;
 use crate::nix_settings::{NixSettings, machines_directory};
-use crate::own_nix::search_path::{SearchPath, channels_of_user};
+use crate::own_nix::search_path::{ROOT_CHANNELS, SearchPath, channels_of_user};
 use crate::own_nix::{OwnNix, named_configuration};
 use crate::plan::{Configuration, Flake};
 use crate::sources::collect::{Collection, Refusal};
 use crate::sources::flakes::lock_file::Renewed;
 use crate::sources::flakes::{Flakes, Registry};
+use crate::store_path::StorePath;
 use crate::surroundings::{Directory, Surroundings};
 use crate::vocabulary::FlakeReference;
 
@@ -28,13 +29,22 @@ pub(super) struct Gathered {
     pub entry: PathBuf,
 }
 
-/// Gathers the files that the configuration begins with.
+/// Gathers the files that the configuration begins with. `channels` are those of root's profile if they are to be other
+/// ones than those that are there.
 ///
 /// # Errors
 /// Fails if there is no such configuration.
-pub(super) fn gather(configuration: &Configuration, around: &Surroundings, nix: &OwnNix) -> Result<Gathered> {
+pub(super) fn gather(
+    configuration: &Configuration,
+    channels: Option<&StorePath>,
+    around: &Surroundings,
+    nix: &OwnNix,
+) -> Result<Gathered> {
     let settings = &nix.settings;
     let mut collection = Collection::new(nix.search_path.clone(), around.home());
+    if let Some(channels) = channels {
+        collection.relink(Path::new(ROOT_CHANNELS), channels);
+    }
     collection.add_surroundings(&around.directory);
     add_named(&mut collection, around)?;
     if let Some(own) = around.variable("XDG_CONFIG_HOME").filter(|value| !value.is_empty()) {
@@ -54,7 +64,7 @@ pub(super) fn gather(configuration: &Configuration, around: &Surroundings, nix: 
         }
     }
     allow_named_by_variables(&mut collection, around);
-    let entry = entry(configuration, &collection, &around.directory);
+    let entry = entry(configuration, &collection, channels.is_some(), &around.directory);
     Ok(Gathered {
         collection,
         lock,
@@ -62,17 +72,21 @@ pub(super) fn gather(configuration: &Configuration, around: &Surroundings, nix: 
     })
 }
 
-/// Returns the real place of the file in which a classic evaluation begins.
-fn entry(configuration: &Configuration, collection: &Collection, directory: &Path) -> Option<PathBuf> {
-    let path = match configuration {
-        Configuration::Classic => collection.find("nixpkgs/nixos")?,
+/// Returns the real place of the file in which a classic evaluation begins. If a channel is `new`, its file has no real
+/// place here, and keeps the links in its name.
+fn entry(configuration: &Configuration, collection: &Collection, new: bool, directory: &Path) -> Option<PathBuf> {
+    let (path, is_found) = match configuration {
+        Configuration::Classic => (collection.find("nixpkgs/nixos")?, true),
         Configuration::File { file, .. } => match file.strip_prefix('<').and_then(|rest| rest.strip_suffix('>')) {
-            Some(name) => collection.find(name)?,
-            None => directory.join(file),
+            Some(name) => (collection.find(name)?, true),
+            None => (directory.join(file), false),
         },
         Configuration::Flake(_) => return None,
     };
     let path = if path.is_dir() { path.join("default.nix") } else { path };
+    if new && is_found {
+        return Some(path);
+    }
     fs::canonicalize(path).ok()
 }
 
@@ -279,4 +293,35 @@ pub(super) fn registry(around: &Surroundings) -> String {
 
 fn read(file: &Path) -> String {
     fs::read_to_string(file).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::symlink;
+
+    /// The file of a channel that is new is on the other machine alone, behind links that lead elsewhere here.
+    #[test]
+    fn the_first_file_of_a_new_channel_keeps_its_links() {
+        let place = tempfile::tempdir().unwrap();
+        let (tree, link) = (place.path().join("tree"), place.path().join("nixos"));
+        fs::create_dir_all(tree.join("nixos")).unwrap();
+        fs::write(tree.join("nixos/default.nix"), "").unwrap();
+        symlink(&tree, &link).unwrap();
+        let variable = format!("nixpkgs={}", link.display());
+        let collection = Collection::new(SearchPath::of_variable(&variable, Path::new("/")), "/root".into());
+        let first = |new: bool, configuration: &Configuration| entry(configuration, &collection, new, Path::new("/"));
+        let real = fs::canonicalize(tree.join("nixos/default.nix")).ok();
+        assert_eq!(first(false, &Configuration::Classic), real);
+        assert_eq!(
+            first(true, &Configuration::Classic),
+            Some(link.join("nixos/default.nix"))
+        );
+        // A file of one's own is here.
+        let own = Configuration::File {
+            file: link.join("nixos").display().to_string(),
+            attribute: None,
+        };
+        assert_eq!(first(true, &own), real);
+    }
 }

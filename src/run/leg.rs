@@ -38,6 +38,8 @@ pub(super) struct Maker<'a> {
     pub context: &'a Context<'a>,
     /// The derivation that an evaluation must give, for `--verify-eval`.
     pub expected: Option<&'a StorePath>,
+    /// The generation of channels that is evaluated with, if it is not the one of this machine's profile.
+    pub channels: Option<&'a StorePath>,
 }
 
 impl Maker<'_> {
@@ -81,7 +83,7 @@ impl Maker<'_> {
 
     /// Returns the work of another machine for this making.
     pub(super) fn errand<'b>(&'b self, host: &'b Host) -> Errand<'b> {
-        Errand::new(host, self.making, self.plan, self.context)
+        Errand::new(host, self.making, self.channels, self.plan, self.context)
     }
 
     fn make_here(&self, leg: &Leg, derivation: Option<&StorePath>) -> Result<Option<Made>> {
@@ -153,6 +155,42 @@ impl Maker<'_> {
             _roots: None,
             _relay: relay,
         }))
+    }
+
+    /// Brings a path of another machine to this one.
+    pub(super) fn bring_here(&self, path: StorePath, from: &Host) -> Result<Made> {
+        let daemon = match self.plan.target {
+            Place::Here => self.target.daemon(&self.context.ssh)?,
+            Place::There(_) => Some(Daemon::own(self.context.around)),
+        };
+        let relay = daemon.clone().and_then(|daemon| self.relay(daemon));
+        let is_delivered = match relay.as_ref() {
+            Some(_) => {
+                let recipient = Recipient {
+                    relay: relay.as_ref(),
+                    machine: None,
+                };
+                self.errand(from).bring(&path, recipient)?.delivered
+            }
+            None => false,
+        };
+        let relay = if is_delivered {
+            relay
+        } else {
+            drop(relay);
+            self.carry(Cargo::Path(&path), from, None, daemon)?
+        };
+        if !path.as_path().exists() {
+            let failure = Failure::new(format!(
+                "{from} → this machine: {path} has not arrived, nothing was changed"
+            ));
+            return Err(failure.with_remedy("run the same command again").into());
+        }
+        Ok(Made {
+            path,
+            _roots: None,
+            _relay: relay,
+        })
     }
 
     fn building(&self) -> Building {

@@ -46,6 +46,10 @@ fn needed(plan: &Deployment) -> Vec<&'static str> {
     {
         programs.push("nix-env");
     }
+    if plan.origin.making().is_some_and(|making| plan.upgrades_there(making)) {
+        programs.push("nix-channel");
+        programs.extend(plan.outcome.stays().then_some("nix-env"));
+    }
     programs
 }
 

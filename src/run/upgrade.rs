@@ -1,4 +1,8 @@
 //! Updating root's channels before the evaluation. nixos-rebuild updates them twice: before its re-exec and after it.
+//!
+//! Where another machine evaluates, it also finds the newest channels ([`elsewhere`]).
+
+pub(super) mod elsewhere;
 
 use std::path::Path;
 
@@ -7,20 +11,21 @@ use anyhow::Result;
 use crate::activation::RootHere;
 use crate::directory;
 use crate::output;
+use crate::own_nix::search_path::ROOT_CHANNELS;
 use crate::plan::{Channels, argv};
 use crate::process::signals::Signals;
 
-/// The directory of root's channels, whatever user asks for the update.
-const CHANNELS: &str = "/nix/var/nix/profiles/per-user/root/channels";
+/// The warning if there is nothing to update.
+const NONE: &str = "warning: root has no channel to update: see nix-channel --list";
 
 /// A channel that contains this file is updated together with the channel of NixOS.
 const MARK: &str = ".update-on-nixos-rebuild";
 
 /// Updates the channels. A channel that cannot be updated is no reason to stop: Nix has said why.
 pub(super) fn channels(channels: Channels, root: &RootHere, signals: &Signals) -> Result<()> {
-    let names = chosen(channels, Path::new(CHANNELS));
+    let names = chosen(channels, Path::new(ROOT_CHANNELS));
     if names.is_empty() {
-        output::say("warning: root has no channel to update: see nix-channel --list");
+        output::say(NONE);
     }
     for name in names {
         if let Err(error) = root.run(&argv::update_channel(&name), signals) {

@@ -16,12 +16,14 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::environment::Asked;
+use super::generations;
 use super::guard;
 use super::literals::Literals;
 use super::mirror::{Entry, FileKind, Identity, READ_WHOLE, SharedMirror};
 use super::opening;
 use super::record::Kept;
 use crate::own_nix::search_path::SearchPath;
+use crate::store_path::StorePath;
 use names::{clean, in_store, resolve_file, with_default};
 use places::ELSEWHERE;
 use tracked::NotWhole;
@@ -91,6 +93,8 @@ pub struct Collection {
     shown: BTreeSet<PathBuf>,
     asked_for: bool,
     scanned: BTreeSet<PathBuf>,
+    /// Whether a file names a place that changes with each generation of this machine's system.
+    names_generations: bool,
     repositories: BTreeSet<PathBuf>,
     /// Those of these repositories that are the configuration's own: their tracked files count as the configuration's
     /// word.
@@ -100,6 +104,8 @@ pub struct Collection {
     /// What git tracks in each repository that was asked about; None for an index of a kind that is not known here.
     listed: BTreeMap<PathBuf, Option<BTreeSet<PathBuf>>>,
     not_whole: Option<NotWhole>,
+    /// A link of this machine that is to lead elsewhere, and where.
+    relinked: Option<(PathBuf, PathBuf)>,
 }
 
 impl Collection {
@@ -121,13 +127,41 @@ impl Collection {
             shown: BTreeSet::new(),
             asked_for: false,
             scanned: BTreeSet::new(),
+            names_generations: false,
             repositories: BTreeSet::new(),
             own_repositories: BTreeSet::new(),
             entered: BTreeMap::new(),
             asked_in: BTreeMap::new(),
             listed: BTreeMap::new(),
             not_whole: None,
+            relinked: None,
         }
+    }
+
+    /// Has a link lead to a store path as soon as the evaluation sees it. This machine need not have that path: then it is
+    /// the other machine's, and nothing of it is sent. This comes before all else.
+    pub fn relink(&mut self, link: &Path, to: &StorePath) {
+        self.relinked = Some((link.to_owned(), to.as_path().to_owned()));
+    }
+
+    /// Returns where a link leads.
+    fn link_target(&self, link: &Path) -> std::io::Result<PathBuf> {
+        match &self.relinked {
+            Some((relinked, target)) if relinked == link => Ok(target.clone()),
+            _ => fs::read_link(link),
+        }
+    }
+
+    /// Returns whether only the other machine has this store path.
+    fn is_theirs_alone(&self, path: &Path) -> bool {
+        let relinked = self.relinked.as_ref();
+        relinked.is_some_and(|(_, target)| target == path && fs::symlink_metadata(path).is_err())
+    }
+
+    /// Whether the configuration names, as a path, a place that changes with each generation of this machine's system.
+    #[must_use]
+    pub fn names_generations(&self) -> bool {
+        self.names_generations
     }
 
     /// Adds the names that every evaluation needs, and those of `directory`, the current directory.
@@ -374,7 +408,9 @@ impl Collection {
             Some(rest) => clean(&self.home.join(rest)),
             None => clean(&directory.join(text)),
         });
-        reached.flat_map(with_default).collect()
+        let reached: Vec<PathBuf> = reached.collect();
+        self.names_generations |= reached.iter().any(|path| generations::may_see(path));
+        reached.into_iter().flat_map(with_default).collect()
     }
 
     /// Notes what a file asks of the environment, unless the file itself was asked for: whoever asks for it may have

@@ -12,6 +12,7 @@ use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 
+use super::generations::Generations;
 pub use identity::{Identity, READ_WHOLE, Replacement};
 
 /// What the other machine has of one path.
@@ -105,6 +106,15 @@ impl Mirror {
         hexadecimal(&sum.finalize()[..20])
     }
 
+    /// Returns the digest of what belongs to the question that an evaluation is ([`generations`](super::generations)).
+    #[must_use]
+    pub fn digest_of_question(&self) -> String {
+        let generations = Generations::of(self);
+        let mut sum = Sha256::new();
+        self.write_some(|path, entry| !generations.has(path, entry), |bytes| sum.update(bytes));
+        hexadecimal(&sum.finalize()[..20])
+    }
+
     /// Returns the directories that exist only because something lies in them, and whose names nothing is said about.
     /// The store is one of them.
     #[must_use]
@@ -170,8 +180,13 @@ impl Mirror {
     }
 
     /// Writes the same, piece by piece.
-    fn write(&self, mut to: impl FnMut(&[u8])) {
-        for (path, entry) in &self.entries {
+    fn write(&self, to: impl FnMut(&[u8])) {
+        self.write_some(|_, _| true, to);
+    }
+
+    /// Writes those of the entries that are wanted.
+    fn write_some(&self, is_wanted: impl Fn(&Path, &Entry) -> bool, mut to: impl FnMut(&[u8])) {
+        for (path, entry) in self.entries.iter().filter(|(path, entry)| is_wanted(path, entry)) {
             let (word, target) = match entry {
                 Entry::Open { mtime: None } => ("o".to_owned(), None),
                 Entry::Open { mtime: Some(time) } => (format!("o{time}"), None),

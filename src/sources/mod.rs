@@ -20,6 +20,7 @@ pub mod environment;
 pub mod flakes;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
+mod generations;
 mod git;
 mod guard;
 pub mod large;

@@ -180,7 +180,7 @@ echo "-- files"
 find /tmp /var/tmp /dev/shm /run/user /run/nixos -mindepth 1 -maxdepth 1 ! -name "systemd-*" ! -name ".*-unix" ! -name "[0-9]*" \
 	! -name go ! -path /run/nixos/switch-to-configuration.lock | sort
 ls -d /root/.cache/rebuild/* /home/*/.cache/rebuild/*/* /var/lib/rebuild/* | sed "s:/[a-z]*-[0-9a-f]*/:/CLIENT/:" |
-	grep -v -e "^/root/.cache/rebuild/mirrors$" -e "/CLIENT/\(boot\|lock\|measured\|mirrors\|nix-cache\|results\|trees\|jobs\)$" -e "^/var/lib/rebuild/\([0-9a-f]*\|last\|changing\)$" | sort -u
+	grep -v -e "^/root/.cache/rebuild/mirrors$" -e "/CLIENT/\(boot\|channels\|lock\|measured\|mirrors\|nix-cache\|results\|trees\|jobs\)$" -e "^/var/lib/rebuild/\([0-9a-f]*\|last\|changing\)$" | sort -u
 echo "-- sockets"
 ss -Hxl | while read -r _ _ _ _ place _; do echo "$place"; done | grep -v -e "^/run/user/" -e /systemd/ | sort
 echo "-- mounts"

@@ -14,7 +14,7 @@ use crate::builder::preflight::FreeRoom;
 use crate::builder::question::question;
 use crate::builder::reply::BuilderEvent;
 use crate::builder::stage::Stage;
-use crate::builder::{diagnosis, promise};
+use crate::builder::{diagnosis, promise, upgrade};
 use crate::progress::{Builder, Event, Work};
 use crate::sources::answered::Answered;
 use crate::store_path::StorePath;
@@ -85,6 +85,7 @@ impl Conversation<'_> {
                 self.answer.value = Some(value);
             }
             BuilderEvent::Platform { wanted, own } => self.is_builder(&own, &wanted),
+            BuilderEvent::Channels(path) => self.has_channels(path.as_deref())?,
             BuilderEvent::Building => self.goes_to(Work::Building),
             BuilderEvent::Built(path) => self.is_built(&path)?,
             BuilderEvent::Copying => self.incoming.begin(self.context)?,
@@ -198,6 +199,9 @@ impl Conversation<'_> {
         }
         self.is_builder(system, &self.request.system);
         self.detail(format!("{}: Nix in {nix}, {system}", self.peer.host));
+        if self.request.upgrade().is_some() {
+            self.goes_to(Work::Upgrading);
+        }
     }
 
     fn is_builder(&mut self, own: &str, wanted: &str) {
@@ -233,7 +237,10 @@ impl Conversation<'_> {
             reads,
             is_locked_anew,
         } = std::mem::take(&mut self.memory);
-        let sees_more = self.names_evaluators_own || is_locked_anew || self.sources.has_heard_lock();
+        let sees_more = self.names_evaluators_own
+            || self.sources.collection.names_generations()
+            || is_locked_anew
+            || self.sources.has_heard_lock();
         let Some(standing) = standing.filter(|_| !sees_more) else {
             return Ok(None);
         };
@@ -268,6 +275,15 @@ impl Conversation<'_> {
         self.detail(format!("built: {path}"));
         let derivation = self.answer.derivation.as_ref().or(self.request.derivation());
         self.answer.result = Some(promise::kept(self.peer.host, derivation, path)?);
+        Ok(())
+    }
+
+    fn has_channels(&mut self, path: Option<&str>) -> Result<()> {
+        let path = path.map(|text| upgrade::generation(self.peer.host, text)).transpose()?;
+        if let Some(path) = &path {
+            self.detail(format!("channels: {path}"));
+        }
+        self.answer.channels = path;
         Ok(())
     }
 

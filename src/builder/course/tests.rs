@@ -11,11 +11,16 @@ enum Goal {
     DryRun,
     Derivation,
     Value,
+    Channels,
 }
 
 fn course(goal: Goal, evaluates: bool, delivers: bool) -> Course {
     let demand = Demand {
-        evaluates,
+        first: match goal {
+            Goal::Channels => First::Channels,
+            _ if evaluates => First::Evaluation,
+            _ => First::Nothing,
+        },
         locks: true,
         gives_value: goal == Goal::Value,
         knows: evaluates,
@@ -23,7 +28,7 @@ fn course(goal: Goal, evaluates: bool, delivers: bool) -> Course {
         building: match goal {
             Goal::Result => Some(Building::Real),
             Goal::DryRun => Some(Building::Dry),
-            Goal::Derivation | Goal::Value => None,
+            Goal::Derivation | Goal::Value | Goal::Channels => None,
         },
         handover: if delivers { Handover::Sent } else { Handover::Stays },
     };
@@ -105,6 +110,8 @@ fn honest_talks_come_to_their_ends() {
         (Goal::DryRun, false, false, "hello /bin x, building"),
         (Goal::Derivation, true, true, "evaluated P, copying, copied"),
         (Goal::Value, true, false, "value 1"),
+        (Goal::Channels, false, false, "hello /bin x, channels P"),
+        (Goal::Channels, false, false, "hello /bin x, channels"),
     ] {
         let firsts = if evaluates {
             vec![format!("{FILES}, "), format!("{FILES}, {RETRY}, ")]

@@ -37,7 +37,7 @@ fn whatever_the_evaluation_sees_is_another_question() {
         &|it| it.home_is_unsure = true,
         &|it| it.settings.push_str("restrict-eval = true\n"),
         &|it| it.directory = "/etc".into(),
-        &|it| it.need.mirror = "10".into(),
+        &|it| it.need.question = "10".into(),
         &|it| it.need.trees.push("e-f".into()),
         &|it| it.need.fixed.clear(),
     ];
@@ -49,7 +49,8 @@ fn whatever_the_evaluation_sees_is_another_question() {
 #[test]
 fn what_is_there_already_is_no_part_of_it() {
     let plain = asked(&[], |_| {});
-    let changes: [&dyn Fn(&mut Evaluation); 3] = [
+    let changes: [&dyn Fn(&mut Evaluation); 4] = [
+        &|it| it.need.mirror = "10".into(),
         &|it| it.need.base = Some("ab".into()),
         &|it| it.need.proof = "cd".into(),
         &|it| it.may_be_remembered = false,

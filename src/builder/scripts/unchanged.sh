@@ -131,10 +131,11 @@ takes_builtins_whole() {
 		grep -qw builtins
 }
 
-# reads_own_places: whether one of them names a place of this machine's own and has a word by which Nix reads. (A path
+# reads_own_places: whether one of them names a place of this machine's own, or one that changes with each generation of the
+# client's system (src/sources/generations.rs), and has a word by which Nix reads. (A path
 # without quotes the client has seen itself; and whatever is imported is an evaluated file.)
 reads_own_places() {
-	in_files -lE "(^|[^A-Za-z0-9_./-])($(printf '%s' "$own_places /nix/store" | tr -s ' \t\n' '|' | sed 's/\./\\./g'))([^A-Za-z0-9_]|\$)" \
+	in_files -lE "(^|[^A-Za-z0-9_./-])($(printf '%s' "$own_places /nix/store /nix/var/nix/profiles /run/current-system /run/booted-system" | tr -s ' \t\n' '|' | sed 's/\./\\./g'))([^A-Za-z0-9_]|\$)" \
 		<"$work/of-users" 2>/dev/null |
 		in_files -lwE 'readFile|readDir|readFileType|pathExists|hashFile|builtins\.path|filterSource|findFile|importJSON|importTOML|fileContents' 2>/dev/null |
 		grep -q .

@@ -36,6 +36,7 @@ pub(in crate::builder) fn evaluation() -> Evaluation {
         look: vec![],
         need: Need {
             mirror: "0f".into(),
+            question: "0e".into(),
             base: None,
             proof: "none".into(),
             trees: vec!["a-b".into(), "c-d".into()],

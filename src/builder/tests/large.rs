@@ -90,6 +90,7 @@ fn bytes(steps: &Steps) -> Vec<u8> {
 fn shell(place: &Path, mirror: &Mirror, base: Option<&Mirror>, script: &str) -> Child {
     let need = Need {
         mirror: mirror.digest(),
+        question: String::new(),
         base: base.map(Mirror::digest),
         proof: proof(mirror),
         trees: vec![],

@@ -8,11 +8,21 @@ use std::process::{Command, Stdio};
 use super::super::parts::{Part, all_scripts, parts};
 use super::super::realisation::Building;
 use super::super::request::{Beginning, Client, Request};
+use super::super::upgrade::Upgrade;
 use super::example::{evaluation, request_for as request};
 use crate::remote::script::without_comments;
 use crate::store_path::StorePath;
 
-const ALL: [Part; 5] = [Part::Session, Part::Evaluate, Part::Build, Part::Deliver, Part::Jobs];
+const ALL: [Part; 6] = [
+    Part::Session,
+    Part::Evaluate,
+    Part::Build,
+    Part::Deliver,
+    Part::Jobs,
+    Part::Upgrade,
+];
+
+const GENERATION: &str = "/nix/store/00000000000000000000000000000000-user-environment";
 
 const DERIVATION: &str = "/nix/store/00000000000000000000000000000000-x.drv";
 
@@ -26,6 +36,12 @@ fn files(gives_value: bool) -> Beginning {
 
 fn derivation() -> Beginning {
     Beginning::Derivation(StorePath::parse(DERIVATION).unwrap())
+}
+
+fn channels() -> Beginning {
+    Beginning::Channels(Upgrade {
+        channels: "https://h/nixos nixos\n".into(),
+    })
 }
 
 /// Returns every kind of run, and what it does there.
@@ -61,6 +77,14 @@ fn runs() -> Vec<(Request, &'static str)> {
         (
             request(derivation(), dry, false),
             "begin_run, begin, build_dry /nix/store/00000000000000000000000000000000-x.drv, finish_run",
+        ),
+        (
+            request(channels(), None, false),
+            "begin_run, begin, update_channels, finish_run",
+        ),
+        (
+            request(Beginning::Path(StorePath::parse(GENERATION).unwrap()), None, true),
+            "begin_run, begin, deliver \"$rb_socket\" /nix/store/00000000000000000000000000000000-user-environment, finish_run",
         ),
     ]
 }
@@ -117,16 +141,21 @@ fn words_used(part: Part) -> Names {
 }
 
 /// Variables that the shell and its programs read.
-const OTHERS: [&str; 10] = [
+const OTHERS: [&str; 15] = [
     "HOME",
     "IFS",
     "LC_ALL",
     "NIX_CONFIG",
+    "NIX_DAEMON_SOCKET_PATH",
+    "NIX_REMOTE",
+    "NIX_STATE_DIR",
+    "NIX_USER_CONF_FILES",
     "PATH",
     "PWD",
     "TMPDIR",
     "USER",
     "XDG_CACHE_HOME",
+    "XDG_CONFIG_HOME",
     "_",
 ];
 

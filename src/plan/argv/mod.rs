@@ -21,6 +21,18 @@ pub fn update_channel(name: &str) -> Invocation {
     Invocation::new("nix-channel").args(["--update", name])
 }
 
+/// Lists root's channels: a name and an address in each line.
+#[must_use]
+pub fn list_channels() -> Invocation {
+    Invocation::new("nix-channel").arg("--list")
+}
+
+/// Makes a generation of channels the one that is used. If it is that already, nothing changes.
+#[must_use]
+pub fn set_channels(profile: &str, generation: &StorePath) -> Invocation {
+    Invocation::new("nix-env").args(["--profile", profile, "--set", generation.as_str()])
+}
+
 /// Makes the link `result` on this machine, as a root for the garbage collector. Nothing is built: the path is already
 /// here.
 #[must_use]

@@ -51,6 +51,9 @@ impl Collection {
             }
             let is_listed = in_store(&here) || here == Path::new("/nix/store") || self.open(&here);
             here.push(name);
+            if self.is_theirs_alone(&here) {
+                return Some(whole(&here, &ahead));
+            }
             if let Some(tree) = store_tree(&here) {
                 self.add_tree(tree);
             } else if guard::is_the_evaluators(&here) && !self.show(&whole(&here, &ahead)) {
@@ -60,7 +63,7 @@ impl Collection {
             let metadata = fs::symlink_metadata(&here).ok().filter(|_| is_listed)?;
             if metadata.is_symlink() {
                 links += 1;
-                let target = fs::read_link(&here).ok().filter(|_| links <= MOST_LINKS)?;
+                let target = self.link_target(&here).ok().filter(|_| links <= MOST_LINKS)?;
                 let end = clean(&here.parent().unwrap_or(Path::new("/")).join(&target));
                 if guard::is_the_evaluators(&end) {
                     self.show(&whole(&end, &ahead));
@@ -118,7 +121,7 @@ impl Collection {
             return;
         }
         if kind.is_symlink() {
-            if let Ok(target) = fs::read_link(&path) {
+            if let Ok(target) = self.link_target(&path) {
                 self.add_link(&path, &target);
                 self.own_link(&path, is_own);
             }
@@ -133,9 +136,11 @@ impl Collection {
     }
 
     /// Returns the modification time of something in a directory, or of the directory, if it may be a flake's. The
-    /// times of directories that change for many other reasons do not count.
+    /// times of directories that change for many other reasons do not count, nor do Nix's own, which change with each
+    /// generation.
     fn time_of(&self, path: &Path, directory: &Path) -> Option<i64> {
-        let counts = !LOOKED_INTO.iter().any(|known| directory == Path::new(known))
+        let counts = !directory.starts_with("/nix/var")
+            && !LOOKED_INTO.iter().any(|known| directory == Path::new(known))
             && !guard::is_too_much(directory, &self.home);
         let data = fs::symlink_metadata(path).ok().filter(|_| counts);
         data.map(|data| data.mtime())

@@ -247,7 +247,7 @@ case_classic_what_is_named_where_the_builder_has_its_own() {
 	expect_same_derivation -I nixos-config=/usr/local/src/conf/configuration.nix
 	expect_seen 'of /usr/local/src/conftext'
 	# If nothing has changed, nothing is sent. The configuration is named by a link, and by NIX_PATH; the builder has none.
-	expect_same_derivation -I nixos-config=/usr/local/src/conf/configuration.nix
+	anew=--no-eval-cache expect_same_derivation -I nixos-config=/usr/local/src/conf/configuration.nix
 	expect_contains "$errors" "has the configuration's files already"
 	expect_same_derivation NIXOS_CONFIG=/srv/conf/configuration.nix
 	expect_seen 'of /usr/local/src/conftext'

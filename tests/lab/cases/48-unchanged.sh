@@ -169,6 +169,14 @@ case_unchanged_and_the_builder_is_off() {
 		expect_status 0
 	done
 	is_unchanged || fail "expected it to be unchanged by now"
+	# A switch makes links anew, and a generation more; that is no other question.
+	must_sh_on pi 'sed -i "s/moo/mooo/" /etc/nixos/configuration.nix'
+	run lab on pi timeout 120 rebuild switch --eval-on builder
+	expect_status 0
+	! is_unchanged || fail "expected an evaluation"
+	run lab on pi timeout 120 rebuild switch --eval-on builder
+	expect_status 0
+	is_unchanged || fail "expected it to be unchanged after a switch"
 	system=$(system_of pi)
 	cut_between pi builder
 	run lab on pi timeout 120 rebuild switch --eval-on builder

@@ -618,13 +618,13 @@ case_flake_there_a_second_run_sends_nothing() {
 	for reference in . path:/srv/again; do
 		# A machine that has just started still makes names in /var/tmp that are told.
 		for _ in 1 2 3 4; do
-			must_sh_on pi "cd /srv/again && rebuild dry-build --eval-on builder -v --flake $reference"
+			must_sh_on pi "cd /srv/again && rebuild dry-build --eval-on builder -v --no-eval-cache --flake $reference"
 			[[ "$errors" != *"builder has the configuration's files already"* ]] || break
 		done
 		expect_contains "$errors" "builder has the configuration's files already"
 		expect_lacks "$errors" "sending /"
 		after <<<'echo marker-of-another >deep/one'
-		must_sh_on pi "cd /srv/again && rebuild dry-build --eval-on builder -v --flake $reference"
+		must_sh_on pi "cd /srv/again && rebuild dry-build --eval-on builder -v --no-eval-cache --flake $reference"
 		# The index of git is sent, too, because it no longer marks the file as unchanged.
 		expect_equal "$(grep -e '^sending /' "$CASE/errors" | grep -v '/.git/index$')" "sending /srv/again/deep/one"
 		after <<<'git checkout -q .'

@@ -120,7 +120,7 @@ case_a_run_is_never_given_another_ones_system() {
 # Another person, who logs in there as the same user, changes what is kept.
 case_what_a_neighbour_changes_is_not_used() {
 	fresh
-	must_on pi rebuild dry-build --eval-on builder -v
+	must_on pi rebuild dry-build --eval-on builder -v --no-eval-cache
 	note_derivation
 	local before=$there change
 	# The last time, the client's own files have changed, too: the base of the new files is not what it should be.
@@ -129,12 +129,12 @@ case_what_a_neighbour_changes_is_not_used() {
 		'echo 1 >"$kept/etc/nixos/new.nix"' 'echo 1 >"$kept/etc/nixos/more.nix"; : changed'; do
 		[[ "$change" != *changed ]] || must_sh_on pi 'echo "# changed" >>/etc/nixos/configuration.nix'
 		must lab on builder -u builder -- sh -euc "for kept in ~/.cache/rebuild/pi*/mirrors/*; do chmod 700 \$kept/etc/nixos; $change; done"
-		must_on pi rebuild dry-build --eval-on builder -v
+		must_on pi rebuild dry-build --eval-on builder -v --no-eval-cache
 		note_derivation
 		expect_equal "$there" "$before"
 		expect_contains "$errors" "warning: what builder kept of this machine's files is not what was sent"
 	done
-	must_on pi rebuild dry-build --eval-on builder -v
+	must_on pi rebuild dry-build --eval-on builder -v --no-eval-cache
 	expect_lacks "$errors" "warning"
 	expect_contains "$errors" "builder has the configuration's files already"
 }

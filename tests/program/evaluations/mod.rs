@@ -37,6 +37,7 @@ mod releases;
 mod trees;
 mod unchanged;
 mod unseen;
+mod upgrade;
 mod variables;
 mod ways;
 

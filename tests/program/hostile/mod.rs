@@ -18,6 +18,7 @@
 //! program held when the play called `weigh`.
 
 mod asks;
+mod channels;
 mod ends;
 mod floods;
 mod jobs;

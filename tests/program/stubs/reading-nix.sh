@@ -384,6 +384,14 @@ nix_store() {
 			unpack "$(after --realise "$@")" "$(after --add-root "$@")"
 			return
 		fi
+		case $(after --realise "$@") in
+		*.drv) ;;
+		*)
+			# It is there already.
+			ln -sfn "$(after --realise "$@")" "$(after --add-root "$@")"
+			return
+			;;
+		esac
 		build_for "$(head -n 1 "$(after --realise "$@")" | sed 's/.*\],"\([^"]*\)",".*/\1/')" "$@"
 		out=$(head -n 1 "$(after --realise "$@")")
 		out=${out#*'("out","'}
