@@ -25,7 +25,7 @@ begin_first_run() {
 
 # first_run BUILDER : evaluates there, and compares the derivation with the Pi's own.
 first_run() {
-	run lab on pi env REBUILD_RELEASE_SITE=$SITE timeout 180 rebuild dry-build --eval-on "$1" -v
+	run lab on pi env REBUILD_RELEASE_SITE=$SITE timeout 180 rebuild dry-build --eval-on "$1" -v --refresh
 	expect_status 0
 	note_derivation
 	[ -n "$own" ] || own=$(lab on pi nix-instantiate '<nixpkgs/nixos>' -A config.system.build.toplevel 2>"$CASE/own" </dev/null)
