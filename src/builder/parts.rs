@@ -164,7 +164,7 @@ impl Instruction<'_> {
             Self::Build(given) => ("detach probe_and_build", Some(given)),
             Self::BuildDry(given) => ("build_dry", Some(given)),
             Self::DeliverOutput => ("deliver \"$rb_socket\" \"$out\"", None),
-            Self::DeliverPath(path) => ("deliver \"$rb_socket\"", Some(&Given::Named(path))),
+            Self::DeliverPath(path) => return call("deliver \"$rb_socket\"", &[path.as_str()]),
             Self::DeliverDerivation(given) => ("deliver \"$rb_socket\" --derivation", Some(given)),
             Self::ForgetResults => ("forget_results", None),
             Self::Finish => ("finish_run", None),

@@ -207,7 +207,7 @@ impl<'a> Run<'a> {
             self.made = Some(made);
             self.steps = self.plan.steps_of_what_is_here(&making).into();
             self.connections.clear();
-            return Ok(());
+            return self.can_be_confirmed_without_work();
         }
         let mut other = if let Some(reason) = error.downcast_ref::<CannotEvaluate>() {
             for line in reason.warning(&making.builder).lines() {
@@ -301,6 +301,15 @@ impl<'a> Run<'a> {
         activation::can_be_confirmed(confirmation, self.context)
     }
 
+    /// The same if no host is reached for any work.
+    fn can_be_confirmed_without_work(&self) -> Result<()> {
+        let activation = self.plan.outcome.activation();
+        match activation.and_then(|it| it.confirmation.as_ref()) {
+            Some(confirmation) => activation::can_be_confirmed(confirmation, self.context),
+            None => Ok(()),
+        }
+    }
+
     fn try_out(&mut self) -> Result<()> {
         let (plan, context) = (self.plan, self.context);
         if let Some(making) = &mut self.making {
@@ -392,7 +401,7 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
-    /// Asks the user for `--ask`: this is the last step before the change.
+    /// Asks the user for `--ask`: nothing but the setting of channels comes between this and the change.
     fn ask(&self) -> Result<()> {
         // The live display would stand in the way of the question.
         self.context.tell(Event::phase(Work::Asking, self.plan.target.host()));

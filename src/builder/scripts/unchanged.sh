@@ -76,7 +76,7 @@ is_of_the_question() {
 	[ -z "$(find "$state/nix-cache" -maxdepth 2 -type f \( -anewer "$work/began" -o -newer "$work/began" \))" ] || return 1
 	names_of_impure && mentions_none_of "$work/impure" <"$work/files" || return 1
 	written_by_users >"$work/of-users" || return 1
-	lies_with_the_client && ! takes_builtins_whole && ! reads_own_places
+	lies_with_the_client && ! takes_builtins_whole && ! may_read_own_places
 }
 
 # names_of_impure: writes to $work/impure the names that Nix has only where an evaluation need not be pure, but for that of
@@ -131,12 +131,29 @@ takes_builtins_whole() {
 		grep -qw builtins
 }
 
-# reads_own_places: whether one of them names a place of this machine's own, or one that changes with each generation of the
-# client's system (src/sources/generations.rs), and has a word by which Nix reads. (A path
-# without quotes the client has seen itself; and whatever is imported is an evaluated file.)
-reads_own_places() {
-	in_files -lE "(^|[^A-Za-z0-9_./-])($(printf '%s' "$own_places /nix/store /nix/var/nix/profiles /run/current-system /run/booted-system" | tr -s ' \t\n' '|' | sed 's/\./\\./g'))([^A-Za-z0-9_]|\$)" \
-		<"$work/of-users" 2>/dev/null |
-		in_files -lwE 'readFile|readDir|readFileType|pathExists|hashFile|builtins\.path|filterSource|findFile|importJSON|importTOML|fileContents' 2>/dev/null |
-		grep -q .
+# may_read_own_places: whether the user's files may read a place of this machine's own, or one that changes with each
+# generation of the client's system (src/sources/generations.rs): one of them has such a place as a text, and one of them
+# reads what it does not name as a path (`readFile ./x`). (A path without quotes the client has seen itself; and whatever is
+# imported is an evaluated file.)
+may_read_own_places() {
+	reads_by_text && names_own_places
+}
+readers='readFile|readDir|readFileType|pathExists|hashFile|builtins\.path|filterSource|findFile|importJSON|importTOML|fileContents'
+reads_by_text() {
+	in_files -hwE "$readers" <"$work/of-users" 2>/dev/null | sed -E -e '/^[[:space:]]*#/d' \
+		-e "s#($readers)[[:space:]]*\\(?[[:space:]]*(\\.\\.?|~)?/#\\2/#g" | grep -qwE "$readers"
+}
+
+# names_own_places: whether a file of the user's, of whatever kind, has the name of such a place in it. Devices of disks
+# stand in every configuration, and are mounted, not read.
+names_own_places() {
+	# shellcheck disable=SC2086 # words
+	all_places=$(echo $own_places /nix/store /nix/var/nix/profiles /run/current-system /run/booted-system |
+		tr ' ' '|' | sed 's/\./\\./g')
+	{
+		cat "$work/of-users"
+		[ "$rb_tell_unread" = no ] || (cd "$state" &&
+			find "mirrors/$mirror" -name .git -prune -o -type f ! -perm 0 ! -name '*.nix' -size -1024k -print 2>/dev/null)
+	} | in_files -hE "(^|[^A-Za-z0-9_./-])($all_places)([^A-Za-z0-9_]|\$)" 2>/dev/null |
+		sed -E 's#/dev/disk/by-[a-z]+/##g' | grep -qE "(^|[^A-Za-z0-9_./-])($all_places)([^A-Za-z0-9_]|\$)"
 }

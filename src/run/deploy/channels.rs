@@ -55,6 +55,13 @@ impl Run<'_> {
             self.context.tell(Event::Text(text));
             return Ok(());
         }
+        let then = if self.plan.outcome.stays() {
+            "they are set at last"
+        } else {
+            "this run does not set them"
+        };
+        let text = format!("{}: {host} has found newer ones; {then}", list.names());
+        self.context.tell(Event::Text(text));
         self.upgraded = Some(Upgraded { host, generation, here });
         Ok(())
     }

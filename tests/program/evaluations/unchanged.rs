@@ -169,6 +169,10 @@ fn what_is_not_in_the_question_is_never_remembered() {
             "a place of the builder's own, as a text",
         ),
         (
+            "y = { place = \"/proc/version\"; };\ny = f: lib.fileContents f;",
+            "a place and a reader",
+        ),
+        (
             "x = builtins.pathExists /usr/bin/env;",
             "a place of the builder's own, as a path",
         ),
@@ -190,6 +194,8 @@ fn what_only_looks_like_it_is_remembered() {
         "y = { shell = \"/bin/sh\"; path = [ ]; };",
         "y = with builtins; [ ];",
         "y = builtins ? currentSystem;",
+        "y = \"/bin/sh\";\nx = builtins.readFile ./hardware.nix;",
+        "y = \"/dev/disk/by-uuid/12\";\ny = f: builtins.pathExists f;",
     ] {
         let Some(builder) = Builder::new() else { return };
         builder.configure(line);
