@@ -3,8 +3,8 @@
 //!
 //! Everything that the client sends for an evaluation is in the digest: its files by the digest of the mirror and the
 //! names of store paths, the commands, settings, registry, systems, directory, and the script that makes the view. Of the
-//! environment, those variables are in it that Nix itself may read, and those that the evaluation has asked for, set or
-//! not; a login sets others anew each time. Not in the digest is the other machine: its standing is compared there.
+//! environment, all variables are in it that go; those that a login sets anew each time, and those that are not there or do
+//! not go, only if the evaluation has asked for them. Not in the digest is the other machine: its standing is compared there.
 
 use sha2::{Digest, Sha256};
 

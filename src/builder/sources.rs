@@ -270,11 +270,17 @@ impl Sources {
         let Some((record, answered)) = self.record.as_ref().zip(self.answered.as_mut()) else {
             return;
         };
-        if answered.derivation == *derivation && answered.result.as_ref() != Some(result) {
-            answered.result = Some(result.clone());
+        if answered.derivation != *derivation || answered.result.as_ref() == Some(result) {
+            return;
+        }
+        let kept = record.read();
+        // Another run may have been told something else meanwhile.
+        let is_the_same = kept.answered.as_ref() == Some(&*answered);
+        answered.result = Some(result.clone());
+        if is_the_same {
             record.write(&Kept {
                 answered: self.answered.clone(),
-                ..record.read()
+                ..kept
             });
         }
     }

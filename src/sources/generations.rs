@@ -13,9 +13,6 @@ const PROFILES: &str = "/nix/var/nix/profiles";
 /// The system that runs, and the one that was booted.
 const SYSTEMS: [&str; 2] = ["/run/current-system", "/run/booted-system"];
 
-/// What /etc leads to. It is the other machine's own in an evaluation there.
-const STATIC: &str = "/etc/static";
-
 /// Whether a configuration that names this path may see such a link. (Channels lie in `per-user`.)
 pub(super) fn may_see(path: &Path) -> bool {
     let in_profiles = path.strip_prefix(PROFILES).ok();
@@ -47,9 +44,7 @@ impl Generations {
 
 /// Whether a link of this name is one of a generation.
 fn is_link(path: &Path) -> bool {
-    path.parent() == Some(Path::new(PROFILES))
-        || SYSTEMS.iter().any(|system| path == Path::new(system))
-        || path == Path::new(STATIC)
+    path.parent() == Some(Path::new(PROFILES)) || SYSTEMS.iter().any(|system| path == Path::new(system))
 }
 
 /// Returns the store path in which a path lies.
@@ -81,7 +76,6 @@ mod tests {
             add(&format!("/nix/var/nix/profiles/system-{number}-link"), link(&system));
         }
         add("/run/current-system", link(&system));
-        add("/etc/static", link(&format!("{system}/etc")));
         add(&system, Entry::Shut(FileKind::Directory));
         mirror
     }
@@ -103,6 +97,8 @@ mod tests {
             ("/nix/var/nix/profiles/per-user/root/channels", "channels-1-link"),
             ("/run/other", "/nix/store/0-x"),
             ("/etc/nixos", "/srv"),
+            // What a configuration reads in /etc mostly leads there.
+            ("/etc/static", "/nix/store/0-etc"),
         ] {
             let mut mirror = after(1);
             let entry = Entry::Link {

@@ -327,6 +327,7 @@ evaluate() {
 	find_daemon
 	! is_unchanged || {
 		take_known
+		forget_daily
 		return
 	}
 	write "$rb_environment" "$work/exports"

@@ -60,7 +60,8 @@ tell_memorable() {
 	[ "$rb_remembers" = yes ] && [ "$rb_gives_value" = no ] || return 0
 	if [ "$rb_watches" = yes ]; then
 		is_of_the_question || return 0
-		sed 's/^/@rebuild reads /' "$work/asked"
+		# No other name can be a variable's.
+		grep -xE '[A-Za-z_][A-Za-z0-9_]*' "$work/asked" | sed 's/^/@rebuild reads /'
 		[ ! -s "$work/computing" ] || event reads-any
 	fi
 	know_standing
@@ -73,19 +74,25 @@ is_of_the_question() {
 	keeps_access_times || return 1
 	# A file that cannot be searched may have anything in it.
 	! grep -q '^grep: ' "$work/unseen" || return 1
-	[ -z "$(find "$state/nix-cache" -maxdepth 2 -type f \( -anewer "$work/began" -o -newer "$work/began" \))" ] || return 1
+	# Another run of this client has this cache, too, and what it makes look unread has another change time.
+	fetched=$(find "$state/nix-cache" -maxdepth 2 -type f \( -anewer "$work/began" -o -newer "$work/began" -o -cnewer "$work/began" \)) ||
+		return 1
+	[ -z "$fetched" ] || return 1
+	# With the client's own, Nix's cache would be elsewhere.
+	! grep -q '^export XDG_CACHE_HOME=' "$work/exports" || return 1
 	names_of_impure && mentions_none_of "$work/impure" <"$work/files" || return 1
 	written_by_users >"$work/of-users" || return 1
 	lies_with_the_client && ! takes_builtins_whole && ! may_read_own_places
 }
 
 # names_of_impure: writes to $work/impure the names that Nix has only where an evaluation need not be pure, but for that of
-# the system, which is in the question. Nix itself says them, once for each version.
+# the system, which is in the question. Nix itself says them, once for each version. Each is also there as __NAME.
 names_of_impure() {
-	answer=$state/impure-$nix_version
+	answer=$state/impure-names-$nix_version
 	[ -s "$answer" ] || {
 		ask_names false >"$work/names-impure" && ask_names true >"$work/names-pure" || return 1
-		LC_ALL=C comm -23 "$work/names-impure" "$work/names-pure" | grep -vx currentSystem >"$work/impure" || return 1
+		LC_ALL=C comm -23 "$work/names-impure" "$work/names-pure" | grep -vx currentSystem |
+			sed 'p;s/^/__/' >"$work/impure" || return 1
 		write "$(cat "$work/impure")" "$answer"
 	}
 	cat "$answer" >"$work/impure"
@@ -103,11 +110,18 @@ mentions_none_of() {
 }
 without_comments() { sed -E '/^[^:]*:[[:space:]]*#([^$]|\$[^{])*$/d'; }
 
-# written_by_users: prints those of the evaluated files that are in no package collection.
+# written_by_users: prints those of the evaluated files that are in no nixpkgs. (A package collection of the user's may look
+# like one, but has not the modules.)
 written_by_users() {
-	sed 's|$|/|' "$work/collections" >"$work/prefixes" || return 1
+	while IFS= read -r collection; do
+		case $collection in
+		/*) place=$collection ;;
+		*) place=$state/$collection ;;
+		esac
+		[ ! -e "$place/nixos/lib/eval-config.nix" ] || printf '%s\n' "$collection"
+	done <"$work/collections" | sed 's/[][\\.*^$]/\\&/g;s|.*|^&/|' >"$work/prefixes" || return 1
 	if [ -s "$work/prefixes" ]; then
-		grep -a -v -F -f "$work/prefixes" "$work/files" || [ $? = 1 ]
+		grep -a -v -f "$work/prefixes" "$work/files" || [ $? = 1 ]
 	else
 		cat "$work/files"
 	fi
@@ -138,17 +152,19 @@ takes_builtins_whole() {
 may_read_own_places() {
 	reads_by_text && names_own_places
 }
-readers='readFile|readDir|readFileType|pathExists|hashFile|builtins\.path|filterSource|findFile|importJSON|importTOML|fileContents'
+readers='(__)?(readFile|readDir|readFileType|pathExists|hashFile|filterSource|findFile|fetchTree|fetchGit)'
+readers="$readers|builtins\\.path|__path|importJSON|importTOML|fileContents|cleanSource[A-Za-z]*|sourceByRegex|sourceFilesBySuffices"
+readers="$readers|listFilesRecursive"
 reads_by_text() {
-	in_files -hwE "$readers" <"$work/of-users" 2>/dev/null | sed -E -e '/^[[:space:]]*#/d' \
-		-e "s#($readers)[[:space:]]*\\(?[[:space:]]*(\\.\\.?|~)?/#\\2/#g" | grep -qwE "$readers"
+	in_files -hE "$readers|/\\.[[:space:]]*\\+" <"$work/of-users" 2>/dev/null | sed -E -e '/^[[:space:]]*#/d' \
+		-e "s#($readers)[[:space:]]*\\(?[[:space:]]*(\\.\\.?|~)?/[A-Za-z0-9_]#/#g" | grep -qE "(^|[^A-Za-z0-9_])($readers)([^A-Za-z0-9_]|\$)|/\\.[[:space:]]*\\+"
 }
 
 # names_own_places: whether a file of the user's, of whatever kind, has the name of such a place in it. Devices of disks
 # stand in every configuration, and are mounted, not read.
 names_own_places() {
 	# shellcheck disable=SC2086 # words
-	all_places=$(echo $own_places /nix/store /nix/var/nix/profiles /run/current-system /run/booted-system |
+	all_places=$(echo $own_places /nix/store /nix/var/nix/profiles /run |
 		tr ' ' '|' | sed 's/\./\\./g')
 	{
 		cat "$work/of-users"

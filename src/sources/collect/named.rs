@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::names::{clean, in_store};
 use super::{Collection, Refusal};
+use crate::sources::generations;
 use crate::sources::guard;
 
 impl Collection {
@@ -18,6 +19,7 @@ impl Collection {
     /// is read. But the user has to know at once if something else, or nothing, would be read in its place.
     pub fn add_named(&mut self, path: &Path) {
         let path = clean(path);
+        self.names_generations |= generations::may_see(&path);
         let end = fs::canonicalize(&path);
         let is_elsewhere = [Some(&path), end.as_ref().ok()]
             .into_iter()

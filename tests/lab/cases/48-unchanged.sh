@@ -116,6 +116,8 @@ case_unchanged_what_is_not_in_the_question() {
 		expect_never_remembered
 		given_expression 'toString (builtins.${"current" + "Time"} > 1000)'
 		expect_never_remembered
+		given_expression 'toString (__currentTime > 1000)'
+		expect_never_remembered
 		# With its hash it is the same each time.
 		must_sh_on pi 'nix-hash --type sha256 --base32 /srv/fetched/x'
 		given_expression "builtins.readFile (builtins.fetchTarball { url = file:///etc/nixos/x.tar.gz; sha256 = \"$output\"; } + \"/file\")"
@@ -169,13 +171,15 @@ case_unchanged_and_the_builder_is_off() {
 		expect_status 0
 	done
 	is_unchanged || fail "expected it to be unchanged by now"
-	# A switch makes links anew, and a generation more; that is no other question.
+	# A switch makes links anew, and a generation more; that is no other question. Another /etc is one, once.
 	must_sh_on pi 'sed -i "s/moo/mooo/" /etc/nixos/configuration.nix'
 	run lab on pi timeout 120 rebuild switch --eval-on builder
 	expect_status 0
 	! is_unchanged || fail "expected an evaluation"
-	run lab on pi timeout 120 rebuild switch --eval-on builder
-	expect_status 0
+	for ((number = 1; number <= 2; number++)); do
+		run lab on pi timeout 120 rebuild switch --eval-on builder
+		expect_status 0
+	done
 	is_unchanged || fail "expected it to be unchanged after a switch"
 	system=$(system_of pi)
 	cut_between pi builder

@@ -163,6 +163,8 @@ fn an_answer_that_is_gone_is_evaluated() {
 fn what_is_not_in_the_question_is_never_remembered() {
     for (line, why) in [
         ("x = builtins.currentTime;", "the time"),
+        ("x = __currentTime;", "the time, by its other name"),
+        ("y = \"${/. + \"/proc/version\"}\";", "a place that is put together"),
         ("x = builtins.fetchTarball \"http://x/y\";", "something fetched"),
         (
             "x = builtins.pathExists \"/proc/version\";",
@@ -189,6 +191,7 @@ fn what_is_not_in_the_question_is_never_remembered() {
 #[test]
 fn what_only_looks_like_it_is_remembered() {
     for line in [
+        "y = [ \"getEnv\" \"x\" ];\ny = builtins.getEnv \"\";",
         "# builtins.currentTime would be another one each time",
         "y = \"/dev/disk/by-uuid/1234\";",
         "y = { shell = \"/bin/sh\"; path = [ ]; };",
