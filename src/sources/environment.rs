@@ -15,9 +15,9 @@ use super::answered::Reads;
 use crate::failure::Failure;
 pub use secrets::{STARTS, is_secret_name, is_secret_value};
 
-/// The variables that NixOS and nixpkgs read on their own, with `NIXPKGS_*` and `NIXOS_*`; those that say where a
-/// user's files are; and those that a shell or a login sets for everybody.
-const KNOWN: [&str; 33] = [
+/// The variables that NixOS and nixpkgs read on their own, with `NIXPKGS_*` and `NIXOS_*`, and those that say where a
+/// user's files are.
+const KNOWN: [&str; 14] = [
     "HOME",
     "USER",
     "LOGNAME",
@@ -31,6 +31,11 @@ const KNOWN: [&str; 33] = [
     "XDG_DATA_HOME",
     "XDG_DATA_DIRS",
     "XDG_STATE_HOME",
+    "IN_NIX_SHELL",
+];
+
+/// The variables that a shell, a login or a terminal sets anew each time, and that Nix does not read for an evaluation.
+const OF_A_SESSION: [&str; 19] = [
     "XDG_SESSION_ID",
     "XDG_SESSION_TYPE",
     "XDG_SESSION_CLASS",
@@ -50,7 +55,6 @@ const KNOWN: [&str; 33] = [
     "SUDO_USER",
     "SUDO_UID",
     "SUDO_GID",
-    "IN_NIX_SHELL",
 ];
 
 /// The variables that the evaluator sets for itself, and that become this machine's where the configuration asks for
@@ -117,29 +121,6 @@ pub struct Chosen {
     /// The names of the variables whose value on the other machine is not this machine's.
     pub withheld: BTreeSet<String>,
 }
-
-/// The variables that a shell, a login or a terminal sets anew each time, and that Nix does not read for an evaluation.
-const OF_A_SESSION: [&str; 19] = [
-    "XDG_SESSION_ID",
-    "XDG_SESSION_TYPE",
-    "XDG_SESSION_CLASS",
-    "PWD",
-    "OLDPWD",
-    "SHLVL",
-    "SHELL",
-    "TERM",
-    "COLORTERM",
-    "LS_COLORS",
-    "HOSTNAME",
-    "HOST",
-    "MAIL",
-    "EDITOR",
-    "VISUAL",
-    "PAGER",
-    "SUDO_USER",
-    "SUDO_UID",
-    "SUDO_GID",
-];
 
 impl Chosen {
     /// Returns, as bytes, what of this belongs to the question that an evaluation is, if it asks for `reads`: all that
@@ -276,6 +257,7 @@ impl Environment {
             return false;
         }
         KNOWN.contains(&name)
+            || OF_A_SESSION.contains(&name)
             || name.starts_with("NIXPKGS_")
             || name.starts_with("NIXOS_")
             || self.is_asked_for(name, asked)
@@ -308,7 +290,7 @@ impl Environment {
 /// does not look like a secret.
 #[must_use]
 pub fn is_public(name: &str, value: &str) -> bool {
-    let is_everybodys = [&KNOWN[..], &LENT, &NEEDED, &HARMLESS_OF_NIX]
+    let is_everybodys = [&KNOWN[..], &OF_A_SESSION, &LENT, &NEEDED, &HARMLESS_OF_NIX]
         .iter()
         .any(|names| names.contains(&name))
         || is_another_machines(name)
