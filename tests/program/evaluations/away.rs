@@ -188,6 +188,8 @@ fn a_client_that_detaches_leaves_the_build() {
     }
     builder.release_build();
     assert_eq!(first.finish().code, 0);
+    // The second one's side there ends its processes meanwhile.
+    builder.wait_until("the logins to end", || builder.logins_are_over());
     builder.nothing_is_left();
 
     builder.write("client/nixos/motd", "good evening");
