@@ -322,7 +322,7 @@ build_nothing() {
 # first wants to know everything that the evaluation would look at ("open"), or gives up ("stop"). After a closed
 # evaluation that has asked for variables that were not sent, it may also say that it counts ("good").
 evaluate() {
-	mode=closed probe_with=$1 then_do=$2
+	mode=closed probe_with=$1 then_do=$2 fetched_now=''
 	ask_version
 	find_daemon
 	! is_unchanged || {
@@ -374,5 +374,6 @@ evaluate() {
 		own rm -rf "$work/mirror"
 		receive "$@"
 	done
+	note_compared
 	forget_daily
 }

@@ -166,6 +166,9 @@ receive_trees() {
 	}
 	names=''
 	for path in $missing; do names="$names ${path##*/}"; done
+	for name; do
+		! is_uncompared "$name" || names="$names $name"
+	done
 	# shellcheck disable=SC2086 # words
 	fetch_releases $names
 	event need "$missing"

@@ -9,9 +9,30 @@ fetch_releases() {
 	missing=''
 	for name; do
 		find_addresses "$name"
-		if [ -z "$addresses" ] || ! fetch_release "$name"; then missing="$missing $name"; fi
+		if is_uncompared "$name"; then
+			tell_fetched "$name"
+		elif [ -z "$addresses" ] || ! fetch_release "$name"; then
+			missing="$missing $name"
+		fi
 	done
 	[ ! -d "$state/releases" ] || forget_old releases 3
+}
+
+# is_uncompared STORE-PATH-NAME: whether it was fetched by a run that ended before its evaluation did: then nobody knows
+# whether the client has found it to be its own. Its hash is told again.
+is_uncompared() {
+	[ -L "$state/releases/$1/root" ] && [ -e "/nix/store/$1" ] && [ ! -e "$state/releases/$1/compared" ] || return 1
+	case " $fetched_now " in *" $1 "*) return 1 ;; esac
+}
+tell_fetched() {
+	event fetching "$1"
+	event fetched "$1" "$("$nix_bin/nix-store" --query --hash "/nix/store/$1")"
+	fetched_now="$fetched_now $1"
+}
+
+# note_compared: the evaluation counts and the client is still there, so it has not ended the run for any of them.
+note_compared() {
+	for name in $fetched_now; do true >"$state/releases/$name/compared"; done
 }
 
 # find_addresses STORE-PATH-NAME: sets $addresses to those at which the release may be, and $channel to the channel's name,
@@ -43,8 +64,9 @@ fetch_release() {
 		fi
 	done
 	if [ -n "$hash" ]; then
-		rm -f "$release/failed"
+		rm -f "$release/failed" "$release/compared"
 		event fetched "$1" "$hash"
+		fetched_now="$fetched_now $1"
 	else
 		true >"$release/failed"
 		event unfetched "$1" "$(complaint)"

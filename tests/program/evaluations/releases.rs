@@ -178,6 +178,12 @@ fn another_content_ends_the_run() {
     );
     assert!(!said.contains("@rebuild evaluated"), "{said}");
     is_over(&builder);
+    // The same command again: it is there now, and still another one.
+    let (run, said) = builder.run(BUILD);
+    assert_eq!(run.code, 1, "{}{said}", run.stderr);
+    assert!(run.stderr.contains("it is not what this machine has there"), "{}", run.stderr);
+    assert!(!said.contains("@rebuild evaluated"), "{said}");
+    is_over(&builder);
 }
 
 /// The site may be another one, or none.
