@@ -265,7 +265,10 @@ impl Course {
             BuilderEvent::Refused(_) | BuilderEvent::Unread(_) | BuilderEvent::HomeNamed(_) => {
                 self.at == At::Evaluating(Round::Closed)
             }
-            BuilderEvent::ReadsAny => self.may_be_remembered && self.at == At::Evaluating(Round::Closed),
+            BuilderEvent::Anew(_) => self.may_be_unchanged && self.at == At::Files(Round::Closed),
+            BuilderEvent::ReadsAny | BuilderEvent::Unmemorable(_) => {
+                self.may_be_remembered && self.at == At::Evaluating(Round::Closed)
+            }
             BuilderEvent::Looked(_) | BuilderEvent::Timeless => self.at == At::Evaluating(Round::Open),
             BuilderEvent::LockLine(_) => {
                 self.demand.locks && matches!(self.at, At::Evaluating(Round::Closed) | At::GivenUp)

@@ -375,6 +375,35 @@ pub(super) fn another_answer(host: &Host, said: &str) -> Failure {
     .with_remedy(somebody_else(host))
 }
 
+/// Returns why an answer is not remembered.
+#[must_use]
+pub(super) fn unmemorable(reason: &str) -> String {
+    let reason = match reason {
+        "access-times" => "the file system there keeps no access times, so nobody knows what was fetched",
+        "unsearchable" => "an evaluated file cannot be searched",
+        "download" => "something was fetched, perhaps without a hash",
+        "impure-name" => "an evaluated file asks for the time",
+        "own-file" => "a file of that machine's own was evaluated",
+        "builtins" => "a file uses all of Nix's builtins at once",
+        "own-place" => "the configuration may read a place of that machine's own (/bin, /dev, /proc, /run, /usr, ...)",
+        "generation" => "the configuration names a place that each switch changes",
+        "lock" => "a lock file was made anew",
+        "secret" => "a variable that may be a secret was sent",
+        other => other,
+    };
+    format!("not remembered: {reason}")
+}
+
+/// Returns why a remembered answer does not hold any more.
+#[must_use]
+pub(super) fn anew(host: &Host, reason: &str) -> String {
+    match reason {
+        "standing" => format!("evaluated anew: {host} has started again, or has another Nix or other programs"),
+        "gone" => format!("evaluated anew: {host} has the derivation no longer"),
+        other => format!("evaluated anew: {other}"),
+    }
+}
+
 /// Returns the remedy if a flake's evaluation fails with a Nix that is older than the client's.
 #[must_use]
 pub(super) fn older(host: &Host, theirs: &str, own: &str) -> Option<String> {

@@ -133,7 +133,13 @@ const MOST_KEPT: u32 = 6 << 20;
 
 impl Evaluation {
     pub(super) fn describe(&self, script: &mut Script) -> Result<(), Failure> {
+        script.wrapper("with_client_evaluation", &self.command)?;
+        script.wrapper("with_client_look", &self.look)?;
         self.describe_question(script)?;
+        let verbosity = self.watch.as_ref().map_or(0, |watch| watch.verbosity);
+        let louder = NAMES_FILES.saturating_sub(verbosity);
+        script.set("rb_louder", vec!["-v"; louder.into()].join(" "))?;
+        script.set("rb_hidden", (verbosity + 1).to_string())?;
         script.set("rb_need", self.need.words())?;
         script.set("rb_releases", lines(&self.releases))?;
         script.set("rb_most_kept", MOST_KEPT.to_string())?;
@@ -146,20 +152,25 @@ impl Evaluation {
         script.set("rb_environment", OsStr::from_bytes(&exports(&self.environment)?))
     }
 
-    /// Describes what is asked, but for the files and the environment, of which not everything belongs to the question.
+    /// Returns the words of the evaluation without those that only say how much of it is shown.
+    pub(super) fn command_of_question(&self) -> Vec<String> {
+        let is_shown = |word: &String| {
+            let letters = word.strip_prefix('-').unwrap_or_default();
+            word == "--quiet" || (!letters.is_empty() && letters.bytes().all(|letter| letter == b'v'))
+        };
+        self.command.iter().filter(|word| !is_shown(word)).cloned().collect()
+    }
+
+    /// Describes what is asked, but for the words of the commands, the files and the environment, of which not everything
+    /// belongs to the question.
     pub(super) fn describe_question(&self, script: &mut Script) -> Result<(), Failure> {
-        script.wrapper("with_client_evaluation", &self.command)?;
-        script.wrapper("with_client_look", &self.look)?;
         script.set_yes("rb_gives_value", self.gives_value)?;
         script.set("rb_evaluated_system", &self.system)?;
         script.set("rb_lock", self.lock.clone().unwrap_or_default())?;
         script.set("rb_registry", &self.registry)?;
-        let watch = self.watch.clone().unwrap_or_default();
-        let louder = NAMES_FILES.saturating_sub(watch.verbosity);
+        let entry = self.watch.as_ref().map(|watch| watch.entry.clone());
         script.set_yes("rb_watches", self.watch.is_some())?;
-        script.set("rb_entry", &watch.entry)?;
-        script.set("rb_louder", vec!["-v"; louder.into()].join(" "))?;
-        script.set("rb_hidden", (watch.verbosity + 1).to_string())?;
+        script.set("rb_entry", entry.unwrap_or_default())?;
         script.set("rb_home", self.home.clone().unwrap_or_default())?;
         script.set_yes("rb_tilde", self.home_is_unsure)?;
         script.set("rb_nix_conf", &self.settings)?;

@@ -30,6 +30,7 @@ pub(super) fn question(
         return Ok(None);
     };
     let mut script = Script::default();
+    script.wrapper("command", &evaluation.command_of_question())?;
     evaluation.describe_question(&mut script)?;
     script.set("settings", &request.settings)?;
     script.set("system", &request.system)?;

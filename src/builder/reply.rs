@@ -85,6 +85,10 @@ pub enum BuilderEvent {
     ReadsAny,
     /// The answer may be remembered: it is the same as long as the question is, and this word for the machine.
     Memorable(String),
+    /// The answer may not be remembered, for this reason.
+    Unmemorable(String),
+    /// The answer that is remembered does not hold any more, for this reason.
+    Anew(String),
     /// The question is one that this machine has answered with this derivation, which is still there.
     Unchanged(String),
     /// The evaluation gave this derivation.
@@ -303,6 +307,8 @@ impl BuilderEvent {
             "reads" => Self::Reads(word()?),
             "reads-any" => Self::ReadsAny,
             "memorable" => Self::Memorable(word().filter(|word| is_plain(word))?),
+            "unmemorable" => Self::Unmemorable(word().filter(|word| is_plain(word))?),
+            "anew" => Self::Anew(word().filter(|word| is_plain(word))?),
             "unchanged" => Self::Unchanged(word()?),
             "evaluated" => Self::Evaluated(word()?),
             "channels" => Self::Channels(word()),
@@ -454,7 +460,7 @@ mod tests {
                     ("builds", _) => "/nix/store/x.drv 7",
                     ("room", _) => "1 2",
                     ("logout", _) => "me",
-                    ("memorable", _) => "0f",
+                    ("memorable" | "unmemorable", _) => "0f",
                     (_, "\"$way\"") => "user x",
                     (_, "\"$1\"") => "build x",
                     (_, second) => &format!("{second} x"),

@@ -147,17 +147,18 @@ impl Request {
         }
     }
 
-    /// Takes what this machine remembers of the same question, so that it need not be asked again.
+    /// Takes what this machine remembers of the same question, so that it need not be asked again. Returns whether it was
+    /// another question.
     ///
     /// # Errors
     /// A word has a NUL byte in it.
-    pub fn recall(&mut self, sources: &Sources) -> Result<(), Failure> {
+    pub fn recall(&mut self, sources: &Sources) -> Result<bool, Failure> {
         let Some((answered, evaluation)) = sources.answered().zip(self.evaluation()) else {
-            return Ok(());
+            return Ok(false);
         };
         let asked = question(self, &evaluation.need, &evaluation.environment, &answered.reads)?;
         if asked.is_none_or(|asked| asked != answered.question) {
-            return Ok(());
+            return Ok(true);
         }
         if let Beginning::Files(evaluation) = &mut self.beginning {
             evaluation.known = Some(Known {
@@ -165,7 +166,7 @@ impl Request {
                 standing: answered.standing.clone(),
             });
         }
-        Ok(())
+        Ok(false)
     }
 
     /// What was built of the remembered answer, if this machine knows it ([`Self::recall`]).

@@ -309,7 +309,10 @@ impl<'a> Errand<'a> {
             .evaluation()
             .is_some_and(|evaluation| evaluation.expected.is_some());
         if !self.flags.asks_anew && !is_compared {
-            request.recall(sources)?;
+            if request.recall(sources)? {
+                let text = "evaluated anew: another question than the one that is remembered";
+                self.context.tell(Event::Detail(text.to_owned()));
+            }
         }
         let import = |path: &StorePath| {
             let command = self

@@ -77,6 +77,8 @@ impl Conversation<'_> {
             BuilderEvent::LockLine(line) => self.sources.hear_lock(&line),
             BuilderEvent::Reads(name) => _ = self.memory.reads.names.insert(name),
             BuilderEvent::ReadsAny => self.memory.reads.any = true,
+            BuilderEvent::Unmemorable(reason) => self.detail(diagnosis::unmemorable(&reason)),
+            BuilderEvent::Anew(reason) => self.detail(diagnosis::anew(self.peer.host, &reason)),
             BuilderEvent::Memorable(standing) => self.memory.standing = Some(standing),
             BuilderEvent::Unchanged(derivation) => self.is_unchanged(&derivation)?,
             BuilderEvent::Evaluated(derivation) => self.is_evaluated(&derivation)?,
@@ -237,15 +239,16 @@ impl Conversation<'_> {
             reads,
             is_locked_anew,
         } = std::mem::take(&mut self.memory);
-        let sees_more = self.names_evaluators_own
-            || self.sources.collection.names_generations()
-            || is_locked_anew
-            || self.sources.has_heard_lock();
-        let Some(standing) = standing.filter(|_| !sees_more) else {
-            return Ok(None);
-        };
+        let Some(standing) = standing else { return Ok(None) };
         let environment = self.sources.environment()?;
-        if environment.has_secret() {
+        let reasons = [
+            (self.names_evaluators_own, "own-place"),
+            (self.sources.collection.names_generations(), "generation"),
+            (is_locked_anew || self.sources.has_heard_lock(), "lock"),
+            (environment.has_secret(), "secret"),
+        ];
+        if let Some((_, reason)) = reasons.into_iter().find(|(is_so, _)| *is_so) {
+            self.detail(diagnosis::unmemorable(reason));
             return Ok(None);
         }
         let question = question(self.request, &self.sources.need(), &environment, &reads)?;

@@ -107,6 +107,7 @@ fn honest_talks_come_to_their_ends() {
             false,
             "reads A, reads-any, memorable ab12, evaluated P, building",
         ),
+        (Goal::DryRun, true, false, "unmemorable download, evaluated P, building"),
         (Goal::DryRun, false, false, "hello /bin x, building"),
         (Goal::Derivation, true, true, "evaluated P, copying, copied"),
         (Goal::Value, true, false, "value 1"),
@@ -148,6 +149,7 @@ fn honest_talks_come_to_their_ends() {
                     "looked ",
                     "reads",
                     "memorable",
+                    "unmemorable",
                 ];
                 if aside.iter().any(|word| steps[missing].starts_with(word)) || steps[missing].starts_with('[') {
                     continue;
@@ -213,6 +215,10 @@ fn an_unchanged_question_is_said_in_place_of_an_evaluation() {
             "unchanged P",
         ),
         (Goal::Result, true, "hello /bin x, memorable x", "memorable x"),
+        (Goal::Result, true, "hello /bin x, unmemorable x", "unmemorable x"),
+        (Goal::Result, true, "anew x", "anew x"),
+        (Goal::Result, true, "hello /bin x, receiving none, anew x", "anew x"),
+        (Goal::Result, false, "hello /bin x, anew x", "anew x"),
         (Goal::Result, true, "hello /bin x, reads A", "reads A"),
         (Goal::Result, false, "hello /bin x, reads-any", "reads-any"),
     ] {

@@ -29,7 +29,7 @@ fn whatever_the_evaluation_sees_is_another_question() {
     assert_eq!(asked(&[], |_| {}), plain);
     let changes: [&dyn Fn(&mut Evaluation); 12] = [
         &|it| it.command.push("-A".into()),
-        &|it| it.look.push("-A".into()),
+        &|it| it.command.push("-x".into()),
         &|it| it.system = "x86_64-linux".into(),
         &|it| it.lock = Some("/flake.lock".into()),
         &|it| it.registry = "{}".into(),
@@ -49,7 +49,9 @@ fn whatever_the_evaluation_sees_is_another_question() {
 #[test]
 fn what_is_there_already_is_no_part_of_it() {
     let plain = asked(&[], |_| {});
-    let changes: [&dyn Fn(&mut Evaluation); 4] = [
+    let changes: [&dyn Fn(&mut Evaluation); 6] = [
+        &|it| it.command.push("-vv".into()),
+        &|it| it.command.push("--quiet".into()),
         &|it| it.need.mirror = "10".into(),
         &|it| it.need.base = Some("ab".into()),
         &|it| it.need.proof = "cd".into(),

@@ -40,7 +40,7 @@
 # Says
 #   way, receiving, damaged, fetching, fetched, unfetched, need, nix, untraced, evaluating, refused, collected, asked-for, computes, word, variables,
 #   home-named, evaluation-failed, looked, timeless, looked-around, unread, lock-line, reads, reads-any, memorable,
-#   unchanged, evaluated, value
+#   unmemorable, anew, unchanged, evaluated, value
 
 # find_daemon: sets $remote to the daemon with which an evaluation in the view talks. It needs one, because the store
 # that it sees is not the store that is written to. If Nix is this user's alone, a daemon is started for this run; it

@@ -39,11 +39,15 @@ is_unchanged() {
 	[ -n "$rb_known" ] || return 1
 	await_version
 	know_standing
-	[ "$standing" = "$rb_standing" ] || return 1
+	[ "$standing" = "$rb_standing" ] || {
+		event anew standing
+		return 1
+	}
 	write "$rb_known" "$work/held"
 	hold_before
 	! NIX_REMOTE=$remote "$nix_bin/nix-store" --check-validity "$rb_known" >/dev/null 2>&1 || return 0
 	rm -f "$work/held"
+	event anew gone
 	return 1
 }
 
@@ -59,7 +63,10 @@ watch_what_is_fetched() {
 tell_memorable() {
 	[ "$rb_remembers" = yes ] && [ "$rb_gives_value" = no ] || return 0
 	if [ "$rb_watches" = yes ]; then
-		is_of_the_question || return 0
+		is_of_the_question || {
+			event unmemorable "$why_not"
+			return 0
+		}
 		# No other name can be a variable's.
 		grep -xE '[A-Za-z_][A-Za-z0-9_]*' "$work/asked" | sed 's/^/@rebuild reads /'
 		[ ! -s "$work/computing" ] || event reads-any
@@ -69,20 +76,28 @@ tell_memorable() {
 }
 
 # is_of_the_question: whether the evaluation has seen nothing that is not in the question: nothing was fetched without a
-# hash, and no file that was evaluated asks for the time or reads places of this machine's own.
+# hash, and no file that was evaluated asks for the time or reads places of this machine's own. If not, $why_not says why.
 is_of_the_question() {
+	why_not=access-times
 	keeps_access_times || return 1
 	# A file that cannot be searched may have anything in it.
+	why_not=unsearchable
 	! grep -q '^grep: ' "$work/unseen" || return 1
 	# Another run of this client has this cache, too, and what it makes look unread has another change time.
+	why_not=download
 	fetched=$(find "$state/nix-cache" -maxdepth 2 -type f \( -anewer "$work/began" -o -newer "$work/began" -o -cnewer "$work/began" \)) ||
 		return 1
 	[ -z "$fetched" ] || return 1
 	# With the client's own, Nix's cache would be elsewhere.
 	! grep -q '^export XDG_CACHE_HOME=' "$work/exports" || return 1
+	why_not=impure-name
 	names_of_impure && mentions_none_of "$work/impure" <"$work/files" || return 1
-	written_by_users >"$work/of-users" || return 1
-	lies_with_the_client && ! takes_builtins_whole && ! may_read_own_places
+	why_not=own-file
+	written_by_users >"$work/of-users" && lies_with_the_client || return 1
+	why_not=builtins
+	! takes_builtins_whole || return 1
+	why_not=own-place
+	! may_read_own_places
 }
 
 # names_of_impure: writes to $work/impure the names that Nix has only where an evaluation need not be pure, but for that of

@@ -181,7 +181,11 @@ fn another_content_ends_the_run() {
     // The same command again: it is there now, and still another one.
     let (run, said) = builder.run(BUILD);
     assert_eq!(run.code, 1, "{}{said}", run.stderr);
-    assert!(run.stderr.contains("it is not what this machine has there"), "{}", run.stderr);
+    assert!(
+        run.stderr.contains("it is not what this machine has there"),
+        "{}",
+        run.stderr
+    );
     assert!(!said.contains("@rebuild evaluated"), "{said}");
     is_over(&builder);
 }

@@ -38,6 +38,8 @@ impl Builder {
             assert!(!is_unchanged(&run.stderr, &said), "{why}: {said}");
             assert_eq!(events(&said, "evaluated ").len(), 1, "{why}: {said}");
         }
+        let (run, said) = self.run(&format!("{line} -v"));
+        assert!(run.stderr.contains("not remembered: "), "{why}: {}{said}", run.stderr);
     }
 }
 
@@ -72,10 +74,12 @@ fn builder() -> Option<Builder> {
 fn nothing_changed_is_not_evaluated() {
     let Some(builder) = builder() else { return };
     let result = builder.settles();
+    // How much is shown changes nothing.
     for line in [
         RUN,
         "dry-build --eval-on builder --no-lend",
-        "build --eval-on builder --no-lend",
+        "build --eval-on builder --no-lend -v",
+        "build --eval-on builder --no-lend --quiet",
     ] {
         let (run, said) = builder.run(line);
         assert_eq!(run.code, 0, "{}{said}", run.stderr);
@@ -108,7 +112,10 @@ fn whatever_changes_is_evaluated() {
     ];
     for (what, change) in changes {
         change();
-        builder.evaluates_anew(RUN, what);
+        let (run, said) = builder.run("dry-build --eval-on builder --no-lend -v");
+        assert!(!is_unchanged(&run.stderr, &said), "{what}: {}{said}", run.stderr);
+        assert!(run.stderr.contains("evaluated anew: "), "{what}: {}", run.stderr);
+        builder.evaluates_anew(&format!("{RUN} --no-eval-cache"), what);
         builder.settles();
     }
     builder.without_variable("COLOUR");
