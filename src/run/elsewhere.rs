@@ -308,11 +308,10 @@ impl<'a> Errand<'a> {
         let is_compared = request
             .evaluation()
             .is_some_and(|evaluation| evaluation.expected.is_some());
-        if !self.flags.asks_anew && !is_compared {
-            if request.recall(sources)? {
-                let text = "evaluated anew: another question than the one that is remembered";
-                self.context.tell(Event::Detail(text.to_owned()));
-            }
+        let recalls = !self.flags.asks_anew && !is_compared;
+        if recalls && request.recall(sources)? {
+            let text = "evaluated anew: another question than the one that is remembered";
+            self.context.tell(Event::Detail(text.to_owned()));
         }
         let import = |path: &StorePath| {
             let command = self
