@@ -96,6 +96,8 @@ case_unchanged_questions() {
 case_unchanged_questions_of_other_nixes() {
 	local builder
 	need_hosts oldbuilder newbuilder
+	# Other cases have them collect garbage all the time.
+	fresh builder oldbuilder newbuilder
 	for builder in oldbuilder newbuilder; do
 		unchanged_questions
 	done
@@ -104,6 +106,8 @@ case_unchanged_questions_of_other_nixes() {
 case_unchanged_what_is_not_in_the_question() {
 	local builder
 	need_hosts oldbuilder newbuilder
+	# Other cases have them collect garbage all the time.
+	fresh builder oldbuilder newbuilder
 	for builder in builder oldbuilder newbuilder; do
 		given <<-'END'
 			mkdir -p /srv/fetched/x && echo text >/srv/fetched/x/file && tar -C /srv/fetched -czf /etc/nixos/x.tar.gz x
@@ -129,7 +133,7 @@ case_unchanged_flakes() {
 	local builder
 	need_hosts newbuilder
 	for builder in builder newbuilder; do
-		fresh
+		fresh pi builder newbuilder
 		must_sh_on pi 'mkdir -p /srv/flake && cd /srv/flake && cp /etc/nixos/*.nix . && echo one >text
 			nixpkgs=$(readlink -f /nix/var/nix/profiles/per-user/root/channels/nixos)
 			cat >flake.nix <<-NIX
