@@ -220,16 +220,18 @@ pub(super) fn compose(words: Script, instructions: &[Instruction]) -> Result<Vec
     Ok(text)
 }
 
+#[cfg(test)]
+pub(super) const ALL: [Part; 6] = [
+    Part::Session,
+    Part::Evaluate,
+    Part::Build,
+    Part::Deliver,
+    Part::Jobs,
+    Part::Upgrade,
+];
+
 /// Returns every script that may run there.
 #[cfg(test)]
 pub(super) fn all_scripts() -> Vec<&'static str> {
-    let parts = [
-        Part::Session,
-        Part::Evaluate,
-        Part::Build,
-        Part::Deliver,
-        Part::Jobs,
-        Part::Upgrade,
-    ];
-    parts.into_iter().flat_map(Part::files).copied().collect()
+    ALL.into_iter().flat_map(Part::files).copied().collect()
 }

@@ -284,9 +284,7 @@ impl<'a> Run<'a> {
     /// Checks that the change can be confirmed, before the long work. A host that does this work is reached for it.
     fn can_be_confirmed(&self) -> Result<()> {
         let activation = self.plan.outcome.activation();
-        let Some(confirmation) = activation.and_then(|it| it.confirmation.as_ref()) else {
-            return Ok(());
-        };
+        let confirmation = activation.and_then(|it| it.confirmation.as_ref());
         let works = |host: &Host| {
             let making = self.making.as_ref();
             making.is_some_and(|it| {
@@ -295,10 +293,10 @@ impl<'a> Run<'a> {
                     .any(|place| place.host() == Some(host))
             })
         };
-        if confirmation.hosts().iter().any(works) {
+        if confirmation.is_some_and(|it| it.hosts().iter().any(works)) {
             return Ok(());
         }
-        activation::can_be_confirmed(confirmation, self.context)
+        self.can_be_confirmed_without_work()
     }
 
     /// The same if no host is reached for any work.

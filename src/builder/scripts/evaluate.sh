@@ -38,8 +38,8 @@
 #   $way                     as whom the view is made, after `find_way`
 #   $listeners               who reads the log of an evaluation
 # Says
-#   way, receiving, damaged, fetching, fetched, unfetched, need, nix, untraced, evaluating, refused, collected, asked-for, computes, word, variables,
-#   home-named, evaluation-failed, looked, timeless, looked-around, unread, lock-line, reads, reads-any, memorable,
+#   way, receiving, damaged, fetching, fetched, unfetched, need, nix, untraced, evaluating, refused, collected,
+#   asked-for, computes, word, variables, home-named, evaluation-failed, looked, timeless, looked-around, unread, lock-line, reads, reads-any, memorable,
 #   unmemorable, anew, unchanged, evaluated, value
 
 # find_daemon: sets $remote to the daemon with which an evaluation in the view talks. It needs one, because the store

@@ -171,20 +171,22 @@ readers='(__)?(readFile|readDir|readFileType|pathExists|hashFile|filterSource|fi
 readers="$readers|builtins\\.path|__path|importJSON|importTOML|fileContents|cleanSource[A-Za-z]*|sourceByRegex|sourceFilesBySuffices"
 readers="$readers|listFilesRecursive"
 reads_by_text() {
-	in_files -hE "$readers|/\\.[[:space:]]*\\+" <"$work/of-users" 2>/dev/null | sed -E -e '/^[[:space:]]*#/d' \
-		-e "s#($readers)[[:space:]]*\\(?[[:space:]]*(\\.\\.?|~)?/[A-Za-z0-9_]#/#g" | grep -qE "(^|[^A-Za-z0-9_])($readers)([^A-Za-z0-9_]|\$)|/\\.[[:space:]]*\\+"
+	# Whatever begins with `/. +` is a path that a text makes.
+	made='/\.[[:space:]]*\+'
+	in_files -hE "$readers|$made" <"$work/of-users" 2>/dev/null |
+		sed -E -e '/^[[:space:]]*#/d' -e "s#($readers)[[:space:]]*\\(?[[:space:]]*(\\.\\.?|~)?/[A-Za-z0-9_]#/#g" |
+		grep -qE "(^|[^A-Za-z0-9_])($readers)([^A-Za-z0-9_]|\$)|$made"
 }
 
 # names_own_places: whether a file of the user's, of whatever kind, has the name of such a place in it. Devices of disks
 # stand in every configuration, and are mounted, not read.
 names_own_places() {
 	# shellcheck disable=SC2086 # words
-	all_places=$(echo $own_places /nix/store /nix/var/nix/profiles /run |
-		tr ' ' '|' | sed 's/\./\\./g')
+	all_places=$(echo $own_places /nix/store /nix/var/nix/profiles /run | tr ' ' '|' | sed 's/\./\\./g')
+	named="(^|[^A-Za-z0-9_./-])($all_places)([^A-Za-z0-9_]|\$)"
 	{
 		cat "$work/of-users"
 		[ "$rb_tell_unread" = no ] || (cd "$state" &&
 			find "mirrors/$mirror" -name .git -prune -o -type f ! -perm 0 ! -name '*.nix' -size -1024k -print 2>/dev/null)
-	} | in_files -hE "(^|[^A-Za-z0-9_./-])($all_places)([^A-Za-z0-9_]|\$)" 2>/dev/null |
-		sed -E 's#/dev/disk/by-[a-z]+/##g' | grep -qE "(^|[^A-Za-z0-9_./-])($all_places)([^A-Za-z0-9_]|\$)"
+	} | in_files -hE "$named" 2>/dev/null | sed -E 's#/dev/disk/by-[a-z]+/##g' | grep -qE "$named"
 }

@@ -5,22 +5,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
 use std::process::{Command, Stdio};
 
-use super::super::parts::{Part, all_scripts, parts};
+use super::super::parts::{ALL, Part, all_scripts, parts};
 use super::super::realisation::Building;
 use super::super::request::{Beginning, Client, Request};
 use super::super::upgrade::Upgrade;
 use super::example::{evaluation, request_for as request};
 use crate::remote::script::without_comments;
 use crate::store_path::StorePath;
-
-const ALL: [Part; 6] = [
-    Part::Session,
-    Part::Evaluate,
-    Part::Build,
-    Part::Deliver,
-    Part::Jobs,
-    Part::Upgrade,
-];
 
 const GENERATION: &str = "/nix/store/00000000000000000000000000000000-user-environment";
 
